@@ -1,0 +1,1 @@
+"""The roof: settings, command line and composition."""

@@ -1,0 +1,1 @@
+"""The market itself, pure: integers in, events out, no clock, no network."""

@@ -1,0 +1,1 @@
+"""The language of the exchange: units, markets, commands, events, refusals, REST bodies and topic names."""

@@ -1,0 +1,121 @@
+"""What a perpetual market is: its units, filters, rates, and the states it can be in."""
+
+from enum import StrEnum
+
+import msgspec
+
+from schemas.units import E18, MICRO_E18, NANO_E18, PPM, Lots, Micros, Nanos, Ppm, Ticks, divide_half_even
+
+
+class MarketStatus(StrEnum):
+    """States of a market, from free to closed (semantics.md section 8)."""
+
+    INITIALIZING = "INITIALIZING"
+    ACTIVE = "ACTIVE"
+    CANCEL_ONLY = "CANCEL_ONLY"
+    HALTED = "HALTED"
+    SETTLEMENT_ONLY = "SETTLEMENT_ONLY"
+    SETTLED = "SETTLED"
+
+
+class MarketSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The rules of one market, carried by the first command of its log.
+
+    `tick_size_e18` and `lot_size_e18` are the price and quantity steps in 10^-18; quantities are lots, money is
+    micros, rates are parts per million.
+    """
+
+    market: str
+    base_asset: str
+    quote_asset: str
+    tick_size_e18: int
+    lot_size_e18: int
+    quantity_min: Lots
+    quantity_max: Lots
+    notional_min: Micros
+    orders_max: int
+    leverage_max: int
+    initial_margin_rate: Ppm
+    maintenance_margin_rate: Ppm
+    maker_fee_rate: Ppm
+    taker_fee_rate: Ppm
+    price_band: Ppm
+    take_bound: Ppm
+    mark_clamp: Ppm
+    liquidation_fee_rate: Ppm
+    funding_interval_hours: int
+    funding_rate_cap: Ppm
+    reference_price: Nanos
+
+    @property
+    def lot_value(self) -> Micros:
+        """Micros that one lot costs per tick of price; exact, since such a market alone is admitted."""
+        return Micros(self.tick_size_e18 * self.lot_size_e18 // (E18 * MICRO_E18))
+
+    def notional(self, price: int, lots: int) -> Micros:
+        """Price (ticks) times quantity (lots), in micros, exact."""
+        return Micros(price * lots * self.lot_value)
+
+    def mark_of_index(self, index: int) -> Ticks:
+        """The mark that a constant index (nanos) implies, rounded half even to a tick, at least one tick."""
+        return Ticks(max(1, divide_half_even(index * NANO_E18, self.tick_size_e18)))
+
+
+def spec_faults(spec: MarketSpec) -> list[str]:
+    """Why a market cannot be created; empty when it can (semantics.md section 1)."""
+    checks = {
+        "tickSize and lotSize must be positive": spec.tick_size_e18 > 0 and spec.lot_size_e18 > 0,
+        "tickSize x lotSize must be a whole number of micros": spec.tick_size_e18
+        * spec.lot_size_e18
+        % (E18 * MICRO_E18)
+        == 0,
+        "liquidationFeeRate < maintenanceMarginRate < initialMarginRate": spec.liquidation_fee_rate
+        < spec.maintenance_margin_rate
+        < spec.initial_margin_rate
+        <= PPM,
+        "markClamp < initialMarginRate - maintenanceMarginRate": spec.mark_clamp
+        < spec.initial_margin_rate - spec.maintenance_margin_rate,
+        "1 <= minQuantity <= maxQuantity": 1 <= spec.quantity_min <= spec.quantity_max,
+        "maxLeverage x initialMarginRate <= 1": spec.leverage_max >= 1
+        and spec.leverage_max * spec.initial_margin_rate <= PPM,
+        "referencePrice must be positive": spec.reference_price > 0,
+        "fees: -takerFee <= makerFee <= takerFee < 1": -spec.taker_fee_rate
+        <= spec.maker_fee_rate
+        <= spec.taker_fee_rate
+        < PPM,
+        "0 < priceBand < 1 and 0 < takeBound < 1": 0 < spec.price_band < PPM and 0 < spec.take_bound < PPM,
+    }
+    return [fault for fault, holds in checks.items() if not holds]
+
+
+def _seed(base: str, tick_e18: int, lot_e18: int, lots_max: int, reference_price: int) -> MarketSpec:
+    return MarketSpec(
+        market=f"{base}-PERP",
+        base_asset=base,
+        quote_asset="USDC",
+        tick_size_e18=tick_e18,
+        lot_size_e18=lot_e18,
+        quantity_min=Lots(1),
+        quantity_max=Lots(lots_max),
+        notional_min=Micros(5_000_000),
+        orders_max=500,
+        leverage_max=20,
+        initial_margin_rate=Ppm(50_000),
+        maintenance_margin_rate=Ppm(5_000),
+        maker_fee_rate=Ppm(200),
+        taker_fee_rate=Ppm(500),
+        price_band=Ppm(100_000),
+        take_bound=Ppm(10_000),
+        mark_clamp=Ppm(20_000),
+        liquidation_fee_rate=Ppm(2_500),
+        funding_interval_hours=8,
+        funding_rate_cap=Ppm(3_750),
+        reference_price=Nanos(reference_price),
+    )
+
+
+SEED_MARKETS = (
+    _seed("BTC", E18 // 10, E18 // 1_000, 1_000_000, 60_000 * 10**9),
+    _seed("ETH", E18 // 100, E18 // 100, 1_000_000, 3_000 * 10**9),
+)
+"""The markets a new exchange starts with: BTC-PERP and ETH-PERP (semantics.md section 1)."""

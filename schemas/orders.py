@@ -1,0 +1,102 @@
+"""Words that orders are made of, shared by REST bodies, commands, events and the database."""
+
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Which way an order or a fill trades."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> "Side":
+        """The side that this one trades against."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    """LIMIT rests at its price; MARKET is an IOC with a protection price."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """How long an order may wait: until cancelled, not at all, all or nothing, until `expiresAt`."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class SelfTradePrevention(StrEnum):
+    """Whose order gives way when an account would trade with itself; the taker's mode decides."""
+
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    EXPIRE_BOTH = "EXPIRE_BOTH"
+
+
+class OrderStatus(StrEnum):
+    """The life of an order; the last four are terminal."""
+
+    PENDING = "PENDING"
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the order still counts for margin."""
+        return self in _LIVE
+
+
+_LIVE = frozenset({OrderStatus.PENDING, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
+
+
+class EndReason(StrEnum):
+    """Why an order ended without being filled in full (semantics.md section 2)."""
+
+    POST_ONLY_WOULD_TAKE = "POST_ONLY_WOULD_TAKE"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    MARKET_STATUS = "MARKET_STATUS"
+    INTERNAL = "INTERNAL"
+    IOC_REMAINDER = "IOC_REMAINDER"
+    FOK_UNFILLABLE = "FOK_UNFILLABLE"
+    NO_LIQUIDITY = "NO_LIQUIDITY"
+    PRICE_BAND = "PRICE_BAND"
+    GTD_EXPIRED = "GTD_EXPIRED"
+    TIMED_OUT = "TIMED_OUT"
+    USER = "USER"
+    SELF_TRADE = "SELF_TRADE"
+    MARGIN = "MARGIN"
+    LIQUIDATION = "LIQUIDATION"
+    ADL = "ADL"
+    DEAD_MAN = "DEAD_MAN"
+    AMENDED = "AMENDED"
+
+
+class LiquidityRole(StrEnum):
+    """Whether a fill's order was resting (MAKER) or arriving (TAKER)."""
+
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+
+
+class FillCause(StrEnum):
+    """What made a fill happen."""
+
+    TRADE = "TRADE"
+    LIQUIDATION = "LIQUIDATION"
+    TAKE_OVER = "TAKE_OVER"
+    ADL = "ADL"

@@ -1,0 +1,103 @@
+"""Units of the exchange, and the two doors between decimal strings and integers.
+
+Price is counted in ticks, quantity in lots, money in micros (10^-6 of the quote asset), index prices in nanos
+(10^-9 quote), rates in parts per million, times in microseconds since 1970-01-01 UTC. A decimal string from outside is read once, here,
+into an integer of 10^-18; nothing in the exchange is a float.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NewType
+
+Ticks = NewType("Ticks", int)
+Lots = NewType("Lots", int)
+Micros = NewType("Micros", int)
+Nanos = NewType("Nanos", int)
+Ppm = NewType("Ppm", int)
+Timestamp = NewType("Timestamp", int)
+
+E18 = 10**18
+MICRO_E18 = 10**12
+NANO_E18 = 10**9
+PPM = 1_000_000
+AMOUNT_MAX_E18 = 10**12 * E18
+"""No price, quantity, notional or wallet is above 10^12 (semantics.md section 1)."""
+
+DECIMAL_PATTERN = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?$"
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,18}))?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_decimal_e18(text: str) -> int | None:
+    """Read a decimal string as an integer of 10^-18; None when it does not match the published pattern in full."""
+    match = _DECIMAL.fullmatch(text) if text.isascii() else None
+    if match is None:
+        return None
+    whole, fraction = match.groups()
+    return int(whole) * E18 + (int(fraction.ljust(18, "0")) if fraction else 0)
+
+
+def parse_whole_units(text: str, unit_e18: int) -> int | None:
+    """Read a decimal string as a whole number of units; None when malformed, too large or off the unit's grid."""
+    value = parse_decimal_e18(text)
+    if value is None or value > AMOUNT_MAX_E18 or value % unit_e18:
+        return None
+    return value // unit_e18
+
+
+def format_e18(value: int) -> str:
+    """Write an integer of 10^-18 as a decimal string without trailing zeros."""
+    sign, value = ("-", -value) if value < 0 else ("", value)
+    whole, fraction = divmod(value, E18)
+    if not fraction:
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:018d}".rstrip("0")
+
+
+def format_micros(amount: int) -> str:
+    """Write micros as a decimal string of the quote asset, without trailing zeros."""
+    return format_e18(amount * MICRO_E18)
+
+
+def format_ppm(rate: int) -> str:
+    """Write parts per million as a decimal fraction."""
+    return format_e18(rate * MICRO_E18)
+
+
+def format_ratio_6(numerator: int, denominator: int) -> str:
+    """Write numerator / denominator with exactly 6 decimals, rounded half to even (views only)."""
+    sign = "-" if numerator < 0 else ""
+    whole, fraction = divmod(divide_half_even(abs(numerator) * PPM, denominator), PPM)
+    return f"{sign}{whole}.{fraction:06d}"
+
+
+def divide_up(numerator: int, denominator: int) -> int:
+    """Divide and round towards positive infinity (what an account owes)."""
+    return -(-numerator // denominator)
+
+
+def divide_toward_zero(numerator: int, denominator: int) -> int:
+    """Divide by a positive number and round towards zero."""
+    return numerator // denominator if numerator >= 0 else -(-numerator // denominator)
+
+
+def divide_half_even(numerator: int, denominator: int) -> int:
+    """Divide by a positive number and round to the nearest, halves to the even neighbour."""
+    quotient, remainder = divmod(numerator, denominator)
+    double = 2 * remainder
+    return quotient + (double > denominator or (double == denominator and quotient % 2 == 1))
+
+
+def timestamp_of(moment: datetime) -> Timestamp:
+    """Microseconds since 1970 UTC of an aware datetime."""
+    return Timestamp((moment - _EPOCH) // timedelta(microseconds=1))
+
+
+def datetime_of(timestamp: int) -> datetime:
+    """The aware UTC datetime of a timestamp."""
+    return _EPOCH + timedelta(microseconds=timestamp)
+
+
+def format_timestamp(timestamp: int) -> str:
+    """ISO 8601 UTC with microseconds, as every time in an answer."""
+    return datetime_of(timestamp).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,84 @@
+"""How commands and events travel: packed records, and the hash that chains one event to the next."""
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from schemas.commands import Command
+from schemas.events import Event
+
+HASH_BYTES = 16
+GENESIS_HASH = "0" * (2 * HASH_BYTES)
+RULES_VERSION = 1
+RECORD_BYTES_MAX = 512 * 1024
+COMMANDS_PER_RECORD_MAX = 500
+
+
+class NumberedCommand(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A command in its place in the log: `[seq, {...}]`, the body still encoded."""
+
+    seq: int
+    body: msgspec.Raw
+
+
+class CommandRecord(msgspec.Struct, frozen=True, rename="camel"):
+    """One Kafka record of `engine.commands.{market}`: consecutive commands, packed by the relay."""
+
+    market: str
+    epoch: int
+    commands: list[NumberedCommand]
+    v: Literal[1] = 1
+
+
+class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
+    """One Kafka record of `engine.events.{market}`: the events of one command record, chained from `prev_hash` to `hash`."""
+
+    market: str
+    epoch: int
+    first_command_seq: int
+    last_command_seq: int
+    first_event_seq: int
+    last_event_seq: int
+    prev_hash: str
+    hash: str
+    rules: int
+    events: list[msgspec.Raw]
+    v: Literal[1] = 1
+
+
+_encoder = msgspec.json.Encoder()
+_command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_command_record_decoder = msgspec.json.Decoder(CommandRecord)
+_event_record_decoder = msgspec.json.Decoder(EventRecord)
+
+encode = _encoder.encode
+"""Any message or record as its bytes on the wire; the same value always gives the same bytes."""
+
+
+def decode_command(body: bytes | msgspec.Raw) -> Command:
+    """Read one command; raises msgspec.DecodeError for what is not ours."""
+    return _command_decoder.decode(body)
+
+
+def decode_event(body: bytes | msgspec.Raw) -> Event:
+    """Read one event; raises msgspec.DecodeError for what is not ours."""
+    return _event_decoder.decode(body)
+
+
+def decode_command_record(body: bytes) -> CommandRecord:
+    """Read one record of the command log; raises msgspec.DecodeError for what is not ours."""
+    return _command_record_decoder.decode(body)
+
+
+def decode_event_record(body: bytes) -> EventRecord:
+    """Read one record of the event log; raises msgspec.DecodeError for what is not ours."""
+    return _event_record_decoder.decode(body)
+
+
+def chain_hash(previous: str, event: bytes | msgspec.Raw) -> str:
+    """Hash of an event's bytes behind the hash of the event before it (blake2b, 16 bytes, hex)."""
+    digest = blake2b(previous.encode(), digest_size=HASH_BYTES)
+    digest.update(event)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""PostgreSQL: what people query, and the log of what they asked for."""

@@ -1,0 +1,1 @@
+"""The changelog-backed book table and the recovery that loses no command."""
