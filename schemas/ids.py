@@ -1,0 +1,43 @@
+"""Public ids and the numbers behind them. Ids are derived, not drawn: a replay yields the same ones."""
+
+_SEQUENCE_BITS = 40
+_SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
+
+
+def order_key(market_id: int, seq: int) -> int:
+    """The database key of the order that command `seq` of a market created."""
+    return market_id << _SEQUENCE_BITS | seq
+
+
+def seq_of_order_key(key: int) -> int:
+    """The command sequence inside an order's database key."""
+    return key & _SEQUENCE_MASK
+
+
+def public_order_id(market: str, seq: int) -> str:
+    """`BTC-PERP-57`: the order that command 57 of BTC-PERP created."""
+    return f"{market}-{seq}"
+
+
+def public_trade_id(market: str, trade: int) -> str:
+    """`BTC-PERP-12`: the twelfth trade of BTC-PERP."""
+    return f"{market}-{trade}"
+
+
+def public_event_id(market: str, seq: int) -> str:
+    """`BTC-PERP:91`: event 91 of BTC-PERP."""
+    return f"{market}:{seq}"
+
+
+def public_command_id(market: str, seq: int) -> str:
+    """`BTC-PERP:57`: command 57 of BTC-PERP."""
+    return f"{market}:{seq}"
+
+
+def parse_public_order_id(text: str) -> tuple[str, int] | None:
+    """Market and sequence named by a public order id; None for what we never issued."""
+    market, _, number = text.rpartition("-")
+    if not market or not number.isascii() or not number.isdigit() or number[0] == "0" or len(number) > 12:
+        return None
+    seq = int(number)
+    return (market, seq) if seq <= _SEQUENCE_MASK else None
