@@ -1,0 +1,21 @@
+"""Waiting for a fact instead of sleeping."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(fact: Callable[[], T | Awaitable[T]], within_s: float = 10.0, every_s: float = 0.02) -> T:
+    """Ask until the answer is true, and return it; AssertionError with the last answer when time is up."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while True:
+        answer = fact()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert asyncio.get_running_loop().time() < deadline, f"not true within {within_s} s; last answer: {answer!r}"
+        await asyncio.sleep(every_s)
