@@ -1,0 +1,41 @@
+# Perpetua. `make` alone lists what there is.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+export PORT DATA BROKER DEMO
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, BROKER=embedded|kafka, DEMO=1|0)
+	@$(BIN)/python -m app run
+
+test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real broker
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## Lint, types, import law
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev ## Measure order acceptance and completion against a bare server in the same run
+	@$(BIN)/python -m bench
+
+lock: $(VENV)/.installed-dev ## Pin every package with its hashes, from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements-dev.lock
+
+# Made beside its place and renamed, so that an interrupted set-up leaves nothing that looks finished.
+$(VENV)/.installed: requirements.lock
+	@echo "setting up $(VENV) (first use, about a minute) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make PYTHON=/path/to/python3.11)")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

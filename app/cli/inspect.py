@@ -1,0 +1,49 @@
+"""Commands that look: is everything matched, do the sums hold, where does each market stand."""
+
+import asyncio
+import sys
+
+import click
+import msgspec
+
+from app.cli.output import json_option, show
+from app.settings import load_settings, reach
+
+
+@click.command()
+@click.option("--market", help="Only this market.")
+@json_option
+def drain(market: str | None, as_json: bool) -> None:
+    """Wait until everything accepted so far is matched and persisted."""
+    from app.operator import drain_markets
+
+    drained = asyncio.run(drain_markets(reach(load_settings()), market))
+    if drained is None:
+        raise click.ClickException("not drained within 30 s, or no such market")
+    show([msgspec.to_builtins(row) for row in drained], as_json)
+
+
+@click.command()
+@json_option
+def audit(as_json: bool) -> None:
+    """Check every sum that must hold; exit 1 when one does not."""
+    from app.operator import audit_books
+
+    findings = asyncio.run(audit_books(reach(load_settings())))
+    show([msgspec.to_builtins(finding) for finding in findings], as_json)
+    if findings:
+        sys.exit(1)
+    if not as_json:
+        click.echo("the books are balanced: conservation, sizes, wallets, margin sums and trades hold exactly")
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Every market at a glance; exit 1 when one has commands waiting for more than 10 s."""
+    from app.operator import market_states
+
+    rows = asyncio.run(market_states(reach(load_settings())))
+    show(rows, as_json)
+    if any(row["behind_s"] > 10 for row in rows):
+        sys.exit(1)

@@ -1,0 +1,23 @@
+"""`admin …`: who may operate the exchange."""
+
+import asyncio
+
+import click
+
+from app.settings import load_settings, reach
+
+
+@click.group()
+def admin() -> None:
+    """Administrators of the exchange."""
+
+
+@admin.command()
+@click.argument("email")
+def grant(email: str) -> None:
+    """Make a registered user an administrator."""
+    from app.operator import grant_admin
+
+    if not asyncio.run(grant_admin(reach(load_settings()), email)):
+        raise click.ClickException(f"no user has the e-mail {email}")
+    click.echo(f"{email} is an administrator")

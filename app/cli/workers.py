@@ -1,0 +1,98 @@
+"""Commands that run a part of the exchange until it is told to stop."""
+
+import asyncio
+
+import click
+
+from app.settings import load_settings, reach
+
+ALL_MARKETS = "all"
+markets_option = click.option(
+    "--market",
+    "markets",
+    multiple=True,
+    default=(ALL_MARKETS,),
+    show_default=True,
+    help="A market, repeatable, or all.",
+)
+
+
+@click.command()
+def run() -> None:
+    """Start everything on this machine and print `ready … URL`."""
+    from app.run import run_exchange
+
+    raise SystemExit(asyncio.run(run_exchange(load_settings())))
+
+
+@click.command()
+def api() -> None:
+    """Serve the REST routes."""
+    from app.compose import serve_api
+
+    _work(serve_api(reach(load_settings())))
+
+
+@click.command()
+@markets_option
+def relay(markets: tuple[str, ...]) -> None:
+    """Carry commands from the outbox to the command logs."""
+    from app.compose import work_relay
+
+    _work(work_relay(reach(load_settings()), markets))
+
+
+@click.command()
+@markets_option
+def engine(markets: tuple[str, ...]) -> None:
+    """Match the orders of the given markets; a second process is their standby."""
+    from app.compose import work_engine
+
+    _work(work_engine(reach(load_settings()), markets))
+
+
+@click.command()
+@markets_option
+def projection(markets: tuple[str, ...]) -> None:
+    """Persist the events of the given markets to PostgreSQL."""
+    from app.compose import work_projection
+
+    _work(work_projection(reach(load_settings()), markets))
+
+
+@click.command()
+def clock() -> None:
+    """Tell markets the time when an order of theirs is due."""
+    from app.compose import work_clock
+
+    _work(work_clock(reach(load_settings())))
+
+
+@click.command(hidden=True)
+def demo() -> None:
+    """Quote both seed markets through the public REST API, and move their index (`make run DEMO=1`)."""
+    from app.demo import run_demo
+
+    _work(run_demo(reach(load_settings())))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database's tables to this version and list the seed markets."""
+    from app.compose import prepare_database
+
+    asyncio.run(prepare_database(reach(load_settings())))
+
+
+@click.command()
+def topics() -> None:
+    """Create the topics of every listed market."""
+    from app.compose import prepare_topics
+
+    asyncio.run(prepare_topics(reach(load_settings())))
+
+
+def _work(worker: "asyncio.coroutines._CoroutineLike[None]") -> None:
+    import uvloop
+
+    uvloop.run(worker)

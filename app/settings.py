@@ -1,0 +1,144 @@
+"""Settings from the environment; the only place that reads it. Every name can be given as NAME or as NAME_FILE."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRET_CHARACTERS_MIN = 32
+FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
+
+
+class Mode(StrEnum):
+    """`local` is one machine for trying things; `production` refuses what is unsafe."""
+
+    LOCAL = "local"
+    PRODUCTION = "production"
+
+
+class BrokerKind(StrEnum):
+    """Which broker `run` starts when BROKER_URL names none."""
+
+    EMBEDDED = "embedded"
+    KAFKA = "kafka"
+
+
+class Misconfigured(Exception):
+    """The settings do not hold together; `faults` are sentences for the operator."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Settings(BaseSettings):
+    """What an operator can set."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    mode: Mode = Mode.LOCAL
+    http_host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    data: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Path(".local")
+    broker: BrokerKind = BrokerKind.EMBEDDED
+    demo: bool = True
+    database_url: str = ""
+    broker_url: str = ""
+    jwt_secret: str = Field("", repr=False)
+    open_deposits: bool | None = None
+    session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
+    topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
+
+    @property
+    def deposits_are_open(self) -> bool:
+        """Whether every user may credit himself: locally, unless switched off."""
+        return self.mode is Mode.LOCAL if self.open_deposits is None else self.open_deposits
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the mode for trying things."""
+        return self.mode is Mode.LOCAL
+
+
+class LocalExchange(msgspec.Struct, frozen=True, rename="camel"):
+    """What a running tree of `run` writes into DATA/run.json: how to reach it."""
+
+    pid: int
+    url: str
+    database_url: str
+    broker_url: str
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and judge the settings; Misconfigured tells everything that is wrong at once."""
+    given = dict(os.environ if environment is None else environment)
+    try:
+        settings = Settings.model_validate(_named(given))
+    except ValidationError as error:
+        faults = [f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        raise Misconfigured(faults) from error
+    if faults := _production_faults(settings):
+        raise Misconfigured(faults)
+    return settings
+
+
+def reach(settings: Settings) -> Settings:
+    """The settings with the database and the broker of the local exchange in DATA filled in where none are named."""
+    if settings.database_url:
+        return settings
+    path = settings.data / "run.json"
+    try:
+        local = msgspec.json.decode(path.read_bytes(), type=LocalExchange)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Misconfigured(
+            [f"DATABASE_URL is not set and no exchange runs in {settings.data} ({path} not found)"]
+        ) from error
+    return settings.model_copy(
+        update={"database_url": local.database_url, "broker_url": settings.broker_url or local.broker_url}
+    )
+
+
+def signing_secret(settings: Settings) -> str:
+    """The secret that signs tokens: given, or (locally) drawn once and kept in DATA."""
+    if settings.jwt_secret or not settings.is_local:
+        return settings.jwt_secret
+    path = settings.data / "jwt_secret"
+    if not path.exists():
+        settings.data.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(48))
+        fresh.rename(path)
+    return path.read_text()
+
+
+def _named(given: dict[str, str]) -> dict[str, str]:
+    """Only what is ours, lower case, with NAME_FILE read into NAME."""
+    values = {name: given[name.upper()] for name in Settings.model_fields if given.get(name.upper(), "") != ""}
+    for name in FILE_NAMES:
+        if path := given.get(f"{name}_FILE"):
+            try:
+                values[name.lower()] = Path(path).read_text().strip()
+            except OSError as error:
+                raise Misconfigured([f"{name}_FILE: {error}"]) from error
+    return values
+
+
+def _production_faults(settings: Settings) -> list[str]:
+    if settings.is_local:
+        return []
+    checks = {
+        f"JWT_SECRET must have at least {SECRET_CHARACTERS_MIN} characters in production": len(settings.jwt_secret)
+        >= SECRET_CHARACTERS_MIN
+        and len(set(settings.jwt_secret)) >= 10,
+        "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
+        "DATABASE_URL is required in production": bool(settings.database_url),
+        "BROKER_URL is required in production": bool(settings.broker_url),
+    }
+    return [fault for fault, holds in checks.items() if not holds]

@@ -1,0 +1,86 @@
+"""The house itself: every package is ours, and every file is in its room."""
+
+import ast
+import importlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("agents", "api", "app", "exchange", "schemas", "store", "tables")
+TOP_LEVEL = {
+    *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "Dockerfile", "Makefile", "README.md"),
+    *("docker-compose.yml", "pyproject.toml", "requirements.lock", "requirements-dev.lock"),
+    *("bench", "docs", "tests", "web"),
+    *ROOMS,
+}
+DRIVERS_OF_POSTGRES = {"asyncpg", "psycopg", "alembic", "sqlalchemy"}
+DRIVERS_OF_KAFKA = {"aiokafka", "faust", "mode"}
+FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "data", "info"}
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [Path(line) for line in listed.splitlines()]
+
+
+def _imports(path: Path) -> set[str]:
+    tree = ast.parse((ROOT / path).read_text())
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_package_came_from_this_tree(room: str) -> None:
+    """`tables` and `agents` are names on PyPI too: what is imported must be ours."""
+    package = importlib.import_module(room)
+    assert package.__file__ is not None
+    assert Path(package.__file__).parent == ROOT / room
+
+
+def test_nothing_lies_beside_the_rooms() -> None:
+    """The top level holds the rooms of design.md and nothing else."""
+    assert {path.parts[0] for path in _tracked()} <= TOP_LEVEL
+
+
+def test_only_store_and_the_roof_talk_to_postgresql() -> None:
+    """SQL lives in store/; workers and routes are handed what they need, and at most name the driver's types."""
+    pure = [path for path in _tracked() if path.suffix == ".py" and path.parts[0] in {"schemas", "exchange", "tables"}]
+    assert pure
+    assert not [path for path in pure if _imports(path) & DRIVERS_OF_POSTGRES]
+
+
+def test_only_the_stream_talks_to_kafka() -> None:
+    """The store, the API and the pure market know no broker."""
+    dry = [
+        path for path in _tracked() if path.suffix == ".py" and path.parts[0] in {"schemas", "exchange", "store", "api"}
+    ]
+    assert dry
+    assert not [path for path in dry if _imports(path) & DRIVERS_OF_KAFKA]
+
+
+def test_no_file_hides_behind_a_vague_name() -> None:
+    """A file is named for its subject."""
+    assert not [path for path in _tracked() if path.suffix == ".py" and path.stem in FORBIDDEN_NAMES]
+
+
+def test_money_has_no_float() -> None:
+    """Neither the language nor the market nor the store divides into floats or names the type."""
+    rooms = {"schemas", "exchange"}
+    found = []
+    for path in _tracked():
+        if path.suffix == ".py" and path.parts[0] in rooms:
+            nodes = list(ast.walk(ast.parse((ROOT / path).read_text())))
+            found += [path for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+            found += [path for node in nodes if isinstance(node, ast.Name) and node.id == "float"]
+            found += [path for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, float)]
+    assert not found
+
+
+def test_the_schema_keeps_money_exact() -> None:
+    """No column of the database is a floating-point number."""
+    sql = "\n".join(path.read_text().lower() for path in (ROOT / "store/migrations/sql").glob("*.sql"))
+    assert sql
+    assert not [word for word in ("double precision", "real ", "float", " money") if word in sql.replace("'", " ")]
