@@ -1,0 +1,126 @@
+"""Apache Kafka on this machine without Docker: one KRaft node on free ports of 127.0.0.1, from jars of Maven."""
+
+import base64
+import signal
+import uuid
+from pathlib import Path
+
+from app.local.broker_readiness import BrokerFailed, until_broker_answers
+from app.local.kafka_jars import fetch_jars, is_available
+from app.local.process import BoundProcess, free_port, open_log, resident_bytes, tail_of
+
+__all__ = ["LocalKafka", "is_available"]
+
+READY_TIMEOUT_S = 90.0
+STOP_GRACE_S = 10.0
+HEAP = ["-Xms256m", "-Xmx512m"]
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    "num.partitions": "1",
+    "default.replication.factor": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "8",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.min.session.timeout.ms": "2000",  # a standby takes over in 4 to 5 s
+    "group.initial.rebalance.delay.ms": "0",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "2000",  # after a kill the controller lets the same node in again this late
+    "message.max.bytes": str(2 * 2**20),
+    "log.retention.hours": "168",
+    "log.segment.bytes": str(64 * 2**20),
+    "log.cleaner.threads": "1",
+    "log.cleaner.backoff.ms": "5000",
+    "log.cleaner.dedupe.buffer.size": str(32 * 2**20),
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+}
+LOGGING = """rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %c{1} %m%n
+"""
+
+
+class LocalKafka:
+    """One node over one data folder: its records, groups and cluster id outlive every start; its ports this object."""
+
+    def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
+        self._folder = data_dir.expanduser().resolve()
+        self._log = self._folder / "kafka.log"
+        self._port = port or free_port()
+        self._controller_port = free_port()
+        self._process: BoundProcess | None = None
+        self.cluster_id = ""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def memory_bytes(self) -> int:
+        """The physical memory it holds, in bytes."""
+        return resident_bytes(self.pid) if self.pid is not None else 0
+
+    async def start(self) -> str:
+        """Fetch the jars and format the folder if it is the first time, serve; the bootstrap address."""
+        class_path = f"{await fetch_jars()}/*"
+        self._write_settings()
+        self.cluster_id = self._known_cluster_id() or await self._format(class_path)
+        address = f"127.0.0.1:{self._port}"
+        self._process = await self._java(class_path, "kafka.Kafka", str(self._settings))
+        await until_broker_answers(address, self._process, self.cluster_id, READY_TIMEOUT_S, self._log)
+        return address
+
+    async def wait(self) -> int:
+        """Wait until it has ended; its exit code."""
+        return await self._process.wait() if self._process else 0
+
+    async def stop(self) -> None:
+        """A clean shutdown, or after its grace a kill; the records stay."""
+        if self._process:
+            await self._process.end((signal.SIGTERM, STOP_GRACE_S))
+
+    @property
+    def _settings(self) -> Path:
+        return self._folder / "server.properties"
+
+    def _write_settings(self) -> None:
+        broker, controller = f"127.0.0.1:{self._port}", f"127.0.0.1:{self._controller_port}"
+        addresses = {
+            "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{broker}",
+            "controller.quorum.voters": f"1@{controller}",
+            "log.dirs": str(self._folder / "log"),
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._settings.write_text("".join(f"{name}={value}\n" for name, value in (SETTINGS | addresses).items()))
+        (self._folder / "log4j2.properties").write_text(LOGGING)
+
+    def _known_cluster_id(self) -> str:
+        """The id the folder was formatted with, or empty: the first start."""
+        properties = self._folder / "log" / "meta.properties"
+        lines = properties.read_text().splitlines() if properties.exists() else []
+        return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
+
+    async def _format(self, class_path: str) -> str:
+        cluster_id = base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+        command = ["kafka.tools.StorageTool", "format", "--config", str(self._settings), "--cluster-id", cluster_id]
+        tool = await self._java(class_path, *command)
+        if await tool.wait() != 0:
+            raise BrokerFailed(str(self._folder), tail_of(self._log))
+        return cluster_id
+
+    async def _java(self, class_path: str, *arguments: str) -> BoundProcess:
+        logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
+        command = ["java", *HEAP, "-Djava.awt.headless=true", logging, "-cp", class_path, *arguments]
+        with open_log(self._log) as log:
+            return await BoundProcess.spawn(command, output=log, cwd=self._folder)

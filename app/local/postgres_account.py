@@ -1,0 +1,67 @@
+"""The account PostgreSQL runs under: ours, or, since it refuses root, one of its own where we are root.
+
+Then its folders belong to that account, and the folders on the way to them and to its programs get the right to be
+passed through (o+x, never o+r: nobody can list them who could not before).
+"""
+
+import asyncio
+import os
+import pwd
+import stat
+from pathlib import Path
+
+from app.local.process import Identity
+
+ACCOUNT = "perpetua_pg"
+
+
+class ForeignFolder(Exception):
+    """A folder we must own belongs to someone else: another user of this machine was here before us."""
+
+    def __init__(self, folder: Path, owner_uid: int) -> None:
+        super().__init__(f"{folder} belongs to user {owner_uid}, not to the user of our PostgreSQL")
+        self.folder = folder
+        self.owner_uid = owner_uid
+
+
+async def server_identity(folder: Path) -> Identity:
+    """Whom the server of a data folder runs as: who we are, or as root its owner, or the account made for it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if os.getuid() != 0:
+        return Identity()
+    if folder.exists() and folder.stat().st_uid != 0:
+        return Identity(folder.stat().st_uid, folder.stat().st_gid)
+    entry = await _account()
+    return Identity(entry.pw_uid, entry.pw_gid)
+
+
+def give_folder(folder: Path, identity: Identity) -> None:
+    """Make a private folder (mode 0700) for the server's user; one that belongs to another is refused."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.lstat().st_uid
+    wanted = os.getuid() if identity.uid < 0 else identity.uid
+    if folder.is_symlink() or owner not in {os.getuid(), wanted}:
+        raise ForeignFolder(folder, owner)
+    if identity.uid >= 0:
+        os.chown(folder, identity.uid, identity.gid)
+        reach(folder)
+    folder.chmod(0o700)
+
+
+def reach(path: Path) -> None:
+    """As root, let the server's account pass through every folder on the way to `path`."""
+    if os.getuid() != 0:
+        return
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+async def _account() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT]
+        await (await asyncio.create_subprocess_exec(*command)).wait()  # two at once: the second finds it made
+        return pwd.getpwnam(ACCOUNT)

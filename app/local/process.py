@@ -1,0 +1,140 @@
+"""A child process that cannot outlive its parent, and what the operating system tells about any process."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+WITH_PARENT = Path(__file__).with_name("with_parent.py")
+LOG_BYTES_MAX = 16 * 2**20
+
+
+class Child(Protocol):
+    """What the supervisor keeps alive: a process or a server made of one."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+
+    async def start(self) -> str:
+        """Start it, wait until it serves; its address, or an empty string."""
+
+    async def wait(self) -> int:
+        """Wait until it has ended; its exit code, negative for a signal."""
+
+    async def stop(self) -> None:
+        """End it in bounded time; harmless when it does not run."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user a child runs as; -1 stays who we are."""
+
+    uid: int = -1
+    gid: int = -1
+
+
+class BoundProcess:
+    """One run of a command in a process group of its own, ended by the kernel when this process dies."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def spawn(  # each argument is one fact of a process
+        cls,
+        command: list[str],
+        *,
+        output: IO[bytes] | int | None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        identity: Identity | None = None,
+        death_signal: signal.Signals = signal.SIGKILL,
+    ) -> "BoundProcess":
+        """Start `command`; `output` takes both its streams. `death_signal` is what it gets when we die first."""
+        who = identity or Identity()
+        wrapper = [sys.executable, "-I", "-S", str(WITH_PARENT), str(os.getpid()), str(int(death_signal))]
+        process = await asyncio.create_subprocess_exec(
+            *wrapper,
+            str(who.uid),
+            str(who.gid),
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT if output is not None else None,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,  # Ctrl-C goes to us alone: we say in which order the tree stops
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process.returncode is None else None
+
+    @property
+    def output(self) -> asyncio.StreamReader | None:
+        """What it prints, where `output` was a pipe."""
+        return self._process.stdout
+
+    async def wait(self) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+        return await self._process.wait()
+
+    async def end(self, *steps: tuple[signal.Signals, float]) -> None:
+        """Send each signal in turn and give it its seconds; then SIGKILL to the whole group."""
+        for number, grace_s in steps:
+            if self.pid is None:
+                return
+            self._process.send_signal(number)
+            try:
+                await asyncio.wait_for(asyncio.shield(self.wait()), grace_s)
+            except TimeoutError:
+                continue
+            return
+        if self.pid is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            await self.wait()
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """The log of a child, appended to; one that has grown past LOG_BYTES_MAX is set aside as `.1` first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+        path.replace(path.with_name(path.name + ".1"))
+    return path.open("ab")
+
+
+def tail_of(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, for an error that has to explain itself."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def resident_bytes(pid: int) -> int:
+    """The physical memory a process holds, in bytes; 0 when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def works_in(pid: int, folder: Path) -> bool:
+    """Whether a living process has `folder` as its working directory: tells our server from a reused process id."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
