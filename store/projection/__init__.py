@@ -1,0 +1,6 @@
+"""The projection: events of a market become rows that people query, many events in one transaction."""
+
+from store.projection.errors import ChainBroken, ProjectionBroken, ProjectionStopped, SequenceGap
+from store.projection.projector import Projection
+
+__all__ = ["ChainBroken", "Projection", "ProjectionBroken", "ProjectionStopped", "SequenceGap"]

@@ -1,0 +1,62 @@
+"""Which events of a batch of records are new, proved by sequence and by hash to follow the persisted ones."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from schemas.events import Event
+from schemas.wire import EventRecord, chain_hash, decode_event
+from store.projection.errors import ChainBroken, SequenceGap
+
+
+class Progress(NamedTuple):
+    """Up to where a market is persisted: the last event, its hash, and the command it answered."""
+
+    event_seq: int
+    command_seq: int
+    event_hash: str
+
+
+class ChainedEvent(NamedTuple):
+    """An event between the hash that its record claims before it and its own."""
+
+    event: Event
+    previous: str
+    hash: str
+
+
+def decode_chain(market: str, records: Iterable[EventRecord]) -> list[ChainedEvent]:
+    """The events of the records in their order; raises ChainBroken for a record that contradicts itself."""
+    return [chained for record in records for chained in _links(market, record)]
+
+
+def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
+    """Drop what is persisted, check that the rest continues it without a hole; the new events and new progress.
+
+    Raises SequenceGap where an event is missing, ChainBroken where a hash differs.
+    """
+    fresh: list[Event] = []
+    for link in chain:
+        seq = link.event.seq
+        if seq == progress.event_seq and link.hash != progress.event_hash:
+            raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.hash)
+        if seq <= progress.event_seq:
+            continue
+        if seq != progress.event_seq + 1:
+            raise SequenceGap(market, expected=progress.event_seq + 1, got=seq)
+        if link.previous != progress.event_hash:
+            raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.previous)
+        fresh.append(link.event)
+        progress = Progress(seq, link.event.command, link.hash)
+    return fresh, progress
+
+
+def _links(market: str, record: EventRecord) -> Iterator[ChainedEvent]:
+    previous, seq = record.prev_hash, record.first_event_seq - 1
+    for seq, body in enumerate(record.events, record.first_event_seq):
+        event, following = decode_event(body), chain_hash(previous, body)
+        if event.seq != seq:
+            raise ChainBroken(market, event=seq, got=event.seq)
+        yield ChainedEvent(event, previous, following)
+        previous = following
+    if record.market != market or previous != record.hash or seq != record.last_event_seq:
+        raise ChainBroken(market, record_of=record.market, last=record.last_event_seq, hash=record.hash, got=previous)

@@ -1,0 +1,31 @@
+"""Why a batch of events cannot be persisted. Nothing has changed when one of these is raised.
+
+ProjectionStopped
+├── SequenceGap       events are missing in between: the log must be read again from there
+├── ChainBroken       the events do not continue the ones persisted: a bug of ours, or a foreign log
+└── ProjectionBroken  the events contradict the rows of the database
+"""
+
+
+class ProjectionStopped(Exception):
+    """The events at hand cannot follow the persisted ones."""
+
+    def __init__(self, market: str, **facts: object) -> None:
+        super().__init__(market, facts)
+        self.market = market
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return f"{self.market}: {', '.join(f'{name}={value!r}' for name, value in self.facts.items())}"
+
+
+class SequenceGap(ProjectionStopped):
+    """The next event has not come; `expected` is its sequence, `got` the one that came instead."""
+
+
+class ChainBroken(ProjectionStopped):
+    """The hash chain of the log does not pass through the last persisted event."""
+
+
+class ProjectionBroken(ProjectionStopped):
+    """An event names an order, account or amount that the database does not have."""
