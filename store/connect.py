@@ -1,0 +1,108 @@
+"""Connections to PostgreSQL with the session settings each use needs, and what counts as an outage.
+
+Exception
+└── StoreUnavailable      the database cannot be reached, or did not say what became of a commit
+"""
+
+from typing import TypeAlias
+
+import asyncpg
+import asyncpg.pool
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A session of our own."""
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+"""Sessions that are lent."""
+
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+"""A session of our own, or one lent by a pool."""
+
+CONNECT_TIMEOUT_S = 2.0
+_NO_PLAN_OF_AN_EMPTY_TABLE = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+class StoreUnavailable(Exception):
+    """PostgreSQL is out of reach. `outcome_is_unknown`: a commit had been sent, and nobody knows what became of it."""
+
+    def __init__(self, *, outcome_is_unknown: bool) -> None:
+        super().__init__(f"store unavailable, outcome {'unknown' if outcome_is_unknown else 'nothing written'}")
+        self.outcome_is_unknown = outcome_is_unknown
+
+
+async def connect_writer(dsn: str, application_name: str, *, command_timeout_s: float = 10.0) -> Connection:
+    """A session for set-based statements: generic plans that always take the index, no end to idle transactions.
+
+    The statement cache stays on and never forgets: without it each call is parsed and planned anew.
+    """
+    settings = _NO_PLAN_OF_AN_EMPTY_TABLE | {
+        "application_name": application_name,
+        "synchronous_commit": "on",
+        "idle_in_transaction_session_timeout": "0",  # COMMIT AND CHAIN leaves an open, snapshot-less transaction
+        "jit": "off",
+        "timezone": "UTC",
+    }
+    return await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=command_timeout_s,
+        max_cached_statement_lifetime=0,
+        server_settings=settings,
+    )
+
+
+async def connect_reader_pool(
+    dsn: str, application_name: str, *, size_max: int = 8, command_timeout_s: float = 10.0
+) -> Pool:
+    """Sessions for queries and small transactions; none may hold a snapshot for long. Connects when first used."""
+    settings = {
+        "application_name": application_name,
+        "plan_cache_mode": "force_custom_plan",
+        "idle_in_transaction_session_timeout": "10s",
+        "statement_timeout": f"{int(command_timeout_s * 1000)}ms",
+        "jit": "off",
+        "timezone": "UTC",
+    }
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size_max,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=command_timeout_s,
+        server_settings=settings,
+        init=_bound_transactions,
+        reset=_keep_session,
+    )
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error tells of a lost, refused or silent server, not of a wrong statement."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)  # the call came after the connection was lost
+    return isinstance(error, _OUTAGES)
+
+
+_OUTAGES = (
+    OSError,  # refused, reset, no such socket
+    TimeoutError,
+    asyncpg.InternalClientError,  # bare, after a kill
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled, terminated
+    asyncpg.InsufficientResourcesError,  # disk full, too many connections
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, before it is promoted
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+async def _bound_transactions(connection: Connection) -> None:
+    if connection.get_server_version() >= (17,):
+        await connection.execute("SET transaction_timeout = '30s'")
+
+
+async def _keep_session(_connection: Connection) -> None:
+    """Our queries leave nothing behind in a session, so giving it back needs no round trip."""
