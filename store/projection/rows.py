@@ -21,8 +21,8 @@ class OrderRow:
     filled_notional: int
     reason: str | None
     best_opposite: int | None
-    is_live: bool = True
-    updated_at: Timestamp = Timestamp(0)
+    is_live: bool
+    updated_at: Timestamp | None = None
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ updated have been locked in order before; the counts that come back say whether 
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from schemas.units import Timestamp, datetime_of
 from store.projection.chain import Progress
@@ -82,7 +83,7 @@ def _order_columns(order: OrderRow) -> tuple[object, ...]:
     reason = None if order.reason is None else str(order.reason)
     ended = (order.order_id, str(order.status), reason, order.best_opposite)
     filled = (order.remaining, order.filled_lots, order.filled_notional)
-    return (*ended, *filled, order.is_live, datetime_of(order.updated_at))
+    return (*ended, *filled, order.is_live, _moment(order.updated_at))
 
 
 def _position_columns(change: PositionChange) -> tuple[object, ...]:
@@ -92,5 +93,8 @@ def _position_columns(change: PositionChange) -> tuple[object, ...]:
 
 
 def _market_columns(change: MarketChange) -> list[object]:
-    mark_at = None if change.mark_at is None else datetime_of(change.mark_at)
-    return [change.status, change.index, change.mark, mark_at]
+    return [change.status, change.index, change.mark, _moment(change.mark_at)]
+
+
+def _moment(at: Timestamp | None) -> datetime | None:
+    return None if at is None else datetime_of(at)

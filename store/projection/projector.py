@@ -1,0 +1,126 @@
+"""Event records of one market into PostgreSQL: what is new is folded into rows and written in one transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+
+from schemas.orders import OrderStatus, Side
+from schemas.wire import EventRecord
+from store.connect import Connection, StoreUnavailable, is_outage
+from store.markets import KnownMarket, load_registry
+from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after
+from store.projection.errors import ProjectionBroken
+from store.projection.fold import Fold, keys_to_lock
+from store.projection.rows import OrderRow, Rows
+from store.projection.write import LOCK, WRITE, write_arguments
+
+ATTEMPTS_MAX = 20
+_DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Projection:
+    """Persists the events of one market, each exactly once however often it comes.
+
+    Not for two tasks at once; two processes may run it for the same market, the row of progress serializes them.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], market: str) -> None:
+        self._connect = connect
+        self._market = market
+        self._session: Connection | None = None
+        self._known: KnownMarket | None = None
+
+    async def apply(self, records: Sequence[EventRecord]) -> int:
+        """Persist what is new in the records, all or nothing; how many commands were newly persisted.
+
+        Raises SequenceGap, ChainBroken or ProjectionBroken when they cannot follow what is there, and StoreUnavailable
+        when PostgreSQL is out of reach: give the same records again, what had been committed is dropped.
+        """
+        chain = decode_chain(self._market, records)
+        for _ in range(ATTEMPTS_MAX if chain else 0):
+            try:
+                return await self._persist(chain)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                continue  # 40P01 and 40001 ask for the same transaction again
+            except _DATABASE_ERRORS as error:
+                if is_outage(error):
+                    raise StoreUnavailable(outcome_is_unknown=True) from error
+                raise
+        if chain:
+            raise StoreUnavailable(outcome_is_unknown=False)
+        return 0
+
+    async def close(self) -> None:
+        """Give the session back to the server."""
+        if self._session is not None:
+            self._session.terminate()
+            self._session = None
+
+    async def _persist(self, chain: Sequence[ChainedEvent]) -> int:
+        """1 lock and read, 2 drop what is persisted and fold the rest, 3 write, 4 commit.
+
+        Whatever interrupts it, a cancellation included, costs the session: a new one has no open transaction.
+        """
+        session, known = await self._ready()
+        is_clean = False
+        try:
+            before, rows = await self._lock(session, known.market_id, chain)  # 1
+            events, after = events_after(self._market, before, chain)  # 2
+            fold = Fold(self._market, known.market_id, known.spec.lot_value, rows)
+            for event in events:
+                fold.apply(event)
+            if events:
+                arguments, counts = write_arguments(known.market_id, rows, before, after, events[-1].at)
+                written = await session.fetchrow(WRITE, *arguments)  # 3
+                if written is None or tuple(written) != counts:
+                    raise ProjectionBroken(self._market, rows_expected=counts, rows_written=tuple(written or ()))
+            await session.execute("COMMIT AND CHAIN")  # 4
+            is_clean = True
+            return after.command_seq - before.command_seq
+        finally:
+            if not is_clean:
+                await self.close()
+
+    async def _ready(self) -> tuple[Connection, KnownMarket]:
+        if self._session is None or self._known is None or self._session.is_closed():
+            session = await self._connect()
+            self._known = (await load_registry(session)).by_name.get(self._market)
+            if self._known is None:
+                session.terminate()
+                raise ProjectionBroken(self._market, reason="no such market in the database")
+            await session.execute("BEGIN")
+            self._session = session
+        return self._session, self._known
+
+    async def _lock(self, session: Connection, market_id: int, chain: Sequence[ChainedEvent]) -> tuple[Progress, Rows]:
+        users, orders = keys_to_lock(market_id, (link.event for link in chain))
+        progress, rows = None, Rows({}, {})
+        for row in await session.fetch(LOCK, market_id, users, orders):
+            if row["event_seq"] is not None:
+                progress = Progress(row["event_seq"], row["command_seq"], row["event_hash"])
+            elif row["user_id"] is not None:
+                rows.wallets[row["user_id"]] = row["wallet"]
+            else:
+                rows.orders[row["order_id"]] = _order_row(row)
+        if progress is None:
+            raise ProjectionBroken(self._market, reason="the market has no row of progress")
+        return progress, rows
+
+
+def _order_row(row: asyncpg.Record) -> OrderRow:
+    status = OrderStatus(row["status"])
+    return OrderRow(
+        order_id=row["order_id"],
+        user=row["order_user"],
+        status=status,
+        is_buy=row["side"] == Side.BUY,
+        remaining=row["remaining"],
+        margin_price=row["margin_price"],
+        loss_per_lot=row["loss_per_lot"],
+        fee_per_lot=row["fee_per_lot"],
+        filled_lots=row["filled_lots"],
+        filled_notional=row["filled_notional"],
+        reason=row["reason"],
+        best_opposite=row["best_opposite"],
+        is_live=status.is_live,
+    )

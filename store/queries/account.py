@@ -1,0 +1,54 @@
+"""An account as one statement sees it: its wallet, and what it holds in every market at that market's mark."""
+
+from typing import NamedTuple
+
+import asyncpg
+
+from exchange.margin import Exposure, Holding
+from schemas.market import MarketSpec
+from store.connect import Session
+from store.queries.figures import spec_of
+
+_READ = """
+SELECT a.wallet, m.name, m.spec::text AS spec, m.mark, p.*
+FROM accounts a LEFT JOIN positions p USING (user_id) LEFT JOIN markets m USING (market_id)
+WHERE a.user_id = $1
+"""
+
+
+class MarketHolding(NamedTuple):
+    """What an account holds in one market; `realized` is micros since the position last left zero."""
+
+    market: str
+    holding: Holding
+    realized: int
+
+
+class AccountState(NamedTuple):
+    """A wallet (micros) and the account's markets, in no particular order."""
+
+    wallet: int
+    markets: list[MarketHolding]
+
+    @property
+    def holdings(self) -> list[Holding]:
+        """What margin is computed from."""
+        return [market.holding for market in self.markets]
+
+
+async def read_account(session: Session, user: int) -> AccountState | None:
+    """The account of a user; None when there is no such user."""
+    rows = await session.fetch(_READ, user)
+    if not rows:
+        return None
+    markets = [
+        MarketHolding(row["name"], _holding(spec_of(row["spec"]), row), row["realized"])
+        for row in rows
+        if row["name"] is not None
+    ]
+    return AccountState(rows[0]["wallet"], markets)
+
+
+def _holding(spec: MarketSpec, row: asyncpg.Record) -> Holding:
+    exposure = Exposure(**{field: row[field] for field in Exposure.__struct_fields__})
+    return Holding(spec, row["mark"], exposure)

@@ -1,0 +1,31 @@
+"""Balances: one quote asset an account, valued at mark (semantics.md section 4, "In answers")."""
+
+from exchange.margin import available_margin, withdrawable
+from schemas.refusals import Refused
+from schemas.rest import BalanceView, Page
+from schemas.units import format_micros
+from store.connect import Session
+from store.queries.account import AccountState, read_account
+from store.queries.paging import ListRequest, page_by_name
+
+ASSET = "USDC"
+
+
+def balance_view(account: AccountState) -> BalanceView:
+    """Total is the wallet, available what could be withdrawn, locked the difference; what is owed rounds up."""
+    available = withdrawable(account.wallet, account.holdings)
+    return BalanceView(
+        asset=ASSET,
+        total=format_micros(account.wallet),
+        locked=format_micros(account.wallet - available),
+        available=format_micros(available),
+        available_margin=format_micros(available_margin(account.wallet, account.holdings)),
+    )
+
+
+async def list_balances(session: Session, user: int, request: ListRequest) -> Page[BalanceView] | Refused:
+    """The balances of a user: always one of USDC, zero when nothing was deposited; empty for an unknown user."""
+    account = await read_account(session, user)
+    views = [] if account is None else [balance_view(account)]
+    anywhere = ListRequest(limit=request.limit, cursor=request.cursor)  # a balance belongs to no market
+    return page_by_name(views, anywhere, lambda view: view.asset)

@@ -1,0 +1,40 @@
+"""Decimal strings out of rows: prices, quantities and times of a market as every answer writes them."""
+
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+
+from schemas.market import MarketSpec
+from schemas.units import MICRO_E18, format_e18, format_ratio_6, format_timestamp, timestamp_of
+
+
+@lru_cache(maxsize=1_024)
+def spec_of(text: str) -> MarketSpec:
+    """The rules of a market as its row keeps them; the same text is read once."""
+    return msgspec.json.decode(text, type=MarketSpec)
+
+
+def price_text(spec: MarketSpec, ticks: int) -> str:
+    """A price in ticks as a decimal string."""
+    return format_e18(ticks * spec.tick_size_e18)
+
+
+def quantity_text(spec: MarketSpec, lots: int) -> str:
+    """A quantity in lots as a decimal string."""
+    return format_e18(lots * spec.lot_size_e18)
+
+
+def average_price_text(spec: MarketSpec, notional: int, lots: int) -> str | None:
+    """Notional (micros) by quantity (lots), both unsigned, with 6 decimals half even; None without any lots."""
+    return format_ratio_6(notional * MICRO_E18, lots * spec.lot_size_e18) if lots else None
+
+
+def time_text(moment: datetime) -> str:
+    """A stored time as ISO 8601 UTC with microseconds."""
+    return format_timestamp(timestamp_of(moment))
+
+
+def time_text_or_none(moment: datetime | None) -> str | None:
+    """As `time_text`, where there may be no time."""
+    return None if moment is None else time_text(moment)

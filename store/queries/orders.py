@@ -1,0 +1,87 @@
+"""Orders of a user, newest first, with every field submitted and what became of them."""
+
+from typing import Any
+
+from schemas.ids import order_key, parse_public_order_id, public_order_id, seq_of_order_key
+from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.refusals import Refused
+from schemas.rest import OrderView, Page
+from store.connect import Session
+from store.queries.figures import average_price_text, price_text, quantity_text, spec_of, time_text, time_text_or_none
+from store.queries.paging import (
+    Conditions,
+    Int8,
+    ListRequest,
+    Moment,
+    bounded_datetime,
+    decode_cursor,
+    page_of,
+    record_key,
+)
+
+_COLUMNS = "SELECT o.*, m.name, m.spec::text AS spec FROM orders o JOIN markets m USING (market_id) WHERE "
+_NEWEST_FIRST = " ORDER BY o.created_at DESC, o.order_id DESC LIMIT "
+
+
+async def list_orders(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
+    """A page of a user's orders by time of creation, filtered by market, status and period."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8])
+    if isinstance(after, Refused):
+        return after
+    where = Conditions("o.user_id = {}", user)
+    where.add_period("o.created_at", request)
+    if request.market_id is not None:
+        where.add("m.name = {}", request.market_id)
+    if request.status is not None:
+        where.add("o.status = {}", str(request.status))
+    if after is not None:
+        where.add("(o.created_at, o.order_id) < ({}, {})", bounded_datetime(after[0]), after[1])
+    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+    return page_of(rows, request.limit, record_key("created_at", "order_id"), order_view)
+
+
+async def read_order(session: Session, user: int, order_id: str) -> OrderView | None:
+    """One order of a user by its public id; None for unknown ids and for those of others alike."""
+    parsed = parse_public_order_id(order_id)
+    if parsed is None:
+        return None
+    market, seq = parsed
+    row = await session.fetchrow(
+        f"{_COLUMNS} m.name = $1 AND o.order_id = m.market_id * {order_key(1, 0)} + $2 AND o.user_id = $3",
+        market,
+        seq,
+        user,
+    )
+    return None if row is None else order_view(row)
+
+
+def order_view(row: Any) -> OrderView:
+    """A row of `orders`, with its market's name and rules, as it is answered."""
+    spec, is_market = spec_of(row["spec"]), row["type"] == OrderType.MARKET
+    price, best_opposite = price_text(spec, row["price"]), row["best_opposite"]
+    return OrderView(
+        order_id=public_order_id(row["name"], seq_of_order_key(row["order_id"])),
+        market_id=row["name"],
+        side=Side(row["side"]),
+        type=OrderType(row["type"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        quantity=quantity_text(spec, row["quantity"]),
+        price=None if is_market else price,
+        protection_price=price if is_market else None,
+        remaining_quantity=quantity_text(spec, row["remaining"]),
+        filled_quantity=quantity_text(spec, row["filled_lots"]),
+        average_price=average_price_text(spec, row["filled_notional"], row["filled_lots"]),
+        status=OrderStatus(row["status"]),
+        reason=None if row["reason"] is None else EndReason(row["reason"]),
+        best_opposite_price=None if best_opposite is None else price_text(spec, best_opposite),
+        reduce_only=row["reduce_only"],
+        post_only=row["post_only"],
+        self_trade_prevention_mode=SelfTradePrevention(row["self_trade_prevention"]),
+        leverage=row["leverage"],
+        client_order_id=row["client_order_id"],
+        expires_at=time_text_or_none(row["expires_at"]),
+        valid_until=time_text_or_none(row["valid_until"]),
+        cancel_requested_at=time_text_or_none(row["cancel_requested_at"]),
+        created_at=time_text(row["created_at"]),
+        updated_at=time_text(row["updated_at"]),
+    )
