@@ -1,0 +1,106 @@
+"""The engine: a market, the next command of its log, and the events that follow. Pure, synchronous, integers only.
+
+    EngineError
+    |-- SequenceGap     a command was skipped or repeated
+    `-- ForeignLog      the log does not begin with the listing of this market
+
+Both are bugs of ours or a foreign log, never a user's doing: what a user may not do is told by an event.
+"""
+
+from typing import assert_never
+
+from exchange.arrival import arrive
+from exchange.mark import set_index
+from exchange.market import Market
+from exchange.status import set_status
+from exchange.timed import expire_due
+from exchange.turn import Turn
+from schemas.commands import (
+    ClockTicked,
+    Command,
+    IndexSet,
+    MarketBarrier,
+    MarketListed,
+    OrderCancelled,
+    OrderCreated,
+    StatusSet,
+)
+from schemas.events import Event
+from schemas.orders import EndReason, OrderStatus
+from schemas.units import Timestamp
+
+
+class EngineError(Exception):
+    """The log cannot be what this market has to read."""
+
+
+class SequenceGap(EngineError):
+    """The command is not the next one."""
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(expected, got)
+        self.expected = expected
+        self.got = got
+
+
+class ForeignLog(EngineError):
+    """The first command does not list this market, or a later one lists it again."""
+
+    def __init__(self, market: str, seq: int) -> None:
+        super().__init__(market, seq)
+        self.market = market
+        self.seq = seq
+
+
+def apply(market: Market, seq: int, command: Command) -> list[Event]:
+    """Let the market answer command `seq`, which must be its next; changes the market, returns at least one event."""
+    if seq != market.command_seq + 1:
+        raise SequenceGap(market.command_seq + 1, seq)
+    if (seq == 1) != isinstance(command, MarketListed):
+        raise ForeignLog(market.spec.market, seq)
+    turn = Turn(market, seq, command.at)
+    market.command_seq = seq
+    market.clock = Timestamp(max(market.clock, command.at))
+    expire_due(turn)
+    _answer(turn, command)
+    return turn.events
+
+
+def _answer(turn: Turn, command: Command) -> None:
+    match command:
+        case OrderCreated():
+            arrive(turn, command)
+        case OrderCancelled():
+            _cancel(turn, command)
+        case ClockTicked():
+            turn.clock_advanced()
+        case IndexSet():
+            set_index(turn, command.index)
+        case StatusSet():
+            set_status(turn, command.status)
+        case MarketBarrier():
+            turn.barrier_passed(command.barrier)
+        case MarketListed():
+            _open(turn, command)
+        case _:
+            assert_never(command)
+
+
+def _cancel(turn: Turn, command: OrderCancelled) -> None:
+    order = turn.market.book.find(command.order)
+    if order is None or order.user != command.user:
+        turn.cancel_refused(command.order, command.user)
+        return
+    turn.market.remove(order)
+    turn.ended(order, OrderStatus.CANCELLED, EndReason.USER)
+
+
+def _open(turn: Turn, command: MarketListed) -> None:
+    market = turn.market
+    if command.spec.market != market.spec.market:
+        raise ForeignLog(market.spec.market, turn.command)
+    market.spec = command.spec
+    market.status = command.status
+    market.index = command.spec.reference_price
+    market.mark = command.spec.mark_of_index(market.index)
+    turn.opened()

@@ -1,0 +1,55 @@
+"""A position: signed lots and their signed cost. The average price is a view, never kept (semantics.md section 3)."""
+
+import msgspec
+
+from schemas.units import Micros, divide_toward_zero
+
+
+class Position(msgspec.Struct, gc=False):
+    """What one account holds in one market.
+
+    `lots` and `cost` (micros) are positive when long, negative when short; `realized` (micros) is the profit since the
+    position last left zero, without fees.
+    """
+
+    lots: int = 0
+    cost: Micros = Micros(0)
+    realized: Micros = Micros(0)
+
+
+def fill(position: Position, lots: int, notional: int) -> Micros:
+    """Book a fill of signed lots at a signed notional (micros); returns the profit it realized.
+
+    Closing releases cost in proportion, rounded towards zero; the rest of the cost stays. A fill that crosses zero
+    closes first, then opens. Always: realized = change of cost - notional.
+    """
+    if position.lots * lots >= 0:
+        return _open(position, lots, notional)
+    if abs(lots) <= abs(position.lots):
+        return _close(position, lots, notional)
+    closing = -position.lots
+    closing_notional = notional * closing // lots  # exact: a notional is a whole number of micros per lot
+    realized = _close(position, closing, closing_notional)
+    _open(position, lots - closing, notional - closing_notional)
+    return realized
+
+
+def _open(position: Position, lots: int, notional: int) -> Micros:
+    if not position.lots:
+        position.realized = Micros(0)
+    position.lots += lots
+    position.cost = Micros(position.cost + notional)
+    return Micros(0)
+
+
+def _close(position: Position, lots: int, notional: int) -> Micros:
+    released = divide_toward_zero(position.cost * -lots * _sign(position.lots), abs(position.lots))
+    realized = Micros(-notional - released)
+    position.lots += lots
+    position.cost = Micros(position.cost - released)
+    position.realized = Micros(position.realized + realized)
+    return realized
+
+
+def _sign(number: int) -> int:
+    return 1 if number > 0 else -1

@@ -1,0 +1,135 @@
+"""Markets and commands for tests, in numbers small enough for the head.
+
+The market of these tests counts in ones: tick 1 USDC, lot 1, mark 100, maker fee 1 %, taker fee 2 %, margin 10 %.
+So a lot at 100 costs 100 USDC = 100,000,000 micros, and the resting band ends 5 % from the mark.
+"""
+
+from typing import Any
+
+import msgspec
+
+from exchange.engine import apply
+from exchange.market import Market, empty_market
+from schemas.commands import (
+    ClockTicked,
+    Command,
+    IndexSet,
+    MarketBarrier,
+    MarketListed,
+    OrderCancelled,
+    OrderCreated,
+    StatusSet,
+)
+from schemas.events import Event
+from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.units import E18, Lots, Micros, Nanos, Ppm, Ticks, Timestamp
+from schemas.wire import encode
+
+USDC = 1_000_000
+ANN, BOB, CAT = 1, 2, 3
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def small_spec(name: str = "TEA-PERP", **changes: Any) -> MarketSpec:
+    """The market that counts in ones."""
+    small = msgspec.structs.replace(
+        SEED_MARKETS[0],
+        market=name,
+        base_asset="TEA",
+        tick_size_e18=E18,
+        lot_size_e18=E18,
+        initial_margin_rate=Ppm(100_000),
+        leverage_max=10,
+        maker_fee_rate=Ppm(10_000),
+        taker_fee_rate=Ppm(20_000),
+        reference_price=Nanos(100 * 10**9),
+    )
+    return msgspec.structs.replace(small, **changes)
+
+
+def listed(spec: MarketSpec | None = None, status: MarketStatus = MarketStatus.ACTIVE) -> MarketListed:
+    """The command that lists a market, at time 0."""
+    return MarketListed(Timestamp(0), spec or small_spec(), status)
+
+
+def order(user: int, side: Side, lots: int, price: int, **options: Any) -> OrderCreated:
+    """An order as the submission would send it, good till cancelled unless told; its loss at mark 100 is recorded."""
+    loss = max(0, side.sign * (price - 100)) * USDC
+    return OrderCreated(
+        at=Timestamp(options.pop("at", 1)),
+        user=user,
+        side=side,
+        order_type=options.pop("order_type", OrderType.LIMIT),
+        quantity=Lots(lots),
+        price=Ticks(price),
+        time_in_force=options.pop("time_in_force", TimeInForce.GTC),
+        post_only=options.pop("post_only", False),
+        reduce_only=options.pop("reduce_only", False),
+        self_trade_prevention=options.pop("self_trade_prevention", SelfTradePrevention.EXPIRE_MAKER),
+        margin_price=Ticks(price),
+        loss_per_lot=Micros(options.pop("loss_per_lot", loss)),
+        fee_per_lot=Micros(0),
+        leverage=10,
+        **options,
+    )
+
+
+def buy(user: int, lots: int, price: int, **options: Any) -> OrderCreated:
+    """A buy order."""
+    return order(user, BUY, lots, price, **options)
+
+
+def sell(user: int, lots: int, price: int, **options: Any) -> OrderCreated:
+    """A sell order."""
+    return order(user, SELL, lots, price, **options)
+
+
+def cancel(user: int, number: int, at: int = 1) -> OrderCancelled:
+    """The request of a user to cancel order `number`."""
+    return OrderCancelled(Timestamp(at), user, number)
+
+
+def index(price: int, at: int = 1) -> IndexSet:
+    """The index moves to a price in USDC."""
+    return IndexSet(Timestamp(at), Nanos(price * 10**9))
+
+
+def status(value: MarketStatus, at: int = 1) -> StatusSet:
+    """The operator sets the status."""
+    return StatusSet(Timestamp(at), value)
+
+
+def tick(at: int) -> ClockTicked:
+    """Time has come to `at`."""
+    return ClockTicked(Timestamp(at))
+
+
+def barrier(name: str, at: int = 1) -> MarketBarrier:
+    """A drain waits for this."""
+    return MarketBarrier(Timestamp(at), name)
+
+
+class Driver:
+    """A market and its log: `send` numbers a command, applies it and returns the events."""
+
+    def __init__(self, first: MarketListed | None = None) -> None:
+        first = first or listed()
+        self.market: Market = empty_market(first.spec.market)
+        self.log: list[Command] = []
+        self.events: list[Event] = []
+        self.send(first)
+
+    def send(self, *commands: Command) -> list[Event]:
+        """Apply the commands in order; the events of the last one."""
+        answer: list[Event] = []
+        for command in commands:
+            self.log.append(command)
+            answer = apply(self.market, len(self.log), command)
+            self.events += answer
+        return answer
+
+    @property
+    def bytes(self) -> bytes:
+        """All events so far, as they go out."""
+        return b"\n".join(encode(event) for event in self.events)
