@@ -64,12 +64,14 @@ async def _assigned_end_offset(reader: AIOKafkaConsumer, partition: TopicPartiti
     return await end_offset(reader, partition)
 
 
-class EmbeddedConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust's classes are untyped
+class EmbeddedConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread with a short fetch wait and true high watermarks."""
 
-    def _create_worker_consumer(self, transport: "EmbeddedTransport") -> AIOKafkaConsumer:
+    transport: "EmbeddedTransport"
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms  # read when the consumer starts, after this
+        consumer._fetch_max_wait_ms = self.transport.fetch_max_wait_ms  # read when the consumer starts, after this
         return consumer
 
     async def _highwaters(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
@@ -82,14 +84,14 @@ class EmbeddedConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[mis
             await reader.stop()
 
 
-class EmbeddedConsumer(driver.Consumer):  # type: ignore[misc]  # Faust's classes are untyped
+class EmbeddedConsumer(driver.Consumer):
     """Faust's consumer over the thread above."""
 
     def _new_consumer_thread(self) -> EmbeddedConsumerThread:
         return EmbeddedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class EmbeddedTransport(driver.Transport):  # type: ignore[misc]  # Faust's classes are untyped
+class EmbeddedTransport(driver.Transport):
     """Faust's transport over the consumer above."""
 
     Consumer = EmbeddedConsumer

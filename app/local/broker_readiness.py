@@ -6,13 +6,13 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from app.local.process import BoundProcess, tail_of
+from app.local.process import BoundProcess, ChildFailed, tail_of
 from app.topics import cluster_id
 
 STOP_GRACE_S = 2.0
 
 
-class BrokerFailed(Exception):
+class BrokerFailed(ChildFailed):
     """A broker did not come up; the end of its log says why."""
 
     def __init__(self, address: str, log_tail: str) -> None:
@@ -21,7 +21,9 @@ class BrokerFailed(Exception):
         self.log_tail = log_tail
 
 
-async def until_broker_answers(address: str, process: BoundProcess, expected_id: str, seconds: float, log: Path) -> None:
+async def until_broker_answers(
+    address: str, process: BoundProcess, expected_id: str, seconds: float, log: Path
+) -> None:
     """Return when the cluster of that id answers; BrokerFailed when its process has ended or the time is up."""
     deadline = asyncio.get_running_loop().time() + seconds
     while process.pid is not None and asyncio.get_running_loop().time() < deadline:

@@ -6,12 +6,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from app.local.process import ChildFailed
+
 KAFKA_VERSION = "4.1.1"
 POM = Path(__file__).with_name("pom.xml")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class FetchFailed(Exception):
+class FetchFailed(ChildFailed):
     """Maven could not bring the jars; what it said."""
 
     def __init__(self, output: str) -> None:
@@ -42,12 +44,16 @@ async def fetch_jars() -> Path:
     fresh = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
         await _copy_dependencies(fresh)
-        fresh.chmod(0o755)
-        if not folder.is_dir():
-            fresh.rename(folder)
+        _publish(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def _publish(fresh: Path, folder: Path) -> None:
+    fresh.chmod(0o755)
+    if not folder.is_dir():
+        fresh.rename(folder)
 
 
 async def _copy_dependencies(folder: Path) -> None:

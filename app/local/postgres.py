@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from app.local.postgres_account import give_folder, reach, server_identity
-from app.local.process import BoundProcess, Identity, open_log, tail_of, works_in
+from app.local.process import BoundProcess, ChildFailed, Identity, open_log, tail_of, works_in
 
 DATABASE = "perpetua"
 ROLE = "perpetua"
@@ -38,7 +38,7 @@ SETTINGS = {
 }
 
 
-class PostgresFailed(Exception):
+class PostgresFailed(ChildFailed):
     """The server did not come up; the end of its log says why."""
 
     def __init__(self, folder: Path, log_tail: str) -> None:
@@ -79,14 +79,11 @@ class EmbeddedPostgres:
 
     async def start(self) -> str:
         """Make the cluster if it is the first time, stop a left-over server of a killed tree, serve; the DSN."""
-        identity = await server_identity(self._folder)
-        await self._initialize(identity)
+        identity = server_identity(self._folder)
         await self._stop_left_over()
-        give_folder(self.socket_dir, identity)
         deadline = asyncio.get_running_loop().time() + ATTEMPTS_S
-        while not await self._serves(identity):
+        while not (await self._is_initialized(identity) and await self._serves(identity)):
             if asyncio.get_running_loop().time() > deadline:
-                await self.stop()
                 raise PostgresFailed(self._folder, tail_of(self._log))
             await asyncio.sleep(0.2)  # what a killed server left in shared memory goes with its last backend
         await self._create_database()
@@ -101,19 +98,20 @@ class EmbeddedPostgres:
         if self._process:
             await self._process.end((signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
 
-    async def _initialize(self, identity: Identity) -> None:
+    async def _is_initialized(self, identity: Identity) -> bool:
         """initdb beside the folder, then one rename: a kill half-way leaves nothing that looks like a cluster."""
         if (self._folder / "PG_VERSION").exists():
-            return
+            return True
         fresh = self._folder.with_name(f"{self._folder.name}.new-{os.getpid()}")
         give_folder(fresh, identity)
         command = [_program("initdb"), "-D", str(fresh), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
         command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
         with open_log(self._log) as log:
             initdb = await BoundProcess.spawn(command, output=log, identity=identity, env=_environment())
-            if await initdb.wait() != 0:
-                raise PostgresFailed(fresh, tail_of(self._log))
+        if await initdb.wait() != 0:
+            return False
         fresh.rename(self._folder)
+        return True
 
     async def _stop_left_over(self) -> None:
         """A tree that was killed may have left its server at work on this folder: it is ours, end it properly."""
@@ -130,11 +128,13 @@ class EmbeddedPostgres:
 
     async def _gone_within(self, pid: int, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
-        while works_in(pid, self._folder) and asyncio.get_running_loop().time() < deadline:
+        while works_in(pid, self._folder) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - not our child
             await asyncio.sleep(0.05)
 
     async def _serves(self, identity: Identity) -> bool:
         """One attempt: spawn, then wait until it takes a session (true) or has ended (false)."""
+        give_folder(self._folder, identity)
+        give_folder(self.socket_dir, identity)
         command = [_program("postgres"), "-D", str(self._folder), "-k", str(self.socket_dir), *self._listen()]
         command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
         with open_log(self._log) as log:

@@ -4,10 +4,10 @@ Then its folders belong to that account, and the folders on the way to them and 
 passed through (o+x, never o+r: nobody can list them who could not before).
 """
 
-import asyncio
 import os
 import pwd
 import stat
+import subprocess
 from pathlib import Path
 
 from app.local.process import Identity
@@ -24,14 +24,14 @@ class ForeignFolder(Exception):
         self.owner_uid = owner_uid
 
 
-async def server_identity(folder: Path) -> Identity:
+def server_identity(folder: Path) -> Identity:
     """Whom the server of a data folder runs as: who we are, or as root its owner, or the account made for it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if os.getuid() != 0:
         return Identity()
     if folder.exists() and folder.stat().st_uid != 0:
         return Identity(folder.stat().st_uid, folder.stat().st_gid)
-    entry = await _account()
+    entry = _account()
     return Identity(entry.pw_uid, entry.pw_gid)
 
 
@@ -58,10 +58,10 @@ def reach(path: Path) -> None:
             folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 
-async def _account() -> pwd.struct_passwd:
+def _account() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(ACCOUNT)
     except KeyError:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT]
-        await (await asyncio.create_subprocess_exec(*command)).wait()  # two at once: the second finds it made
+        subprocess.run(command, check=False, capture_output=True)  # two at once: the second finds it made
         return pwd.getpwnam(ACCOUNT)

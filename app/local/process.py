@@ -14,6 +14,10 @@ WITH_PARENT = Path(__file__).with_name("with_parent.py")
 LOG_BYTES_MAX = 16 * 2**20
 
 
+class ChildFailed(Exception):
+    """A child did not come up; each kind tells why."""
+
+
 class Child(Protocol):
     """What the supervisor keeps alive: a process or a server made of one."""
 

@@ -28,4 +28,5 @@ def become(parent_pid: int, signal_number: int, uid: int, gid: int, command: lis
 
 
 if __name__ == "__main__":
-    become(*(int(argument) for argument in sys.argv[1:5]), command=sys.argv[5:])
+    parent, number, user, group = (int(argument) for argument in sys.argv[1:5])
+    become(parent, number, user, group, sys.argv[5:])

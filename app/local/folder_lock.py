@@ -1,0 +1,69 @@
+"""One process tree per DATA folder: a lock the kernel gives back however its holder ends."""
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+
+ATTEMPTS = 20
+ATTEMPT_EVERY_S = 0.05
+
+
+class FolderTaken(Exception):
+    """Another tree runs on this folder."""
+
+    def __init__(self, folder: Path, holder_pid: int) -> None:
+        super().__init__(f"another exchange (process {holder_pid}) runs on {folder}: stop it, or give another DATA")
+        self.folder = folder
+        self.holder_pid = holder_pid
+
+
+class FolderLock:
+    """An exclusive claim on a folder; children do not inherit it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = -1
+
+    async def acquire(self) -> None:
+        """Claim the folder, made if it is missing; FolderTaken after a second of trying."""
+        self._file = _open(self._folder)
+        for _ in range(ATTEMPTS):
+            if _locks(self._file, fcntl.LOCK_EX):
+                os.truncate(self._file, 0)
+                os.pwrite(self._file, str(os.getpid()).encode(), 0)
+                return
+            await asyncio.sleep(ATTEMPT_EVERY_S)  # a `status` may be looking at it, or the last holder just ending
+        holder = os.pread(self._file, 20, 0)
+        self.release()
+        raise FolderTaken(self._folder, int(holder or b"0"))
+
+    def release(self) -> None:
+        """Give the folder back; harmless when it is not held."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether a tree runs on this folder now."""
+    if not (folder / "lock").exists():
+        return False
+    file = _open(folder)
+    try:
+        return not _locks(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
+
+
+def _open(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _locks(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""Keeps the process tree of a local exchange alive, and ends it in order."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from app.local.folder_lock import FolderLock
+from app.local.process import Child, ChildFailed
+from app.local.run_record import RunRecord, forget_run_record, write_run_record
+
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MAX_S = 5.0
+HEALTHY_AFTER_S = 30.0
+READY_TIMEOUT_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class NotReady(ChildFailed):
+    """A child runs, but did not do its work in the time given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was not ready after {READY_TIMEOUT_S:.0f} s")
+        self.name = name
+
+
+@dataclass
+class Kept:
+    """A child under supervision."""
+
+    name: str
+    child: Child
+    tier: int
+    is_critical: bool
+    watch: "asyncio.Task[None] | None" = None
+
+
+class Supervisor:
+    """Children by name, each started again when it dies: after 0.2 s, doubling to 5 s, anew after 30 s of life.
+
+    A critical child is not started again: its death means the whole tree must, which `on_critical_death` is told.
+    All that live longer die with this process, however it dies (with_parent.py).
+    """
+
+    def __init__(self, folder: Path, *, on_critical_death: Callable[[str], None] | None = None) -> None:
+        self._folder = folder.expanduser().resolve()
+        self._lock = FolderLock(self._folder)
+        self._on_critical_death = on_critical_death
+        self._kept: list[Kept] = []
+        self._record: RunRecord | None = None
+
+    async def take_folder(self) -> None:
+        """Claim the DATA folder before anything in it is touched; raises FolderTaken."""
+        await self._lock.acquire()
+        forget_run_record(self._folder)
+
+    async def add(
+        self,
+        name: str,
+        child: Child,
+        *,
+        tier: int = 1,
+        critical: bool = False,
+        requires_ready: Callable[[], Awaitable[bool]] | None = None,
+    ) -> str:
+        """Start a child, wait until it is ready, keep it alive; its address. Raises what its first start raises.
+
+        When the tree stops, the highest tier goes first, children of one tier together.
+        """
+        kept = Kept(name, child, tier, critical)
+        self._kept.append(kept)
+        address = await child.start()
+        kept.watch = asyncio.create_task(self._keep_alive(kept), name=f"watch {name}")
+        if requires_ready:
+            await _until(requires_ready, name)
+        self._write_record()
+        return address
+
+    def announce(self, *, url: str, database_url: str, broker_url: str, cluster_id: str) -> None:
+        """Write run.json, and keep the children's process ids in it true from now on."""
+        self._record = RunRecord(os.getpid(), url, database_url, broker_url, cluster_id, {})
+        self._write_record()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of every child that runs."""
+        return {kept.name: kept.child.pid for kept in self._kept if kept.child.pid is not None}
+
+    async def stop_children(self) -> None:
+        """End every child, highest tier first, and forget them; the folder stays ours."""
+        for kept in self._kept:
+            if kept.watch:
+                kept.watch.cancel()
+        await asyncio.gather(*(kept.watch for kept in self._kept if kept.watch), return_exceptions=True)
+        by_tier = sorted(self._kept, key=lambda kept: -kept.tier)
+        for _, together in groupby(by_tier, key=lambda kept: kept.tier):
+            await asyncio.gather(*(kept.child.stop() for kept in together))
+        self._kept.clear()
+        self._record = None
+        forget_run_record(self._folder)
+
+    async def stop(self) -> None:
+        """End every child and give the folder back."""
+        await self.stop_children()
+        self._lock.release()
+
+    async def _keep_alive(self, kept: Kept) -> None:
+        clock = asyncio.get_running_loop()
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            began = clock.time()
+            code = await kept.child.wait()
+            log.warning("%s ended with %d", kept.name, code)
+            if kept.is_critical and self._on_critical_death:
+                self._on_critical_death(kept.name)
+                return
+            if clock.time() - began > HEALTHY_AFTER_S:
+                backoff_s = BACKOFF_FIRST_S
+            backoff_s = await self._start_again(kept, backoff_s)
+
+    async def _start_again(self, kept: Kept, backoff_s: float) -> float:
+        """Try until it starts; the pause before the next time."""
+        while True:
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            try:
+                await kept.child.start()
+            except (ChildFailed, OSError) as error:
+                log.warning("%s did not start: %s", kept.name, error)
+            else:
+                self._write_record()
+                return backoff_s
+
+    def _write_record(self) -> None:
+        if self._record:
+            record = self._record
+            write_run_record(
+                self._folder,
+                RunRecord(record.pid, record.url, record.database_url, record.broker_url, record.cluster_id, self.pids),
+            )
+
+
+async def _until(requires_ready: Callable[[], Awaitable[bool]], name: str) -> None:
+    deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
+    while not await requires_ready():
+        if asyncio.get_running_loop().time() > deadline:
+            raise NotReady(name)
+        await asyncio.sleep(0.05)

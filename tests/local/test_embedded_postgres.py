@@ -1,0 +1,127 @@
+"""The embedded PostgreSQL: durable, private, and healed after every kind of end."""
+
+import os
+import signal
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import pytest
+
+from app.local.postgres import EmbeddedPostgres
+from app.local.postgres_account import ForeignFolder, give_folder
+from app.local.process import Identity, free_port, works_in
+from tests.eventually import eventually
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    session = await asyncpg.connect(dsn)
+    await session.execute(statement)
+    await session.close()
+
+
+async def _answer(dsn: str, query: str) -> object:
+    session = await asyncpg.connect(dsn)
+    try:
+        return await session.fetchval(query)
+    finally:
+        await session.close()
+
+
+async def test_rows_survive_a_kill_and_a_stop_and_the_address_stays(tmp_path: Path) -> None:
+    """What was committed is there after kill -9 of the server and after a clean stop, at the same DSN."""
+    server = EmbeddedPostgres(tmp_path / "pg")
+    dsn = await server.start()
+    await _execute(dsn, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    assert await server.wait() == -signal.SIGKILL
+
+    assert await server.start() == dsn
+    assert await _answer(dsn, "SELECT sum(n) FROM kept") == 1
+    await _execute(dsn, "INSERT INTO kept VALUES (2)")
+    await server.stop()
+    assert server.pid is None
+
+    again = EmbeddedPostgres(tmp_path / "pg")
+    assert await again.start() == dsn
+    assert await _answer(dsn, "SELECT sum(n) FROM kept") == 3
+    await again.stop()
+
+
+async def test_a_left_over_server_of_a_killed_tree_is_ended_first(tmp_path: Path) -> None:
+    """A second start on the same folder ends the server that still runs there, and serves in its place."""
+    forgotten = EmbeddedPostgres(tmp_path / "pg")
+    await forgotten.start()
+    old_pid = forgotten.pid
+    server = EmbeddedPostgres(tmp_path / "pg")
+    dsn = await server.start()
+    try:
+        assert await forgotten.wait() == 0
+        assert server.pid != old_pid
+        assert await _answer(dsn, "SELECT 1") == 1
+    finally:
+        await server.stop()
+
+
+async def test_a_stale_lock_with_a_reused_process_id_does_not_hinder(tmp_path: Path) -> None:
+    """postmaster.pid may name a process that is not PostgreSQL by now; it lives on and the server starts."""
+    server = EmbeddedPostgres(tmp_path / "pg")
+    await server.start()
+    lock = (tmp_path / "pg" / "postmaster.pid").read_text()
+    await server.stop()
+    (tmp_path / "pg" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lock.splitlines()[1:]]))
+    dsn = await server.start()
+    try:
+        assert await _answer(dsn, "SELECT 1") == 1
+    finally:
+        await server.stop()
+
+
+async def test_it_is_durable_and_listens_on_no_tcp_port_unless_asked(tmp_path: Path) -> None:
+    """fsync and synchronous commits are on; only a unix socket is there, below its length limit; drivers agree."""
+    server = EmbeddedPostgres(tmp_path / ("long" * 40) / "pg")
+    dsn = await server.start()
+    try:
+        with psycopg.connect(dsn) as session:
+            settings: dict[str, str] = dict(session.execute("SELECT name, setting FROM pg_settings").fetchall())
+        assert (settings["fsync"], settings["synchronous_commit"]) == ("on", "on")
+        assert settings["listen_addresses"] == ""
+        assert len(str(server.socket_dir / ".s.PGSQL.5432")) < 107
+        assert server.socket_dir.stat().st_mode & 0o077 == 0
+    finally:
+        await server.stop()
+
+
+async def test_a_tcp_port_is_on_loopback_alone(tmp_path: Path) -> None:
+    """Asked for a TCP port, it listens on 127.0.0.1 and nowhere else."""
+    port = free_port()
+    server = EmbeddedPostgres(tmp_path / "pg", tcp_port=port)
+    dsn = await server.start()
+    try:
+        assert await _answer(dsn, "SHOW listen_addresses") == "127.0.0.1"
+        assert await _answer(f"postgresql://perpetua@127.0.0.1:{port}/perpetua", "SELECT 1") == 1
+    finally:
+        await server.stop()
+
+
+async def test_a_link_in_place_of_the_socket_folder_is_refused(tmp_path: Path) -> None:
+    """Whoever laid a link where our socket folder belongs could sit between us and our server."""
+    folder = tmp_path / "socket"
+    folder.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(ForeignFolder):
+        give_folder(link, Identity())
+
+
+async def test_works_in_tells_our_server_from_others(tmp_path: Path) -> None:
+    """A process is ours when it works in the data folder; we ourselves do not."""
+    server = EmbeddedPostgres(tmp_path / "pg")
+    await server.start()
+    pid = server.pid
+    assert pid is not None
+    assert works_in(pid, tmp_path / "pg")
+    assert not works_in(os.getpid(), tmp_path / "pg")
+    await server.stop()
+    await eventually(lambda: not works_in(pid, tmp_path / "pg"))
