@@ -1,0 +1,84 @@
+"""The container files say what the design asks of them; no Docker engine is needed to read them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.cli import cli
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ONE_SHOT = {"migrate", "topics"}
+PARTS = {"api", "relay", "engine", "projection", "clock"}
+SERVERS = {"kafka", "postgres"}
+
+
+@pytest.fixture(name="services")
+def compose_services() -> dict[str, dict[str, Any]]:
+    """The services of docker-compose.yml, anchors resolved."""
+    services: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
+    return services
+
+
+def test_every_part_of_the_exchange_is_a_service(services: dict[str, dict[str, Any]]) -> None:
+    """Two servers, the one-shot preparations and each part on its own: no more, no fewer."""
+    assert set(services) == SERVERS | ONE_SHOT | PARTS
+
+
+def test_what_runs_on_is_checked_and_restarted(services: dict[str, dict[str, Any]]) -> None:
+    """Each long-running service has a health check and comes back; a one-shot runs once."""
+    for name, service in services.items():
+        assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped"), name
+        assert ("healthcheck" in service) == (name not in ONE_SHOT), name
+    assert "/readyz" in str(services["api"]["healthcheck"]["test"])
+
+
+def test_a_part_starts_only_after_tables_and_topics_are_there(services: dict[str, dict[str, Any]]) -> None:
+    """Each part waits for the topics, these for the tables, these for a healthy database."""
+    for part in PARTS:
+        assert services[part]["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
+    assert services["topics"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert services["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
+    assert services["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+
+
+def test_each_container_runs_a_command_that_exists(services: dict[str, dict[str, Any]]) -> None:
+    """The first word of a container's command is a subcommand of `python -m app`; so is the health check's."""
+    for name in ONE_SHOT | PARTS:
+        assert services[name]["command"][0] in cli.commands, name
+        assert services[name]["command"][0] == name
+    assert services["relay"]["healthcheck"]["test"][:5] == ["CMD", "python", "-m", "app", "status"]
+    assert "status" in cli.commands
+
+
+def test_no_secret_has_a_default() -> None:
+    """Each secret is required from the environment file; the only default is the port."""
+    text = (REPOSITORY / "docker-compose.yml").read_text()
+    for secret in ("POSTGRES_PASSWORD", "JWT_SECRET", "KAFKA_CLUSTER_ID"):
+        assert f"${{{secret}:?" in text
+    assert re.findall(r"\$\{(\w+):?-", text) == ["PORT"]
+
+
+def test_only_the_api_is_reached_from_outside_and_on_loopback(services: dict[str, dict[str, Any]]) -> None:
+    """Neither database nor broker is published; the API is, on 127.0.0.1."""
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {"api": ["127.0.0.1:${PORT:-8080}:8080"]}
+
+
+def test_the_image_is_pinned_and_not_root() -> None:
+    """Packages come by hash from the lock file, and the process is no administrator of its container."""
+    lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
+    assert "RUN pip install --require-hashes -r requirements.lock" in lines
+    assert "USER perpetua" in lines
+    assert lines.index("USER perpetua") < next(i for i, line in enumerate(lines) if line.startswith("ENTRYPOINT"))
+
+
+def test_every_room_of_the_house_is_in_the_image() -> None:
+    """A package that is not copied would be missing only in production."""
+    dockerfile = (REPOSITORY / "Dockerfile").read_text()
+    allowed = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    for room in ("schemas", "exchange", "tables", "store", "agents", "api", "app", "web"):
+        assert f"COPY {room} ./{room}" in dockerfile
+        assert f"!{room}" in allowed
