@@ -1,0 +1,177 @@
+"""Deciding a batch: each request in turn, cancels first, each seeing what was decided before it. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from exchange.admission import Account, admit
+from exchange.margin import Exposure
+from schemas.commands import OrderCancelled, OrderCreated
+from schemas.ids import public_command_id, public_order_id, seq_of_order_key
+from schemas.orders import OrderStatus
+from schemas.refusals import ErrorCode, Refused
+from schemas.units import Micros, Timestamp
+from store.markets import MarketRegistry
+from store.submission.reading import Reading, Wish, key_of
+from store.submission.requests import Answer, CancelOrder, CancelPlaced, Placed, SubmissionRequest
+
+
+class NewOrder(NamedTuple):
+    """An order to insert: command `number` of its market within this batch."""
+
+    market_id: int
+    number: int
+    command: OrderCreated
+    leverage: int | None
+    hash: bytes | None
+
+
+class NewCancel(NamedTuple):
+    """A cancel to write: command `number` of its market within this batch; `order` is the database key."""
+
+    market_id: int
+    number: int
+    command: OrderCancelled
+    order: int
+
+
+class ExposureChange(NamedTuple):
+    """What a batch adds to the margin sums of one account in one market, and the leverage in force after it."""
+
+    user: int
+    market_id: int
+    leverage: int
+    buy_notional: int
+    sell_notional: int
+    open_loss: int
+    open_fees: int
+    buy_lots: int
+    sell_lots: int
+    live_orders: int
+
+
+class Replay(NamedTuple):
+    """A client id repeated within the batch, with the same body as its first order."""
+
+    first: NewOrder
+
+
+class Decisions:
+    """What a batch comes to: an outcome in the place of every request, and what is to be written for them."""
+
+    def __init__(
+        self,
+        registry: MarketRegistry,
+        reading: Reading,
+        batch: Sequence[SubmissionRequest],
+        wishes: Sequence[Wish | Refused | None],
+        now: Timestamp,
+    ) -> None:
+        self.orders: list[NewOrder] = []
+        self.cancels: list[NewCancel] = []
+        self.counts: dict[int, int] = {}
+        self._registry, self._reading, self._now = registry, reading, now
+        self._before: dict[tuple[int, str], Exposure] = {}
+        self._first: dict[tuple[int, str], NewOrder] = {}
+        self._cancelled: set[int] = set()
+        outcomes: dict[int, NewOrder | NewCancel | Replay | Answer] = {}
+        for place, request in enumerate(batch):
+            if isinstance(request, CancelOrder):
+                outcomes[place] = self._cancel(request)
+        for place, wish in enumerate(wishes):
+            if wish is not None:
+                outcomes[place] = wish if isinstance(wish, Refused) else self._order(batch[place].user, wish)
+        self._outcomes = [outcomes[place] for place in range(len(batch))]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be written."""
+        return not self.counts
+
+    def exposure_changes(self) -> Iterator[ExposureChange]:
+        """The margin sums to add, one row an account and market."""
+        for (user, market), before in self._before.items():
+            after = self._reading.accounts[user].exposures[market]
+            yield ExposureChange(
+                user,
+                self._reading.markets[market].market_id,
+                after.leverage,
+                after.buy_notional - before.buy_notional,
+                after.sell_notional - before.sell_notional,
+                after.open_loss - before.open_loss,
+                after.open_fees - before.open_fees,
+                after.buy_lots - before.buy_lots,
+                after.sell_lots - before.sell_lots,
+                after.live_orders - before.live_orders,
+            )
+
+    def answers(self, bases: dict[int, int]) -> list[Answer]:
+        """The answer to every request; `bases` is the last command of each market before the batch."""
+        return [self._answer(outcome, bases) for outcome in self._outcomes]
+
+    def _cancel(self, request: CancelOrder) -> NewCancel | Answer:
+        order = key_of(self._registry, request.order_id)
+        target = self._reading.targets.get(order) if order is not None else None
+        if order is None or target is None or target.user != request.user:
+            return Refused(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": request.order_id})
+        if not target.is_live:
+            return Refused(ErrorCode.ORDER_NOT_OPEN, "the order has ended", {"orderId": request.order_id})
+        if target.is_cancel_requested or order in self._cancelled:
+            return CancelPlaced(request.order_id, None)
+        self._cancelled.add(order)
+        command = OrderCancelled(self._now, request.user, seq_of_order_key(order))
+        cancel = NewCancel(target.market_id, self._next_number(target.market_id), command, order)
+        self.cancels.append(cancel)
+        return cancel
+
+    def _order(self, user: int, wish: Wish) -> NewOrder | Replay | Answer:
+        client_id = wish.draft.request.client_order_id
+        if client_id and (repeated := self._repeated(user, client_id, wish.hash)):
+            return repeated
+        account = self._reading.accounts.get(user) or Account(user, Micros(0), {})
+        admitted = admit(wish.draft, account, self._reading.markets, self._now)
+        if isinstance(admitted, Refused):
+            return admitted
+        terms = self._reading.markets[wish.draft.request.market_id]
+        self._before.setdefault((user, terms.spec.market), account.exposure_in(terms.spec))
+        account.exposures[terms.spec.market] = admitted.exposure
+        number = self._next_number(terms.market_id)
+        order = NewOrder(terms.market_id, number, admitted.command, wish.draft.request.leverage, wish.hash)
+        self.orders.append(order)
+        if client_id:
+            self._first[user, client_id] = order
+        return order
+
+    def _repeated(self, user: int, client_id: str, body_hash: bytes | None) -> Replay | Answer | None:
+        """What a client id that is taken is answered: its first order, or 409 when the body is another one."""
+        stored = self._reading.first_orders.get((user, client_id))
+        earlier = self._first.get((user, client_id))
+        if stored is None and earlier is None:
+            return None
+        if body_hash != (stored.hash if stored else earlier.hash if earlier else None):
+            details = {"clientOrderId": client_id}
+            return Refused(ErrorCode.DUPLICATE_CLIENT_ORDER_ID, "the client id belongs to another order", {**details})
+        if stored is None:
+            return Replay(earlier) if earlier else None
+        market, seq = self._registry.by_id[stored.market_id].name, seq_of_order_key(stored.order)
+        return Placed(public_order_id(market, seq), public_command_id(market, seq), stored.status, is_replay=True)
+
+    def _next_number(self, market_id: int) -> int:
+        self.counts[market_id] = self.counts.get(market_id, 0) + 1
+        return self.counts[market_id]
+
+    def _answer(self, outcome: NewOrder | NewCancel | Replay | Answer, bases: dict[int, int]) -> Answer:
+        match outcome:
+            case NewOrder():
+                return self._placed(outcome, bases, is_replay=False)
+            case Replay():
+                return self._placed(outcome.first, bases, is_replay=True)
+            case NewCancel():
+                market = self._registry.by_id[outcome.market_id].name
+                command_id = public_command_id(market, bases[outcome.market_id] + outcome.number)
+                return CancelPlaced(public_order_id(market, outcome.command.order), command_id)
+            case _:
+                return outcome
+
+    def _placed(self, order: NewOrder, bases: dict[int, int], *, is_replay: bool) -> Placed:
+        market, seq = self._registry.by_id[order.market_id].name, bases[order.market_id] + order.number
+        return Placed(public_order_id(market, seq), public_command_id(market, seq), OrderStatus.PENDING, is_replay)

@@ -1,0 +1,145 @@
+"""Running a batch as one transaction of three round trips, and what to do when the database objects or is gone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import asyncpg
+import structlog
+
+from schemas.refusals import ErrorCode, Refused
+from schemas.units import Timestamp
+from store.backlog import MarketLoad
+from store.connect import Connection, StoreUnavailable, is_outage
+from store.markets import MarketRegistry
+from store.submission.decisions import Decisions
+from store.submission.reading import Wish, lock_and_read, read_wishes
+from store.submission.requests import Answer, SubmissionRequest
+from store.submission.writing import write_decisions
+
+BATCH_MAX = 256
+_ATTEMPTS = 3
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+_log = structlog.get_logger(__name__)
+
+
+class Submission:
+    """Stores orders and cancels in batches; one session, one batch at a time.
+
+    The session idles inside a chained transaction that holds neither xid nor snapshot, so a batch needs no BEGIN and
+    no statement may ask for `now()`.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], registry: MarketRegistry) -> None:
+        self._connect, self._registry = connect, registry
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def run(
+        self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
+    ) -> list[Answer]:
+        """Answer every request in its place; at most BATCH_MAX of them.
+
+        Raises StoreUnavailable when nothing was written, or when a commit was sent and nobody knows what became of it.
+        A batch the database refuses is run one by one, so that one request cannot fail the others.
+        """
+        if len(batch) > BATCH_MAX:
+            raise ValueError(len(batch))
+        async with self._turn:
+            wishes = read_wishes(batch)
+            try:
+                return await self._transact(batch, wishes, now, load)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.error("submission.batch_refused", size=len(batch), error=repr(error))
+                return await self._run_one_by_one(batch, wishes, now, load)
+
+    async def close(self) -> None:
+        """Give the session back."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _run_one_by_one(
+        self,
+        batch: Sequence[SubmissionRequest],
+        wishes: Sequence[Wish | Refused | None],
+        now: Timestamp,
+        load: Mapping[str, MarketLoad],
+    ) -> list[Answer]:
+        answers: list[Answer] = []
+        for request, wish in zip(batch, wishes, strict=True):
+            try:
+                answers += await self._transact([request], [wish], now, load)
+            except StoreUnavailable:  # those before have their answers; those from here on get this one
+                unavailable = Refused(ErrorCode.UNAVAILABLE, "the store cannot be reached; query before you retry")
+                return answers + [unavailable] * (len(batch) - len(answers))
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.error("submission.request_refused", request=repr(request), error=repr(error))
+                answers.append(Refused(ErrorCode.INTERNAL_ERROR, "the request could not be stored"))
+        return answers
+
+    async def _transact(
+        self,
+        batch: Sequence[SubmissionRequest],
+        wishes: Sequence[Wish | Refused | None],
+        now: Timestamp,
+        load: Mapping[str, MarketLoad],
+    ) -> list[Answer]:
+        """One transaction; a deadlock or a serialization failure repeats it, for nothing was written."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._attempt(batch, wishes, now, load)
+            except _CONFLICTS:
+                if attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError  # the last attempt returns or raises
+
+    async def _attempt(
+        self,
+        batch: Sequence[SubmissionRequest],
+        wishes: Sequence[Wish | Refused | None],
+        now: Timestamp,
+        load: Mapping[str, MarketLoad],
+    ) -> list[Answer]:
+        """1 lock and read, 2 decide and write, 3 commit. Raises what the database says, after a rollback."""
+        connection = await self._session()
+        is_clean = is_committing = False
+        try:
+            reading = await lock_and_read(connection, self._registry, batch, wishes, load)
+            decisions = Decisions(self._registry, reading, batch, wishes, now)
+            bases = {} if decisions.is_empty else await write_decisions(connection, decisions, now)
+            is_committing = not decisions.is_empty
+            await connection.execute("COMMIT AND CHAIN")
+            is_clean = True
+        except _DATABASE_ERRORS as error:
+            if is_committing or is_outage(error):
+                raise StoreUnavailable(outcome_is_unknown=is_committing) from error
+            is_clean = await _rolled_back(connection)
+            raise
+        finally:
+            if not is_clean:  # also when this task is cancelled: what the session is doing is unknown
+                self._drop()
+        return decisions.answers(bases)
+
+    async def _session(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            try:
+                self._connection = await self._connect()
+                await self._connection.execute("BEGIN")
+            except _DATABASE_ERRORS as error:
+                self._drop()
+                raise StoreUnavailable(outcome_is_unknown=False) from error
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+async def _rolled_back(connection: Connection) -> bool:
+    try:
+        await connection.execute("ROLLBACK AND CHAIN")
+    except _DATABASE_ERRORS:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""The second round trip: number the commands, insert orders, margin sums and outbox rows, wake the relays."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from schemas.units import Timestamp, datetime_of
+from schemas.wire import encode
+from store.connect import Connection
+from store.submission.decisions import Decisions, ExposureChange, NewCancel, NewOrder
+
+# Positions and orders are written by the holder of their account's lock alone, so they cannot be waited for here; the
+# counters are locked in market order, and from there to the commit nobody else numbers a command of these markets.
+_WRITE = """
+WITH locked AS MATERIALIZED (
+  SELECT market_id FROM counters WHERE market_id = ANY($2::int4[]) ORDER BY market_id FOR NO KEY UPDATE),
+counter AS (
+  UPDATE counters c SET command_seq = c.command_seq + x.n
+  FROM locked l JOIN unnest($2::int4[], $3::int4[]) AS x (market_id, n) USING (market_id)
+  WHERE c.market_id = l.market_id RETURNING c.market_id, c.command_seq - x.n AS base),
+command AS (
+  INSERT INTO outbox (market_id, command_seq, created_at, payload)
+  SELECT t.market_id, c.base + t.number, $1, t.payload
+  FROM unnest($4::int4[], $5::int4[], $6::bytea[]) AS t (market_id, number, payload)
+  JOIN counter c ON c.market_id = t.market_id),
+exposure AS (
+  INSERT INTO positions AS p (user_id, market_id, leverage, buy_notional, sell_notional, open_loss, open_fees,
+    buy_lots, sell_lots, live_orders)
+  SELECT * FROM unnest($26::int8[], $27::int4[], $28::int4[], $29::int8[], $30::int8[], $31::int8[], $32::int8[],
+    $33::int8[], $34::int8[], $35::int4[])
+  ON CONFLICT (user_id, market_id) DO UPDATE SET
+    leverage = excluded.leverage,
+    buy_notional = p.buy_notional + excluded.buy_notional, sell_notional = p.sell_notional + excluded.sell_notional,
+    open_loss = p.open_loss + excluded.open_loss, open_fees = p.open_fees + excluded.open_fees,
+    buy_lots = p.buy_lots + excluded.buy_lots, sell_lots = p.sell_lots + excluded.sell_lots,
+    live_orders = p.live_orders + excluded.live_orders),
+placed AS (
+  INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
+    reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, leverage, client_order_id,
+    request_hash, expires_at, valid_until, created_at, updated_at)
+  SELECT t.market_id::int8 << 40 | (c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
+    t.self_trade_prevention, t.post_only, t.reduce_only, t.quantity, t.quantity, t.price, t.margin_price,
+    t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, $1, $1
+  FROM unnest($7::int4[], $8::int4[], $9::int8[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bool[],
+    $15::bool[], $16::int8[], $17::int8[], $18::int8[], $19::int8[], $20::int8[], $21::int4[], $22::text[],
+    $23::bytea[], $24::timestamptz[], $25::timestamptz[])
+    AS t (market_id, number, user_id, side, type, time_in_force, self_trade_prevention, post_only, reduce_only,
+      quantity, price, margin_price, loss_per_lot, fee_per_lot, leverage, client_order_id, request_hash, expires_at,
+      valid_until)
+  JOIN counter c ON c.market_id = t.market_id),
+cancelled AS (
+  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1
+  FROM unnest($36::int8[]) AS t (order_id) WHERE o.order_id = t.order_id)
+SELECT c.market_id, c.base, pg_notify('commands', m.name) FROM counter c JOIN markets m ON m.market_id = c.market_id
+"""
+_ORDER_COLUMNS = 19
+_EXPOSURE_COLUMNS = len(ExposureChange._fields)
+
+
+async def write_decisions(connection: Connection, decisions: Decisions, now: Timestamp) -> dict[int, int]:
+    """Write all that was decided in one statement; per market, the last command sequence before this batch."""
+    commands: list[NewCancel | NewOrder] = [*decisions.cancels, *decisions.orders]
+    rows = await connection.fetch(
+        _WRITE,
+        datetime_of(now),
+        list(decisions.counts),
+        list(decisions.counts.values()),
+        [command.market_id for command in commands],
+        [command.number for command in commands],
+        [encode(command.command) for command in commands],
+        *_columns([_order_row(order) for order in decisions.orders], _ORDER_COLUMNS),
+        *_columns(list(decisions.exposure_changes()), _EXPOSURE_COLUMNS),
+        [cancel.order for cancel in decisions.cancels],
+    )
+    return {row["market_id"]: row["base"] for row in rows}
+
+
+def _order_row(order: NewOrder) -> tuple[Any, ...]:
+    command = order.command
+    return (
+        order.market_id,
+        order.number,
+        command.user,
+        command.side,
+        command.order_type,
+        command.time_in_force,
+        command.self_trade_prevention,
+        command.post_only,
+        command.reduce_only,
+        command.quantity,
+        command.price,
+        command.margin_price,
+        command.loss_per_lot,
+        command.fee_per_lot,
+        order.leverage,
+        command.client_order_id,
+        order.hash,
+        _moment(command.expires_at),
+        _moment(command.valid_until),
+    )
+
+
+def _moment(at: Timestamp | None) -> datetime | None:
+    return None if at is None else datetime_of(at)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    """Turn rows into the arrays that `unnest` takes; empty ones when there is no row."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]
