@@ -1,0 +1,79 @@
+"""Request bodies: read in bounded time and size, and decoded by their struct, or refused."""
+
+import asyncio
+import json
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from api.errors import Refusal
+from api.services import services_of
+from schemas.refusals import ErrorCode
+
+T = TypeVar("T")
+
+
+class BodyReader(Generic[T]):
+    """Reads bodies of one type; JSON that is not of this type is refused with `misfit`."""
+
+    def __init__(self, body_type: type[T], misfit: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
+        self._decoder = msgspec.json.Decoder(body_type)
+        self._misfit = misfit
+        names = [field.encode_name for field in msgspec.structs.fields(body_type)]  # type: ignore[arg-type]  # a Struct
+        self._names = [f'"{name}"'.encode() for name in names]
+
+    async def read(self, request: web.Request) -> T:
+        """The request's body, decoded; raises Refusal with 400, 413 or 415."""
+        return self.decode(await read_body(request))
+
+    def decode(self, body: bytes) -> T:
+        """Decode a body; what is not JSON in UTF-8 is INVALID_REQUEST, JSON that does not fit is `misfit`."""
+        try:
+            value = self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            _check_json(body)  # a body that is not JSON at all may fail on an earlier fault
+            raise Refusal(self._misfit, f"The body does not fit: {error}.") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _not_json() from error
+        if self._may_repeat_a_name(body) and _repeats_a_name(body):
+            raise Refusal(self._misfit, "The body names a field twice.")
+        return value
+
+    def _may_repeat_a_name(self, body: bytes) -> bool:
+        return b"\\" in body or any(body.count(name) > 1 for name in self._names)
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The bytes of a JSON body; refuses other media types, encoded, too large and too slow ones."""
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
+        raise Refusal(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, not encoded.")
+    settings = services_of(request).settings
+    if (request.content_length or 0) > settings.body_bytes_max:
+        raise Refusal(ErrorCode.PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.")
+    if request.content.is_eof():
+        return await request.read()
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            return await request.read()
+    except TimeoutError as error:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "The body did not arrive in time.") from error
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        body.decode()
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _not_json() from error
+
+
+def _not_json() -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, "The body is not JSON in UTF-8.")
+
+
+def _repeats_a_name(body: bytes) -> bool:
+    def count(pairs: list[tuple[str, Any]]) -> bool:
+        return len({name for name, _ in pairs}) < len(pairs)
+
+    return bool(json.loads(body, object_pairs_hook=count))

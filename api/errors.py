@@ -1,0 +1,134 @@
+"""Every refusal and failure becomes one body here: `{"error": {code, message, details?, requestId}}`.
+
+Refusal(Exception)       a route refuses: carries a schemas.refusals.Refused
+store StoreUnavailable   the database is away: 503 UNAVAILABLE
+aiohttp HTTPException    no such route, method or media type: mapped by status
+anything else            our own bug: 500 INTERNAL_ERROR, logged with its request id
+"""
+
+import logging
+from collections.abc import Mapping
+from itertools import count
+from os import urandom
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
+
+from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
+from schemas.rest import ErrorBody, ErrorView
+from store.connect import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = "1"
+_REQUEST_ID = web.RequestKey("request_id", str)
+_BOOT = urandom(6).hex()
+_numbers = count(1)
+_encode = msgspec.json.Encoder().encode
+_RETRIABLE = frozenset({ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED})
+_CODE_OF_STATUS = {
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.PAYLOAD_TOO_LARGE,
+    415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+}
+_MESSAGES = {
+    ErrorCode.NOT_FOUND: "There is nothing at this path.",
+    ErrorCode.METHOD_NOT_ALLOWED: "This path does not answer this method.",
+    ErrorCode.PAYLOAD_TOO_LARGE: "The body is larger than 64 KiB.",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body must be application/json, not encoded.",
+    ErrorCode.INVALID_REQUEST: "This is not a request that we understand.",
+    ErrorCode.INTERNAL_ERROR: "We have a bug. It is logged under this request id.",
+}
+_OUTCOME_UNKNOWN = "The outcome is unknown: query before you retry."
+_NOTHING_STORED = "The exchange cannot reach its database. Nothing was stored."
+
+
+class Refusal(Exception):
+    """A request is refused from inside a route; `details` are facts for programs, of any JSON shape."""
+
+    def __init__(self, code: ErrorCode, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+def refusal_of(refused: Refused) -> Refusal:
+    """The refusal that a store or the exchange returned, ready to be raised."""
+    return Refusal(refused.code, refused.message, refused.details)
+
+
+def unavailable(*, outcome_is_unknown: bool) -> Refused:
+    """503 UNAVAILABLE; it says whether the request may have been stored all the same."""
+    return Refused(ErrorCode.UNAVAILABLE, _OUTCOME_UNKNOWN if outcome_is_unknown else _NOTHING_STORED)
+
+
+def new_request_id() -> str:
+    """An opaque id, unique over processes and restarts."""
+    return f"req-{_BOOT}-{next(_numbers):x}"
+
+
+def request_id_of(request: web.BaseRequest) -> str:
+    """The id of this request, given at the first call."""
+    known = request.get(_REQUEST_ID)
+    if known is None:
+        known = request[_REQUEST_ID] = new_request_id()
+    return known
+
+
+def error_answer(
+    request_id: str, code: ErrorCode, message: str, details: Mapping[str, Any] | None = None
+) -> web.Response:
+    """The one body of every refusal and failure, with its status and the headers that belong to the code."""
+    facts = dict(details) if details else msgspec.UNSET
+    body = _encode(ErrorView(error=ErrorBody(code=code, message=message, request_id=request_id, details=facts)))
+    answer = web.Response(status=HTTP_STATUS[code], body=body, content_type="application/json")
+    if code in _RETRIABLE:
+        answer.headers["Retry-After"] = RETRY_AFTER_S
+    if code is ErrorCode.UNAUTHENTICATED:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def answer_of_status(request_id: str, status: int) -> web.Response:
+    """Our body for a status that aiohttp chose by itself."""
+    fallback = ErrorCode.INVALID_REQUEST if status < 500 else ErrorCode.INTERNAL_ERROR
+    code = _CODE_OF_STATUS.get(status, fallback)
+    return error_answer(request_id, code, _MESSAGES[code])
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a route raises into the contract's error body; the one place that does."""
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return error_answer(request_id_of(request), refusal.code, refusal.message, refusal.details)
+    except StoreUnavailable as outage:
+        refused = unavailable(outcome_is_unknown=outage.outcome_is_unknown)
+        return error_answer(request_id_of(request), refused.code, refused.message)
+    except web.HTTPException as problem:
+        return _answer_of_exception(request, problem)
+    except (web.RequestPayloadError, HttpProcessingError):
+        return _closing(answer_of_status(request_id_of(request), 400))
+    except ConnectionError:
+        raise  # the client has left: aiohttp closes the connection
+    except Exception:  # the HTTP middleware is one of the two places that style.md allows this
+        log.exception("request %s failed: %s %s", request_id_of(request), request.method, request.path)
+        return answer_of_status(request_id_of(request), 500)
+
+
+def _answer_of_exception(request: web.Request, problem: web.HTTPException) -> web.Response:
+    answer = answer_of_status(request_id_of(request), problem.status)
+    if "Allow" in problem.headers:
+        answer.headers["Allow"] = problem.headers["Allow"]
+    return answer
+
+
+def _closing(answer: web.Response) -> web.Response:
+    answer.force_close()
+    return answer

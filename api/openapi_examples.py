@@ -1,0 +1,53 @@
+"""Examples in the OpenAPI document; a test checks each against its schema."""
+
+from typing import Any
+
+from schemas.rest import (
+    BalanceView,
+    CancelTaken,
+    Credentials,
+    DepositRequest,
+    Drained,
+    DrainRequest,
+    LoggedIn,
+    OrderRequest,
+    OrderTaken,
+    Registered,
+)
+
+EXAMPLES: dict[Any, dict[str, Any]] = {
+    Credentials: {"email": "alice@example.com", "password": "correct horse battery"},
+    Registered: {"userId": "1"},
+    LoggedIn: {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "userId": "1"},
+    DepositRequest: {"asset": "USDC", "amount": "10000"},
+    BalanceView: {
+        "asset": "USDC",
+        "total": "10000",
+        "locked": "3003",
+        "available": "6997",
+        "availableMargin": "6997",
+    },
+    OrderRequest: {
+        "marketId": "BTC-PERP",
+        "side": "BUY",
+        "type": "LIMIT",
+        "quantity": "0.5",
+        "price": "60000",
+        "clientOrderId": "my-first-order",
+        "leverage": 10,
+    },
+    OrderTaken: {"orderId": "BTC-PERP-57", "status": "PENDING"},
+    CancelTaken: {"orderId": "BTC-PERP-57", "status": "PENDING_CANCEL"},
+    DrainRequest: {"marketId": "BTC-PERP"},
+    Drained: {
+        "processed": 3,
+        "markets": [
+            {
+                "marketId": "BTC-PERP",
+                "commandSequence": 60,
+                "eventSequence": 91,
+                "eventHash": "5f0c6cbb8f2f0ef1a3c6a2f3a9bb0d4e",
+            }
+        ],
+    },
+}

@@ -1,0 +1,110 @@
+"""Lists over HTTP: strict query parameters in, a bare array or a page out.
+
+Without any query parameter a list answers as a bare array of the 500 newest, with `Link: rel="next"` when there are
+more; with one it answers `{"data": [...], "nextCursor": ...}`.
+"""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from api.answers import json_answer
+from api.errors import Refusal, refusal_of
+from api.route import Parameter
+from schemas.orders import OrderStatus
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest import Page
+from schemas.units import Timestamp, timestamp_of
+from store.queries.paging import LIMIT_DEFAULT, LIMIT_MAX, ListRequest
+
+_TEXT_MAX = 256
+
+_TIME = {"type": "string", "format": "date-time"}
+LIMIT = Parameter(
+    "limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}, "Page size"
+)
+CURSOR = Parameter("cursor", {"type": "string"}, "The `nextCursor` of the page before")
+MARKET = Parameter("marketId", {"type": "string"}, "Only this market")
+FROM = Parameter("from", _TIME, "Not older than this time")
+TO = Parameter("to", _TIME, "Older than this time")
+STATUS = Parameter("status", {"type": "string", "enum": [status.value for status in OrderStatus]}, "Only this status")
+ORDER = Parameter("orderId", {"type": "string"}, "Only fills of this order")
+PAGING = (LIMIT, CURSOR)
+TIMED = (MARKET, FROM, TO)
+
+
+def list_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequest:
+    """What the query asks for; refuses unknown, repeated, empty and malformed parameters with INVALID_REQUEST."""
+    given = _query_of(request, known)
+    if not given:
+        return ListRequest(limit=LIMIT_MAX)
+    return ListRequest(
+        limit=_limit(given.get("limit")),
+        cursor=given.get("cursor"),
+        market_id=given.get("marketId"),
+        from_=_moment("from", given.get("from")),
+        to=_moment("to", given.get("to")),
+        status=_status(given.get("status")),
+        order_id=given.get("orderId"),
+    )
+
+
+def list_answer(request: web.Request, page: Page[Any] | Refused) -> web.Response:
+    """The page in the shape that the request asked for; a refused page (a foreign cursor) is raised."""
+    if isinstance(page, Refused):
+        raise refusal_of(page)
+    if request.query_string:
+        return json_answer(page)
+    if page.next_cursor is None:
+        return json_answer(page.data)
+    onward = urlencode({"limit": LIMIT_MAX, "cursor": page.next_cursor})
+    return json_answer(page.data, headers={"Link": f'<{request.path}?{onward}>; rel="next"'})
+
+
+def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, str]:
+    if not request.query_string:
+        return {}
+    names = {parameter.name for parameter in known}
+    given: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name not in names:
+            raise _malformed(name, "is not known here")
+        if name in given or not value or len(value) > _TEXT_MAX or not value.isprintable():
+            raise _malformed(name, "is repeated, empty or malformed")
+        given[name] = value
+    return given
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdigit()) or len(text) > 3 or not 1 <= int(text) <= LIMIT_MAX:
+        raise _malformed("limit", f"must be a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _moment(name: str, text: str | None) -> Timestamp | None:
+    if text is None:
+        return None
+    try:
+        moment = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise _malformed(name, "must be an ISO 8601 time with its zone") from error
+    if moment.tzinfo is None:
+        raise _malformed(name, "must be an ISO 8601 time with its zone")
+    return timestamp_of(moment)
+
+
+def _status(text: str | None) -> OrderStatus | None:
+    if text is None:
+        return None
+    if text not in OrderStatus.__members__:
+        raise _malformed("status", "is not a status of an order")
+    return OrderStatus(text)
+
+
+def _malformed(name: str, why: str) -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, f"Query parameter {name!r} {why}.", {"parameter": name[:64]})

@@ -1,0 +1,64 @@
+"""Passwords as argon2id hashes, worked on in a small pool of threads so that the event loop never waits for them."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from api.errors import Refusal
+from schemas.refusals import ErrorCode
+
+T = TypeVar("T")
+
+MEMORY_KIB = 19_456
+PASSES = 2
+LANES = 1
+"""The minimum that OWASP's password storage sheet names for argon2id: m=19 MiB, t=2, p=1."""
+
+
+class Passwords:
+    """Hashes and checks passwords; at most `waiting_max` requests wait, each check costs the same work."""
+
+    def __init__(self, threads: int = 2, waiting_max: int = 64) -> None:
+        self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="argon2")
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._nobody = self._hasher.hash("the password of nobody")
+
+    async def hash(self, password: str) -> str:
+        """The argon2id hash to store."""
+        with self._place():
+            return await self._in_thread(self._hasher.hash, password)
+
+    async def matches(self, stored: str | None, password: str) -> bool:
+        """Whether the password is the stored one; for an unknown user (None) the same work, and False."""
+        with self._place():
+            return await self._in_thread(self._check, stored or self._nobody, password) and stored is not None
+
+    def close(self) -> None:
+        """Let the threads end; what waits is dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._waiting >= self._waiting_max:
+            raise Refusal(ErrorCode.OVERLOADED, "Too many registrations and logins wait; try again shortly.")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def _check(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False

@@ -1,0 +1,81 @@
+"""The OpenAPI document and the page that draws it, from files of this tree alone."""
+
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from api.openapi import document
+from api.route import Answer, Route
+
+WEB = Path(__file__).parents[2] / "web"
+_VENDOR = WEB / "vendor" / "swagger-ui"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
+_ASSETS = {
+    "swagger-ui-bundle.js": (_VENDOR / "swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": (_VENDOR / "swagger-ui.css", "text/css"),
+    "docs.js": (WEB / "docs.js", "text/javascript"),
+}
+
+
+async def show_document(request: web.Request) -> web.Response:
+    """What this server answers, for programs."""
+    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+
+
+async def show_page(_request: web.Request) -> web.StreamResponse:
+    """What this server answers, for people."""
+    return _file(WEB / "docs.html", "text/html")
+
+
+async def show_asset(request: web.Request) -> web.StreamResponse:
+    """One of the files that the page is made of."""
+    found = _ASSETS.get(request.match_info["file"])
+    if found is None:
+        raise web.HTTPNotFound
+    return _file(*found)
+
+
+def _file(path: Path, content_type: str) -> web.StreamResponse:
+    headers = {"Content-Type": content_type + "; charset=utf-8", "Content-Security-Policy": _POLICY}
+    return web.FileResponse(path, headers=headers)
+
+
+DOCUMENT = web.AppKey("DOCUMENT", bytes)
+
+
+def encoded_document(routes: tuple[Route, ...]) -> bytes:
+    """The OpenAPI document of these routes as bytes, made once."""
+    return msgspec.json.encode(document(routes))
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/openapi.json",
+        show_document,
+        "This document",
+        {200: Answer(dict, "An OpenAPI 3.1 document.")},
+        tag="docs",
+    ),
+    Route(
+        "GET",
+        "/docs",
+        show_page,
+        "This document as a page",
+        {200: Answer(str, "A page.")},
+        content_type="text/html",
+        tag="docs",
+    ),
+    Route(
+        "GET",
+        "/docs/{file}",
+        show_asset,
+        "A file of that page",
+        {200: Answer(str, "The file.")},
+        content_type="text/plain",
+        tag="docs",
+    ),
+)

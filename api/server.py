@@ -1,0 +1,86 @@
+"""The REST face as an aiohttp application, and as a listener that starts and stops gracefully."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from api.answers import add_common_headers
+from api.auth import guarded
+from api.errors import error_middleware
+from api.protocol import JsonRunner
+from api.routes import ALL_ROUTES
+from api.routes.docs import DOCUMENT, encoded_document
+from api.services import SERVICES, Services
+
+_HEADER_BYTES_MAX = 64 * 1024
+"""Enough for a forged token of any size worth refusing with 401; longer ones are refused by the parser."""
+
+
+def create_app(services: Services) -> web.Application:
+    """The application: every route behind its guard, one error middleware, the workers of the process around it."""
+    app = web.Application(
+        middlewares=[error_middleware],
+        client_max_size=services.settings.body_bytes_max,
+    )
+    app[SERVICES] = services
+    app[DOCUMENT] = encoded_document(ALL_ROUTES)
+    for route in ALL_ROUTES:
+        app.router.add_route(route.method, route.path, guarded(route), expect_handler=_continue)
+    app.on_response_prepare.append(add_common_headers)
+    app.cleanup_ctx.append(_workers)
+    return app
+
+
+class ApiServer:
+    """Listens for the application."""
+
+    def __init__(self, services: Services, host: str, port: int) -> None:
+        self._services = services
+        self._host = host
+        self._port = port
+        settings = services.settings
+        self._runner = JsonRunner(
+            create_app(services),
+            access_log=None,
+            keepalive_timeout=settings.keepalive_timeout_s,
+            shutdown_timeout=settings.stop_timeout_s,
+            lingering_time=2.0,
+            auto_decompress=False,  # an encoded body is refused, never unpacked
+            max_field_size=_HEADER_BYTES_MAX,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port it listens on (useful when 0 was asked for)."""
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def start(self) -> None:
+        """Start the workers and listen."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port, backlog=1_024).start()
+
+    async def stop(self) -> None:
+        """Stop gracefully: 1. /readyz says so; 2. no new connections; 3. requests end; 4. the queue is submitted."""
+        self._services.lifecycle.is_stopping = True
+        await asyncio.sleep(self._services.settings.readiness_grace_s)
+        await self._runner.cleanup()
+
+
+async def _workers(app: web.Application) -> AsyncIterator[None]:
+    services = app[SERVICES]
+    await services.load.start()
+    services.submissions.start()
+    yield
+    await services.submissions.stop()
+    await services.load.stop()
+    services.passwords.close()
+    services.database.close()
+
+
+async def _continue(request: web.Request) -> None:
+    """Answer `Expect: 100-continue`; other expectations are passed over, as RFC 9110 allows."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

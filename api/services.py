@@ -1,0 +1,59 @@
+"""What the REST face is handed by the roof: its settings and the parts it works with. Nothing here reads the environment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from api.database import Database
+from api.load_poller import LoadPoller
+from api.passwords import Passwords
+from api.submission_queue import SubmissionQueue
+from api.tokens import Tokens
+from schemas.units import Timestamp
+from store.markets import MarketRegistry
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Choices of the operator; times in seconds, sizes in bytes."""
+
+    are_deposits_open: bool = True
+    """Whether every user credits himself; in production only an administrator does."""
+    drain_timeout_s: float = 30.0
+    body_timeout_s: float = 10.0
+    body_bytes_max: int = 64 * 1024
+    keepalive_timeout_s: float = 15.0
+    readiness_grace_s: float = 0.5
+    """How long /readyz answers 503 before the listener closes, so that a load balancer has seen it."""
+    stop_timeout_s: float = 8.0
+
+
+@dataclass
+class Lifecycle:
+    """Whether the server is on its way out: then /readyz says so and connections are not kept."""
+
+    is_stopping: bool = False
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that routes work with."""
+
+    settings: ApiSettings
+    database: Database
+    submissions: SubmissionQueue
+    load: LoadPoller
+    registry: MarketRegistry
+    tokens: Tokens
+    passwords: Passwords
+    now: Callable[[], Timestamp]
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+
+
+SERVICES = web.AppKey("SERVICES", Services)
+
+
+def services_of(request: web.Request) -> Services:
+    """The parts that this request's application was made of."""
+    return request.app[SERVICES]

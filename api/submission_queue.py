@@ -1,0 +1,162 @@
+"""Group commit: what waits when the last batch has ended goes next, in one transaction, cancels first.
+
+One batch is in flight per process: two would cost PostgreSQL more and gain nothing. Every request gets its own answer.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from api.errors import unavailable
+from schemas.refusals import ErrorCode, Refused
+from schemas.units import Timestamp
+from store.backlog import MarketLoad
+from store.connect import StoreUnavailable
+from store.submission import Answer, CancelOrder, SubmissionRequest
+
+log = logging.getLogger(__name__)
+
+
+class Submits(Protocol):
+    """What carries a batch into the database: store.submission.Submission."""
+
+    async def run(
+        self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
+    ) -> Sequence[Answer]:
+        """One outcome for each request, in their order; raises StoreUnavailable."""
+
+    async def close(self) -> None:
+        """Give its session back."""
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """Bounds of the queue: requests a batch, requests that wait (of each kind), seconds a batch may take."""
+
+    batch_max: int = 256
+    waiting_max: int = 2_000
+    batch_deadline_s: float = 1.8
+
+
+class _Waiting(NamedTuple):
+    request: SubmissionRequest
+    answer: asyncio.Future[Answer]
+
+
+class SubmissionQueue:
+    """Collects orders and cancels of all connections and submits them batch by batch."""
+
+    def __init__(
+        self,
+        submission: Submits,
+        now: Callable[[], Timestamp],
+        load: Callable[[], Mapping[str, MarketLoad]],
+        limits: QueueLimits = QueueLimits(),
+    ) -> None:
+        self._submission = submission
+        self._now = now
+        self._load = load
+        self._limits = limits
+        self._cancels: deque[_Waiting] = deque()
+        self._orders: deque[_Waiting] = deque()
+        self._something = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self.is_stuck = False
+        """Whether a batch is past its deadline: then everything is refused at once until it returns."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for the next batch."""
+        return len(self._cancels) + len(self._orders)
+
+    def start(self) -> None:
+        """Begin to submit."""
+        self._task = asyncio.create_task(self._work(), name="submission queue")
+
+    async def stop(self) -> None:
+        """Submit what waits, then end."""
+        self._is_closing = True
+        self._something.set()
+        if self._task is not None:
+            await self._task
+        await self._submission.close()
+
+    def submit(self, request: SubmissionRequest) -> asyncio.Future[Answer]:
+        """Wait in line; the future's result is the outcome of this request. Nothing is lost if nobody awaits it."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        line = self._cancels if isinstance(request, CancelOrder) else self._orders
+        if self.is_stuck or self._is_closing:
+            answer.set_result(unavailable(outcome_is_unknown=False))
+        elif len(line) >= self._limits.waiting_max:
+            answer.set_result(Refused(ErrorCode.OVERLOADED, "Too many requests wait; try again shortly."))
+        else:
+            line.append(_Waiting(request, answer))
+            self._something.set()
+        return answer
+
+    async def _work(self) -> None:
+        while True:
+            await self._something.wait()
+            batch = self._next_batch()
+            if batch:
+                await self._settle(batch)
+            elif self._is_closing:
+                return
+            else:
+                self._something.clear()
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        for line in (self._cancels, self._orders):
+            while line and len(batch) < self._limits.batch_max:
+                batch.append(line.popleft())
+        return batch
+
+    async def _settle(self, batch: list[_Waiting]) -> None:
+        running = asyncio.create_task(self._outcomes_of(batch))
+        done, _ = await asyncio.wait({running}, timeout=self._limits.batch_deadline_s)
+        if not done:
+            self.is_stuck = True
+            _answer_all(batch, unavailable(outcome_is_unknown=True))
+            self._refuse_all_that_wait()
+            await asyncio.wait({running})
+            self.is_stuck = False
+        _answer_each(batch, running)
+
+    async def _outcomes_of(self, batch: list[_Waiting]) -> Sequence[Answer]:
+        try:
+            return await self._submission.run([waiting.request for waiting in batch], self._now(), self._load())
+        except StoreUnavailable as outage:
+            return [unavailable(outcome_is_unknown=outage.outcome_is_unknown)] * len(batch)
+
+    def _refuse_all_that_wait(self) -> None:
+        for line in (self._cancels, self._orders):
+            _answer_all(line, unavailable(outcome_is_unknown=False))
+            line.clear()
+
+
+def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: Answer) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_result(outcome)
+
+
+def _answer_each(batch: list[_Waiting], ran: asyncio.Task[Sequence[Answer]]) -> None:
+    bug = ran.exception()
+    if bug is not None:
+        log.error("a batch of %d failed", len(batch), exc_info=bug)
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(BatchFailed())
+        return
+    for waiting, outcome in zip(batch, ran.result(), strict=True):
+        if not waiting.answer.done():  # its client may have left
+            waiting.answer.set_result(outcome)
+
+
+class BatchFailed(Exception):
+    """A bug of ours ended the batch that carried this request; the log has the cause."""

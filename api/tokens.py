@@ -1,0 +1,102 @@
+"""Bearer tokens: JSON web tokens signed with HS256, issued at login and checked at every call."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import jwt
+
+from schemas.units import Timestamp
+
+ALGORITHM = "HS256"
+REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud"]
+"""PyJWT accepts a token without `exp` unless the claims are required by name."""
+TOKEN_CHARACTERS_MAX = 2_048
+_USER_MAX = 2**63 - 1
+_MALFORMED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+
+
+class _Verified(NamedTuple):
+    user: int
+    expires_at_s: int
+
+
+class Tokens:
+    """Issues tokens and tells whose a token is; remembers what it has verified, by hash, until it expires."""
+
+    def __init__(
+        self,
+        secret: str,
+        now: Callable[[], Timestamp],
+        *,
+        issuer: str = "perpetua",
+        audience: str = "perpetua-api",
+        lifetime_s: int = 12 * 3600,
+        remembered_max: int = 20_000,
+    ) -> None:
+        self._secret = secret
+        self._now = now
+        self._issuer = issuer
+        self._audience = audience
+        self._lifetime_s = lifetime_s
+        self._remembered_max = remembered_max
+        self._remembered: dict[bytes, _Verified] = {}
+
+    def issue(self, user: int) -> str:
+        """A token that names the user, valid from now for the settled lifetime."""
+        now_s = self._now_s()
+        claims = {
+            "sub": str(user),
+            "iat": now_s,
+            "exp": now_s + self._lifetime_s,
+            "iss": self._issuer,
+            "aud": self._audience,
+        }
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def user_of(self, token: str) -> int | None:
+        """The user whom a valid token names; None for every other token."""
+        if len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
+            return None
+        digest = blake2b(token.encode(), digest_size=32).digest()
+        verified = self._remembered.get(digest)
+        if verified is None:
+            verified = self._verify(token)
+            if verified is None:
+                return None
+            self._remember(digest, verified)
+        if verified.expires_at_s <= self._now_s():
+            self._remembered.pop(digest, None)
+            return None
+        return verified.user
+
+    def _verify(self, token: str) -> _Verified | None:
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                issuer=self._issuer,
+                options={"require": REQUIRED_CLAIMS},
+            )
+        except _MALFORMED:
+            return None
+        return _verified_of(claims)
+
+    def _remember(self, digest: bytes, verified: _Verified) -> None:
+        if len(self._remembered) >= self._remembered_max:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[digest] = verified
+
+    def _now_s(self) -> int:
+        return self._now() // 1_000_000
+
+
+def _verified_of(claims: dict[str, Any]) -> _Verified | None:
+    subject, expires_at = claims["sub"], claims["exp"]
+    if not isinstance(subject, str) or not isinstance(expires_at, int) or len(subject) > 19:
+        return None
+    if not (subject.isascii() and subject.isdigit()) or subject[0] == "0" or int(subject) > _USER_MAX:
+        return None
+    return _Verified(int(subject), expires_at)

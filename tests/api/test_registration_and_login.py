@@ -1,0 +1,105 @@
+import asyncio
+import time
+
+from tests.api.exchange import Exchange
+
+ALICE = {"email": "alice@example.com", "password": "correct horse"}
+
+
+async def test_a_registered_user_logs_in_and_is_known_by_his_token(exchange: Exchange) -> None:
+    """Register, log in, read: the token names the user who registered."""
+    nobody = exchange.anonymous()
+    registered = await nobody.call("POST", "/auth/register", ALICE)
+    assert registered.status == 201
+    assert list(registered.body) == ["userId"]
+    entered = await nobody.call("POST", "/auth/login", ALICE)
+    assert entered.status == 200
+    assert entered.body["userId"] == registered.body["userId"]
+    nobody.token = entered.body["token"]
+    balances = await nobody.get("/balances")
+    assert [balance["total"] for balance in balances.body] == ["0"]
+
+
+async def test_an_address_is_registered_once_whatever_its_case(exchange: Exchange) -> None:
+    """EMAIL_TAKEN: one mailbox is one user."""
+    nobody = exchange.anonymous()
+    await nobody.call("POST", "/auth/register", ALICE)
+    again = await nobody.call("POST", "/auth/register", ALICE | {"email": "ALICE@example.com"})
+    assert (again.status, again.code) == (409, "EMAIL_TAKEN")
+
+
+async def test_a_wrong_password_and_an_unknown_user_are_told_the_same(exchange: Exchange) -> None:
+    """UNAUTHENTICATED with one message: nobody learns which addresses are registered."""
+    nobody = exchange.anonymous()
+    await nobody.call("POST", "/auth/register", ALICE)
+    wrong = await nobody.call("POST", "/auth/login", ALICE | {"password": "wrong horse"})
+    unknown = await nobody.call("POST", "/auth/login", ALICE | {"email": "bob@example.com"})
+    assert wrong.status == unknown.status == 401
+    del wrong.body["error"]["requestId"], unknown.body["error"]["requestId"]
+    assert wrong.body == unknown.body
+    assert wrong.code == "UNAUTHENTICATED"
+
+
+async def test_an_unknown_user_costs_the_work_of_a_wrong_password(exchange: Exchange) -> None:
+    """Both run argon2 once; without that the unknown user would be answered twenty times sooner."""
+    nobody = exchange.anonymous()
+    await nobody.call("POST", "/auth/register", ALICE)
+
+    async def fastest(body: dict[str, str]) -> float:
+        durations = []
+        for _ in range(7):
+            began = time.perf_counter()
+            await nobody.call("POST", "/auth/login", body)
+            durations.append(time.perf_counter() - began)
+        return min(durations)
+
+    wrong = await fastest(ALICE | {"password": "wrong horse"})
+    unknown = await fastest(ALICE | {"email": "bob@example.com"})
+    assert unknown > wrong / 3
+
+
+async def test_the_stored_hash_is_argon2id_at_the_recommended_cost(exchange: Exchange) -> None:
+    """m=19456 KiB, t=2, p=1 or above, never the password."""
+    await exchange.anonymous().call("POST", "/auth/register", ALICE)
+    stored = await exchange.value("SELECT password_hash FROM users")
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+async def test_hashing_does_not_stop_the_event_loop(exchange: Exchange) -> None:
+    """While passwords are hashed, /livez is answered."""
+    nobody = exchange.anonymous()
+    logins = [asyncio.create_task(nobody.call("POST", "/auth/login", ALICE)) for _ in range(20)]
+    await nobody.get("/livez")
+    assert not all(login.done() for login in logins)
+    assert {(await login).status for login in logins} == {401}
+
+
+async def test_more_logins_than_may_wait_are_refused_at_once(exchange: Exchange) -> None:
+    """OVERLOADED with Retry-After instead of a line without end."""
+    nobody = exchange.anonymous()
+    replies = await asyncio.gather(*(nobody.call("POST", "/auth/login", ALICE) for _ in range(100)))
+    refused = [reply for reply in replies if reply.status == 503]
+    assert refused
+    assert {reply.code for reply in refused} == {"OVERLOADED"}
+    assert refused[0].headers["Retry-After"] == "1"
+
+
+async def test_malformed_credentials_are_refused(exchange: Exchange) -> None:
+    """INVALID_REQUEST for what is no address or no password, control characters included."""
+    nobody = exchange.anonymous()
+    bad = [
+        {"email": "alice", "password": "correct horse"},
+        {"email": "a@b@c", "password": "correct horse"},
+        {"email": "a\x00@example.com", "password": "correct horse"},
+        {"email": "a@example.com\n", "password": "correct horse"},
+        {"email": "a@example.com", "password": "short"},
+        {"email": "a@example.com", "password": "x" * 129},
+        {"email": "a@example.com"},
+        {"email": "a@example.com", "password": "correct horse", "role": "admin"},
+        {"email": ["a@example.com"], "password": "correct horse"},
+    ]
+    for path in ("/auth/register", "/auth/login"):
+        for body in bad:
+            reply = await nobody.call("POST", path, body)
+            assert (reply.status, reply.code) == (400, "INVALID_REQUEST"), body
+    assert await exchange.value("SELECT count(*) FROM users") == 0
