@@ -1,0 +1,73 @@
+"""Holdings, requests and accounts small enough to check in the head."""
+
+from typing import Any
+
+from exchange.admission import Account, Admitted, MarketTerms, admit
+from exchange.margin import Exposure, Holding
+from exchange.order_draft import read_order
+from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
+from schemas.orders import OrderType, Side
+from schemas.refusals import Refused
+from schemas.rest import OrderRequest
+from schemas.units import Micros, Ticks, Timestamp
+
+BTC, ETH = SEED_MARKETS
+USDC = 10**6
+NOW = Timestamp(1_800_000_000_000_000)
+
+
+def btc(price: float) -> Ticks:
+    """A BTC price in ticks of 0.1."""
+    return Ticks(round(price * 10))
+
+
+def holding(lots: int, entry: int, mark: int, **sums: Any) -> Holding:
+    """A BTC position entered at one price (quote), valued at another."""
+    exposure = Exposure(leverage=20, lots=lots, cost=lots * entry * BTC.lot_value * 10, **sums)
+    return Holding(BTC, btc(mark), exposure)
+
+
+def terms(spec: MarketSpec = BTC, status: MarketStatus = MarketStatus.ACTIVE, **more: Any) -> MarketTerms:
+    """What admission knows of a market that stands at its reference price."""
+    return MarketTerms(1 if spec is BTC else 2, spec, status, spec.mark_of_index(spec.reference_price), **more)
+
+
+def account(wallet: int, **exposures: Exposure) -> Account:
+    """An account with a wallet in micros; exposures by base asset."""
+    return Account(7, Micros(wallet), {f"{base}-PERP": exposure for base, exposure in exposures.items()})
+
+
+def request(quantity: str, price: str | None = None, side: Side = Side.BUY, **more: Any) -> OrderRequest:
+    """A BTC order; LIMIT when it has a price, MARKET when not."""
+    order_type = OrderType.MARKET if price is None else OrderType.LIMIT
+    more = {"market_id": "BTC-PERP"} | more
+    return OrderRequest(side=side, type=order_type, quantity=quantity, price=price, **more)
+
+
+def decide(asked: OrderRequest, owner: Account | None = None, market: MarketTerms | None = None) -> Admitted | Refused:
+    """Read and admit a request against BTC-PERP and ETH-PERP; what is admitted is written back to the account."""
+    draft = read_order(asked)
+    if isinstance(draft, Refused):
+        return draft
+    owner = owner if owner is not None else account(10_000 * USDC)
+    markets = {"BTC-PERP": terms(), "ETH-PERP": terms(ETH)}
+    if market is not None:
+        markets[market.spec.market] = market
+    answer = admit(draft, owner, markets, NOW)
+    if isinstance(answer, Admitted):
+        owner.exposures[asked.market_id] = answer.exposure
+    return answer
+
+
+def admitted(asked: OrderRequest, owner: Account | None = None, market: MarketTerms | None = None) -> Admitted:
+    """What `decide` admits; AssertionError when it refuses."""
+    answer = decide(asked, owner, market)
+    assert isinstance(answer, Admitted), answer
+    return answer
+
+
+def refused(asked: OrderRequest, owner: Account | None = None, market: MarketTerms | None = None) -> Refused:
+    """What `decide` refuses; AssertionError when it admits."""
+    answer = decide(asked, owner, market)
+    assert isinstance(answer, Refused), answer
+    return answer
