@@ -1,0 +1,158 @@
+"""Stories are text: one line a step, what it leads to indented below it, and the book drawn at the end.
+
+    2  ann sells 3 at 101
+    3  bob buys 2 at 101 ioc
+         3 takes 2 from 2 at 101
+    book
+      sell 101 | 2 ann 1
+      mark 100
+    positions
+      ann -2, bob +2
+
+The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
+Acceptance is not told. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
+`valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `index 90`,
+`status HALTED`, `clock 50`. What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, assert_never
+
+from exchange.market import Market
+from schemas.commands import Command
+from schemas.events import (
+    BarrierPassed,
+    CancelRefused,
+    ClockAdvanced,
+    Event,
+    MarketOpened,
+    MarkMoved,
+    OrderAccepted,
+    OrderEnded,
+    OrderShrunk,
+    StatusChanged,
+    TradeExecuted,
+)
+from schemas.market import MarketStatus
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from tests.exchange.builders import USDC, Driver, cancel, index, order, status, tick
+from tests.exchange.invariants import check_all
+
+FOLDER = Path(__file__).parent / "stories"
+PEOPLE = ("ann", "bob", "cat", "dan", "eve")
+FLAGS: dict[str, dict[str, Any]] = {
+    "ioc": {"time_in_force": TimeInForce.IOC},
+    "fok": {"time_in_force": TimeInForce.FOK},
+    "post-only": {"post_only": True},
+    "reduce-only": {"reduce_only": True},
+    "expire-taker": {"self_trade_prevention": SelfTradePrevention.EXPIRE_TAKER},
+    "expire-both": {"self_trade_prevention": SelfTradePrevention.EXPIRE_BOTH},
+}
+
+
+def retell(text: str) -> tuple[str, Driver]:
+    """Play a story's steps; the same story, told by the engine."""
+    driver = Driver()
+    told = []
+    for line in text.splitlines():
+        if line[:1].isdigit():
+            told.append(line)
+            events = driver.send(_command(driver.market, line))
+            told += [f"     {sentence}" for sentence in map(_sentence, events) if sentence]
+            check_all(driver)
+        elif line == "book":
+            told += ["book", *_drawing(driver.market), "positions", _positions(driver.market)]
+            break
+        elif not line.startswith(" "):
+            told.append(line)
+    return "\n".join(told) + "\n", driver
+
+
+def _command(market: Market, line: str) -> Command:
+    number, *words = line.split()
+    assert int(number) == market.command_seq + 1, f"step {number} is command {market.command_seq + 1}"
+    now = market.clock
+    match words:
+        case ["index", price]:
+            return index(int(price), now)
+        case ["status", name]:
+            return status(MarketStatus(name), now)
+        case ["clock", time]:
+            return tick(int(time))
+        case [who, "cancels", order_number]:
+            return cancel(_user(who), int(order_number), now)
+        case [who, "buys" | "sells" as verb, lots, "at", *terms]:
+            side = Side.BUY if verb == "buys" else Side.SELL
+            price, options = _terms(terms)
+            loss = max(0, side.sign * (price - options.pop("margined", market.mark))) * USDC
+            return order(_user(who), side, int(lots), price, at=now, loss_per_lot=loss, **options)
+        case _:
+            raise AssertionError(f"not a step: {line}")
+
+
+def _terms(words: list[str]) -> tuple[int, dict[str, Any]]:
+    options: dict[str, Any] = {}
+    if words[0] == "market":
+        options["order_type"] = OrderType.MARKET
+        words = words[1:]
+    price, rest = int(words[0]), iter(words[1:])
+    for word in rest:
+        if word == "until":
+            options |= {"time_in_force": TimeInForce.GTD, "expires_at": int(next(rest))}
+        elif word == "valid":
+            options["valid_until"] = int(next(rest))
+        elif word == "margined":
+            options["margined"] = int(next(rest))
+        else:
+            options |= FLAGS[word]
+    return price, options
+
+
+def _sentence(event: Event) -> str | None:
+    said = None
+    match event:
+        case TradeExecuted():
+            said = f"{event.taker.order} takes {event.quantity} from {event.maker.order} at {event.price}"
+        case OrderEnded():
+            best = f", best {event.best_opposite}" if event.best_opposite is not None else ""
+            said = f"{event.order} {event.status} {event.reason}, {event.remaining} left{best}"
+        case OrderShrunk():
+            said = f"{event.order} shrinks by {event.by} to {event.remaining}"
+        case CancelRefused():
+            said = f"cancel of {event.order} refused"
+        case MarkMoved():
+            said = f"mark {event.mark}"
+        case StatusChanged():
+            said = f"status {event.status}"
+        case OrderAccepted() | MarketOpened() | ClockAdvanced() | BarrierPassed():
+            pass
+        case _:
+            assert_never(event)
+    return said
+
+
+def _drawing(market: Market) -> Iterator[str]:
+    yield from reversed(list(_levels(market, Side.SELL)))
+    yield f"  mark {market.mark}"
+    yield from _levels(market, Side.BUY)
+
+
+def _levels(market: Market, side: Side) -> Iterator[str]:
+    orders = list(market.book.walk(side))
+    for price, _ in market.book.depth(side):
+        queue = ", ".join(f"{o.number} {_name(o.user)} {o.remaining}" for o in orders if o.price == price)
+        yield f"  {side.lower():4} {price:3} | {queue}"
+
+
+def _positions(market: Market) -> str:
+    held = ", ".join(f"{_name(user)} {market.positions[user].lots:+}" for user in sorted(market.positions))
+    return f"  {held or 'none'}"
+
+
+def _user(name: str) -> int:
+    return PEOPLE.index(name) + 1
+
+
+def _name(user: int) -> str:
+    return PEOPLE[user - 1]

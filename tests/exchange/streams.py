@@ -1,0 +1,84 @@
+"""Random logs, small in every dimension so that everything meets everything."""
+
+import random
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schemas.commands import Command
+from schemas.market import MarketStatus
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from tests.exchange.builders import USDC, barrier, cancel, index, order, status, tick
+
+OPEN_STATUSES = (MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.HALTED)
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Command:
+    """Any order of four users around 100, at any of twenty times."""
+    at, price = draw(st.integers(0, 20)), draw(st.integers(94, 106))
+    time_in_force = draw(st.sampled_from(TimeInForce))
+    side = draw(st.sampled_from(Side))
+    return order(
+        draw(st.integers(1, 4)),
+        side,
+        draw(st.integers(1, 9)),
+        price,
+        at=at,
+        order_type=draw(st.sampled_from((OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET))),
+        time_in_force=time_in_force,
+        post_only=draw(st.integers(0, 9)) == 0,
+        reduce_only=draw(st.booleans()),
+        self_trade_prevention=draw(st.sampled_from(SelfTradePrevention)),
+        expires_at=at + draw(st.integers(0, 9)) if time_in_force is TimeInForce.GTD else None,
+        valid_until=draw(st.none() | st.integers(0, 20)),
+    )
+
+
+def cancels() -> st.SearchStrategy[Command]:
+    """A cancel of any order by anyone."""
+    return st.builds(cancel, st.integers(1, 4), st.integers(2, 60), st.integers(0, 20))
+
+
+def operations() -> st.SearchStrategy[Command]:
+    """What operators, clocks and price feeds do, seldom enough to leave the market open most of the time."""
+    return st.one_of(
+        st.builds(index, st.integers(92, 108), st.integers(0, 20)),
+        st.builds(tick, st.integers(0, 25)),
+        st.builds(barrier, st.just("b")),
+        st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),
+    )
+
+
+def logs() -> st.SearchStrategy[list[Command]]:
+    """A course of commands after the listing."""
+    return st.lists(st.one_of(orders(), orders(), orders(), cancels(), operations()), max_size=60)
+
+
+def long_log(seed: int, length: int) -> list[Command]:
+    """A fixed course of commands, the same for the same seed on every run."""
+    dice = random.Random(seed)  # noqa: S311 - a reproducible log is the point
+    return [_any_command(dice, number) for number in range(2, length + 2)]
+
+
+def _any_command(dice: random.Random, number: int) -> Command:
+    at = number // 10
+    kind = dice.random()
+    if kind < 0.2:
+        return cancel(dice.randint(1, 30), dice.randint(2, number), at)
+    if kind < 0.23:
+        return index(dice.randint(97, 103), at)
+    if kind < 0.25:
+        return tick(at)
+    return _any_order(dice, at)
+
+
+def _any_order(dice: random.Random, at: int) -> Command:
+    side, price = dice.choice(list(Side)), dice.randint(90, 110)
+    options: dict[str, Any] = {"time_in_force": dice.choice([TimeInForce.GTC] * 4 + list(TimeInForce))}
+    if options["time_in_force"] is TimeInForce.GTD:
+        options["expires_at"] = at + dice.randint(1, 50)
+    if dice.random() < 0.2:
+        options["reduce_only"] = True
+    options["self_trade_prevention"] = dice.choice(list(SelfTradePrevention))
+    return order(dice.randint(1, 30), side, dice.randint(1, 99), price, at=at, loss_per_lot=20 * USDC, **options)
