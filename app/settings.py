@@ -7,9 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.local.run_record import read_run_record
 
 SECRET_CHARACTERS_MIN = 32
 FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
@@ -66,15 +67,6 @@ class Settings(BaseSettings):
         return self.mode is Mode.LOCAL
 
 
-class LocalExchange(msgspec.Struct, frozen=True, rename="camel"):
-    """What a running tree of `run` writes into DATA/run.json: how to reach it."""
-
-    pid: int
-    url: str
-    database_url: str
-    broker_url: str
-
-
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read and judge the settings; Misconfigured tells everything that is wrong at once."""
     given = dict(os.environ if environment is None else environment)
@@ -92,16 +84,11 @@ def reach(settings: Settings) -> Settings:
     """The settings with the database and the broker of the local exchange in DATA filled in where none are named."""
     if settings.database_url:
         return settings
-    path = settings.data / "run.json"
-    try:
-        local = msgspec.json.decode(path.read_bytes(), type=LocalExchange)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Misconfigured(
-            [f"DATABASE_URL is not set and no exchange runs in {settings.data} ({path} not found)"]
-        ) from error
-    return settings.model_copy(
-        update={"database_url": local.database_url, "broker_url": settings.broker_url or local.broker_url}
-    )
+    local = read_run_record(settings.data)
+    if local is None:
+        raise Misconfigured([f"DATABASE_URL is not set and no exchange runs in {settings.data}"])
+    broker_url = settings.broker_url or local.broker_url
+    return settings.model_copy(update={"database_url": local.database_url, "broker_url": broker_url})
 
 
 def signing_secret(settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """Commands that run a part of the exchange until it is told to stop."""
 
 import asyncio
+from collections.abc import Coroutine
 
 import click
 
@@ -92,7 +93,7 @@ def topics() -> None:
     asyncio.run(prepare_topics(reach(load_settings())))
 
 
-def _work(worker: "asyncio.coroutines._CoroutineLike[None]") -> None:
+def _work(worker: Coroutine[None, None, None]) -> None:
     import uvloop
 
     uvloop.run(worker)

@@ -1,0 +1,146 @@
+"""The composition root: which parts each process is made of, and what they are handed."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import asyncpg
+
+from agents.rebuild import check_broker, rebuild
+from agents.run import run_clock, run_engine, run_projection, run_relay
+from agents.settings import StreamSettings
+from api.database import Database
+from api.load_poller import LoadPoller
+from api.passwords import Passwords
+from api.server import ApiServer
+from api.services import ApiSettings, Services
+from api.submission_queue import SubmissionQueue
+from api.tokens import Tokens
+from app.logs import configure_logs
+from app.settings import Settings, signing_secret
+from app.topics import cluster_id, create_topics
+from schemas.units import Timestamp
+from store.connect import connect_reader_pool, connect_writer
+from store.markets import MarketRegistry, load_registry, seed
+from store.migrate import migrate
+from store.submission import Submission
+from tables.embedded_broker import is_embedded_cluster
+
+ALL_MARKETS = "all"
+
+
+def now() -> Timestamp:
+    """The time of this machine, in microseconds."""
+    return Timestamp(time.time_ns() // 1_000)
+
+
+async def prepare_database(settings: Settings) -> None:
+    """Tables of this version, seed markets, insurance fund."""
+    migrate(settings.database_url)
+    await seed(settings.database_url, now())
+
+
+async def prepare_topics(settings: Settings) -> None:
+    """The topics of every listed market."""
+    stream = await _stream(settings)
+    markets = list((await _registry(settings)).by_name)
+    replication = settings.topic_replication
+    await create_topics(stream.bootstrap, markets, is_embedded=stream.is_embedded, replication=replication)
+
+
+async def rebuild_markets(settings: Settings) -> None:
+    """Give an empty broker beside a full database what it must hold of every market, and make it ours."""
+    markets = list((await _registry(settings)).by_name)
+    await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_url))
+
+
+async def serve_api(settings: Settings) -> None:
+    """The REST face until SIGTERM: registry, pool, submission and their server."""
+    configure_logs()
+    registry = await _registry(settings)
+    pool = await connect_reader_pool(settings.database_url, "api", command_timeout_s=1.8)
+    database = Database(pool)
+    load = LoadPoller(database, registry, now)
+    submission = Submission(partial(connect_writer, settings.database_url, "submission"), registry)
+    services = Services(
+        settings=ApiSettings(are_deposits_open=settings.deposits_are_open),
+        database=database,
+        submissions=SubmissionQueue(submission, now, lambda: load.current),
+        load=load,
+        registry=registry,
+        tokens=Tokens(signing_secret(settings), now),
+        passwords=Passwords(),
+        now=now,
+    )
+    server = ApiServer(services, settings.http_host, settings.port)
+    await server.start()
+    await _until_told_to_stop()
+    await server.stop()
+    await pool.close()
+
+
+async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
+    """Relays of the given markets until SIGTERM."""
+    configure_logs()
+    await run_relay(_named(markets), await _stream_of_ours(settings))
+
+
+async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
+    """Matching agents of the given markets until SIGTERM."""
+    configure_logs()
+    await run_engine(_named(markets), await _stream_of_ours(settings))
+
+
+async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
+    """Projection agents of the given markets until SIGTERM."""
+    configure_logs()
+    await run_projection(_named(markets), await _stream_of_ours(settings))
+
+
+async def work_clock(settings: Settings) -> None:
+    """The one clock until SIGTERM."""
+    configure_logs()
+    await run_clock(await _stream_of_ours(settings))
+
+
+async def _stream(settings: Settings) -> StreamSettings:
+    """Where the workers of the stream work; the broker itself tells of which kind it is."""
+    bootstrap = settings.broker_url
+    folder = settings.data / "faust"
+    folder.mkdir(parents=True, exist_ok=True)
+    return StreamSettings(
+        dsn=settings.database_url,
+        bootstrap=bootstrap,
+        is_embedded=is_embedded_cluster(await cluster_id(bootstrap)),
+        datadir=folder,
+        session_timeout_s=settings.session_timeout_s,
+    )
+
+
+async def _stream_of_ours(settings: Settings) -> StreamSettings:
+    """The same, after asking whether this broker is the one that holds our logs."""
+    stream = await _stream(settings)
+    await check_broker(stream, await cluster_id(stream.bootstrap))
+    return stream
+
+
+def _named(markets: Sequence[str]) -> Sequence[str] | None:
+    """The markets named on the command line; None for all of them, those listed later included."""
+    return None if ALL_MARKETS in markets else markets
+
+
+async def _registry(settings: Settings) -> MarketRegistry:
+    connection = await asyncpg.connect(settings.database_url, timeout=5)
+    try:
+        return await load_registry(connection)
+    finally:
+        await connection.close()
+
+
+async def _until_told_to_stop() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()

@@ -1,0 +1,120 @@
+"""What the command line does to an exchange: short sessions with PostgreSQL, changes only through a market's log."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from app.settings import Settings
+from schemas.commands import Command, MarketBarrier
+from schemas.rest import DrainedMarket, MarketView, Page
+from schemas.units import Timestamp
+from store.audit import Finding, audit
+from store.backlog import read_load
+from store.commands import MarketUnknown, append_command
+from store.connect import Session
+from store.queries.markets import list_markets
+from store.queries.paging import LIMIT_MAX, ListRequest
+from store.queries.progress import MarketProgress, read_progress
+from store.users import grant_admin as grant
+
+ANSWER_WITHIN_S = 10.0
+DRAIN_WITHIN_S = 30.0
+POLL_S = 0.02
+
+
+def now() -> Timestamp:
+    """The time of this machine, in microseconds."""
+    return Timestamp(time.time_ns() // 1_000)
+
+
+async def markets_now(settings: Settings) -> list[MarketView]:
+    """Every market as clients see it."""
+    async with _session(settings) as session:
+        return await _markets(session)
+
+
+async def command_market(settings: Settings, market: str, command: Command) -> bool:
+    """Send a command through a market's log and wait until it is persisted; false when it was not, or is unknown."""
+    async with _session(settings) as session:
+        try:
+            seq = await append_command(session, market, command)
+        except MarketUnknown:
+            return False
+        return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
+
+
+async def drain_markets(settings: Settings, market: str | None = None) -> list[DrainedMarket] | None:
+    """A barrier through each log; where the markets stand behind it, or None when it took longer than 30 s."""
+    async with _session(settings) as session:
+        names = [market] if market else sorted(await read_progress(session))
+        at = now()
+        try:
+            barriers = {name: await append_command(session, name, MarketBarrier(at, f"drain-{at}")) for name in names}
+        except MarketUnknown:
+            return None
+        passed = await _until_passed(session, barriers, DRAIN_WITHIN_S)
+    if passed is None:
+        return None
+    return [DrainedMarket(name, at.command_seq, at.event_seq, at.event_hash) for name, at in sorted(passed.items())]
+
+
+async def grant_admin(settings: Settings, email: str) -> bool:
+    """Make a user an administrator; false when there is no such user."""
+    async with _session(settings) as session:
+        return bool(await grant(session, email))
+
+
+async def audit_books(settings: Settings) -> list[Finding]:
+    """Everything that does not add up; empty when the books balance."""
+    async with _session(settings) as session:
+        return list(await audit(session))
+
+
+async def market_states(settings: Settings) -> list[dict[str, Any]]:
+    """One row a market: status, mark, sequences, and how far the projection is behind."""
+    async with _session(settings) as session:
+        views = await _markets(session)
+        progress = await read_progress(session)
+        load = await read_load(session, now())
+    return [
+        {
+            "market": view.id,
+            "status": view.status,
+            "mark": view.mark_price,
+            "commands": progress[view.id].command_seq,
+            "events": progress[view.id].event_seq,
+            "behind": load[view.id].backlog,
+            "behind_s": round(load[view.id].oldest_age_s, 3),
+        }
+        for view in views
+    ]
+
+
+async def _markets(session: Session) -> list[MarketView]:
+    page = await list_markets(session, ListRequest(limit=LIMIT_MAX))
+    if not isinstance(page, Page):
+        raise RuntimeError(page.message)  # a request without a cursor leaves nothing to refuse
+    return page.data
+
+
+async def _until_passed(session: Session, targets: dict[str, int], within_s: float) -> dict[str, MarketProgress] | None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        progress = await read_progress(session)
+        if all(progress[market].command_seq >= seq for market, seq in targets.items()):
+            return {market: progress[market] for market in targets}
+        await asyncio.sleep(POLL_S)
+    return None
+
+
+@asynccontextmanager
+async def _session(settings: Settings) -> AsyncIterator[Session]:
+    session = await asyncpg.connect(settings.database_url, timeout=5, command_timeout=60)
+    try:
+        yield session
+    finally:
+        await session.close()

@@ -1,0 +1,189 @@
+"""`run`: the whole exchange on this machine, as one supervised process tree.
+
+    1. claim DATA            4. topics, and after the loss of an embedded broker the rebuild
+    2. PostgreSQL, tables    5. relay, engine, projection, clock, api, demo
+    3. the broker            6. a barrier through every log, then `ready … URL`
+
+An embedded broker that dies, or has grown too large (it never forgets), takes the tree from step 3 again.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Coroutine
+
+import aiohttp
+
+from app.compose import prepare_database, prepare_topics, rebuild_markets
+from app.demo.traders import credentials
+from app.local.broker import EmbeddedBroker
+from app.local.folder_lock import FolderTaken
+from app.local.kafka import LocalKafka
+from app.local.postgres import EmbeddedPostgres
+from app.local.process import ChildFailed, free_port
+from app.local.supervisor import Supervisor
+from app.local.worker import Worker
+from app.operator import drain_markets, markets_now
+from app.settings import BrokerKind, Settings, signing_secret
+from app.topics import cluster_id
+
+BROKER_BYTES_MAX = 256 * 2**20
+LOOK_EVERY_S = 5.0
+PYTHON = (sys.executable, "-m", "app")
+
+
+class _Stopped(Exception):
+    """The operator has had enough."""
+
+
+async def run_exchange(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    tree = _Tree(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, tree.stopped.set)
+    try:
+        await tree.serve()
+    except FolderTaken as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ChildFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        await tree.close()
+    return 0
+
+
+class _Tree:
+    """The parts of one run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._given = settings
+        self._settings = settings
+        self._log = settings.data / "log"
+        self._supervisor = Supervisor(settings.data, on_critical_death=lambda _: self._broker_died.set())
+        self._postgres = EmbeddedPostgres(settings.data / "postgres")
+        self._broker: EmbeddedBroker | LocalKafka | None = None
+        self._broker_died = asyncio.Event()
+        self.stopped = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Start, and start again when an embedded broker is gone, until stopped."""
+        await self._supervisor.take_folder()
+        shutil.rmtree(self._given.data / "faust", ignore_errors=True)  # empty folders of processes that are gone
+        port = self._given.port or free_port()
+        while not self.stopped.is_set():
+            self._broker_died.clear()
+            try:
+                await self._unless_stopped(self._start(port))
+            except _Stopped:
+                return
+            await self._until_stopped_or_broker_lost()
+            await self._supervisor.stop_children()
+
+    async def close(self) -> None:
+        """End every process and give DATA back."""
+        await self._supervisor.stop()
+
+    async def _start(self, port: int) -> None:
+        settings = await self._with_database(self._given.model_copy(update={"port": port}))
+        self._settings = settings = await self._with_broker(settings)
+        await prepare_topics(settings)
+        if isinstance(self._broker, EmbeddedBroker):
+            await rebuild_markets(settings)
+        url = f"http://{settings.http_host}:{settings.port}"
+        self._supervisor.announce(
+            url=url,
+            database_url=settings.database_url,
+            broker_url=settings.broker_url,
+            cluster_id=await cluster_id(settings.broker_url),
+        )
+        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (6, "api")):
+            await self._supervisor.add(name, self._worker(name), tier=tier)
+        await self._until_it_matches(url)
+
+    async def _with_database(self, settings: Settings) -> Settings:
+        if not settings.database_url:
+            dsn = await self._supervisor.add("postgres", self._postgres, tier=0)
+            settings = settings.model_copy(update={"database_url": dsn})
+        await prepare_database(settings)
+        return settings
+
+    async def _with_broker(self, settings: Settings) -> Settings:
+        if settings.broker_url:
+            return settings
+        is_embedded = settings.broker is BrokerKind.EMBEDDED
+        self._broker = EmbeddedBroker(self._log / "broker.log") if is_embedded else LocalKafka(settings.data / "kafka")
+        address = await self._supervisor.add("broker", self._broker, tier=1, critical=is_embedded)
+        return settings.model_copy(update={"broker_url": address})
+
+    def _worker(self, name: str) -> Worker:
+        settings = self._settings
+        environment = {
+            **os.environ,
+            "PORT": str(settings.port),
+            "DATA": str(settings.data),
+            "DATABASE_URL": settings.database_url,
+            "BROKER_URL": settings.broker_url,
+            "JWT_SECRET": signing_secret(settings),
+        }
+        return Worker(name, [*PYTHON, name], env=environment, log=self._log / f"{name}.log")
+
+    async def _until_it_matches(self, url: str) -> None:
+        """Ready means: a command sent now has gone through every log and into the tables, and the API answers."""
+        while await drain_markets(self._settings) is None:
+            print(f"waiting for the workers; their logs are in {self._log}", file=sys.stderr)
+        await _until_ready(url)
+        if self._given.demo:
+            await self._start_demo()
+        names = ", ".join(view.id for view in await markets_now(self._settings))
+        print(f"ready  {names} on {self._settings.broker} broker, data in {self._settings.data}  {url}", flush=True)
+
+    async def _start_demo(self) -> None:
+        await self._supervisor.add("demo", self._worker("demo"), tier=7)
+        for name, one in credentials(self._settings.data).items():
+            print(f"demo user {name}: {one.email}  password {one.password}", flush=True)
+
+    async def _until_stopped_or_broker_lost(self) -> None:
+        while not (self.stopped.is_set() or self._broker_died.is_set() or self._broker_is_full()):
+            await _either(self.stopped, self._broker_died, within_s=LOOK_EVERY_S)
+
+    def _broker_is_full(self) -> bool:
+        return isinstance(self._broker, EmbeddedBroker) and self._broker.memory_bytes() > BROKER_BYTES_MAX
+
+    async def _unless_stopped(self, start: Coroutine[None, None, None]) -> None:
+        """Go through with the start, or leave it where it is when the operator stops meanwhile."""
+        starting, stopped = asyncio.ensure_future(start), asyncio.ensure_future(self.stopped.wait())
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            raise _Stopped
+        starting.result()
+
+
+async def _either(*events: asyncio.Event, within_s: float) -> None:
+    """Wait until one of them is set, or time is up."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _until_ready(url: str) -> None:
+    async with aiohttp.ClientSession(url) as session:
+        while True:
+            if await _is_ready(session):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _is_ready(session: aiohttp.ClientSession) -> bool:
+    try:
+        async with session.get("/readyz") as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, OSError):
+        return False

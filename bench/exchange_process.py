@@ -1,0 +1,78 @@
+"""A whole exchange as a stranger starts it: `python -m app run`, in a folder of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROOT = Path(__file__).parents[1]
+READY_S = 90.0
+
+
+class ExchangeProcess:
+    """One process tree over one DATA folder; it can be stopped, or killed, and started again."""
+
+    def __init__(self, data: Path, broker: str, demo: bool = False) -> None:
+        self.data = data
+        self.url = ""
+        self._environment = {"DATA": str(data), "BROKER": broker, "DEMO": str(int(demo)), "PORT": "0"}
+        self._process: asyncio.subprocess.Process | None = None
+        self.printed: list[str] = []
+
+    async def start(self) -> None:
+        """Start it and wait for its line `ready … URL`."""
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app", "run"),
+            cwd=ROOT,
+            env={**os.environ, **self._environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(READY_S):
+            async for line in self._process.stdout or ():
+                self.printed.append(line.decode().rstrip())
+                if line.startswith(b"ready"):
+                    self.url = line.decode().split()[-1]
+                    return
+        raise AssertionError("\n".join(["it ended before it was ready:", *self.printed]))
+
+    async def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.terminate()
+        await self._process.communicate()
+        return self._process.returncode or 0
+
+    async def kill_all(self) -> None:
+        """SIGKILL for every process of the tree at one instant."""
+        assert self._process is not None
+        for pid in [self._process.pid, *self.children().values()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self._process.communicate()
+
+    def children(self) -> dict[str, int]:
+        """Process ids of the tree's parts by name, as it published them."""
+        return dict(self.published()["children"])
+
+    def published(self) -> dict[str, Any]:
+        """What the tree says of itself in DATA/run.json."""
+        return dict(msgspec.json.decode((self.data / "run.json").read_bytes()))
+
+    async def command(self, *words: str) -> tuple[int, str]:
+        """Run `python -m app …` beside it; exit code and output."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app", *words),
+            cwd=ROOT,
+            env={**os.environ, "DATA": str(self.data)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()

@@ -1,0 +1,63 @@
+"""Everything killed at once under load, started again on the same folder: nothing is lost, nothing doubled."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import aiohttp
+
+from bench.load import Outcome, Trader, make_traders, send_orders
+from tests.eventually import eventually
+from tests.system.conftest import Start
+
+CLIENTS = 8
+LIVE_OR_ENDED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED", "REJECTED"}
+
+
+async def test_the_whole_tree_killed_under_load_loses_nothing(start_exchange: Start, broker_kind: str) -> None:
+    """Every order that was answered 202 has ended or rests, every fill is there once, and the books balance."""
+    exchange = await start_exchange(broker_kind)
+    traders = await make_traders(exchange.url, CLIENTS)
+    load = asyncio.create_task(send_orders(exchange.url, traders, 1_000_000))
+    await _until_it_trades(exchange.url, traders[0])
+    await exchange.kill_all()
+    outcome: Outcome = await load
+    assert outcome.cut == CLIENTS
+    assert len(outcome.taken) > 100
+
+    await exchange.start()
+    code, printed = await exchange.command("drain")
+    assert code == 0, printed
+    async with aiohttp.ClientSession(exchange.url) as session:
+        orders = {order["orderId"]: order for trader in traders for order in await every(session, trader, "/orders")}
+        fills = [fill for trader in traders for fill in await every(session, trader, "/fills")]
+    assert {order_id for _, order_id in outcome.taken} <= orders.keys()
+    assert {order["status"] for order in orders.values()} <= LIVE_OR_ENDED
+    sides = Counter((fill["tradeId"], fill["liquidityRole"]) for fill in fills)
+    assert sides
+    assert set(sides.values()) == {1}
+    code, printed = await exchange.command("audit")
+    assert code == 0, printed
+
+
+async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> list[Any]:
+    """All entries of a paged list."""
+    entries: list[Any] = []
+    query = "limit=500"
+    while query:
+        async with session.get(f"{path}?{query}", headers=trader.headers) as answer:
+            assert answer.status == 200, await answer.text()
+            page = await answer.json()
+        entries += page["data"]
+        query = f"limit=500&cursor={page['nextCursor']}" if page["nextCursor"] else ""
+    return entries
+
+
+async def _until_it_trades(url: str, trader: Trader) -> None:
+    async with aiohttp.ClientSession(url) as session:
+
+        async def has_fills() -> bool:
+            async with session.get("/fills?limit=30", headers=trader.headers) as answer:
+                return len((await answer.json())["data"]) == 30
+
+        await eventually(has_fills, within_s=60)
