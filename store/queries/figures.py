@@ -9,6 +9,11 @@ from schemas.market import MarketSpec
 from schemas.units import MICRO_E18, format_e18, format_ratio_6, format_timestamp, timestamp_of
 
 
+def storable(name: str) -> str:
+    """A name as PostgreSQL can compare it: one with NUL or lone surrogates is nobody's, like the empty one."""
+    return name if name.isprintable() else ""
+
+
 @lru_cache(maxsize=1_024)
 def spec_of(text: str) -> MarketSpec:
     """The rules of a market as its row keeps them; the same text is read once."""

@@ -15,7 +15,7 @@ from schemas.refusals import Refused
 from schemas.rest import FillView, Page
 from schemas.units import format_micros
 from store.connect import Session
-from store.queries.figures import price_text, quantity_text, spec_of, time_text
+from store.queries.figures import price_text, quantity_text, spec_of, storable, time_text
 from store.queries.paging import (
     Conditions,
     Int8,
@@ -39,10 +39,10 @@ async def list_fills(session: Session, user: int, request: ListRequest) -> Page[
     where = Conditions("f.user_id = {}", user)
     where.add_period("f.at", request)
     if request.market_id is not None:
-        where.add("m.name = {}", request.market_id)
+        where.add("m.name = {}", storable(request.market_id))
     if request.order_id is not None:
         market, seq = parse_public_order_id(request.order_id) or ("", 0)
-        where.add(f"m.name = {{}} AND f.order_id = m.market_id * {order_key(1, 0)} + {{}}::int8", market, seq)
+        where.add(f"m.name = {{}} AND f.order_id = m.market_id * {order_key(1, 0)} + {{}}::int8", storable(market), seq)
     if after is not None:
         where.add("(f.at, f.market_id, f.trade_id) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
     rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)

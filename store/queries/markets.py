@@ -7,7 +7,7 @@ from schemas.refusals import Refused
 from schemas.rest import MarketView, Page
 from schemas.units import NANO_E18, format_e18, format_micros, format_ppm
 from store.connect import Session
-from store.queries.figures import price_text, quantity_text, spec_of
+from store.queries.figures import price_text, quantity_text, spec_of, storable
 from store.queries.paging import ListRequest, page_by_name
 
 _READ = "SELECT name, spec::text AS spec, status, index_price, mark FROM markets"
@@ -21,7 +21,7 @@ async def list_markets(session: Session, request: ListRequest) -> Page[MarketVie
 
 async def read_market(session: Session, market: str) -> MarketView | None:
     """One market by its id; None when there is none."""
-    row = await session.fetchrow(f"{_READ} WHERE name = $1", market)
+    row = await session.fetchrow(f"{_READ} WHERE name = $1", storable(market))
     return None if row is None else market_view(row)
 
 

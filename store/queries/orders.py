@@ -7,7 +7,15 @@ from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePreventio
 from schemas.refusals import Refused
 from schemas.rest import OrderView, Page
 from store.connect import Session
-from store.queries.figures import average_price_text, price_text, quantity_text, spec_of, time_text, time_text_or_none
+from store.queries.figures import (
+    average_price_text,
+    price_text,
+    quantity_text,
+    spec_of,
+    storable,
+    time_text,
+    time_text_or_none,
+)
 from store.queries.paging import (
     Conditions,
     Int8,
@@ -31,7 +39,7 @@ async def list_orders(session: Session, user: int, request: ListRequest) -> Page
     where = Conditions("o.user_id = {}", user)
     where.add_period("o.created_at", request)
     if request.market_id is not None:
-        where.add("m.name = {}", request.market_id)
+        where.add("m.name = {}", storable(request.market_id))
     if request.status is not None:
         where.add("o.status = {}", str(request.status))
     if after is not None:
@@ -48,7 +56,7 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
     market, seq = parsed
     row = await session.fetchrow(
         f"{_COLUMNS} m.name = $1 AND o.order_id = m.market_id * {order_key(1, 0)} + $2 AND o.user_id = $3",
-        market,
+        storable(market),
         seq,
         user,
     )

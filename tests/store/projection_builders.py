@@ -1,0 +1,191 @@
+"""An exchange without a broker: real tables, real engine, event records carried by hand."""
+
+import random
+from collections.abc import Sequence
+
+import asyncpg
+import msgspec
+
+from exchange.journal import Written, write
+from exchange.market import Market, empty_market
+from schemas.commands import Command, OrderCancelled, OrderCreated
+from schemas.ids import order_key
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.rest import DepositRequest
+from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of
+from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, decode_command
+from store.commands import append_command
+from store.connect import Connection, connect_writer
+from store.deposits import deposit
+from store.markets import MarketRegistry, load_registry
+from store.outbox import read_commands
+from store.projection import Projection
+from store.users import create_user
+
+NOON = Timestamp(1_800_014_400_000_000)  # 2027-01-15T12:00:00Z
+_STORE = """
+WITH position AS (
+  INSERT INTO positions AS p (user_id, market_id, leverage, buy_lots, sell_lots, buy_notional, sell_notional, open_loss,
+    open_fees, live_orders) VALUES ($2, $3, 20, $15, $16, $17, $18, $19, $20, 1)
+  ON CONFLICT (user_id, market_id) DO UPDATE SET buy_lots = p.buy_lots + excluded.buy_lots,
+    sell_lots = p.sell_lots + excluded.sell_lots, buy_notional = p.buy_notional + excluded.buy_notional,
+    sell_notional = p.sell_notional + excluded.sell_notional, open_loss = p.open_loss + excluded.open_loss,
+    open_fees = p.open_fees + excluded.open_fees, live_orders = p.live_orders + 1
+)
+INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
+  reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $21, $21)
+"""
+
+
+def seeded(seed: int) -> random.Random:
+    """Chance that comes out the same in every run."""
+    return random.Random(seed)  # noqa: S311 - a test must replay, nobody must not guess
+
+
+def an_order(user: int, side: Side, lots: int, price: int, **changes: object) -> OrderCreated:
+    """A GTC limit order; what it adds to the margin sums per lot is odd on purpose, so that a wrong sum shows."""
+    order = OrderCreated(
+        at=NOON,
+        user=user,
+        side=side,
+        order_type=OrderType.LIMIT,
+        quantity=Lots(lots),
+        price=Ticks(price),
+        time_in_force=TimeInForce.GTC,
+        post_only=False,
+        reduce_only=False,
+        self_trade_prevention=SelfTradePrevention.EXPIRE_MAKER,
+        margin_price=Ticks(price + 1),
+        loss_per_lot=Micros(3),
+        fee_per_lot=Micros(7),
+        leverage=20,
+    )
+    return msgspec.structs.replace(order, **changes)
+
+
+class Exchange:
+    """One database, its engines in memory, and every event they wrote, by market."""
+
+    def __init__(self, dsn: str, session: Connection, registry: MarketRegistry) -> None:
+        self.dsn = dsn
+        self.session = session
+        self.registry = registry
+        self.markets: dict[str, Market] = {name: empty_market(name) for name in registry.by_name}
+        self.written: dict[str, list[Written]] = {name: [] for name in registry.by_name}
+        self.projections = {name: Projection(self.connect, name) for name in registry.by_name}
+
+    async def connect(self) -> Connection:
+        """A session as the projection gets it."""
+        return await connect_writer(self.dsn, "test-projection")
+
+    async def user(self, email: str, amount: str = "10000") -> int:
+        """A registered user with money."""
+        user = await create_user(self.session, email, "hash", NOON)
+        assert user is not None
+        await deposit(self.session, user, DepositRequest("USDC", amount), None, NOON)
+        return user
+
+    async def submit(self, market: str, command: Command) -> int:
+        """Put a command into the market's log; an order also into its table and the margin sums. Its sequence."""
+        async with self.session.transaction():
+            seq = await append_command(self.session, market, command)
+            if isinstance(command, OrderCreated):
+                await self._store_order(market, seq, command)
+            if isinstance(command, OrderCancelled):
+                key = order_key(self.registry.by_name[market].market_id, command.order)
+                await self.session.execute(
+                    "UPDATE orders SET cancel_requested_at = $2 WHERE order_id = $1", key, datetime_of(command.at)
+                )
+        return seq
+
+    async def match(self, market: str) -> int:
+        """Let the engine read what is new in the outbox; sequence of the last event before it."""
+        engine, before = self.markets[market], self.markets[market].event_seq
+        known = self.registry.by_name[market]
+        for seq, payload in await read_commands(self.session, known.market_id, engine.command_seq, 100_000):
+            self.written[market] += write(engine, seq, decode_command(payload))
+        return before
+
+    async def settle(self) -> None:
+        """Match and persist everything, in all markets."""
+        for market in self.markets:
+            before = await self.match(market)
+            await self.projections[market].apply(self.records(market, before + 1))
+
+    def records(self, market: str, first: int, last: int | None = None, sizes: Sequence[int] = ()) -> list[EventRecord]:
+        """Events `first` to `last` as records that hold `sizes` commands each, the rest in one."""
+        chain = [w for w in self.written[market] if first <= w.seq and (last is None or w.seq <= last)]
+        packed = []
+        for size in (*sizes, len(chain)):
+            commands = sorted({w.command for w in chain})[:size]
+            if commands:
+                packed.append(self._record(market, [w for w in chain if w.command <= commands[-1]]))
+                chain = [w for w in chain if w.command > commands[-1]]
+        return packed
+
+    def shuffled_records(self, market: str, chance: random.Random) -> list[EventRecord]:
+        """The whole log packed at random borders, with every stretch delivered one to five times, in order."""
+        whole = self.records(market, 1, sizes=[chance.randint(1, 9) for _ in self.written[market]])
+        delivered: list[EventRecord] = []
+        for end in range(1, len(whole) + 1):
+            again = chance.randint(1, 5) if chance.random() < 0.5 else 1
+            delivered += whole[max(0, end - again) : end]
+        return delivered
+
+    async def close(self) -> None:
+        """End the sessions."""
+        for projection in self.projections.values():
+            await projection.close()
+        await self.session.close()
+
+    def _record(self, market: str, chain: list[Written]) -> EventRecord:
+        first = chain[0].seq
+        return EventRecord(
+            market=market,
+            epoch=1,
+            first_command_seq=chain[0].command,
+            last_command_seq=chain[-1].command,
+            first_event_seq=first,
+            last_event_seq=chain[-1].seq,
+            prev_hash=self.written[market][first - 2].hash if first > 1 else GENESIS_HASH,
+            hash=chain[-1].hash,
+            rules=RULES_VERSION,
+            events=[msgspec.Raw(w.body) for w in chain],
+        )
+
+    async def _store_order(self, market: str, seq: int, order: OrderCreated) -> None:
+        known, lots = self.registry.by_name[market], order.quantity
+        notional = known.spec.notional(order.margin_price, lots)
+        buys, sells = (lots, 0) if order.side is Side.BUY else (0, lots)
+        bought, sold = (notional, 0) if order.side is Side.BUY else (0, notional)
+        await self.session.execute(
+            _STORE,
+            order_key(known.market_id, seq),
+            order.user,
+            known.market_id,
+            order.side,
+            order.order_type,
+            order.time_in_force,
+            order.self_trade_prevention,
+            order.post_only,
+            order.reduce_only,
+            lots,
+            order.price,
+            order.margin_price,
+            order.loss_per_lot,
+            order.fee_per_lot,
+            buys,
+            sells,
+            bought,
+            sold,
+            lots * order.loss_per_lot,
+            lots * order.fee_per_lot,
+            datetime_of(order.at),
+        )
+
+
+async def open_exchange(dsn: str) -> Exchange:
+    """An exchange over a fresh, seeded database."""
+    session: Connection = await asyncpg.connect(dsn)
+    return Exchange(dsn, session, await load_registry(session))

@@ -1,0 +1,142 @@
+"""The checkers are checked: each corruption, one row and one micro or lot, is found, and clean books are clean."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from schemas.commands import IndexSet, OrderCancelled
+from schemas.orders import Side, TimeInForce
+from schemas.units import Nanos
+from store.audit import Finding, audit
+from store.audit_queries import INVARIANTS
+from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
+
+BTC, ETH = "BTC-PERP", "ETH-PERP"
+ANY_FILL = "(market_id, trade_id, role) = (SELECT market_id, trade_id, role FROM fills ORDER BY 1, 2, 3 LIMIT 1)"
+FIRST_TRADE = "(market_id, trade_id) = (SELECT market_id, min(trade_id) FROM fills GROUP BY market_id LIMIT 1)"
+A_LIVE_ORDER = "order_id = (SELECT min(order_id) FROM orders WHERE is_live)"
+A_POSITION = "(user_id, market_id) = (SELECT user_id, market_id FROM positions WHERE lots <> 0 ORDER BY 1, 2 LIMIT 1)"
+A_USER_ENTRY = "entry_id = (SELECT min(entry_id) FROM ledger WHERE account > 0 AND event_seq IS NOT NULL)"
+A_HOUSE_ENTRY = "entry_id = (SELECT min(entry_id) FROM ledger WHERE account = -4)"
+
+CORRUPTIONS = {
+    "a wallet one micro richer": "UPDATE accounts SET wallet = wallet + 1 WHERE user_id = 1",
+    "a ledger entry one micro larger": f"UPDATE ledger SET amount = amount + 1 WHERE {A_USER_ENTRY}",
+    "a house entry one micro smaller": f"UPDATE ledger SET amount = amount - 1 WHERE {A_HOUSE_ENTRY}",
+    "a user's entry lost": f"DELETE FROM ledger WHERE {A_USER_ENTRY}",
+    "a house entry lost": f"DELETE FROM ledger WHERE {A_HOUSE_ENTRY}",
+    "an entry of an account that nobody has": f"UPDATE ledger SET account = 999 WHERE {A_USER_ENTRY}",
+    "an entry moved to another user": (
+        f"UPDATE ledger SET account = CASE account WHEN 1 THEN 2 ELSE 1 END WHERE {A_USER_ENTRY}"
+    ),
+    "a balance after an entry one micro off": f"UPDATE ledger SET balance_after = balance_after + 1 WHERE {A_USER_ENTRY}",
+    "one micro moved between two wallets": (
+        "UPDATE accounts SET wallet = wallet + CASE user_id WHEN 1 THEN 1 ELSE -1 END WHERE user_id IN (1, 2)"
+    ),
+    "money created with its entry": (
+        "WITH w AS (UPDATE accounts SET wallet = wallet + 1 WHERE user_id = 1 RETURNING wallet) INSERT INTO ledger "
+        "(account, type, amount, balance_after, transfer_id, at) SELECT 1, 'DEPOSIT', 1, wallet, 99, '2027-01-01Z' FROM w"
+    ),
+    "a fill missing": f"DELETE FROM fills WHERE {ANY_FILL}",
+    "a whole trade missing": f"DELETE FROM fills WHERE {FIRST_TRADE}",
+    "a fill doubled": (
+        "INSERT INTO fills SELECT market_id, trade_id + 1000, role, event_seq, order_id, user_id, side, price, "
+        f"quantity, notional, fee, realized, cause, at FROM fills WHERE {ANY_FILL}"
+    ),
+    "a fill one lot larger": f"UPDATE fills SET quantity = quantity + 1 WHERE {ANY_FILL}",
+    "a fill one tick dearer": f"UPDATE fills SET price = price + 1 WHERE {ANY_FILL}",
+    "a fill whose notional is off": f"UPDATE fills SET notional = notional + 1 WHERE {ANY_FILL}",
+    "a fee one micro off": f"UPDATE fills SET fee = fee + 1 WHERE {ANY_FILL}",
+    "a realized profit one micro off": f"UPDATE fills SET realized = realized - 1 WHERE {ANY_FILL}",
+    "a fill given to another user": f"UPDATE fills SET user_id = user_id % 3 + 1 WHERE {ANY_FILL}",
+    "a position one lot larger": f"UPDATE positions SET lots = lots + 1 WHERE {A_POSITION}",
+    "a cost one micro off": f"UPDATE positions SET cost = cost + 1 WHERE {A_POSITION}",
+    "a position's profit one micro off": f"UPDATE positions SET realized = realized + 1 WHERE {A_POSITION}",
+    "a reservation never released": f"UPDATE positions SET buy_notional = buy_notional + 1 WHERE {A_POSITION}",
+    "a stale reservation of lots": f"UPDATE positions SET sell_lots = sell_lots + 1 WHERE {A_POSITION}",
+    "a stale open loss": f"UPDATE positions SET open_loss = open_loss - 1 WHERE {A_POSITION}",
+    "a stale reserved fee": f"UPDATE positions SET open_fees = open_fees + 1 WHERE {A_POSITION}",
+    "an order counted twice": f"UPDATE positions SET live_orders = live_orders + 1 WHERE {A_POSITION}",
+    "a live order one lot smaller": f"UPDATE orders SET remaining = remaining - 1 WHERE {A_LIVE_ORDER}",
+    "a live order with another margin price": f"UPDATE orders SET margin_price = margin_price + 1 WHERE {A_LIVE_ORDER}",
+    "an ended order that still counts": "UPDATE orders SET status = 'CANCELLED', reason = 'USER' WHERE is_live",
+    "an order that filled one micro more": (
+        "UPDATE orders SET filled_notional = filled_notional + 1 WHERE order_id = (SELECT min(order_id) FROM fills)"
+    ),
+    "an order lost on its way": f"UPDATE orders SET status = 'PENDING', filled_lots = 0 WHERE {A_LIVE_ORDER}",
+    "an order that ended without a reason": "UPDATE orders SET reason = NULL WHERE status = 'CANCELLED'",
+    "an order row lost": "DELETE FROM orders WHERE status = 'CANCELLED'",
+    "a command lost from the outbox": "DELETE FROM outbox WHERE command_seq = 2",
+    "progress beyond what was taken on": "UPDATE progress SET command_seq = command_seq + 1",
+    "progress behind what is written": "UPDATE progress SET event_seq = 1",
+}
+
+
+@pytest_asyncio.fixture
+async def exchange(database: str) -> AsyncIterator[Exchange]:
+    """Three users with open and closed positions, partly filled, cancelled, ended and resting orders, all persisted."""
+    opened = await open_exchange(database)
+    first, second, third = [await opened.user(f"u{number}@x.io") for number in range(3)]
+    await opened.submit(BTC, an_order(first, Side.BUY, 5, 600_000))
+    await opened.submit(BTC, an_order(second, Side.SELL, 5, 600_000))
+    await opened.submit(BTC, an_order(first, Side.SELL, 3, 600_100))
+    await opened.submit(BTC, an_order(third, Side.BUY, 2, 600_100))
+    await opened.submit(BTC, an_order(third, Side.BUY, 4, 599_000))
+    cancelled = await opened.submit(BTC, an_order(first, Side.BUY, 4, 598_000))
+    await opened.submit(BTC, OrderCancelled(NOON, first, cancelled))
+    await opened.submit(BTC, an_order(second, Side.SELL, 9, 599_000, time_in_force=TimeInForce.IOC))
+    await opened.submit(BTC, an_order(second, Side.SELL, 9, 602_000))
+    await opened.submit(ETH, an_order(first, Side.SELL, 5, 300_000))
+    await opened.submit(ETH, an_order(second, Side.BUY, 5, 300_000))
+    await opened.submit(ETH, IndexSet(NOON, Nanos(3_001 * 10**9)))
+    await opened.settle()
+    yield opened
+    await opened.close()
+
+
+async def test_clean_books_give_no_finding(exchange: Exchange) -> None:
+    """With fills, profits and resting orders in two markets, every invariant holds."""
+    assert await exchange.session.fetchval("SELECT count(*) FROM fills WHERE realized <> 0") > 0
+    assert await audit(exchange.session) == []
+
+
+async def test_conservation_is_one_row_that_differs_by_nothing(exchange: Exchange) -> None:
+    """Wallets + fees + fund - costs = what was paid in: 1,030,000 USDC; clearing is the opposite of the costs."""
+    row = await exchange.session.fetchrow("SELECT * FROM conservation")
+    assert (row["difference"], row["clearing_difference"]) == (0, 0)
+    assert row["paid_in"] == 1_030_000 * 10**6
+    assert row["wallets"] + row["fees"] + row["insurance"] - row["costs"] == row["paid_in"]
+    assert row["clearing"] == -row["costs"] != 0
+
+
+async def test_an_empty_exchange_is_clean(database: str) -> None:
+    """A fresh database with the seeded fund holds every invariant."""
+    opened = await open_exchange(database)
+    assert await audit(opened.session) == []
+    await opened.close()
+
+
+async def test_the_audit_finds_every_corruption_and_no_check_is_idle(exchange: Exchange) -> None:
+    """Each row changed behind the exchange's back is found, and each invariant is the voice of one of them at least."""
+    unfound, spoke = set(CORRUPTIONS), set()
+    for corruption, statement in CORRUPTIONS.items():
+        transaction = exchange.session.transaction(isolation="repeatable_read")
+        await transaction.start()
+        status = await exchange.session.execute(statement)
+        assert not status.endswith(" 0"), f"{corruption} touches no row"
+        if findings := await audit(exchange.session):
+            unfound.discard(corruption)
+        spoke |= {finding.invariant for finding in findings}
+        await transaction.rollback()
+    assert unfound == set()
+    assert spoke == set(INVARIANTS)
+    assert await audit(exchange.session) == []
+
+
+async def test_a_finding_names_the_place_and_both_numbers(exchange: Exchange) -> None:
+    """The operator reads who, what is there and what should be."""
+    await exchange.session.execute("UPDATE accounts SET wallet = wallet + 1 WHERE user_id = 2")
+    wallet = await exchange.session.fetchval("SELECT wallet FROM accounts WHERE user_id = 2")
+    findings = await audit(exchange.session)
+    assert findings[0].invariant == "conservation"
+    assert Finding("a wallet is the sum of its ledger entries", "user 2", str(wallet - 1), str(wallet)) in findings

@@ -1,0 +1,194 @@
+"""The projection: events of a real engine become rows, exactly once, however they come."""
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from schemas.commands import ClockTicked, IndexSet, MarketBarrier, OrderCancelled, OrderCreated, StatusSet
+from schemas.market import MarketStatus
+from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from store.audit import audit
+from store.queries.balances import list_balances
+from store.queries.fills import list_fills
+from store.queries.orders import list_orders
+from store.queries.paging import ListRequest
+from store.queries.positions import list_positions
+from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
+
+BTC, ETH = "BTC-PERP", "ETH-PERP"
+EVERYTHING = ListRequest(limit=500)
+
+
+@pytest_asyncio.fixture
+async def exchange(database: str) -> AsyncIterator[Exchange]:
+    """Real tables and engines; whatever a test does, the books must balance at its end."""
+    opened = await open_exchange(database)
+    yield opened
+    findings = await audit(opened.session)
+    await opened.close()
+    assert findings == []
+
+
+async def test_the_worked_walk_ends_in_the_numbers_of_the_specification(exchange: Exchange) -> None:
+    """0.3 BTC at 60,000: the maker pays 3.6 and the taker 9, positions are +0.3 and -0.3."""
+    maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    await exchange.submit(BTC, an_order(maker, Side.BUY, 500, 600_000))
+    await exchange.submit(BTC, an_order(taker, Side.SELL, 300, 590_000, time_in_force=TimeInForce.IOC))
+    await exchange.settle()
+    wallets = [(await list_balances(exchange.session, user, EVERYTHING)).data[0].total for user in (maker, taker)]
+    assert wallets == ["9996.4", "9991"]
+    fills = [(await list_fills(exchange.session, user, EVERYTHING)).data[0] for user in (maker, taker)]
+    assert [(fill.price, fill.quantity, fill.fee) for fill in fills] == [("60000", "0.3", "3.6"), ("60000", "0.3", "9")]
+    positions = [(await list_positions(exchange.session, user, EVERYTHING)).data[0] for user in (maker, taker)]
+    assert [(p.side, p.quantity, p.entry_price) for p in positions] == [
+        ("LONG", "0.3", "60000.000000"),
+        ("SHORT", "0.3", "60000.000000"),
+    ]
+    order = (await list_orders(exchange.session, maker, EVERYTHING)).data[0]
+    assert (order.status, order.remaining_quantity, order.average_price) == (
+        OrderStatus.PARTIALLY_FILLED,
+        "0.2",
+        "60000.000000",
+    )
+
+
+async def test_profit_is_paid_to_the_wallet_when_a_position_closes(exchange: Exchange) -> None:
+    """Long 0.5 from 60,000 closed at 65,000 as taker: fee 16.25, realized 2,500 (semantics.md section 3)."""
+    trader, other = await exchange.user("a@x.io"), await exchange.user("b@x.io", "100000")
+    await exchange.submit(BTC, an_order(trader, Side.BUY, 500, 600_000))
+    await exchange.submit(BTC, an_order(other, Side.SELL, 500, 600_000))
+    await exchange.submit(BTC, IndexSet(NOON, 65_000 * 10**9))
+    await exchange.submit(BTC, an_order(other, Side.BUY, 500, 650_000))
+    await exchange.submit(BTC, an_order(trader, Side.SELL, 500, 650_000, time_in_force=TimeInForce.IOC))
+    await exchange.settle()
+    closing = (await list_fills(exchange.session, trader, EVERYTHING)).data[0]
+    assert (closing.fee, closing.realized_pnl) == ("16.25", "2500")
+    assert (await list_balances(exchange.session, trader, EVERYTHING)).data[0].total == "12477.75"
+    assert (await list_positions(exchange.session, trader, EVERYTHING)).data == []
+
+
+async def test_rows_equal_the_engine_after_a_random_run(exchange: Exchange) -> None:
+    """Positions and resting lots in the tables are those of the engine, after hundreds of commands of every kind."""
+    chance = seeded(7)
+    users = [await exchange.user(f"u{n}@x.io", "1000000") for n in range(6)]
+    await play(exchange, chance, users, commands=400)
+    await exchange.settle()
+    for name, market in exchange.markets.items():
+        await assert_rows_equal_the_engine(exchange, name)
+        assert market.trade_seq > 20
+
+
+async def test_repeated_and_repacked_records_change_nothing(exchange: Exchange) -> None:
+    """Each record one to five times, cut at any command: the same rows as once, in one piece."""
+    chance = seeded(11)
+    users = [await exchange.user(f"u{n}@x.io", "1000000") for n in range(4)]
+    await play(exchange, chance, users, commands=150)
+    for market in exchange.markets:
+        await exchange.match(market)
+        commands = 0
+        delivered = exchange.shuffled_records(market, chance)
+        while delivered:
+            size = chance.randint(1, 6)
+            commands += await exchange.projections[market].apply(delivered[:size])
+            delivered = delivered[size:]
+        assert commands == exchange.markets[market].command_seq
+        await assert_rows_equal_the_engine(exchange, market)
+        assert await exchange.projections[market].apply(exchange.records(market, 1)) == 0
+
+
+async def test_two_owners_of_one_market_persist_each_event_once(exchange: Exchange) -> None:
+    """A zombie that applies the same records beside the owner finds them done."""
+    users = [await exchange.user(f"u{n}@x.io", "1000000") for n in range(3)]
+    await play(exchange, seeded(3), users, commands=60)
+    zombie = await open_exchange(exchange.dsn)
+    for market in exchange.markets:
+        await exchange.match(market)
+        await exchange.projections[market].apply(exchange.records(market, 1, last=3))
+        await zombie.projections[market].apply(exchange.records(market, 1))
+        assert await exchange.projections[market].apply(exchange.records(market, 4)) == 0
+        await assert_rows_equal_the_engine(exchange, market)
+    await zombie.close()
+
+
+async def test_a_barrier_a_clock_and_a_status_move_progress_and_the_market(exchange: Exchange) -> None:
+    """Events without an order still count as persisted commands; the market's row follows the engine."""
+    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.CANCEL_ONLY))
+    await exchange.submit(BTC, IndexSet(NOON, 61_000 * 10**9))
+    await exchange.submit(BTC, ClockTicked(NOON))
+    last = await exchange.submit(BTC, MarketBarrier(NOON, "b1"))
+    await exchange.settle()
+    row = await exchange.session.fetchrow(
+        "SELECT m.status, m.index_price, m.mark, p.command_seq FROM markets m JOIN progress p USING (market_id) "
+        "WHERE name = $1",
+        BTC,
+    )
+    assert tuple(row) == ("CANCEL_ONLY", 61_000 * 10**9, 610_000, last)
+
+
+async def test_an_order_refused_by_the_engine_gives_its_margin_back(exchange: Exchange) -> None:
+    """A post-only order that would take is REJECTED with its reason and the price it would have met."""
+    maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    await exchange.submit(BTC, an_order(maker, Side.SELL, 5, 600_000))
+    await exchange.submit(BTC, an_order(taker, Side.BUY, 5, 600_010, post_only=True))
+    await exchange.settle()
+    order = (await list_orders(exchange.session, taker, EVERYTHING)).data[0]
+    assert (order.status, order.reason, order.best_opposite_price) == ("REJECTED", "POST_ONLY_WOULD_TAKE", "60000")
+    sums = await exchange.session.fetchrow(
+        "SELECT buy_lots, buy_notional, open_loss, open_fees, live_orders FROM positions WHERE user_id = $1", taker
+    )
+    assert tuple(sums) == (0, 0, 0, 0, 0)
+
+
+async def play(exchange: Exchange, chance: random.Random, users: list[int], commands: int) -> None:
+    """Random orders of every kind, cancels and mark moves in both markets."""
+    around = {BTC: 600_000, ETH: 300_000}
+    sent: list[tuple[str, int, int]] = []
+    for _ in range(commands):
+        market, draw = chance.choice([BTC, ETH]), chance.random()
+        if sent and draw < 0.2:
+            market, user, seq = chance.choice(sent)
+            await exchange.submit(market, OrderCancelled(NOON, user, seq))
+        elif draw < 0.23:
+            index = around[market] * (100 + chance.randint(-2, 2)) * 10**6 // (1 if market == BTC else 10)
+            await exchange.submit(market, IndexSet(NOON, index))
+        else:
+            user = chance.choice(users)
+            sent.append((market, user, await exchange.submit(market, random_order(chance, user, around[market]))))
+
+
+def random_order(chance: random.Random, user: int, around: int) -> OrderCreated:
+    """An order near the mark, of any kind."""
+    kind = chance.choice([TimeInForce.GTC] * 4 + [TimeInForce.IOC, TimeInForce.FOK])
+    return an_order(
+        user,
+        chance.choice(list(Side)),
+        chance.randint(1, 20),
+        around + chance.randint(-5, 5),
+        time_in_force=kind,
+        order_type=chance.choice([OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET])
+        if kind is TimeInForce.IOC
+        else OrderType.LIMIT,
+        post_only=kind is TimeInForce.GTC and chance.random() < 0.2,
+        reduce_only=chance.random() < 0.3,
+        self_trade_prevention=chance.choice(list(SelfTradePrevention)),
+    )
+
+
+async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
+    """Same positions, same live orders with the same remaining lots, same place in the log."""
+    market, market_id = exchange.markets[name], exchange.registry.by_name[name].market_id
+    rows = await exchange.session.fetch(
+        "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1 AND lots <> 0", market_id
+    )
+    held = {user: (p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+    assert {row[0]: tuple(row)[1:] for row in rows} == held
+    orders = await exchange.session.fetch(
+        "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id
+    )
+    resting = {o.number: o.remaining for side in Side for o in market.book.walk(side)}
+    assert {tuple(row) for row in orders} == set(resting.items())
+    progress = await exchange.session.fetchrow(
+        "SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = $1", market_id
+    )
+    assert tuple(progress) == (market.event_seq, market.command_seq, market.event_hash)
