@@ -80,7 +80,7 @@ def a_market() -> st.SearchStrategy[MarketSpec]:
     return rates.map(lambda pair: replace(BTC, maker_fee_rate=Ppm(pair[0]), taker_fee_rate=Ppm(pair[1])))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(spec=a_market(), story=st.data())
 def test_no_fill_and_no_cancel_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
     """At the mark at which the live orders were accepted, in any order of fills and cancels, at any allowed price."""

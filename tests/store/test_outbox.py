@@ -1,0 +1,181 @@
+"""The outbox: gapless and in order whatever commits when; the relay's cursor; pruning behind snapshots."""
+
+import asyncio
+import random
+
+import pytest
+
+from schemas.commands import ClockTicked, MarketBarrier
+from schemas.units import Timestamp
+from schemas.wire import decode_command
+from store.commands import CHANNEL, MarketUnknown, append_command
+from store.connect import Session
+from store.outbox import advance_cursor, prune, read_commands, read_cursor, rewind, set_cursor
+from store.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
+from store.submission import Submission
+from tests.eventually import eventually
+from tests.store.account_builder import NOW, USDC, place, session_to, submission_to, user_with
+
+WRITERS = 32
+TRANSACTIONS = 8
+
+
+async def test_thirty_two_writers_leave_no_hole_and_a_reader_behind_the_cursor_misses_nothing(database: str) -> None:
+    """Transactions of random length, operator commands and submissions; `seq > cursor` sees all, in order, once."""
+    async with session_to(database) as session, session_to(database) as reader_session:
+        user = await user_with(session, 10**9 * USDC)
+        seen: list[int] = []
+        reader = asyncio.create_task(_follow(reader_session, seen))
+        async with asyncio.TaskGroup() as group:
+            for number in range(WRITERS):
+                group.create_task(_write(database, number, user))
+        total = await session.fetchval("SELECT command_seq FROM counters WHERE market_id = 1")
+        await eventually(lambda: len(seen) >= total)
+        reader.cancel()
+        assert seen == list(range(1, total + 1))
+        for market_id in (1, 2):
+            rows = await read_commands(session, market_id, 0, 100_000)
+            last = await session.fetchval("SELECT command_seq FROM counters WHERE market_id = $1", market_id)
+            assert [row.seq for row in rows] == list(range(1, last + 1))
+
+
+async def _follow(session: Session, seen: list[int]) -> None:
+    """A relay: reads what lies above its cursor, without end."""
+    while True:
+        rows = await read_commands(session, 1, seen[-1] if seen else 0, 50)
+        seen += [row.seq for row in rows]
+
+
+async def _write(dsn: str, number: int, user: int) -> None:
+    """One process: half of them operators with transactions of 1 to 5 commands, half of them submissions."""
+    chance = random.Random(number)  # noqa: S311 - a seed, so that a run can be repeated
+    async with session_to(dsn) as session, submission_to(dsn) as submission:
+        for _ in range(TRANSACTIONS):
+            count = chance.randint(1, 5)
+            if number % 2:
+                await _append(session, count, rolls_back=chance.random() < 0.25)
+            else:
+                await _submit(submission, user, count)
+
+
+async def _append(session: Session, count: int, *, rolls_back: bool) -> None:
+    transaction = session.transaction()
+    await transaction.start()
+    for market in sorted(["BTC-PERP", "ETH-PERP"] * count):
+        await append_command(session, market, ClockTicked(NOW))
+    await (transaction.rollback() if rolls_back else transaction.commit())
+
+
+async def _submit(submission: Submission, user: int, count: int) -> None:
+    batch = [place(user, "0.001") for _ in range(count)] + [place(user, "0.01", "3000", market="ETH-PERP")]
+    await submission.run(batch, NOW, {})
+
+
+async def test_a_command_of_the_operator_takes_the_next_sequence_and_wakes_the_relay(database: str) -> None:
+    """Counter, outbox and notification are one statement."""
+    heard: list[object] = []
+    async with session_to(database) as session, session_to(database) as listener:
+        await listener.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
+        assert await append_command(session, "BTC-PERP", MarketBarrier(NOW, "b1")) == 2
+        assert await append_command(session, "ETH-PERP", MarketBarrier(NOW, "b1")) == 2
+        [row] = await read_commands(session, 1, 1, 10)
+        assert (row.seq, decode_command(row.payload)) == (2, MarketBarrier(NOW, "b1"))
+        await eventually(lambda: heard == ["BTC-PERP", "ETH-PERP"])
+
+
+async def test_a_submission_wakes_the_relay_of_each_market_once_a_batch(database: str) -> None:
+    """However many commands a batch brings."""
+    heard: list[object] = []
+    async with submission_to(database) as submission, session_to(database) as session:
+        await session.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
+        user = await user_with(session, 10_000 * USDC)
+        await submission.run(
+            [place(user, "0.1"), place(user, "0.1"), place(user, "1", "3000", market="ETH-PERP")], NOW, {}
+        )
+        await eventually(lambda: sorted(map(str, heard)) == ["BTC-PERP", "ETH-PERP"])
+
+
+async def test_a_command_for_an_unknown_market_is_refused(database: str) -> None:
+    """And writes nothing."""
+    async with session_to(database) as session:
+        with pytest.raises(MarketUnknown):
+            await append_command(session, "DOGE-PERP", ClockTicked(NOW))
+        assert await session.fetchval("SELECT count(*) FROM outbox") == 2
+
+
+async def test_reading_is_bounded_and_goes_on_behind_what_was_read(database: str) -> None:
+    """The relay takes up to 500 at a time."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 6)
+        assert [row.seq for row in await read_commands(session, 1, 0, 4)] == [1, 2, 3, 4]
+        assert [row.seq for row in await read_commands(session, 1, 4, 4)] == [5, 6, 7]
+
+
+async def test_the_cursor_advances_only_from_where_the_relay_left_it(database: str) -> None:
+    """A rewind that came between is not overwritten."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 6)
+        assert await advance_cursor(session, 1, 0, 7)
+        assert await rewind(session, "BTC-PERP", 4)
+        assert await read_cursor(session, 1) == 3
+        assert not await advance_cursor(session, 1, 7, 9)
+        assert await read_cursor(session, 1) == 3
+
+
+async def test_a_rewind_never_moves_the_cursor_forward(database: str) -> None:
+    """What has not been sent comes anyway."""
+    async with session_to(database) as session:
+        await set_cursor(session, 1, 2)
+        assert await rewind(session, "BTC-PERP", 100)
+        assert await read_cursor(session, 1) == 2
+
+
+async def test_pruning_stops_at_the_newest_snapshot_that_progress_has_passed(database: str) -> None:
+    """Commands 1 to 9, snapshots at 4 and 8, progress at 6: 1 to 4 go, and the snapshot at 4 stays."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 8)
+        await _snapshot(session, 4)
+        await _snapshot(session, 8)
+        assert await prune(session, 1) == 0
+        await session.execute("UPDATE progress SET command_seq = 6 WHERE market_id = 1")
+        assert await prune(session, 1) == 4
+        await forget_old(session, 1)
+        assert [row.seq for row in await read_commands(session, 1, 0, 100)] == [5, 6, 7, 8, 9]
+        newest = await newest_snapshot_at_or_before_progress(session, 1)
+        assert (newest.command_seq if newest else None) == 4
+        assert not await rewind(session, "BTC-PERP", 4)
+        assert await rewind(session, "BTC-PERP", 5)
+
+
+async def test_pruning_goes_on_where_it_stopped_and_leaves_other_markets_alone(database: str) -> None:
+    """In bounded steps from the low end."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 8)
+        await _snapshot(session, 9)
+        await session.execute("UPDATE progress SET command_seq = 9")
+        assert [await prune(session, 1, limit=4) for _ in range(4)] == [4, 4, 1, 0]
+        assert await prune(session, 2) == 0
+        assert len(await read_commands(session, 2, 0, 10)) == 1
+
+
+async def test_old_snapshots_go_and_those_ahead_of_progress_stay(database: str) -> None:
+    """A rebuild always finds one; a second save of the same sequence changes nothing."""
+    async with session_to(database) as session:
+        for seq in (2, 4, 6, 8, 6):
+            await _snapshot(session, seq)
+        await forget_old(session, 1)
+        assert await newest_snapshot_at_or_before_progress(session, 1) is None
+        await session.execute("UPDATE progress SET command_seq = 6 WHERE market_id = 1")
+        await forget_old(session, 1)
+        kept = await session.fetch("SELECT command_seq FROM engine_snapshots ORDER BY command_seq")
+        assert [row["command_seq"] for row in kept] == [6, 8]
+        assert await newest_snapshot_at_or_before_progress(session, 1) == StoredSnapshot(6, 60, "e6", "s6", b"state 6")
+
+
+async def _append_clock_ticks(session: Session, count: int) -> None:
+    for number in range(count):
+        await append_command(session, "BTC-PERP", ClockTicked(Timestamp(NOW + number)))
+
+
+async def _snapshot(session: Session, seq: int) -> None:
+    await save_snapshot(session, 1, StoredSnapshot(seq, 10 * seq, f"e{seq}", f"s{seq}", b"state %d" % seq), NOW)
