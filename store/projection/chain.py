@@ -42,7 +42,7 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
         if seq <= progress.event_seq:
             continue
         if seq != progress.event_seq + 1:
-            raise SequenceGap(market, expected=progress.event_seq + 1, got=seq)
+            raise SequenceGap(market, progress.event_seq + 1, seq)
         if link.previous != progress.event_hash:
             raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.previous)
         fresh.append(link.event)

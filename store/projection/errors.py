@@ -22,6 +22,11 @@ class ProjectionStopped(Exception):
 class SequenceGap(ProjectionStopped):
     """The next event has not come; `expected` is its sequence, `got` the one that came instead."""
 
+    def __init__(self, market: str, expected: int, got: int) -> None:
+        super().__init__(market, expected=expected, got=got)
+        self.expected = expected
+        self.got = got
+
 
 class ChainBroken(ProjectionStopped):
     """The hash chain of the log does not pass through the last persisted event."""

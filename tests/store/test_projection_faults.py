@@ -56,7 +56,7 @@ async def test_a_missing_event_stops_the_projection_and_heals_from_the_log(excha
     before = await persisted(exchange)
     with pytest.raises(SequenceGap) as gap:
         await exchange.projections[BTC].apply(exchange.records(BTC, 5))
-    assert gap.value.facts == {"expected": 4, "got": 5}
+    assert (gap.value.expected, gap.value.got) == (4, 5)
     assert await persisted(exchange) == before
     await assert_finishes(exchange)
 
