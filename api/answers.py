@@ -24,8 +24,7 @@ def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = N
 async def add_common_headers(request: web.Request, answer: web.StreamResponse) -> None:
     """What every answer carries: its request id, no sniffing, no caching, not who made the server."""
     answer.headers["X-Request-Id"] = request_id_of(request)
-    for name, value in _HEADERS.items():
-        answer.headers.setdefault(name, value)
+    answer.headers.update(_HEADERS)
     if services_of(request).lifecycle.is_stopping:
         answer.force_close()
         answer.headers["Connection"] = "close"

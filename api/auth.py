@@ -44,16 +44,16 @@ def user_of(request: web.Request) -> int:
             user = services_of(request).tokens.user_of(token)
             if user is not None:
                 return user
-    raise Refusal(ErrorCode.UNAUTHENTICATED, "A valid bearer token is required.")
+    raise Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token is required")
 
 
 async def check_admin(request: web.Request, user: int) -> None:
     """Refuse with FORBIDDEN unless the user is an administrator now; the token says nothing about roles."""
     role = await services_of(request).database.run(lambda session: role_of(session, user))
     if role != ADMIN:
-        raise Refusal(ErrorCode.FORBIDDEN, "Only an administrator may do this.")
+        raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
 
 
 def _check_query(request: web.Request, takes_query: bool) -> None:
     if not takes_query and "?" in request.raw_path and request.query_string:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "This route takes no query parameters.")
+        raise Refusal(ErrorCode.INVALID_REQUEST, "this route takes no query parameters")

@@ -31,13 +31,12 @@ class BodyReader(Generic[T]):
         """Decode a body; what is not JSON in UTF-8 is INVALID_REQUEST, JSON that does not fit is `misfit`."""
         try:
             value = self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            _check_json(body)  # a body that is not JSON at all may fail on an earlier fault
-            raise Refusal(self._misfit, f"The body does not fit: {error}.") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _not_json() from error
+            if _is_json(body):
+                raise Refusal(self._misfit, f"the body does not fit: {error}") from error
+            raise Refusal(ErrorCode.INVALID_REQUEST, "the body is not JSON in UTF-8") from error
         if self._may_repeat_a_name(body) and _repeats_a_name(body):
-            raise Refusal(self._misfit, "The body names a field twice.")
+            raise Refusal(self._misfit, "the body names a field twice")
         return value
 
     def _may_repeat_a_name(self, body: bytes) -> bool:
@@ -47,29 +46,30 @@ class BodyReader(Generic[T]):
 async def read_body(request: web.Request) -> bytes:
     """The bytes of a JSON body; refuses other media types, encoded, too large and too slow ones."""
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
-        raise Refusal(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, not encoded.")
+        raise Refusal(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json, not encoded")
     settings = services_of(request).settings
     if (request.content_length or 0) > settings.body_bytes_max:
-        raise Refusal(ErrorCode.PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB.")
+        raise Refusal(ErrorCode.PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB")
     if request.content.is_eof():
         return await request.read()
     try:
         async with asyncio.timeout(settings.body_timeout_s):
             return await request.read()
     except TimeoutError as error:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "The body did not arrive in time.") from error
+        raise Refusal(ErrorCode.INVALID_REQUEST, "the body did not arrive in time") from error
 
 
-def _check_json(body: bytes) -> None:
+def _is_json(body: bytes) -> bool:
+    """Whether the whole body is JSON in UTF-8; no number in it is ever computed."""
     try:
-        body.decode()
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json() from error
+        json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError too
+        return False
+    return True
 
 
-def _not_json() -> Refusal:
-    return Refusal(ErrorCode.INVALID_REQUEST, "The body is not JSON in UTF-8.")
+def _no_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
 def _repeats_a_name(body: bytes) -> bool:

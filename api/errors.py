@@ -36,15 +36,15 @@ _CODE_OF_STATUS = {
     415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
 }
 _MESSAGES = {
-    ErrorCode.NOT_FOUND: "There is nothing at this path.",
-    ErrorCode.METHOD_NOT_ALLOWED: "This path does not answer this method.",
-    ErrorCode.PAYLOAD_TOO_LARGE: "The body is larger than 64 KiB.",
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body must be application/json, not encoded.",
-    ErrorCode.INVALID_REQUEST: "This is not a request that we understand.",
-    ErrorCode.INTERNAL_ERROR: "We have a bug. It is logged under this request id.",
+    ErrorCode.NOT_FOUND: "there is nothing at this path",
+    ErrorCode.METHOD_NOT_ALLOWED: "this path does not answer this method",
+    ErrorCode.PAYLOAD_TOO_LARGE: "the body is larger than 64 KiB",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "the body must be application/json, not encoded",
+    ErrorCode.INVALID_REQUEST: "this is not a request that we understand",
+    ErrorCode.INTERNAL_ERROR: "we have a bug; it is logged under this request id",
 }
-_OUTCOME_UNKNOWN = "The outcome is unknown: query before you retry."
-_NOTHING_STORED = "The exchange cannot reach its database. Nothing was stored."
+_OUTCOME_UNKNOWN = "the outcome is unknown: query before you retry"
+_NOTHING_STORED = "the exchange cannot reach its database; nothing was stored"
 
 
 class Refusal(Exception):

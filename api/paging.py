@@ -107,4 +107,4 @@ def _status(text: str | None) -> OrderStatus | None:
 
 
 def _malformed(name: str, why: str) -> Refusal:
-    return Refusal(ErrorCode.INVALID_REQUEST, f"Query parameter {name!r} {why}.", {"parameter": name[:64]})
+    return Refusal(ErrorCode.INVALID_REQUEST, f"query parameter {name!r} {why}", {"parameter": name[:64]})

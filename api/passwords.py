@@ -47,7 +47,7 @@ class Passwords:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if self._waiting >= self._waiting_max:
-            raise Refusal(ErrorCode.OVERLOADED, "Too many registrations and logins wait; try again shortly.")
+            raise Refusal(ErrorCode.OVERLOADED, "too many registrations and logins wait; try again shortly")
         self._waiting += 1
         try:
             yield

@@ -1,5 +1,7 @@
 """Ids inside a path: what cannot be an id of ours is refused like one that never was."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from api.errors import Refusal
@@ -7,8 +9,8 @@ from schemas.refusals import ErrorCode
 
 _LENGTH_MAX = 64
 _MISSING = {
-    ErrorCode.ORDER_NOT_FOUND: "There is no such order.",
-    ErrorCode.MARKET_NOT_FOUND: "There is no such market.",
+    ErrorCode.ORDER_NOT_FOUND: "no such order",
+    ErrorCode.MARKET_NOT_FOUND: "no such market",
 }
 
 
@@ -19,16 +21,26 @@ def not_found(code: ErrorCode) -> Refusal:
 
 def order_id_of(request: web.Request) -> str:
     """The order named by the path."""
-    return _named(request, "orderId", ErrorCode.ORDER_NOT_FOUND)
+    return _named(request, "orderId", no_such_order)
 
 
 def market_id_of(request: web.Request) -> str:
     """The market named by the path."""
-    return _named(request, "marketId", ErrorCode.MARKET_NOT_FOUND)
+    return _named(request, "marketId", no_such_market)
 
 
-def _named(request: web.Request, name: str, missing: ErrorCode) -> str:
+def no_such_order(order_id: str) -> Refusal:
+    """404 for an order, the same whether it never was or belongs to another."""
+    return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": order_id})
+
+
+def no_such_market(market_id: str) -> Refusal:
+    """404 for a market."""
+    return Refusal(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market_id})
+
+
+def _named(request: web.Request, name: str, missing: Callable[[str], Refusal]) -> str:
     text = request.match_info[name]
     if len(text) > _LENGTH_MAX or not (text.isascii() and text.isprintable()):
-        raise not_found(missing)
+        raise missing(ascii(text[:_LENGTH_MAX])[1:-1])
     return text

@@ -40,12 +40,13 @@ class ApiServer:
         self._host = host
         self._port = port
         settings = services.settings
+        self.app = create_app(services)
         self._runner = JsonRunner(
-            create_app(services),
+            self.app,
             access_log=None,
             keepalive_timeout=settings.keepalive_timeout_s,
             shutdown_timeout=settings.stop_timeout_s,
-            lingering_time=2.0,
+            lingering_time=1.0,
             auto_decompress=False,  # an encoded body is refused, never unpacked
             max_field_size=_HEADER_BYTES_MAX,
         )

@@ -92,7 +92,7 @@ class SubmissionQueue:
         if self.is_stuck or self._is_closing:
             answer.set_result(unavailable(outcome_is_unknown=False))
         elif len(line) >= self._limits.waiting_max:
-            answer.set_result(Refused(ErrorCode.OVERLOADED, "Too many requests wait; try again shortly."))
+            answer.set_result(Refused(ErrorCode.OVERLOADED, "too many requests wait; try again shortly"))
         else:
             line.append(_Waiting(request, answer))
             self._something.set()

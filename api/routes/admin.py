@@ -8,6 +8,7 @@ from aiohttp import web
 from api.answers import json_answer
 from api.bodies import BodyReader
 from api.errors import Refusal
+from api.paths import no_such_market
 from api.route import Access, Answer, Route
 from api.services import Services, services_of
 from schemas.commands import MarketBarrier
@@ -39,7 +40,7 @@ async def _progress_of(session: Session, market: str | None) -> dict[str, Market
     if market is None:
         return everywhere
     if market not in everywhere:
-        raise Refusal(ErrorCode.MARKET_NOT_FOUND, "There is no such market.")
+        raise no_such_market(market)
     return {market: everywhere[market]}
 
 
@@ -65,7 +66,7 @@ def _timed_out(behind: Mapping[str, int], progress: Mapping[str, MarketProgress]
         {"marketId": market, "commandSequence": progress[market].command_seq, "awaitedCommandSequence": seq}
         for market, seq in behind.items()
     ]
-    return Refusal(ErrorCode.DRAIN_TIMED_OUT, "Some markets are still behind.", {"markets": markets})
+    return Refusal(ErrorCode.DRAIN_TIMED_OUT, "some markets are still behind", {"markets": markets})
 
 
 def _drained(before: Mapping[str, MarketProgress], after: Mapping[str, MarketProgress]) -> Drained:

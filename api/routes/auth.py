@@ -22,7 +22,7 @@ async def register(request: web.Request) -> web.Response:
     password_hash = await services.passwords.hash(credentials.password)
     user = await services.database.run(lambda session: create_user(session, email, password_hash, services.now()))
     if user is None:
-        raise Refusal(ErrorCode.EMAIL_TAKEN, "This email address is registered already.")
+        raise Refusal(ErrorCode.EMAIL_TAKEN, "this email address is registered already")
     return json_answer(Registered(str(user)), status=201)
 
 
@@ -33,7 +33,7 @@ async def log_in(request: web.Request) -> web.Response:
     user = await services.database.run(lambda session: find_user(session, credentials.email))
     stored = user.password_hash if user else None
     if not await services.passwords.matches(stored, credentials.password) or user is None:
-        raise Refusal(ErrorCode.UNAUTHENTICATED, "Email or password is wrong.")
+        raise Refusal(ErrorCode.UNAUTHENTICATED, "email or password is wrong")
     return json_answer(LoggedIn(services.tokens.issue(user.user_id), str(user.user_id)))
 
 

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from api.answers import json_answer
 from api.paging import PAGING, list_answer, list_request
-from api.paths import market_id_of, not_found
+from api.paths import market_id_of, no_such_market
 from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
@@ -23,7 +23,7 @@ async def show(request: web.Request) -> web.Response:
     name = market_id_of(request)
     market = await services_of(request).database.run(lambda session: read_market(session, name))
     if market is None:
-        raise not_found(ErrorCode.MARKET_NOT_FOUND)
+        raise no_such_market(name)
     return json_answer(market)
 
 

@@ -7,7 +7,7 @@ from api.answers import accepted, json_answer
 from api.bodies import BodyReader
 from api.errors import refusal_of
 from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
-from api.paths import not_found, order_id_of
+from api.paths import no_such_order, order_id_of
 from api.route import Access, Answer, Route
 from api.services import services_of
 from schemas.orders import OrderStatus
@@ -57,7 +57,7 @@ async def show(request: web.Request, user: int) -> web.Response:
     order_id = order_id_of(request)
     order = await services_of(request).database.run(lambda session: read_order(session, user, order_id))
     if order is None:
-        raise not_found(ErrorCode.ORDER_NOT_FOUND)
+        raise no_such_order(order_id)
     return json_answer(order)
 
 
