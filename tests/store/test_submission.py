@@ -180,14 +180,14 @@ async def test_a_second_cancel_is_answered_alike_and_writes_nothing(database: st
         assert len(await commands(session)) == 2
 
 
-@pytest.mark.parametrize("order_id", ["BTC-PERP-9", "BTC-PERP-02", "DOGE-PERP-2", "BTC-PERP", "x", "", "BTC-PERP-2'"])
-async def test_an_order_that_is_not_ours_cannot_be_found(database: str, order_id: str) -> None:
+async def test_an_order_that_is_not_ours_cannot_be_found(database: str) -> None:
     """Malformed, unknown and foreign ids answer alike."""
+    strange = ["BTC-PERP-9", "BTC-PERP-02", "DOGE-PERP-2", "BTC-PERP", "x", "", "BTC-PERP-2'", "BTC-PERP-2\0"]
     async with submission_to(database) as submission, session_to(database) as session:
         owner, thief = await user_with(session, 10_000 * USDC), await user_with(session, 10_000 * USDC)
         await submission.run([place(owner)], NOW, {})
-        answers = await submission.run([CancelOrder(thief, "BTC-PERP-2"), CancelOrder(owner, order_id)], NOW, {})
-        assert codes(answers) == [ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_FOUND]
+        cancels = [CancelOrder(thief, "BTC-PERP-2"), *(CancelOrder(owner, order_id) for order_id in strange)]
+        assert set(codes(await submission.run(cancels, NOW, {}))) == {ErrorCode.ORDER_NOT_FOUND}
         assert len(await commands(session)) == 1
 
 

@@ -88,6 +88,19 @@ async def test_a_server_that_cannot_be_reached_is_unavailable(tmp_path: object) 
     assert is_outage(failure.value.__cause__ or ValueError())
 
 
+async def test_a_deadlock_repeats_the_batch(database: str) -> None:
+    """Whoever took the locks the other way round wins; the batch is run again and nobody notices."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 10_000 * USDC)
+        async with session_to(database) as rival, rival.transaction():
+            await rival.execute("SET deadlock_timeout = '1min'")  # so that the submission is the one to notice
+            await rival.execute("SELECT 1 FROM counters WHERE market_id = 1 FOR UPDATE")
+            run = asyncio.create_task(submission.run([place(user)], NOW, {}))
+            await eventually(lambda: blocked_backend(session))
+            await rival.execute("SELECT 1 FROM accounts WHERE user_id = $1 FOR UPDATE", user)
+        assert await run == [FIRST]
+
+
 async def test_an_idle_session_holds_neither_transaction_id_nor_snapshot(database: str) -> None:
     """COMMIT AND CHAIN leaves a transaction that no vacuum has to wait for."""
     async with submission_to(database) as submission, session_to(database) as session:
