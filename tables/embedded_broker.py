@@ -35,6 +35,7 @@ async def end_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> i
     On Kafka that is what it reports as the end offset. The consumer is left near the end: seek before reading on.
     Raises TimeoutError when the broker does not answer a fetch.
     """
+    partition = TopicPartition(*partition)  # Faust asks with a tuple type of its own, which `pause` refuses
     consumer.pause(partition)  # else a fetch that waits for new records holds up the answers to the two questions
     reported = int((await consumer.end_offsets([partition]))[partition])
     first = int((await consumer.beginning_offsets([partition]))[partition])

@@ -1,0 +1,91 @@
+"""A producer of our own: when its send returns, the record is in the log."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+
+from tables.embedded_broker import producer_settings
+
+RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
+RETRY_AFTER_S = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class LogTruncated(Exception):
+    """A record got an offset at or below the one before it: the broker has lost the tail of its log."""
+
+    def __init__(self, topic: str, offset: int, last_offset: int) -> None:
+        super().__init__(f"{topic}: offset {offset} after {last_offset}")
+        self.topic = topic
+        self.offset = offset
+        self.last_offset = last_offset
+
+
+class AckedProducer:
+    """Sends one record at a time, each awaited; while the broker is away it tries again, for as long as it takes.
+
+    Faust's own producer is not idempotent and its failed sends are only logged.
+    """
+
+    def __init__(self, bootstrap: str, *, is_embedded: bool) -> None:
+        self._bootstrap = bootstrap
+        self._is_embedded = is_embedded
+        self._producer: AIOKafkaProducer | None = None
+        self._last_offsets: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Connect; raises KafkaConnectionError when the broker is away."""
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                max_request_size=RECORD_BYTES_MAX,
+                **producer_settings(self._is_embedded),
+            )
+            await producer.start()
+            self._producer = producer
+
+    async def stop(self) -> None:
+        """Disconnect; harmless when not connected."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def send(self, topic: str, value: bytes | None, key: bytes) -> None:
+        """Append a record to partition 0 and wait until all replicas have it; a repeated try may append it twice.
+
+        Raises LogTruncated, and KafkaError for what another try cannot heal.
+        """
+        offset = await self._send_until_acknowledged(topic, value, key)
+        last_offset = self._last_offsets.get(topic, -1)
+        if 0 <= offset <= last_offset:
+            raise LogTruncated(topic, offset, last_offset)
+        self._last_offsets[topic] = max(offset, last_offset)
+
+    async def send_all(self, topic: str, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Append records in order, each durable before the next is sent."""
+        for key, value in entries:
+            await self.send(topic, value, key)
+
+    async def _send_until_acknowledged(self, topic: str, value: bytes | None, key: bytes) -> int:
+        while True:
+            try:
+                return await self._send_once(topic, value, key)
+            except KafkaError as error:
+                if not can_be_retried(error):
+                    raise
+                log.warning("send to %s failed, trying again: %r", topic, error)
+                await asyncio.sleep(RETRY_AFTER_S)
+
+    async def _send_once(self, topic: str, value: bytes | None, key: bytes) -> int:
+        assert self._producer is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
+        sent = await self._producer.send(topic, value, key=key, partition=0)
+        return int((await sent).offset)
+
+
+def can_be_retried(error: KafkaError) -> bool:
+    """Whether the broker may take the same record later: it is away or busy, not refusing."""
+    return bool(error.retriable) or isinstance(error, KafkaConnectionError | KafkaTimeoutError)

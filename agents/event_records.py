@@ -1,0 +1,98 @@
+"""Event records: packing what the journal wrote, and reading back what is already in the log."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from agents.fail_stop import ForeignLog
+from agents.log_tail import read_back
+from exchange.journal import Written
+from schemas.topics import events_topic
+from schemas.wire import (
+    RECORD_BYTES_MAX,
+    RULES_VERSION,
+    EventRecord,
+    chain_hash,
+    decode_event_record,
+)
+
+
+def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) -> Iterator[EventRecord]:
+    """One record for these events; several when they exceed 512 KiB, cut where a command ends.
+
+    A single command above 512 KiB of events is cut between its events, and every part but its last says
+    `lastCommandSeq` = the command before: a command counts as done only with its last event.
+    """
+    for part in _parts(written):
+        yield _record(market, epoch, prev_hash, part, is_complete=_ends_command(part, written))
+        prev_hash = part[-1].hash
+
+
+def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
+    """Sequence and chain hash of each event of a record; ForeignLog when they do not end at the record's own hash."""
+    chain = record.prev_hash
+    for seq, body in enumerate(record.events, record.first_event_seq):
+        chain = chain_hash(chain, body)
+        yield seq, chain
+    if chain != record.hash:
+        raise ForeignLog(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
+
+
+async def read_written(bootstrap: str, market: str, epoch: int, after_seq: int) -> dict[int, str]:
+    """{event sequence: hash} of what the log holds from event `after_seq` on, that one included where it is there."""
+    records = await read_records(bootstrap, market, after_seq)
+    for record in records:
+        if record.epoch != epoch:
+            raise ForeignLog(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
+    hashes = (pair for record in records for pair in hashes_in(record))
+    return {seq: chain for seq, chain in hashes if seq >= after_seq}
+
+
+async def read_records(bootstrap: str, market: str, after_seq: int) -> list[EventRecord]:
+    """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
+
+    def reaches_back(value: bytes) -> bool:
+        return decode_event_record(value).first_event_seq <= max(1, after_seq)
+
+    return [decode_event_record(value) for value in await read_back(bootstrap, events_topic(market), reaches_back)]
+
+
+def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *, is_complete: bool) -> EventRecord:
+    return EventRecord(
+        market=market,
+        epoch=epoch,
+        first_command_seq=part[0].command,
+        last_command_seq=part[-1].command if is_complete else part[-1].command - 1,
+        first_event_seq=part[0].seq,
+        last_event_seq=part[-1].seq,
+        prev_hash=prev_hash,
+        hash=part[-1].hash,
+        rules=RULES_VERSION,
+        events=[msgspec.Raw(event.body) for event in part],
+    )
+
+
+def _ends_command(part: Sequence[Written], written: Sequence[Written]) -> bool:
+    """Whether the last command of a part has all its events in it."""
+    following = part[-1].seq - written[0].seq + 1
+    return following == len(written) or written[following].command != part[-1].command
+
+
+def _parts(written: Sequence[Written]) -> Iterator[Sequence[Written]]:
+    start = 0
+    while start < len(written):
+        stop = _last_that_fits(written, start)
+        yield written[start:stop]
+        start = stop
+
+
+def _last_that_fits(written: Sequence[Written], start: int) -> int:
+    """Where a part that begins at `start` stops: behind the last whole command that fits, else behind the last event."""
+    size, border = 0, start
+    for at in range(start, len(written)):
+        size += len(written[at].body) + 1
+        if size > RECORD_BYTES_MAX and at > start:
+            return border if border > start else at
+        if at + 1 == len(written) or written[at + 1].command != written[at].command:
+            border = at + 1
+    return len(written)

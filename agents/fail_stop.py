@@ -1,0 +1,50 @@
+"""Stopping loudly: the way out of every state that must not go on. The supervisor restarts, recovery is the only start."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable
+from typing import NoReturn
+
+EXIT_WRONG = 70  # sysexits.h EX_SOFTWARE: we are wrong, or the log is not ours
+EXIT_CRASHED = 72  # a Faust app or a service ended by itself
+
+log = logging.getLogger(__name__)
+
+
+class ForeignLog(Exception):
+    """A log, a snapshot or a broker that does not belong to this exchange as PostgreSQL knows it."""
+
+    def __init__(self, what: str, expected: object, found: object) -> None:
+        super().__init__(f"{what}: expected {expected}, found {found}")
+        self.what = what
+        self.expected = expected
+        self.found = found
+
+
+def stop_loudly(worker: str, error: BaseException | None, code: int = EXIT_WRONG) -> NoReturn:
+    """Log with the traceback and end the process at once, nothing acknowledged, nothing flushed.
+
+    A raised exception would not do: Faust acknowledges the record of an agent that raised, and goes on behind it.
+    """
+    log.critical("%s stops the process, exit code %d", worker, code, exc_info=error)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def or_stop(work: Awaitable[None], worker: str) -> None:
+    """Await what Faust has called us for; anything it raises ends the process."""
+    try:
+        await work
+    except GeneratorExit:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():  # nobody cancels us: it leaked out of what we called
+            stop_loudly(worker, error)
+        raise
+    except BaseException as error:  # noqa: BLE001 - the top of a worker; MemoryError included
+        stop_loudly(worker, error)

@@ -1,0 +1,49 @@
+"""A Faust app as this house sets it up, and one record as it comes."""
+
+import os
+from typing import Any
+
+import faust
+
+from agents.settings import StreamSettings
+from tables.embedded_broker import lower_fetch_wait
+from tables.safe_recovery import SAFE_TABLE_MANAGER
+
+HEARTBEATS_PER_SESSION = 6
+COMMIT_INTERVAL_S = 0.5
+_RAW: dict[str, Any] = {
+    "partitions": 1,
+    "key_type": bytes,
+    "key_serializer": "raw",
+    "value_type": bytes,
+    "value_serializer": "raw",
+}
+
+
+def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
+    """An app of one market: one partition, one owner. Its topics are made elsewhere, its web server is off."""
+    app = faust.App(
+        app_id,
+        broker=f"kafka://{settings.bootstrap}",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        stream_wait_empty=False,
+        producer_acks=-1,
+        consumer_auto_offset_reset="earliest",
+        TableManager=SAFE_TABLE_MANAGER,
+        store="memory://",
+        web_enabled=False,
+        datadir=str(settings.datadir / f"{app_id}-{os.getpid()}"),
+    )
+    if settings.is_embedded:
+        lower_fetch_wait(app)
+    return app
+
+
+def raw_topic(app: faust.App, name: str) -> Any:
+    """A topic whose records we decode ourselves."""
+    return app.topic(name, **_RAW)

@@ -1,0 +1,74 @@
+"""Reading a one-partition topic backwards from its end, in growing steps."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tables.embedded_broker import EMBEDDED_FETCH_MAX_WAIT_MS, end_offset
+
+FIRST_STEP = 64
+STEP_GROWTH = 4
+STALLED_AFTER_S = 30.0
+
+
+async def read_back(
+    bootstrap: str, topic: str, reaches_back: Callable[[bytes], bool], step: int = FIRST_STEP
+) -> list[bytes]:
+    """The last records of a topic, oldest first, from one that `reaches_back` to the end.
+
+    All there are when none does. A few more may come before it: the steps are `step`, then four times that, …
+    """
+    partition = TopicPartition(topic, 0)
+    async with _reader(bootstrap, partition) as reader:
+        first = int((await reader.beginning_offsets([partition]))[partition])
+        stop = await end_offset(reader, partition)
+        values: list[bytes] = []
+        while stop > first and not (values and reaches_back(values[0])):
+            start = max(first, stop - step)
+            values = await _read(reader, partition, start, stop) + values
+            stop, step = start, step * STEP_GROWTH
+        return values
+
+
+async def last_record(bootstrap: str, topic: str) -> bytes | None:
+    """The newest record of a topic; None when it holds none."""
+    values = await read_back(bootstrap, topic, lambda _: True, step=1)
+    return values[-1] if values else None
+
+
+@asynccontextmanager
+async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=EMBEDDED_FETCH_MAX_WAIT_MS,  # all that is asked for is there: never worth a longer wait
+    )
+    await reader.start()
+    try:
+        reader.assign([partition])
+        yield reader
+    finally:
+        await reader.stop()
+
+
+async def _read(reader: AIOKafkaConsumer, partition: TopicPartition, start: int, stop: int) -> list[bytes]:
+    """The records at offsets from `start` up to, not including, `stop`; TimeoutError when none come for 30 s."""
+    values: list[bytes] = []
+    reader.seek(partition, start)
+    while await reader.position(partition) < stop:
+        async with asyncio.timeout(STALLED_AFTER_S):
+            records = await _next_records(reader, partition)
+        values += [record.value for record in records if start <= record.offset < stop]
+    return values
+
+
+async def _next_records(reader: AIOKafkaConsumer, partition: TopicPartition) -> list[Any]:
+    while True:
+        fetched = await reader.getmany(partition, timeout_ms=200)
+        if fetched:
+            return list(fetched[partition])

@@ -1,0 +1,130 @@
+"""What the matching agent does with a record, with a recovery and with its last hours; Faust calls it."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from agents.acked_producer import AckedProducer
+from agents.database import ask_database
+from agents.event_records import pack
+from agents.intake import GapNeverFilled
+from agents.recovery import begin_tenure
+from agents.settings import StreamSettings
+from agents.snapshots import SnapshotWriter
+from agents.tenure import Tenure
+from schemas.topics import engine_app_id, events_topic
+from schemas.wire import NumberedCommand, decode_command_record, encode
+from store.outbox import rewind
+
+log = logging.getLogger(__name__)
+
+
+class Matcher:
+    """The owner of one market. All that changes it goes through `handle`, one record at a time."""
+
+    def __init__(self, market: str, settings: StreamSettings, table: Any) -> None:
+        self.market = market
+        self.name = engine_app_id(market)
+        self._settings = settings
+        self._table = table
+        self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+        self.snapshots = SnapshotWriter(market, settings, self._producer, table)
+        self._tenure: Tenure | None = None
+        self._recoveries = 0
+        self._at_work = asyncio.Lock()
+        self._is_closing = False
+
+    async def recover(self) -> None:
+        """Begin a new tenure from the newest snapshot; the old one is over from the first moment on."""
+        self._tenure = None
+        self._recoveries += 1
+        recovery = self._recoveries
+        await self._producer.start()
+        tenure = await begin_tenure(self.market, self._settings, self._table.data.data)
+        if recovery == self._recoveries:
+            self.snapshots.begin()
+            self._tenure = tenure
+
+    async def handle(self, event: Any) -> None:
+        """Take one command record through the market.
+
+        1. Read it; one of another epoch is not ours.
+        2. Drop the commands seen before; where one is missing, drop the rest and ask the relay for it.
+        3. Apply what is new.
+        4. Leave out the events that an earlier owner has written: they must be the same.
+        5. Write the others as one record, and wait for the broker.
+        6. Keep the command record unacknowledged until a snapshot covers it.
+        7. Take that snapshot when it is due.
+
+        Whoever finds another tenure after an await drops everything: the record comes again.
+        """
+        async with self._at_work:
+            tenure = self._tenure
+            if tenure is None or self._is_closing:
+                return
+            record = decode_command_record(event.message.value)  # 1
+            tenure.check_epoch(record)
+            fresh, missing = tenure.intake.sort(record)  # 2
+            if missing is not None:
+                await self._ask_relay(tenure, missing)
+            await self._match(tenure, fresh)  # 3, 4, 5
+            if tenure is not self._tenure:
+                return
+            tenure.unacknowledged.append(event)  # 6
+            tenure.offset = event.message.offset
+            if self.snapshots.is_due(tenure):  # 7
+                await self._snapshot(tenure)
+
+    async def snapshot_if_due(self) -> None:
+        """Take the snapshot that is due though no command comes any more."""
+        async with self._at_work:
+            if self._tenure is not None and not self._is_closing and self.snapshots.is_due(self._tenure):
+                await self._snapshot(self._tenure)
+
+    async def copy_to_database(self) -> None:
+        """Put the newest snapshot into PostgreSQL as well, from where a lost broker is rebuilt."""
+        tenure = self._tenure
+        if tenure is not None:
+            await self.snapshots.copy_to_database(tenure)
+
+    async def close(self) -> None:
+        """Finish the record at hand, take no other, leave a last snapshot in both places."""
+        self._is_closing = True
+        async with self._at_work:
+            if self._tenure is not None and self._tenure.is_settled:
+                if self._tenure.is_dirty:
+                    await self._snapshot(self._tenure)
+                await self.copy_to_database()
+
+    async def disconnect(self) -> None:
+        """Let go of the broker, after the app has stopped."""
+        await self._producer.stop()
+
+    async def _match(self, tenure: Tenure, fresh: list[NumberedCommand]) -> None:
+        before = tenure.market.event_hash
+        tenure.is_settled = False
+        before, unwritten = tenure.leave_out_written(tenure.apply(fresh), before)
+        for record in pack(self.market, tenure.epoch, before, unwritten):
+            await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
+        tenure.is_settled = True
+
+    async def _snapshot(self, tenure: Tenure) -> None:
+        """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
+        covered = len(tenure.unacknowledged)
+        await self.snapshots.write(tenure)
+        if tenure is not self._tenure:
+            return
+        for event in tenure.unacknowledged[:covered]:
+            event.ack()
+        del tenure.unacknowledged[:covered]
+
+    async def _ask_relay(self, tenure: Tenure, missing: int) -> None:
+        if not tenure.gap.must_ask(missing, time.monotonic()):
+            return
+        log.warning("%s: command %d is missing in the log, the relay is asked for it", self.market, missing)
+        is_there = await ask_database(
+            self._settings.dsn, self.name, lambda session: rewind(session, self.market, missing)
+        )
+        if not is_there:
+            raise GapNeverFilled(self.market, missing)

@@ -1,0 +1,36 @@
+"""The projection agent: the Faust app `projection-{market}`, without tables."""
+
+from typing import Any
+
+import faust
+
+from agents.fail_stop import or_stop
+from agents.faust_app import faust_app, raw_topic
+from agents.host import FaustUnit
+from agents.projector import Projector
+from agents.settings import StreamSettings
+from schemas.topics import events_topic, projection_app_id
+
+
+def projection_unit(market: str, settings: StreamSettings) -> FaustUnit:
+    """The projection of a market, ready to be hosted."""
+    app, projector = projection_app(market, settings)
+    return FaustUnit(app, after_stop=projector.close)
+
+
+def projection_app(market: str, settings: StreamSettings) -> tuple[faust.App, Projector]:
+    """The app and the projector it feeds. What either raises ends the process, nothing acknowledged."""
+    app = faust_app(projection_app_id(market), settings)
+    projector = Projector(market, settings)
+
+    @app.agent(raw_topic(app, events_topic(market)), name=f"project-{market}")
+    async def project(stream: Any) -> None:
+        """Persist the events of a market to PostgreSQL, many in one transaction."""
+        async for event in stream.noack().events():
+            await or_stop(projector.take(event), projector.name)
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust's classes are untyped
+    async def persist() -> None:
+        await or_stop(projector.work(), projector.name)
+
+    return app, projector

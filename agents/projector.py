@@ -1,0 +1,117 @@
+"""What the projection agent does with event records: many of them in one transaction, then acknowledged."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from agents.database import ask_database
+from agents.event_records import read_records
+from agents.fail_stop import ForeignLog
+from agents.settings import StreamSettings
+from schemas.topics import projection_app_id
+from schemas.wire import EventRecord, decode_event_record
+from store.connect import StoreUnavailable, connect_writer
+from store.projection import Projection, SequenceGap
+from store.standing import read_standing
+
+EVENTS_MAX = 1_000
+RECORDS_WAITING_MAX = 64
+RETRY_AFTER_S = 0.1
+RETRY_AFTER_MAX_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Delivery(NamedTuple):
+    """A record, and the stream's event that is acknowledged when it is persisted."""
+
+    record: EventRecord
+    event: Any
+
+
+class Projector:
+    """Persists the events of one market. Records wait here while a transaction runs, and go together in the next."""
+
+    def __init__(self, market: str, settings: StreamSettings) -> None:
+        self.market = market
+        self.name = projection_app_id(market)
+        self._settings = settings
+        self._projection = Projection(lambda: connect_writer(settings.dsn, self.name), market)
+        self._epoch: int | None = None
+        self._waiting: deque[Delivery] = deque()
+        self._has_come = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def take(self, event: Any) -> None:
+        """Let a record wait for the next transaction; holds the stream back when many do. ForeignLog, if it is not ours."""
+        record = decode_event_record(event.message.value)
+        if (record.market, record.epoch) != (self.market, await self._epoch_in_force()):
+            raise ForeignLog("event record of", (self.market, self._epoch), (record.market, record.epoch))
+        await self._has_room.wait()
+        self._waiting.append(Delivery(record, event))
+        self._has_come.set()
+        if len(self._waiting) >= RECORDS_WAITING_MAX:
+            self._has_room.clear()
+
+    async def work(self) -> None:
+        """Persist whatever waits, again and again; acknowledge only what is committed."""
+        while True:
+            await self._has_come.wait()
+            batch = self._next_batch()
+            await self._persist([delivery.record for delivery in batch])
+            for delivery in batch:
+                delivery.event.ack()
+
+    async def close(self) -> None:
+        """Give the session back."""
+        await self._projection.close()
+
+    def _next_batch(self) -> list[Delivery]:
+        """At most 1,000 events, but always one record."""
+        batch, events = [self._waiting.popleft()], 0
+        events = len(batch[0].record.events)
+        while self._waiting and events + len(self._waiting[0].record.events) <= EVENTS_MAX:
+            batch.append(self._waiting.popleft())
+            events += len(batch[-1].record.events)
+        if not self._waiting:
+            self._has_come.clear()
+        self._has_room.set()
+        return batch
+
+    async def _persist(self, records: Sequence[EventRecord]) -> None:
+        try:
+            await self._apply(records)
+        except SequenceGap as gap:
+            log.error("%s, reading it from the log", gap)
+            await self._fill(gap)
+
+    async def _fill(self, gap: SequenceGap) -> None:
+        """Persist from the missing event to the end of the log; the gap is raised again when the log has it too.
+
+        Offsets are acknowledged behind a commit only, so this happens when commits were lost (PostgreSQL came back
+        without its last seconds), or when the log itself has a hole.
+        """
+        for record in await read_records(self._settings.bootstrap, self.market, int(str(gap.facts["expected"]))):
+            await self._apply([record])
+
+    async def _apply(self, records: Sequence[EventRecord]) -> None:
+        """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""
+        wait_s = RETRY_AFTER_S
+        while True:
+            try:
+                await self._projection.apply(records)
+            except StoreUnavailable as error:
+                log.warning("%s waits for PostgreSQL: %r", self.name, error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)
+            else:
+                return
+
+    async def _epoch_in_force(self) -> int:
+        if self._epoch is None:
+            standing = await ask_database(self._settings.dsn, self.name, lambda c: read_standing(c, self.market))
+            self._epoch = standing.epoch
+        return self._epoch

@@ -1,0 +1,89 @@
+"""Which broker this exchange belongs to, and moving it onto an empty one: losing the whole broker loses nothing."""
+
+import logging
+from collections.abc import Sequence
+
+from agents.acked_producer import AckedProducer
+from agents.database import ask_once
+from agents.fail_stop import ForeignLog
+from agents.log_tail import last_record
+from agents.settings import StreamSettings
+from exchange.snapshot import load
+from schemas.topics import book_changelog_topic, commands_topic, events_topic
+from store.advisory_locks import Room, try_lock
+from store.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
+from store.connect import Connection
+from store.outbox import set_cursor
+from store.snapshots import newest_snapshot_at_or_before_progress
+from store.standing import read_standing
+from tables.book_table import BEFORE_THE_FIRST_RECORD, snapshot_entries, snapshot_of
+
+log = logging.getLogger(__name__)
+
+
+class RebuildRefused(Exception):
+    """A rebuild that must not begin."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+async def check_broker(settings: StreamSettings, cluster_id: str) -> None:
+    """ForeignLog unless this is the broker of the exchange; one that has none yet takes it.
+
+    Every process asks before it works: a mistyped address must not start an empty exchange.
+    """
+    owner = await ask_once(settings.dsn, "check-broker", lambda session: claim_cluster(session, cluster_id))
+    if owner != cluster_id:
+        raise ForeignLog("cluster id of the broker", owner, cluster_id)
+
+
+async def needs_rebuild(settings: StreamSettings, cluster_id: str) -> bool:
+    """Whether the exchange has lived on another broker than this one."""
+    owner = await ask_once(settings.dsn, "check-broker", read_cluster)
+    return owner is not None and owner != cluster_id
+
+
+async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: str) -> None:
+    """Move the exchange onto an empty broker whose topics are there; no worker may run meanwhile.
+
+    1. Be the only one who does.
+    2. Per market: raise the epoch, write the newest snapshot at or before progress, set the relay's cursor to it.
+       The same commands then give the same events with the same ids, and the projection drops what it has.
+    3. Last of all, make the broker ours; a rebuild that was cut before can simply be run again.
+    """
+    producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+    await producer.start()
+    try:
+        await ask_once(settings.dsn, "rebuild", lambda session: _move(session, producer, settings, markets, cluster_id))
+    finally:
+        await producer.stop()
+
+
+async def _move(
+    session: Connection, producer: AckedProducer, settings: StreamSettings, markets: Sequence[str], cluster_id: str
+) -> None:
+    if not await try_lock(session, Room.REBUILD):  # 1
+        raise RebuildRefused("another rebuild is under way")
+    for market in markets:  # 2
+        await _check_empty(settings.bootstrap, market)
+        await _move_market(session, producer, market)
+    await replace_cluster(session, cluster_id)  # 3
+
+
+async def _check_empty(bootstrap: str, market: str) -> None:
+    for topic in (commands_topic(market), events_topic(market)):
+        if await last_record(bootstrap, topic) is not None:
+            raise RebuildRefused(f"{topic} is not empty")
+
+
+async def _move_market(session: Connection, producer: AckedProducer, market: str) -> None:
+    epoch = await raise_epoch(session, market)
+    market_id = (await read_standing(session, market)).market_id
+    stored = await newest_snapshot_at_or_before_progress(session, market_id)
+    if stored is not None:
+        taken = snapshot_of(stored.state, load(stored.state), epoch, BEFORE_THE_FIRST_RECORD)
+        await producer.send_all(book_changelog_topic(market), snapshot_entries(taken))
+    await set_cursor(session, market_id, stored.command_seq if stored is not None else 0)
+    log.info("%s moves on from command %d in epoch %d", market, stored.command_seq if stored else 0, epoch)

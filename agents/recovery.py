@@ -1,0 +1,78 @@
+"""How a market comes back: the newest snapshot that holds, and the hashes of the events written after it."""
+
+import gc
+import logging
+from collections.abc import Mapping
+
+from agents.database import ask_database
+from agents.event_records import read_written
+from agents.fail_stop import ForeignLog
+from agents.settings import StreamSettings
+from agents.tenure import StartingPoint, Tenure
+from exchange.market import Market, empty_market
+from exchange.snapshot import load
+from schemas.topics import engine_app_id
+from store.connect import Connection
+from store.snapshots import newest_snapshot_at_or_before_progress
+from store.standing import Standing, read_standing
+from tables.book_table import BEFORE_THE_FIRST_RECORD, heads, verified_snapshots
+
+OBJECTS_BEFORE_COLLECTION = 100_000
+
+log = logging.getLogger(__name__)
+
+
+async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[bytes, bytes]) -> Tenure:
+    """Recover a market.
+
+    1. Ask PostgreSQL for the epoch, and for how far the events are persisted. A table with snapshots of other epochs
+       alone belongs to another exchange.
+    2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
+    3. Take the first whose last event is in the log or persisted: a log that has lost its tail takes the snapshots
+       behind that tail with it, or readers would find a hole.
+    4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again.
+    """
+    standing, kept = await ask_database(settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market))  # 1
+    for point in _starting_points(market, standing, entries, kept):  # 2
+        state = point.market
+        written = await read_written(settings.bootstrap, market, standing.epoch, state.event_seq)
+        if state.event_seq <= max(standing.event_seq, max(written, default=0)):  # 3
+            _check_last_event(state, written)  # 4
+            _spare_the_collector()
+            log.info("%s goes on after command %d, event %d", market, state.command_seq, state.event_seq)
+            return Tenure(market, standing, point, written)
+        log.error("%s: the event log ends before event %d of a snapshot, taking an older one", market, state.event_seq)
+    raise AssertionError("the empty market needs no event")
+
+
+async def _what_is_known(connection: Connection, market: str) -> tuple[Standing, bytes | None]:
+    standing = await read_standing(connection, market)
+    kept = await newest_snapshot_at_or_before_progress(connection, standing.market_id)
+    return standing, kept.state if kept is not None else None
+
+
+def _starting_points(
+    market: str, standing: Standing, entries: Mapping[bytes, bytes], kept: bytes | None
+) -> list[StartingPoint]:
+    known = heads(entries)
+    if known and all(head.epoch != standing.epoch for head in known):
+        raise ForeignLog(f"epoch of the snapshots of {market}", standing.epoch, known[0].epoch)
+    points = [StartingPoint(empty_market(market), BEFORE_THE_FIRST_RECORD)]
+    if kept is not None:
+        points.append(StartingPoint(load(kept), BEFORE_THE_FIRST_RECORD))
+    for head, state in verified_snapshots(entries, standing.epoch):
+        points.append(StartingPoint(load(state), head.offset))
+    return sorted(points, key=lambda point: -point.market.command_seq)
+
+
+def _check_last_event(state: Market, written: dict[int, str]) -> None:
+    logged = written.pop(state.event_seq, state.event_hash)
+    if logged != state.event_hash:
+        raise ForeignLog(f"hash of event {state.spec.market}:{state.event_seq}", state.event_hash, logged)
+
+
+def _spare_the_collector() -> None:
+    """Orders in the book live long: let the cyclic collector not look at them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION, 20, 100)

@@ -1,0 +1,145 @@
+"""The relay: commands of a market from the outbox into its command log, one record at a time, in order."""
+
+import asyncio
+import logging
+import time
+
+import msgspec
+
+from agents.acked_producer import AckedProducer
+from agents.fail_stop import ForeignLog
+from agents.log_tail import last_record
+from agents.service import Service
+from agents.settings import StreamSettings
+from schemas.topics import commands_topic
+from schemas.wire import (
+    COMMANDS_PER_RECORD_MAX,
+    RECORD_BYTES_MAX,
+    CommandRecord,
+    NumberedCommand,
+    decode_command_record,
+    encode,
+)
+from store.advisory_locks import Room, wait_for_lock
+from store.connect import Connection
+from store.outbox import OutboxCommand, advance_cursor, prune, read_commands, read_cursor
+from store.relay_session import prepare_relay_session
+from store.snapshots import forget_old
+from store.standing import Standing, read_standing
+
+POLL_ANNOUNCED_S = 0.25
+POLL_UNANNOUNCED_S = 0.02
+PRUNE_EVERY_S = 10.0
+PRUNED_AT_ONCE = 2_000  # some milliseconds: commands wait meanwhile
+
+log = logging.getLogger(__name__)
+
+
+class OutboxHole(Exception):
+    """The command behind the cursor is not in the outbox any more: the log must be rebuilt from a snapshot."""
+
+    def __init__(self, market: str, expected: int, found: int) -> None:
+        super().__init__(f"command {market}:{expected} is gone from the outbox, the oldest is {found}")
+        self.market = market
+        self.expected = expected
+        self.found = found
+
+
+class Relay(Service):
+    """The only writer of a market's command log; a second one waits for its lock."""
+
+    def __init__(self, market: str, settings: StreamSettings) -> None:
+        super().__init__(f"relay-{market}", settings.dsn)
+        self._market = market
+        self._bootstrap = settings.bootstrap
+        self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+        self._woken = asyncio.Event()
+        self._poll_s = POLL_ANNOUNCED_S
+        self._prune_at_s = 0.0
+
+    async def serve(self, session: Connection) -> None:
+        """Relay commands.
+
+        1. Become the only relay of the market.
+        2. Let the cursor be at most the last command in the log.
+        3. Send what is behind the cursor, one record at a time, and advance it. Nobody advances past a rewind.
+        4. When nothing is left, wait for a notification; where those are lost, look every 20 ms.
+        """
+        standing = await read_standing(session, self._market)
+        await wait_for_lock(session, Room.RELAY, standing.market_id)  # 1
+        await self._producer.start()
+        await self._correct_cursor(session, standing)  # 2
+        await prepare_relay_session(session, self._on_command)
+        log.info("%s is relayed here", self._market)
+        is_announced = True
+        while True:
+            self._woken.clear()
+            if await self._send_next(session, standing):  # 3
+                self._poll_s = POLL_ANNOUNCED_S if is_announced else POLL_UNANNOUNCED_S
+            else:
+                is_announced = await self._hears_of_commands()  # 4
+            await self._prune_if_due(session, standing)
+
+    async def stop(self) -> None:
+        """Stop; a record that is under way may be sent again by the next relay."""
+        await super().stop()
+        await self._producer.stop()
+
+    async def _correct_cursor(self, session: Connection, standing: Standing) -> None:
+        """An empty log leaves the cursor where it is: it is new, and a rebuild has set the cursor."""
+        value = await last_record(self._bootstrap, commands_topic(self._market))
+        if value is None:
+            return
+        record = decode_command_record(value)
+        if (record.market, record.epoch) != (self._market, standing.epoch):
+            raise ForeignLog("command log of", (self._market, standing.epoch), (record.market, record.epoch))
+        cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
+        if tail < cursor:
+            log.error("%s: the command log ends at %d, the cursor is at %d", self._market, tail, cursor)
+            await advance_cursor(session, standing.market_id, cursor, tail)
+
+    async def _send_next(self, session: Connection, standing: Standing) -> bool:
+        """Send one record; False when nothing waits. The cursor is read each time: the engine may have set it back."""
+        cursor = await read_cursor(session, standing.market_id)
+        waiting = await read_commands(session, standing.market_id, cursor, COMMANDS_PER_RECORD_MAX)
+        if not waiting:
+            return False
+        if waiting[0].seq != cursor + 1:
+            raise OutboxHole(self._market, cursor + 1, waiting[0].seq)
+        commands = fitting(waiting)
+        record = CommandRecord(self._market, standing.epoch, commands)
+        await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
+        await advance_cursor(session, standing.market_id, cursor, commands[-1].seq)
+        return True
+
+    async def _hears_of_commands(self) -> bool:
+        """Wait for a notification; False when time is up, and it is time to look."""
+        try:
+            async with asyncio.timeout(self._poll_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _on_command(self, market: str) -> None:
+        if market == self._market:
+            self._woken.set()
+
+    async def _prune_if_due(self, session: Connection, standing: Standing) -> None:
+        if time.monotonic() < self._prune_at_s:
+            return
+        await forget_old(session, standing.market_id)
+        pruned = await prune(session, standing.market_id, PRUNED_AT_ONCE)
+        self._prune_at_s = time.monotonic() + (PRUNE_EVERY_S if pruned < PRUNED_AT_ONCE else 0.0)
+
+
+def fitting(waiting: list[OutboxCommand]) -> list[NumberedCommand]:
+    """As many commands as one record holds: 512 KiB, but always at least one."""
+    commands: list[NumberedCommand] = []
+    size = 0
+    for seq, payload in waiting:
+        size += len(payload) + 24  # the sequence and the brackets around it
+        if commands and size > RECORD_BYTES_MAX:
+            break
+        commands.append(NumberedCommand(seq, msgspec.Raw(payload)))
+    return commands

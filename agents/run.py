@@ -1,0 +1,66 @@
+"""The workers of the stream as processes run them: what is hosted, for which markets, until SIGTERM."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from agents.clock import Clock
+from agents.database import ask_database
+from agents.host import Host, Unit
+from agents.matching import engine_unit
+from agents.projection import projection_unit
+from agents.relay import Relay
+from agents.settings import StreamSettings
+from store.markets import load_registry
+
+FOLLOW_EVERY_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+async def run_engine(markets: Collection[str] | None, settings: StreamSettings) -> None:
+    """Match these markets; None is all that are listed, and those listed later."""
+    await _run(markets, settings, engine_unit)
+
+
+async def run_projection(markets: Collection[str] | None, settings: StreamSettings) -> None:
+    """Persist the events of these markets; None as above."""
+    await _run(markets, settings, projection_unit)
+
+
+async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -> None:
+    """Relay the commands of these markets; None as above."""
+    await _run(markets, settings, Relay)
+
+
+async def run_clock(settings: StreamSettings) -> None:
+    """Tell all markets the time."""
+    await Host().run([Clock(settings)])
+
+
+async def listed_markets(settings: StreamSettings) -> list[str]:
+    """The names of all listed markets."""
+    registry = await ask_database(settings.dsn, "markets", load_registry)
+    return list(registry.by_name)
+
+
+async def _run(
+    markets: Collection[str] | None, settings: StreamSettings, unit: Callable[[str, StreamSettings], Unit]
+) -> None:
+    host = Host()
+    follower = asyncio.create_task(_follow(host, settings, unit)) if markets is None else None
+    try:
+        await host.run([unit(market, settings) for market in markets or ()])
+    finally:
+        if follower is not None:
+            follower.cancel()
+
+
+async def _follow(host: Host, settings: StreamSettings, unit: Callable[[str, StreamSettings], Unit]) -> None:
+    hosted: set[str] = set()
+    while not host.stopping.is_set():
+        for market in await listed_markets(settings):
+            if market not in hosted:
+                hosted.add(market)
+                host.add(unit(market, settings))
+        await asyncio.sleep(FOLLOW_EVERY_S)

@@ -1,0 +1,19 @@
+"""What the workers of the stream are told; nothing here reads the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Where the database and the broker are, of which kind the broker is, and how long a silent worker keeps its market.
+
+    `datadir` is for Faust's own files; each app makes a folder of its own below it. `session_timeout_s`: seconds
+    without a heartbeat after which the standby takes over.
+    """
+
+    dsn: str
+    bootstrap: str
+    is_embedded: bool
+    datadir: Path
+    session_timeout_s: float = 6.0

@@ -1,0 +1,27 @@
+"""Who may work alone: session-level advisory locks, gone with the session that took them."""
+
+import asyncio
+from enum import IntEnum
+
+from store.connect import Session
+
+TRY_EVERY_S = 0.5
+
+
+class Room(IntEnum):
+    """What is locked; the second key is the market's number, or 0."""
+
+    RELAY = 7_370_011
+    CLOCK = 7_370_012
+    REBUILD = 7_370_013
+
+
+async def try_lock(session: Session, room: Room, number: int = 0) -> bool:
+    """Take the lock for the life of the session; False when another session has it."""
+    return bool(await session.fetchval("SELECT pg_try_advisory_lock($1::int4, $2::int4)", int(room), number))
+
+
+async def wait_for_lock(session: Session, room: Room, number: int = 0) -> None:
+    """Take the lock, however long another session has it; asked for twice a second, so that no query hangs."""
+    while not await try_lock(session, room, number):  # noqa: ASYNC110 - what we wait for is in another process
+        await asyncio.sleep(TRY_EVERY_S)
