@@ -1,0 +1,47 @@
+"""Public ids are derived from numbers, and only ours are read back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import (
+    order_key,
+    parse_public_order_id,
+    public_command_id,
+    public_event_id,
+    public_order_id,
+    public_trade_id,
+    seq_of_order_key,
+)
+
+
+@given(st.integers(1, 2**22), st.integers(1, 2**40 - 1))
+def test_an_order_key_holds_the_market_and_the_sequence(market_id: int, seq: int) -> None:
+    """The key is an int8, and different for different orders."""
+    key = order_key(market_id, seq)
+    assert key < 2**63
+    assert (key >> 40, seq_of_order_key(key)) == (market_id, seq)
+
+
+@given(st.sampled_from(["BTC-PERP", "ETH-PERP", "X"]), st.integers(1, 10**12 - 1))
+def test_an_order_id_reads_back(market: str, seq: int) -> None:
+    """The market's name may contain the separator."""
+    assert parse_public_order_id(public_order_id(market, seq)) == (market, seq)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "BTC-PERP", "BTC-PERP-", "BTC-PERP-0", "BTC-PERP-057", "BTC-PERP-+5", "BTC-PERP-5 ", "-5", "5"),
+        *("BTC-PERP-٣", "BTC-PERP-" + "9" * 13, "BTC-PERP-5\n", "BTC-PERP-1e3"),
+    ],
+)
+def test_what_we_never_issued_is_not_read(text: str) -> None:
+    """Malformed ids answer as unknown ones."""
+    assert parse_public_order_id(text) is None
+
+
+def test_ids_name_their_market() -> None:
+    """Events and commands by a colon, orders and trades by a dash."""
+    assert public_event_id("BTC-PERP", 91) == public_command_id("BTC-PERP", 91) == "BTC-PERP:91"
+    assert public_trade_id("BTC-PERP", 12) == "BTC-PERP-12"
