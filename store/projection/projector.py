@@ -15,6 +15,7 @@ from store.projection.rows import OrderRow, Rows
 from store.projection.write import LOCK, WRITE, write_arguments
 
 ATTEMPTS_MAX = 20
+CLOSE_TIMEOUT_S = 1.0
 _DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
@@ -44,7 +45,7 @@ class Projection:
                 continue  # 40P01 and 40001 ask for the same transaction again
             except _DATABASE_ERRORS as error:
                 if is_outage(error):
-                    raise StoreUnavailable(outcome_is_unknown=True) from error
+                    raise StoreUnavailable(outcome_is_unknown=False) from error
                 raise
         if chain:
             raise StoreUnavailable(outcome_is_unknown=False)
@@ -52,9 +53,9 @@ class Projection:
 
     async def close(self) -> None:
         """Give the session back to the server."""
-        if self._session is not None:
-            self._session.terminate()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close(timeout=CLOSE_TIMEOUT_S)
 
     async def _persist(self, chain: Sequence[ChainedEvent]) -> int:
         """1 lock and read, 2 drop what is persisted and fold the rest, 3 write, 4 commit.
@@ -74,12 +75,13 @@ class Projection:
                 written = await session.fetchrow(WRITE, *arguments)  # 3
                 if written is None or tuple(written) != counts:
                     raise ProjectionBroken(self._market, rows_expected=counts, rows_written=tuple(written or ()))
-            await session.execute("COMMIT AND CHAIN")  # 4
+            await _commit(session)  # 4
             is_clean = True
             return after.command_seq - before.command_seq
         finally:
             if not is_clean:
-                await self.close()
+                self._session = None
+                session.terminate()
 
     async def _ready(self) -> tuple[Connection, KnownMarket]:
         if self._session is None or self._known is None or self._session.is_closed():
@@ -105,6 +107,15 @@ class Projection:
         if progress is None:
             raise ProjectionBroken(self._market, reason="the market has no row of progress")
         return progress, rows
+
+
+async def _commit(session: Connection) -> None:
+    try:
+        await session.execute("COMMIT AND CHAIN")
+    except _DATABASE_ERRORS as error:
+        if is_outage(error):
+            raise StoreUnavailable(outcome_is_unknown=True) from error
+        raise
 
 
 def _order_row(row: asyncpg.Record) -> OrderRow:

@@ -1,4 +1,4 @@
--- What the projection locks and reads before it writes, and the one view that proves no money was made or lost.
+-- What the projection locks and reads before it writes, and the one view that proves nothing was made or lost.
 
 -- Lock order: progress, accounts by user, positions, orders by id. Every statement of a VOLATILE function takes its
 -- own snapshot under READ COMMITTED, so what is read after a lock is what the last holder left. Three kinds of rows

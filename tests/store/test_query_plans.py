@@ -1,0 +1,84 @@
+"""A page costs the same however many orders and fills came before: the index gives the order, nothing is sorted."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest_asyncio
+from asyncpg.connection import LoggedQuery
+
+from schemas.ids import order_key
+from schemas.orders import OrderStatus
+from schemas.units import Timestamp
+from store.connect import Connection
+from store.queries.fills import list_fills
+from store.queries.orders import list_orders, read_order
+from store.queries.paging import ListRequest, encode_cursor
+from tests.eventually import eventually
+
+ROWS = 4_000
+_ORDERS = f"""
+INSERT INTO orders (order_id, user_id, market_id, is_live, side, type, time_in_force, self_trade_prevention, post_only,
+  reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at)
+SELECT {order_key(1, 0)} + n, 1 + n % 2, 1, n > {ROWS} - 20, 'BUY', 'LIMIT', 'GTC', 'EXPIRE_MAKER', false, false, 1, 1, 1, 1, 0, 0,
+  '2027-01-01Z'::timestamptz + n * interval '1 second', '2027-01-01Z' FROM generate_series(1, {ROWS}) n
+"""
+_FILLS = f"""
+INSERT INTO fills SELECT 1, n, 'TAKER', n, {order_key(1, 0)} + n, 1 + n % 2, 'BUY', 1, 1, 1, 0, 0, 'TRADE',
+  '2027-01-01Z'::timestamptz + n * interval '1 second' FROM generate_series(1, {ROWS}) n
+"""
+DEEP = Timestamp(1_798_761_600_000_000 + ROWS // 4 * 1_000_000)
+
+
+@pytest_asyncio.fixture
+async def session(database: str) -> AsyncIterator[Connection]:
+    """A database in which two users have thousands of orders and fills."""
+    opened: Connection = await asyncpg.connect(database)
+    await opened.execute("SET plan_cache_mode = force_custom_plan")
+    for statement in (_ORDERS, _FILLS, "ANALYZE"):
+        await opened.execute(statement)
+    yield opened
+    await opened.close()
+
+
+async def plans_of(session: Connection, logged: list[LoggedQuery], count: int) -> list[str]:
+    """How PostgreSQL answers the `count` statements that were just run."""
+    await eventually(lambda: len(logged) == count)  # asyncpg tells its loggers at the loop's next turn
+    plans = []
+    for query in logged[:count]:
+        rows = await session.fetch(f"EXPLAIN {query.query}", *query.args)
+        plans.append("\n".join(row[0] for row in rows))
+    return plans
+
+
+async def test_lists_walk_an_index_and_sort_nothing(session: Connection) -> None:
+    """First pages, deep pages and filtered ones of orders and fills."""
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    for request in (ListRequest(), ListRequest(from_=DEEP), ListRequest(market_id="BTC-PERP")):
+        await list_orders(session, 1, request)
+    await list_orders(session, 1, ListRequest(cursor=encode_cursor((DEEP, order_key(1, 5)))))
+    await list_fills(session, 1, ListRequest())
+    await list_fills(session, 1, ListRequest(cursor=encode_cursor((DEEP, 1, 5))))
+    for plan in await plans_of(session, logged, 6):
+        assert "orders_of_user" in plan or "fills_of_user" in plan, plan
+        assert "Sort" not in plan, plan
+
+
+async def test_open_orders_are_found_among_the_live_ones(session: Connection) -> None:
+    """However many have ended, only the live ones are looked through."""
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    await list_orders(session, 1, ListRequest(status=OrderStatus.OPEN))
+    (plan,) = await plans_of(session, logged, 1)
+    assert "orders_live" in plan, plan
+
+
+async def test_one_order_is_found_by_its_key(session: Connection) -> None:
+    """No list is read for a single order."""
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    assert await read_order(session, 1, "BTC-PERP-10") is not None
+    await list_fills(session, 1, ListRequest(order_id="BTC-PERP-10"))
+    plans = await plans_of(session, logged, 2)
+    assert "orders_pkey" in plans[0], plans[0]
+    assert "fills_of_order" in plans[1], plans[1]
