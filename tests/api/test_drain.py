@@ -1,0 +1,42 @@
+import asyncio
+
+from tests.api.exchange import Exchange
+from tests.eventually import eventually
+
+
+async def test_a_drain_answers_when_all_accepted_before_is_persisted(database: str) -> None:
+    """200 with each market's sequences, and how many commands were persisted meanwhile."""
+    exchange = await Exchange(database).start(drain_timeout_s=20)
+    alice, admin = await exchange.user(), await exchange.user(None, is_admin=True)
+    await alice.order()
+    draining = asyncio.create_task(admin.call("POST", "/admin/drain", {}))
+    await eventually(lambda: exchange.value("SELECT min(command_seq) > 1 FROM counters"))  # both barriers are in
+    assert not draining.done()
+    await exchange.run_engine()
+    drained = await draining
+    assert drained.status == 200
+    bitcoin, ether = drained.body["markets"]
+    assert (bitcoin["marketId"], bitcoin["commandSequence"]) == ("BTC-PERP", 3)  # listed, order, barrier
+    assert (ether["marketId"], ether["commandSequence"]) == ("ETH-PERP", 2)
+    assert bitcoin["eventHash"] == await exchange.value("SELECT event_hash FROM progress WHERE market_id = 1")
+    assert drained.body["processed"] == 5
+    await exchange.stop()
+
+
+async def test_a_drain_in_vain_says_what_is_still_behind(exchange: Exchange) -> None:
+    """DRAIN_TIMED_OUT, 504, with the sequences persisted and awaited."""
+    admin = await exchange.user(None, is_admin=True)
+    late = await admin.call("POST", "/admin/drain", {"marketId": "ETH-PERP"})
+    assert (late.status, late.code) == (504, "DRAIN_TIMED_OUT")
+    assert late.details == {"markets": [{"marketId": "ETH-PERP", "commandSequence": 0, "awaitedCommandSequence": 2}]}
+    assert await exchange.value("SELECT command_seq FROM counters WHERE market_id = 1") == 1
+
+
+async def test_a_drain_needs_no_body_but_a_known_market(exchange: Exchange) -> None:
+    """Nothing named: all markets; an unknown one: MARKET_NOT_FOUND, and no barrier is sent."""
+    admin = await exchange.user(None, is_admin=True)
+    unknown = await admin.call("POST", "/admin/drain", {"marketId": "DOGE-PERP"})
+    assert (unknown.status, unknown.code) == (404, "MARKET_NOT_FOUND")
+    assert await exchange.value("SELECT max(command_seq) FROM counters") == 1
+    assert (await admin.call("POST", "/admin/drain")).code == "DRAIN_TIMED_OUT"
+    assert await exchange.value("SELECT min(command_seq) FROM counters") == 2

@@ -1,0 +1,117 @@
+"""The document that /openapi.json serves: valid, complete, and true."""
+
+import json
+import re
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api.openapi import document, errors_of
+from api.openapi_examples import EXAMPLES
+from api.route import Access
+from api.routes import ALL_ROUTES
+from schemas.refusals import HTTP_STATUS, ErrorCode
+from tests.api.exchange import Exchange
+
+COMES_LATER = {ErrorCode.RATE_LIMITED, ErrorCode.NOT_YET, ErrorCode.INSUFFICIENT_BALANCE}
+OF_EVERY_SERVER = {ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
+
+
+def _document() -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(json.dumps(document(ALL_ROUTES)))
+    return written
+
+
+def _validator(schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**schema, "components": _document()["components"]})
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    """openapi-spec-validator finds nothing, examples and defaults included."""
+    written = _document()
+    assert written["openapi"].startswith("3.1")
+    assert [error.message for error in OpenAPIV31SpecValidator(written).iter_errors()] == []
+
+
+def test_every_route_and_every_error_is_in_it() -> None:
+    """Each route with its statuses; each code of the contract somewhere; bearer tokens where they are needed."""
+    written = _document()
+    for route in ALL_ROUTES:
+        operation = written["paths"][route.path][route.method.lower()]
+        expected = {*route.answers, *(HTTP_STATUS[code] for code in errors_of(route))}
+        assert {int(status) for status in operation["responses"]} == expected
+        assert bool(operation["security"]) == (route.access is not Access.PUBLIC)
+    told = {code for route in ALL_ROUTES for code in errors_of(route)}
+    assert told == set(ErrorCode) - COMES_LATER - OF_EVERY_SERVER
+
+
+def test_operation_ids_are_unique() -> None:
+    """Generators name their functions after them."""
+    ids = [operation["operationId"] for path in _document()["paths"].values() for operation in path.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_example_fits_its_schema() -> None:
+    """An example that is wrong teaches the wrong thing."""
+    schemas = _document()["components"]["schemas"]
+    for body, example in EXAMPLES.items():
+        _validator(schemas[body.__name__]).validate(example)
+
+
+def test_patterns_are_plain_regular_expressions() -> None:
+    """No look-ahead of Python's: other languages read the document too."""
+    patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(_document()))
+    assert len(patterns) >= 3
+    assert not [pattern for pattern in patterns if "(?!" in pattern]
+
+
+async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
+    """Real answers of every readable route, of an order and of a refusal, against the served document."""
+    alice, bob = await exchange.user(), await exchange.user()
+    placed = await alice.order(clientOrderId="a", leverage=5)
+    await bob.order(side="SELL", quantity="0.05")
+    await exchange.run_engine()
+    served = (await exchange.anonymous().get("/openapi.json")).body
+    assert served == _document()
+    paths = {
+        "/markets": "/markets",
+        "/markets?limit=1": "/markets",
+        "/markets/BTC-PERP": "/markets/{marketId}",
+        "/balances": "/balances",
+        "/balances?limit=1": "/balances",
+        "/positions": "/positions",
+        "/positions?limit=1": "/positions",
+        "/orders": "/orders",
+        "/orders?limit=1": "/orders",
+        f"/orders/{placed.body['orderId']}": "/orders/{orderId}",
+        "/orders/unknown": "/orders/{orderId}",
+        "/fills": "/fills",
+        "/fills?limit=1": "/fills",
+        "/fills?limit=0": "/fills",
+        "/livez": "/livez",
+        "/readyz": "/readyz",
+        "/healthz": "/healthz",
+    }
+    for asked, path in paths.items():
+        reply = await alice.get(asked)
+        response = served["paths"][path]["get"]["responses"][str(reply.status)]
+        assert reply.body
+        _validator(response["content"]["application/json"]["schema"]).validate(reply.body)
+    accepted = served["paths"]["/orders"]["post"]["responses"]["202"]
+    _validator(accepted["content"]["application/json"]["schema"]).validate(placed.body)
+    assert accepted["headers"].keys() <= placed.headers.keys()
+
+
+async def test_the_page_comes_from_this_server_alone(exchange: Exchange) -> None:
+    """Page, script and style are served here; nothing in the page leads elsewhere or runs inline."""
+    nobody = exchange.anonymous()
+    page = await nobody.get("/docs")
+    assert page.status == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "http" not in re.sub(r"http-equiv", "", page.body)
+    assert not re.search(r"<script(?![^>]*\bsrc=)", page.body)
+    for asset in re.findall(r'(?:src|href)="(/docs/[^"]+)"', page.body):
+        assert (await nobody.get(asset)).status == 200, asset
+    assert (await nobody.get("/docs/LICENSE")).status == 404

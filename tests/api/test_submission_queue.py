@@ -1,0 +1,125 @@
+"""Group commit in front of the real submission: batches, order of service, bounds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import asyncpg
+import pytest_asyncio
+
+from api.submission_queue import QueueLimits, SubmissionQueue
+from schemas.orders import OrderType, Side
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest import OrderRequest
+from schemas.units import Timestamp
+from store.backlog import MarketLoad
+from store.connect import connect_writer
+from store.markets import MarketRegistry
+from store.submission import Answer, CancelOrder, CancelPlaced, Placed, PlaceOrder, Submission, SubmissionRequest
+from tests.api.exchange import Exchange, now
+from tests.eventually import eventually
+
+BID = OrderRequest(market_id="BTC-PERP", side=Side.BUY, type=OrderType.LIMIT, quantity="0.001", price="60000")
+
+
+class Recorded:
+    """The real submission; notes what each batch was made of."""
+
+    def __init__(self, dsn: str) -> None:
+        self._submission = Submission(lambda: connect_writer(dsn, "api submission"), MarketRegistry())
+        self.batches: list[list[str]] = []
+
+    async def run(
+        self, batch: Sequence[SubmissionRequest], at: Timestamp, load: Mapping[str, MarketLoad]
+    ) -> Sequence[Answer]:
+        """Note, and submit."""
+        self.batches.append([type(request).__name__ for request in batch])
+        return await self._submission.run(batch, at, load)
+
+    async def close(self) -> None:
+        """Close."""
+        await self._submission.close()
+
+
+@pytest_asyncio.fixture
+async def held(exchange: Exchange) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that holds every account until it is rolled back."""
+    connection = await asyncpg.connect(exchange.dsn)
+    await connection.execute("BEGIN; LOCK TABLE accounts")
+    yield connection
+    await connection.close()
+
+
+def _queue(submission: Recorded, **limits: float) -> SubmissionQueue:
+    queue = SubmissionQueue(submission, now, dict, QueueLimits(**{"batch_deadline_s": 20, **limits}))  # type: ignore[arg-type]  # ints and floats
+    queue.start()
+    return queue
+
+
+async def test_what_waits_for_a_batch_goes_together_and_cancels_first(exchange: Exchange) -> None:
+    """One request alone when idle; behind a batch in flight all that came meanwhile, each with its own answer."""
+    alice = await exchange.user()
+    resting = (await alice.order()).body["orderId"]
+    submission = Recorded(exchange.dsn)
+    queue = _queue(submission)
+    connection = await asyncpg.connect(exchange.dsn)
+    await connection.execute("BEGIN; LOCK TABLE accounts")
+    first = queue.submit(PlaceOrder(alice.user, BID))
+    await eventually(lambda: submission.batches)
+    others = [queue.submit(PlaceOrder(alice.user, BID)) for _ in range(3)]
+    cancel = queue.submit(CancelOrder(alice.user, resting))
+    unknown = queue.submit(CancelOrder(alice.user, "BTC-PERP-999"))
+    await connection.execute("ROLLBACK")
+    await connection.close()
+    assert [type(placed) for placed in await asyncio.gather(first, *others)] == [Placed] * 4
+    assert isinstance(await cancel, CancelPlaced)
+    assert (await unknown).code is ErrorCode.ORDER_NOT_FOUND  # type: ignore[union-attr]  # a Refused
+    assert submission.batches == [["PlaceOrder"], ["CancelOrder"] * 2 + ["PlaceOrder"] * 3]
+    await queue.stop()
+
+
+async def test_a_batch_is_never_larger_than_its_bound(exchange: Exchange, held: asyncpg.Connection) -> None:
+    """What does not fit goes with the next one, in the order it came."""
+    submission = Recorded(exchange.dsn)
+    queue = _queue(submission, batch_max=4)
+    answers = [queue.submit(PlaceOrder(1, BID)) for _ in range(10)]
+    await held.execute("ROLLBACK")
+    await asyncio.gather(*answers)
+    assert [len(batch) for batch in submission.batches] == [4, 4, 2]
+    await queue.stop()
+
+
+async def test_a_full_queue_refuses_orders_at_once_and_still_takes_cancels(
+    exchange: Exchange, held: asyncpg.Connection
+) -> None:
+    """OVERLOADED beyond the bound; cancels have a line of their own."""
+    submission = Recorded(exchange.dsn)
+    queue = _queue(submission, waiting_max=5)
+    answers = [queue.submit(PlaceOrder(1, BID)) for _ in range(8)]
+    assert [answer.result().code for answer in answers if answer.done()] == [ErrorCode.OVERLOADED] * 3  # type: ignore[union-attr]  # Refused
+    assert not queue.submit(CancelOrder(1, "BTC-PERP-2")).done()
+    assert queue.waiting == 6
+    await held.execute("ROLLBACK")
+    await queue.stop()
+
+
+async def test_a_stopped_queue_has_submitted_what_waited(exchange: Exchange) -> None:
+    """Graceful: what was taken is answered; what comes later is refused, and nothing of it stored."""
+    alice = await exchange.user()
+    queue = _queue(Recorded(exchange.dsn))
+    answers = [queue.submit(PlaceOrder(alice.user, BID)) for _ in range(20)]
+    await queue.stop()
+    assert all(isinstance(answer.result(), Placed) for answer in answers)
+    late = queue.submit(PlaceOrder(alice.user, BID)).result()
+    assert isinstance(late, Refused)
+    assert late.code is ErrorCode.UNAVAILABLE
+    assert await exchange.value("SELECT count(*) FROM orders") == 20
+
+
+async def test_a_client_that_left_breaks_no_batch(exchange: Exchange) -> None:
+    """The answer of a cancelled request is dropped; its neighbours get theirs."""
+    alice = await exchange.user()
+    queue = _queue(Recorded(exchange.dsn))
+    gone, there = (queue.submit(PlaceOrder(alice.user, BID)) for _ in range(2))
+    gone.cancel()
+    assert isinstance(await there, Placed)
+    await queue.stop()
