@@ -83,7 +83,7 @@ async def connect_reader_pool(
 def is_outage(error: BaseException) -> bool:
     """Whether an error tells of a lost, refused or silent server, not of a wrong statement."""
     if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error)  # the call came after the connection was lost
+        return "closed" in str(error) or "closing" in str(error)  # the call came after the connection was lost
     return isinstance(error, _OUTAGES)
 
 
@@ -96,6 +96,7 @@ _OUTAGES = (
     asyncpg.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.ReadOnlySQLTransactionError,  # a standby, before it is promoted
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
 )
 
 
