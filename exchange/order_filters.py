@@ -21,7 +21,7 @@ from schemas.units import (
 )
 
 NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
-"""Micros that neither one order nor a side's sum may exceed: 10^12 quote."""
+"""Micros that neither one order nor a side's sum, the position on that side included, may exceed: 10^12 quote."""
 
 
 class SizedOrder(NamedTuple):
@@ -106,9 +106,18 @@ def _breaches(
         yield Breach("MAX_NOTIONAL", format_micros(NOTIONAL_MAX), format_micros(added))
     if exposure.live_orders >= spec.orders_max:
         yield Breach("MAX_OPEN_ORDERS", spec.orders_max, exposure.live_orders + 1)
-    held = exposure.buy_notional if order.side is Side.BUY else exposure.sell_notional
-    if held + added >= NOTIONAL_MAX:
-        yield Breach("MAX_EXPOSURE", format_micros(NOTIONAL_MAX), format_micros(held + added))
+    committed = _committed(order.side, exposure) + added
+    if committed >= NOTIONAL_MAX:
+        yield Breach("MAX_EXPOSURE", format_micros(NOTIONAL_MAX), format_micros(committed))
+
+
+def _committed(side: Side, exposure: Exposure) -> int:
+    """What a side's live orders may still trade, on top of a position that lies on that side already.
+
+    With the position counted, no cost that an account can reach is too large for the database.
+    """
+    live = exposure.buy_notional if side is Side.BUY else exposure.sell_notional
+    return live + max(0, side.sign * exposure.cost)
 
 
 def _price_breaches(spec: MarketSpec, mark: int, order: SizedOrder) -> Iterator[Breach]:

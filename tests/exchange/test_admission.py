@@ -133,6 +133,17 @@ def test_a_filter_is_named_with_its_limit_and_what_it_met(asked: Any, details: d
     assert (answer.code, answer.details) == (ErrorCode.INVALID_ORDER, details)
 
 
+def test_a_position_counts_for_the_greatest_exposure_of_its_side_only() -> None:
+    """Long for 999,999,999,990: buying 10 more is too much, selling is not."""
+    giant = account(10**17, BTC=Exposure(leverage=20, lots=1_000_000, cost=999_999_999_990 * USDC))
+    assert refused(request("0.001", "10000"), giant).details == {
+        "filter": "MAX_EXPOSURE",
+        "limit": "1000000000000",
+        "got": "1000000000000",
+    }
+    assert refused(request("0.001", "60000", Side.SELL), giant).code is ErrorCode.INSUFFICIENT_MARGIN
+
+
 def test_only_the_aggressive_side_is_bounded_by_the_price_band() -> None:
     """A far bid and a far offer rest harmlessly."""
     admitted(request("0.001", "5000"))
