@@ -1,7 +1,7 @@
 """Positions and fees (semantics.md section 3)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.fees import cumulative_fee, fee_of_fill
@@ -64,6 +64,7 @@ def test_realized_profit_of_a_position_counts_since_it_last_left_zero() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-50, 50).filter(bool), st.integers(1, 10**6)), max_size=30))
+@settings(deadline=None)
 def test_realized_is_the_change_of_cost_less_the_notional(fills: list[tuple[int, int]]) -> None:
     """The identity that lets clearing be minus the sum of costs; and a flat position has no cost."""
     position = Position()
@@ -84,6 +85,7 @@ def test_a_fee_rounds_up_and_a_rebate_down(notional: int, rate: int, fee: int) -
 
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=20), st.integers(-500, 500))
+@settings(deadline=None)
 def test_many_small_fills_cost_no_more_than_one(notionals: list[int], rate: int) -> None:
     """The fees of the parts are exactly the fee of the whole."""
     done = paid = 0

@@ -1,7 +1,7 @@
 """Public ids are derived from numbers, and only ours are read back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.ids import (
@@ -16,6 +16,7 @@ from schemas.ids import (
 
 
 @given(st.integers(1, 2**22), st.integers(1, 2**40 - 1))
+@settings(deadline=None)
 def test_an_order_key_holds_the_market_and_the_sequence(market_id: int, seq: int) -> None:
     """The key is an int8, and different for different orders."""
     key = order_key(market_id, seq)
@@ -24,6 +25,7 @@ def test_an_order_key_holds_the_market_and_the_sequence(market_id: int, seq: int
 
 
 @given(st.sampled_from(["BTC-PERP", "ETH-PERP", "X"]), st.integers(1, 10**12 - 1))
+@settings(deadline=None)
 def test_an_order_id_reads_back(market: str, seq: int) -> None:
     """The market's name may contain the separator."""
     assert parse_public_order_id(public_order_id(market, seq)) == (market, seq)

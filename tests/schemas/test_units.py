@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.units import (
@@ -47,6 +47,7 @@ def test_a_decimal_is_read_exactly(text: str, value: int) -> None:
 
 
 @given(st.integers(-AMOUNT_MAX_E18, AMOUNT_MAX_E18))
+@settings(deadline=None)
 def test_what_is_written_reads_back(value: int) -> None:
     """Writing and reading are inverse; only the sign of an answer is not read."""
     text = format_e18(value)
@@ -80,6 +81,7 @@ def test_rates_and_ratios_are_written_as_decimals() -> None:
 
 
 @given(st.integers(-(10**30), 10**30), st.integers(1, 10**20))
+@settings(deadline=None)
 def test_every_division_rounds_as_it_says(numerator: int, denominator: int) -> None:
     """Up, towards zero, half to even: compared with exact fractions."""
     exact = Fraction(numerator, denominator)
