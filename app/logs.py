@@ -5,11 +5,11 @@ import sys
 
 import structlog
 
-QUIET = ("aiokafka", "faust", "mode", "asyncio", "alembic", "kafka")
+QUIET = ("aiokafka", "faust", "mode", "asyncio", "alembic", "tables")
 
 
 def configure_logs() -> None:
-    """Send the log of every library and of ours through one formatter; chatty libraries from WARNING up."""
+    """Send the log of every library and of ours through one formatter; chatty libraries from WARNING up (`tables` speaks for Faust)."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

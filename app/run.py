@@ -17,6 +17,7 @@ from collections.abc import Coroutine
 import aiohttp
 
 from app.compose import prepare_database, prepare_topics, rebuild_markets
+from app.demo import is_quoting
 from app.demo.traders import credentials
 from app.local.broker import EmbeddedBroker
 from app.local.folder_lock import FolderTaken
@@ -31,6 +32,7 @@ from app.topics import cluster_id
 
 BROKER_BYTES_MAX = 256 * 2**20
 LOOK_EVERY_S = 5.0
+LOCAL_SESSION_TIMEOUT_S = "3"  # our own brokers allow it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
 
 
@@ -128,6 +130,7 @@ class _Tree:
             "DATABASE_URL": settings.database_url,
             "BROKER_URL": settings.broker_url,
             "JWT_SECRET": signing_secret(settings),
+            "SESSION_TIMEOUT_S": os.environ.get("SESSION_TIMEOUT_S", LOCAL_SESSION_TIMEOUT_S),
         }
         return Worker(name, [*PYTHON, name], env=environment, log=self._log / f"{name}.log")
 
@@ -142,7 +145,9 @@ class _Tree:
         print(f"ready  {names} on {self._settings.broker} broker, data in {self._settings.data}  {url}", flush=True)
 
     async def _start_demo(self) -> None:
-        await self._supervisor.add("demo", self._worker("demo"), tier=7)
+        await self._supervisor.add(
+            "demo", self._worker("demo"), tier=7, requires_ready=lambda: is_quoting(self._settings)
+        )
         for name, one in credentials(self._settings.data).items():
             print(f"demo user {name}: {one.email}  password {one.password}", flush=True)
 

@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """A PostgreSQL server for the run."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "data")
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "data", is_durable=False)
     yield await server.start()
     await server.stop()
 

@@ -8,7 +8,7 @@ import aiohttp
 
 from app.demo.feed import Feed
 from app.demo.maker import Maker
-from app.demo.traders import seed_users
+from app.demo.traders import credentials, log_in, seed_users
 from app.settings import Settings
 from schemas.market import SEED_MARKETS
 
@@ -30,6 +30,18 @@ async def run_demo(settings: Settings) -> None:
             await _round(feed, makers)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), ROUND_S)
+
+
+async def is_quoting(settings: Settings) -> bool:
+    """Whether the market maker has quotes on both sides of every seed market."""
+    base = f"http://{settings.http_host}:{settings.port}"
+    async with aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=10)) as session:
+        try:
+            token = await log_in(session, credentials(settings.data)["maker"])
+        except aiohttp.ClientResponseError:  # not registered yet
+            return False
+        makers = [Maker(session, token, spec.market) for spec in SEED_MARKETS]
+        return all([await maker.quoted_sides() == {"BUY", "SELL"} for maker in makers])
 
 
 async def _round(feed: Feed, makers: list[Maker]) -> None:

@@ -30,7 +30,7 @@ class Maker:
         self._rounds += 1
         if abs(mark - self._quoted_at) < mark * REQUOTE_AT and self._rounds % REQUOTE_ROUNDS:
             return
-        old = await self._live_orders()
+        old = [order["orderId"] for order in await self._live_orders()]
         inventory = await self._inventory()
         for body in _ladder(market, mark, inventory):
             await self._post("/orders", body)
@@ -38,12 +38,16 @@ class Maker:
             await self._delete(f"/orders/{order_id}")
         self._quoted_at = mark
 
-    async def _live_orders(self) -> list[str]:
+    async def quoted_sides(self) -> set[str]:
+        """The sides on which its orders rest."""
+        return {order["side"] for order in await self._live_orders()}
+
+    async def _live_orders(self) -> list[dict[str, Any]]:
         pages = [
             await self._get(f"/orders?marketId={self._market}&status={status}&limit=500")
             for status in ("OPEN", "PARTIALLY_FILLED")
         ]
-        return [order["orderId"] for page in pages for order in page["data"]]
+        return [order for page in pages for order in page["data"]]
 
     async def _inventory(self) -> Decimal:
         """Signed value of the position at mark."""

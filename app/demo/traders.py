@@ -34,14 +34,19 @@ async def seed_users(session: aiohttp.ClientSession, data: Path) -> dict[str, st
     return {name: await _seed(session, name, one) for name, one in credentials(data).items()}
 
 
+async def log_in(session: aiohttp.ClientSession, one: Credential) -> str:
+    """A token for a demo user; raises aiohttp.ClientResponseError before he is registered."""
+    async with session.post("/auth/login", json={"email": one.email, "password": one.password}) as answer:
+        answer.raise_for_status()
+        return str((await answer.json())["token"])
+
+
 async def _seed(session: aiohttp.ClientSession, name: str, one: Credential) -> str:
     body = {"email": one.email, "password": one.password}
     async with session.post("/auth/register", json=body) as answer:
         if answer.status != 409:
             answer.raise_for_status()
-    async with session.post("/auth/login", json=body) as answer:
-        answer.raise_for_status()
-        token = str((await answer.json())["token"])
+    token = await log_in(session, one)
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "demo-seed"}
     async with session.post("/deposits", json={"asset": "USDC", "amount": DEPOSITS[name]}, headers=headers) as answer:
         answer.raise_for_status()

@@ -38,6 +38,9 @@ SETTINGS = {
 }
 
 
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+
+
 class PostgresFailed(ChildFailed):
     """The server did not come up; the end of its log says why."""
 
@@ -50,12 +53,15 @@ class PostgresFailed(ChildFailed):
 class EmbeddedPostgres:
     """One server over one data folder; fsync on, a unix socket only, no TCP port unless asked for.
 
+    Without `is_durable` a crash of the machine may lose it: for tests that make a database each.
+
     Where we are root it runs as an account of its own, because PostgreSQL refuses root (postgres_account.py).
     """
 
-    def __init__(self, data_dir: Path, *, tcp_port: int | None = None) -> None:
+    def __init__(self, data_dir: Path, *, tcp_port: int | None = None, is_durable: bool = True) -> None:
         self._folder = data_dir.expanduser().resolve()
         self._tcp_port = tcp_port
+        self._settings = SETTINGS if is_durable else SETTINGS | NOT_DURABLE
         self._log = self._folder.with_name(self._folder.name + ".log")
         self._process: BoundProcess | None = None
 
@@ -136,7 +142,7 @@ class EmbeddedPostgres:
         give_folder(self._folder, identity)
         give_folder(self.socket_dir, identity)
         command = [_program("postgres"), "-D", str(self._folder), "-k", str(self.socket_dir), *self._listen()]
-        command += [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command += [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with open_log(self._log) as log:
             self._process = await BoundProcess.spawn(
                 command, output=log, identity=identity, env=_environment(), death_signal=signal.SIGINT
