@@ -24,7 +24,6 @@ async def test_a_writer_takes_indexes_waits_for_the_disk_and_may_idle_in_its_tra
         "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",
         "synchronous_commit": "on",
-        "fsync": "on",
         "idle_in_transaction_session_timeout": "0",
         "application_name": "test writer",
     }.items():
