@@ -28,9 +28,8 @@ class LoadPoller:
         self._now = now
         self._every_s = every_s
         self._current: Mapping[str, MarketLoad] = {}
+        self._is_away = False
         self._task: asyncio.Task[None] | None = None
-        self.is_reachable = False
-        """Whether the last poll got an answer."""
 
     @property
     def current(self) -> Mapping[str, MarketLoad]:
@@ -53,9 +52,11 @@ class LoadPoller:
         """Ask the database once; an outage leaves the last answer in place."""
         try:
             self._current = await self._database.run(self._read)
-            self.is_reachable = True
+            self._is_away = False
         except StoreUnavailable:
-            self.is_reachable = False
+            if not self._is_away:
+                log.warning("the database is away; the load stays as it was last seen")
+            self._is_away = True
 
     async def _read(self, session: Session) -> Mapping[str, MarketLoad]:
         load = await read_load(session, self._now())
@@ -69,5 +70,4 @@ class LoadPoller:
             try:
                 await self.poll()
             except Exception:  # the top of a worker: a poll that fails must not end the polling
-                self.is_reachable = False
                 log.exception("the load poller failed; it goes on")

@@ -9,15 +9,21 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from api.assembly import assemble
+from api.database import Database
+from api.load_poller import LoadPoller
+from api.passwords import Passwords
 from api.server import ApiServer
 from api.services import ApiSettings, Services
+from api.submission_queue import SubmissionQueue
+from api.tokens import Tokens
 from exchange.journal import Written, write
 from exchange.market import Market, empty_market
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
-from store.connect import connect_writer
+from store.connect import connect_reader_pool, connect_writer
+from store.markets import MarketRegistry
 from store.projection import Projection
+from store.submission import Submission
 from store.users import create_user
 
 SECRET = "the secret of the tests, which is long enough"
@@ -99,7 +105,7 @@ class Exchange:
 
     async def start(self, **changes: Any) -> Self:
         """Listen on a free port."""
-        self.services = await assemble(self.dsn, SECRET, now, replace(self.settings, **changes))
+        self.services = await _services(self.dsn, replace(self.settings, **changes))
         self.server = ApiServer(self.services, "127.0.0.1", 0)
         await self.server.start()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
@@ -172,6 +178,22 @@ class Exchange:
             projection = Projection(lambda: connect_writer(self.dsn, "test projection"), name)
             await projection.apply([_record(name, before, written)])
             await projection.close()
+
+
+async def _services(dsn: str, settings: ApiSettings) -> Services:
+    database, registry = Database(await connect_reader_pool(dsn, "api", command_timeout_s=1.5)), MarketRegistry()
+    load = LoadPoller(database, registry, now)
+    submission = Submission(lambda: connect_writer(dsn, "api submission", command_timeout_s=5), registry)
+    return Services(
+        settings=settings,
+        database=database,
+        submissions=SubmissionQueue(submission, now, lambda: load.current),
+        load=load,
+        registry=registry,
+        tokens=Tokens(SECRET, now),
+        passwords=Passwords(),
+        now=now,
+    )
 
 
 def _record(market: str, before: str, written: list[Written]) -> EventRecord:
