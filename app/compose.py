@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -19,9 +18,9 @@ from api.services import ApiSettings, Services
 from api.submission_queue import SubmissionQueue
 from api.tokens import Tokens
 from app.logs import configure_logs
+from app.operator import now
 from app.settings import Settings, signing_secret
 from app.topics import cluster_id, create_topics
-from schemas.units import Timestamp
 from store.connect import connect_reader_pool, connect_writer
 from store.markets import MarketRegistry, load_registry, seed
 from store.migrate import migrate
@@ -29,11 +28,6 @@ from store.submission import Submission
 from tables.embedded_broker import is_embedded_cluster
 
 ALL_MARKETS = "all"
-
-
-def now() -> Timestamp:
-    """The time of this machine, in microseconds."""
-    return Timestamp(time.time_ns() // 1_000)
 
 
 async def prepare_database(settings: Settings) -> None:

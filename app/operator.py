@@ -14,7 +14,7 @@ from schemas.rest import DrainedMarket, MarketView, Page
 from schemas.units import Timestamp
 from store.audit import Finding, audit
 from store.backlog import read_load
-from store.commands import MarketUnknown, append_command
+from store.commands import append_command
 from store.connect import Session
 from store.queries.markets import list_markets
 from store.queries.paging import LIMIT_MAX, ListRequest
@@ -38,24 +38,18 @@ async def markets_now(settings: Settings) -> list[MarketView]:
 
 
 async def command_market(settings: Settings, market: str, command: Command) -> bool:
-    """Send a command through a market's log and wait until it is persisted; false when it was not, or is unknown."""
+    """Send a command through a market's log and wait until it is persisted; false when it was not. Raises MarketUnknown."""
     async with _session(settings) as session:
-        try:
-            seq = await append_command(session, market, command)
-        except MarketUnknown:
-            return False
+        seq = await append_command(session, market, command)
         return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
 
 
 async def drain_markets(settings: Settings, market: str | None = None) -> list[DrainedMarket] | None:
-    """A barrier through each log; where the markets stand behind it, or None when it took longer than 30 s."""
+    """A barrier through each log; where the markets stand behind it, or None after 30 s. Raises MarketUnknown."""
     async with _session(settings) as session:
         names = [market] if market else sorted(await read_progress(session))
         at = now()
-        try:
-            barriers = {name: await append_command(session, name, MarketBarrier(at, f"drain-{at}")) for name in names}
-        except MarketUnknown:
-            return None
+        barriers = {name: await append_command(session, name, MarketBarrier(at, f"drain-{at}")) for name in names}
         passed = await _until_passed(session, barriers, DRAIN_WITHIN_S)
     if passed is None:
         return None

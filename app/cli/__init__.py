@@ -2,13 +2,16 @@
 
 import sys
 
+import asyncpg
 import click
+from aiokafka.errors import KafkaError
 
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
 from app.cli.workers import api, clock, demo, engine, migrate, projection, relay, run, topics
 from app.settings import Misconfigured
+from store.commands import MarketUnknown
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,10 +24,16 @@ for command in (run, api, relay, engine, projection, clock, demo, migrate, topic
 
 
 def main() -> None:
-    """Run the command line; settings that do not hold together exit with 2."""
+    """Run the command line; settings that do not hold together and unknown markets exit with 2, an exchange out of reach with 1."""
     try:
         cli(prog_name="python -m app")
     except Misconfigured as error:
         for fault in error.faults:
             click.echo(fault, err=True)
         sys.exit(2)
+    except MarketUnknown as error:
+        click.echo(f"there is no market {error.market}", err=True)
+        sys.exit(2)
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, KafkaError) as error:
+        click.echo(f"the exchange cannot be reached: {error!r}", err=True)
+        sys.exit(1)

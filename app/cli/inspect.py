@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from app.cli.output import json_option, show
+from app.operator import audit_books, drain_markets, market_states
 from app.settings import load_settings, reach
 
 
@@ -15,11 +16,9 @@ from app.settings import load_settings, reach
 @json_option
 def drain(market: str | None, as_json: bool) -> None:
     """Wait until everything accepted so far is matched and persisted."""
-    from app.operator import drain_markets
-
     drained = asyncio.run(drain_markets(reach(load_settings()), market))
     if drained is None:
-        raise click.ClickException("not drained within 30 s, or no such market")
+        raise click.ClickException("not drained within 30 s")
     show([msgspec.to_builtins(row) for row in drained], as_json)
 
 
@@ -27,8 +26,6 @@ def drain(market: str | None, as_json: bool) -> None:
 @json_option
 def audit(as_json: bool) -> None:
     """Check every sum that must hold; exit 1 when one does not."""
-    from app.operator import audit_books
-
     findings = asyncio.run(audit_books(reach(load_settings())))
     show([msgspec.to_builtins(finding) for finding in findings], as_json)
     if findings:
@@ -41,8 +38,6 @@ def audit(as_json: bool) -> None:
 @json_option
 def status(as_json: bool) -> None:
     """Every market at a glance; exit 1 when one has commands waiting for more than 10 s."""
-    from app.operator import market_states
-
     rows = asyncio.run(market_states(reach(load_settings())))
     show(rows, as_json)
     if any(row["behind_s"] > 10 for row in rows):

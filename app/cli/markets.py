@@ -1,15 +1,16 @@
 """`market …`: list the markets and change one through its own log."""
 
 import asyncio
-import time
 
 import click
+import msgspec
 
 from app.cli.output import json_option, show
+from app.operator import command_market, markets_now, now
 from app.settings import load_settings, reach
 from schemas.commands import Command, IndexSet, StatusSet
 from schemas.market import MarketStatus
-from schemas.units import NANO_E18, Nanos, Timestamp, parse_whole_units
+from schemas.units import NANO_E18, Nanos, parse_whole_units
 
 
 @click.group()
@@ -21,10 +22,6 @@ def market() -> None:
 @json_option
 def list_markets(as_json: bool) -> None:
     """Every market with its status, index and mark."""
-    import msgspec
-
-    from app.operator import markets_now
-
     views = asyncio.run(markets_now(reach(load_settings())))
     names = ("id", "status", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
     rows = [msgspec.to_builtins(view) for view in views]
@@ -35,21 +32,21 @@ def list_markets(as_json: bool) -> None:
 @click.argument("name")
 def halt(name: str) -> None:
     """Stop matching in a market; cancels go on."""
-    _send(name, StatusSet(at=_now(), status=MarketStatus.HALTED))
+    _set_status(name, MarketStatus.HALTED)
 
 
 @market.command("cancel-only")
 @click.argument("name")
 def cancel_only(name: str) -> None:
     """Take no new orders in a market."""
-    _send(name, StatusSet(at=_now(), status=MarketStatus.CANCEL_ONLY))
+    _set_status(name, MarketStatus.CANCEL_ONLY)
 
 
 @market.command()
 @click.argument("name")
 def resume(name: str) -> None:
     """Open a market for trading."""
-    _send(name, StatusSet(at=_now(), status=MarketStatus.ACTIVE))
+    _set_status(name, MarketStatus.ACTIVE)
 
 
 @market.command("set-index")
@@ -62,15 +59,18 @@ def set_index(name: str, price: str) -> None:
     index = parse_whole_units(price, NANO_E18)
     if not index:
         raise click.BadParameter("a positive decimal number with at most 9 decimals", param_hint="PRICE")
-    _send(name, IndexSet(at=_now(), index=Nanos(index)))
+    _send(name, IndexSet(at=now(), index=Nanos(index)))
+
+
+def _set_status(name: str, wanted: MarketStatus) -> None:
+    """Ask for a status; a market never goes back to an earlier stage, so the answer is the status then in force."""
+    _send(name, StatusSet(at=now(), status=wanted))
+    view = next(view for view in asyncio.run(markets_now(reach(load_settings()))) if view.id == name)
+    click.echo(f"{name} is {view.status}")
+    if view.status is not wanted:
+        raise SystemExit(1)
 
 
 def _send(name: str, command: Command) -> None:
-    from app.operator import command_market
-
     if not asyncio.run(command_market(reach(load_settings()), name, command)):
-        raise click.ClickException(f"there is no market {name}, or it did not answer within 10 s")
-
-
-def _now() -> Timestamp:
-    return Timestamp(time.time_ns() // 1_000)
+        raise click.ClickException(f"{name} did not answer within 10 s")
