@@ -1,0 +1,176 @@
+"""A market of its own on the run's broker and database, with traders, and the workers that serve it."""
+
+import asyncio
+import itertools
+import os
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from agents.event_records import hashes_in, read_records
+from agents.host import Unit
+from agents.settings import StreamSettings
+from app.topics import create_topics
+from schemas.commands import MarketBarrier
+from schemas.market import SEED_MARKETS
+from schemas.orders import OrderType, Side
+from schemas.rest import DepositRequest, OrderRequest
+from schemas.units import Timestamp
+from schemas.wire import EventRecord
+from store.audit import audit
+from store.commands import append_command
+from store.connect import Connection, connect_writer
+from store.deposits import deposit
+from store.markets import list_market, load_registry
+from store.standing import Standing, read_standing
+from store.submission import CancelOrder, PlaceOrder, Submission
+from store.users import create_user
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+BEGAN_AT = Timestamp(1_700_000_000_000_000)
+"""When these markets trade: long ago for a clock."""
+
+_numbers = itertools.count(1)
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Stream:
+    """One market, from the outbox to the rows."""
+
+    def __init__(self, market: str, settings: StreamSettings, session: Connection, submission: Submission) -> None:
+        self.market = market
+        self.settings = settings
+        self.session = session
+        self.submission = submission
+        self.users: list[int] = []
+        self.random = random.Random(7)  # noqa: S311 - the same orders on every run
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    async def submit(self, requests: Sequence[PlaceOrder | CancelOrder]) -> list[object]:
+        """Accept requests as the API does."""
+        return list(await self.submission.run(requests, BEGAN_AT, {}))
+
+    async def trade(self, count: int) -> None:
+        """Random small orders around the mark, some of which meet, in batches of random length."""
+        while count > 0:
+            size = min(count, self.random.randint(1, 40))
+            await self.submit([self._random_order() for _ in range(size)])
+            count -= size
+
+    async def barrier(self) -> int:
+        """A command that nobody's order is; its sequence."""
+        return await append_command(self.session, self.market, MarketBarrier(BEGAN_AT, "here"))
+
+    async def standing(self) -> Standing:
+        """How far the market is persisted."""
+        return await read_standing(self.session, self.market)
+
+    async def drained(self, within_s: float = 20.0) -> Standing:
+        """Wait until every command accepted so far is persisted."""
+        accepted = await self.session.fetchval(
+            "SELECT command_seq FROM counters JOIN markets USING (market_id) WHERE name = $1", self.market
+        )
+
+        async def is_persisted() -> Standing | None:
+            standing = await self.standing()
+            return standing if standing.command_seq >= accepted else None
+
+        standing = await eventually(is_persisted, within_s)
+        assert standing is not None
+        return standing
+
+    async def unfinished(self) -> int:
+        """Orders that nobody has answered."""
+        statement = (
+            "SELECT count(*) FROM orders JOIN markets USING (market_id) WHERE name = $1 AND orders.status = 'PENDING'"
+        )
+        return int(await self.session.fetchval(statement, self.market))
+
+    async def records(self) -> list[EventRecord]:
+        """Every event record in the log."""
+        return await read_records(self.settings.bootstrap, self.market, 0)
+
+    async def move_to(self, broker: Broker) -> None:
+        """Look for the market's log on another broker, whose topics are made."""
+        await create_topics(broker.bootstrap, [self.market], is_embedded=broker.is_embedded)
+        self.settings = replace(self.settings, bootstrap=broker.bootstrap, is_embedded=broker.is_embedded)
+
+    def spawn(self, kind: str) -> subprocess.Popen[bytes]:
+        """Start a worker in a process of its own."""
+        settings = msgspec.json.encode(self.settings, enc_hook=str).decode()
+        log = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.agents.worker_process", kind, self.market, settings],
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        )
+        self._workers.append(worker)
+        return worker
+
+    def end_workers(self) -> None:
+        """Kill what still runs."""
+        for worker in self._workers:
+            worker.kill()
+            worker.wait()
+
+    def _random_order(self) -> PlaceOrder:
+        side = self.random.choice((Side.BUY, Side.SELL))
+        price = f"{60_000 + self.random.randint(-20, 20) / 10:.1f}"
+        quantity = f"{self.random.randint(1, 9) / 1_000:.3f}"
+        request = OrderRequest(self.market, side, OrderType.LIMIT, quantity, price)
+        return PlaceOrder(self.random.choice(self.users), request)
+
+
+@asynccontextmanager
+async def stream_on(broker: Broker, dsn: str, folder: Path, users: int = 8) -> AsyncIterator[Stream]:
+    """A newly listed market with its topics and some rich users; its audit must be clean in the end."""
+    market = f"T{os.getpid()}X{next(_numbers)}-PERP"
+    session = await connect_writer(dsn, "test")
+    await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=market), BEGAN_AT)
+    await create_topics(broker.bootstrap, [market], is_embedded=broker.is_embedded)
+    submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))
+    settings = StreamSettings(dsn, broker.bootstrap, broker.is_embedded, folder, session_timeout_s=2.0)
+    stream = Stream(market, settings, session, submission)
+    stream.users = [await _rich_user(session, f"{number}@{market}") for number in range(users)]
+    try:
+        yield stream
+        assert await audit(session) == []
+    finally:
+        stream.end_workers()
+        await submission.close()
+        await session.close()
+
+
+@asynccontextmanager
+async def hosted(*units: Unit) -> AsyncIterator[None]:
+    """Units in the loop of the test, all up."""
+    await asyncio.gather(*(unit.start() for unit in units))
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(unit.stop() for unit in units))
+
+
+def one_hash_each(records: Sequence[EventRecord]) -> dict[int, str]:
+    """{event sequence: hash}; fails where a sequence is missing or was written with two hashes."""
+    seen: dict[int, str] = {}
+    for seq, chain in (pair for record in records for pair in hashes_in(record)):
+        assert seen.setdefault(seq, chain) == chain, f"event {seq} was written twice, and not the same"
+    assert sorted(seen) == list(range(1, len(seen) + 1))
+    return seen
+
+
+async def _rich_user(session: Connection, email: str) -> int:
+    user = await create_user(session, email, "x", BEGAN_AT)
+    assert user is not None
+    await deposit(session, user, DepositRequest("USDC", "1000000"), None, BEGAN_AT)
+    return user

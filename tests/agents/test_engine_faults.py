@@ -1,0 +1,182 @@
+"""What happens to a market when its engine, its log or its broker fails."""
+
+import asyncio
+import random
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from agents.acked_producer import AckedProducer
+from agents.event_records import hashes_in
+from agents.fail_stop import EXIT_WRONG
+from agents.log_tail import last_record
+from agents.matching import engine_unit
+from agents.projection import projection_unit
+from agents.rebuild import check_broker, needs_rebuild, rebuild
+from agents.relay import Relay
+from schemas.topics import commands_topic, events_topic
+from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
+from store.broker_identity import claim_cluster
+from store.outbox import read_commands, set_cursor
+from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+
+async def keep_trading(stream: Stream, until: asyncio.Event) -> None:
+    """Accept orders all the time."""
+    while not until.is_set():
+        await stream.trade(20)
+        await asyncio.sleep(0.02)
+
+
+async def append_records(stream: Stream, records: list[list[int]]) -> None:
+    """Write these commands into the command log as records, as a relay would."""
+    standing = await stream.standing()
+    bodies = dict(await read_commands(stream.session, standing.market_id, 0, 10_000))
+    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    await producer.start()
+    for seqs in records:
+        commands = [NumberedCommand(seq, msgspec.Raw(bodies[seq])) for seq in seqs]
+        record = CommandRecord(stream.market, standing.epoch, commands)
+        await producer.send(commands_topic(stream.market), encode(record), key=b"")
+    await producer.stop()
+
+
+async def is_matched(stream: Stream, seq: int) -> bool:
+    """Whether the events of a command are in the log."""
+    value = await last_record(stream.settings.bootstrap, events_topic(stream.market))
+    return value is not None and decode_event_record(value).last_command_seq >= seq
+
+
+async def has_passed(stream: Stream, seq: int) -> bool:
+    """Whether a command is persisted."""
+    return (await stream.standing()).command_seq >= seq
+
+
+def exit_code(worker: subprocess.Popen[bytes]) -> int | None:
+    """The exit code of a process, once it has ended."""
+    return worker.poll()
+
+
+async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker, database: str, tmp_path: Path) -> None:
+    """kill -9 under load, three times: every command is answered once, each event has one hash."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        enough = asyncio.Event()
+        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+            load = asyncio.create_task(keep_trading(stream, enough))
+            for _ in range(3):
+                engine = stream.spawn("engine")
+                persisted = (await stream.standing()).command_seq
+                await eventually(lambda: has_passed(stream, persisted + 100), within_s=20)  # noqa: B023 - awaited here
+                engine.kill()
+                engine.wait()
+            enough.set()
+            await load
+            stream.spawn("engine")
+            standing = await stream.drained()
+        hashes = one_hash_each(await stream.records())
+        assert hashes[standing.event_seq] == standing.event_hash
+        assert await stream.unfinished() == 0
+
+
+async def test_an_engine_that_is_told_to_stop_leaves_its_snapshot_in_both_places(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """SIGTERM: the record at hand is finished, the state is saved, the process ends with 0 within ten seconds."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+            engine = stream.spawn("engine")
+            await stream.trade(50)
+            last = (await stream.drained()).command_seq
+            engine.terminate()
+            assert await eventually(lambda: engine.poll() is not None)
+            assert engine.returncode == 0
+        saved = await stream.session.fetchval("SELECT max(command_seq) FROM engine_snapshots")
+        assert saved == last
+
+
+async def test_commands_delivered_up_to_five_times_count_once(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Repeats, in whatever packing, have no second effect."""
+    chance = random.Random(5)  # noqa: S311 - the same deliveries on every run
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(200)
+        async with hosted(engine_unit(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+            for start in range(1, 202, 20):
+                seqs = list(range(max(1, start - chance.randint(0, 9)), min(start + 20, 202)))
+                await append_records(stream, [seqs] * chance.randint(1, 5))
+            standing = await stream.drained()
+        assert standing.command_seq == 201
+        hashes = one_hash_each(await stream.records())
+        assert max(hashes) == standing.event_seq
+
+
+async def test_a_command_the_log_lost_is_asked_for_and_sent_again(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """The log lost records: the engine sees the gap, sets the relay back, and goes on."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(60)
+        market_id = (await stream.standing()).market_id
+        await append_records(stream, [list(range(1, 11)), list(range(31, 41)), list(range(41, 51))])
+        await set_cursor(stream.session, market_id, 50)
+        async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
+            assert (await stream.drained()).command_seq == 61
+        one_hash_each(await stream.records())
+
+
+async def test_a_command_that_comes_again_with_other_bytes_ends_the_process(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """The database was restored from its past: nobody may go on as if nothing had happened."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(9)
+        engine = stream.spawn("engine")
+        async with hosted(projection_unit(stream.market, stream.settings)):
+            await append_records(stream, [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]])
+            market_id = (await stream.drained()).market_id
+        await stream.session.execute(
+            "UPDATE outbox SET payload = other.payload FROM outbox other"
+            " WHERE (outbox.command_seq, other.command_seq) = (10, 9) AND outbox.market_id = $1 AND other.market_id = $1",
+            market_id,
+        )
+        await append_records(stream, [[10]])
+        assert await eventually(lambda: exit_code(engine)) == EXIT_WRONG
+
+
+async def test_a_record_of_another_epoch_ends_the_process(broker: Broker, database: str, tmp_path: Path) -> None:
+    """A log from before a rebuild, or of another exchange, is not ours."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await append_records(stream, [[1]])
+        await stream.session.execute("UPDATE markets SET epoch = 2 WHERE name = $1", stream.market)
+        engine = stream.spawn("engine")
+        assert await eventually(lambda: exit_code(engine)) == EXIT_WRONG
+
+
+async def test_an_empty_broker_gives_the_same_events_again(
+    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """The whole broker is lost: rebuilt from PostgreSQL, the market goes on, and what is repeated is the same."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
+            await stream.trade(100)
+            await stream.drained()
+        async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit))):
+            await stream.trade(60)  # matched on the first broker, not yet persisted when it is lost
+            await eventually(lambda: is_matched(stream, 161))
+        before = one_hash_each(await stream.records())
+
+        await stream.move_to(embedded_broker)
+        await claim_cluster(stream.session, "the lost one")
+        assert await needs_rebuild(stream.settings, "another")
+        await rebuild(stream.settings, [stream.market], "another")
+        await check_broker(stream.settings, "another")
+        async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
+            await stream.trade(40)
+            standing = await stream.drained()
+        again = {seq: chain for record in await stream.records() for seq, chain in hashes_in(record)}
+        assert standing.epoch == 2
+        assert {seq: chain for seq, chain in again.items() if seq in before}.items() <= before.items()
+        assert max(before) > min(again) > 1, "the snapshot spared the beginning, the rest was matched again"
+        assert standing.event_hash == again[standing.event_seq]

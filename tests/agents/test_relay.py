@@ -1,0 +1,124 @@
+"""The relay: nothing skipped, nothing out of order, whoever writes and whatever was lost."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from agents.log_tail import read_back
+from agents.relay import Relay, fitting
+from schemas.commands import MarketBarrier
+from schemas.topics import commands_topic
+from schemas.wire import RECORD_BYTES_MAX, CommandRecord, decode_command_record
+from store.advisory_locks import Room, try_lock
+from store.commands import append_command
+from store.connect import connect_writer
+from store.outbox import OutboxCommand, read_cursor, rewind
+from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+WRITERS = 32
+
+
+async def command_log(stream: Stream) -> list[CommandRecord]:
+    """Every record of the command log."""
+    values = await read_back(stream.settings.bootstrap, commands_topic(stream.market), lambda _: False)
+    return [decode_command_record(value) for value in values]
+
+
+def sequences(records: list[CommandRecord]) -> list[int]:
+    """The commands in the order of the log."""
+    return [command.seq for record in records for command in record.commands]
+
+
+async def relayed(stream: Stream, up_to: int) -> None:
+    """Wait until the relay has sent a command."""
+    market_id = (await stream.standing()).market_id
+
+    async def is_sent() -> bool:
+        return await read_cursor(stream.session, market_id) >= up_to
+
+    await eventually(is_sent)
+
+
+async def write_slowly(stream: Stream, seed: int, count: int) -> None:
+    """Transactions of random length, each with some commands, one writer of many."""
+    chance = random.Random(seed)  # noqa: S311 - the same writers on every run
+    session = await connect_writer(stream.settings.dsn, f"writer-{seed}")
+    for _ in range(count):
+        async with session.transaction():
+            for _ in range(chance.randint(1, 3)):
+                await append_command(session, stream.market, MarketBarrier(BEGAN_AT, f"writer {seed}"))
+            await asyncio.sleep(chance.random() / 500)
+    await session.close()
+
+
+async def test_no_command_of_32_writers_is_skipped(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Sequences commit in order, so the log has every command once and in order while transactions overlap."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings)):
+            await asyncio.gather(*(write_slowly(stream, seed, 6) for seed in range(WRITERS)))
+            last = await stream.barrier()
+            await relayed(stream, last)
+        assert sequences(await command_log(stream)) == list(range(1, last + 1))
+
+
+async def test_a_cursor_ahead_of_the_log_goes_back_to_its_tail(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The log lost its tail while the relay was away: what is missing is sent again."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 1)
+        await stream.trade(30)
+        await stream.session.execute("UPDATE relay_cursors SET command_seq = 20")
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 31)
+        assert sequences(await command_log(stream)) == list(range(1, 32))
+
+
+async def test_a_rewind_is_not_overwritten(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The engine asks for a command while the relay works: it comes again, with all behind it."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings)):
+            await stream.trade(20)
+            await relayed(stream, 21)
+            assert await rewind(stream.session, stream.market, 5)
+            await relayed(stream, 21)
+            await stream.trade(5)
+            await relayed(stream, 26)
+        log = sequences(await command_log(stream))
+        assert log == [*range(1, 22), *range(5, 22), *range(22, 27)]
+
+
+async def test_a_second_relay_waits_for_the_first(broker: Broker, database: str, tmp_path: Path) -> None:
+    """One relay a market, by advisory lock; the standby takes over when the first is gone."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        market_id = (await stream.standing()).market_id
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 1)
+            assert not await try_lock(stream.session, Room.RELAY, market_id)
+            standby = Relay(stream.market, stream.settings)
+            await standby.start()
+        await relayed(stream, await stream.barrier())
+        await standby.stop()
+
+
+async def test_the_relay_outlives_its_session(broker: Broker, database: str, tmp_path: Path) -> None:
+    """PostgreSQL ends the relay's session: it connects again and goes on, in order."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 1)
+            name = f"relay-{stream.market}"
+            await stream.session.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
+            )
+            last = await stream.barrier()
+            await relayed(stream, last)
+        assert sequences(await command_log(stream)) == [1, 2]
+
+
+def test_a_record_is_bounded_by_bytes_but_holds_at_least_one_command() -> None:
+    """500 commands or 512 KiB, whichever comes first; a command larger than that goes alone."""
+    half = b"x" * (RECORD_BYTES_MAX // 2)
+    assert len(fitting([OutboxCommand(1, half), OutboxCommand(2, half)])) == 1
+    assert len(fitting([OutboxCommand(1, half * 3)])) == 1
+    assert len(fitting([OutboxCommand(seq, b"{}") for seq in range(1, 6)])) == 5

@@ -1,0 +1,25 @@
+"""A worker of the stream in a process of its own: `python -m tests.agents.worker_process KIND MARKET SETTINGS`."""
+
+import logging
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from agents.run import run_clock, run_engine, run_projection, run_relay
+from agents.settings import StreamSettings
+
+_RUN = {"engine": run_engine, "projection": run_projection, "relay": run_relay}
+
+
+def main() -> None:
+    """Run one kind of worker for one market until told to stop."""
+    kind, market, raw = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    settings = msgspec.json.decode(raw, type=StreamSettings, dec_hook=lambda _type, text: Path(text))
+    uvloop.run(run_clock(settings) if kind == "clock" else _RUN[kind]([market], settings))
+
+
+if __name__ == "__main__":
+    main()
