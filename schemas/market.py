@@ -1,6 +1,7 @@
 """What a perpetual market is: its units, filters, rates, and the states it can be in."""
 
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -18,7 +19,7 @@ class MarketStatus(StrEnum):
     SETTLED = "SETTLED"
 
 
-class MarketSpec(msgspec.Struct, frozen=True, rename="camel"):
+class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
     """The rules of one market, carried by the first command of its log.
 
     `tick_size_e18` and `lot_size_e18` are the price and quantity steps in 10^-18; quantities are lots, money is
@@ -47,7 +48,7 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel"):
     funding_rate_cap: Ppm
     reference_price: Nanos
 
-    @property
+    @cached_property
     def lot_value(self) -> Micros:
         """Micros that one lot costs per tick of price; exact, since such a market alone is admitted."""
         return Micros(self.tick_size_e18 * self.lot_size_e18 // (E18 * MICRO_E18))
