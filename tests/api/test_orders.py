@@ -1,4 +1,8 @@
-from tests.api.exchange import Exchange
+import msgspec
+
+from schemas.market import SEED_MARKETS
+from store.markets import list_market
+from tests.api.exchange import Exchange, now
 
 BID = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
 
@@ -175,3 +179,13 @@ async def test_a_market_order_shows_its_protection_price(exchange: Exchange) -> 
     placed = await alice.order(type="MARKET", price=None)
     order = (await alice.get(f"/orders/{placed.body['orderId']}")).body
     assert (order["price"], order["protectionPrice"]) == (None, "60600")
+
+
+async def test_a_market_that_is_listed_later_is_traded_without_a_restart(exchange: Exchange) -> None:
+    """It is in the list at once and takes orders."""
+    alice = await exchange.user()
+    spec = msgspec.structs.replace(SEED_MARKETS[0], market="SOL-PERP", base_asset="SOL")
+    await exchange.services.database.run(lambda session: list_market(session, spec, now()))
+    assert (await alice.get("/markets/SOL-PERP")).body["baseAsset"] == "SOL"
+    assert (await alice.order(marketId="SOL-PERP")).body["orderId"] == "SOL-PERP-2"
+    assert (await alice.cancel("SOL-PERP-2")).status == 202

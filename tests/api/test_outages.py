@@ -5,8 +5,11 @@ import time
 from pathlib import Path
 
 import asyncpg
+import pytest
 
+from api.database import Database
 from app.local.postgres import EmbeddedPostgres
+from store.connect import StoreUnavailable, connect_reader_pool
 from store.markets import seed
 from store.migrate import migrate
 from tests.api.exchange import Client, Exchange, Reply, now
@@ -128,3 +131,44 @@ async def test_a_market_that_is_too_far_behind_takes_only_what_reduces(exchange:
 
 
 ORDER = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+
+
+async def test_a_query_that_hangs_is_answered_in_time(exchange: Exchange) -> None:
+    """UNAVAILABLE instead of waiting for a lock; never an empty list."""
+    alice = await exchange.user()
+    connection = await asyncpg.connect(exchange.dsn)
+    await connection.execute("BEGIN; LOCK TABLE orders")
+    reply = await _timed(alice, "GET", "/orders")
+    assert (reply.status, reply.code) == (503, "UNAVAILABLE")
+    await connection.close()
+    assert (await alice.get("/orders")).body == []
+
+
+async def test_work_beyond_the_deadline_is_given_up_and_its_connection_is_not_lost(database: str) -> None:
+    """One connection, a query that sleeps: the caller hears at the deadline, the next one is served."""
+    pool = await connect_reader_pool(database, "api", size_max=1)
+    rooms = Database(pool, deadline_s=0.2)
+    with pytest.raises(StoreUnavailable):
+        await rooms.run(lambda session: session.fetchval("SELECT pg_sleep(30)"))
+
+    async def is_served() -> bool:
+        try:
+            return bool(await rooms.run(lambda session: session.fetchval("SELECT 1")))
+        except StoreUnavailable:
+            return False
+
+    await eventually(is_served)
+    rooms.close()
+
+
+async def test_a_caller_who_is_cancelled_gives_his_connection_back(database: str) -> None:
+    """The connection of abandoned work is free again."""
+    pool = await connect_reader_pool(database, "api", size_max=1)
+    rooms = Database(pool)
+    caller = asyncio.create_task(rooms.run(lambda session: session.fetchval("SELECT pg_sleep(30)")))
+    await eventually(lambda: pool.get_size() == 1 and pool.get_idle_size() == 0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await eventually(lambda: pool.get_idle_size() == pool.get_size())
+    rooms.close()

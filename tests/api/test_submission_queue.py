@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import asyncpg
 import pytest_asyncio
 
-from api.submission_queue import QueueLimits, SubmissionQueue
+from api.submission_queue import BatchFailed, QueueLimits, SubmissionQueue
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import OrderRequest
@@ -122,4 +122,15 @@ async def test_a_client_that_left_breaks_no_batch(exchange: Exchange) -> None:
     gone, there = (queue.submit(PlaceOrder(alice.user, BID)) for _ in range(2))
     gone.cancel()
     assert isinstance(await there, Placed)
+    await queue.stop()
+
+
+async def test_a_bug_fails_the_batch_it_is_in_and_not_the_queue(exchange: Exchange) -> None:
+    """Each request of that batch is told; the next batch runs (the submission raises above 256 requests)."""
+    alice = await exchange.user()
+    queue = _queue(Recorded(exchange.dsn), batch_max=300)
+    answers = [queue.submit(PlaceOrder(alice.user, BID)) for _ in range(257)]
+    failures = await asyncio.gather(*answers, return_exceptions=True)
+    assert {type(failure) for failure in failures} == {BatchFailed}
+    assert isinstance(await queue.submit(PlaceOrder(alice.user, BID)), Placed)
     await queue.stop()
