@@ -17,6 +17,8 @@ from schemas.topics import engine_app_id, events_topic
 from schemas.wire import NumberedCommand, decode_command_record, encode
 from store.outbox import rewind
 
+LAST_COPY_TIMEOUT_S = 3.0
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class Matcher:
 
     async def recover(self) -> None:
         """Begin a new tenure from the newest snapshot; the old one is over from the first moment on."""
-        self._tenure = None
+        self.release()
         self._recoveries += 1
         recovery = self._recoveries
         await self._producer.start()
@@ -45,6 +47,10 @@ class Matcher:
         if recovery == self._recoveries:
             self.snapshots.begin()
             self._tenure = tenure
+
+    def release(self) -> None:
+        """The market is somebody else's now, or will be recovered: whatever is under way here counts no more."""
+        self._tenure = None
 
     async def handle(self, event: Any) -> None:
         """Take one command record through the market.
@@ -95,11 +101,19 @@ class Matcher:
             if self._tenure is not None and self._tenure.is_settled:
                 if self._tenure.is_dirty:
                     await self._snapshot(self._tenure)
-                await self.copy_to_database()
+                await self._leave_a_copy()
 
     async def disconnect(self) -> None:
         """Let go of the broker, after the app has stopped."""
         await self._producer.stop()
+
+    async def _leave_a_copy(self) -> None:
+        """A rebuild can do without: an older snapshot only makes it longer."""
+        try:
+            async with asyncio.timeout(LAST_COPY_TIMEOUT_S):
+                await self.copy_to_database()
+        except TimeoutError:
+            log.warning("%s stops without a copy of its last snapshot in PostgreSQL", self.name)
 
     async def _match(self, tenure: Tenure, fresh: list[NumberedCommand]) -> None:
         before = tenure.market.event_hash

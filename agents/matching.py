@@ -30,7 +30,12 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
 
     @table.on_recover  # type: ignore[untyped-decorator]  # Faust's classes are untyped
     async def recover() -> None:
-        await or_stop(matcher.recover(), matcher.name)
+        if _owns(app, market):
+            await or_stop(matcher.recover(), matcher.name)
+
+    @app.on_partitions_revoked.connect
+    async def release(*_: Any, **__: Any) -> None:
+        matcher.release()
 
     @app.agent(raw_topic(app, commands_topic(market)), name=f"match-{market}")
     async def match(stream: Any) -> None:
@@ -47,3 +52,8 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
         await or_stop(matcher.copy_to_database(), matcher.name)
 
     return app, matcher
+
+
+def _owns(app: faust.App, market: str) -> bool:
+    """Whether the command log of the market is assigned to this process; a standby recovers nothing."""
+    return any(partition.topic == commands_topic(market) for partition in app.consumer.assignment())

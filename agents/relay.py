@@ -29,7 +29,7 @@ from store.standing import Standing, read_standing
 
 POLL_ANNOUNCED_S = 0.25
 POLL_UNANNOUNCED_S = 0.02
-PRUNE_EVERY_S = 10.0
+TIDY_EVERY_S = 10.0
 PRUNED_AT_ONCE = 2_000  # some milliseconds: commands wait meanwhile
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class Relay(Service):
         self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
         self._woken = asyncio.Event()
         self._poll_s = POLL_ANNOUNCED_S
-        self._prune_at_s = 0.0
+        self._tidy_at_s = 0.0
+        self._persisted = -1
 
     async def serve(self, session: Connection) -> None:
         """Relay commands.
@@ -78,7 +79,7 @@ class Relay(Service):
                 self._poll_s = POLL_ANNOUNCED_S if is_announced else POLL_UNANNOUNCED_S
             else:
                 is_announced = await self._hears_of_commands()  # 4
-            await self._prune_if_due(session, standing)
+            await self._tidy_if_due(session, standing)
 
     async def stop(self) -> None:
         """Stop; a record that is under way may be sent again by the next relay."""
@@ -125,12 +126,21 @@ class Relay(Service):
         if market == self._market:
             self._woken.set()
 
-    async def _prune_if_due(self, session: Connection, standing: Standing) -> None:
-        if time.monotonic() < self._prune_at_s:
+    async def _notice_lost_tail(self, session: Connection, standing: Standing) -> None:
+        """What is sent but does not get any further may be lost: without it no later command would show the gap."""
+        persisted = (await read_standing(session, self._market)).command_seq
+        cursor = await read_cursor(session, standing.market_id)
+        if persisted == self._persisted < cursor:
+            await self._correct_cursor(session, standing)
+        self._persisted = persisted
+
+    async def _tidy_if_due(self, session: Connection, standing: Standing) -> None:
+        if time.monotonic() < self._tidy_at_s:
             return
+        await self._notice_lost_tail(session, standing)
         await forget_old(session, standing.market_id)
         pruned = await prune(session, standing.market_id, PRUNED_AT_ONCE)
-        self._prune_at_s = time.monotonic() + (PRUNE_EVERY_S if pruned < PRUNED_AT_ONCE else 0.0)
+        self._tidy_at_s = time.monotonic() + (TIDY_EVERY_S if pruned < PRUNED_AT_ONCE else 0.0)
 
 
 def fitting(waiting: list[OutboxCommand]) -> list[NumberedCommand]:

@@ -116,6 +116,10 @@ class Stream:
         self._workers.append(worker)
         return worker
 
+    def log_of(self, worker: subprocess.Popen[bytes]) -> str:
+        """What a worker has logged so far."""
+        return next(self.settings.datadir.glob(f"*-{self._workers.index(worker)}.log")).read_text()
+
     def end_workers(self) -> None:
         """Kill what still runs."""
         for worker in self._workers:

@@ -1,0 +1,113 @@
+"""The projection agent beside its stream: gaps, outages and foreign records."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from agents.acked_producer import AckedProducer
+from agents.event_records import pack
+from agents.fail_stop import ForeignLog
+from agents.projector import Projector
+from exchange.journal import write
+from exchange.market import empty_market
+from schemas.topics import events_topic
+from schemas.wire import GENESIS_HASH, EventRecord, decode_command, encode
+from store.outbox import read_commands
+from store.projection import SequenceGap
+from tests.agents.stream import Stream, stream_on
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+
+class Delivered:
+    """A record as the stream hands it over; remembers whether it was acknowledged."""
+
+    def __init__(self, record: EventRecord) -> None:
+        self.message = SimpleNamespace(value=encode(record))
+        self.is_acknowledged = False
+
+    def ack(self) -> None:
+        """What the projector does when the record is persisted."""
+        self.is_acknowledged = True
+
+
+async def matched(stream: Stream) -> list[EventRecord]:
+    """The event records of everything in the outbox, one for each command."""
+    standing = await stream.standing()
+    market, records, before = empty_market(stream.market), [], GENESIS_HASH
+    for seq, payload in await read_commands(stream.session, standing.market_id, 0, 1_000):
+        records += pack(stream.market, standing.epoch, before, write(market, seq, decode_command(payload)))
+        before = market.event_hash
+    return records
+
+
+async def test_a_gap_is_filled_from_the_log(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Commits were lost, the offset is behind them: what is missing is read back from the log."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(30)
+        records = await matched(stream)
+        await append(stream, records)
+        last = Delivered(records[-1])
+        await persisted(Projector(stream.market, stream.settings), last)
+        assert (await stream.standing()).command_seq == 31
+
+
+async def test_a_gap_that_the_log_has_too_stops_the_projection(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Nothing is skipped: without the missing event nothing behind it is persisted or acknowledged."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(5)
+        records = await matched(stream)
+        await append(stream, [*records[:2], records[-1]])
+        last = Delivered(records[-1])
+        with pytest.raises(SequenceGap):
+            await persisted(Projector(stream.market, stream.settings), last)
+        assert not last.is_acknowledged
+        assert (await stream.standing()).command_seq == 2
+
+
+async def test_records_wait_through_a_cut_session(broker: Broker, database: str, tmp_path: Path) -> None:
+    """PostgreSQL cuts the session: the same records are given again, and acknowledged only then."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        projector = Projector(stream.market, stream.settings)
+        await stream.trade(5)
+        deliveries = [Delivered(record) for record in await matched(stream)]
+        await persisted(projector, *deliveries[:3])
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+        await stream.session.execute(cut, projector.name)
+        await persisted(projector, *deliveries[3:])
+        assert (await stream.standing()).command_seq == 6
+
+
+async def test_a_record_of_another_epoch_is_refused(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Events of a log that was given up are not persisted."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        (record,) = await matched(stream)
+        with pytest.raises(ForeignLog):
+            await Projector(stream.market, stream.settings).take(Delivered(msgspec.structs.replace(record, epoch=9)))
+
+
+async def append(stream: Stream, records: list[EventRecord]) -> None:
+    """Write records into the event log, as an engine would."""
+    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    await producer.start()
+    for record in records:
+        await producer.send(events_topic(stream.market), encode(record), key=b"")
+    await producer.stop()
+
+
+async def persisted(projector: Projector, *deliveries: Delivered) -> None:
+    """Hand records over and wait until they are acknowledged; raises what the projector raises."""
+    for delivery in deliveries:
+        await projector.take(delivery)
+    work = asyncio.create_task(projector.work())
+    acknowledged = asyncio.create_task(eventually(lambda: all(delivery.is_acknowledged for delivery in deliveries)))
+    done, _ = await asyncio.wait([work, acknowledged], return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, acknowledged):
+        task.cancel()
+    await asyncio.wait([work, acknowledged])
+    await projector.close()
+    for task in done:
+        task.result()
