@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import importlib.util
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -108,7 +109,8 @@ class EmbeddedPostgres:
         """initdb beside the folder, then one rename: a kill half-way leaves nothing that looks like a cluster."""
         if (self._folder / "PG_VERSION").exists():
             return True
-        fresh = self._folder.with_name(f"{self._folder.name}.new-{os.getpid()}")
+        fresh = self._folder.with_name(f"{self._folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)  # what an attempt that was cut short left
         give_folder(fresh, identity)
         command = [_program("initdb"), "-D", str(fresh), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
         command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
