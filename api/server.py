@@ -16,6 +16,9 @@ from api.services import SERVICES, Services
 _HEADER_BYTES_MAX = 64 * 1024
 """Enough for a forged token of any size worth refusing with 401; longer ones are refused by the parser."""
 
+_SETTLING_S = 0.05
+"""aiohttp closes idle connections once; one accepted a moment before would be waited for until the time-out."""
+
 
 def create_app(services: Services) -> web.Application:
     """The application: every route behind its guard, one error middleware, the workers of the process around it."""
@@ -63,10 +66,13 @@ class ApiServer:
         await web.TCPSite(self._runner, self._host, self._port, backlog=1_024).start()
 
     async def stop(self) -> None:
-        """Stop gracefully: 1. /readyz says so; 2. no new connections; 3. requests end; 4. the queue is submitted."""
-        self._services.lifecycle.is_stopping = True
+        """Stop gracefully: 1 /readyz says so, 2 no new connections, 3 requests end, 4 the queue is submitted."""
+        self._services.lifecycle.is_stopping = True  # 1
         await asyncio.sleep(self._services.settings.readiness_grace_s)
-        await self._runner.cleanup()
+        for site in self._runner.sites:
+            await site.stop()  # 2
+        await asyncio.sleep(_SETTLING_S)
+        await self._runner.cleanup()  # 3 and 4
 
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:

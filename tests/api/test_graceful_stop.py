@@ -25,7 +25,7 @@ async def test_readyz_turns_before_the_listener_closes(database: str) -> None:
 
 
 async def test_nothing_is_cut_when_it_stops_under_load(database: str) -> None:
-    """Every request that got through is answered, every 202 is stored; it ends within ten seconds."""
+    """Every request that got through is answered, every 202 is stored; it ends when the last one is served."""
     exchange = await Exchange(database).start(readiness_grace_s=0.2)
     users = [await exchange.user() for _ in range(8)]
     replies: list[Reply] = []
@@ -41,7 +41,7 @@ async def test_nothing_is_cut_when_it_stops_under_load(database: str) -> None:
     await eventually(lambda: len(replies) > 50)
     began = time.perf_counter()
     await exchange.server.stop()
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 4  # well before the time-out of five seconds: nobody is waited for in vain
     await asyncio.gather(*trading)
     await exchange.session.close()
     assert {reply.status for reply in replies} <= {202, 503}
