@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from app.local.run_record import read_run_record
 
@@ -38,10 +37,10 @@ class Misconfigured(Exception):
         self.faults = faults
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What an operator can set."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
     mode: Mode = Mode.LOCAL
     http_host: str = "127.0.0.1"

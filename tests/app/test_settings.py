@@ -22,6 +22,13 @@ def test_the_defaults_are_a_local_exchange_with_its_demo() -> None:
     assert settings.deposits_are_open
 
 
+def test_a_setting_that_is_empty_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """make exports PORT, DATA, BROKER and DEMO even when nobody set them."""
+    for name in ("PORT", "DATA", "BROKER", "DEMO"):
+        monkeypatch.setenv(name, "")
+    assert load_settings() == load_settings({})
+
+
 def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
     """Only an administrator credits accounts in production."""
     settings = load_settings(PRODUCTION)
