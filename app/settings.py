@@ -40,7 +40,7 @@ class Misconfigured(Exception):
 class Settings(BaseModel):
     """What an operator can set."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     mode: Mode = Mode.LOCAL
     http_host: str = "127.0.0.1"

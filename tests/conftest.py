@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,12 @@ def pytest_configure() -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """A PostgreSQL server for the run."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "data", is_durable=False)
-    yield await server.start()
-    await server.stop()
+async def postgres_dsn() -> AsyncIterator[str]:
+    """A PostgreSQL server for the run; not in pytest's folder, which a second run closes to other accounts."""
+    with tempfile.TemporaryDirectory(prefix="perpetua-tests-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "data", is_durable=False)
+        yield await server.start()
+        await server.stop()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

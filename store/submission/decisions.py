@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from exchange.admission import Account, admit
+from exchange.admission import admit
 from exchange.margin import Exposure
 from schemas.commands import OrderCancelled, OrderCreated
 from schemas.ids import public_command_id, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
-from schemas.units import Micros, Timestamp
+from schemas.units import Timestamp
 from store.markets import MarketRegistry
 from store.submission.reading import Reading, Wish, key_of
 from store.submission.requests import Answer, CancelOrder, CancelPlaced, Placed, SubmissionRequest
@@ -127,7 +127,9 @@ class Decisions:
         client_id = wish.draft.request.client_order_id
         if client_id and (repeated := self._repeated(user, client_id, wish.hash)):
             return repeated
-        account = self._reading.accounts.get(user) or Account(user, Micros(0), {})
+        account = self._reading.accounts.get(user)
+        if account is None:
+            return Refused(ErrorCode.UNAUTHENTICATED, "the token names a user that is not here")
         admitted = admit(wish.draft, account, self._reading.markets, self._now)
         if isinstance(admitted, Refused):
             return admitted

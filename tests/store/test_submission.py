@@ -252,10 +252,10 @@ async def test_a_market_listed_since_is_learnt(database: str) -> None:
         assert await submission.run([place(user, "1", "3000", market="SOL-PERP")], NOW, {}) == [placed(2, "SOL-PERP")]
 
 
-async def test_a_user_without_account_is_refused_like_one_without_money(database: str) -> None:
-    """Nothing is stored for him."""
+async def test_a_user_without_account_is_refused_as_unknown(database: str) -> None:
+    """A token outlives its user when a database is made anew; nothing is stored for him."""
     async with submission_to(database) as submission:
-        assert codes(await submission.run([place(4_711)], NOW, {})) == [ErrorCode.INSUFFICIENT_MARGIN]
+        assert codes(await submission.run([place(4_711)], NOW, {})) == [ErrorCode.UNAUTHENTICATED]
 
 
 async def test_a_batch_is_bounded(database: str) -> None:
