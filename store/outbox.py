@@ -32,7 +32,7 @@ _PRUNE = """
 WITH covered AS (
   SELECT r.pruned_seq AS low, least(r.pruned_seq + $2::int8, s.command_seq) AS high
   FROM relay_cursors r JOIN progress p USING (market_id) CROSS JOIN LATERAL (
-    SELECT x.command_seq FROM engine_snapshots x WHERE x.market_id = r.market_id AND x.command_seq <= p.command_seq
+    SELECT x.command_seq FROM engine_snapshots x WHERE x.market_id = r.market_id AND x.event_seq <= p.event_seq
     ORDER BY x.command_seq DESC LIMIT 1) s
   WHERE r.market_id = $1 AND s.command_seq > r.pruned_seq FOR NO KEY UPDATE OF r),
 pruned AS (

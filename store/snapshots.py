@@ -23,12 +23,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
 _NEWEST = """
 SELECT s.command_seq, s.event_seq, s.event_hash, s.state_hash, s.state
 FROM engine_snapshots s JOIN progress p USING (market_id)
-WHERE s.market_id = $1 AND s.command_seq <= p.command_seq ORDER BY s.command_seq DESC LIMIT 1
+WHERE s.market_id = $1 AND s.event_seq <= p.event_seq ORDER BY s.command_seq DESC LIMIT 1
 """
 _FORGET = """
 DELETE FROM engine_snapshots WHERE market_id = $1 AND command_seq < (
   SELECT max(s.command_seq) FROM engine_snapshots s JOIN progress p USING (market_id)
-  WHERE s.market_id = $1 AND s.command_seq <= p.command_seq)
+  WHERE s.market_id = $1 AND s.event_seq <= p.event_seq)
 """
 
 
@@ -38,7 +38,10 @@ async def save_snapshot(session: Session, market_id: int, snapshot: StoredSnapsh
 
 
 async def newest_snapshot_at_or_before_progress(session: Session, market_id: int) -> StoredSnapshot | None:
-    """What a rebuild starts from: nothing the projection has not seen is ever taken as given."""
+    """What a rebuild starts from: nothing the projection has not seen is ever taken as given.
+
+    Compared by event: a command with very many events is persisted in parts, and counts before its last one.
+    """
     row = await session.fetchrow(_NEWEST, market_id)
     return StoredSnapshot(*row) if row else None
 

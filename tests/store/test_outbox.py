@@ -137,7 +137,7 @@ async def test_pruning_stops_at_the_newest_snapshot_that_progress_has_passed(dat
         await _snapshot(session, 4)
         await _snapshot(session, 8)
         assert await prune(session, 1) == 0
-        await session.execute("UPDATE progress SET command_seq = 6 WHERE market_id = 1")
+        await session.execute("UPDATE progress SET (command_seq, event_seq) = (6, 60) WHERE market_id = 1")
         assert await prune(session, 1) == 4
         await forget_old(session, 1)
         assert [row.seq for row in await read_commands(session, 1, 0, 100)] == [5, 6, 7, 8, 9]
@@ -152,7 +152,7 @@ async def test_pruning_goes_on_where_it_stopped_and_leaves_other_markets_alone(d
     async with session_to(database) as session:
         await _append_clock_ticks(session, 8)
         await _snapshot(session, 9)
-        await session.execute("UPDATE progress SET command_seq = 9")
+        await session.execute("UPDATE progress SET (command_seq, event_seq) = (9, 90)")
         assert [await prune(session, 1, limit=4) for _ in range(4)] == [4, 4, 1, 0]
         assert await prune(session, 2) == 0
         assert len(await read_commands(session, 2, 0, 10)) == 1
@@ -165,7 +165,7 @@ async def test_old_snapshots_go_and_those_ahead_of_progress_stay(database: str) 
             await _snapshot(session, seq)
         await forget_old(session, 1)
         assert await newest_snapshot_at_or_before_progress(session, 1) is None
-        await session.execute("UPDATE progress SET command_seq = 6 WHERE market_id = 1")
+        await session.execute("UPDATE progress SET (command_seq, event_seq) = (6, 60) WHERE market_id = 1")
         await forget_old(session, 1)
         kept = await session.fetch("SELECT command_seq FROM engine_snapshots ORDER BY command_seq")
         assert [row["command_seq"] for row in kept] == [6, 8]
