@@ -29,6 +29,11 @@ def stop_loudly(worker: str, error: BaseException | None, code: int = EXIT_WRONG
     A raised exception would not do: Faust acknowledges the record of an agent that raised, and goes on behind it.
     """
     log.critical("%s stops the process, exit code %d", worker, code, exc_info=error)
+    end_at_once(code)
+
+
+def end_at_once(code: int = 0) -> NoReturn:
+    """End the process whatever its threads do; only the log is flushed."""
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stderr.flush()

@@ -9,9 +9,10 @@ from typing import Protocol
 import faust
 from faust.contrib.asgi import bind_to_running_loop
 
-from agents.fail_stop import EXIT_CRASHED, EXIT_WRONG, stop_loudly
+from agents.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, stop_loudly
 
 STOP_TIMEOUT_S = 9.0
+GOODBYE_TIMEOUT_S = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class FaustUnit:
         self._app = app
         self._before_stop = before_stop
         self._after_stop = after_stop
+        self.is_cut = False
 
     @property
     def name(self) -> str:
@@ -63,10 +65,18 @@ class FaustUnit:
         await self._app.wait_until_stopped()
 
     async def stop(self) -> None:
-        """Let the agent finish its record, then commit and leave the group."""
+        """Let the agent finish its record, then commit and leave the group.
+
+        An app that is just being given its partitions never stops (seen). By then all that counts is saved: the group
+        misses the goodbye, no more, and hands the market over when the session has timed out.
+        """
         if self._before_stop is not None:
             await self._before_stop()
-        await self._app.stop()
+        try:
+            await asyncio.wait_for(self._app.stop(), GOODBYE_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("%s leaves its group without a goodbye", self.name)
+            self.is_cut = True
         if self._after_stop is not None:
             await self._after_stop()
 
@@ -96,6 +106,8 @@ class Host:
             self.add(unit)
         await self.stopping.wait()
         await self._stop_all()
+        if any(isinstance(unit, FaustUnit) and unit.is_cut for unit, _ in self._units.values()):
+            end_at_once()  # the consumer thread of that app would keep the process for ever
 
     async def _watch(self, unit: Unit) -> None:
         try:
