@@ -17,7 +17,6 @@ from app.settings import Settings, signing_secret
 from app.topics import cluster_id, create_topics
 from store.connect import connect_reader_pool, connect_writer
 from store.markets import MarketRegistry, load_registry, seed
-from tables.embedded_broker import is_embedded_cluster
 
 ALL_MARKETS = "all"
 
@@ -114,6 +113,8 @@ async def work_clock(settings: Settings) -> None:
 
 async def _stream(settings: Settings) -> StreamSettings:
     """Where the workers of the stream work; the broker itself tells of which kind it is."""
+    from tables.embedded_broker import is_embedded_cluster
+
     bootstrap = settings.broker_url
     folder = settings.data / "faust"
     folder.mkdir(parents=True, exist_ok=True)

@@ -90,8 +90,9 @@ class _Tree:
         await self._supervisor.stop()
 
     async def _start(self, port: int) -> None:
-        settings = await self._with_database(self._given.model_copy(update={"port": port}))
-        self._settings = settings = await self._with_broker(settings)
+        addresses = await _both(self._start_database(), self._start_broker())
+        named = dict(zip(("database_url", "broker_url"), addresses, strict=True))
+        self._settings = settings = self._given.model_copy(update={"port": port, **named})
         await prepare_topics(settings)
         if isinstance(self._broker, EmbeddedBroker):
             await rebuild_markets(settings)
@@ -106,20 +107,20 @@ class _Tree:
             await self._supervisor.add(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
 
-    async def _with_database(self, settings: Settings) -> Settings:
-        if not settings.database_url:
-            dsn = await self._supervisor.add("postgres", self._postgres, tier=0)
-            settings = settings.model_copy(update={"database_url": dsn})
-        await prepare_database(settings)
-        return settings
+    async def _start_database(self) -> str:
+        """PostgreSQL with its tables; its address."""
+        address = self._given.database_url or await self._supervisor.add("postgres", self._postgres, tier=0)
+        await prepare_database(self._given.model_copy(update={"database_url": address}))
+        return address
 
-    async def _with_broker(self, settings: Settings) -> Settings:
-        if settings.broker_url:
-            return settings
-        is_embedded = settings.broker is BrokerKind.EMBEDDED
-        self._broker = EmbeddedBroker(self._log / "broker.log") if is_embedded else LocalKafka(settings.data / "kafka")
-        address = await self._supervisor.add("broker", self._broker, tier=1, critical=is_embedded)
-        return settings.model_copy(update={"broker_url": address})
+    async def _start_broker(self) -> str:
+        """The broker that the operator asked for; its address."""
+        if self._given.broker_url:
+            return self._given.broker_url
+        is_embedded = self._given.broker is BrokerKind.EMBEDDED
+        data = self._given.data
+        self._broker = EmbeddedBroker(self._log / "broker.log") if is_embedded else LocalKafka(data / "kafka")
+        return await self._supervisor.add("broker", self._broker, tier=1, critical=is_embedded)
 
     def _worker(self, name: str) -> Worker:
         settings = self._settings
@@ -168,6 +169,16 @@ class _Tree:
             await asyncio.wait({starting})
             raise _Stopped
         starting.result()
+
+
+async def _both(*starts: Coroutine[None, None, str]) -> list[str]:
+    """Their results; the first that fails cancels the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(start) for start in starts]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def _either(*events: asyncio.Event, within_s: float) -> None:

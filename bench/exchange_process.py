@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,42 +13,39 @@ import msgspec
 
 ROOT = Path(__file__).parents[1]
 READY_S = 90.0
+POLL_S = 0.05
 
 
 class ExchangeProcess:
-    """One process tree over one DATA folder; it can be stopped, or killed, and started again."""
+    """One process tree over one DATA folder; it can be stopped, or killed, and started again, from any event loop."""
 
     def __init__(self, data: Path, broker: str, demo: bool = False) -> None:
         self.data = data
         self.url = ""
+        self._output = data.with_name(data.name + ".printed")
         self._environment = {"DATA": str(data), "BROKER": broker, "DEMO": str(int(demo)), "PORT": "0"}
-        self._process: asyncio.subprocess.Process | None = None
-        self.printed: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def printed(self) -> list[str]:
+        """What it has printed since its last start."""
+        return self._output.read_text().splitlines()
 
     async def start(self) -> None:
         """Start it and wait for its line `ready … URL`."""
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "app", "run"),
-            cwd=ROOT,
-            env={**os.environ, **self._environment},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        self._process = self._spawn()
         async with asyncio.timeout(READY_S):
-            async for line in self._process.stdout or ():
-                self.printed.append(line.decode().rstrip())
-                if line.startswith(b"ready"):
-                    self.url = line.decode().split()[-1]
-                    return
-        raise AssertionError("\n".join(["it ended before it was ready:", *self.printed]))
+            while not self._is_ready():
+                if self._process.poll() is not None:
+                    raise AssertionError("\n".join(["it ended before it was ready:", *self.printed]))
+                await asyncio.sleep(POLL_S)
 
     async def stop(self) -> int:
         """SIGTERM; its exit code."""
         assert self._process is not None
-        if self._process.returncode is None:
+        if self._process.poll() is None:
             self._process.terminate()
-        await self._process.communicate()
-        return self._process.returncode or 0
+        return await asyncio.to_thread(self._process.wait)
 
     async def kill_all(self) -> None:
         """SIGKILL for every process of the tree at one instant."""
@@ -55,7 +53,23 @@ class ExchangeProcess:
         for pid in [self._process.pid, *self.children().values()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        await self._process.communicate()
+        await asyncio.to_thread(self._process.wait)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._output.open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "app", "run"],
+                cwd=ROOT,
+                env={**os.environ, **self._environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _is_ready(self) -> bool:
+        ready = [line for line in self.printed if line.startswith("ready")]
+        if ready:
+            self.url = ready[0].split()[-1]
+        return bool(ready)
 
     def children(self) -> dict[str, int]:
         """Process ids of the tree's parts by name, as it published them."""

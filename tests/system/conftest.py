@@ -17,7 +17,7 @@ Start = Callable[..., Awaitable[ExchangeProcess]]
 
 @pytest_asyncio.fixture
 async def start_exchange(tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts exchanges in folders of this test and stops them after it."""
+    """Starts exchanges in folders of this test and stops them after it: for tests that need an empty book."""
     started: list[ExchangeProcess] = []
 
     async def start(broker: str = REAL_BROKER, demo: bool = False) -> ExchangeProcess:
@@ -29,6 +29,28 @@ async def start_exchange(tmp_path: Path) -> AsyncIterator[Start]:
     yield start
     for exchange in started:
         await exchange.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running() -> AsyncIterator[dict[str, ExchangeProcess]]:
+    """The exchanges that tests share, by kind of broker; each is started when it is first asked for."""
+    exchanges: dict[str, ExchangeProcess] = {}
+    yield exchanges
+    for exchange in exchanges.values():
+        await exchange.stop()
+
+
+@pytest_asyncio.fixture
+async def any_exchange(running: dict[str, ExchangeProcess], tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Gives a running exchange, whatever other tests left in its books; whoever stops it starts it again."""
+
+    async def give(broker: str = REAL_BROKER) -> ExchangeProcess:
+        if broker not in running:
+            running[broker] = ExchangeProcess(tmp_path_factory.mktemp("shared") / "data", broker)
+            await running[broker].start()
+        return running[broker]
+
+    return give
 
 
 @pytest.fixture(params=EVERY_BROKER)

@@ -13,10 +13,10 @@ CLIENTS = 32
 
 
 async def test_ten_thousand_orders_are_all_matched_and_persisted(
-    start_exchange: Start, record_property: Callable[[str, object], None]
+    any_exchange: Start, record_property: Callable[[str, object], None]
 ) -> None:
     """None refused, none lost, none PENDING once the drain has answered; the books balance."""
-    exchange = await start_exchange()
+    exchange = await any_exchange()
     traders = await make_traders(exchange.url, CLIENTS)
     outcome = await send_orders(exchange.url, traders, ORDERS)
     assert outcome.statuses == {202: ORDERS}
