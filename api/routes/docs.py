@@ -20,6 +20,11 @@ _ASSETS = {
 }
 
 
+async def welcome(_request: web.Request) -> web.Response:
+    """Lead whoever opens the address in a browser to the page."""
+    return web.Response(status=302, headers={"Location": "/docs"})
+
+
 async def show_document(request: web.Request) -> web.Response:
     """What this server answers, for programs."""
     return web.Response(body=request.app[DOCUMENT], content_type="application/json")
@@ -52,6 +57,15 @@ def encoded_document(routes: tuple[Route, ...]) -> bytes:
 
 
 ROUTES = (
+    Route(
+        "GET",
+        "/",
+        welcome,
+        "The way to the page",
+        {302: Answer(str, "The page is at `/docs`.")},
+        content_type="text/plain",
+        tag="docs",
+    ),
     Route(
         "GET",
         "/openapi.json",

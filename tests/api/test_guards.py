@@ -22,6 +22,7 @@ PUBLIC = {
     ("GET", "/readyz"),
     ("GET", "/healthz"),
     ("GET", "/openapi.json"),
+    ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/docs/{file}"),
 }
