@@ -7,6 +7,9 @@ import msgspec
 
 from schemas.units import E18, MICRO_E18, NANO_E18, PPM, Lots, Micros, Nanos, Ppm, Ticks, divide_half_even
 
+INDEX_MAX = Nanos(10**18)
+"""The highest index, 10^9 quote: nanos, and what is computed from the mark, stay within PostgreSQL's int8."""
+
 
 class MarketStatus(StrEnum):
     """States of a market, from free to closed (semantics.md section 8)."""
@@ -79,7 +82,7 @@ def spec_faults(spec: MarketSpec) -> list[str]:
         "1 <= minQuantity <= maxQuantity": 1 <= spec.quantity_min <= spec.quantity_max,
         "maxLeverage x initialMarginRate <= 1": spec.leverage_max >= 1
         and spec.leverage_max * spec.initial_margin_rate <= PPM,
-        "referencePrice must be positive": spec.reference_price > 0,
+        "referencePrice must be positive, at most 10^9": 0 < spec.reference_price <= INDEX_MAX,
         "fees: -takerFee <= makerFee <= takerFee < 1": -spec.taker_fee_rate
         <= spec.maker_fee_rate
         <= spec.taker_fee_rate

@@ -9,7 +9,7 @@ from app.cli.output import json_option, show
 from app.operator import command_market, markets_now, now
 from app.settings import load_settings, reach
 from schemas.commands import Command, IndexSet, StatusSet
-from schemas.market import MarketStatus
+from schemas.market import INDEX_MAX, MarketStatus
 from schemas.units import NANO_E18, Nanos, parse_whole_units
 
 
@@ -57,8 +57,9 @@ def set_index(name: str, price: str) -> None:
     if not load_settings().is_local:
         raise click.UsageError("production takes no index by hand")
     index = parse_whole_units(price, NANO_E18)
-    if not index:
-        raise click.BadParameter("a positive decimal number with at most 9 decimals", param_hint="PRICE")
+    if not index or index > INDEX_MAX:
+        what = "a positive decimal number, at most 10^9, with at most 9 decimals"
+        raise click.BadParameter(what, param_hint="PRICE")
     _send(name, IndexSet(at=now(), index=Nanos(index)))
 
 
