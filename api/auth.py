@@ -1,4 +1,4 @@
-"""The guard at the door of every route: who calls, and may he."""
+"""The guard at the door of every route: who calls, may he, and must he wait."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,6 +7,7 @@ from aiohttp import web
 from api.errors import Refusal
 from api.route import Access, Route
 from api.services import services_of
+from api.waiting import after_waiting
 from schemas.refusals import ErrorCode
 from store.users import role_of
 
@@ -14,8 +15,11 @@ ADMIN = "admin"
 
 
 def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The route's handler behind its guard; a query string on a route that knows none is refused."""
-    handler, takes_query = route.handler, route.takes_query
+    """The route's handler behind its guard; a query string on a route that knows none is refused.
+
+    What reads waits, behind the guard, for the command that the request names.
+    """
+    handler, takes_query = after_waiting(route.handler) if route.can_wait else route.handler, route.takes_query
 
     async def public(request: web.Request) -> web.StreamResponse:
         _check_query(request, takes_query)

@@ -6,6 +6,7 @@ import msgspec
 
 from api.openapi_examples import EXAMPLES
 from api.route import Access, Answer, Parameter, Route
+from api.waiting import WAIT
 from schemas.refusals import HTTP_STATUS, ErrorCode
 from schemas.rest import ErrorView
 
@@ -51,6 +52,8 @@ def errors_of(route: Route) -> list[ErrorCode]:
         codes.add(ErrorCode.UNAUTHENTICATED)
     if route.body is not None:
         codes.update(_OF_BODIES)
+    if route.can_wait:
+        codes.add(ErrorCode.NOT_YET)
     codes.add(ErrorCode.INVALID_REQUEST)
     return sorted(codes)
 
@@ -77,7 +80,7 @@ def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
         "summary": route.summary,
         "tags": [route.tag],
         "security": [] if route.access is Access.PUBLIC else [{"bearer": []}],
-        "parameters": [*_path_parameters(route.path), *(_parameter(parameter) for parameter in route.parameters)],
+        "parameters": [*_path_parameters(route.path), *map(_parameter, _parameters(route))],
         "responses": _responses(route, schemas),
     }
     if route.body is not None:
@@ -88,6 +91,10 @@ def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 def _path_parameters(path: str) -> list[JsonObject]:
     names = [piece[1:-1] for piece in path.split("/") if piece.startswith("{")]
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _parameters(route: Route) -> tuple[Parameter, ...]:
+    return (*route.parameters, WAIT) if route.can_wait else route.parameters
 
 
 def _parameter(parameter: Parameter) -> JsonObject:

@@ -13,6 +13,7 @@ from schemas.rest import (
     OrderRequest,
     OrderTaken,
     Registered,
+    WithdrawalRequest,
 )
 
 EXAMPLES: dict[Any, dict[str, Any]] = {
@@ -20,6 +21,7 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
     Registered: {"userId": "1"},
     LoggedIn: {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "userId": "1"},
     DepositRequest: {"asset": "USDC", "amount": "10000"},
+    WithdrawalRequest: {"asset": "USDC", "amount": "2500.5"},
     BalanceView: {
         "asset": "USDC",
         "total": "10000",

@@ -9,6 +9,8 @@ from aiohttp import web
 
 from schemas.refusals import ErrorCode
 
+_OF_THE_SERVER = frozenset({"health", "docs"})
+
 
 class Access(Enum):
     """Who may call a route. Administrators are looked up in the database at every call."""
@@ -57,3 +59,8 @@ class Route:
     def takes_query(self) -> bool:
         """Whether any query parameter is known here; elsewhere a query string is refused."""
         return any(parameter.place == "query" for parameter in self.parameters)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether it reads what commands change, so that it may be asked to wait for one: each GET not of the server."""
+        return self.method == "GET" and self.tag not in _OF_THE_SERVER

@@ -12,6 +12,7 @@ from api.protocol import JsonRunner
 from api.routes import ALL_ROUTES
 from api.routes.docs import DOCUMENT, encoded_document
 from api.services import SERVICES, Services
+from api.waiting import PERSISTED_COMMANDS, PersistedCommands
 
 _HEADER_BYTES_MAX = 64 * 1024
 """Enough for a forged token of any size worth refusing with 401; longer ones are refused by the parser."""
@@ -27,6 +28,7 @@ def create_app(services: Services) -> web.Application:
         client_max_size=services.settings.body_bytes_max,
     )
     app[SERVICES] = services
+    app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
     app[DOCUMENT] = encoded_document(ALL_ROUTES)
     for route in ALL_ROUTES:
         app.router.add_route(route.method, route.path, guarded(route), expect_handler=_continue)

@@ -21,6 +21,8 @@ class ApiSettings:
     are_deposits_open: bool = True
     """Whether every user credits himself; in production only an administrator does."""
     drain_timeout_s: float = 30.0
+    wait_timeout_s: float = 2.0
+    """How long a read waits for the command that it must see."""
     body_timeout_s: float = 10.0
     body_bytes_max: int = 64 * 1024
     keepalive_timeout_s: float = 15.0

@@ -36,7 +36,16 @@ def public_command_id(market: str, seq: int) -> str:
 
 def parse_public_order_id(text: str) -> tuple[str, int] | None:
     """Market and sequence named by a public order id; None for what we never issued."""
-    market, _, number = text.rpartition("-")
+    return _parse(text, "-")
+
+
+def parse_public_command_id(text: str) -> tuple[str, int] | None:
+    """Market and sequence named by a public command id; None for what we never issued."""
+    return _parse(text, ":")
+
+
+def _parse(text: str, separator: str) -> tuple[str, int] | None:
+    market, _, number = text.rpartition(separator)
     if not market or not number.isascii() or not number.isdigit() or number[0] == "0" or len(number) > 12:
         return None
     seq = int(number)

@@ -52,6 +52,13 @@ class DepositRequest(Request, frozen=True):
     user_id: Annotated[str, Meta(max_length=20)] | None = None
 
 
+class WithdrawalRequest(Request, frozen=True):
+    """Takes the caller's own money out."""
+
+    asset: Annotated[str, Meta(min_length=1, max_length=16)]
+    amount: DecimalText
+
+
 class OrderRequest(Request, frozen=True):
     """An order as a client writes it."""
 

@@ -26,6 +26,7 @@ class EntryType(StrEnum):
     """What moved the money (semantics.md section 7)."""
 
     DEPOSIT = "DEPOSIT"
+    WITHDRAW = "WITHDRAW"
     TRADING_FEE = "TRADING_FEE"
     REALIZED_PNL = "REALIZED_PNL"
     INSURANCE_FUND_TRANSFER = "INSURANCE_FUND_TRANSFER"
@@ -56,6 +57,14 @@ def deposit_entries(user: int, amount: Micros) -> list[Entry]:
     return [
         Entry(user, EntryType.DEPOSIT, amount),
         Entry(House.EXTERNAL, EntryType.DEPOSIT, Micros(-amount)),
+    ]
+
+
+def withdrawal_entries(user: int, amount: Micros) -> list[Entry]:
+    """Money goes out of a wallet."""
+    return [
+        Entry(user, EntryType.WITHDRAW, Micros(-amount)),
+        Entry(House.EXTERNAL, EntryType.WITHDRAW, amount),
     ]
 
 

@@ -1,43 +1,17 @@
-"""The caller's money: deposits, balances, positions and fills."""
+"""What the caller has: balances, positions and fills."""
 
 from aiohttp import web
 
-from api.answers import json_answer
-from api.auth import check_admin
-from api.bodies import BodyReader
-from api.errors import Refusal, refusal_of
 from api.paging import MARKET, ORDER, PAGING, TIMED, list_answer, list_request
-from api.route import Access, Answer, Parameter, Route
+from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.refusals import ErrorCode, Refused
-from schemas.rest import BalanceView, DepositRequest, FillView, Page, PositionView
-from store.deposits import deposit
+from schemas.rest import BalanceView, FillView, Page, PositionView
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
 from store.queries.positions import list_positions
 
-_deposit = BodyReader(DepositRequest)
 _POSITIONS = (*PAGING, MARKET)
 _FILLS = (*PAGING, *TIMED, ORDER)
-_KEY = Parameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255},
-    "Repeat a deposit with the same key and body, and it is made once",
-    place="header",
-)
-
-
-async def make_deposit(request: web.Request, user: int) -> web.Response:
-    """Credit an account; the ledger row and the balance change together."""
-    asked = await _deposit.read(request)
-    account = await _account_of(request, user, asked.user_id)
-    services, key = services_of(request), _idempotency_key(request)
-    balance = await services.database.run(
-        lambda session: deposit(session, account, asked, key, services.now(), caller=user)
-    )
-    if isinstance(balance, Refused):
-        raise _refusal_of_deposit(balance, is_for_another=account != user)
-    return json_answer(balance, status=201)
 
 
 async def balances(request: web.Request, user: int) -> web.Response:
@@ -61,51 +35,7 @@ async def fills(request: web.Request, user: int) -> web.Response:
     return list_answer(request, page)
 
 
-async def _account_of(request: web.Request, user: int, named: str | None) -> int:
-    """Whom the deposit credits: the caller where deposits are open, whom an administrator names otherwise."""
-    are_open = services_of(request).settings.are_deposits_open
-    if named is None and are_open:
-        return user
-    await check_admin(request, user)
-    if named is None:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "`userId` is required here")
-    if not (named.isascii() and named.isdigit()) or named[0] == "0" or len(named) > 18:
-        raise _no_such_user()
-    return int(named)
-
-
-def _refusal_of_deposit(refused: Refused, *, is_for_another: bool) -> Refusal:
-    if is_for_another and refused.code is ErrorCode.UNAUTHENTICATED:  # the administrator is known, the user is not
-        return _no_such_user()
-    return refusal_of(refused)
-
-
-def _no_such_user() -> Refusal:
-    return Refusal(ErrorCode.INVALID_REQUEST, "no such user", {"field": "userId"})
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    keys = request.headers.getall("Idempotency-Key", ())
-    if not keys:
-        return None
-    if len(keys) > 1 or not 1 <= len(keys[0]) <= 255 or not all("!" <= letter <= "~" for letter in keys[0]):
-        raise Refusal(ErrorCode.INVALID_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters")
-    return keys[0]
-
-
 ROUTES = (
-    Route(
-        "POST",
-        "/deposits",
-        make_deposit,
-        "Deposit money",
-        {201: Answer(BalanceView, "The updated balance.")},
-        access=Access.USER,
-        body=DepositRequest,
-        errors=(ErrorCode.FORBIDDEN, ErrorCode.IDEMPOTENCY_CONFLICT),
-        parameters=(_KEY,),
-        tag="account",
-    ),
     Route(
         "GET",
         "/balances",

@@ -12,6 +12,8 @@ FROM markets m JOIN counters c USING (market_id) JOIN relay_cursors r USING (mar
 ORDER BY m.name
 """
 
+_READ_PERSISTED = "SELECT m.name, p.command_seq FROM progress p JOIN markets m USING (market_id)"
+
 
 class MarketProgress(NamedTuple):
     """Sequences of one market: the last command taken on, the last sent, the last persisted with its last event.
@@ -38,3 +40,8 @@ async def read_progress(session: Session) -> dict[str, MarketProgress]:
     """Every market's progress by its name, of one moment."""
     rows = await session.fetch(_READ)
     return {row["market"]: MarketProgress(**{**row, "at": timestamp_of(row["at"])}) for row in rows}
+
+
+async def read_persisted(session: Session) -> dict[str, int]:
+    """The last persisted command of every market, by its name."""
+    return {row["name"]: row["command_seq"] for row in await session.fetch(_READ_PERSISTED)}

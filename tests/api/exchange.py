@@ -27,7 +27,9 @@ from store.submission import Submission
 from store.users import create_user
 
 SECRET = "the secret of the tests, which is long enough"
-QUICK = ApiSettings(drain_timeout_s=0.3, body_timeout_s=0.5, readiness_grace_s=0.0, stop_timeout_s=5.0)
+QUICK = ApiSettings(
+    drain_timeout_s=0.3, wait_timeout_s=0.3, body_timeout_s=0.5, readiness_grace_s=0.0, stop_timeout_s=5.0
+)
 _numbers = itertools.count(1)
 
 
@@ -73,9 +75,9 @@ class Client:
             is_json = response.content_type == "application/json"
             return Reply(response.status, response.headers, await (response.json() if is_json else response.text()))
 
-    async def get(self, path: str) -> Reply:
-        """Read."""
-        return await self.call("GET", path)
+    async def get(self, path: str, *, after: str | None = None) -> Reply:
+        """Read, when told so not before a command is persisted."""
+        return await self.call("GET", path, headers={} if after is None else {"X-Wait-For-Command": after})
 
     async def order(self, **fields: Any) -> Reply:
         """Place a bid of 0.1 BTC at 60,000, changed by the fields given; None takes one away."""
@@ -90,6 +92,11 @@ class Client:
     async def deposit(self, amount: str = "10000") -> Reply:
         """Credit the account."""
         return await self.call("POST", "/deposits", {"asset": "USDC", "amount": amount})
+
+    async def withdraw(self, amount: str, key: str | None = None) -> Reply:
+        """Debit the account."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.call("POST", "/withdrawals", {"asset": "USDC", "amount": amount}, headers=headers)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from schemas.refusals import HTTP_STATUS, ErrorCode
 from tests.api.exchange import Exchange
 
-COMES_LATER = {"RATE_LIMITED", "NOT_YET", "INSUFFICIENT_BALANCE"}
+COMES_LATER = {"RATE_LIMITED"}
 
 
 async def test_a_bug_of_ours_is_answered_and_logged_under_its_request_id(

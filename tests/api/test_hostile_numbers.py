@@ -90,20 +90,22 @@ async def test_no_hostile_number_enters_an_order(exchange: Exchange) -> None:
     assert await exchange.value("SELECT max(command_seq) FROM counters") == 1
 
 
-async def test_no_hostile_number_enters_a_deposit(exchange: Exchange) -> None:
+async def test_no_hostile_number_enters_a_deposit_or_a_withdrawal(exchange: Exchange) -> None:
     """INVALID_REQUEST at once; nothing is stored."""
-    alice = await exchange.user(None)
+    alice = await exchange.user("1000000000000")
     for form in [*HOSTILE, "0.0000001", "1000000000000.1"]:
-        reply = await _refused_quickly(alice, "/deposits", {"asset": "USDC", "amount": form})
-        assert (reply.status, reply.code) == (400, "INVALID_REQUEST"), form
-    assert await exchange.value("SELECT count(*) FROM ledger WHERE account > 0") == 0
+        for path in ("/deposits", "/withdrawals"):
+            reply = await _refused_quickly(alice, path, {"asset": "USDC", "amount": form})
+            assert (reply.status, reply.code) == (400, "INVALID_REQUEST"), (path, form)
+    assert await exchange.value("SELECT count(*) FROM ledger WHERE account > 0") == 1
 
 
 async def test_numbers_written_without_quotes_are_no_money(exchange: Exchange) -> None:
     """JSON numbers of any form are refused as they stand in the text, also those Python would take a minute for."""
     alice = await exchange.user()
     for number in ("1e1000000", "1" * 60_000, "-0", "1.0", "1E400", "0.1e1"):
-        for path, code in (("/orders", "INVALID_ORDER"), ("/deposits", "INVALID_REQUEST")):
+        for path in ("/orders", "/deposits", "/withdrawals"):
+            code = "INVALID_ORDER" if path == "/orders" else "INVALID_REQUEST"
             name = "quantity" if path == "/orders" else "amount"
             began = time.perf_counter()
             reply = await alice.call(

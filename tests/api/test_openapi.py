@@ -14,7 +14,7 @@ from api.routes import ALL_ROUTES
 from schemas.refusals import HTTP_STATUS, ErrorCode
 from tests.api.exchange import Exchange
 
-COMES_LATER = {ErrorCode.RATE_LIMITED, ErrorCode.NOT_YET, ErrorCode.INSUFFICIENT_BALANCE}
+COMES_LATER = {ErrorCode.RATE_LIMITED}
 OF_EVERY_SERVER = {ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
 
 
@@ -44,6 +44,15 @@ def test_every_route_and_every_error_is_in_it() -> None:
         assert bool(operation["security"]) == (route.access is not Access.PUBLIC)
     told = {code for route in ALL_ROUTES for code in errors_of(route)}
     assert told == set(ErrorCode) - COMES_LATER - OF_EVERY_SERVER
+
+
+def test_each_read_says_how_to_wait_for_a_command() -> None:
+    """The header is a parameter, and NOT_YET an answer, where a read waits and nowhere else."""
+    for path, operations in _document()["paths"].items():
+        for method, operation in operations.items():
+            waits = {route.can_wait for route in ALL_ROUTES if (route.path, route.method.lower()) == (path, method)}
+            names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+            assert {"X-Wait-For-Command" in names} == {"412" in operation["responses"]} == waits, path
 
 
 def test_operation_ids_are_unique() -> None:
@@ -98,6 +107,12 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         response = served["paths"][path]["get"]["responses"][str(reply.status)]
         assert reply.body
         _validator(response["content"]["application/json"]["schema"]).validate(reply.body)
+    late = await alice.get("/orders", after="BTC-PERP:99")
+    refused = served["paths"]["/orders"]["get"]["responses"][str(late.status)]
+    _validator(refused["content"]["application/json"]["schema"]).validate(late.body)
+    withdrawn = await alice.withdraw("1")
+    paid = served["paths"]["/withdrawals"]["post"]["responses"][str(withdrawn.status)]
+    _validator(paid["content"]["application/json"]["schema"]).validate(withdrawn.body)
     accepted = served["paths"]["/orders"]["post"]["responses"]["202"]
     _validator(accepted["content"]["application/json"]["schema"]).validate(placed.body)
     assert accepted["headers"].keys() <= placed.headers.keys()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import (
     order_key,
+    parse_public_command_id,
     parse_public_order_id,
     public_command_id,
     public_event_id,
@@ -26,9 +27,10 @@ def test_an_order_key_holds_the_market_and_the_sequence(market_id: int, seq: int
 
 @given(st.sampled_from(["BTC-PERP", "ETH-PERP", "X"]), st.integers(1, 10**12 - 1))
 @settings(deadline=None)
-def test_an_order_id_reads_back(market: str, seq: int) -> None:
-    """The market's name may contain the separator."""
+def test_the_ids_of_orders_and_commands_read_back(market: str, seq: int) -> None:
+    """The market's name may contain the separator of an order's."""
     assert parse_public_order_id(public_order_id(market, seq)) == (market, seq)
+    assert parse_public_command_id(public_command_id(market, seq)) == (market, seq)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,7 @@ def test_an_order_id_reads_back(market: str, seq: int) -> None:
 def test_what_we_never_issued_is_not_read(text: str) -> None:
     """Malformed ids answer as unknown ones."""
     assert parse_public_order_id(text) is None
+    assert parse_public_command_id(":".join(text.rsplit("-", 1))) is None
 
 
 def test_ids_name_their_market() -> None:

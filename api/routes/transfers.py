@@ -1,0 +1,106 @@
+"""The caller's money on its way: deposits and withdrawals."""
+
+from aiohttp import web
+
+from api.answers import json_answer
+from api.auth import check_admin
+from api.bodies import BodyReader
+from api.errors import Refusal, refusal_of
+from api.route import Access, Answer, Parameter, Route
+from api.services import services_of
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest import BalanceView, DepositRequest, WithdrawalRequest
+from store.deposits import deposit
+from store.withdrawals import withdraw
+
+_deposit = BodyReader(DepositRequest)
+_withdrawal = BodyReader(WithdrawalRequest)
+_KEY = Parameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "Repeat a request with the same key and body, and it is carried out once",
+    place="header",
+)
+
+
+async def make_deposit(request: web.Request, user: int) -> web.Response:
+    """Credit an account; the ledger row and the balance change together."""
+    asked = await _deposit.read(request)
+    account = await _account_of(request, user, asked.user_id)
+    services, key = services_of(request), _idempotency_key(request)
+    balance = await services.database.run(
+        lambda session: deposit(session, account, asked, key, services.now(), caller=user)
+    )
+    if isinstance(balance, Refused):
+        raise _refusal_of_deposit(balance, is_for_another=account != user)
+    return json_answer(balance, status=201)
+
+
+async def make_withdrawal(request: web.Request, user: int) -> web.Response:
+    """Debit the caller's own account by money that no position and no order needs."""
+    asked = await _withdrawal.read(request)
+    services, key = services_of(request), _idempotency_key(request)
+    balance = await services.database.run(lambda session: withdraw(session, user, asked, key, services.now()))
+    if isinstance(balance, Refused):
+        raise refusal_of(balance)
+    return json_answer(balance, status=201)
+
+
+async def _account_of(request: web.Request, user: int, named: str | None) -> int:
+    """Whom the deposit credits: the caller where deposits are open, whom an administrator names otherwise."""
+    are_open = services_of(request).settings.are_deposits_open
+    if named is None and are_open:
+        return user
+    await check_admin(request, user)
+    if named is None:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "`userId` is required here")
+    if not (named.isascii() and named.isdigit()) or named[0] == "0" or len(named) > 18:
+        raise _no_such_user()
+    return int(named)
+
+
+def _refusal_of_deposit(refused: Refused, *, is_for_another: bool) -> Refusal:
+    if is_for_another and refused.code is ErrorCode.UNAUTHENTICATED:  # the administrator is known, the user is not
+        return _no_such_user()
+    return refusal_of(refused)
+
+
+def _no_such_user() -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, "no such user", {"field": "userId"})
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    keys = request.headers.getall("Idempotency-Key", ())
+    if not keys:
+        return None
+    if len(keys) > 1 or not 1 <= len(keys[0]) <= 255 or not all("!" <= letter <= "~" for letter in keys[0]):
+        raise Refusal(ErrorCode.INVALID_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return keys[0]
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/deposits",
+        make_deposit,
+        "Deposit money",
+        {201: Answer(BalanceView, "The updated balance.")},
+        access=Access.USER,
+        body=DepositRequest,
+        errors=(ErrorCode.FORBIDDEN, ErrorCode.IDEMPOTENCY_CONFLICT),
+        parameters=(_KEY,),
+        tag="account",
+    ),
+    Route(
+        "POST",
+        "/withdrawals",
+        make_withdrawal,
+        "Withdraw money",
+        {201: Answer(BalanceView, "The updated balance.")},
+        access=Access.USER,
+        body=WithdrawalRequest,
+        errors=(ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.IDEMPOTENCY_CONFLICT),
+        parameters=(_KEY,),
+        tag="account",
+    ),
+)

@@ -1,0 +1,98 @@
+"""Reads that must see a command: `X-Wait-For-Command` holds a GET back until that command is persisted.
+
+All who wait share one look at the database every 20 ms. Nobody keeps a connection between two looks, and none is taken
+while nobody waits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from api.database import Database
+from api.errors import Refusal
+from api.route import Parameter
+from schemas.ids import parse_public_command_id
+from schemas.refusals import ErrorCode
+from store.queries.progress import read_persisted
+
+_HEADER = "X-Wait-For-Command"
+_LOOK_EVERY_S = 0.02
+_COMMAND_MAX = 64
+
+WAIT = Parameter(
+    _HEADER,
+    {"type": "string", "maxLength": _COMMAND_MAX},
+    "The `X-Command-Id` of a 202: waits up to 2 s until this command is in what is read, else `NOT_YET`",
+    place="header",
+)
+
+
+class PersistedCommands:
+    """How far each market is persisted, for those who wait until it is far enough."""
+
+    def __init__(self, database: Database, timeout_s: float) -> None:
+        self._database = database
+        self._timeout_s = timeout_s
+        self._looks: dict[float, asyncio.Task[Mapping[str, int]]] = {}
+
+    async def reach(self, market: str, seq: int) -> int | None:
+        """The last persisted command of a market, once it is `seq` or time is up; None where there is no such market.
+
+        Raises StoreUnavailable.
+        """
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        reached = (await self._look(0)).get(market)
+        while reached is not None and reached < seq and asyncio.get_running_loop().time() < deadline:
+            reached = (await self._look(_LOOK_EVERY_S)).get(market)
+        return reached
+
+    async def _look(self, after_s: float) -> Mapping[str, int]:
+        """The look that others wait for already, or a new one; one who leaves does not take it from the others."""
+        look = self._looks.get(after_s)
+        if look is None or look.done():
+            look = self._looks[after_s] = asyncio.create_task(self._look_alone(after_s), name="look at progress")
+        return await asyncio.shield(look)
+
+    async def _look_alone(self, after_s: float) -> Mapping[str, int]:
+        await asyncio.sleep(after_s)
+        return await self._database.run(read_persisted)
+
+
+PERSISTED_COMMANDS = web.AppKey("PERSISTED_COMMANDS", PersistedCommands)
+
+
+def after_waiting(
+    handler: Callable[..., Awaitable[web.StreamResponse]],
+) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """The handler of a read, called when the command that the request names, if it names one, is persisted."""
+
+    async def patient(request: web.Request, *caller: int) -> web.StreamResponse:
+        if _HEADER in request.headers:
+            await _wait_for_command(request)
+        return await handler(request, *caller)
+
+    return patient
+
+
+async def _wait_for_command(request: web.Request) -> None:
+    """Refuses with INVALID_REQUEST what is no command of a listed market, with NOT_YET what did not come in time."""
+    market, seq = _command_of(request)
+    reached = await request.app[PERSISTED_COMMANDS].reach(market, seq)
+    if reached is None:
+        raise _no_command()
+    if reached < seq:
+        details = {"marketId": market, "commandSequence": reached, "awaitedCommandSequence": seq}
+        raise Refusal(ErrorCode.NOT_YET, "the command is not persisted yet", details)
+
+
+def _command_of(request: web.Request) -> tuple[str, int]:
+    named = request.headers.getall(_HEADER)
+    command = parse_public_command_id(named[0]) if len(named) == 1 and len(named[0]) <= _COMMAND_MAX else None
+    if command is None:
+        raise _no_command()
+    return command
+
+
+def _no_command() -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, f"{_HEADER} must be the X-Command-Id of a 202", {"field": _HEADER})
