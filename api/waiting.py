@@ -1,11 +1,12 @@
 """Reads that must see a command: `X-Wait-For-Command` holds a GET back until that command is persisted.
 
-All who wait share one look at the database every 20 ms. Nobody keeps a connection between two looks, and none is taken
-while nobody waits.
+Who comes looks once for himself; all who have to wait share one look every 20 ms. Nobody keeps a connection between two
+looks, and none is taken while nobody waits.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -34,28 +35,45 @@ class PersistedCommands:
     def __init__(self, database: Database, timeout_s: float) -> None:
         self._database = database
         self._timeout_s = timeout_s
-        self._looks: dict[float, asyncio.Task[Mapping[str, int]]] = {}
+        self._awaited: dict[asyncio.Future[int], tuple[str, int]] = {}
+        self._watch: asyncio.Task[None] | None = None
 
     async def reach(self, market: str, seq: int) -> int | None:
         """The last persisted command of a market, once it is `seq` or time is up; None where there is no such market.
 
         Raises StoreUnavailable.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        reached = (await self._look(0)).get(market)
-        while reached is not None and reached < seq and asyncio.get_running_loop().time() < deadline:
-            reached = (await self._look(_LOOK_EVERY_S)).get(market)
-        return reached
+        reached = (await self._look()).get(market)
+        if reached is None or reached >= seq:
+            return reached
+        arrival = await self._wait(market, seq)
+        return arrival.result() if arrival.done() else (await self._look())[market]
 
-    async def _look(self, after_s: float) -> Mapping[str, int]:
-        """The look that others wait for already, or a new one; one who leaves does not take it from the others."""
-        look = self._looks.get(after_s)
-        if look is None or look.done():
-            look = self._looks[after_s] = asyncio.create_task(self._look_alone(after_s), name="look at progress")
-        return await asyncio.shield(look)
+    async def _wait(self, market: str, seq: int) -> asyncio.Future[int]:
+        """Wait until a look sees the command, or for the whole time; raises what ended the looking."""
+        arrival: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._awaited[arrival] = (market, seq)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._look_while_somebody_waits(), name="look at progress")
+        watch = self._watch
+        try:
+            either: set[asyncio.Future[Any]] = {arrival, watch}
+            await asyncio.wait(either, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._awaited[arrival]
+        if watch.done() and not arrival.done():
+            watch.result()
+        return arrival
 
-    async def _look_alone(self, after_s: float) -> Mapping[str, int]:
-        await asyncio.sleep(after_s)
+    async def _look_while_somebody_waits(self) -> None:
+        while self._awaited:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            persisted = await self._look()
+            for arrival, (market, seq) in self._awaited.items():
+                if persisted[market] >= seq and not arrival.done():
+                    arrival.set_result(persisted[market])
+
+    async def _look(self) -> Mapping[str, int]:
         return await self._database.run(read_persisted)
 
 
