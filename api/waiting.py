@@ -67,11 +67,11 @@ class PersistedCommands:
 
     async def _look_while_somebody_waits(self) -> None:
         while self._awaited:
-            await asyncio.sleep(_LOOK_EVERY_S)
             persisted = await self._look()
             for arrival, (market, seq) in self._awaited.items():
                 if persisted[market] >= seq and not arrival.done():
                     arrival.set_result(persisted[market])
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self) -> Mapping[str, int]:
         return await self._database.run(read_persisted)
