@@ -28,12 +28,12 @@ async def place(request: web.Request, user: int) -> web.StreamResponse:
     outcome = await _outcome_of(request, PlaceOrder(user, order))
     if not isinstance(outcome, Placed):
         raise TypeError(outcome)
-    location = ("Location", f"/orders/{outcome.order_id}")
+    named = (("Location", f"/orders/{outcome.order_id}"), ("X-Command-Id", outcome.command_id))
     if outcome.is_replay:
-        headers = dict([location, ("Idempotent-Replayed", "true")])
+        headers = dict([*named, ("Idempotent-Replayed", "true")])
         return json_answer(OrderTaken(outcome.order_id, outcome.status), headers=headers)
     body = _encode(OrderTaken(outcome.order_id, OrderStatus.PENDING))
-    return accepted(request, body, (location, ("X-Command-Id", outcome.command_id)))
+    return accepted(request, body, named)
 
 
 async def cancel(request: web.Request, user: int) -> web.StreamResponse:
@@ -41,8 +41,7 @@ async def cancel(request: web.Request, user: int) -> web.StreamResponse:
     outcome = await _outcome_of(request, CancelOrder(user, order_id_of(request)))
     if not isinstance(outcome, CancelPlaced):
         raise TypeError(outcome)
-    headers = (("X-Command-Id", outcome.command_id),) if outcome.command_id else ()
-    return accepted(request, _encode(CancelTaken(outcome.order_id)), headers)
+    return accepted(request, _encode(CancelTaken(outcome.order_id)), (("X-Command-Id", outcome.command_id),))
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:
@@ -76,7 +75,11 @@ ROUTES = (
         "Place an order",
         {
             202: Answer(OrderTaken, "The order is stored; the engine sees it next.", ("Location", "X-Command-Id")),
-            200: Answer(OrderTaken, "A repeated clientOrderId: the first order.", ("Location", "Idempotent-Replayed")),
+            200: Answer(
+                OrderTaken,
+                "A repeated clientOrderId: the first order.",
+                ("Location", "X-Command-Id", "Idempotent-Replayed"),
+            ),
         },
         access=Access.USER,
         body=OrderRequest,

@@ -72,7 +72,7 @@ class Decisions:
         self._registry, self._reading, self._now = registry, reading, now
         self._before: dict[tuple[int, str], Exposure] = {}
         self._first: dict[tuple[int, str], NewOrder] = {}
-        self._cancelled: set[int] = set()
+        self._cancelled: dict[int, NewCancel] = {}
         outcomes: dict[int, NewOrder | NewCancel | Replay | Answer] = {}
         for place, request in enumerate(batch):
             if isinstance(request, CancelOrder):
@@ -115,12 +115,15 @@ class Decisions:
             return Refused(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": request.order_id})
         if not target.is_live:
             return Refused(ErrorCode.ORDER_NOT_OPEN, "the order has ended", {"orderId": request.order_id})
-        if target.is_cancel_requested or order in self._cancelled:
-            return CancelPlaced(request.order_id, None)
-        self._cancelled.add(order)
+        if target.cancel_seq is not None:
+            market = self._registry.by_id[target.market_id].name
+            return CancelPlaced(request.order_id, public_command_id(market, target.cancel_seq))
+        if order in self._cancelled:
+            return self._cancelled[order]
         command = OrderCancelled(self._now, request.user, seq_of_order_key(order))
         cancel = NewCancel(target.market_id, self._next_number(target.market_id), command, order)
         self.cancels.append(cancel)
+        self._cancelled[order] = cancel
         return cancel
 
     def _order(self, user: int, wish: Wish) -> NewOrder | Replay | Answer:

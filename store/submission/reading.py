@@ -38,12 +38,12 @@ class FirstOrder(NamedTuple):
 
 
 class CancelTarget(NamedTuple):
-    """An order that someone wants to cancel."""
+    """An order that someone wants to cancel; `cancel_seq` is the command that already asks for it."""
 
     user: int
     market_id: int
     is_live: bool
-    is_cancel_requested: bool
+    cancel_seq: int | None
 
 
 class Reading(NamedTuple):
@@ -120,7 +120,7 @@ def _reading(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Map
                 first = FirstOrder(row["order_id"], row["market_id"], OrderStatus(row["status"]), row["request_hash"])
                 reading.first_orders[row["user_id"], row["client_order_id"]] = first
             case _:
-                target = CancelTarget(row["user_id"], row["market_id"], row["is_live"], row["is_cancel_requested"])
+                target = CancelTarget(row["user_id"], row["market_id"], row["is_live"], row["cancel_seq"])
                 reading.targets[row["order_id"]] = target
     return reading
 

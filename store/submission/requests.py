@@ -31,10 +31,10 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class CancelPlaced(msgspec.Struct, frozen=True):
-    """A cancel is under way; `command_id` is None when it already was before this request."""
+    """A cancel is under way; `command_id` is of the command that asked for it, in this request or an earlier one."""
 
     order_id: str
-    command_id: str | None
+    command_id: str
 
 
 SubmissionRequest = PlaceOrder | CancelOrder

@@ -49,8 +49,10 @@ placed AS (
       valid_until)
   JOIN counter c ON c.market_id = t.market_id),
 cancelled AS (
-  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1
-  FROM unnest($36::int8[]) AS t (order_id) WHERE o.order_id = t.order_id)
+  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = c.base + t.number
+  FROM unnest($36::int8[], $37::int4[], $38::int8[]) AS t (order_id, market_id, number)
+  JOIN counter c ON c.market_id = t.market_id
+  WHERE o.order_id = t.order_id)
 SELECT c.market_id, c.base, pg_notify('commands', m.name) FROM counter c JOIN markets m ON m.market_id = c.market_id
 """
 _ORDER_COLUMNS = 19
@@ -71,6 +73,8 @@ async def write_decisions(connection: Connection, decisions: Decisions, now: Tim
         *_columns([_order_row(order) for order in decisions.orders], _ORDER_COLUMNS),
         *_columns(list(decisions.exposure_changes()), _EXPOSURE_COLUMNS),
         [cancel.order for cancel in decisions.cancels],
+        [cancel.market_id for cancel in decisions.cancels],
+        [cancel.number for cancel in decisions.cancels],
     )
     return {row["market_id"]: row["base"] for row in rows}
 

@@ -102,6 +102,7 @@ CREATE TABLE orders (
   expires_at timestamptz,
   valid_until timestamptz,
   cancel_requested_at timestamptz,
+  cancel_seq int8,
   created_at timestamptz NOT NULL,
   updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
