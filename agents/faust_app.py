@@ -11,6 +11,7 @@ from tables.safe_recovery import SAFE_TABLE_MANAGER
 
 HEARTBEATS_PER_SESSION = 6
 COMMIT_INTERVAL_S = 0.5
+REBALANCE_TIMEOUT_S = 10.0  # a member killed while it joins holds up the group this long; the default is a minute
 _RAW: dict[str, Any] = {
     "partitions": 1,
     "key_type": bytes,
@@ -30,6 +31,7 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         table_standby_replicas=0,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
+        broker_rebalance_timeout=max(REBALANCE_TIMEOUT_S, settings.session_timeout_s),
         broker_commit_interval=COMMIT_INTERVAL_S,
         stream_wait_empty=False,
         producer_acks=-1,

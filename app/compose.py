@@ -15,6 +15,7 @@ from app.logs import configure_logs
 from app.operator import now
 from app.settings import Settings, signing_secret
 from app.topics import cluster_id, create_topics
+from store.commands import MarketUnknown
 from store.connect import connect_reader_pool, connect_writer
 from store.markets import MarketRegistry, load_registry, seed
 
@@ -84,7 +85,7 @@ async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
     from agents.run import run_relay
 
     configure_logs()
-    await run_relay(_named(markets), await _stream_of_ours(settings))
+    await run_relay(await _named(settings, markets), await _stream_of_ours(settings))
 
 
 async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
@@ -92,7 +93,7 @@ async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
     from agents.run import run_engine
 
     configure_logs()
-    await run_engine(_named(markets), await _stream_of_ours(settings))
+    await run_engine(await _named(settings, markets), await _stream_of_ours(settings))
 
 
 async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
@@ -100,7 +101,7 @@ async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
     from agents.run import run_projection
 
     configure_logs()
-    await run_projection(_named(markets), await _stream_of_ours(settings))
+    await run_projection(await _named(settings, markets), await _stream_of_ours(settings))
 
 
 async def work_clock(settings: Settings) -> None:
@@ -136,9 +137,15 @@ async def _stream_of_ours(settings: Settings) -> StreamSettings:
     return stream
 
 
-def _named(markets: Sequence[str]) -> Sequence[str] | None:
-    """The markets named on the command line; None for all of them, those listed later included."""
-    return None if ALL_MARKETS in markets else markets
+async def _named(settings: Settings, markets: Sequence[str]) -> Sequence[str] | None:
+    """The markets named on the command line; None for all, those listed later included. Raises MarketUnknown."""
+    if ALL_MARKETS in markets:
+        return None
+    listed = (await _registry(settings)).by_name
+    for market in markets:
+        if market not in listed:
+            raise MarketUnknown(market)
+    return markets
 
 
 async def _registry(settings: Settings) -> MarketRegistry:

@@ -4,10 +4,12 @@
     2. PostgreSQL, tables    5. relay, engine, projection, clock, api, demo
     3. the broker            6. a barrier through every log, then `ready … URL`
 
-An embedded broker that dies, or has grown too large (it never forgets), takes the tree from step 3 again.
+An embedded broker that dies, or has grown too large (it never forgets), takes the tree from step 3 again; PostgreSQL,
+the API and the demo stay up meanwhile, and what is sent waits in the outbox.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -23,7 +25,7 @@ from app.local.broker import EmbeddedBroker
 from app.local.folder_lock import FolderTaken
 from app.local.kafka import LocalKafka
 from app.local.postgres import EmbeddedPostgres
-from app.local.process import ChildFailed, free_port
+from app.local.process import Child, ChildFailed, PortTaken, check_port_is_free, free_port
 from app.local.supervisor import Supervisor
 from app.local.worker import Worker
 from app.operator import drain_markets, markets_now
@@ -34,10 +36,7 @@ BROKER_BYTES_MAX = 256 * 2**20
 LOOK_EVERY_S = 5.0
 LOCAL_SESSION_TIMEOUT_S = "3"  # our own brokers allow it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
-
-
-class _Stopped(Exception):
-    """The operator has had enough."""
+NEED_NO_BROKER = ("postgres", "api", "demo")
 
 
 async def run_exchange(settings: Settings) -> int:
@@ -47,7 +46,7 @@ async def run_exchange(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, tree.stopped.set)
     try:
         await tree.serve()
-    except FolderTaken as error:
+    except (FolderTaken, PortTaken) as error:
         print(error, file=sys.stderr)
         return 2
     except ChildFailed as error:
@@ -74,16 +73,16 @@ class _Tree:
     async def serve(self) -> None:
         """Start, and start again when an embedded broker is gone, until stopped."""
         await self._supervisor.take_folder()
+        check_port_is_free(self._given.http_host, self._given.port)
         shutil.rmtree(self._given.data / "faust", ignore_errors=True)  # empty folders of processes that are gone
         port = self._given.port or free_port()
         while not self.stopped.is_set():
             self._broker_died.clear()
-            try:
-                await self._unless_stopped(self._start(port))
-            except _Stopped:
-                return
-            await self._until_stopped_or_broker_lost()
-            await self._supervisor.stop_children()
+            if await self._unless_interrupted(self._start(port)):
+                await self._until_stopped_or_broker_lost()
+            if self._broker_died.is_set():
+                self._give_up_workers()
+            await self._supervisor.stop_children(but=() if self.stopped.is_set() else NEED_NO_BROKER)
 
     async def close(self) -> None:
         """End every process and give DATA back."""
@@ -104,12 +103,14 @@ class _Tree:
             cluster_id=await cluster_id(settings.broker_url),
         )
         for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (6, "api")):
-            await self._supervisor.add(name, self._worker(name), tier=tier)
+            await self._keep(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
 
     async def _start_database(self) -> str:
         """PostgreSQL with its tables; its address."""
-        address = self._given.database_url or await self._supervisor.add("postgres", self._postgres, tier=0)
+        if not self._given.database_url:
+            await self._keep("postgres", self._postgres, tier=0)
+        address = self._given.database_url or self._postgres.dsn
         await prepare_database(self._given.model_copy(update={"database_url": address}))
         return address
 
@@ -121,6 +122,18 @@ class _Tree:
         data = self._given.data
         self._broker = EmbeddedBroker(self._log / "broker.log") if is_embedded else LocalKafka(data / "kafka")
         return await self._supervisor.add("broker", self._broker, tier=1, critical=is_embedded)
+
+    async def _keep(self, name: str, child: Child, *, tier: int) -> None:
+        """Start a child, unless it has outlived the last broker."""
+        if not self._supervisor.keeps(name):
+            await self._supervisor.add(name, child, tier=tier)
+
+    def _give_up_workers(self) -> None:
+        """Without a broker they could only wait for it; what they hold is in the tables and the snapshots."""
+        for name, pid in self._supervisor.pids.items():
+            if name not in NEED_NO_BROKER:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _worker(self, name: str) -> Worker:
         settings = self._settings
@@ -140,7 +153,7 @@ class _Tree:
         while await drain_markets(self._settings) is None:
             print(f"waiting for the workers; their logs are in {self._log}", file=sys.stderr)
         await _until_ready(url)
-        if self._given.demo:
+        if self._given.demo and not self._supervisor.keeps("demo"):
             await self._start_demo()
         names = ", ".join(view.id for view in await markets_now(self._settings))
         print(f"ready  {names} on {self._settings.broker} broker, data in {self._settings.data}  {url}", flush=True)
@@ -159,16 +172,20 @@ class _Tree:
     def _broker_is_full(self) -> bool:
         return isinstance(self._broker, EmbeddedBroker) and self._broker.memory_bytes() > BROKER_BYTES_MAX
 
-    async def _unless_stopped(self, start: Coroutine[None, None, None]) -> None:
-        """Go through with the start, or leave it where it is when the operator stops meanwhile."""
-        starting, stopped = asyncio.ensure_future(start), asyncio.ensure_future(self.stopped.wait())
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not starting.done():
+    async def _unless_interrupted(self, start: Coroutine[None, None, None]) -> bool:
+        """Go through with the start; false when the operator stopped, or the broker was lost, meanwhile."""
+        starting = asyncio.ensure_future(start)
+        interruptions = [asyncio.ensure_future(event.wait()) for event in (self.stopped, self._broker_died)]
+        await asyncio.wait({starting, *interruptions}, return_when=asyncio.FIRST_COMPLETED)
+        is_interrupted = any(each.done() for each in interruptions)
+        for each in interruptions:
+            each.cancel()
+        if is_interrupted:
             starting.cancel()
             await asyncio.wait({starting})
-            raise _Stopped
+            return False
         starting.result()
+        return True
 
 
 async def _both(*starts: Coroutine[None, None, str]) -> list[str]:

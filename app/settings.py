@@ -37,6 +37,13 @@ class Misconfigured(Exception):
         self.faults = faults
 
 
+def _folder(path: Path) -> Path:
+    folder = path.expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder")
+    return folder
+
+
 class Settings(BaseModel):
     """What an operator can set."""
 
@@ -45,7 +52,7 @@ class Settings(BaseModel):
     mode: Mode = Mode.LOCAL
     http_host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    data: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Path(".local")
+    data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
     broker: BrokerKind = BrokerKind.EMBEDDED
     demo: bool = True
     database_url: str = ""

@@ -1,6 +1,7 @@
 """A child process that cannot outlive its parent, and what the operating system tells about any process."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -16,6 +17,15 @@ LOG_BYTES_MAX = 16 * 2**20
 
 class ChildFailed(Exception):
     """A child did not come up; each kind tells why."""
+
+
+class PortTaken(Exception):
+    """Another program listens where we were told to."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"another program listens on {host}:{port}: stop it, or give another PORT")
+        self.host = host
+        self.port = port
 
 
 class Child(Protocol):
@@ -125,6 +135,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def check_port_is_free(host: str, port: int) -> None:
+    """PortTaken when somebody listens there: else his answers would pass for ours. Port 0 is any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not matter
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortTaken(host, port) from error
 
 
 def resident_bytes(pid: int) -> int:

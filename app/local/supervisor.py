@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -90,16 +90,22 @@ class Supervisor:
         """The process id of every child that runs."""
         return {kept.name: kept.child.pid for kept in self._kept if kept.child.pid is not None}
 
-    async def stop_children(self) -> None:
-        """End every child, highest tier first, and forget them; the folder stays ours."""
-        for kept in self._kept:
+    def keeps(self, name: str) -> bool:
+        """Whether a child of this name is kept alive, be it just down."""
+        return any(kept.name == name and kept.watch for kept in self._kept)
+
+    async def stop_children(self, *, but: Collection[str] = ()) -> None:
+        """End every child but the named ones, highest tier first, and forget them; the folder stays ours."""
+        staying = [kept for kept in self._kept if kept.name in but and kept.watch]
+        ending = [kept for kept in self._kept if kept not in staying]
+        for kept in ending:
             if kept.watch:
                 kept.watch.cancel()
-        await asyncio.gather(*(kept.watch for kept in self._kept if kept.watch), return_exceptions=True)
-        by_tier = sorted(self._kept, key=lambda kept: -kept.tier)
+        await asyncio.gather(*(kept.watch for kept in ending if kept.watch), return_exceptions=True)
+        by_tier = sorted(ending, key=lambda kept: -kept.tier)
         for _, together in groupby(by_tier, key=lambda kept: kept.tier):
             await asyncio.gather(*(kept.child.stop() for kept in together))
-        self._kept.clear()
+        self._kept = staying
         self._record = None
         forget_run_record(self._folder)
 

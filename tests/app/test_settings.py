@@ -47,6 +47,7 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"BROKER_URL": ""}, "BROKER_URL"),
         ({"PORT": "seventy"}, "PORT"),
         ({"MODE": "prod"}, "MODE"),
+        ({"DATA": __file__}, "DATA"),
     ],
 )
 def test_production_refuses_what_is_unsafe_and_names_it(changed: dict[str, str], named: str) -> None:

@@ -22,6 +22,7 @@ async def test_an_operator_halts_moves_and_drains_a_market(any_exchange: Start) 
         await _move_the_index(exchange, session)
         await _drain_as_administrator(exchange, session, trader)
     assert (await exchange.command("market", "halt", "NOPE-PERP"))[0] == 2
+    assert (await exchange.command("engine", "--market", "NOPE-PERP"))[0] == 2
     assert (await exchange.command("market", "set-index", "BTC-PERP", "1e3"))[0] == 2
 
 

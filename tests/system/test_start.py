@@ -1,0 +1,85 @@
+"""Starting: what stands in the way is told, and what breaks on the way is begun again."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from bench.exchange_process import ROOT, ExchangeProcess
+from bench.load import make_traders, send_orders
+from tests.eventually import eventually
+from tests.system.conftest import Start
+
+
+def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
+    """Else the `ready` line would name somebody else's server."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        environment = {**os.environ, "DATA": str(tmp_path / "data"), "DEMO": "0", "PORT": port}
+        command = [sys.executable, "-m", "app", "run"]
+        run = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert run.returncode == 2
+    assert port in run.stderr
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_exchange: Start) -> None:
+    """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, nothing is lost."""
+    exchange = await any_exchange("embedded")
+    traders = await make_traders(exchange.url, 4)
+    before = exchange.children()
+    load = asyncio.create_task(send_orders(exchange.url, traders, 1_000))
+    os.kill(before["broker"], signal.SIGKILL)
+    await eventually(lambda: _is_rebuilt(exchange, before), within_s=60)
+    after = exchange.children()
+    assert {name: after[name] for name in ("api", "postgres")} == {name: before[name] for name in ("api", "postgres")}
+    outcome = await load
+    assert outcome.cut == 0
+    assert outcome.statuses.keys() <= {202, 503}
+    assert outcome.taken
+    assert (await exchange.command("drain"))[0] == 0
+    async with aiohttp.ClientSession(exchange.url) as session:
+        statuses = [await _status(session, trader.headers, order_id) for trader, order_id in outcome.taken]
+    assert "PENDING" not in statuses
+    code, printed = await exchange.command("audit")
+    assert code == 0, printed
+
+
+async def test_a_broker_lost_while_the_tree_starts_is_replaced(tmp_path: Path) -> None:
+    """The start begins again instead of waiting for workers that never come."""
+    exchange = ExchangeProcess(tmp_path / "data", "embedded")
+    starting = asyncio.create_task(exchange.start())
+    broker = await eventually(lambda: _broker_of(exchange), within_s=60)
+    os.kill(broker, signal.SIGKILL)
+    await starting
+    assert exchange.children()["broker"] != broker
+    assert (await exchange.command("drain"))[0] == 0
+    assert await exchange.stop() == 0
+
+
+def _is_rebuilt(exchange: ExchangeProcess, before: dict[str, int]) -> bool:
+    if not (exchange.data / "run.json").exists():
+        return False
+    now = exchange.children()
+    return {"broker", "engine", "projection", "relay"} <= now.keys() and now["broker"] != before["broker"]
+
+
+def _broker_of(exchange: ExchangeProcess) -> int | None:
+    """The broker's process id, once the workers are being started."""
+    if not (exchange.data / "run.json").exists():
+        return None
+    return exchange.children().get("broker")
+
+
+async def _status(session: aiohttp.ClientSession, headers: dict[str, str], order_id: str) -> str:
+    async with session.get(f"/orders/{order_id}", headers=headers) as answer:
+        return str((await answer.json())["status"])
