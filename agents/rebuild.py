@@ -1,7 +1,9 @@
 """Which broker this exchange belongs to, and moving it onto an empty one: losing the whole broker loses nothing."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from agents.acked_producer import AckedProducer
 from agents.database import ask_once
@@ -18,7 +20,18 @@ from store.snapshots import newest_snapshot_at_or_before_progress
 from store.standing import read_standing
 from tables.book_table import BEFORE_THE_FIRST_RECORD, snapshot_entries, snapshot_of
 
+CLAIM_WITHIN_S = 5.0
+CLAIM_EVERY_S = 0.1
+
 log = logging.getLogger(__name__)
+
+
+class MovedMarket(NamedTuple):
+    """A market on its new broker: the epoch of its new logs, and the last command that its snapshot covers."""
+
+    market: str
+    epoch: int
+    after_command: int
 
 
 class RebuildRefused(Exception):
@@ -45,31 +58,46 @@ async def needs_rebuild(settings: StreamSettings, cluster_id: str) -> bool:
     return owner is not None and owner != cluster_id
 
 
-async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: str) -> None:
-    """Move the exchange onto an empty broker whose topics are there; no worker may run meanwhile.
+async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: str) -> list[MovedMarket]:
+    """Move the exchange onto an empty broker whose topics are there; where each market goes on. RebuildRefused.
 
-    1. Be the only one who does.
-    2. Per market: raise the epoch, write the newest snapshot at or before progress, set the relay's cursor to it.
+    1. Be alone: no other rebuild, and no worker (workers that are just dying have 5 s).
+    2. See that no log holds anything: neither those of another exchange, nor our own.
+    3. Per market: raise the epoch, write the newest snapshot at or before progress, set the relay's cursor to it.
        The same commands then give the same events with the same ids, and the projection drops what it has.
-    3. Last of all, make the broker ours; a rebuild that was cut before can simply be run again.
+    4. Last of all, make the broker ours; a rebuild that was cut before can simply be run again.
     """
     producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
     await producer.start()
     try:
-        await ask_once(settings.dsn, "rebuild", lambda session: _move(session, producer, settings, markets, cluster_id))
+        return await ask_once(
+            settings.dsn, "rebuild", lambda session: _move(session, producer, settings, markets, cluster_id)
+        )
     finally:
         await producer.stop()
 
 
 async def _move(
     session: Connection, producer: AckedProducer, settings: StreamSettings, markets: Sequence[str], cluster_id: str
-) -> None:
-    if not await try_lock(session, Room.REBUILD):  # 1
-        raise RebuildRefused("another rebuild is under way")
+) -> list[MovedMarket]:
+    await _be_alone(session)  # 1
     for market in markets:  # 2
         await _check_empty(settings.bootstrap, market)
-        await _move_market(session, producer, market)
-    await replace_cluster(session, cluster_id)  # 3
+    moved = [await _move_market(session, producer, market) for market in markets]  # 3
+    await replace_cluster(session, cluster_id)  # 4
+    return moved
+
+
+async def _be_alone(session: Connection) -> None:
+    deadline = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
+    for room, refusal in (
+        (Room.REBUILD, "another rebuild is under way"),
+        (Room.WORKERS, "workers run: stop them first"),
+    ):
+        while not await try_lock(session, room):
+            if asyncio.get_running_loop().time() > deadline:
+                raise RebuildRefused(refusal)
+            await asyncio.sleep(CLAIM_EVERY_S)
 
 
 async def _check_empty(bootstrap: str, market: str) -> None:
@@ -78,12 +106,14 @@ async def _check_empty(bootstrap: str, market: str) -> None:
             raise RebuildRefused(f"{topic} is not empty")
 
 
-async def _move_market(session: Connection, producer: AckedProducer, market: str) -> None:
+async def _move_market(session: Connection, producer: AckedProducer, market: str) -> MovedMarket:
     epoch = await raise_epoch(session, market)
     market_id = (await read_standing(session, market)).market_id
     stored = await newest_snapshot_at_or_before_progress(session, market_id)
     if stored is not None:
         taken = snapshot_of(stored.state, load(stored.state), epoch, BEFORE_THE_FIRST_RECORD)
         await producer.send_all(book_changelog_topic(market), snapshot_entries(taken))
-    await set_cursor(session, market_id, stored.command_seq if stored is not None else 0)
-    log.info("%s moves on from command %d in epoch %d", market, stored.command_seq if stored else 0, epoch)
+    moved = MovedMarket(market, epoch, stored.command_seq if stored is not None else 0)
+    await set_cursor(session, market_id, moved.after_command)
+    log.info("%s moves on from command %d in epoch %d", market, moved.after_command, epoch)
+    return moved

@@ -8,6 +8,7 @@ from agents.clock import Clock
 from agents.database import ask_database
 from agents.host import Host, Unit
 from agents.matching import engine_unit
+from agents.presence import present
 from agents.projection import projection_unit
 from agents.relay import Relay
 from agents.settings import StreamSettings
@@ -20,22 +21,23 @@ log = logging.getLogger(__name__)
 
 async def run_engine(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Match these markets; None is all that are listed, and those listed later."""
-    await _run(markets, settings, engine_unit)
+    await _run("engine", markets, settings, engine_unit)
 
 
 async def run_projection(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Persist the events of these markets; None as above."""
-    await _run(markets, settings, projection_unit)
+    await _run("projection", markets, settings, projection_unit)
 
 
 async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Relay the commands of these markets; None as above."""
-    await _run(markets, settings, Relay)
+    await _run("relay", markets, settings, Relay)
 
 
 async def run_clock(settings: StreamSettings) -> None:
     """Tell all markets the time."""
-    await Host().run([Clock(settings)])
+    async with present("clock", settings):
+        await Host().run([Clock(settings)])
 
 
 async def listed_markets(settings: StreamSettings) -> list[str]:
@@ -45,15 +47,16 @@ async def listed_markets(settings: StreamSettings) -> list[str]:
 
 
 async def _run(
-    markets: Collection[str] | None, settings: StreamSettings, unit: Callable[[str, StreamSettings], Unit]
+    kind: str, markets: Collection[str] | None, settings: StreamSettings, unit: Callable[[str, StreamSettings], Unit]
 ) -> None:
-    host = Host()
-    follower = asyncio.create_task(_follow(host, settings, unit)) if markets is None else None
-    try:
-        await host.run([unit(market, settings) for market in markets or ()])
-    finally:
-        if follower is not None:
-            follower.cancel()
+    async with present(kind, settings):
+        host = Host()
+        follower = asyncio.create_task(_follow(host, settings, unit)) if markets is None else None
+        try:
+            await host.run([unit(market, settings) for market in markets or ()])
+        finally:
+            if follower is not None:
+                follower.cancel()
 
 
 async def _follow(host: Host, settings: StreamSettings, unit: Callable[[str, StreamSettings], Unit]) -> None:

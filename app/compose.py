@@ -7,6 +7,7 @@ import asyncio
 import signal
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -18,6 +19,10 @@ from app.topics import cluster_id, create_topics
 from store.commands import MarketUnknown
 from store.connect import connect_reader_pool, connect_writer
 from store.markets import MarketRegistry, load_registry, seed
+
+if TYPE_CHECKING:
+    from agents.rebuild import MovedMarket
+    from agents.verify import Report
 
 ALL_MARKETS = "all"
 
@@ -38,12 +43,26 @@ async def prepare_topics(settings: Settings) -> None:
     await create_topics(stream.bootstrap, markets, is_embedded=stream.is_embedded, replication=replication)
 
 
-async def rebuild_markets(settings: Settings) -> None:
+async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
     """Give an empty broker beside a full database what it must hold of every market, and make it ours."""
     from agents.rebuild import rebuild
 
     markets = list((await _registry(settings)).by_name)
-    await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_url))
+    return await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_url))
+
+
+async def verify_market(settings: Settings, market: str) -> "Report":
+    """Replay a market's log and compare; raises ForeignLog for a broker that is not ours, MarketUnknown."""
+    from agents.fail_stop import ForeignLog
+    from agents.rebuild import needs_rebuild
+    from agents.verify import verify
+
+    if market not in (await _registry(settings)).by_name:
+        raise MarketUnknown(market)
+    stream, found = await _stream(settings), await cluster_id(settings.broker_url)
+    if await needs_rebuild(stream, found):
+        raise ForeignLog("cluster id of the broker", "the one that holds our logs", found)
+    return await verify(stream, market)
 
 
 async def serve_api(settings: Settings) -> None:

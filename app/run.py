@@ -18,6 +18,7 @@ from collections.abc import Coroutine
 
 import aiohttp
 
+from agents.rebuild import RebuildRefused
 from app.compose import prepare_database, prepare_topics, rebuild_markets
 from app.demo import is_quoting
 from app.demo.traders import credentials
@@ -49,7 +50,7 @@ async def run_exchange(settings: Settings) -> int:
     except (FolderTaken, PortTaken) as error:
         print(error, file=sys.stderr)
         return 2
-    except ChildFailed as error:
+    except (ChildFailed, RebuildRefused) as error:
         print(error, file=sys.stderr)
         return 1
     finally:

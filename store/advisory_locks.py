@@ -14,11 +14,17 @@ class Room(IntEnum):
     RELAY = 7_370_011
     CLOCK = 7_370_012
     REBUILD = 7_370_013
+    WORKERS = 7_370_014
 
 
 async def try_lock(session: Session, room: Room, number: int = 0) -> bool:
     """Take the lock for the life of the session; False when another session has it."""
     return bool(await session.fetchval("SELECT pg_try_advisory_lock($1::int4, $2::int4)", int(room), number))
+
+
+async def share_lock(session: Session, room: Room, number: int = 0) -> bool:
+    """Hold the lock together with others, for the life of the session; False when another session has it alone."""
+    return bool(await session.fetchval("SELECT pg_try_advisory_lock_shared($1::int4, $2::int4)", int(room), number))
 
 
 async def wait_for_lock(session: Session, room: Room, number: int = 0) -> None:

@@ -86,19 +86,30 @@ def keys_of_snapshot(entries: Mapping[bytes, bytes], command_seq: int) -> list[b
     return [_head_key(command_seq), *sorted(key for key in entries if key.startswith(prefix))]
 
 
+def is_head(key: bytes) -> bool:
+    """Whether an entry is the head of a snapshot."""
+    return key.startswith(_HEAD)
+
+
+def read_head(value: bytes) -> Head:
+    """The head in an entry; raises msgspec.DecodeError for what is not one."""
+    return _head_decoder.decode(value)
+
+
 def heads(entries: Mapping[bytes, bytes]) -> list[Head]:
     """The heads in the table, newest first."""
-    found = [_head_decoder.decode(value) for key, value in entries.items() if key.startswith(_HEAD)]
+    found = [read_head(value) for key, value in entries.items() if is_head(key)]
     return sorted(found, key=lambda head: -head.command_seq)
 
 
 def verified_snapshots(entries: Mapping[bytes, bytes], epoch: int) -> list[Snapshot]:
     """The snapshots of this epoch whose chunks are all there and have the hash of their head, newest first."""
-    candidates = [(head, _state_of(entries, head)) for head in heads(entries) if head.epoch == epoch]
+    candidates = [(head, state_of(entries, head)) for head in heads(entries) if head.epoch == epoch]
     return [Snapshot(head, state) for head, state in candidates if state_hash(state) == head.state_hash]
 
 
-def _state_of(entries: Mapping[bytes, bytes], head: Head) -> bytes:
+def state_of(entries: Mapping[bytes, bytes], head: Head) -> bytes:
+    """The chunks that a head names, as far as they are there: the state, if it has the hash of the head."""
     chunks: Sequence[bytes | None] = [entries.get(_chunk_key(head.command_seq, i)) for i in range(head.chunks)]
     return b"".join(chunk for chunk in chunks if chunk is not None)
 

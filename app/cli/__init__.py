@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
+from app.cli.recovery import rebuild, verify
 from app.cli.workers import api, clock, demo, engine, migrate, projection, relay, run, topics
 from app.settings import Misconfigured
 from store.commands import MarketUnknown
@@ -19,7 +20,11 @@ def cli() -> None:
     """Perpetua, a perpetual-futures exchange. Finds a local exchange by DATA, any other by DATABASE_URL and BROKER_URL."""
 
 
-for command in (run, api, relay, engine, projection, clock, demo, migrate, topics, market, admin, drain, audit, status):
+for command in (
+    *(run, api, relay, engine, projection, clock, demo),
+    *(migrate, topics, market, admin),
+    *(drain, audit, verify, status, rebuild),
+):
     cli.add_command(command)
 
 

@@ -1,0 +1,42 @@
+"""How far back a market can be replayed: to the oldest state from which its command log is whole."""
+
+from collections.abc import Iterable
+
+from agents.verify.digests import Digests
+from agents.verify.known_snapshots import KnownSnapshot
+from agents.verify.report import Report
+from exchange.market import Market, empty_market
+from exchange.snapshot import load
+from store.standing import Standing
+
+
+def choose_start(
+    report: Report, standing: Standing, commands: Digests, snapshots: Iterable[KnownSnapshot]
+) -> Market | None:
+    """The market as it was at the horizon, which is noted in the report; None when no state reaches the log."""
+    whole_after = _whole_after(commands, standing.command_seq)
+    if commands.first and commands.first <= whole_after:
+        report.differs(f"command {report.market}:{whole_after}", "in the log", "missing")
+    if whole_after == 0:
+        report.horizon = "genesis"
+        return empty_market(report.market)
+    candidates = [
+        known
+        for known in snapshots
+        if known.state is not None and known.command_seq >= whole_after and known.event_seq <= standing.event_seq
+    ]
+    if not candidates:
+        report.differs(f"command {report.market}:{whole_after}", "in the log or covered by a snapshot", "neither")
+        return None
+    oldest = min(candidates, key=lambda known: known.command_seq)
+    report.horizon = f"the snapshot in {oldest.source} after command {oldest.command_seq}"
+    report.from_command = oldest.command_seq
+    return load(oldest.state or b"")
+
+
+def _whole_after(commands: Digests, last: int) -> int:
+    """The lowest sequence behind which every command up to `last` is in the log."""
+    seq = last
+    while seq > 0 and commands.get(seq) is not None:
+        seq -= 1
+    return seq

@@ -1,0 +1,64 @@
+"""Every snapshot of a market that is still to be found: in the book table's changelog and in PostgreSQL."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agents.log_tail import read_all
+from agents.settings import StreamSettings
+from agents.verify.report import Report
+from exchange.snapshot import state_hash
+from schemas.topics import book_changelog_topic
+from store.snapshots import StoredSnapshot
+from store.standing import Standing
+from tables.book_table import Head, heads, is_head, read_head, state_of
+
+
+class KnownSnapshot(NamedTuple):
+    """What a snapshot says it is of. `state` is None for one whose chunks are not kept: it can be compared, not loaded."""
+
+    source: str
+    command_seq: int
+    event_seq: int
+    event_hash: str
+    state_hash: str
+    state: bytes | None
+
+
+def stored_snapshots(stored: Iterable[StoredSnapshot], report: Report) -> list[KnownSnapshot]:
+    """The copies in PostgreSQL; one whose bytes do not have its hash is a difference."""
+    return [
+        _checked(KnownSnapshot("PostgreSQL", s.command_seq, s.event_seq, s.event_hash, s.state_hash, s.state), report)
+        for s in stored
+    ]
+
+
+async def table_snapshots(settings: StreamSettings, standing: Standing, report: Report) -> list[KnownSnapshot]:
+    """Those of the changelog: all that the table holds, and the earlier ones that are not compacted away yet."""
+    entries: dict[bytes, bytes] = {}
+    passed: dict[int, KnownSnapshot] = {}
+    async for each in read_all(settings.bootstrap, book_changelog_topic(report.market)):
+        if each.value is None:
+            entries.pop(each.key, None)
+            continue
+        entries[each.key] = each.value
+        if is_head(each.key):
+            head = read_head(each.value)
+            if state_hash(state_of(entries, head)) == head.state_hash:
+                passed[head.command_seq] = _of(head, None)
+    held = [head for head in heads(entries) if head.epoch == standing.epoch]
+    for head in held:
+        passed[head.command_seq] = _checked(_of(head, state_of(entries, head)), report)
+    return list(passed.values())
+
+
+def _of(head: Head, state: bytes | None) -> KnownSnapshot:
+    return KnownSnapshot("the table", head.command_seq, head.event_seq, head.event_hash, head.state_hash, state)
+
+
+def _checked(known: KnownSnapshot, report: Report) -> KnownSnapshot:
+    """The snapshot itself when its bytes have its hash; else without them, and a difference."""
+    found = state_hash(known.state or b"")
+    if found == known.state_hash:
+        return known
+    report.differs(f"snapshot after command {known.command_seq} in {known.source}", known.state_hash, found)
+    return known._replace(state=None)

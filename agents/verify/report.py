@@ -1,0 +1,50 @@
+"""What a verification found."""
+
+from typing import NamedTuple
+
+import msgspec
+
+DIFFERENCES_MAX = 1_000
+"""Lines that are kept; the rest is only counted."""
+
+
+class Difference(NamedTuple):
+    """Something that is not as the replay says: where, what must be there, what was found."""
+
+    subject: str
+    expected: str
+    found: str
+
+
+class Report(msgspec.Struct, rename="camel"):
+    """How far a market was compared, how much of it, and every difference.
+
+    `horizon` names the state the replay began from, after command `from_command`; it went up to `to_command` and
+    `to_event`, which PostgreSQL had persisted when it began. The other numbers count what was compared.
+    """
+
+    market: str
+    horizon: str = "nothing"
+    from_command: int = 0
+    to_command: int = 0
+    to_event: int = 0
+    commands: int = 0
+    events: int = 0
+    snapshots: int = 0
+    orders: int = 0
+    fills: int = 0
+    positions: int = 0
+    skipped_records: int = 0
+    differences_found: int = 0
+    differences: list[Difference] = []
+
+    def differs(self, subject: str, expected: object, found: object) -> None:
+        """Note a difference."""
+        self.differences_found += 1
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(Difference(subject, str(expected), str(found)))
+
+    def compare(self, subject: str, expected: object, found: object) -> None:
+        """Note a difference where there is one."""
+        if expected != found:
+            self.differs(subject, expected, found)

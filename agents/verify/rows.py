@@ -1,0 +1,98 @@
+"""The rows that PostgreSQL holds of a market, compared with what the replay leaves."""
+
+import msgspec
+
+from agents.verify.report import Report
+from exchange.replay import HoldingLeft, OrderLeft, Replay
+from store.connect import Connection
+from store.verification import (
+    OrderStored,
+    Persisted,
+    read_fills_of_trades,
+    read_order_numbers,
+    read_orders_by_number,
+)
+
+BEYOND_ANY_TRADE = 2**62
+_FILL_COLUMNS = (
+    *("trade", "role", "event", "order", "user", "side", "price", "quantity"),
+    *("notional", "fee", "realized", "cause", "at"),
+)
+
+
+class RowComparison:
+    """Compares block by block what has ended, and at the end what still changes, as it was when `persisted` was read."""
+
+    def __init__(self, session: Connection, persisted: Persisted, report: Report) -> None:
+        self._session = session
+        self._persisted = persisted
+        self._market_id = persisted.standing.market_id
+        self._event_max = persisted.standing.event_seq
+        self.report = report
+
+    async def compare_block(self, replay: Replay, first: int, last: int, trades_before: int) -> None:
+        """Orders that commands `first` to `last` created or ended, and the trades behind `trades_before`."""
+        await self._compare_numbers(replay, first, last)
+        await self._compare_ended(replay)
+        await self._compare_fills(replay, trades_before + 1, max((fill.trade for fill in replay.fills), default=0))
+
+    async def compare_rest(self, replay: Replay, trades: int) -> None:
+        """What is left at the end: live orders, positions, and fills that no trade of the log explains."""
+        for number in sorted(replay.live):
+            self._compare_order(replay.live[number], self._persisted.live.get(number))
+        await self._compare_fills(replay, trades + 1, BEYOND_ANY_TRADE)
+        self._compare_positions(replay.holdings)
+
+    async def _compare_numbers(self, replay: Replay, first: int, last: int) -> None:
+        stored = await read_order_numbers(self._session, self._market_id, first, last)
+        for number in sorted(stored - replay.created):
+            self.report.differs(self._order(number), "no such order in the log", "a row")
+        replay.created.clear()
+
+    async def _compare_ended(self, replay: Replay) -> None:
+        numbers = [order.number for order in replay.ended]
+        stored = await read_orders_by_number(self._session, self._market_id, numbers)
+        for order in replay.ended:
+            self._compare_order(order, stored.get(order.number))
+        replay.ended.clear()
+
+    def _compare_order(self, left: OrderLeft, stored: OrderStored | None) -> None:
+        self.report.orders += 1
+        if stored is None:
+            self.report.differs(self._order(left.number), left.status, "no such row")
+            return
+        for column, expected in msgspec.structs.asdict(left).items():
+            if column != "filled_lots" or expected is not None:
+                self.report.compare(f"{self._order(left.number)} {column}", expected, getattr(stored, column))
+        self.report.compare(f"{self._order(left.number)} is live", left.status.is_live, stored.is_live)
+
+    async def _compare_fills(self, replay: Replay, first: int, last: int) -> None:
+        stored = await read_fills_of_trades(self._session, self._market_id, first, last, self._event_max)
+        for fill in replay.fills:
+            found = stored.pop((fill.trade, str(fill.role)), None)
+            self._compare_fill(tuple(fill), found)
+        for trade, role in sorted(stored):
+            self.report.differs(f"fill {self.report.market}-{trade} {role}", "no such trade in the log", "a row")
+        replay.fills.clear()
+
+    def _compare_fill(self, left: tuple[object, ...], found: tuple[object, ...] | None) -> None:
+        self.report.fills += 1
+        subject = f"fill {self.report.market}-{left[0]} {left[1]}"
+        if found is None:
+            self.report.differs(subject, "a row", "missing")
+            return
+        for column, expected, got in zip(_FILL_COLUMNS, left, found, strict=True):
+            self.report.compare(f"{subject} {column}", expected, got)
+
+    def _compare_positions(self, holdings: dict[int, HoldingLeft]) -> None:
+        stored = self._persisted.positions
+        for user in sorted(holdings.keys() | stored.keys()):
+            self.report.positions += 1
+            subject = f"position of user {user} in {self.report.market}"
+            if user in holdings:
+                self.report.compare(subject, tuple(holdings[user]), stored.get(user))
+            else:  # flat since before the horizon: what it realized then is not in the log any more
+                self.report.compare(subject, (0, 0), stored[user][:2])
+
+    def _order(self, number: int) -> str:
+        return f"order {self.report.market}-{number}"

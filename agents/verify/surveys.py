@@ -1,0 +1,80 @@
+"""One pass over each log before the replay: which sequences it holds, and whether it contradicts itself."""
+
+import msgspec
+
+from agents.log_tail import read_all
+from agents.settings import StreamSettings
+from agents.verify.digests import Digests, digest
+from agents.verify.report import Report
+from schemas.topics import commands_topic, events_topic
+from schemas.wire import (
+    HASH_BYTES,
+    CommandRecord,
+    EventRecord,
+    chain_hash,
+    decode_command_record,
+    decode_event_record,
+)
+from store.standing import Standing
+
+
+async def survey_commands(settings: StreamSettings, standing: Standing, report: Report) -> Digests:
+    """The digests of all commands in the log. A sequence that comes again with other bytes is a difference.
+
+    A record that is not the relay's is none of the market: it is counted, no more.
+    """
+    digests = Digests()
+    async for each in read_all(settings.bootstrap, commands_topic(report.market)):
+        record = command_record(each.value, report.market)
+        if record is None:
+            report.skipped_records += 1
+            continue
+        report.compare(f"epoch of command record {each.offset}", standing.epoch, record.epoch)
+        for command in record.commands:
+            if not digests.put(command.seq, digest(command.body)):
+                report.differs(f"command {report.market}:{command.seq}", "the bytes it came with first", "other bytes")
+    return digests
+
+
+def command_record(value: bytes, market: str) -> CommandRecord | None:
+    """A record of the relay; None for what cannot be read or is another market's."""
+    try:
+        record = decode_command_record(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return record if record.market == market else None
+
+
+class EventSurvey:
+    """Digest and chain hash of every event in the log."""
+
+    def __init__(self) -> None:
+        self.bodies = Digests()
+        self.chain = Digests(HASH_BYTES)
+
+    def add(self, record: EventRecord, report: Report) -> None:
+        """Take the events of a record, whose hashes must lead from its first to its last."""
+        chain, seq = record.prev_hash, record.first_event_seq - 1
+        for seq, body in enumerate(record.events, record.first_event_seq):
+            chain = chain_hash(chain, body)
+            is_same = self.bodies.put(seq, digest(body)) and self.chain.put(seq, bytes.fromhex(chain))
+            if not is_same:
+                report.differs(f"event {report.market}:{seq}", "the bytes it was written with first", "other bytes")
+        subject = f"event record {report.market}:{record.first_event_seq}"
+        report.compare(f"{subject} last event", record.last_event_seq, seq)
+        report.compare(f"{subject} hash", record.hash, chain)
+
+
+async def survey_events(settings: StreamSettings, standing: Standing, report: Report) -> EventSurvey:
+    """All events in the log; an event written twice must be the same."""
+    survey = EventSurvey()
+    async for each in read_all(settings.bootstrap, events_topic(report.market)):
+        try:
+            record = decode_event_record(each.value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            report.differs(f"event record at offset {each.offset}", "an event record", error)
+            continue
+        subject = f"event record {report.market}:{record.first_event_seq}"
+        report.compare(f"{subject} market and epoch", (report.market, standing.epoch), (record.market, record.epoch))
+        survey.add(record, report)
+    return survey

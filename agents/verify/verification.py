@@ -1,0 +1,152 @@
+"""Verifying a market: its command log replayed, and compared with its events, its snapshots and its rows."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from agents.database import ask_once
+from agents.log_tail import read_all
+from agents.settings import StreamSettings
+from agents.verify.digests import Digests, digest
+from agents.verify.horizon import choose_start
+from agents.verify.known_snapshots import KnownSnapshot, stored_snapshots, table_snapshots
+from agents.verify.report import Report
+from agents.verify.rows import RowComparison
+from agents.verify.surveys import EventSurvey, command_record, survey_commands, survey_events
+from exchange.journal import Written
+from exchange.market import Market
+from exchange.replay import Replay
+from exchange.snapshot import dump, state_hash
+from schemas.topics import commands_topic
+from schemas.wire import CommandRecord
+from store.connect import Connection
+from store.standing import Standing
+from store.verification import read_payloads, read_persisted_state
+
+COMMANDS_PER_BLOCK = 2_000
+
+
+async def verify(settings: StreamSettings, market: str) -> Report:
+    """Compare a market with its log, up to what was persisted at the beginning. KeyError for one that is not listed.
+
+    1. Read the rows that still change, at one moment.
+    2. Survey the logs, whose ends lie behind that moment, and the snapshots.
+    3. Begin at the oldest state from which the command log is whole.
+    4. Replay: each event, each snapshot on the way, and block by block the rows.
+    5. Compare what is left, and where the projection stands.
+
+    It reads without a group and writes nothing: the exchange may go on meanwhile.
+    """
+    return await ask_once(settings.dsn, "verify", lambda session: _verify(session, settings, market))
+
+
+async def _verify(session: Connection, settings: StreamSettings, market: str) -> Report:
+    report = Report(market)
+    persisted = await read_persisted_state(session, market)  # 1
+    standing = persisted.standing
+    report.to_command, report.to_event = standing.command_seq, standing.event_seq
+    commands = await survey_commands(settings, standing, report)  # 2
+    events = await survey_events(settings, standing, report)
+    snapshots = stored_snapshots(persisted.snapshots, report) + await table_snapshots(settings, standing, report)
+    await _compare_outbox(session, standing.market_id, commands, report)
+    start = choose_start(report, standing, commands, snapshots)  # 3
+    if start is not None:
+        rows = RowComparison(session, persisted, report)
+        verification = _Verification(start, standing, events, snapshots, rows)
+        await verification.replay(settings)  # 4
+        await verification.finish()  # 5
+    return report
+
+
+async def _compare_outbox(session: Connection, market_id: int, commands: Digests, report: Report) -> None:
+    """The commands that PostgreSQL still keeps must be those of the log: else it was restored from its past."""
+    after = 0
+    while page := await read_payloads(session, market_id, after, COMMANDS_PER_BLOCK):
+        for seq, payload in page.items():
+            if commands.get(seq) not in {None, digest(payload)}:
+                report.differs(f"command {report.market}:{seq}", "the bytes of the log", "other bytes in the outbox")
+        after = max(page)
+
+
+class _Verification:
+    """The replay of one market and what it is compared with."""
+
+    def __init__(
+        self,
+        start: Market,
+        standing: Standing,
+        events: EventSurvey,
+        snapshots: Sequence[KnownSnapshot],
+        rows: RowComparison,
+    ) -> None:
+        self._standing = standing
+        self._report = rows.report
+        self._events = events
+        self._rows = rows
+        self._replay = Replay(start, standing.event_seq)
+        self._snapshots: dict[int, list[KnownSnapshot]] = defaultdict(list)
+        for known in snapshots:
+            self._snapshots[known.command_seq].append(known)
+        self._last_event = (start.event_seq, start.event_hash)
+        self._trades = start.trade_seq
+        self._is_chain_off = False
+        self._block_from = start.command_seq + 1
+        self._compare_snapshots()
+
+    async def replay(self, settings: StreamSettings) -> None:
+        """Every command from the horizon up to progress, in order; the log may repeat some and run ahead."""
+        async for each in read_all(settings.bootstrap, commands_topic(self._report.market)):
+            record = command_record(each.value, self._report.market)
+            if record is not None:
+                self._take(record)
+            if self._replay.market.command_seq >= self._block_from + COMMANDS_PER_BLOCK:
+                await self._end_block()
+        await self._end_block()
+
+    async def finish(self) -> None:
+        """What is only there at the end: live rows and progress."""
+        await self._rows.compare_rest(self._replay, self._trades)
+        subject, standing = f"progress of {self._report.market}", self._standing
+        self._report.compare(f"{subject} command", self._replay.market.command_seq, standing.command_seq)
+        found = (standing.event_seq, standing.event_hash)
+        self._report.compare(f"{subject} event and hash", self._last_event, found)
+
+    def _take(self, record: CommandRecord) -> None:
+        market = self._replay.market
+        for command in record.commands:
+            if command.seq == market.command_seq + 1 and command.seq <= self._standing.command_seq:
+                for event in self._replay.apply(command.seq, command.body):
+                    self._compare_event(event)
+                self._report.commands += 1
+                self._compare_snapshots()
+
+    def _compare_event(self, event: Written) -> None:
+        self._last_event = (event.seq, event.hash)
+        subject = f"event {self._report.market}:{event.seq}"
+        body, chain = self._events.bodies.get(event.seq), self._events.chain.get(event.seq)
+        if body is None or chain is None:
+            if event.seq > self._events.bodies.first:  # what lies before the first has been given up by retention
+                self._report.differs(subject, "in the log", "missing")
+            return
+        self._report.events += 1
+        was_off, self._is_chain_off = self._is_chain_off, chain.hex() != event.hash
+        if body != digest(event.body):
+            self._report.differs(subject, event.body.decode(), "other bytes")
+        elif self._is_chain_off and not was_off:
+            self._report.differs(f"{subject} chained hash", event.hash, chain.hex())
+
+    def _compare_snapshots(self) -> None:
+        """Each snapshot of this moment must be the state as it is now, and name the last event as it was."""
+        market = self._replay.market
+        if market.command_seq not in self._snapshots:
+            return
+        now = (market.event_seq, market.event_hash, state_hash(dump(market)))
+        for known in self._snapshots[market.command_seq]:
+            self._report.snapshots += 1
+            subject = f"snapshot after command {known.command_seq} in {known.source}"
+            self._report.compare(subject, now, (known.event_seq, known.event_hash, known.state_hash))
+
+    async def _end_block(self) -> None:
+        last = self._replay.market.command_seq
+        trades = max((fill.trade for fill in self._replay.fills), default=self._trades)
+        await self._rows.compare_block(self._replay, self._block_from, last, self._trades)
+        self._trades, self._block_from = trades, last + 1

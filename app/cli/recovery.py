@@ -1,0 +1,66 @@
+"""Commands for the worst day: does every log, snapshot and row agree, and how to go on when the broker is lost."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+import orjson
+
+from app.cli.output import json_option, show
+from app.settings import load_settings, reach
+
+if TYPE_CHECKING:
+    from agents.verify import Report
+
+
+@click.command()
+@click.option("--market", required=True, help="The market to replay.")
+@json_option
+def verify(market: str, as_json: bool) -> None:
+    """Replay a market's log and compare events, hashes, snapshots and rows; exit 1 when anything differs."""
+    from agents.fail_stop import ForeignLog
+    from app.compose import verify_market
+
+    try:
+        report = asyncio.run(verify_market(reach(load_settings()), market))
+    except ForeignLog as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(orjson.dumps(msgspec.to_builtins(report), option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print(report)
+    if report.differences_found:
+        sys.exit(1)
+
+
+def _print(report: "Report") -> None:
+    for subject, expected, found in report.differences:
+        click.echo(f"{subject}: expected {expected}, found {found}")
+    verdict = f"{report.differences_found} differences" if report.differences_found else "nothing differs"
+    click.echo(
+        f"{report.market}: {verdict}; replayed from {report.horizon} to command {report.to_command}, event"
+        f" {report.to_event}; compared {report.commands} commands, {report.events} events, {report.snapshots} snapshots,"
+        f" {report.orders} orders, {report.fills} fills, {report.positions} positions"
+    )
+    if report.skipped_records:
+        click.echo(f"{report.skipped_records} records of the command log are not the relay's")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rebuild(yes: bool) -> None:
+    """Go on with an empty broker after the loss of the whole one; no worker may run. Prints where each market goes on."""
+    from agents.rebuild import RebuildRefused
+    from app.compose import prepare_topics, rebuild_markets
+
+    settings = reach(load_settings())
+    if not yes:
+        click.confirm(f"Leave the old broker for good and go on with {settings.broker_url}?", abort=True)
+    try:
+        asyncio.run(prepare_topics(settings))
+        moved = asyncio.run(rebuild_markets(settings))
+    except RebuildRefused as error:
+        raise click.ClickException(error.reason) from error
+    show([each._asdict() for each in moved], as_json=False)

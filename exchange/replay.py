@@ -1,0 +1,156 @@
+"""A market replayed from its log: the events it must have written, and what they leave of every order and account.
+
+What is left is folded from the events alone, by other code than the projection's: the two are compared.
+"""
+
+from typing import NamedTuple, assert_never
+
+import msgspec
+
+from exchange.journal import Written, write
+from exchange.level import Order
+from exchange.market import Market
+from schemas.commands import OrderCreated
+from schemas.events import (
+    BarrierPassed,
+    CancelRefused,
+    ClockAdvanced,
+    Event,
+    MarketOpened,
+    MarkMoved,
+    OrderAccepted,
+    OrderEnded,
+    OrderShrunk,
+    StatusChanged,
+    TradeExecuted,
+    TradeSide,
+)
+from schemas.orders import EndReason, LiquidityRole, OrderStatus, Side
+from schemas.units import Timestamp
+from schemas.wire import decode_command, decode_event
+
+
+class OrderLeft(msgspec.Struct):
+    """What an order has come to. `filled_lots` is None for one that was resting where the replay began."""
+
+    number: int
+    user: int
+    side: Side
+    price: int
+    remaining: int
+    filled_notional: int
+    filled_lots: int | None
+    status: OrderStatus = OrderStatus.PENDING
+    reason: EndReason | None = None
+
+
+class FillLeft(NamedTuple):
+    """One side of a trade, prices in ticks, money in micros."""
+
+    trade: int
+    role: LiquidityRole
+    event: int
+    order: int
+    user: int
+    side: Side
+    price: int
+    quantity: int
+    notional: int
+    fee: int
+    realized: int
+    cause: str
+    at: Timestamp
+
+
+class HoldingLeft(NamedTuple):
+    """A position: signed lots, signed cost and the profit since it last left zero (micros)."""
+
+    lots: int
+    cost: int
+    realized: int
+
+
+class Replay:
+    """A market going through its log again, from the state it is given up to event `last_event`.
+
+    `live` and `holdings` stand for this moment; `ended`, `fills` and `created` collect until they are taken away.
+    """
+
+    def __init__(self, market: Market, last_event: int) -> None:
+        self.market = market
+        self.live = {order.number: _resting(order) for side in Side for order in market.book.walk(side)}
+        self.holdings = {user: HoldingLeft(p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+        self.ended: list[OrderLeft] = []
+        self.fills: list[FillLeft] = []
+        self.created: set[int] = set()
+        self._last_event = last_event
+
+    def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
+        """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
+        command = decode_command(body)
+        if isinstance(command, OrderCreated):
+            self._create(seq, command)
+        written = [event for event in write(self.market, seq, command) if event.seq <= self._last_event]
+        for event in written:
+            self._fold(decode_event(event.body))
+        return written
+
+    def _create(self, seq: int, command: OrderCreated) -> None:
+        self.created.add(seq)
+        self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
+
+    def _fold(self, event: Event) -> None:
+        match event:
+            case OrderAccepted():
+                self.live[event.order].status = OrderStatus.OPEN
+            case TradeExecuted():
+                self._fill(event, event.maker, LiquidityRole.MAKER, event.taker_side.opposite)
+                self._fill(event, event.taker, LiquidityRole.TAKER, event.taker_side)
+            case OrderShrunk():
+                self.live[event.order].remaining = event.remaining
+            case OrderEnded():
+                self._end(event.order, event.status, event.reason)
+            case MarketOpened() | MarkMoved() | StatusChanged() | CancelRefused() | BarrierPassed() | ClockAdvanced():
+                pass
+            case _:
+                assert_never(event)
+
+    def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
+        order = self.live[party.order]
+        order.remaining = party.remaining
+        order.filled_notional += trade.notional
+        order.filled_lots = None if order.filled_lots is None else order.filled_lots + trade.quantity
+        order.status = OrderStatus.PARTIALLY_FILLED
+        if not party.remaining:
+            self._end(party.order, OrderStatus.FILLED, None)
+        self.holdings[party.user] = HoldingLeft(party.position, party.cost, party.position_realized)
+        self.fills.append(_fill_left(trade, party, role, side))
+
+    def _end(self, number: int, status: OrderStatus, reason: EndReason | None) -> None:
+        order = self.live.pop(number)
+        order.status, order.reason = status, reason
+        self.ended.append(order)
+
+
+def _resting(order: Order) -> OrderLeft:
+    filled = order.taken + order.made
+    status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
+    return OrderLeft(order.number, order.user, order.side, order.price, order.remaining, filled, None, status)
+
+
+def _fill_left(trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> FillLeft:
+    return FillLeft(
+        trade=trade.trade,
+        role=role,
+        event=trade.seq,
+        order=party.order,
+        user=party.user,
+        side=side,
+        price=trade.price,
+        quantity=trade.quantity,
+        notional=trade.notional,
+        fee=party.fee,
+        realized=party.realized,
+        cause=str(trade.cause),
+        at=trade.at,
+    )

@@ -1,0 +1,84 @@
+"""The loss of the whole broker: when a rebuild may begin, and what it leads to."""
+
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agents.matching import engine_unit
+from agents.presence import present
+from agents.projection import projection_unit
+from agents.rebuild import RebuildRefused, check_broker, rebuild
+from agents.relay import Relay
+from agents.verify import verify
+from app.topics import cluster_id, create_topics
+from schemas.topics import book_changelog_topic, commands_topic, events_topic
+from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from tests.agents.test_engine_faults import is_matched
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+PARTS = (Relay, engine_unit, projection_unit)
+
+
+async def lose_all_topics(stream: Stream) -> None:
+    """The broker comes back empty, under the same name."""
+    client = AIOKafkaAdminClient(bootstrap_servers=stream.settings.bootstrap)
+    await client.start()
+    topics = [commands_topic(stream.market), events_topic(stream.market), book_changelog_topic(stream.market)]
+    await client.delete_topics(topics)
+
+    async def are_gone() -> bool:
+        return not set(topics) & set(await client.list_topics())
+
+    await eventually(are_gone)
+    await client.close()
+    await create_topics(stream.settings.bootstrap, [stream.market], is_embedded=stream.settings.is_embedded)
+
+
+async def test_a_rebuild_on_an_emptied_broker_gives_the_same_events_with_the_same_ids(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Matched and not yet persisted when the logs are lost: every event comes again as it was, and verify agrees."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
+            await stream.trade(60)
+            await stream.drained()
+        async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit))):
+            await stream.trade(40)
+            await eventually(lambda: is_matched(stream, 101))
+        before = one_hash_each(await stream.records())
+
+        await lose_all_topics(stream)
+        ours = await cluster_id(stream.settings.bootstrap)
+        (moved,) = await rebuild(stream.settings, [stream.market], ours)
+        await check_broker(stream.settings, ours)
+        async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
+            standing = await stream.drained()
+        again = {
+            seq: event
+            for record in await stream.records()
+            for seq, event in enumerate(record.events, record.first_event_seq)
+        }
+        assert (moved.epoch, moved.after_command) == (2, 61)
+        assert sorted(again) == list(range(min(again), max(before) + 1))
+        assert standing.event_hash == before[standing.event_seq]
+        report = await verify(stream.settings, stream.market)
+    assert report.differences == []
+    assert (report.from_command, report.commands) == (61, 40)
+
+
+async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_something(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a log of ours nor of others is written over, and nobody works meanwhile; the epoch stays."""
+    monkeypatch.setattr("agents.rebuild.CLAIM_WITHIN_S", 0.2)
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with present("engine", stream.settings):
+            with pytest.raises(RebuildRefused, match="workers run"):
+                await rebuild(stream.settings, [stream.market], "another")
+        async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
+            await stream.drained()
+        with pytest.raises(RebuildRefused, match="is not empty"):
+            await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
+        assert (await stream.standing()).epoch == 1
