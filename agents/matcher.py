@@ -8,7 +8,8 @@ from typing import Any
 from agents.acked_producer import AckedProducer
 from agents.database import ask_database
 from agents.event_records import pack
-from agents.intake import GapNeverFilled
+from agents.halting import MarketHalted, halt_market
+from agents.intake import AlteredCommand, GapNeverFilled
 from agents.recovery import begin_tenure
 from agents.settings import StreamSettings
 from agents.snapshots import SnapshotWriter
@@ -38,12 +39,19 @@ class Matcher:
         self._is_closing = False
 
     async def recover(self) -> None:
-        """Begin a new tenure from the newest snapshot; the old one is over from the first moment on."""
+        """Begin a new tenure from the newest snapshot; the old one is over from the first moment on.
+
+        A halted market gets none: its records stay where they are.
+        """
         self.release()
         self._recoveries += 1
         recovery = self._recoveries
         await self._producer.start()
-        tenure = await begin_tenure(self.market, self._settings, self._table.data.data)
+        try:
+            tenure = await begin_tenure(self.market, self._settings, self._table.data.data)
+        except MarketHalted as error:
+            log.critical("%s rests: %s", self.name, error)
+            return
         if recovery == self._recoveries:
             self.snapshots.begin()
             self._tenure = tenure
@@ -56,7 +64,8 @@ class Matcher:
         """Take one command record through the market.
 
         1. Read it; one of another epoch is not ours.
-        2. Drop the commands seen before; where one is missing, drop the rest and ask the relay for it.
+        2. Drop the commands seen before; where one is missing, drop the rest and ask the relay for it. One that was
+           other bytes then halts the market.
         3. Apply what is new.
         4. Leave out the events that an earlier owner has written: they must be the same.
         5. Write the others as one record, and wait for the broker.
@@ -71,7 +80,12 @@ class Matcher:
                 return
             record = decode_command_record(event.message.value)  # 1
             tenure.check_epoch(record)
-            fresh, missing = tenure.intake.sort(record)  # 2
+            try:
+                fresh, missing = tenure.intake.sort(record)  # 2
+            except AlteredCommand as error:
+                self.release()
+                await halt_market(self.name, self.market, self._settings, error)
+                return
             if missing is not None:
                 await self._ask_relay(tenure, missing)
             await self._match(tenure, fresh)  # 3, 4, 5

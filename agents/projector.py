@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from agents.database import ask_database
 from agents.event_records import read_records
 from agents.fail_stop import ForeignLog
+from agents.halting import check_log_is_known, unless_halted
 from agents.settings import StreamSettings
 from schemas.topics import projection_app_id
 from schemas.wire import EventRecord, decode_event_record
-from store.connect import StoreUnavailable, connect_writer
+from store.connect import Connection, StoreUnavailable, connect_writer
 from store.projection import Projection, SequenceGap
 from store.standing import read_standing
 
@@ -38,7 +39,7 @@ class Projector:
         self.market = market
         self.name = projection_app_id(market)
         self._settings = settings
-        self._projection = Projection(lambda: connect_writer(settings.dsn, self.name), market)
+        self._projection = Projection(self._connect, market)
         self._epoch: int | None = None
         self._waiting: deque[Delivery] = deque()
         self._has_come = asyncio.Event()
@@ -57,7 +58,11 @@ class Projector:
             self._has_room.clear()
 
     async def work(self) -> None:
-        """Persist whatever waits, again and again; acknowledge only what is committed."""
+        """Persist whatever waits, again and again; of a market that is halted, nothing."""
+        await unless_halted(self._work(), self.name, self.market, self._settings)
+
+    async def _work(self) -> None:
+        """Acknowledge only what is committed."""
         while True:
             await self._has_come.wait()
             batch = self._next_batch()
@@ -109,6 +114,16 @@ class Projector:
                 wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)
             else:
                 return
+
+    async def _connect(self) -> Connection:
+        """A session with the database that the log was written for: MarketHalted, StrangeCommand."""
+        session = await connect_writer(self._settings.dsn, self.name)
+        try:
+            await check_log_is_known(session, self._settings.bootstrap, self.market)
+        except BaseException:
+            session.terminate()
+            raise
+        return session
 
     async def _epoch_in_force(self) -> int:
         if self._epoch is None:

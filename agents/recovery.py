@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from agents.database import ask_database
 from agents.event_records import read_written
 from agents.fail_stop import ForeignLog
+from agents.halting import check_not_halted
 from agents.settings import StreamSettings
 from agents.tenure import StartingPoint, Tenure
 from exchange.market import Market, empty_market
@@ -26,13 +27,14 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
     """Recover a market.
 
     1. Ask PostgreSQL for the epoch, and for how far the events are persisted. A table with snapshots of other epochs
-       alone belongs to another exchange.
+       alone belongs to another exchange. A halted market is left alone: MarketHalted.
     2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
     3. Take the first whose last event is in the log or persisted: a log that has lost its tail takes the snapshots
        behind that tail with it, or readers would find a hole.
     4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again.
     """
     standing, kept = await ask_database(settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market))  # 1
+    check_not_halted(market, standing)
     for point in _starting_points(market, standing, entries, kept):  # 2
         state = point.market
         written = await read_written(settings.bootstrap, market, standing.epoch, state.event_seq)

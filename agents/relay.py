@@ -8,6 +8,7 @@ import msgspec
 
 from agents.acked_producer import AckedProducer
 from agents.fail_stop import ForeignLog
+from agents.halting import check_not_halted, check_record_is_known, unless_halted
 from agents.log_tail import last_record
 from agents.service import Service
 from agents.settings import StreamSettings
@@ -51,6 +52,7 @@ class Relay(Service):
     def __init__(self, market: str, settings: StreamSettings) -> None:
         super().__init__(f"relay-{market}", settings.dsn)
         self._market = market
+        self._settings = settings
         self._bootstrap = settings.bootstrap
         self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
         self._woken = asyncio.Event()
@@ -59,15 +61,21 @@ class Relay(Service):
         self._persisted = -1
 
     async def serve(self, session: Connection) -> None:
+        """Relay commands, unless the log turns out to be of another past than the database: then the market is halted."""
+        await unless_halted(self._relay(session), self.name, self._market, self._settings)
+
+    async def _relay(self, session: Connection) -> None:
         """Relay commands.
 
         1. Become the only relay of the market.
-        2. Let the cursor be at most the last command in the log.
+        2. Let the cursor be at most the last command in the log, which must be one of this database's.
         3. Send what is behind the cursor, one record at a time, and advance it. Nobody advances past a rewind.
         4. When nothing is left, wait for a notification; where those are lost, look every 20 ms.
         """
+        market_id = (await read_standing(session, self._market)).market_id
+        await wait_for_lock(session, Room.RELAY, market_id)  # 1
         standing = await read_standing(session, self._market)
-        await wait_for_lock(session, Room.RELAY, standing.market_id)  # 1
+        check_not_halted(self._market, standing)
         await self._producer.start()
         await self._correct_cursor(session, standing)  # 2
         await prepare_relay_session(session, self._on_command)
@@ -87,13 +95,14 @@ class Relay(Service):
         await self._producer.stop()
 
     async def _correct_cursor(self, session: Connection, standing: Standing) -> None:
-        """An empty log leaves the cursor where it is: it is new, and a rebuild has set the cursor."""
+        """An empty log leaves the cursor where it is: it is new, and a rebuild has set the cursor. StrangeCommand."""
         value = await last_record(self._bootstrap, commands_topic(self._market))
         if value is None:
             return
         record = decode_command_record(value)
         if (record.market, record.epoch) != (self._market, standing.epoch):
             raise ForeignLog("command log of", (self._market, standing.epoch), (record.market, record.epoch))
+        await check_record_is_known(session, standing, record)
         cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
         if tail < cursor:
             log.error("%s: the command log ends at %d, the cursor is at %d", self._market, tail, cursor)

@@ -16,6 +16,7 @@ from store.audit import Finding, audit
 from store.backlog import read_load
 from store.commands import append_command
 from store.connect import Session
+from store.halts import read_halted
 from store.queries.markets import list_markets
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.queries.progress import MarketProgress, read_progress
@@ -45,9 +46,12 @@ async def command_market(settings: Settings, market: str, command: Command) -> b
 
 
 async def drain_markets(settings: Settings, market: str | None = None) -> list[DrainedMarket] | None:
-    """A barrier through each log; where the markets stand behind it, or None after 30 s. Raises MarketUnknown."""
+    """A barrier through each log; where the markets stand behind it, or None after 30 s. Raises MarketUnknown.
+
+    Without a name, all markets but those that the exchange itself has halted: nothing goes through their logs.
+    """
     async with _session(settings) as session:
-        names = [market] if market else sorted(await read_progress(session))
+        names = [market] if market else sorted((await read_progress(session)).keys() - await read_halted(session))
         at = now()
         barriers = {name: await append_command(session, name, MarketBarrier(at, f"drain-{at}")) for name in names}
         passed = await _until_passed(session, barriers, DRAIN_WITHIN_S)
@@ -74,6 +78,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
         views = await _markets(session)
         progress = await read_progress(session)
         load = await read_load(session, now())
+        halted = await read_halted(session)
     return [
         {
             "market": view.id,
@@ -83,6 +88,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
             "events": progress[view.id].event_seq,
             "behind": load[view.id].backlog,
             "behind_s": round(load[view.id].oldest_age_s, 3),
+            "halted": halted.get(view.id),
         }
         for view in views
     ]

@@ -33,8 +33,11 @@ async def read_epoch(session: Session, market: str) -> int:
 
 
 async def raise_epoch(session: Session, market: str) -> int:
-    """Begin a new epoch of a market: records of older ones no longer count; its number. Raises MarketUnknown."""
-    statement = "UPDATE markets SET epoch = epoch + 1 WHERE name = $1 RETURNING epoch"
+    """Begin a new epoch of a market: records of older ones no longer count; its number. Raises MarketUnknown.
+
+    A log that did not belong to this database is left behind with it; the market's status stays until it is resumed.
+    """
+    statement = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
     return _known(market, await session.fetchval(statement, market))
 
 

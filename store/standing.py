@@ -6,19 +6,23 @@ from store.connect import Session
 
 
 class Standing(NamedTuple):
-    """Its number, the epoch its records must carry, and up to which event and command it is persisted."""
+    """Its number, the epoch its records must carry, and up to which event and command it is persisted.
+
+    `halted_reason`: why nobody may work for it (store/halts.py); None when all is well.
+    """
 
     market_id: int
     epoch: int
     event_seq: int
     command_seq: int
     event_hash: str
+    halted_reason: str | None
 
 
 async def read_standing(connection: Session, market: str) -> Standing:
     """The standing of a listed market; KeyError for one that is not."""
     row = await connection.fetchrow(
-        "SELECT market_id, epoch, event_seq, command_seq, event_hash"
+        "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
         " FROM markets JOIN progress USING (market_id) WHERE name = $1",
         market,
     )

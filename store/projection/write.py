@@ -46,8 +46,8 @@ WITH order_rows AS (
     $49::timestamptz[]) WITH ORDINALITY t(account, type, cause, amount, balance_after, event_seq, trade_id, at, place)
   ORDER BY t.place
 ), market_row AS (
-  UPDATE markets m SET status = coalesce($50::text, m.status), index_price = coalesce($51::int8, m.index_price),
-    mark = coalesce($52::int8, m.mark), mark_at = coalesce($53::timestamptz, m.mark_at)
+  UPDATE markets m SET status = CASE WHEN m.halted_reason IS NULL THEN coalesce($50::text, m.status) ELSE m.status END,
+    index_price = coalesce($51::int8, m.index_price), mark = coalesce($52::int8, m.mark), mark_at = coalesce($53::timestamptz, m.mark_at)
   WHERE m.market_id = $1 AND ($50::text IS NOT NULL OR $51::int8 IS NOT NULL)
 ), progress_row AS (
   UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz

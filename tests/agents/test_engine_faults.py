@@ -15,10 +15,12 @@ from agents.matching import engine_unit
 from agents.projection import projection_unit
 from agents.rebuild import check_broker, needs_rebuild, rebuild
 from agents.relay import Relay
+from agents.verify import verify
 from exchange.snapshot import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
 from store.broker_identity import claim_cluster
+from store.halts import read_halted
 from store.outbox import read_commands, set_cursor
 from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
@@ -72,7 +74,7 @@ def exit_code(worker: subprocess.Popen[bytes]) -> int | None:
 
 
 async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker, database: str, tmp_path: Path) -> None:
-    """kill -9 under load, twice: every command is answered once, each event has one hash."""
+    """kill -9 under load, twice: every command is answered once, each event has one hash; verify agrees, also meanwhile."""
     async with stream_on(broker, database, tmp_path) as stream:
         enough = asyncio.Event()
         async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
@@ -81,6 +83,9 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
                 engine = stream.spawn("engine")
                 persisted = (await stream.standing()).command_seq
                 await eventually(lambda: has_passed(stream, persisted + 100), within_s=20)  # noqa: B023 - awaited here
+                beside = await verify(stream.settings, stream.market)
+                assert beside.differences == []
+                assert beside.to_command >= persisted + 100
                 engine.kill()
                 engine.wait()
             enough.set()
@@ -90,6 +95,11 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
         hashes = one_hash_each(await stream.records())
         assert hashes[standing.event_seq] == standing.event_hash
         assert await stream.unfinished() == 0
+        report = await verify(stream.settings, stream.market)
+        assert report.differences == []
+        assert (report.horizon, report.commands, report.events) == ("genesis", standing.command_seq, standing.event_seq)
+        assert report.fills > 0
+        assert report.snapshots > 0
 
 
 async def test_a_standby_takes_over_when_the_owner_is_killed(broker: Broker, database: str, tmp_path: Path) -> None:
@@ -163,10 +173,10 @@ async def test_a_command_the_log_lost_is_asked_for_and_sent_again(
         one_hash_each(await stream.records())
 
 
-async def test_a_command_that_comes_again_with_other_bytes_ends_the_process(
+async def test_a_command_that_comes_again_with_other_bytes_halts_the_market(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """The database was restored from its past: nobody may go on as if nothing had happened."""
+    """The database was restored from its past: nobody goes on as if nothing had happened, and nobody crashes over it."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(9)
         engine = stream.spawn("engine")
@@ -179,7 +189,13 @@ async def test_a_command_that_comes_again_with_other_bytes_ends_the_process(
             market_id,
         )
         await append_records(stream, [[10]])
-        assert await eventually(lambda: exit_code(engine)) == EXIT_WRONG
+        assert await eventually(lambda: read_halted(stream.session)) == {
+            stream.market: f"command {stream.market}:10 came again with other bytes"
+        }
+        standby = stream.spawn("engine")
+        engine.terminate()
+        await eventually(lambda: f"{stream.market} is HALTED" in stream.log_of(standby), within_s=20)
+        assert (engine.wait(), standby.poll()) == (0, None)
 
 
 async def test_a_record_of_another_epoch_ends_the_process(broker: Broker, database: str, tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Halting a market whose command log and database do not belong together, instead of crashing over it for ever.
+
+Exception
+|-- MarketHalted     the market was halted before: leave it alone
+`-- StrangeCommand   the log holds a command that this database never took on: it was restored from its past
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import NoReturn
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from agents.acked_producer import can_be_retried
+from agents.database import ask_database
+from agents.intake import AlteredCommand
+from agents.log_tail import last_record
+from agents.settings import StreamSettings
+from schemas.topics import commands_topic
+from schemas.wire import CommandRecord, decode_command_record
+from store.connect import Connection, StoreUnavailable
+from store.halts import first_unknown_command, halt
+from store.projection import ProjectionStopped
+from store.standing import Standing, read_standing
+
+log = logging.getLogger(__name__)
+
+
+class MarketHalted(Exception):
+    """Nobody works for this market until an operator has decided which of log and database to believe."""
+
+    def __init__(self, market: str, reason: str) -> None:
+        super().__init__(f"{market} is HALTED: {reason}")
+        self.market = market
+        self.reason = reason
+
+
+class StrangeCommand(Exception):
+    """A command of the log is not the one that PostgreSQL has, or has none of."""
+
+    def __init__(self, market: str, seq: int) -> None:
+        super().__init__(f"command {market}:{seq} of the log is not in this database, which was restored from its past")
+        self.market = market
+        self.seq = seq
+
+
+def check_not_halted(market: str, standing: Standing) -> None:
+    """Raises MarketHalted."""
+    if standing.halted_reason is not None:
+        raise MarketHalted(market, standing.halted_reason)
+
+
+async def check_record_is_known(session: Connection, standing: Standing, record: CommandRecord) -> None:
+    """Raises StrangeCommand when the newest record of the log tells of another past than this database."""
+    logged = {command.seq: bytes(command.body) for command in record.commands}
+    seq = await first_unknown_command(session, standing.market_id, logged)
+    if seq is not None:
+        raise StrangeCommand(record.market, seq)
+
+
+async def check_log_is_known(session: Connection, bootstrap: str, market: str) -> None:
+    """Both checks for whoever begins to work with a session, which may be the first one after a restore.
+
+    Raises MarketHalted or StrangeCommand; StoreUnavailable while the broker cannot be asked: try again.
+    """
+    standing = await read_standing(session, market)
+    check_not_halted(market, standing)
+    try:
+        value = await last_record(bootstrap, commands_topic(market))
+    except KafkaError as error:
+        if can_be_retried(error):
+            raise StoreUnavailable(outcome_is_unknown=False) from error
+        raise
+    record = _read(value)
+    if record is not None and (record.market, record.epoch) == (market, standing.epoch):
+        await check_record_is_known(session, standing, record)
+
+
+async def unless_halted(work: Awaitable[None], worker: str, market: str, settings: StreamSettings) -> None:
+    """Await the work of one market; where log and database turn out not to belong together, halt it and work no more."""
+    try:
+        await work
+    except MarketHalted as error:
+        await park(worker, error)
+    except (StrangeCommand, AlteredCommand) as error:
+        await halt_market(worker, market, settings, error)
+        await park(worker, error)
+    except ProjectionStopped as error:  # of a halted market the events cannot fit the rows
+        standing = await ask_database(settings.dsn, worker, lambda session: read_standing(session, market))
+        if standing.halted_reason is None:
+            raise
+        await park(worker, error)
+
+
+async def halt_market(worker: str, market: str, settings: StreamSettings, reason: Exception) -> None:
+    """Let everyone see in PostgreSQL that the market is halted, and why; waits through an outage."""
+    log.critical("%s halts %s: %s (docs/adr/0005)", worker, market, reason)
+    await ask_database(settings.dsn, worker, lambda session: halt(session, market, str(reason)))
+
+
+async def park(worker: str, reason: Exception) -> NoReturn:
+    """Do nothing for this market any more, while the process goes on for others: a restart would find the same."""
+    log.critical("%s rests: %s", worker, reason)
+    while True:
+        await asyncio.Event().wait()
+
+
+def _read(value: bytes | None) -> CommandRecord | None:
+    try:
+        return None if value is None else decode_command_record(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # not the relay's
