@@ -1,6 +1,7 @@
 """Starting: what stands in the way is told, and what breaks on the way is begun again."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -33,7 +34,7 @@ def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None
 
 
 async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_exchange: Start) -> None:
-    """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, nothing is lost."""
+    """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, verify finds nothing lost."""
     exchange = await any_exchange("embedded")
     traders = await make_traders(exchange.url, 4)
     before = exchange.children()
@@ -50,8 +51,13 @@ async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_ex
     async with aiohttp.ClientSession(exchange.url) as session:
         statuses = [await _status(session, trader.headers, order_id) for trader, order_id in outcome.taken]
     assert "PENDING" not in statuses
-    code, printed = await exchange.command("audit")
-    assert code == 0, printed
+    for words in (("audit",), ("verify", "--market", "BTC-PERP")):
+        code, printed = await exchange.command(*words)
+        assert code == 0, printed
+    code, printed = await exchange.command("verify", "--market", "ETH-PERP", "--json")
+    assert (code, json.loads(printed)["differences"]) == (0, [])
+    code, printed = await exchange.command("rebuild", "--yes")
+    assert (code, "workers run" in printed) == (1, True), "no rebuild beside workers"
 
 
 async def test_a_broker_lost_while_the_tree_starts_is_replaced(tmp_path: Path) -> None:
