@@ -14,6 +14,21 @@ STEP_GROWTH = 4
 STALLED_AFTER_S = 30.0
 
 
+async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
+    """The records of a topic from the first to the end it has now, as aiokafka gives them, a few in memory at a time."""
+    partition = TopicPartition(topic, 0)
+    async with _reader(bootstrap, partition) as reader:
+        stop = await end_offset(reader, partition)
+        first = int((await reader.beginning_offsets([partition]))[partition])
+        reader.seek(partition, first)
+        while first < stop and await reader.position(partition) < stop:
+            async with asyncio.timeout(STALLED_AFTER_S):
+                records = await _next_records(reader, partition)
+            for record in records:
+                if record.offset < stop:
+                    yield record
+
+
 async def read_back(
     bootstrap: str, topic: str, reaches_back: Callable[[bytes], bool], step: int = FIRST_STEP
 ) -> list[bytes]:
@@ -37,21 +52,6 @@ async def last_record(bootstrap: str, topic: str) -> bytes | None:
     """The newest record of a topic; None when it holds none."""
     values = await read_back(bootstrap, topic, lambda _: True, step=1)
     return values[-1] if values else None
-
-
-async def read_all(bootstrap: str, topic: str) -> AsyncIterator[Any]:
-    """The records of a topic from the first to the end it has now, as aiokafka gives them, a few in memory at a time."""
-    partition = TopicPartition(topic, 0)
-    async with _reader(bootstrap, partition) as reader:
-        stop = await end_offset(reader, partition)
-        first = int((await reader.beginning_offsets([partition]))[partition])
-        reader.seek(partition, first)
-        while first < stop and await reader.position(partition) < stop:
-            async with asyncio.timeout(STALLED_AFTER_S):
-                records = await _next_records(reader, partition)
-            for record in records:
-                if record.offset < stop:
-                    yield record
 
 
 @asynccontextmanager

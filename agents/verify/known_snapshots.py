@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from agents.log_tail import read_all
+from agents.log_tail import stream_records
 from agents.settings import StreamSettings
 from agents.verify.report import Report
 from exchange.snapshot import state_hash
@@ -36,7 +36,7 @@ async def table_snapshots(settings: StreamSettings, standing: Standing, report: 
     """Those of the changelog: all that the table holds, and the earlier ones that are not compacted away yet."""
     entries: dict[bytes, bytes] = {}
     passed: dict[int, KnownSnapshot] = {}
-    async for each in read_all(settings.bootstrap, book_changelog_topic(report.market)):
+    async for each in stream_records(settings.bootstrap, book_changelog_topic(report.market)):
         if each.value is None:
             entries.pop(each.key, None)
             continue

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from agents.log_tail import read_all
+from agents.log_tail import stream_records
 from agents.settings import StreamSettings
 from agents.verify.digests import Digests, digest
 from agents.verify.report import Report
@@ -24,7 +24,7 @@ async def survey_commands(settings: StreamSettings, standing: Standing, report: 
     A record that is not the relay's is none of the market: it is counted, no more.
     """
     digests = Digests()
-    async for each in read_all(settings.bootstrap, commands_topic(report.market)):
+    async for each in stream_records(settings.bootstrap, commands_topic(report.market)):
         record = command_record(each.value, report.market)
         if record is None:
             report.skipped_records += 1
@@ -68,7 +68,7 @@ class EventSurvey:
 async def survey_events(settings: StreamSettings, standing: Standing, report: Report) -> EventSurvey:
     """All events in the log; an event written twice must be the same."""
     survey = EventSurvey()
-    async for each in read_all(settings.bootstrap, events_topic(report.market)):
+    async for each in stream_records(settings.bootstrap, events_topic(report.market)):
         try:
             record = decode_event_record(each.value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from agents.database import ask_once
-from agents.log_tail import read_all
+from agents.log_tail import stream_records
 from agents.settings import StreamSettings
 from agents.verify.digests import Digests, digest
 from agents.verify.horizon import choose_start
@@ -94,7 +94,7 @@ class _Verification:
 
     async def replay(self, settings: StreamSettings) -> None:
         """Every command from the horizon up to progress, in order; the log may repeat some and run ahead."""
-        async for each in read_all(settings.bootstrap, commands_topic(self._report.market)):
+        async for each in stream_records(settings.bootstrap, commands_topic(self._report.market)):
             record = command_record(each.value, self._report.market)
             if record is not None:
                 self._take(record)

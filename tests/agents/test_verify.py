@@ -7,7 +7,7 @@ import msgspec
 import pytest_asyncio
 
 from agents.acked_producer import AckedProducer
-from agents.log_tail import read_all
+from agents.log_tail import stream_records
 from agents.matching import engine_unit
 from agents.projection import projection_unit
 from agents.relay import Relay
@@ -159,7 +159,7 @@ async def copy_logs(stream: Stream, source: str, log: str = "", alter: Alter | N
     producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
     await producer.start()
     for name, topic in TOPICS.items():
-        records = [record async for record in read_all(source, topic(stream.market))]
+        records = [record async for record in stream_records(source, topic(stream.market))]
         gone = {record.key for record in records if record.value is None}
         lasting = [record for record in records if name != "book" or record.key not in gone]
         for place, record in enumerate(lasting):
