@@ -12,6 +12,7 @@ from schemas.wire import (
     CommandRecord,
     EventRecord,
     chain_hash,
+    decode_command,
     decode_command_record,
     decode_event_record,
 )
@@ -37,9 +38,11 @@ async def survey_commands(settings: StreamSettings, standing: Standing, report: 
 
 
 def command_record(value: bytes, market: str) -> CommandRecord | None:
-    """A record of the relay; None for what cannot be read or is another market's."""
+    """A record of the relay; None for what cannot be read, as a whole or in one command, or is another market's."""
     try:
         record = decode_command_record(value)
+        for command in record.commands:
+            decode_command(command.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return record if record.market == market else None
