@@ -6,6 +6,7 @@ import asyncpg
 import click
 from aiokafka.errors import KafkaError
 
+from app.cli.dead_letters import dlq
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
@@ -19,7 +20,23 @@ def cli() -> None:
     """Perpetua, a perpetual-futures exchange. Finds a local exchange by DATA, any other by DATABASE_URL and BROKER_URL."""
 
 
-for command in (run, api, relay, engine, projection, clock, demo, migrate, topics, market, admin, drain, audit, status):
+for command in (
+    run,
+    api,
+    relay,
+    engine,
+    projection,
+    clock,
+    demo,
+    migrate,
+    topics,
+    market,
+    admin,
+    drain,
+    audit,
+    status,
+    dlq,
+):
     cli.add_command(command)
 
 
