@@ -61,7 +61,8 @@ class Intake:
     def sort(self, record: CommandRecord) -> Sorted:
         """Take the commands that come next; drop what was seen and whatever is ahead.
 
-        Raises AlteredCommand, and UnreadableRecord when it cannot read a command that would be taken: then none is.
+        Raises AlteredCommand, and UnreadableRecord for a command that is new here and that nobody can read: then none
+        of the record is taken.
         """
         fresh: list[FreshCommand] = []
         missing = None
@@ -73,6 +74,7 @@ class Intake:
             if seq == following:
                 fresh.append(FreshCommand(seq, body, read_command(body)))
             elif self._first_kept <= seq < self.next_seq and self._kept[seq - self._first_kept] != body:
+                read_command(body)  # what nobody can read is no past of ours
                 raise AlteredCommand(self._market, seq)
         self._kept += [command.body for command in fresh]
         return Sorted(fresh, missing)

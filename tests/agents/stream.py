@@ -102,12 +102,12 @@ class Stream:
         await create_topics(broker.bootstrap, [self.market], is_embedded=broker.is_embedded)
         self.settings = replace(self.settings, bootstrap=broker.bootstrap, is_embedded=broker.is_embedded)
 
-    def spawn(self, kind: str, module: str = "tests.agents.worker_process") -> subprocess.Popen[bytes]:
+    def spawn(self, kind: str) -> subprocess.Popen[bytes]:
         """Start a worker in a process of its own."""
         settings = msgspec.json.encode(self.settings, enc_hook=str).decode()
         log = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
         worker = subprocess.Popen(
-            [sys.executable, "-m", module, kind, self.market, settings],
+            [sys.executable, "-m", "tests.agents.worker_process", kind, self.market, settings],
             cwd=REPOSITORY,
             stdout=log,
             stderr=log,
