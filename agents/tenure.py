@@ -8,7 +8,7 @@ from agents.dead_letters import Failure
 from agents.fail_stop import ForeignLog
 from agents.intake import FreshCommand, GapWatch, Intake
 from exchange.engine import EngineError
-from exchange.journal import Written, write, write_failure
+from exchange.journal import Written, write_again, write_failure
 from exchange.market import Market
 from exchange.snapshot import dump, load
 from schemas.commands import UserCommand
@@ -92,11 +92,9 @@ class Tenure:
 
     def _answer(self, each: FreshCommand) -> list[Written]:
         """Apply a command, or honour the verdict that it failed, whatever this code would make of it now."""
-        if each.seq in self._failed and isinstance(each.command, UserCommand):
-            return write_failure(self.market, each.seq, each.command)
         before = self.market.event_hash
         try:
-            return write(self.market, each.seq, each.command)
+            return write_again(self.market, each.seq, each.command, self._failed)
         except (MemoryError, EngineError):
             raise
         except Exception as error:  # design.md section 2: one user's command must not stop everyone's market
@@ -110,15 +108,9 @@ class Tenure:
         log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error)
         market = load(self._checkpoint)
         for command in self.intake.kept(market.command_seq + 1, each.seq):
-            self._repeat(market, command)
+            write_again(market, command.seq, command.command, self._failed)
         if market.event_hash != before:
             raise UndoneDiffers(self.name, each.seq - 1)
         self.market, self._checkpoint = market, dump(market)  # the next one need not go so far back
         self._failed.add(each.seq)
         self.failures.append(Failure(each.seq, each.body, error))
-
-    def _repeat(self, market: Market, each: FreshCommand) -> None:
-        if each.seq in self._failed and isinstance(each.command, UserCommand):
-            write_failure(market, each.seq, each.command)
-        else:
-            write(market, each.seq, each.command)

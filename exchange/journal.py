@@ -1,6 +1,6 @@
 """The market's diary: each event encoded once and chained by hash to the one before it."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from exchange.engine import apply, fail
@@ -27,6 +27,13 @@ def write(market: Market, seq: int, command: Command) -> list[Written]:
 def write_failure(market: Market, seq: int, command: UserCommand) -> list[Written]:
     """Write down that command `seq` failed, instead of applying it."""
     return _chained(market, seq, fail(market, seq, command))
+
+
+def write_again(market: Market, seq: int, command: Command, failed: Container[int]) -> list[Written]:
+    """Write down what command `seq` of a log came to, of which the commands `failed` were answered so."""
+    if seq in failed and isinstance(command, UserCommand):
+        return write_failure(market, seq, command)
+    return write(market, seq, command)
 
 
 def _chained(market: Market, seq: int, events: Sequence[Event]) -> list[Written]:

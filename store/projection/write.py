@@ -17,7 +17,8 @@ WRITE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
-    cancel_requested_at = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_requested_at END
+    cancel_requested_at = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_requested_at END,
+    cancel_seq = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_seq END
   FROM unnest($7::int8[], $8::text[], $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], $14::bool[],
     $15::timestamptz[]) t(order_id, status, reason, best_opposite, remaining, filled_lots, filled_notional, is_live,
     updated_at)
