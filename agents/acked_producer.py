@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
@@ -11,6 +11,7 @@ from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
+Headers = Sequence[tuple[str, bytes]]
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,12 @@ class AckedProducer:
         if producer is not None:
             await producer.stop()
 
-    async def send(self, topic: str, value: bytes | None, key: bytes) -> None:
+    async def send(self, topic: str, value: bytes | None, key: bytes, headers: Headers = ()) -> None:
         """Append a record to partition 0 and wait until all replicas have it; a repeated try may append it twice.
 
         Raises LogTruncated, and KafkaError for what another try cannot heal.
         """
-        offset = await self._send_until_acknowledged(topic, value, key)
+        offset = await self._send_until_acknowledged(topic, value, key, headers)
         last_offset = self._last_offsets.get(topic, -1)
         if 0 <= offset <= last_offset:
             raise LogTruncated(topic, offset, last_offset)
@@ -70,19 +71,19 @@ class AckedProducer:
         for key, value in entries:
             await self.send(topic, value, key)
 
-    async def _send_until_acknowledged(self, topic: str, value: bytes | None, key: bytes) -> int:
+    async def _send_until_acknowledged(self, topic: str, value: bytes | None, key: bytes, headers: Headers) -> int:
         while True:
             try:
-                return await self._send_once(topic, value, key)
+                return await self._send_once(topic, value, key, headers)
             except KafkaError as error:
                 if not can_be_retried(error):
                     raise
                 log.warning("send to %s failed, trying again: %r", topic, error)
                 await asyncio.sleep(RETRY_AFTER_S)
 
-    async def _send_once(self, topic: str, value: bytes | None, key: bytes) -> int:
+    async def _send_once(self, topic: str, value: bytes | None, key: bytes, headers: Headers) -> int:
         assert self._producer is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
-        sent = await self._producer.send(topic, value, key=key, partition=0)
+        sent = await self._producer.send(topic, value, key=key, partition=0, headers=list(headers))
         return int((await sent).offset)
 
 

@@ -1,6 +1,7 @@
 """Event records: packing what the journal wrote, and reading back what is already in the log."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,7 +15,15 @@ from schemas.wire import (
     EventRecord,
     chain_hash,
     decode_event_record,
+    failed_command,
 )
+
+
+class WrittenLog(NamedTuple):
+    """What the event log says: the hash of each event by its sequence, and the commands that failed."""
+
+    hashes: dict[int, str]
+    failed: set[int]
 
 
 def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) -> Iterator[EventRecord]:
@@ -38,14 +47,17 @@ def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
         raise ForeignLog(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
 
 
-async def read_written(bootstrap: str, market: str, epoch: int, after_seq: int) -> dict[int, str]:
-    """{event sequence: hash} of what the log holds from event `after_seq` on, that one included where it is there."""
+async def read_written(bootstrap: str, market: str, epoch: int, after_seq: int) -> WrittenLog:
+    """What the log says from event `after_seq` on, that one included where it is there."""
     records = await read_records(bootstrap, market, after_seq)
     for record in records:
         if record.epoch != epoch:
             raise ForeignLog(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
     hashes = (pair for record in records for pair in hashes_in(record))
-    return {seq: chain for seq, chain in hashes if seq >= after_seq}
+    failed = (failed_command(body) for record in records for body in record.events)
+    return WrittenLog(
+        {seq: chain for seq, chain in hashes if seq >= after_seq}, {seq for seq in failed if seq is not None}
+    )
 
 
 async def read_records(bootstrap: str, market: str, after_seq: int) -> list[EventRecord]:

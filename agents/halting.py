@@ -10,16 +10,16 @@ import logging
 from collections.abc import Awaitable
 from typing import NoReturn
 
-import msgspec
 from aiokafka.errors import KafkaError
 
 from agents.acked_producer import can_be_retried
+from agents.command_records import record_or_none
 from agents.database import ask_database
 from agents.intake import AlteredCommand
-from agents.log_tail import last_record
+from agents.log_tail import last_readable
 from agents.settings import StreamSettings
 from schemas.topics import commands_topic
-from schemas.wire import CommandRecord, decode_command_record
+from schemas.wire import CommandRecord
 from store.connect import Connection, StoreUnavailable
 from store.halts import first_unknown_command, halt
 from store.projection import ProjectionStopped
@@ -68,13 +68,12 @@ async def check_log_is_known(session: Connection, bootstrap: str, market: str) -
     standing = await read_standing(session, market)
     check_not_halted(market, standing)
     try:
-        value = await last_record(bootstrap, commands_topic(market))
+        record = await last_readable(bootstrap, commands_topic(market), lambda value: record_or_none(value, market))
     except KafkaError as error:
         if can_be_retried(error):
             raise StoreUnavailable(outcome_is_unknown=False) from error
         raise
-    record = _read(value)
-    if record is not None and (record.market, record.epoch) == (market, standing.epoch):
+    if record is not None and record.epoch == standing.epoch:
         await check_record_is_known(session, standing, record)
 
 
@@ -105,10 +104,3 @@ async def park(worker: str, reason: Exception) -> NoReturn:
     log.critical("%s rests: %s", worker, reason)
     while True:
         await asyncio.Event().wait()
-
-
-def _read(value: bytes | None) -> CommandRecord | None:
-    try:
-        return None if value is None else decode_command_record(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # not the relay's

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.wire import CommandRecord, NumberedCommand
+from agents.command_records import read_command
+from schemas.commands import Command
+from schemas.wire import CommandRecord
 
 ASK_AGAIN_AFTER_S = 2.0
 ASKS_MAX = 3
@@ -28,10 +30,18 @@ class GapNeverFilled(Exception):
         self.seq = seq
 
 
+class FreshCommand(NamedTuple):
+    """A command that the market has not seen, in its place, as its bytes and as what they say."""
+
+    seq: int
+    body: msgspec.Raw
+    command: Command
+
+
 class Sorted(NamedTuple):
     """The commands that come next, and the one that is missing when the record goes on ahead of it."""
 
-    fresh: list[NumberedCommand]
+    fresh: list[FreshCommand]
     missing: int | None
 
 
@@ -49,17 +59,30 @@ class Intake:
         return self._first_kept + len(self._kept)
 
     def sort(self, record: CommandRecord) -> Sorted:
-        """Take the commands that come next; drop what was seen and whatever is ahead. Raises AlteredCommand."""
-        fresh: list[NumberedCommand] = []
-        for command in record.commands:
-            if command.seq > self.next_seq:
-                return Sorted(fresh, self.next_seq)
-            if command.seq == self.next_seq:
-                self._kept.append(command.body)
-                fresh.append(command)
-            elif command.seq >= self._first_kept and self._kept[command.seq - self._first_kept] != command.body:
-                raise AlteredCommand(self._market, command.seq)
-        return Sorted(fresh, None)
+        """Take the commands that come next; drop what was seen and whatever is ahead.
+
+        Raises AlteredCommand, and UnreadableRecord for a command that is new here and that nobody can read: then none
+        of the record is taken.
+        """
+        fresh: list[FreshCommand] = []
+        missing = None
+        for seq, body in ((command.seq, command.body) for command in record.commands):
+            following = self.next_seq + len(fresh)
+            if seq > following:
+                missing = following
+                break
+            if seq == following:
+                fresh.append(FreshCommand(seq, body, read_command(body)))
+            elif self._first_kept <= seq < self.next_seq and self._kept[seq - self._first_kept] != body:
+                read_command(body)  # what nobody can read is no past of ours
+                raise AlteredCommand(self._market, seq)
+        self._kept += [command.body for command in fresh]
+        return Sorted(fresh, missing)
+
+    def kept(self, first: int, stop: int) -> list[FreshCommand]:
+        """The commands from `first` up to, not including, `stop` once more; none may be older than the last snapshot."""
+        bodies = self._kept[first - self._first_kept : stop - self._first_kept]
+        return [FreshCommand(seq, body, read_command(body)) for seq, body in enumerate(bodies, first)]
 
     def forget(self, command_seq: int) -> None:
         """A snapshot covers everything up to `command_seq`."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -12,6 +12,7 @@ from tables.embedded_broker import EMBEDDED_FETCH_MAX_WAIT_MS, end_offset
 FIRST_STEP = 64
 STEP_GROWTH = 4
 STALLED_AFTER_S = 30.0
+T = TypeVar("T")
 
 
 async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
@@ -43,7 +44,7 @@ async def read_back(
         values: list[bytes] = []
         while stop > first and not (values and reaches_back(values[0])):
             start = max(first, stop - step)
-            values = await _read(reader, partition, start, stop) + values
+            values = [record.value for record in await _read(reader, partition, start, stop)] + values
             stop, step = start, step * STEP_GROWTH
         return values
 
@@ -52,6 +53,20 @@ async def last_record(bootstrap: str, topic: str) -> bytes | None:
     """The newest record of a topic; None when it holds none."""
     values = await read_back(bootstrap, topic, lambda _: True, step=1)
     return values[-1] if values else None
+
+
+async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes], T | None]) -> T | None:
+    """The newest record that `read` makes something of; None when there is none. Records that are not ours are passed."""
+    values = await read_back(bootstrap, topic, lambda value: read(value) is not None, step=1)
+    return next((found for value in reversed(values) if (found := read(value)) is not None), None)
+
+
+async def read_all(bootstrap: str, topic: str) -> list[Any]:
+    """Every record of a topic as the consumer gives it, with key and headers."""
+    partition = TopicPartition(topic, 0)
+    async with _reader(bootstrap, partition) as reader:
+        first = int((await reader.beginning_offsets([partition]))[partition])
+        return await _read(reader, partition, first, await end_offset(reader, partition))
 
 
 @asynccontextmanager
@@ -71,15 +86,15 @@ async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AI
         await reader.stop()
 
 
-async def _read(reader: AIOKafkaConsumer, partition: TopicPartition, start: int, stop: int) -> list[bytes]:
+async def _read(reader: AIOKafkaConsumer, partition: TopicPartition, start: int, stop: int) -> list[Any]:
     """The records at offsets from `start` up to, not including, `stop`; TimeoutError when none come for 30 s."""
-    values: list[bytes] = []
+    found: list[Any] = []
     reader.seek(partition, start)
     while await reader.position(partition) < stop:
         async with asyncio.timeout(STALLED_AFTER_S):
             records = await _next_records(reader, partition)
-        values += [record.value for record in records if start <= record.offset < stop]
-    return values
+        found += [record for record in records if start <= record.offset < stop]
+    return found
 
 
 async def _next_records(reader: AIOKafkaConsumer, partition: TopicPartition) -> list[Any]:

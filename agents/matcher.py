@@ -6,16 +6,18 @@ import time
 from typing import Any
 
 from agents.acked_producer import AckedProducer
+from agents.command_records import UnreadableRecord, read_record
 from agents.database import ask_database
+from agents.dead_letters import DeadLetter, letter_of_failure, letter_of_record, send_letter
 from agents.event_records import pack
 from agents.halting import MarketHalted, halt_market
-from agents.intake import AlteredCommand, GapNeverFilled
+from agents.intake import AlteredCommand, FreshCommand, GapNeverFilled, Sorted
 from agents.recovery import begin_tenure
 from agents.settings import StreamSettings
 from agents.snapshots import SnapshotWriter
 from agents.tenure import Tenure
 from schemas.topics import engine_app_id, events_topic
-from schemas.wire import NumberedCommand, decode_command_record, encode
+from schemas.wire import encode
 from store.outbox import rewind
 
 LAST_COPY_TIMEOUT_S = 3.0
@@ -63,10 +65,10 @@ class Matcher:
     async def handle(self, event: Any) -> None:
         """Take one command record through the market.
 
-        1. Read it; one of another epoch is not ours.
+        1. Read it; one that is no command record of ours goes to the dead letters and takes no sequence.
         2. Drop the commands seen before; where one is missing, drop the rest and ask the relay for it. One that was
            other bytes then halts the market.
-        3. Apply what is new.
+        3. Apply what is new; a user's command that breaks the engine is undone and goes to the dead letters.
         4. Leave out the events that an earlier owner has written: they must be the same.
         5. Write the others as one record, and wait for the broker.
         6. Keep the command record unacknowledged until a snapshot covers it.
@@ -78,10 +80,8 @@ class Matcher:
             tenure = self._tenure
             if tenure is None or self._is_closing:
                 return
-            record = decode_command_record(event.message.value)  # 1
-            tenure.check_epoch(record)
             try:
-                fresh, missing = tenure.intake.sort(record)  # 2
+                fresh, missing = await self._sort(tenure, event.message)  # 1, 2
             except AlteredCommand as error:
                 self.release()
                 await halt_market(self.name, self.market, self._settings, error)
@@ -129,10 +129,25 @@ class Matcher:
         except TimeoutError:
             log.warning("%s stops without a copy of its last snapshot in PostgreSQL", self.name)
 
-    async def _match(self, tenure: Tenure, fresh: list[NumberedCommand]) -> None:
+    async def _sort(self, tenure: Tenure, message: Any) -> Sorted:
+        try:
+            record = read_record(message.value, self.market)
+            tenure.check_epoch(record)
+            return tenure.intake.sort(record)
+        except UnreadableRecord as fault:
+            await self._bury(letter_of_record(self.market, message.offset, message.value, fault))
+            return Sorted([], None)
+
+    async def _bury(self, letter: DeadLetter) -> None:
+        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail)
+        await send_letter(self._producer, letter)
+
+    async def _match(self, tenure: Tenure, fresh: list[FreshCommand]) -> None:
         before = tenure.market.event_hash
         tenure.is_settled = False
         before, unwritten = tenure.leave_out_written(tenure.apply(fresh), before)
+        while tenure.failures:
+            await self._bury(letter_of_failure(self.market, tenure.failures.pop(0)))
         for record in pack(self.market, tenure.epoch, before, unwritten):
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
         tenure.is_settled = True

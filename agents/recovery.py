@@ -14,6 +14,7 @@ from exchange.market import Market, empty_market
 from exchange.snapshot import load
 from schemas.topics import engine_app_id
 from store.connect import Connection
+from store.failed_commands import read_failed_commands
 from store.snapshots import newest_snapshot_at_or_before_progress
 from store.standing import Standing, read_standing
 from tables.book_table import BEFORE_THE_FIRST_RECORD, heads, verified_snapshots
@@ -31,26 +32,30 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
     2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
     3. Take the first whose last event is in the log or persisted: a log that has lost its tail takes the snapshots
        behind that tail with it, or readers would find a hole.
-    4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again.
+    4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
+       failed, by the log or by PostgreSQL, fails again.
     """
-    standing, kept = await ask_database(settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market))  # 1
+    standing, kept, persisted = await ask_database(
+        settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)
+    )  # 1
     check_not_halted(market, standing)
     for point in _starting_points(market, standing, entries, kept):  # 2
         state = point.market
-        written = await read_written(settings.bootstrap, market, standing.epoch, state.event_seq)
+        written, failed = await read_written(settings.bootstrap, market, standing.epoch, state.event_seq)
         if state.event_seq <= max(standing.event_seq, max(written, default=0)):  # 3
             _check_last_event(state, written)  # 4
             _spare_the_collector()
             log.info("%s goes on after command %d, event %d", market, state.command_seq, state.event_seq)
-            return Tenure(market, standing, point, written)
+            return Tenure(market, standing, point, written, failed | persisted)
         log.error("%s: the event log ends before event %d of a snapshot, taking an older one", market, state.event_seq)
     raise AssertionError("the empty market needs no event")
 
 
-async def _what_is_known(connection: Connection, market: str) -> tuple[Standing, bytes | None]:
+async def _what_is_known(connection: Connection, market: str) -> tuple[Standing, bytes | None, set[int]]:
     standing = await read_standing(connection, market)
     kept = await newest_snapshot_at_or_before_progress(connection, standing.market_id)
-    return standing, kept.state if kept is not None else None
+    persisted = await read_failed_commands(connection, standing.market_id)
+    return standing, kept.state if kept is not None else None, persisted
 
 
 def _starting_points(

@@ -7,9 +7,10 @@ import time
 import msgspec
 
 from agents.acked_producer import AckedProducer
+from agents.command_records import record_or_none
 from agents.fail_stop import ForeignLog
 from agents.halting import check_not_halted, check_record_is_known, unless_halted
-from agents.log_tail import last_record
+from agents.log_tail import last_readable
 from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.topics import commands_topic
@@ -18,7 +19,6 @@ from schemas.wire import (
     RECORD_BYTES_MAX,
     CommandRecord,
     NumberedCommand,
-    decode_command_record,
     encode,
 )
 from store.advisory_locks import Room, wait_for_lock
@@ -95,13 +95,18 @@ class Relay(Service):
         await self._producer.stop()
 
     async def _correct_cursor(self, session: Connection, standing: Standing) -> None:
-        """An empty log leaves the cursor where it is: it is new, and a rebuild has set the cursor. StrangeCommand."""
-        value = await last_record(self._bootstrap, commands_topic(self._market))
-        if value is None:
+        """An empty log leaves the cursor where it is: it is new, and a rebuild has set the cursor. StrangeCommand.
+
+        The tail is the last record of ours: what others wrote behind it went to the dead letters.
+        """
+        market = self._market
+        record = await last_readable(
+            self._bootstrap, commands_topic(market), lambda value: record_or_none(value, market)
+        )
+        if record is None:
             return
-        record = decode_command_record(value)
-        if (record.market, record.epoch) != (self._market, standing.epoch):
-            raise ForeignLog("command log of", (self._market, standing.epoch), (record.market, record.epoch))
+        if record.epoch != standing.epoch:
+            raise ForeignLog(f"epoch of the command log of {market}", standing.epoch, record.epoch)
         await check_record_is_known(session, standing, record)
         cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
         if tail < cursor:

@@ -60,8 +60,7 @@ class SnapshotWriter:
         await self._producer.send_all(self._topic, entries)  # 2
         self._table.data.data.update(entries)  # 3
         await self._forget_old()  # 4
-        tenure.snapshot_seq = taken.head.command_seq
-        tenure.intake.forget(taken.head.command_seq)
+        tenure.saved(taken.head.command_seq, taken.state)
         self._taken_at_s = time.monotonic()
         self._not_before_s = self._taken_at_s + (self._taken_at_s - begun_s) * SHARE_OF_TIME_MIN
 

@@ -1,14 +1,30 @@
 """One tenure over a market: its state, and everything that is true only until the next recovery."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from agents.dead_letters import Failure
 from agents.fail_stop import ForeignLog
-from agents.intake import GapWatch, Intake
-from exchange.journal import Written, write
+from agents.intake import FreshCommand, GapWatch, Intake
+from exchange.engine import EngineError
+from exchange.journal import Written, write_again, write_failure
 from exchange.market import Market
-from schemas.wire import CommandRecord, NumberedCommand, decode_command
+from exchange.snapshot import dump, load
+from schemas.commands import UserCommand
+from schemas.wire import CommandRecord
 from store.standing import Standing
+
+log = logging.getLogger(__name__)
+
+
+class UndoneDiffers(Exception):
+    """The commands since the last snapshot, applied again, gave other events: the engine is not deterministic."""
+
+    def __init__(self, market: str, seq: int) -> None:
+        super().__init__(f"the events up to command {market}:{seq} came out differently the second time")
+        self.market = market
+        self.seq = seq
 
 
 class StartingPoint(NamedTuple):
@@ -22,11 +38,13 @@ class Tenure:
     """A market from one recovery to the next. A rebalance begins another; whoever awaited compares them by identity.
 
     `written`: hashes of the events that are in the log already. `unacknowledged`: command records that wait for a
-    snapshot. `is_settled`: every event of the commands applied is in the log, so a snapshot may be taken.
-    `offset`: of the last command record.
+    snapshot. `failures`: commands that were undone and whose bytes are not among the dead letters yet. `is_settled`:
+    every event of the commands applied is in the log, so a snapshot may be taken. `offset`: of the last command record.
     """
 
-    def __init__(self, name: str, standing: Standing, point: StartingPoint, written: dict[int, str]) -> None:
+    def __init__(
+        self, name: str, standing: Standing, point: StartingPoint, written: dict[int, str], failed: Iterable[int] = ()
+    ) -> None:
         self.name = name
         self.market, self.offset = point
         self.epoch = standing.epoch
@@ -35,8 +53,11 @@ class Tenure:
         self.intake = Intake(name, self.market.command_seq)
         self.gap = GapWatch(name)
         self.unacknowledged: list[Any] = []
+        self.failures: list[Failure] = []
         self.is_settled = True
         self.snapshot_seq = self.market.command_seq
+        self._checkpoint = dump(self.market)
+        self._failed = set(failed)
 
     @property
     def is_dirty(self) -> bool:
@@ -44,13 +65,19 @@ class Tenure:
         return self.market.command_seq > self.snapshot_seq
 
     def check_epoch(self, record: CommandRecord) -> None:
-        """ForeignLog for a record of another market or another epoch."""
-        if (record.market, record.epoch) != (self.name, self.epoch):
-            raise ForeignLog("command record of", (self.name, self.epoch), (record.market, record.epoch))
+        """ForeignLog for a record of another epoch: a log from before a rebuild, or of another exchange."""
+        if record.epoch != self.epoch:
+            raise ForeignLog(f"epoch of a command record of {self.name}", self.epoch, record.epoch)
 
-    def apply(self, commands: Sequence[NumberedCommand]) -> list[Written]:
-        """The events of these commands, in order."""
-        return [event for each in commands for event in write(self.market, each.seq, decode_command(each.body))]
+    def apply(self, commands: Sequence[FreshCommand]) -> list[Written]:
+        """The events of these commands, in order. A user's command that breaks the engine is undone and told so."""
+        return [event for each in commands for event in self._answer(each)]
+
+    def saved(self, command_seq: int, state: bytes) -> None:
+        """A durable snapshot covers everything up to `command_seq`."""
+        self.snapshot_seq = command_seq
+        self.intake.forget(command_seq)
+        self._checkpoint = state
 
     def leave_out_written(self, events: list[Written], before: str) -> tuple[str, list[Written]]:
         """The events that are not in the log yet, and the hash they chain to; ForeignLog when one there differs."""
@@ -62,3 +89,28 @@ class Tenure:
                 raise ForeignLog(f"hash of event {self.name}:{event.seq} in the log", event.hash, known)
             before = event.hash
         return before, []
+
+    def _answer(self, each: FreshCommand) -> list[Written]:
+        """Apply a command, or honour the verdict that it failed, whatever this code would make of it now."""
+        before = self.market.event_hash
+        try:
+            return write_again(self.market, each.seq, each.command, self._failed)
+        except (MemoryError, EngineError):
+            raise
+        except Exception as error:  # design.md section 2: one user's command must not stop everyone's market
+            if not isinstance(each.command, UserCommand):
+                raise
+            self._undo(each, error, before)
+            return write_failure(self.market, each.seq, each.command)
+
+    def _undo(self, each: FreshCommand, error: Exception, before: str) -> None:
+        """Rebuild the state without the command: the last snapshot, and the commands since once more."""
+        log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error)
+        market = load(self._checkpoint)
+        for command in self.intake.kept(market.command_seq + 1, each.seq):
+            write_again(market, command.seq, command.command, self._failed)
+        if market.event_hash != before:
+            raise UndoneDiffers(self.name, each.seq - 1)
+        self.market, self._checkpoint = market, dump(market)  # the next one need not go so far back
+        self._failed.add(each.seq)
+        self.failures.append(Failure(each.seq, each.body, error))

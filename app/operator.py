@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -21,6 +21,10 @@ from store.queries.markets import list_markets
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.queries.progress import MarketProgress, read_progress
 from store.users import grant_admin as grant
+
+if TYPE_CHECKING:  # the broker's client is loaded by those who ask the broker
+    from agents.dead_letter_retry import RetryOutcome
+    from agents.dead_letters import DeadLetter
 
 ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 30.0
@@ -92,6 +96,22 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
         }
         for view in views
     ]
+
+
+async def dead_letters(settings: Settings) -> "list[DeadLetter]":
+    """Every dead letter, oldest first."""
+    from agents.dead_letters import read_letters
+
+    return await read_letters(settings.broker_url)
+
+
+async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[RetryOutcome]":
+    """Try these letters again, or all of them; what came of each."""
+    from agents.dead_letter_retry import retry_letter
+
+    letters = [letter for letter in await dead_letters(settings) if not ids or letter.id in ids]
+    async with _session(settings) as session:
+        return [await retry_letter(session, letter) for letter in letters]
 
 
 async def _markets(session: Session) -> list[MarketView]:

@@ -24,6 +24,7 @@ from schemas.commands import (
     OrderCancelled,
     OrderCreated,
     StatusSet,
+    UserCommand,
 )
 from schemas.events import Event
 from schemas.orders import EndReason, OrderStatus
@@ -54,8 +55,7 @@ class ForeignLog(EngineError):
 
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
     """Let the market answer command `seq`, which must be its next; changes the market, returns at least one event."""
-    if seq != market.command_seq + 1:
-        raise SequenceGap(market.command_seq + 1, seq)
+    _check_next(market, seq)
     if (seq == 1) != isinstance(command, MarketListed):
         raise ForeignLog(market.spec.market, seq)
     turn = Turn(market, seq, command.at)
@@ -64,6 +64,20 @@ def apply(market: Market, seq: int, command: Command) -> list[Event]:
     expire_due(turn)
     _answer(turn, command)
     return turn.events
+
+
+def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
+    """Answer command `seq` with its failure. The market is as it was but for its sequences: not even its clock moves."""
+    _check_next(market, seq)
+    turn = Turn(market, seq, command.at)
+    market.command_seq = seq
+    turn.failed(command.order if isinstance(command, OrderCancelled) else seq, command.user)
+    return turn.events
+
+
+def _check_next(market: Market, seq: int) -> None:
+    if seq != market.command_seq + 1:
+        raise SequenceGap(market.command_seq + 1, seq)
 
 
 def _answer(turn: Turn, command: Command) -> None:

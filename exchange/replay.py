@@ -3,18 +3,20 @@
 What is left is folded from the events alone, by other code than the projection's: the two are compared.
 """
 
+from collections.abc import Container
 from typing import NamedTuple, assert_never
 
 import msgspec
 
-from exchange.journal import Written, write
+from exchange.journal import Written, write, write_failure
 from exchange.level import Order
 from exchange.market import Market
-from schemas.commands import OrderCreated
+from schemas.commands import OrderCreated, UserCommand
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
+    CommandFailed,
     Event,
     MarketOpened,
     MarkMoved,
@@ -73,10 +75,12 @@ class HoldingLeft(NamedTuple):
 class Replay:
     """A market going through its log again, from the state it is given up to event `last_event`.
 
+    `failed`: the commands that broke the engine when they came first, and fail again whatever this code makes of them.
+
     `live` and `holdings` stand for this moment; `ended`, `fills` and `created` collect until they are taken away.
     """
 
-    def __init__(self, market: Market, last_event: int) -> None:
+    def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
         self.market = market
         self.live = {order.number: _resting(order) for side in Side for order in market.book.walk(side)}
         self.holdings = {user: HoldingLeft(p.lots, p.cost, p.realized) for user, p in market.positions.items()}
@@ -84,13 +88,18 @@ class Replay:
         self.fills: list[FillLeft] = []
         self.created: set[int] = set()
         self._last_event = last_event
+        self._failed = failed
 
     def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
         """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
         command = decode_command(body)
         if isinstance(command, OrderCreated):
             self._create(seq, command)
-        written = [event for event in write(self.market, seq, command) if event.seq <= self._last_event]
+        if seq in self._failed and isinstance(command, UserCommand):
+            answer = write_failure(self.market, seq, command)
+        else:
+            answer = write(self.market, seq, command)
+        written = [event for event in answer if event.seq <= self._last_event]
         for event in written:
             self._fold(decode_event(event.body))
         return written
@@ -110,6 +119,9 @@ class Replay:
                 self.live[event.order].remaining = event.remaining
             case OrderEnded():
                 self._end(event.order, event.status, event.reason)
+            case CommandFailed():
+                if event.rejects_order:
+                    self._end(event.order, OrderStatus.REJECTED, event.reason)
             case MarketOpened() | MarkMoved() | StatusChanged() | CancelRefused() | BarrierPassed() | ClockAdvanced():
                 pass
             case _:

@@ -7,6 +7,7 @@ from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
+    CommandFailed,
     Event,
     MarketOpened,
     MarkMoved,
@@ -121,6 +122,10 @@ class Turn:
     def cancel_refused(self, order: int, user: int) -> None:
         """There is no such resting order of this user."""
         self.events.append(CancelRefused(self._next(), self.command, self.at, order, user))
+
+    def failed(self, order: int, user: int) -> None:
+        """The command broke the engine and was undone."""
+        self.events.append(CommandFailed(self._next(), self.command, self.at, order, user))
 
     def mark_moved(self) -> None:
         """Index and mark, as they stand."""

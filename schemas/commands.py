@@ -89,4 +89,5 @@ class ClockTicked(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fie
     v: Literal[1] = 1
 
 
+UserCommand = OrderCreated | OrderCancelled
 Command = MarketListed | OrderCreated | OrderCancelled | IndexSet | StatusSet | MarketBarrier | ClockTicked

@@ -136,6 +136,26 @@ class CancelRefused(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_f
     v: Literal[1] = 1
 
 
+class CommandFailed(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="command.failed"):
+    """A user's command broke the engine: it was undone, and of all the market only the sequences moved.
+
+    `order` is the order it created, which ends REJECTED, or the one it was to cancel, which stays as it was.
+    """
+
+    seq: int
+    command: int
+    at: Timestamp
+    order: int
+    user: int
+    reason: EndReason = EndReason.INTERNAL
+    v: Literal[1] = 1
+
+    @property
+    def rejects_order(self) -> bool:
+        """Whether the command created `order`: an order's number is the sequence of its command."""
+        return self.order == self.command
+
+
 class MarkMoved(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="mark.moved"):
     """Index (nanos) and mark (ticks) as of this event."""
 
@@ -185,6 +205,7 @@ Event = (
     | OrderShrunk
     | TradeExecuted
     | CancelRefused
+    | CommandFailed
     | MarkMoved
     | StatusChanged
     | BarrierPassed

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from schemas.commands import Command
-from schemas.events import Event
+from schemas.events import CommandFailed, Event
 
 HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
@@ -47,6 +47,7 @@ class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
     v: Literal[1] = 1
 
 
+_FAILED_BEGINS = b'{"type":"%s"' % str(CommandFailed.__struct_config__.tag).encode()
 _encoder = msgspec.json.Encoder()
 _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -65,6 +66,11 @@ def decode_command(body: bytes | msgspec.Raw) -> Command:
 def decode_event(body: bytes | msgspec.Raw) -> Event:
     """Read one event; raises msgspec.DecodeError for what is not ours."""
     return _event_decoder.decode(body)
+
+
+def failed_command(body: bytes | msgspec.Raw) -> int | None:
+    """The sequence of the command that an event says failed; None for every other event, which is not read further."""
+    return _event_decoder.decode(body).command if bytes(body).startswith(_FAILED_BEGINS) else None
 
 
 def decode_command_record(body: bytes) -> CommandRecord:

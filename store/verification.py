@@ -8,6 +8,7 @@ import asyncpg
 from schemas.ids import order_key, seq_of_order_key
 from schemas.units import timestamp_of
 from store.connect import Session
+from store.failed_commands import read_failed_commands
 from store.outbox import read_commands
 from store.snapshots import StoredSnapshot
 from store.standing import Standing, read_standing
@@ -39,7 +40,7 @@ class OrderStored(NamedTuple):
 
 
 class Persisted(NamedTuple):
-    """A market's rows at one moment: its standing, its live orders, every position, the copies of its snapshots.
+    """A market's rows at one moment: its standing, its live orders, every position, the copies of its snapshots, the commands that failed.
 
     `positions`: (signed lots, signed cost, realized) by user.
     """
@@ -48,6 +49,7 @@ class Persisted(NamedTuple):
     live: dict[int, OrderStored]
     positions: dict[int, tuple[int, int, int]]
     snapshots: list[StoredSnapshot]
+    failed: set[int]
 
 
 async def read_persisted_state(session: Session, market: str) -> Persisted:
@@ -59,11 +61,13 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
             "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", standing.market_id
         )
         snapshots = await session.fetch(_SNAPSHOTS, standing.market_id)
+        failed = await read_failed_commands(session, standing.market_id)
     return Persisted(
         standing,
         {order.number: order for order in map(_order, live)},
         {row["user_id"]: (row["lots"], row["cost"], row["realized"]) for row in positions},
         [StoredSnapshot(*row) for row in snapshots],
+        failed,
     )
 
 

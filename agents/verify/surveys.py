@@ -6,6 +6,7 @@ from agents.log_tail import stream_records
 from agents.settings import StreamSettings
 from agents.verify.digests import Digests, digest
 from agents.verify.report import Report
+from schemas.events import CommandFailed
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import (
     HASH_BYTES,
@@ -14,6 +15,7 @@ from schemas.wire import (
     chain_hash,
     decode_command,
     decode_command_record,
+    decode_event,
     decode_event_record,
 )
 from store.standing import Standing
@@ -37,10 +39,10 @@ async def survey_commands(settings: StreamSettings, standing: Standing, report: 
     return digests
 
 
-def command_record(value: bytes, market: str) -> CommandRecord | None:
+def command_record(value: bytes | None, market: str) -> CommandRecord | None:
     """A record of the relay; None for what cannot be read, as a whole or in one command, or is another market's."""
     try:
-        record = decode_command_record(value)
+        record = decode_command_record(value or b"")
         for command in record.commands:
             decode_command(command.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -49,17 +51,19 @@ def command_record(value: bytes, market: str) -> CommandRecord | None:
 
 
 class EventSurvey:
-    """Digest and chain hash of every event in the log."""
+    """Digest and chain hash of every event in the log, and the commands that failed by it."""
 
     def __init__(self) -> None:
         self.bodies = Digests()
         self.chain = Digests(HASH_BYTES)
+        self.failed: set[int] = set()
 
     def add(self, record: EventRecord, report: Report) -> None:
         """Take the events of a record, whose hashes must lead from its first to its last."""
         chain, seq = record.prev_hash, record.first_event_seq - 1
         for seq, body in enumerate(record.events, record.first_event_seq):
             chain = chain_hash(chain, body)
+            self._note_verdict(body)
             is_same = self.bodies.put(seq, digest(body)) and self.chain.put(seq, bytes.fromhex(chain))
             if not is_same:
                 report.differs(f"event {report.market}:{seq}", "the bytes it was written with first", "other bytes")
@@ -67,13 +71,19 @@ class EventSurvey:
         report.compare(f"{subject} last event", record.last_event_seq, seq)
         report.compare(f"{subject} hash", record.hash, chain)
 
+    def _note_verdict(self, body: msgspec.Raw) -> None:
+        if b"command.failed" in bytes(body)[:32]:
+            event = decode_event(body)
+            if isinstance(event, CommandFailed):
+                self.failed.add(event.command)
+
 
 async def survey_events(settings: StreamSettings, standing: Standing, report: Report) -> EventSurvey:
     """All events in the log; an event written twice must be the same."""
     survey = EventSurvey()
     async for each in stream_records(settings.bootstrap, events_topic(report.market)):
         try:
-            record = decode_event_record(each.value)
+            record = decode_event_record(each.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             report.differs(f"event record at offset {each.offset}", "an event record", error)
             continue

@@ -48,6 +48,7 @@ async def _verify(session: Connection, settings: StreamSettings, market: str) ->
     events = await survey_events(settings, standing, report)
     snapshots = stored_snapshots(persisted.snapshots, report) + await table_snapshots(settings, standing, report)
     await _compare_outbox(session, standing.market_id, commands, report)
+    events.failed |= persisted.failed
     start = choose_start(report, standing, commands, snapshots)  # 3
     if start is not None:
         rows = RowComparison(session, persisted, report)
@@ -82,7 +83,7 @@ class _Verification:
         self._report = rows.report
         self._events = events
         self._rows = rows
-        self._replay = Replay(start, standing.event_seq)
+        self._replay = Replay(start, standing.event_seq, events.failed)
         self._snapshots: dict[int, list[KnownSnapshot]] = defaultdict(list)
         for known in snapshots:
             self._snapshots[known.command_seq].append(known)

@@ -6,6 +6,7 @@ import asyncpg
 import click
 from aiokafka.errors import KafkaError
 
+from app.cli.dead_letters import dlq
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
@@ -23,7 +24,7 @@ def cli() -> None:
 for command in (
     *(run, api, relay, engine, projection, clock, demo),
     *(migrate, topics, market, admin),
-    *(drain, audit, verify, status, rebuild),
+    *(drain, audit, verify, status, rebuild, dlq),
 ):
     cli.add_command(command)
 

@@ -11,6 +11,7 @@ from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
+    CommandFailed,
     Event,
     MarketOpened,
     MarkMoved,
@@ -40,9 +41,9 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> tuple[list[int], li
     return sorted(users), sorted(orders)
 
 
-def _parties(event: Event) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | TradeSide, ...]:
+def _parties(event: Event) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | CommandFailed | TradeSide, ...]:
     match event:
-        case OrderAccepted() | OrderEnded() | OrderShrunk():
+        case OrderAccepted() | OrderEnded() | OrderShrunk() | CommandFailed():
             return (event,)
         case TradeExecuted():
             return (event.maker, event.taker)
@@ -71,6 +72,8 @@ class Fold:
                 self._release(event, order, event.remaining, event.by)
             case OrderEnded():
                 self._end(event)
+            case CommandFailed():
+                self._fail(event)
             case MarketOpened() | MarkMoved() | StatusChanged():
                 self._change_market(event)
             case CancelRefused() | BarrierPassed() | ClockAdvanced():
@@ -121,6 +124,22 @@ class Fold:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
         self._take_from_sums(order, order.remaining)
         order.status, order.reason, order.best_opposite = event.status, event.reason, event.best_opposite
+        self._close(order)
+
+    def _fail(self, event: CommandFailed) -> None:
+        key = order_key(self._market_id, event.order)
+        self.rows.failures.append((event.command, event.seq, event.user, key, datetime_of(event.at)))
+        if event.rejects_order:
+            self._reject(event)
+        elif (order := self.rows.orders.get(key)) is not None and order.is_live:
+            self._touch(event, event.order, event.user)  # it may be cancelled again
+
+    def _reject(self, event: CommandFailed) -> None:
+        order = self._touch(event, event.order, event.user)
+        if order.status != OrderStatus.PENDING:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, status=order.status)
+        self._take_from_sums(order, order.remaining)
+        order.status, order.reason = OrderStatus.REJECTED, event.reason
         self._close(order)
 
     def _close(self, order: OrderRow) -> None:

@@ -63,4 +63,5 @@ class Rows:
     touched_wallets: set[int] = field(default_factory=set)
     fills: list[tuple[object, ...]] = field(default_factory=list)
     entries: list[tuple[object, ...]] = field(default_factory=list)
+    failures: list[tuple[object, ...]] = field(default_factory=list)
     market: MarketChange = field(default_factory=MarketChange)

@@ -1,4 +1,4 @@
-"""The one statement that writes a batch: orders, fills, positions, wallets, ledger, market and progress.
+"""The one statement that writes a batch: orders, fills, positions, wallets, ledger, failed commands, market, progress.
 
 Rows travel as columns (`unnest`), one array a column, so that a thousand events cost one round trip. The rows that are
 updated have been locked in order before; the counts that come back say whether each of them was there.
@@ -16,7 +16,9 @@ LOCK = "SELECT * FROM lock_projection($1::int4, $2::int8[], $3::int8[])"
 WRITE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
-    filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at
+    filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
+    cancel_requested_at = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_requested_at END,
+    cancel_seq = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_seq END
   FROM unnest($7::int8[], $8::text[], $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], $14::bool[],
     $15::timestamptz[]) t(order_id, status, reason, best_opposite, remaining, filled_lots, filled_notional, is_live,
     updated_at)
@@ -45,6 +47,9 @@ WITH order_rows AS (
   FROM unnest($42::int8[], $43::text[], $44::text[], $45::int8[], $46::int8[], $47::int8[], $48::int8[],
     $49::timestamptz[]) WITH ORDINALITY t(account, type, cause, amount, balance_after, event_seq, trade_id, at, place)
   ORDER BY t.place
+), failure_rows AS (
+  INSERT INTO failed_commands (market_id, command_seq, event_seq, user_id, order_id, at)
+  SELECT $1, * FROM unnest($54::int8[], $55::int8[], $56::int8[], $57::int8[], $58::timestamptz[])
 ), market_row AS (
   UPDATE markets m SET status = CASE WHEN m.halted_reason IS NULL THEN coalesce($50::text, m.status) ELSE m.status END,
     index_price = coalesce($51::int8, m.index_price), mark = coalesce($52::int8, m.mark), mark_at = coalesce($53::timestamptz, m.mark_at)
@@ -57,7 +62,7 @@ SELECT (SELECT count(*) FROM order_rows), (SELECT count(*) FROM position_rows), 
   (SELECT count(*) FROM progress_row)
 """
 
-_ORDER_COLUMNS, _FILL_COLUMNS, _POSITION_COLUMNS, _WALLET_COLUMNS, _ENTRY_COLUMNS = 9, 13, 11, 2, 8
+_ORDER_COLUMNS, _FILL_COLUMNS, _POSITION_COLUMNS, _WALLET_COLUMNS, _ENTRY_COLUMNS, _FAILURE_COLUMNS = 9, 13, 11, 2, 8, 5
 
 
 def write_arguments(
@@ -72,6 +77,7 @@ def write_arguments(
     arguments += _columns(orders, _ORDER_COLUMNS) + _columns(rows.fills, _FILL_COLUMNS)
     arguments += _columns(positions, _POSITION_COLUMNS) + _columns(wallets, _WALLET_COLUMNS)
     arguments += _columns(rows.entries, _ENTRY_COLUMNS) + _market_columns(rows.market)
+    arguments += _columns(rows.failures, _FAILURE_COLUMNS)
     return arguments, (len(orders), len(positions), len(wallets), 1)
 
 

@@ -4,10 +4,14 @@ import msgspec
 import pytest
 
 from agents.intake import AlteredCommand, GapNeverFilled, GapWatch, Intake
-from schemas.wire import CommandRecord, NumberedCommand
+from schemas.commands import ClockTicked
+from schemas.units import Timestamp
+from schemas.wire import CommandRecord, NumberedCommand, encode
+
+TICK, OTHER = (encode(ClockTicked(Timestamp(at))) for at in (1, 2))
 
 
-def record(*seqs: int, body: bytes = b"{}") -> CommandRecord:
+def record(*seqs: int, body: bytes = TICK) -> CommandRecord:
     """A record of these commands."""
     return CommandRecord("TEA-PERP", 1, [NumberedCommand(seq, msgspec.Raw(body)) for seq in seqs])
 
@@ -43,7 +47,7 @@ def test_a_repeated_command_with_other_bytes_is_refused() -> None:
     intake = Intake("TEA-PERP", 0)
     intake.sort(record(1, 2))
     with pytest.raises(AlteredCommand):
-        intake.sort(record(2, body=b"[]"))
+        intake.sort(record(2, body=OTHER))
 
 
 def test_commands_behind_a_snapshot_are_forgotten() -> None:
@@ -51,7 +55,7 @@ def test_commands_behind_a_snapshot_are_forgotten() -> None:
     intake = Intake("TEA-PERP", 0)
     intake.sort(record(1, 2, 3))
     intake.forget(2)
-    assert fresh(intake, record(2, body=b"[]")) == ([], None)
+    assert fresh(intake, record(2, body=OTHER)) == ([], None)
     assert intake.next_seq == 4
 
 

@@ -25,6 +25,7 @@ from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
+    CommandFailed,
     Event,
     MarketOpened,
     MarkMoved,
@@ -121,6 +122,8 @@ def _sentence(event: Event) -> str | None:
             said = f"{event.order} shrinks by {event.by} to {event.remaining}"
         case CancelRefused():
             said = f"cancel of {event.order} refused"
+        case CommandFailed():
+            said = f"{event.order} failed"
         case MarkMoved():
             said = f"mark {event.mark}"
         case StatusChanged():

@@ -1,10 +1,11 @@
 """The journal: what leaves the engine."""
 
-from exchange.journal import write
+from exchange.journal import write, write_failure
 from exchange.market import empty_market
 from exchange.snapshot import dump, load
+from schemas.events import CommandFailed
 from schemas.wire import GENESIS_HASH, chain_hash, decode_event
-from tests.exchange.builders import ANN, BOB, Driver, buy, listed, sell
+from tests.exchange.builders import ANN, BOB, Driver, buy, cancel, listed, sell
 
 
 def test_each_event_is_chained_to_the_one_before_it() -> None:
@@ -37,3 +38,24 @@ def test_a_loaded_market_goes_on_with_the_same_hash() -> None:
         write(market, seq, command)
     copy = load(dump(market))
     assert write(copy, 3, sell(BOB, 9, 99)) == write(market, 3, sell(BOB, 9, 99))
+
+
+def test_of_a_failed_command_the_state_keeps_only_the_sequence() -> None:
+    """The command, the event and its hash are counted; book, clock, mark and positions are as before."""
+    market, twin = empty_market("TEA-PERP"), empty_market("TEA-PERP")
+    for seq, command in enumerate((listed(), buy(ANN, 5, 100)), 1):
+        write(market, seq, command)
+        write(twin, seq, command)
+    (failed,) = write_failure(market, 3, sell(BOB, 5, 100))
+    twin.command_seq, twin.event_seq, twin.event_hash = 3, failed.seq, failed.hash
+    assert dump(market) == dump(twin)
+
+
+def test_a_failed_command_names_the_order_it_created_or_was_to_cancel() -> None:
+    """An order's number is the sequence of its command: so the event tells which of the two it was."""
+    market = empty_market("TEA-PERP")
+    for seq, command in enumerate((listed(), buy(ANN, 5, 100)), 1):
+        write(market, seq, command)
+    lines = [*write_failure(market, 3, sell(BOB, 5, 100)), *write_failure(market, 4, cancel(ANN, 2))]
+    told = [event for line in lines if isinstance(event := decode_event(line.body), CommandFailed)]
+    assert [(event.order, event.user, event.rejects_order) for event in told] == [(3, BOB, True), (2, ANN, False)]

@@ -1,0 +1,61 @@
+"""Reading the command log: a record of ours whole, or the reason why it is not one."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from schemas.commands import Command
+from schemas.wire import CommandRecord, decode_command, decode_command_record
+
+Read = TypeVar("Read")
+
+
+class Unreadable(StrEnum):
+    """Why a record of a command log is no command record of its market."""
+
+    MALFORMED = "MALFORMED"  # not JSON
+    UNKNOWN = "UNKNOWN"  # JSON, of a type or a version that this code does not know
+    FOREIGN_MARKET = "FOREIGN_MARKET"
+
+
+class UnreadableRecord(Exception):
+    """A record that takes no sequence; `detail` is what the decoder says."""
+
+    def __init__(self, reason: Unreadable, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def read_record(value: bytes | None, market: str) -> CommandRecord:
+    """A record of a market's command log, its commands still encoded; raises UnreadableRecord."""
+    if value is None:
+        raise UnreadableRecord(Unreadable.MALFORMED, "no value")
+    record = _readable(decode_command_record, value)
+    if record.market != market:
+        raise UnreadableRecord(Unreadable.FOREIGN_MARKET, record.market)
+    return record
+
+
+def read_command(body: msgspec.Raw) -> Command:
+    """One command of a record; raises UnreadableRecord: a record with a command nobody knows counts for nothing."""
+    return _readable(decode_command, body)
+
+
+def record_or_none(value: bytes | None, market: str) -> CommandRecord | None:
+    """A record of the market, or None for what is in its log but not ours."""
+    try:
+        return read_record(value, market)
+    except UnreadableRecord:
+        return None
+
+
+def _readable(decode: Callable[[bytes], Read], value: bytes | msgspec.Raw) -> Read:
+    try:
+        return decode(value)
+    except msgspec.ValidationError as error:
+        raise UnreadableRecord(Unreadable.UNKNOWN, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableRecord(Unreadable.MALFORMED, str(error)) from error

@@ -1,0 +1,70 @@
+"""What can still be done about a dead letter. Asking twice changes nothing more than asking once (ADR 0003)."""
+
+from enum import StrEnum
+
+import msgspec
+
+from agents.command_records import UnreadableRecord, read_command, read_record
+from agents.dead_letters import DeadLetter
+from schemas.wire import CommandRecord, NumberedCommand
+from store.connect import Session
+from store.outbox import read_commands, rewind
+from store.standing import Standing, read_standing
+
+
+class Retried(StrEnum):
+    """What came of it."""
+
+    SENT_AGAIN = "SENT_AGAIN"
+    ANSWERED = "ANSWERED"
+    UNREADABLE = "UNREADABLE"
+    NOT_OURS = "NOT_OURS"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do about the letter."""
+        return self in {Retried.SENT_AGAIN, Retried.ANSWERED}
+
+
+class RetryOutcome(msgspec.Struct, frozen=True):
+    """What came of one letter, and why."""
+
+    id: str
+    result: Retried
+    why: str
+
+
+async def retry_letter(session: Session, letter: DeadLetter) -> RetryOutcome:
+    """Have the relay send a record again that can be read by now and whose commands are still missing.
+
+    A command that failed was answered: its client decides whether to submit it again. The relay stays the only writer of
+    the log: what it sends is what PostgreSQL has accepted, and the engine drops what it has seen.
+    """
+    if letter.is_command:
+        return RetryOutcome(letter.id, Retried.ANSWERED, "by command.failed; its client may submit it again")
+    try:
+        record = read_record(letter.value, letter.market)
+        for command in record.commands:
+            read_command(command.body)
+    except UnreadableRecord as fault:
+        return RetryOutcome(letter.id, Retried.UNREADABLE, f"{fault.reason}: {fault.detail}")
+    return RetryOutcome(letter.id, *await _send_again(session, record))
+
+
+async def _send_again(session: Session, record: CommandRecord) -> tuple[Retried, str]:
+    standing = await read_standing(session, record.market)
+    if record.epoch != standing.epoch:
+        return Retried.NOT_OURS, f"it is of epoch {record.epoch}, the market is in {standing.epoch}"
+    missing = [command for command in record.commands if command.seq > standing.command_seq]
+    if not missing:
+        return Retried.ANSWERED, f"all commands up to {standing.command_seq} are answered"
+    if not await _are_accepted(session, standing, missing):
+        return Retried.NOT_OURS, "PostgreSQL has accepted no such commands"
+    await rewind(session, record.market, missing[0].seq)
+    return Retried.SENT_AGAIN, f"the relay goes on from command {missing[0].seq}"
+
+
+async def _are_accepted(session: Session, standing: Standing, missing: list[NumberedCommand]) -> bool:
+    limit = len(missing)
+    accepted = dict(await read_commands(session, standing.market_id, missing[0].seq - 1, limit))
+    return all(accepted.get(command.seq) == bytes(command.body) for command in missing)

@@ -1,0 +1,47 @@
+"""`dlq …`: what the matching agents could not read or apply."""
+
+import asyncio
+import sys
+
+import click
+import msgspec
+
+from app.cli.output import json_option, show
+from app.operator import dead_letters, retry_dead_letters
+from app.settings import load_settings, reach
+
+TEXT_CHARACTERS = 60
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: records that took no sequence, and commands that broke the engine and were undone."""
+
+
+@dlq.command("list")
+@json_option
+def list_letters(as_json: bool) -> None:
+    """Every letter, oldest first."""
+    rows = []
+    for letter in asyncio.run(dead_letters(reach(load_settings()))):
+        text = letter.value.decode(errors="backslashreplace")
+        row = msgspec.structs.asdict(letter) | {"value": text if as_json else text[:TEXT_CHARACTERS]}
+        rows.append(row if as_json else {name: row[name] for name in ("id", "reason", "detail", "size_bytes", "value")})
+    show(rows, as_json)
+
+
+@dlq.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@json_option
+def retry(ids: tuple[str, ...], as_json: bool) -> None:
+    """Have the relay send again what can be read by now and is still missing; exit 1 when a letter named cannot be helped.
+
+    Without an ID, every letter. It may be repeated: what is answered stays as it is.
+    """
+    outcomes = asyncio.run(retry_dead_letters(reach(load_settings()), ids))
+    show([msgspec.to_builtins(outcome) for outcome in outcomes], as_json)
+    unknown = set(ids) - {outcome.id for outcome in outcomes}
+    for letter_id in sorted(unknown):
+        click.echo(f"there is no dead letter {letter_id}", err=True)
+    if unknown or (ids and not all(outcome.result.is_settled for outcome in outcomes)):
+        sys.exit(1)

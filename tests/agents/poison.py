@@ -1,0 +1,38 @@
+"""Orders and cancels that break the engine, once it is told so: the bug that no test knows of yet."""
+
+from exchange import engine
+from exchange.market import Market
+from schemas.commands import Command, MarketBarrier, OrderCancelled, OrderCreated
+from schemas.events import Event
+
+POISON = "poison"
+
+
+class EngineBroke(Exception):
+    """What the broken engine raises."""
+
+
+def broken_apply(market: Market, seq: int, command: Command) -> list[Event]:
+    """The engine, with a bug: it breaks at poison, after it has changed the market."""
+    is_cancel_of_poisoned = isinstance(command, OrderCancelled) and _is_bait(market, command.order)
+    events = engine.apply(market, seq, command)
+    if is_cancel_of_poisoned or is_poison(command):
+        raise EngineBroke(seq)
+    return events
+
+
+def is_poison(command: Command) -> bool:
+    """Whether a command says so itself."""
+    match command:
+        case OrderCreated():
+            return (command.client_order_id or "").startswith(POISON)
+        case MarketBarrier():
+            return command.barrier == POISON
+        case _:
+            return False
+
+
+def _is_bait(market: Market, number: int) -> bool:
+    """An order of 7 lots cannot be cancelled."""
+    order = market.book.find(number)
+    return order is not None and order.remaining == 7

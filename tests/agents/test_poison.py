@@ -1,0 +1,291 @@
+"""Poison on a real broker and a real database: it goes to the dead letters, and the market goes on."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from agents.acked_producer import AckedProducer
+from agents.command_records import Unreadable, UnreadableRecord
+from agents.dead_letter_retry import Retried, retry_letter
+from agents.dead_letters import DeadLetter, Failure, letter_of_failure, letter_of_record, read_letters, send_letter
+from agents.event_records import pack
+from agents.fail_stop import EXIT_WRONG
+from agents.matching import engine_unit
+from agents.projection import projection_unit
+from agents.rebuild import rebuild
+from agents.recovery import begin_tenure
+from agents.relay import Relay
+from agents.verify import verify
+from app.cli import cli
+from exchange import journal
+from exchange.journal import write
+from exchange.market import empty_market
+from schemas.commands import MarketBarrier
+from schemas.orders import OrderType, Side
+from schemas.rest import OrderRequest
+from schemas.topics import commands_topic, events_topic
+from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, decode_command, encode
+from store.broker_identity import claim_cluster
+from store.outbox import read_commands, read_cursor, set_cursor
+from store.submission import CancelOrder, Placed, PlaceOrder
+from tests.agents.poison import POISON, broken_apply
+from tests.agents.stream import BEGAN_AT, Stream, hosted, one_hash_each, stream_on
+from tests.conftest import Broker
+from tests.eventually import eventually
+from tests.store.projection_builders import an_order
+
+ALL_PARTS = (Relay, engine_unit, projection_unit)
+
+
+async def append(stream: Stream, topic: str, values: Sequence[bytes | None]) -> None:
+    """Write these values into a topic, as anyone could."""
+    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    await producer.start()
+    for value in values:
+        await producer.send(topic, value, key=b"")
+    await producer.stop()
+
+
+async def command_record(stream: Stream, *seqs: int) -> CommandRecord:
+    """The record that the relay would send for these commands."""
+    standing = await stream.standing()
+    bodies = dict(await read_commands(stream.session, standing.market_id, 0, 10_000))
+    commands = [NumberedCommand(seq, msgspec.Raw(bodies[seq])) for seq in seqs]
+    return CommandRecord(stream.market, standing.epoch, commands)
+
+
+async def letters(stream: Stream) -> list[DeadLetter]:
+    """The dead letters of the market."""
+    found = await read_letters(stream.settings.bootstrap)
+    return [letter for letter in found if letter.market == stream.market]
+
+
+def bid(stream: Stream, client_id: str | None = None, quantity: str = "0.001") -> OrderRequest:
+    """A small order that can rest."""
+    return OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, quantity, "59000", client_order_id=client_id)
+
+
+async def place(stream: Stream, request: OrderRequest) -> str:
+    """Submit one order of the first user; its public id."""
+    (placed,) = await stream.submit([PlaceOrder(stream.users[0], request)])
+    assert isinstance(placed, Placed)
+    return placed.order_id
+
+
+async def place_poison(stream: Stream) -> list[str]:
+    """Orders around two that break the engine and a cancel that does; ids of the two, then of the one to cancel."""
+    await stream.trade(10)
+    bait = await place(stream, bid(stream, quantity="0.007"))
+    first = await place(stream, bid(stream, POISON))
+    await stream.trade(10)
+    await stream.submit([CancelOrder(stream.users[0], bait)])
+    second = await place(stream, bid(stream, POISON + "-again"))
+    await stream.trade(10)
+    return [first, second, bait]
+
+
+async def statuses(stream: Stream, *ids: str) -> list[tuple[str, str | None, bool]]:
+    """Status, reason and whether a cancel is under way."""
+    found = []
+    for public in ids:
+        row = await stream.session.fetchrow(
+            "SELECT orders.status, reason, cancel_requested_at IS NOT NULL FROM orders"
+            " JOIN markets USING (market_id) WHERE name = $1 AND order_id & 1099511627775 = $2",
+            stream.market,
+            int(public.rsplit("-", 1)[1]),
+        )
+        assert row is not None
+        found.append(tuple(row))
+    return found
+
+
+async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are buried, what follows is matched."""
+    monkeypatch.setattr(journal, "apply", broken_apply)
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
+            first, second, bait = await place_poison(stream)
+            await stream.drained()
+            rejected = ("REJECTED", "INTERNAL", False)
+            assert await statuses(stream, first, second, bait) == [rejected, rejected, ("OPEN", None, False)]
+            assert await stream.unfinished() == 0
+            monkeypatch.undo()
+            await stream.submit([CancelOrder(stream.users[0], bait)])
+            await stream.drained()
+            assert await statuses(stream, bait) == [("CANCELLED", "USER", True)]
+        one_hash_each(await stream.records())
+        assert (await verify(stream.settings, stream.market)).differences == [], "without the bug, by the verdicts"
+        buried = await letters(stream)
+        assert {(letter.reason, letter.detail) for letter in buried} == {
+            ("INTERNAL", "tests.agents.poison.EngineBroke")
+        }
+        assert [letter.id.rsplit(":", 1)[0] for letter in buried] == [stream.market] * 3
+        assert {first, second} < {f"{letter.market}-{letter.seq}" for letter in buried}
+        assert POISON in str(decode_command(buried[0].value))
+
+
+async def test_a_verdict_outlives_the_bug_and_the_broker(
+    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matched again from the first command on, by an engine without the bug, the events are the same.
+
+    First the log tells the verdicts, then, when it is lost with the broker, PostgreSQL does.
+    """
+    monkeypatch.setattr(journal, "apply", broken_apply)
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
+            await place_poison(stream)
+            await stream.drained()
+        before = one_hash_each(await stream.records())
+        monkeypatch.undo()
+        await stream.session.execute("DELETE FROM engine_snapshots")
+        assert await matched_again(stream) == (await stream.standing()).event_hash
+        await stream.move_to(embedded_broker)
+        await claim_cluster(stream.session, "the lost one")
+        await rebuild(stream.settings, [stream.market], "another")
+        async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
+            await stream.trade(10)
+            await stream.drained()
+        assert before.items() < one_hash_each(await stream.records()).items()
+        assert await letters(stream) == [], "a verdict that is honoured is not news"
+
+
+async def matched_again(stream: Stream) -> str:
+    """Recover the market from its log alone and apply every command; the hash of its last event. None is written."""
+    known = await stream.session.fetch("DELETE FROM failed_commands RETURNING *")
+    tenure = await begin_tenure(stream.market, stream.settings, {})
+    last = (await stream.standing()).command_seq
+    record = await command_record(stream, *range(1, last + 1))
+    assert tenure.leave_out_written(tenure.apply(tenure.intake.sort(record).fresh), GENESIS_HASH)[1] == []
+    await stream.session.copy_records_to_table("failed_commands", records=[tuple(row) for row in known])
+    return tenure.market.event_hash
+
+
+async def test_what_is_not_ours_is_buried_and_takes_no_sequence(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Broken JSON, no value, unknown versions and types, another market: dead letters with their reasons."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(20)
+        ours = await command_record(stream, 1, 2, 3)
+        exploded = msgspec.Raw(b'{"type":"order.exploded","at":1,"v":1}')
+        bad_text = msgspec.Raw(b'{"type":"market.barrier","at":1,"barrier":"\xff","v":1}')
+        junk = {
+            b"{broken": Unreadable.MALFORMED,
+            b"\xff\xfe": Unreadable.MALFORMED,
+            None: Unreadable.MALFORMED,
+            b'{"x":' + b"[" * 50_000: Unreadable.MALFORMED,
+            b"{}": Unreadable.UNKNOWN,
+            encode(ours).replace(b'"v":1}', b'"v":2}'): Unreadable.UNKNOWN,
+            encode(msgspec.structs.replace(ours, commands=[NumberedCommand(1, exploded)])): Unreadable.UNKNOWN,
+            encode(CommandRecord(stream.market, 1, [NumberedCommand(1, bad_text)])): Unreadable.MALFORMED,
+            encode(CommandRecord("BTC-PERP", 1, ours.commands)): Unreadable.FOREIGN_MARKET,
+        }
+        await append(stream, commands_topic(stream.market), list(junk))
+        async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
+            await stream.drained()
+            await append(stream, commands_topic(stream.market), list(junk))
+            await stream.trade(20)
+            assert (await stream.drained()).command_seq == 41
+        buried = await letters(stream)
+        assert [letter.reason for letter in buried] == [*junk.values(), *junk.values()]
+        assert [letter.value for letter in buried[: len(junk)]] == [value or b"" for value in junk]
+        assert buried[0].id == f"{commands_topic(stream.market)}@0"
+        one_hash_each(await stream.records())
+        report = await verify(stream.settings, stream.market)
+        assert (report.differences, report.skipped_records) == ([], 2 * len(junk))
+
+
+async def test_a_record_of_the_relay_that_was_garbled_is_sent_again(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """In the middle of the log the gap shows it, at the tail the relay's own look at the log does."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(30)
+        good = [encode(await command_record(stream, *seqs)) for seqs in ((1, 2), (3, 4), (5, 6), (7, 8))]
+        await append(stream, commands_topic(stream.market), [good[0], good[1][:-9], good[2], good[3][:-9]])
+        await set_cursor(stream.session, (await stream.standing()).market_id, 31)
+        async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
+            assert (await stream.drained()).command_seq == 31
+        assert [letter.reason for letter in await letters(stream)] == ["MALFORMED", "MALFORMED"]
+        one_hash_each(await stream.records())
+
+
+async def test_a_letter_too_large_for_a_record_is_cut(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Poison of any size is buried; how long it was is said."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        size = 3 * 2**20
+        fault = UnreadableRecord(Unreadable.MALFORMED, "x" * 10_000)
+        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await producer.start()
+        await send_letter(producer, letter_of_record(stream.market, 7, b"x" * size, fault))
+        await producer.stop()
+        (letter,) = await letters(stream)
+        assert letter.size_bytes == size > len(letter.value)
+
+
+async def test_an_event_that_cannot_be_applied_stops_the_projection(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """An order that the tables do not have: the process ends loudly, and nothing is skipped."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        market, listing = empty_market(stream.market), (await command_record(stream, 1)).commands[0]
+        lines = write(market, 1, decode_command(listing.body)) + write(market, 2, an_order(77, Side.BUY, 1, 600_000))
+        lines += write(market, 3, MarketBarrier(BEGAN_AT, "behind"))
+        for chain, line in zip([GENESIS_HASH, *(line.hash for line in lines)], lines, strict=False):
+            await append(
+                stream, events_topic(stream.market), [encode(r) for r in pack(stream.market, 1, chain, [line])]
+            )
+        projection = stream.spawn("projection")
+        assert await eventually(projection.poll) == EXIT_WRONG
+        assert "ProjectionBroken" in stream.log_of(projection)
+        assert (await stream.standing()).command_seq <= 1
+
+
+async def test_dead_letters_are_listed_and_retried_without_a_second_effect(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """`dlq retry` has the relay send what is missing, and says of all else why nothing is to be done; twice is as once."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(6)
+        market_id = (await stream.standing()).market_id
+        await set_cursor(stream.session, market_id, 7)
+        missing, foreign = await command_record(stream, 2, 3, 4), await command_record(stream, 5)
+        altered = msgspec.structs.replace(foreign, commands=[NumberedCommand(5, missing.commands[0].body)])
+        values = [encode(missing), encode(altered), encode(msgspec.structs.replace(missing, epoch=9)), b"{broken"]
+        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await producer.start()
+        await send_letter(
+            producer, letter_of_failure(stream.market, Failure(2, missing.commands[0].body, KeyError("x")))
+        )
+        for offset, value in enumerate(values, 1_000_000):
+            fault = UnreadableRecord(Unreadable.UNKNOWN, "as an older version saw it")
+            await send_letter(producer, letter_of_record(stream.market, offset, value, fault))
+        await producer.stop()
+
+        expected = [Retried.ANSWERED, Retried.SENT_AGAIN, Retried.NOT_OURS, Retried.NOT_OURS, Retried.UNREADABLE]
+        for _ in range(2):
+            assert [(await retry_letter(stream.session, each)).result for each in await letters(stream)] == expected
+            assert await read_cursor(stream.session, market_id) == 1
+        ids = [letter.id for letter in await letters(stream)]
+        assert ids[0] == f"{stream.market}:2"
+        async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
+            await stream.drained()
+        listed = await app(stream, "dlq", "list", "--json")
+        assert [row["id"] for row in orjson.loads(listed.output) if row["market"] == stream.market] == ids
+        again = await app(stream, "dlq", "retry", "--json", ids[0], ids[1])
+        assert again.exit_code == 0
+        assert {row["result"] for row in orjson.loads(again.output)} == {"ANSWERED"}
+        assert (await app(stream, "dlq", "retry", ids[4])).exit_code == 1
+        assert (await app(stream, "dlq", "retry", "never@1")).exit_code == 1
+
+
+async def app(stream: Stream, *words: str) -> Result:
+    """What `python -m app …` says."""
+    environment = {"DATABASE_URL": stream.settings.dsn, "BROKER_URL": stream.settings.bootstrap}
+    return await asyncio.to_thread(CliRunner(env=environment).invoke, cli, list(words))
