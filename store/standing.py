@@ -16,7 +16,7 @@ class Standing(NamedTuple):
     event_seq: int
     command_seq: int
     event_hash: str
-    halted_reason: str | None
+    halted_reason: str | None = None
 
 
 async def read_standing(connection: Session, market: str) -> Standing:
