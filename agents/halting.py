@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable
 from typing import NoReturn
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from agents.acked_producer import can_be_retried
@@ -19,7 +20,7 @@ from agents.intake import AlteredCommand
 from agents.log_tail import last_readable
 from agents.settings import StreamSettings
 from schemas.topics import commands_topic
-from schemas.wire import CommandRecord
+from schemas.wire import CommandRecord, decode_command
 from store.connect import Connection, StoreUnavailable
 from store.halts import first_unknown_command, halt
 from store.projection import ProjectionStopped
@@ -54,6 +55,8 @@ def check_not_halted(market: str, standing: Standing) -> None:
 
 async def check_record_is_known(session: Connection, standing: Standing, record: CommandRecord) -> None:
     """Raises StrangeCommand when the newest record of the log tells of another past than this database."""
+    if not all(_is_readable(command.body) for command in record.commands):
+        return  # a record with a command that nobody can read is no past of ours
     logged = {command.seq: bytes(command.body) for command in record.commands}
     seq = await first_unknown_command(session, standing.market_id, logged)
     if seq is not None:
@@ -104,3 +107,11 @@ async def park(worker: str, reason: Exception) -> NoReturn:
     log.critical("%s rests: %s", worker, reason)
     while True:
         await asyncio.Event().wait()
+
+
+def _is_readable(body: msgspec.Raw) -> bool:
+    try:
+        decode_command(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
