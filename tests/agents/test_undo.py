@@ -112,8 +112,10 @@ def test_what_is_nobodys_command_is_raised(error: BaseException, monkeypatch: py
     owner = tenure()
     take(owner, 1, 2)
 
-    def fail(*_: object) -> list[Event]:
-        raise error
+    def fail(market: Market, seq: int, command: Command) -> list[Event]:
+        if seq == 3:
+            raise error
+        return engine.apply(market, seq, command)
 
     monkeypatch.setattr(journal, "apply", fail)
     with pytest.raises(type(error)):
@@ -126,8 +128,10 @@ def test_an_operators_command_that_breaks_the_engine_is_raised(monkeypatch: pyte
     owner = tenure()
     take(owner, 1, 8)
 
-    def fail(*_: object) -> list[Event]:
-        raise EngineBroke
+    def fail(market: Market, seq: int, command: Command) -> list[Event]:
+        if seq == 9:
+            raise EngineBroke
+        return engine.apply(market, seq, command)
 
     monkeypatch.setattr(journal, "apply", fail)
     with pytest.raises(EngineBroke):
