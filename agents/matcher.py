@@ -13,6 +13,7 @@ from agents.recovery import begin_tenure
 from agents.settings import StreamSettings
 from agents.snapshots import SnapshotWriter
 from agents.tenure import Tenure
+from schemas.crash_points import CrashPoint, passing
 from schemas.topics import engine_app_id, events_topic
 from schemas.wire import NumberedCommand, decode_command_record, encode
 from store.outbox import rewind
@@ -44,6 +45,7 @@ class Matcher:
         recovery = self._recoveries
         await self._producer.start()
         tenure = await begin_tenure(self.market, self._settings, self._table.data.data)
+        passing(CrashPoint.DURING_RECOVERY)
         if recovery == self._recoveries:
             self.snapshots.begin()
             self._tenure = tenure
@@ -121,12 +123,14 @@ class Matcher:
         before, unwritten = tenure.leave_out_written(tenure.apply(fresh), before)
         for record in pack(self.market, tenure.epoch, before, unwritten):
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
+            passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
         tenure.is_settled = True
 
     async def _snapshot(self, tenure: Tenure) -> None:
         """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
         covered = len(tenure.unacknowledged)
         await self.snapshots.write(tenure)
+        passing(CrashPoint.AFTER_SNAPSHOT_BEFORE_OFFSET)
         if tenure is not self._tenure:
             return
         for event in tenure.unacknowledged[:covered]:
