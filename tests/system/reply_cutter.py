@@ -56,3 +56,4 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         while block := await reader.read(BLOCK_BYTES):
             writer.write(block)
             await writer.drain()
+    writer.close()  # the client has left

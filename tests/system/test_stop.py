@@ -8,6 +8,8 @@ from tests.system.conftest import EVERY_BROKER, FULL, Measured, Start
 from tests.system.patient_load import trading
 from tests.system.verdict import nothing_is_lost_or_doubled, until_taken
 
+pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
+
 
 @pytest.mark.parametrize(
     ("broker", "rounds", "within_s"),
