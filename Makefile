@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PORT DATA BROKER DEMO
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock
+.PHONY: help run test check chaos bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real brok
 
 check: $(VENV)/.installed-dev ## Lint, types, import law
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+chaos: $(VENV)/.installed-dev ## Kill, freeze and cut at full size, an hour or two; prints what it measured
+	@$(BIN)/python -m pytest -m chaos
 
 bench: $(VENV)/.installed-dev ## Measure order acceptance and completion against a bare server in the same run
 	@$(BIN)/python -m bench

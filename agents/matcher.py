@@ -16,6 +16,7 @@ from agents.recovery import begin_tenure
 from agents.settings import StreamSettings
 from agents.snapshots import SnapshotWriter
 from agents.tenure import Tenure
+from schemas.crash_points import CrashPoint, passing
 from schemas.topics import engine_app_id, events_topic
 from schemas.wire import encode
 from store.outbox import rewind
@@ -54,6 +55,7 @@ class Matcher:
         except MarketHalted as error:
             log.critical("%s rests: %s", self.name, error)
             return
+        passing(CrashPoint.DURING_RECOVERY)
         if recovery == self._recoveries:
             self.snapshots.begin()
             self._tenure = tenure
@@ -150,12 +152,14 @@ class Matcher:
             await self._bury(letter_of_failure(self.market, tenure.failures.pop(0)))
         for record in pack(self.market, tenure.epoch, before, unwritten):
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
+            passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
         tenure.is_settled = True
 
     async def _snapshot(self, tenure: Tenure) -> None:
         """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
         covered = len(tenure.unacknowledged)
         await self.snapshots.write(tenure)
+        passing(CrashPoint.AFTER_SNAPSHOT_BEFORE_OFFSET)
         if tenure is not self._tenure:
             return
         for event in tenure.unacknowledged[:covered]:

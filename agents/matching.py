@@ -9,6 +9,7 @@ from agents.faust_app import faust_app, raw_topic
 from agents.host import FaustUnit
 from agents.matcher import Matcher
 from agents.settings import StreamSettings
+from schemas.crash_points import CrashPoint, passing
 from schemas.topics import commands_topic, engine_app_id
 from tables.book_table import declare_book_table
 
@@ -34,8 +35,10 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
             await or_stop(matcher.recover(), matcher.name)
 
     @app.on_partitions_revoked.connect
-    async def release(*_: Any, **__: Any) -> None:
+    async def release(_: Any, /, *revoked: Any, **__: Any) -> None:
         matcher.release()
+        if any(revoked):
+            passing(CrashPoint.DURING_REBALANCE)
 
     @app.agent(raw_topic(app, commands_topic(market)), name=f"match-{market}")
     async def match(stream: Any) -> None:

@@ -11,6 +11,7 @@ from agents.event_records import read_records
 from agents.fail_stop import ForeignLog
 from agents.halting import check_log_is_known, unless_halted
 from agents.settings import StreamSettings
+from schemas.crash_points import CrashPoint, passing
 from schemas.topics import projection_app_id
 from schemas.wire import EventRecord, decode_event_record
 from store.connect import Connection, StoreUnavailable, connect_writer
@@ -67,6 +68,7 @@ class Projector:
             await self._has_come.wait()
             batch = self._next_batch()
             await self._persist([delivery.record for delivery in batch])
+            passing(CrashPoint.AFTER_PROJECTION_BEFORE_OFFSET)
             for delivery in batch:
                 delivery.event.ack()
 

@@ -13,6 +13,7 @@ from agents.halting import check_not_halted, check_record_is_known, unless_halte
 from agents.log_tail import last_readable
 from agents.service import Service
 from agents.settings import StreamSettings
+from schemas.crash_points import CrashPoint, passing
 from schemas.topics import commands_topic
 from schemas.wire import (
     COMMANDS_PER_RECORD_MAX,
@@ -124,6 +125,7 @@ class Relay(Service):
         commands = fitting(waiting)
         record = CommandRecord(self._market, standing.epoch, commands)
         await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
+        passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
         await advance_cursor(session, standing.market_id, cursor, commands[-1].seq)
         return True
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from agents.settings import StreamSettings
+from app.crash_at import arm_crash_points
 from app.logs import configure_logs
 from app.operator import now
 from app.settings import Settings, signing_secret
@@ -76,7 +77,7 @@ async def serve_api(settings: Settings) -> None:
     from api.tokens import Tokens
     from store.submission import Submission
 
-    configure_logs()
+    _begin(settings)
     registry = await _registry(settings)
     pool = await connect_reader_pool(settings.database_url, "api", command_timeout_s=1.8)
     database = Database(pool)
@@ -103,7 +104,7 @@ async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
     """Relays of the given markets until SIGTERM."""
     from agents.run import run_relay
 
-    configure_logs()
+    _begin(settings)
     await run_relay(await _named(settings, markets), await _stream_of_ours(settings))
 
 
@@ -111,7 +112,7 @@ async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
     """Matching agents of the given markets until SIGTERM."""
     from agents.run import run_engine
 
-    configure_logs()
+    _begin(settings)
     await run_engine(await _named(settings, markets), await _stream_of_ours(settings))
 
 
@@ -119,7 +120,7 @@ async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
     """Projection agents of the given markets until SIGTERM."""
     from agents.run import run_projection
 
-    configure_logs()
+    _begin(settings)
     await run_projection(await _named(settings, markets), await _stream_of_ours(settings))
 
 
@@ -127,8 +128,14 @@ async def work_clock(settings: Settings) -> None:
     """The one clock until SIGTERM."""
     from agents.run import run_clock
 
-    configure_logs()
+    _begin(settings)
     await run_clock(await _stream_of_ours(settings))
+
+
+def _begin(settings: Settings) -> None:
+    """What every process that works does first."""
+    configure_logs()
+    arm_crash_points(settings.crash_at, settings.data)
 
 
 async def _stream(settings: Settings) -> StreamSettings:

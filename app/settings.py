@@ -7,9 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from app.crash_at import read_crash_at
 from app.local.run_record import read_run_record
+from schemas.crash_points import CrashPoint
 
 SECRET_CHARACTERS_MIN = 32
 FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
@@ -61,6 +63,7 @@ class Settings(BaseModel):
     open_deposits: bool | None = None
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
+    crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}
 
     @property
     def deposits_are_open(self) -> bool:
@@ -131,6 +134,7 @@ def _production_faults(settings: Settings) -> list[str]:
         >= SECRET_CHARACTERS_MIN
         and len(set(settings.jwt_secret)) >= 10,
         "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
+        "CRASH_AT must not be set in production": not settings.crash_at,
         "DATABASE_URL is required in production": bool(settings.database_url),
         "BROKER_URL is required in production": bool(settings.broker_url),
     }

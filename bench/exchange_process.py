@@ -6,24 +6,33 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 ROOT = Path(__file__).parents[1]
-READY_S = 90.0
+READY_S = 150.0
 POLL_S = 0.05
 
 
 class ExchangeProcess:
     """One process tree over one DATA folder; it can be stopped, or killed, and started again, from any event loop."""
 
-    def __init__(self, data: Path, broker: str, demo: bool = False) -> None:
+    def __init__(
+        self, data: Path, broker: str, demo: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.data = data
         self.url = ""
         self._output = data.with_name(data.name + ".printed")
-        self._environment = {"DATA": str(data), "BROKER": broker, "DEMO": str(int(demo)), "PORT": "0"}
+        self._environment = {
+            "DATA": str(data),
+            "BROKER": broker,
+            "DEMO": str(int(demo)),
+            "PORT": "0",
+            **(environment or {}),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,6 +55,12 @@ class ExchangeProcess:
         if self._process.poll() is None:
             self._process.terminate()
         return await asyncio.to_thread(self._process.wait)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the tree's root, the supervisor."""
+        assert self._process is not None
+        return self._process.pid
 
     async def kill_all(self) -> None:
         """SIGKILL for every process of the tree at one instant."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import asyncpg
 import structlog
 
+from schemas.crash_points import CrashPoint, passing
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.backlog import MarketLoad
@@ -111,6 +112,7 @@ class Submission:
             is_committing = not decisions.is_empty
             await connection.execute("COMMIT AND CHAIN")
             is_clean = True
+            passing(CrashPoint.AFTER_COMMIT_BEFORE_REPLY)
         except _DATABASE_ERRORS as error:
             if is_committing or is_outage(error):
                 raise StoreUnavailable(outcome_is_unknown=is_committing) from error

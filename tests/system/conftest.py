@@ -1,5 +1,6 @@
 """The whole exchange for a test, on each kind of broker this machine has."""
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -8,11 +9,17 @@ import pytest_asyncio
 
 from app.local.kafka import is_available as kafka_is_available
 from bench.exchange_process import ExchangeProcess
+from schemas.crash_points import CrashPoint
+from tests.system.faults import hold
 
 REAL_BROKER = "kafka" if kafka_is_available() else "embedded"
 EVERY_BROKER = sorted({REAL_BROKER, "embedded"})
 
+FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
+"""The size of bars.md, which `make chaos` runs; the default run has the short one."""
+
 Start = Callable[..., Awaitable[ExchangeProcess]]
+Measured = Callable[[str, float], None]
 
 
 @pytest_asyncio.fixture
@@ -42,11 +49,17 @@ async def running() -> AsyncIterator[dict[str, ExchangeProcess]]:
 
 @pytest_asyncio.fixture
 async def any_exchange(running: dict[str, ExchangeProcess], tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Gives a running exchange, whatever other tests left in its books; whoever stops it starts it again."""
+    """Gives a running exchange, whatever other tests left in its books; whoever stops it starts it again.
+
+    Its crash points are armed, and held until a test lets one go (tests/system/faults.py).
+    """
 
     async def give(broker: str = REAL_BROKER) -> ExchangeProcess:
         if broker not in running:
-            running[broker] = ExchangeProcess(tmp_path_factory.mktemp("shared") / "data", broker)
+            data = tmp_path_factory.mktemp("shared") / "data"
+            for point in CrashPoint:
+                hold(data, point)
+            running[broker] = ExchangeProcess(data, broker, environment={"CRASH_AT": ",".join(CrashPoint)})
             await running[broker].start()
         return running[broker]
 
@@ -57,3 +70,15 @@ async def any_exchange(running: dict[str, ExchangeProcess], tmp_path_factory: py
 def broker_kind(request: pytest.FixtureRequest) -> str:
     """Apache Kafka where it can be run, and the embedded broker."""
     return str(request.param)
+
+
+@pytest.fixture
+def measured(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Measured:
+    """Prints a number that was measured, and never judged."""
+
+    def say(what: str, value: float) -> None:
+        record_property(what, value)
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {what}: {value if isinstance(value, int) else round(value, 1)}")
+
+    return say

@@ -1,0 +1,38 @@
+"""Named places where a process can be made to die, so that tests can hit each of them; unarmed, passing one is a no-op.
+
+The roof arms them and says how to die (app/crash_at.py); production refuses to.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class CrashPoint(StrEnum):
+    """The moments between two writes that belong together; each is a row of the table of faults."""
+
+    AFTER_COMMIT_BEFORE_REPLY = "after-commit-before-reply"
+    AFTER_PUBLISH_BEFORE_CURSOR = "after-publish-before-cursor"
+    AFTER_EVENTS_BEFORE_SNAPSHOT = "after-events-before-snapshot"
+    AFTER_SNAPSHOT_BEFORE_OFFSET = "after-snapshot-before-offset"
+    AFTER_PROJECTION_BEFORE_OFFSET = "after-projection-before-offset"
+    DURING_RECOVERY = "during-recovery"
+    DURING_REBALANCE = "during-rebalance"
+
+
+_armed: dict[CrashPoint, Callable[[], None]] = {}
+
+
+def arm(point: CrashPoint, on_pass: Callable[[], None]) -> None:
+    """Have `on_pass` called whenever this process passes `point`; whether it returns is its own business."""
+    _armed[point] = on_pass
+
+
+def disarm_all() -> None:
+    """Pass every point unharmed again."""
+    _armed.clear()
+
+
+def passing(point: CrashPoint) -> None:
+    """This process has come to `point`."""
+    if _armed and point in _armed:
+        _armed[point]()

@@ -1,0 +1,101 @@
+"""Clients as they should be: each order has a client id and is repeated, unchanged, until it is answered for good."""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from bench.load import Trader, make_traders, orders
+
+AGAIN_AFTER_S = 0.1
+PACE_S = 0.02  # between two orders of a client, so that faults are what is seen, not a full machine
+ANSWER_WITHIN_S = 30.0
+
+
+@dataclass
+class PatientLoad:
+    """What the clients were answered by the exchange at `url`, which may move.
+
+    `taken`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
+    came. `cut`: requests that got no answer. `slowest_s`: the longest that an answer took.
+    """
+
+    url: str
+    traders: list[Trader]
+    taken: dict[str, str] = field(default_factory=dict)
+    replies: Counter[tuple[int, str]] = field(default_factory=Counter)
+    cut: int = 0
+    slowest_s: float = 0.0
+    is_over: bool = False
+
+    async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> None:
+        """Repeat one order until it is taken; AssertionError when it is refused for what it is."""
+        while True:
+            status, code, body = await self._attempt(session, trader, order)
+            if status in (200, 202):
+                self.taken[order["clientOrderId"]] = body["orderId"]
+                return
+            assert status in (0, 503), (status, code, order)
+            await asyncio.sleep(AGAIN_AFTER_S)
+
+    async def place_many(
+        self, session: aiohttp.ClientSession, trader: Trader, seed: int, count: int, pace_s: float
+    ) -> None:
+        """So many orders, the next when the last is taken; none is begun once the load is over."""
+        stream, prefix = orders(seed), secrets.token_hex(4)
+        for number in range(count):
+            if self.is_over:
+                return
+            await self.place(session, trader, {**next(stream), "clientOrderId": f"{prefix}-{number}"})
+            await asyncio.sleep(pace_s)
+
+    async def _attempt(
+        self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]
+    ) -> tuple[int, str, Any]:
+        began = time.monotonic()
+        try:
+            async with session.post(f"{self.url}/orders", json=order, headers=trader.headers) as answer:
+                body = await answer.json()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            self.cut += 1
+            return 0, "", None
+        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        code = body["error"]["code"] if "error" in body else ""
+        self.replies[answer.status, code] += 1
+        return answer.status, code, body
+
+
+async def place_all(url: str, traders: list[Trader], total: int) -> PatientLoad:
+    """Every trader places his share of `total` orders."""
+    load = PatientLoad(url, traders)
+    await _trade(load, total // len(traders), pace_s=0)
+    return load
+
+
+@asynccontextmanager
+async def trading(url: str, clients: int = 4) -> AsyncIterator[PatientLoad]:
+    """New traders who go on until the block ends; then each waits for the answer he is owed."""
+    load = PatientLoad(url, await make_traders(url, clients))
+    running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
+    try:
+        yield load
+        load.is_over = True
+        async with asyncio.timeout(120):
+            await running
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def _trade(load: PatientLoad, share: int, pace_s: float) -> None:
+    timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        await asyncio.gather(
+            *(load.place_many(session, trader, seed, share, pace_s) for seed, trader in enumerate(load.traders))
+        )

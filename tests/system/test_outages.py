@@ -1,0 +1,123 @@
+"""The broker or PostgreSQL is down for a while, and everything heals by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import aiohttp
+import pytest
+
+from bench.exchange_process import ExchangeProcess
+from bench.load import Trader, make_trader
+from tests.eventually import eventually
+from tests.system.conftest import FULL, Measured, Start
+from tests.system.faults import dead, frozen
+from tests.system.patient_load import trading
+from tests.system.verdict import healed, nothing_is_lost_or_doubled, until_taken
+
+pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
+
+Outage = Callable[[ExchangeProcess, str], AbstractAsyncContextManager[None]]
+BID = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.001", "price": "59000"}
+UNAVAILABLE_WITHIN_S = 2.0 + 2.0  # two seconds, and what a busy machine adds
+OVERLOADED_WITHIN_S = 60.0
+
+
+@asynccontextmanager
+async def hanging(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
+    """A part that takes connections and does nothing."""
+    with frozen(exchange.children()[part]):
+        yield
+
+
+@pytest.mark.parametrize("down_s", [pytest.param(15, id="short"), pytest.param(120, marks=FULL, id="full")])
+async def test_a_broker_that_is_down_delays_orders_and_loses_none(
+    any_exchange: Start, down_s: int, measured: Measured
+) -> None:
+    """Orders are accepted, past the bound refused as OVERLOADED, cancels always taken; no process needs a restart."""
+    exchange = await any_exchange()
+    parts = exchange.children()
+    async with trading(exchange.url) as load, aiohttp.ClientSession(exchange.url) as session:
+        trader = await make_trader(session, "10000")
+        resting = await _rest(session, trader)
+        async with hanging(exchange, "broker"):
+            until = time.monotonic() + down_s
+            await until_taken(load, 20)
+            await eventually(lambda: load.replies[503, "OVERLOADED"], OVERLOADED_WITHIN_S)
+            assert await _status(session, "DELETE", f"/orders/{resting}", trader) == 202
+            await _time_is(until)
+        began = time.monotonic()
+        await healed(exchange)
+        measured(f"everything persisted after a broker was down for {down_s} s", time.monotonic() - began)
+        await until_taken(load, 20)
+        async with session.get(f"/orders/{resting}", headers=trader.headers) as answer:
+            assert (await answer.json())["status"] == "CANCELLED"
+    assert exchange.children() == parts
+    await nothing_is_lost_or_doubled(exchange, load)
+
+
+@pytest.mark.parametrize(
+    ("outage", "down_s"),
+    [
+        pytest.param(dead, 10, id="short-dead"),
+        pytest.param(hanging, 3, id="short-hanging"),
+        pytest.param(dead, 60, marks=FULL, id="full-dead"),
+        pytest.param(hanging, 60, marks=FULL, id="full-hanging"),
+    ],
+)
+async def test_a_database_that_is_down_is_answered_in_time_and_heals(
+    any_exchange: Start, outage: Outage, down_s: int, measured: Measured
+) -> None:
+    """503 UNAVAILABLE within two seconds for orders and reads, never an empty list; afterwards all goes on."""
+    exchange = await any_exchange()
+    parts = exchange.children()
+    async with trading(exchange.url) as load, aiohttp.ClientSession(exchange.url) as session:
+        trader = await make_trader(session, "10000")
+        await until_taken(load, 20)
+        async with outage(exchange, "postgres"):
+            until = time.monotonic() + down_s
+            slowest_s = await _refused_until(until, session, trader)
+        began = time.monotonic()
+        await until_taken(load, 20)
+        await healed(exchange)
+        measured(f"orders persisted after PostgreSQL was down for {down_s} s", time.monotonic() - began)
+    measured("slowest 503", slowest_s)
+    assert slowest_s <= UNAVAILABLE_WITHIN_S
+    assert load.replies[503, "UNAVAILABLE"] > 0
+    assert {**exchange.children(), "postgres": 0} == {**parts, "postgres": 0}
+    await nothing_is_lost_or_doubled(exchange, load)
+
+
+async def _refused_until(until: float, session: aiohttp.ClientSession, trader: Trader) -> float:
+    """From the first refusal on, every read and every order is refused with 503; the longest that one took."""
+    await eventually(lambda: _is_unavailable(session, trader))
+    slowest_s = 0.0
+    while time.monotonic() < until:
+        for path in ("/orders", "/fills", "/balances", "/markets"):
+            began = time.monotonic()
+            assert await _status(session, "GET", path, trader) == 503, path
+            slowest_s = max(slowest_s, time.monotonic() - began)
+        await asyncio.sleep(0.05)
+    return slowest_s
+
+
+async def _is_unavailable(session: aiohttp.ClientSession, trader: Trader) -> bool:
+    return await _status(session, "GET", "/orders", trader) == 503
+
+
+async def _rest(session: aiohttp.ClientSession, trader: Trader) -> str:
+    async with session.post("/orders", json=BID, headers=trader.headers) as answer:
+        assert answer.status == 202, await answer.text()
+        return str((await answer.json())["orderId"])
+
+
+async def _status(session: aiohttp.ClientSession, method: str, path: str, trader: Trader) -> int:
+    async with session.request(method, path, headers=trader.headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def _time_is(moment: float) -> None:
+    """The outage goes on until then."""
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))

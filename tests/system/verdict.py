@@ -1,0 +1,84 @@
+"""What must hold of an exchange after whatever was done to it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import aiohttp
+
+from agents.event_records import hashes_in, read_records
+from app.operator import audit_books, drain_markets
+from app.settings import Settings, load_settings, reach
+from bench.exchange_process import ExchangeProcess
+from bench.load import Trader
+from schemas.wire import EventRecord
+from tests.eventually import eventually
+from tests.system.patient_load import PatientLoad
+
+LIVE_OR_ENDED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED", "REJECTED"}
+MARKETS = ("BTC-PERP", "ETH-PERP")
+HEALED_WITHIN_S = 120.0
+
+
+async def nothing_is_lost_or_doubled(exchange: ExchangeProcess, load: PatientLoad) -> None:
+    """Every order taken is there once and has ended or rests, every fill is there once on each side, all sums hold."""
+    await healed(exchange)
+    async with aiohttp.ClientSession(exchange.url) as session:
+        orders = await _all(session, load.traders, "/orders")
+        fills = await _all(session, load.traders, "/fills")
+    by_client_id = Counter(order["clientOrderId"] for order in orders)
+    assert set(by_client_id.values()) <= {1}
+    assert {order["clientOrderId"]: order["orderId"] for order in orders} == load.taken
+    assert {order["status"] for order in orders} <= LIVE_OR_ENDED
+    assert set(Counter((fill["tradeId"], fill["liquidityRole"]) for fill in fills).values()) <= {1}
+    assert await audit_books(settings_of(exchange)) == []
+
+
+async def healed(exchange: ExchangeProcess) -> None:
+    """Wait until a command sent now has gone through every log and into the tables; needs a database."""
+    async with asyncio.timeout(HEALED_WITHIN_S):
+        while await drain_markets(settings_of(exchange)) is None:
+            pass
+
+
+async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
+    """No event sequence was ever written with two contents, and none is missing; how many events there are."""
+    bootstrap = exchange.published()["brokerUrl"]
+    return sum([_count_distinct(await read_records(bootstrap, market, 0)) for market in MARKETS])
+
+
+async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> list[Any]:
+    """All entries of a paged list."""
+    entries: list[Any] = []
+    query = "limit=500"
+    while query:
+        async with session.get(f"{path}?{query}", headers=trader.headers) as answer:
+            assert answer.status == 200, await answer.text()
+            page = await answer.json()
+        entries += page["data"]
+        query = f"limit=500&cursor={page['nextCursor']}" if page["nextCursor"] else ""
+    return entries
+
+
+async def until_taken(load: PatientLoad, more: int, within_s: float = HEALED_WITHIN_S) -> None:
+    """Wait until so many more orders are taken."""
+    target = len(load.taken) + more
+    await eventually(lambda: len(load.taken) >= target, within_s)
+
+
+def settings_of(exchange: ExchangeProcess) -> Settings:
+    """What the command line would work with beside this exchange."""
+    return reach(load_settings({"DATA": str(exchange.data)}))
+
+
+async def _all(session: aiohttp.ClientSession, traders: Iterable[Trader], path: str) -> list[Any]:
+    return [entry for trader in traders for entry in await every(session, trader, path)]
+
+
+def _count_distinct(records: list[EventRecord]) -> int:
+    seen: dict[int, str] = {}
+    for seq, chain in (pair for record in records for pair in hashes_in(record)):
+        assert seen.setdefault(seq, chain) == chain, f"event {seq} was written twice, and not the same"
+    assert sorted(seen) == list(range(min(seen), max(seen) + 1))
+    return len(seen)
