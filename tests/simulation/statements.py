@@ -1,0 +1,313 @@
+"""The statements of the store, carried out on plain rows: what each reads, and what it writes at the commit."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from schemas.ids import order_key
+from schemas.orders import OrderStatus
+from schemas.units import timestamp_of
+from schemas.wire import encode
+from store import backlog, broker_identity, commands, due_orders, outbox, snapshots
+from store.projection import write as projecting
+from store.projection.chain import Progress
+from store.submission import reading, writing
+from tests.simulation.tables import MarketRow, Row, Tables
+
+EXPOSURE = (
+    *("buy_notional", "sell_notional", "open_loss", "open_fees"),
+    *("buy_lots", "sell_lots", "live_orders"),
+)
+_ORDER = (
+    *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
+    *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
+    *("client_order_id", "request_hash", "expires_at", "valid_until"),
+)
+_FOLDED = (
+    *("order_id", "status", "reason", "best_opposite", "remaining", "filled_lots", "filled_notional"),
+    *("is_live", "updated_at"),
+)
+_HELD = ("user_id", "lots", "cost", "realized", "buy_lots", "sell_lots", "buy_notional", "sell_notional")
+_ENTRY = ("account", "type", "cause", "amount", "balance_after", "event_seq", "trade_id", "at")
+
+
+class Result(NamedTuple):
+    """The rows that come back, what is written at the commit, and the markets whose relays are told then."""
+
+    rows: list[Any]
+    effect: Callable[[], None] | None = None
+    notified: tuple[str, ...] = ()
+
+
+class Statement(NamedTuple):
+    """How a statement runs; `locks`: it waits for the writer before it."""
+
+    name: str
+    run: Callable[[Tables, tuple[Any, ...]], Result]
+    locks: bool = False
+
+
+def _rows(names: tuple[str, ...], columns: tuple[Any, ...]) -> list[Row]:
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    users, client_users, client_ids, orders = arguments
+    rows: list[Row] = [
+        {"kind": "market", "market_id": m.market_id, "status": m.status, "mark": m.mark}
+        for m in tables.markets.values()
+    ]
+    for user in users:
+        if user in tables.wallets:
+            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user]}
+            held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
+            rows += [account | position for position in held] or [account | {"market_id": None}]
+    for key in sorted(zip(client_users or (), client_ids or (), strict=True)):
+        if key in tables.client_ids:
+            rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
+    for number in sorted(orders or ()):
+        if number in tables.orders:
+            order = tables.orders[number]
+            rows.append({"kind": "cancel", **order, "is_cancel_requested": order["cancel_requested_at"] is not None})
+    return Result(rows)
+
+
+def _submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    at = timestamp_of(arguments[0])
+    markets = [tables.markets[market_id] for market_id in arguments[1]]
+    bases = {market.market_id: market.counter for market in markets}
+    orders = [_new_order(row, bases) for row in _rows(_ORDER, arguments[6:25])]
+    _check_unique(tables, orders)
+
+    def effect() -> None:
+        numbered = sorted(zip(arguments[3], arguments[4], arguments[5], strict=True), key=lambda row: row[:2])
+        for market_id, _, payload in numbered:
+            tables.add_command(tables.markets[market_id], at, payload)
+        for row in _rows(("user_id", "market_id", "leverage", *EXPOSURE), arguments[25:35]):
+            _add_exposure(tables, row)
+        for order in orders:
+            tables.orders[order["order_id"]] = order
+            if order["client_order_id"]:
+                tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
+        for number in arguments[35]:
+            tables.orders[number]["cancel_requested_at"] = at
+
+    rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]
+    return Result(rows, effect, tuple(market.name for market in markets))
+
+
+def _new_order(row: Row, bases: dict[int, int]) -> Row:
+    fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_requested_at": None}
+    order_id = order_key(row["market_id"], bases[row["market_id"]] + row["number"])
+    sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
+    return row | fresh | sizes | {"order_id": order_id}
+
+
+def _check_unique(tables: Tables, orders: list[Row]) -> None:
+    keys = [(order["user_id"], order["client_order_id"]) for order in orders if order["client_order_id"]]
+    if len(set(keys)) < len(keys) or any(key in tables.client_ids for key in keys):
+        raise asyncpg.UniqueViolationError("orders_client_id")
+
+
+def _add_exposure(tables: Tables, row: Row) -> None:
+    key = (row["user_id"], row["market_id"])
+    held = tables.positions.setdefault(
+        key, {"user_id": key[0], "market_id": key[1], "lots": 0, "cost": 0, "realized": 0, **dict.fromkeys(EXPOSURE, 0)}
+    )
+    held["leverage"] = row["leverage"]
+    for name in EXPOSURE:
+        held[name] += row[name]
+
+
+def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market_id, users, orders = arguments
+    empty = {"event_seq": None, "user_id": None}
+    rows: list[Row] = [tables.markets[market_id].progress._asdict()]
+    rows += [empty | {"user_id": user, "wallet": tables.wallets[user]} for user in users if user in tables.wallets]
+    for number in orders:
+        if number in tables.orders:
+            order = tables.orders[number]
+            rows.append(empty | {k: v for k, v in order.items() if k != "user_id"} | {"order_user": order["user_id"]})
+    return Result(rows)
+
+
+def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    orders = [row for row in _rows(_FOLDED, arguments[6:15]) if row["order_id"] in tables.orders]
+    fills = [(row[0], row[1], row) for row in zip(*arguments[15:28], strict=True)]
+    held = _rows((*_HELD, "open_loss", "open_fees", "live_orders"), arguments[28:39])
+    held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
+    wallets = [pair for pair in zip(*arguments[39:41], strict=True) if pair[0] in tables.wallets]
+    keys = [(market.market_id, trade, role) for trade, role, _ in fills]
+    if len(set(keys)) < len(keys) or any(key in tables.fills for key in keys):
+        raise asyncpg.UniqueViolationError("fills_pkey")
+    moved = int(market.progress.event_seq == arguments[5])
+
+    def effect() -> None:
+        for row in orders:
+            tables.orders[row["order_id"]].update(row)
+        tables.fills.update({key: fill for key, (_, _, fill) in zip(keys, fills, strict=True)})
+        for row in held:
+            _change_position(tables.positions[row["user_id"], market.market_id], row)
+        tables.wallets.update(wallets)
+        for entry in _rows(_ENTRY, arguments[41:49]):
+            tables.ledger.append(entry | {"market_id": market.market_id})
+        _change_market(market, *arguments[49:52])
+        if moved:
+            market.progress = Progress(arguments[1], arguments[2], arguments[3])
+
+    return Result([(len(orders), len(held), len(wallets), moved)], effect)
+
+
+def _change_position(position: Row, change: Row) -> None:
+    for name in ("lots", "cost", "realized"):
+        if change[name] is not None:
+            position[name] = change[name]
+    for name in EXPOSURE:
+        position[name] += change[name]
+
+
+def _change_market(market: MarketRow, status: str | None, index: int | None, mark: int | None) -> None:
+    market.status = market.status if status is None else status
+    market.index_price = market.index_price if index is None else index
+    market.mark = market.mark if mark is None else mark
+
+
+def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    name, at, payload = arguments
+    market = tables.named(name)
+    effect = lambda: tables.add_command(market, timestamp_of(at), payload)  # noqa: E731 - one line of effect
+    return Result([(market.counter + 1,)], lambda: effect() and None, (name,))
+
+
+def _advance(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    if market.cursor != arguments[1]:
+        return Result([])
+    return Result([(True,)], lambda: setattr(market, "cursor", arguments[2]))
+
+
+def _rewind(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+    if market.pruned >= arguments[1]:
+        return Result([])
+    return Result([(True,)], lambda: setattr(market, "cursor", min(market.cursor, arguments[1] - 1)), (market.name,))
+
+
+def _set_cursor(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    return Result([], lambda: setattr(tables.markets[arguments[0]], "cursor", arguments[1]))
+
+
+def _read_commands(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    waiting = tables.markets[arguments[0]].outbox
+    seqs = [seq for seq in sorted(waiting) if seq > arguments[1]][: arguments[2]]
+    return Result([(seq, waiting[seq][1]) for seq in seqs])
+
+
+def _covered(market: MarketRow) -> list[int]:
+    """The snapshots at or before progress, oldest first."""
+    return sorted(seq for seq, row in market.snapshots.items() if row[1] <= market.progress.event_seq)
+
+
+def _prune(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    covered = _covered(market)
+    high = min(market.pruned + arguments[1], covered[-1], market.cursor) if covered else market.pruned
+    gone = [seq for seq in market.outbox if market.pruned < seq <= high]
+
+    def effect() -> None:
+        for seq in gone:
+            market.outbox.pop(seq, None)
+        market.pruned = max(market.pruned, high)
+
+    return Result([(len(gone),)], effect if gone else None)
+
+
+def _save_snapshot(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    kept = tables.markets[arguments[0]].snapshots
+    return Result([], lambda: kept.setdefault(arguments[1], arguments[1:6]) and None)
+
+
+def _newest_snapshot(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    return Result([market.snapshots[seq] for seq in reversed(_covered(market))])
+
+
+def _forget_snapshots(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    covered = _covered(market)
+    old = [seq for seq in market.snapshots if covered and seq < covered[-1]]
+
+    def effect() -> None:
+        for seq in old:
+            market.snapshots.pop(seq, None)
+
+    return Result([], effect if old else None)
+
+
+def _standing(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+    progress = market.progress
+    standing = (market.market_id, market.epoch, progress.event_seq, progress.command_seq, progress.event_hash)
+    return Result([standing])
+
+
+def _registry(tables: Tables, _: tuple[Any, ...]) -> Result:
+    markets = tables.markets.values()
+    return Result([{"market_id": m.market_id, "name": m.name, "spec": encode(m.spec).decode()} for m in markets])
+
+
+def _due(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    now, due = arguments[0], {}
+    for order in tables.orders.values():
+        if order["is_live"] and order["expires_at"] is not None and order["expires_at"] <= now:
+            name = tables.markets[order["market_id"]].name
+            due[name] = max(due.get(name, order["expires_at"]), order["expires_at"])
+    return Result([{"name": name, "expires_at": at} for name, at in due.items()])
+
+
+def _raise_epoch(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+    return Result([(market.epoch + 1,)], lambda: setattr(market, "epoch", market.epoch + 1))
+
+
+def _replace_cluster(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    return Result([], lambda: setattr(tables, "cluster", arguments[0]))
+
+
+STANDING = (
+    "SELECT market_id, epoch, event_seq, command_seq, event_hash"
+    " FROM markets JOIN progress USING (market_id) WHERE name = $1"
+)
+STATEMENTS: dict[str, Statement] = {
+    reading._LOCK_AND_READ: Statement("accounts locked", _lock_submission, locks=True),
+    writing._WRITE: Statement("submission", _submit, locks=True),
+    projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
+    projecting.WRITE: Statement("projection", _project, locks=True),
+    commands._APPEND: Statement("append", _append, locks=True),
+    outbox._ADVANCE: Statement("advance", _advance),
+    outbox._REWIND: Statement("rewind", _rewind),
+    outbox._SET_CURSOR: Statement("set cursor", _set_cursor),
+    outbox._READ: Statement("read outbox", _read_commands),
+    outbox._PRUNE: Statement("prune", _prune),
+    "SELECT command_seq FROM relay_cursors WHERE market_id = $1": Statement(
+        "cursor", lambda tables, arguments: Result([(tables.markets[arguments[0]].cursor,)])
+    ),
+    "SELECT pruned_seq FROM relay_cursors WHERE market_id = $1": Statement(
+        "pruned", lambda tables, arguments: Result([(tables.markets[arguments[0]].pruned,)])
+    ),
+    snapshots._SAVE: Statement("snapshot", _save_snapshot),
+    snapshots._NEWEST: Statement("newest snapshot", _newest_snapshot),
+    snapshots._FORGET: Statement("forget snapshots", _forget_snapshots),
+    STANDING: Statement("standing", _standing),
+    "SELECT market_id, name, spec FROM markets ORDER BY market_id": Statement("registry", _registry),
+    due_orders._DUE: Statement("due", _due),
+    backlog._LOAD: Statement("load", lambda _tables, _arguments: Result([])),
+    "UPDATE markets SET epoch = epoch + 1 WHERE name = $1 RETURNING epoch": Statement("epoch", _raise_epoch),
+    broker_identity._REPLACE: Statement("cluster", _replace_cluster),
+    "SELECT cluster_id FROM broker_identity": Statement(
+        "owner", lambda tables, _: Result([(tables.cluster,)] if tables.cluster else [])
+    ),
+}
+LIVE = {status.value for status in OrderStatus if status.is_live}
