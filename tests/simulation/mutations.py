@@ -107,3 +107,10 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection gives up at a hole that the log heals": {(Projector, "_fill"): _give_up_at_the_hole},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
+
+SHOWN_BY = {
+    "the cursor is overwritten after a rewind": 22,
+    "a snapshot loses the order of the queue": 24,
+    "the projection gives up at a hole that the log heals": 47,
+}
+"""The first seed to try, where it takes many: the search goes on from there, and all around."""
