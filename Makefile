@@ -21,6 +21,10 @@ test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real brok
 check: $(VENV)/.installed-dev ## Lint, types, import law
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
+soak: $(VENV)/.installed-dev ## Simulate seeds for an hour (MINUTES); prints how many, and what they found
+	@$(BIN)/python -m tests.simulation --steps 30 --minutes $(or $(MINUTES),60)
+.PHONY: soak
+
 bench: $(VENV)/.installed-dev ## Measure order acceptance and completion against a bare server in the same run
 	@$(BIN)/python -m bench
 

@@ -13,7 +13,7 @@ from schemas.wire import decode_command, decode_event
 from store.ledger import House
 from store.projection.chain import Progress
 from tests.exchange.invariants import check_book, check_reduce_only
-from tests.simulation.statements import EXPOSURE
+from tests.simulation.statement import EXPOSURE
 from tests.simulation.system import System
 from tests.simulation.tables import MarketRow, Tables
 from tests.simulation.traders import Traders

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from tests.simulation.statements import STATEMENTS, Result
+from tests.simulation.statement import Result
+from tests.simulation.statements import STATEMENTS
 from tests.simulation.tables import Tables
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World, current_process

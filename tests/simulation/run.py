@@ -15,6 +15,7 @@ from tests.simulation.world import World
 
 STEP_S = 0.06
 CALM_MAX_S = 60.0
+CALM_ROUND_S = 0.6
 STEPS = 60
 
 
@@ -88,11 +89,10 @@ async def _calm_down(world: World, system: System, traders: Traders) -> bool:
     """No fault any more; whether everything has finished in time."""
     world.is_calm = True
     world.note("calm")
-    for _ in range(int(CALM_MAX_S)):
-        await asyncio.sleep(1.0)
+    for _ in range(int(CALM_MAX_S / CALM_ROUND_S)):
         traders.settle()
         traders.barrier()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(CALM_ROUND_S)
         if world.violations or _is_finished(system, traders):
             return True
     return False

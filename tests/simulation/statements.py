@@ -1,123 +1,25 @@
 """The statements of the store, carried out on plain rows: what each reads, and what it writes at the commit."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 
-from schemas.ids import order_key
-from schemas.orders import OrderStatus
 from schemas.units import timestamp_of
 from schemas.wire import encode
-from store import backlog, broker_identity, commands, due_orders, outbox, snapshots
+from store import broker_identity, commands, due_orders, outbox, snapshots
 from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import reading, writing
+from tests.simulation.statement import EXPOSURE, Result, Statement, rows_of
+from tests.simulation.submission_statements import lock_submission, submit
 from tests.simulation.tables import MarketRow, Row, Tables
 
-EXPOSURE = (
-    *("buy_notional", "sell_notional", "open_loss", "open_fees"),
-    *("buy_lots", "sell_lots", "live_orders"),
-)
-_ORDER = (
-    *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
-    *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
-    *("client_order_id", "request_hash", "expires_at", "valid_until"),
-)
 _FOLDED = (
     *("order_id", "status", "reason", "best_opposite", "remaining", "filled_lots", "filled_notional"),
     *("is_live", "updated_at"),
 )
 _HELD = ("user_id", "lots", "cost", "realized", "buy_lots", "sell_lots", "buy_notional", "sell_notional")
 _ENTRY = ("account", "type", "cause", "amount", "balance_after", "event_seq", "trade_id", "at")
-
-
-class Result(NamedTuple):
-    """The rows that come back, what is written at the commit, and the markets whose relays are told then."""
-
-    rows: list[Any]
-    effect: Callable[[], None] | None = None
-    notified: tuple[str, ...] = ()
-
-
-class Statement(NamedTuple):
-    """How a statement runs; `locks`: it waits for the writer before it."""
-
-    name: str
-    run: Callable[[Tables, tuple[Any, ...]], Result]
-    locks: bool = False
-
-
-def _rows(names: tuple[str, ...], columns: tuple[Any, ...]) -> list[Row]:
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    users, client_users, client_ids, orders = arguments
-    rows: list[Row] = [
-        {"kind": "market", "market_id": m.market_id, "status": m.status, "mark": m.mark}
-        for m in tables.markets.values()
-    ]
-    for user in users:
-        if user in tables.wallets:
-            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user]}
-            held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
-            rows += [account | position for position in held] or [account | {"market_id": None}]
-    for key in sorted(zip(client_users or (), client_ids or (), strict=True)):
-        if key in tables.client_ids:
-            rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
-    for number in sorted(orders or ()):
-        if number in tables.orders:
-            order = tables.orders[number]
-            rows.append({"kind": "cancel", **order, "is_cancel_requested": order["cancel_requested_at"] is not None})
-    return Result(rows)
-
-
-def _submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    at = timestamp_of(arguments[0])
-    markets = [tables.markets[market_id] for market_id in arguments[1]]
-    bases = {market.market_id: market.counter for market in markets}
-    orders = [_new_order(row, bases) for row in _rows(_ORDER, arguments[6:25])]
-    _check_unique(tables, orders)
-
-    def effect() -> None:
-        numbered = sorted(zip(arguments[3], arguments[4], arguments[5], strict=True), key=lambda row: row[:2])
-        for market_id, _, payload in numbered:
-            tables.add_command(tables.markets[market_id], at, payload)
-        for row in _rows(("user_id", "market_id", "leverage", *EXPOSURE), arguments[25:35]):
-            _add_exposure(tables, row)
-        for order in orders:
-            tables.orders[order["order_id"]] = order
-            if order["client_order_id"]:
-                tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
-        for number in arguments[35]:
-            tables.orders[number]["cancel_requested_at"] = at
-
-    rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]
-    return Result(rows, effect, tuple(market.name for market in markets))
-
-
-def _new_order(row: Row, bases: dict[int, int]) -> Row:
-    fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_requested_at": None}
-    order_id = order_key(row["market_id"], bases[row["market_id"]] + row["number"])
-    sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
-    return row | fresh | sizes | {"order_id": order_id}
-
-
-def _check_unique(tables: Tables, orders: list[Row]) -> None:
-    keys = [(order["user_id"], order["client_order_id"]) for order in orders if order["client_order_id"]]
-    if len(set(keys)) < len(keys) or any(key in tables.client_ids for key in keys):
-        raise asyncpg.UniqueViolationError("orders_client_id")
-
-
-def _add_exposure(tables: Tables, row: Row) -> None:
-    key = (row["user_id"], row["market_id"])
-    held = tables.positions.setdefault(
-        key, {"user_id": key[0], "market_id": key[1], "lots": 0, "cost": 0, "realized": 0, **dict.fromkeys(EXPOSURE, 0)}
-    )
-    held["leverage"] = row["leverage"]
-    for name in EXPOSURE:
-        held[name] += row[name]
 
 
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -134,9 +36,9 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
-    orders = [row for row in _rows(_FOLDED, arguments[6:15]) if row["order_id"] in tables.orders]
+    orders = [row for row in rows_of(_FOLDED, arguments[6:15]) if row["order_id"] in tables.orders]
     fills = [(row[0], row[1], row) for row in zip(*arguments[15:28], strict=True)]
-    held = _rows((*_HELD, "open_loss", "open_fees", "live_orders"), arguments[28:39])
+    held = rows_of((*_HELD, "open_loss", "open_fees", "live_orders"), arguments[28:39])
     held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
     wallets = [pair for pair in zip(*arguments[39:41], strict=True) if pair[0] in tables.wallets]
     keys = [(market.market_id, trade, role) for trade, role, _ in fills]
@@ -151,7 +53,7 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         for row in held:
             _change_position(tables.positions[row["user_id"], market.market_id], row)
         tables.wallets.update(wallets)
-        for entry in _rows(_ENTRY, arguments[41:49]):
+        for entry in rows_of(_ENTRY, arguments[41:49]):
             tables.ledger.append(entry | {"market_id": market.market_id})
         _change_market(market, *arguments[49:52])
         if moved:
@@ -281,8 +183,8 @@ STANDING = (
     " FROM markets JOIN progress USING (market_id) WHERE name = $1"
 )
 STATEMENTS: dict[str, Statement] = {
-    reading._LOCK_AND_READ: Statement("accounts locked", _lock_submission, locks=True),
-    writing._WRITE: Statement("submission", _submit, locks=True),
+    reading._LOCK_AND_READ: Statement("accounts locked", lock_submission, locks=True),
+    writing._WRITE: Statement("submission", submit, locks=True),
     projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
     projecting.WRITE: Statement("projection", _project, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),
@@ -303,11 +205,9 @@ STATEMENTS: dict[str, Statement] = {
     STANDING: Statement("standing", _standing),
     "SELECT market_id, name, spec FROM markets ORDER BY market_id": Statement("registry", _registry),
     due_orders._DUE: Statement("due", _due),
-    backlog._LOAD: Statement("load", lambda _tables, _arguments: Result([])),
     "UPDATE markets SET epoch = epoch + 1 WHERE name = $1 RETURNING epoch": Statement("epoch", _raise_epoch),
     broker_identity._REPLACE: Statement("cluster", _replace_cluster),
     "SELECT cluster_id FROM broker_identity": Statement(
         "owner", lambda tables, _: Result([(tables.cluster,)] if tables.cluster else [])
     ),
 }
-LIVE = {status.value for status in OrderStatus if status.is_live}

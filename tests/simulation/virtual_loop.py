@@ -72,6 +72,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """As asyncio."""
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        """As asyncio, without its checks."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Start a task, and hold on to it: one that is collected would run its `finally` at nobody's time."""
         task = super().create_task(coro, **options)
