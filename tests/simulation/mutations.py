@@ -110,7 +110,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
 
 SHOWN_BY = {
     "the cursor is overwritten after a rewind": 22,
-    "a snapshot loses the order of the queue": 24,
+    "a snapshot loses the order of the queue": 73,
     "the projection gives up at a hole that the log heals": 47,
 }
 """The first seed to try, where it takes many: the search goes on from there, and all around."""

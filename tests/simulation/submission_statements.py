@@ -33,8 +33,7 @@ def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
     for number in sorted(orders or ()):
         if number in tables.orders:
-            order = tables.orders[number]
-            rows.append({"kind": "cancel", **order, "is_cancel_requested": order["cancel_requested_at"] is not None})
+            rows.append({"kind": "cancel", **tables.orders[number]})
     return Result(rows)
 
 
@@ -56,15 +55,15 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             tables.orders[order["order_id"]] = order
             if order["client_order_id"]:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
-        for number in arguments[35]:
-            tables.orders[number]["cancel_requested_at"] = at
+        for order_id, market_id, number in zip(*arguments[35:38], strict=True):
+            tables.orders[order_id]["cancel_seq"] = bases[market_id] + number
 
     rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]
     return Result(rows, effect, tuple(market.name for market in markets))
 
 
 def _new_order(row: Row, bases: dict[int, int]) -> Row:
-    fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_requested_at": None}
+    fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_seq": None}
     order_id = order_key(row["market_id"], bases[row["market_id"]] + row["number"])
     sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
     return row | fresh | sizes | {"order_id": order_id}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from api.submission_queue import BatchFailed
 from schemas.commands import Command, IndexSet, MarketBarrier, StatusSet
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
@@ -144,7 +145,11 @@ class Traders:
             return None
         queue = queues[self.world.dice.choice(sorted(queues))]
         future = queue.submit(request)
-        answer = await future
+        try:
+            answer = await future
+        except BatchFailed:
+            self.world.violated(f"a batch failed with a bug: {request!r}")
+            return None
         self.world.note(f"{request!r} -> {answer!r}")
         return None if self.world.happens(10) else answer
 
