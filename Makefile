@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PORT DATA BROKER DEMO
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos bench lock
+.PHONY: help run test check chaos soak bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ check: $(VENV)/.installed-dev ## Lint, types, import law
 
 chaos: $(VENV)/.installed-dev ## Kill, freeze and cut at full size, an hour or two; prints what it measured
 	@$(BIN)/python -m pytest -m chaos
+
+soak: $(VENV)/.installed-dev ## Simulate seeds for an hour (MINUTES); prints how many, and what they found
+	@$(BIN)/python -m tests.simulation --steps 30 --minutes $(or $(MINUTES),60)
 
 bench: $(VENV)/.installed-dev ## Measure order acceptance and completion against a bare server in the same run
 	@$(BIN)/python -m bench

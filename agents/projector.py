@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from agents.database import ask_database
@@ -93,16 +94,19 @@ class Projector:
             await self._apply(records)
         except SequenceGap as gap:
             log.error("%s, reading it from the log", gap)
-            await self._fill(gap)
+            await self._fill(gap.expected)
+            await self._apply(records)
 
-    async def _fill(self, gap: SequenceGap) -> None:
-        """Persist from the missing event to the end of the log; the gap is raised again when the log has it too.
+    async def _fill(self, missing_seq: int) -> None:
+        """Persist from the missing event to the end of the log, in whatever order the log has them.
 
         Offsets are acknowledged behind a commit only, so this happens when commits were lost (PostgreSQL came back
-        without its last seconds), or when the log itself has a hole.
+        without its last seconds), or when the log has lost its tail: the engine notices by writing behind the hole, and
+        writes everything again behind that. So a record ahead of the hole is passed over here.
         """
-        for record in await read_records(self._settings.bootstrap, self.market, int(str(gap.facts["expected"]))):
-            await self._apply([record])
+        for record in await read_records(self._settings.bootstrap, self.market, missing_seq):
+            with suppress(SequenceGap):
+                await self._apply([record])
 
     async def _apply(self, records: Sequence[EventRecord]) -> None:
         """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""

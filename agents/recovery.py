@@ -30,8 +30,9 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
     1. Ask PostgreSQL for the epoch, and for how far the events are persisted. A table with snapshots of other epochs
        alone belongs to another exchange. A halted market is left alone: MarketHalted.
     2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
-    3. Take the first whose last event is in the log or persisted: a log that has lost its tail takes the snapshots
-       behind that tail with it, or readers would find a hole.
+    3. Take the first of which every event is in the log or persisted: a log that has lost its tail takes the snapshots
+       behind that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
+       did so by writing behind it.
     4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
        failed, by the log or by PostgreSQL, fails again.
     """
@@ -41,13 +42,16 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
     check_not_halted(market, standing)
     for point in _starting_points(market, standing, entries, kept):  # 2
         state = point.market
-        written, failed = await read_written(settings.bootstrap, market, standing.epoch, state.event_seq)
-        if state.event_seq <= max(standing.event_seq, max(written, default=0)):  # 3
+        first = min(state.event_seq, standing.event_seq + 1)
+        written, failed = await read_written(settings.bootstrap, market, standing.epoch, first)
+        if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
             _spare_the_collector()
             log.info("%s goes on after command %d, event %d", market, state.command_seq, state.event_seq)
             return Tenure(market, standing, point, written, failed | persisted)
-        log.error("%s: the event log ends before event %d of a snapshot, taking an older one", market, state.event_seq)
+        log.error(
+            "%s: the event log has a hole before event %d of a snapshot, taking an older one", market, state.event_seq
+        )
     raise AssertionError("the empty market needs no event")
 
 

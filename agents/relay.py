@@ -24,7 +24,7 @@ from schemas.wire import (
 )
 from store.advisory_locks import Room, wait_for_lock
 from store.connect import Connection
-from store.outbox import OutboxCommand, advance_cursor, prune, read_commands, read_cursor
+from store.outbox import OutboxCommand, advance_cursor, prune, read_commands, read_cursor, read_pruned
 from store.relay_session import prepare_relay_session
 from store.snapshots import forget_old
 from store.standing import Standing, read_standing
@@ -96,9 +96,11 @@ class Relay(Service):
         await self._producer.stop()
 
     async def _correct_cursor(self, session: Connection, standing: Standing) -> None:
-        """An empty log leaves the cursor where it is: it is new, and a rebuild has set the cursor. StrangeCommand.
+        """Let the cursor be at most the tail of the log, and at least what the outbox has forgotten.
 
-        The tail is the last record of ours: what others wrote behind it went to the dead letters.
+        The tail is the last record of ours: what others wrote behind it went to the dead letters. What is forgotten is
+        covered by a snapshot, so that a log without it can be gone on from. An empty log leaves the cursor where it is: it
+        is new, and a rebuild has set the cursor. Raises StrangeCommand.
         """
         market = self._market
         record = await last_readable(
@@ -112,7 +114,8 @@ class Relay(Service):
         cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
         if tail < cursor:
             log.error("%s: the command log ends at %d, the cursor is at %d", self._market, tail, cursor)
-            await advance_cursor(session, standing.market_id, cursor, tail)
+            pruned = await read_pruned(session, standing.market_id)
+            await advance_cursor(session, standing.market_id, cursor, max(tail, pruned))
 
     async def _send_next(self, session: Connection, standing: Standing) -> bool:
         """Send one record; False when nothing waits. The cursor is read each time: the engine may have set it back."""

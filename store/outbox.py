@@ -26,15 +26,15 @@ SELECT true, pg_notify('commands', name) FROM rewound
 """
 _SET_CURSOR = "UPDATE relay_cursors SET command_seq = $2 WHERE market_id = $1"
 
-# Kept until a snapshot in PostgreSQL covers it that is itself at or before progress. Scans start at the low end that
+# Kept until it is sent, and a snapshot in PostgreSQL covers it that is itself at or before progress. Scans start at the low end that
 # the last run left, never at the dead rows before it.
 _PRUNE = """
 WITH covered AS (
-  SELECT r.pruned_seq AS low, least(r.pruned_seq + $2::int8, s.command_seq) AS high
+  SELECT r.pruned_seq AS low, least(r.pruned_seq + $2::int8, s.command_seq, r.command_seq) AS high
   FROM relay_cursors r JOIN progress p USING (market_id) CROSS JOIN LATERAL (
     SELECT x.command_seq FROM engine_snapshots x WHERE x.market_id = r.market_id AND x.event_seq <= p.event_seq
     ORDER BY x.command_seq DESC LIMIT 1) s
-  WHERE r.market_id = $1 AND s.command_seq > r.pruned_seq FOR NO KEY UPDATE OF r),
+  WHERE r.market_id = $1 AND least(s.command_seq, r.command_seq) > r.pruned_seq FOR NO KEY UPDATE OF r),
 pruned AS (
   DELETE FROM outbox o USING covered c
   WHERE o.market_id = $1 AND o.command_seq > c.low AND o.command_seq <= c.high RETURNING 1),
@@ -51,6 +51,12 @@ async def read_commands(session: Session, market_id: int, after_seq: int, limit:
 async def read_cursor(session: Session, market_id: int) -> int:
     """Sequence of the last command the relay has sent."""
     seq: int = await session.fetchval("SELECT command_seq FROM relay_cursors WHERE market_id = $1", market_id)
+    return seq
+
+
+async def read_pruned(session: Session, market_id: int) -> int:
+    """Sequence of the last command that is not kept any more: a snapshot in PostgreSQL covers it."""
+    seq: int = await session.fetchval("SELECT pruned_seq FROM relay_cursors WHERE market_id = $1", market_id)
     return seq
 
 

@@ -55,6 +55,17 @@ async def test_a_gap_is_filled_from_the_log(broker: Broker, database: str, tmp_p
         assert (await stream.standing()).command_seq == 31
 
 
+async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The log lost its tail, the engine noticed by writing behind the hole, recovered, and wrote everything again."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(6)
+        records = await matched(stream)
+        await append(stream, [*records[:2], records[4], *records[2:]])
+        behind = Delivered(records[4])
+        await persisted(Projector(stream.market, stream.settings), behind)
+        assert (await stream.standing()).command_seq == 7
+
+
 async def test_a_gap_that_the_log_has_too_stops_the_projection(broker: Broker, database: str, tmp_path: Path) -> None:
     """Nothing is skipped: without the missing event nothing behind it is persisted or acknowledged."""
     async with stream_on(broker, database, tmp_path) as stream:

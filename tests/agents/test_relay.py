@@ -75,6 +75,24 @@ async def test_a_cursor_ahead_of_the_log_goes_back_to_its_tail(broker: Broker, d
         assert sequences(await command_log(stream)) == list(range(1, 32))
 
 
+async def test_a_log_that_lost_what_the_outbox_has_forgotten_is_gone_on_from(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """A snapshot covers what is pruned: the relay sends what is behind it, rather than stop at the hole."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 1)
+        await stream.trade(30)
+        market_id = (await stream.standing()).market_id
+        await stream.session.execute("DELETE FROM outbox WHERE market_id = $1 AND command_seq <= 20", market_id)
+        await stream.session.execute(
+            "UPDATE relay_cursors SET command_seq = 25, pruned_seq = 20 WHERE market_id = $1", market_id
+        )
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 31)
+        assert sequences(await command_log(stream)) == [1, *range(21, 32)]
+
+
 async def test_a_rewind_is_not_overwritten(broker: Broker, database: str, tmp_path: Path) -> None:
     """The engine asks for a command while the relay works: it comes again, with all behind it."""
     async with stream_on(broker, database, tmp_path) as stream:

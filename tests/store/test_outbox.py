@@ -10,7 +10,7 @@ from schemas.units import Timestamp
 from schemas.wire import decode_command
 from store.commands import CHANNEL, MarketUnknown, append_command
 from store.connect import Session
-from store.outbox import advance_cursor, prune, read_commands, read_cursor, rewind, set_cursor
+from store.outbox import advance_cursor, prune, read_commands, read_cursor, read_pruned, rewind, set_cursor
 from store.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
 from store.submission import Submission
 from tests.eventually import eventually
@@ -136,6 +136,7 @@ async def test_pruning_stops_at_the_newest_snapshot_that_progress_has_passed(dat
         await _append_clock_ticks(session, 8)
         await _snapshot(session, 4)
         await _snapshot(session, 8)
+        await set_cursor(session, 1, 9)
         assert await prune(session, 1) == 0
         await session.execute("UPDATE progress SET (command_seq, event_seq) = (6, 60) WHERE market_id = 1")
         assert await prune(session, 1) == 4
@@ -153,9 +154,22 @@ async def test_pruning_goes_on_where_it_stopped_and_leaves_other_markets_alone(d
         await _append_clock_ticks(session, 8)
         await _snapshot(session, 9)
         await session.execute("UPDATE progress SET (command_seq, event_seq) = (9, 90)")
+        await set_cursor(session, 1, 9)
         assert [await prune(session, 1, limit=4) for _ in range(4)] == [4, 4, 1, 0]
         assert await prune(session, 2) == 0
         assert len(await read_commands(session, 2, 0, 10)) == 1
+
+
+async def test_what_the_relay_has_yet_to_send_is_not_pruned(database: str) -> None:
+    """A snapshot covers it, but the cursor was set back: the relay would find a hole where it goes on."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 8)
+        await _snapshot(session, 9)
+        await session.execute("UPDATE progress SET (command_seq, event_seq) = (9, 90)")
+        await set_cursor(session, 1, 3)
+        assert await prune(session, 1) == 3
+        assert [row.seq for row in await read_commands(session, 1, 3, 100)] == [4, 5, 6, 7, 8, 9]
+        assert await read_pruned(session, 1) == 3
 
 
 async def test_old_snapshots_go_and_those_ahead_of_progress_stay(database: str) -> None:

@@ -1,0 +1,193 @@
+"""The fake of Kafka: logs with offsets, a producer whose replies get lost, and the reader of a log's tail."""
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+
+from tests.simulation.virtual_loop import Process
+from tests.simulation.world import World, current_process
+
+Record = tuple[bytes, bytes | None]
+
+
+class Broker:
+    """One partition a topic. `on_append` sees each record as it enters a log."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.logs: dict[str, list[Record]] = {}
+        self.is_up = True
+        self.life = 1
+        self.on_append: Callable[[str, int, bytes, bytes | None], None] = lambda *_: None
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+
+    @property
+    def cluster_id(self) -> str:
+        """Another one after every loss."""
+        return f"cluster-{self.life}"
+
+    def log(self, topic: str) -> list[Record]:
+        """The records of a topic."""
+        return self.logs.setdefault(topic, [])
+
+    def append(self, topic: str, key: bytes, value: bytes | None) -> int:
+        """Add a record; its offset."""
+        log = self.log(topic)
+        log.append((key, value))
+        offset = len(log) - 1
+        self.world.note(f"{topic}@{offset} {key!r} {hash_of(value)}")
+        self.on_append(topic, offset, key, value)
+        for waiter in self._waiting.pop(topic, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+        return offset
+
+    async def beyond(self, topic: str) -> None:
+        """Wait until something is appended."""
+        waiter = self.world.loop.create_future()
+        self._waiting.setdefault(topic, []).append(waiter)
+        await waiter
+
+    def truncate(self, topic: str, records: int) -> None:
+        """Lose the newest records."""
+        log = self.log(topic)
+        del log[max(0, len(log) - records) :]
+        self.world.note(f"{topic} is cut to {len(log)}")
+
+    def lose_all(self) -> None:
+        """Lose everything; what comes after is another broker."""
+        self.life += 1
+        self.logs.clear()
+        self.world.note(f"the broker is lost, now {self.cluster_id}")
+
+    def table(self, topic: str) -> dict[bytes, bytes]:
+        """A compacted topic: the last value of each key."""
+        table: dict[bytes, bytes] = {}
+        for key, value in self.log(topic):
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+        return table
+
+
+def hash_of(value: bytes | None) -> str:
+    """A short name for bytes in the trace."""
+    return "-" if value is None else f"{len(value)}:{zlib.crc32(value):08x}"
+
+
+def point_of(topic: str, key: bytes) -> str:
+    """What a record is, for the names of crash points."""
+    if topic.endswith("-changelog"):
+        return "head" if key.startswith(b"head/") else "chunk"
+    return "command record" if topic.startswith("engine.commands") else "event record"
+
+
+class FakeProducer:
+    """In the place of AIOKafkaProducer."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._process = current_process()
+
+    async def start(self) -> None:
+        """Connect."""
+        await asyncio.sleep(self._broker.world.latency())
+        if not self._broker.is_up:
+            raise KafkaConnectionError("the broker is away")
+
+    async def stop(self) -> None:
+        """Disconnect."""
+
+    async def send(
+        self, topic: str, value: bytes | None, key: bytes, partition: int, headers: list[tuple[str, bytes]]
+    ) -> asyncio.Future[Any]:
+        """Send a record; the future has its offset."""
+        assert (partition, headers) == (0, [])  # only dead letters have headers, and nothing is poisoned here
+        world = self._broker.world
+        sent: asyncio.Future[Any] = world.loop.create_future()
+        world.later(world.latency(), self._arrive, self._broker.life, topic, key, value, sent)
+        return sent
+
+    def _arrive(self, life: int, topic: str, key: bytes, value: bytes | None, sent: asyncio.Future[Any]) -> None:
+        world, process = self._broker.world, self._process
+        if not self._broker.is_up or life != self._broker.life:
+            world.later(0.01, _settle, sent, KafkaConnectionError("the broker is away"))
+        elif world.happens(60):
+            world.counts["lost sends"] += 1
+            world.later(0.05, _settle, sent, KafkaTimeoutError("no answer"))
+        else:
+            offset = self._broker.append(topic, key, value)
+            if world.reached(process, point_of(topic, key)):
+                return
+            if world.happens(40):
+                world.counts["lost acknowledgements"] += 1
+                world.later(0.05, _settle, sent, KafkaTimeoutError("no answer"))
+            else:
+                world.later(world.latency(), _settle, sent, SimpleNamespace(offset=offset))
+
+
+def _settle(future: asyncio.Future[Any], outcome: object) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+class FakeReader:
+    """In the place of the AIOKafkaConsumer that reads a log's tail."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self._process: Process = current_process()
+        self._position = 0
+
+    async def start(self) -> None:
+        """Connect."""
+        await asyncio.sleep(self.broker.world.latency())
+        if not self.broker.is_up:
+            raise KafkaConnectionError("the broker is away")
+
+    async def stop(self) -> None:
+        """Disconnect."""
+
+    def assign(self, _partitions: list[Any]) -> None:
+        """Every reader has one partition."""
+
+    async def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
+        """Logs begin at 0."""
+        return dict.fromkeys(partitions, 0)
+
+    def seek(self, _partition: Any, offset: int) -> None:
+        """Read from there."""
+        self._position = offset
+
+    async def position(self, _partition: Any) -> int:
+        """What is read next."""
+        return self._position
+
+    async def getmany(self, partition: Any, timeout_ms: int) -> dict[Any, list[Any]]:
+        """Some records, or none for now."""
+        await asyncio.sleep(self.broker.world.latency())
+        if self.broker.world.reached(self._process, "read"):
+            await asyncio.sleep(0)
+        log = self.broker.log(partition.topic)
+        if not self.broker.is_up or self._position >= len(log):
+            await asyncio.sleep(timeout_ms / 1_000)
+            return {}
+        records = log[self._position : self._position + 50]
+        fetched = [SimpleNamespace(offset=at, value=value) for at, (_, value) in enumerate(records, self._position)]
+        self._position += len(records)
+        return {partition: fetched}
+
+
+async def fake_end_offset(reader: FakeReader, partition: Any) -> int:
+    """In the place of tables.embedded_broker.end_offset."""
+    await asyncio.sleep(reader.broker.world.latency())
+    return len(reader.broker.log(partition.topic))

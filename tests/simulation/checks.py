@@ -1,0 +1,145 @@
+"""What must hold when everything has come to rest: the rows are exactly what one undisturbed market would have made."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from exchange.journal import write
+from exchange.market import Market, empty_market
+from exchange.snapshot import dump, state_hash
+from schemas.events import TradeExecuted
+from schemas.ids import order_key, parse_public_order_id
+from schemas.orders import Side
+from schemas.wire import decode_command, decode_event
+from store.ledger import House
+from store.projection.chain import Progress
+from tests.exchange.invariants import check_book, check_reduce_only
+from tests.simulation.statement import EXPOSURE
+from tests.simulation.system import System
+from tests.simulation.tables import MarketRow, Tables
+from tests.simulation.traders import Traders
+from tests.simulation.watch import Watch
+
+
+def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]:
+    """All that is wrong at the end; nothing when all is well."""
+    tables = system.database.tables
+    for market in tables.markets.values():
+        yield from _market_differences(tables, market, watch)
+        yield from _outbox_differences(market)
+    yield from _money_differences(tables)
+    yield from _margin_differences(tables)
+    for order_id in traders.placed:
+        name, seq = parse_public_order_id(order_id) or ("", 0)
+        if order_key(tables.named(name).market_id, seq) not in tables.orders:
+            yield f"order {order_id} was promised and is not there"
+
+
+def _market_differences(tables: Tables, row: MarketRow, watch: Watch) -> Iterator[str]:
+    """An undisturbed market reads the commands as they were accepted."""
+    market = empty_market(row.name)
+    written = [line for seq, body in enumerate(row.history, 1) for line in write(market, seq, decode_command(body))]
+    if row.progress != Progress(market.event_seq, market.command_seq, market.event_hash):
+        yield f"{row.name}: progress {row.progress}, expected {market.event_seq} {market.command_seq}"
+    if watch.events[row.name] != {line.seq: line.body for line in written}:
+        yield f"{row.name}: other events were written than the commands give"
+    trades = [event for event in map(decode_event, (line.body for line in written)) if isinstance(event, TradeExecuted)]
+    check_book(market)
+    check_reduce_only(market)
+    yield from _position_differences(tables, row, market)
+    yield from _order_differences(tables, row, market)
+    yield from _fill_differences(tables, row, trades)
+
+
+def _position_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:
+    held = {user: (p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+    stored = {
+        user: (p["lots"], p["cost"], p["realized"])
+        for (user, market_id), p in tables.positions.items()
+        if market_id == row.market_id and p["lots"]
+    }
+    if stored != held:
+        yield f"{row.name}: positions {stored}, expected {held}"
+    if sum(lots for lots, _, _ in stored.values()):
+        yield f"{row.name}: sizes do not sum to zero"
+    if (row.status, row.index_price, row.mark) != (market.status, market.index, market.mark):
+        yield f"{row.name}: status, index and mark differ"
+
+
+def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:
+    """What rests in the book is live, with as many lots; everything else has ended."""
+    resting = {order_key(row.market_id, o.number): o.remaining for side in Side for o in market.book.walk(side)}
+    orders = [order for order in tables.orders.values() if order["market_id"] == row.market_id]
+    live = {order["order_id"]: order["remaining"] for order in orders if order["is_live"]}
+    if live != resting:
+        yield f"{row.name}: live orders {live}, the book has {resting}"
+    for order in orders:
+        if order["status"] == "PENDING" or (order["status"] == "FILLED") != (order["remaining"] == 0):
+            yield f"order {order['order_id']} is {order['status']} with {order['remaining']} left"
+
+
+def _fill_differences(tables: Tables, row: MarketRow, trades: list[TradeExecuted]) -> Iterator[str]:
+    filled: dict[int, int] = defaultdict(int)
+    expected = set()
+    for trade in trades:
+        for role, side in (("MAKER", trade.maker), ("TAKER", trade.taker)):
+            expected.add((row.market_id, trade.trade, role))
+            filled[order_key(row.market_id, side.order)] += trade.quantity
+    if {key for key in tables.fills if key[0] == row.market_id} != expected:
+        yield f"{row.name}: fills are missing or too many"
+    for order in tables.orders.values():
+        if order["market_id"] == row.market_id and order["filled_lots"] != filled[order["order_id"]]:
+            yield f"order {order['order_id']} has {order['filled_lots']} lots, its fills {filled[order['order_id']]}"
+
+
+def _outbox_differences(row: MarketRow) -> Iterator[str]:
+    if sorted(row.outbox) != list(range(row.pruned + 1, row.counter + 1)):
+        yield f"{row.name}: the outbox has holes"
+    if any(payload != row.history[seq - 1] for seq, (_, payload) in row.outbox.items()):
+        yield f"{row.name}: the outbox has changed"
+
+
+def _money_differences(tables: Tables) -> Iterator[str]:
+    """Double entry, and conservation (semantics.md section 7)."""
+    totals: dict[int, int] = defaultdict(int)
+    transactions: dict[tuple[object, object], int] = defaultdict(int)
+    for entry in tables.ledger:
+        totals[entry["account"]] += entry["amount"]
+        transactions[entry["market_id"], entry["event_seq"]] += entry["amount"]
+    if any(transactions.values()):
+        yield "a ledger transaction does not sum to zero"
+    if {user: totals[user] for user in tables.wallets} != tables.wallets:
+        yield "a wallet is not the sum of its ledger entries"
+    costs = sum(position["cost"] for position in tables.positions.values())
+    if totals[House.CLEARING] != -costs:
+        yield f"clearing {totals[House.CLEARING]}, costs {costs}"
+    if sum(tables.wallets.values()) + totals[House.FEES] - costs != -totals[House.EXTERNAL]:
+        yield "money was made or lost"
+
+
+def _margin_differences(tables: Tables) -> Iterator[str]:
+    sums: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(EXPOSURE, 0))
+    for order in tables.orders.values():
+        if order["is_live"]:
+            side, lots = ("buy" if order["side"] == Side.BUY else "sell"), order["remaining"]
+            held = sums[order["user_id"], order["market_id"]]
+            lot_value = tables.markets[order["market_id"]].spec.lot_value
+            held[f"{side}_lots"] += lots
+            held[f"{side}_notional"] += lots * order["margin_price"] * lot_value
+            held["open_loss"] += lots * order["loss_per_lot"]
+            held["open_fees"] += lots * order["fee_per_lot"]
+            held["live_orders"] += 1
+    for key, position in tables.positions.items():
+        stored = {name: position[name] for name in EXPOSURE}
+        if stored != sums[key]:
+            yield f"margin sums of user {key[0]} in market {key[1]}: {stored}, live orders {sums[key]}"
+
+
+def final_states(tables: Tables) -> dict[str, str]:
+    """The hash of the state that each market must have come to."""
+    states = {}
+    for row in tables.markets.values():
+        market = empty_market(row.name)
+        for seq, body in enumerate(row.history, 1):
+            write(market, seq, decode_command(body))
+        states[row.name] = state_hash(dump(market))
+    return states

@@ -1,0 +1,116 @@
+"""Bugs put in on purpose, each by replacing one function of ours: the simulator must find every one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import agents.relay
+import agents.snapshots
+import exchange.snapshot
+import store.projection.fold
+import store.projection.projector
+from agents.event_records import read_records
+from agents.intake import Intake, Sorted
+from agents.matcher import Matcher
+from agents.projector import Projector
+from agents.tenure import Tenure
+from exchange.journal import Written
+from exchange.market import Market
+from schemas.events import Event
+from schemas.orders import Side
+from schemas.wire import CommandRecord
+from store.ledger import Entry, House, trade_entries
+from store.outbox import set_cursor
+from store.projection.chain import ChainedEvent, Progress
+from store.projection.fold import Fold
+from store.projection.rows import OrderRow
+from store.submission.decisions import Decisions
+from tables.book_table import Snapshot, snapshot_entries
+from tests.simulation.wiring import Place
+
+_handle, _take, _fitting, _waiting = Matcher.handle, Projector.take, agents.relay.fitting, exchange.snapshot._waiting
+_take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
+
+
+def _project_again(_market: str, _progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
+    last = chain[-1]
+    return [link.event for link in chain], Progress(last.event.seq, last.event.command, last.hash)
+
+
+async def _acknowledge_before_the_snapshot(matcher: Matcher, event: Any) -> None:
+    event.ack()
+    await _handle(matcher, event)
+
+
+async def _acknowledge_before_the_rows(projector: Projector, event: Any) -> None:
+    event.ack()
+    await _take(projector, event)
+
+
+async def _overwrite_the_cursor(session: Any, market_id: int, _from_seq: int, to_seq: int) -> bool:
+    await set_cursor(session, market_id, to_seq)
+    return True
+
+
+def _forget_a_fee(fold: Fold, order: OrderRow, lots: int) -> None:
+    _take_from_sums(fold, order, lots)
+    if not order.is_buy and order.remaining == lots:
+        fold.rows.positions[order.user].open_fees += order.fee_per_lot
+
+
+def _head_first(taken: Snapshot) -> list[tuple[bytes, bytes]]:
+    return list(reversed(snapshot_entries(taken)))
+
+
+def _take_seen_again(intake: Intake, record: CommandRecord) -> Sorted:
+    intake._kept += [command.body for command in record.commands]
+    return Sorted(list(record.commands), None)
+
+
+def _send_less(waiting: list[Any]) -> list[Any]:
+    commands = _fitting(waiting)
+    return commands[:-2] + commands[-1:] if len(commands) > 2 else commands
+
+
+def _lose_the_queue(market: Market, side: Side) -> list[tuple[Any, ...]]:
+    return list(reversed(_waiting(market, side)))
+
+
+def _chain_wrongly(tenure: Tenure, events: list[Written], before: str) -> tuple[str, list[Written]]:
+    return before, [event for event in events if tenure.written.pop(event.seq, None) is None]
+
+
+def _keep_the_fee(trade: Any) -> list[Entry]:
+    return [entry for entry in trade_entries(trade) if entry.account != House.FEES]
+
+
+async def _give_up_at_the_hole(projector: Projector, missing_seq: int) -> None:
+    for record in await read_records("", projector.market, missing_seq):
+        await projector._apply([record])
+
+
+MUTATIONS: dict[str, dict[Place, Any]] = {
+    "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
+    "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
+    "a record is acknowledged before its rows": {(Projector, "take"): _acknowledge_before_the_rows},
+    "the cursor is overwritten after a rewind": {(agents.relay, "advance_cursor"): _overwrite_the_cursor},
+    "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
+    "the head is written before its chunks": {(agents.snapshots, "snapshot_entries"): _head_first},
+    "commands seen before are taken again": {(Intake, "sort"): _take_seen_again},
+    "the relay leaves a command out": {(agents.relay, "fitting"): _send_less},
+    "a snapshot loses the order of the queue": {(exchange.snapshot, "_waiting"): _lose_the_queue},
+    "events after written ones chain to the wrong hash": {(Tenure, "leave_out_written"): _chain_wrongly},
+    "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
+    "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
+    "a batch reserves for its first order only": {
+        (Decisions, "exposure_changes"): lambda decisions: list(_exposure_changes(decisions))[:1]
+    },
+    "the projection gives up at a hole that the log heals": {(Projector, "_fill"): _give_up_at_the_hole},
+}
+"""The sentence is the bug; each is a set of attributes to replace."""
+
+SHOWN_BY = {
+    "the cursor is overwritten after a rewind": 22,
+    "a snapshot loses the order of the queue": 73,
+    "the projection gives up at a hole that the log heals": 47,
+}
+"""The first seed to try, where it takes many: the search goes on from there, and all around."""

@@ -1,0 +1,109 @@
+"""One run: a stormy phase of so many steps, then a calm in which everything must finish, then every check."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import NamedTuple
+
+from tests.simulation.checks import differences, final_states
+from tests.simulation.system import System
+from tests.simulation.traders import Traders
+from tests.simulation.virtual_loop import VirtualLoop
+from tests.simulation.watch import Watch
+from tests.simulation.wiring import wired
+from tests.simulation.world import World
+
+STEP_S = 0.06
+CALM_MAX_S = 60.0
+CALM_ROUND_S = 0.6
+STEPS = 60
+
+
+class Outcome(NamedTuple):
+    """What a run came to."""
+
+    seed: int
+    violations: list[str]
+    trace_hash: str
+    counts: Counter[str]
+    crashes: Counter[str]
+    stops: Counter[str]
+    lines: list[str] | None
+
+
+def simulate(seed: int, steps: int = STEPS, *, is_verbose: bool = False) -> Outcome:
+    """Run a seed; the same seed and steps give the same trace, bit for bit."""
+    loop = VirtualLoop()
+    world = World(seed, loop, is_verbose=is_verbose)
+    system = System(world)
+    disabled, _ = logging.root.manager.disable, logging.disable(logging.CRITICAL)
+    try:
+        with wired(world, system.broker, system.database):
+            try:
+                loop.run_until_complete(loop.create_task(_play(world, system, steps), context=world.context))
+            finally:
+                trace_hash, world.is_over = world.trace_hash, True
+                loop.end_all()
+    finally:
+        logging.disable(disabled)
+        loop.close()
+    return Outcome(seed, world.violations, trace_hash, world.counts, world.crashes, world.stops, world.lines)
+
+
+async def _play(world: World, system: System, steps: int) -> None:
+    traders, watch = Traders(world, system), Watch(world, system)
+    system.start_all()
+    for _ in range(steps):
+        await asyncio.sleep(world.dice.uniform(0.0, 2 * STEP_S))
+        traders.act()
+        _disturb(world, system)
+        if world.violations:
+            return
+    if await _calm_down(world, system, traders):
+        for difference in differences(system, watch, traders):
+            world.violated(difference)
+    else:
+        world.violated("not everything has finished in the calm")
+
+
+def _disturb(world: World, system: System) -> None:
+    """The faults that are not tied to a message."""
+    if system.running and world.happens(25):
+        name = world.dice.choice(sorted(system.running))
+        world.kill(system.running[name], "kill -9")
+    if world.happens(30):
+        system.freeze(world.dice.choice(("engine-1", "engine-2")), world.dice.uniform(0.2, 2.5))
+    if world.happens(60):
+        system.stop_gracefully(world.dice.choice(("engine-1", "engine-2")))
+    if world.happens(50):
+        system.cut_log()
+    if world.happens(60):
+        system.cut_database(world.dice.uniform(0.05, 1.5))
+    if world.happens(60):
+        system.cut_broker(world.dice.uniform(0.05, 1.5))
+    if world.happens(120) and not system.is_rebuilding:
+        system.lose_broker()
+
+
+async def _calm_down(world: World, system: System, traders: Traders) -> bool:
+    """No fault any more; whether everything has finished in time."""
+    world.is_calm = True
+    world.note("calm")
+    for _ in range(int(CALM_MAX_S / CALM_ROUND_S)):
+        traders.settle()
+        traders.barrier()
+        await asyncio.sleep(CALM_ROUND_S)
+        if world.violations or _is_finished(system, traders):
+            return True
+    return False
+
+
+def _is_finished(system: System, traders: Traders) -> bool:
+    """Every client knows, every command is persisted, and every engine stands where it must."""
+    tables = system.database.tables
+    if not all(attempt.is_settled for attempt in traders.attempts):
+        return False
+    if any(market.progress.command_seq != market.counter for market in tables.markets.values()):
+        return False
+    expected = final_states(tables)
+    return all(system.market_state(market) == expected[market] for market in system.markets)

@@ -1,0 +1,33 @@
+"""How the fake of PostgreSQL runs a statement on its tables."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tests.simulation.tables import Row, Tables
+
+EXPOSURE = (
+    *("buy_notional", "sell_notional", "open_loss", "open_fees"),
+    *("buy_lots", "sell_lots", "live_orders"),
+)
+"""The margin sums of a row of positions."""
+
+
+class Result(NamedTuple):
+    """The rows that come back, what is written at the commit, and the markets whose relays are told then."""
+
+    rows: list[Any]
+    effect: Callable[[], None] | None = None
+    notified: tuple[str, ...] = ()
+
+
+class Statement(NamedTuple):
+    """How a statement runs; `locks`: it waits for the writer before it."""
+
+    name: str
+    run: Callable[[Tables, tuple[Any, ...]], Result]
+    locks: bool = False
+
+
+def rows_of(names: tuple[str, ...], columns: tuple[Any, ...]) -> list[Row]:
+    """The rows that travel as columns."""
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

@@ -1,0 +1,239 @@
+"""The statements of the store, carried out on plain rows: what each reads, and what it writes at the commit."""
+
+from typing import Any
+
+import asyncpg
+
+from schemas.units import timestamp_of
+from schemas.wire import encode
+from store import broker_identity, commands, due_orders, halts, outbox, snapshots
+from store.projection import write as projecting
+from store.projection.chain import Progress
+from store.submission import reading, writing
+from tests.simulation.statement import EXPOSURE, Result, Statement, rows_of
+from tests.simulation.submission_statements import lock_submission, submit
+from tests.simulation.tables import MarketRow, Row, Tables
+
+_FOLDED = (
+    *("order_id", "status", "reason", "best_opposite", "remaining", "filled_lots", "filled_notional"),
+    *("is_live", "updated_at"),
+)
+_HELD = ("user_id", "lots", "cost", "realized", "buy_lots", "sell_lots", "buy_notional", "sell_notional")
+_ENTRY = ("account", "type", "cause", "amount", "balance_after", "event_seq", "trade_id", "at")
+
+
+def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market_id, users, orders = arguments
+    empty = {"event_seq": None, "user_id": None}
+    rows: list[Row] = [tables.markets[market_id].progress._asdict()]
+    rows += [empty | {"user_id": user, "wallet": tables.wallets[user]} for user in users if user in tables.wallets]
+    for number in orders:
+        if number in tables.orders:
+            order = tables.orders[number]
+            rows.append(empty | {k: v for k, v in order.items() if k != "user_id"} | {"order_user": order["user_id"]})
+    return Result(rows)
+
+
+def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    orders = [row for row in rows_of(_FOLDED, arguments[6:15]) if row["order_id"] in tables.orders]
+    fills = [(row[0], row[1], row) for row in zip(*arguments[15:28], strict=True)]
+    held = rows_of((*_HELD, "open_loss", "open_fees", "live_orders"), arguments[28:39])
+    held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
+    wallets = [pair for pair in zip(*arguments[39:41], strict=True) if pair[0] in tables.wallets]
+    keys = [(market.market_id, trade, role) for trade, role, _ in fills]
+    if len(set(keys)) < len(keys) or any(key in tables.fills for key in keys):
+        raise asyncpg.UniqueViolationError("fills_pkey")
+    moved = int(market.progress.event_seq == arguments[5])
+
+    def effect() -> None:
+        for row in orders:
+            tables.orders[row["order_id"]].update(row)
+        tables.fills.update({key: fill for key, (_, _, fill) in zip(keys, fills, strict=True)})
+        for row in held:
+            _change_position(tables.positions[row["user_id"], market.market_id], row)
+        tables.wallets.update(wallets)
+        for entry in rows_of(_ENTRY, arguments[41:49]):
+            tables.ledger.append(entry | {"market_id": market.market_id})
+        _change_market(market, *arguments[49:52])
+        if moved:
+            market.progress = Progress(arguments[1], arguments[2], arguments[3])
+
+    return Result([(len(orders), len(held), len(wallets), moved)], effect)
+
+
+def _change_position(position: Row, change: Row) -> None:
+    for name in ("lots", "cost", "realized"):
+        if change[name] is not None:
+            position[name] = change[name]
+    for name in EXPOSURE:
+        position[name] += change[name]
+
+
+def _change_market(market: MarketRow, status: str | None, index: int | None, mark: int | None) -> None:
+    market.status = market.status if status is None else status
+    market.index_price = market.index_price if index is None else index
+    market.mark = market.mark if mark is None else mark
+
+
+def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    name, at, payload = arguments
+    market = tables.named(name)
+    effect = lambda: tables.add_command(market, timestamp_of(at), payload)  # noqa: E731 - one line of effect
+    return Result([(market.counter + 1,)], lambda: effect() and None, (name,))
+
+
+def _advance(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    if market.cursor != arguments[1]:
+        return Result([])
+    return Result([(True,)], lambda: setattr(market, "cursor", arguments[2]))
+
+
+def _rewind(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+    if market.pruned >= arguments[1]:
+        return Result([])
+    return Result([(True,)], lambda: setattr(market, "cursor", min(market.cursor, arguments[1] - 1)), (market.name,))
+
+
+def _set_cursor(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    return Result([], lambda: setattr(tables.markets[arguments[0]], "cursor", arguments[1]))
+
+
+def _read_commands(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    waiting = tables.markets[arguments[0]].outbox
+    seqs = [seq for seq in sorted(waiting) if seq > arguments[1]][: arguments[2]]
+    return Result([(seq, waiting[seq][1]) for seq in seqs])
+
+
+def _covered(market: MarketRow) -> list[int]:
+    """The snapshots at or before progress, oldest first."""
+    return sorted(seq for seq, row in market.snapshots.items() if row[1] <= market.progress.event_seq)
+
+
+def _prune(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    covered = _covered(market)
+    high = min(market.pruned + arguments[1], covered[-1], market.cursor) if covered else market.pruned
+    gone = [seq for seq in market.outbox if market.pruned < seq <= high]
+
+    def effect() -> None:
+        for seq in gone:
+            market.outbox.pop(seq, None)
+        market.pruned = max(market.pruned, high)
+
+    return Result([(len(gone),)], effect if gone else None)
+
+
+def _save_snapshot(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    kept = tables.markets[arguments[0]].snapshots
+    return Result([], lambda: kept.setdefault(arguments[1], arguments[1:6]) and None)
+
+
+def _newest_snapshot(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    return Result([market.snapshots[seq] for seq in reversed(_covered(market))])
+
+
+def _forget_snapshots(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    covered = _covered(market)
+    old = [seq for seq in market.snapshots if covered and seq < covered[-1]]
+
+    def effect() -> None:
+        for seq in old:
+            market.snapshots.pop(seq, None)
+
+    return Result([], effect if old else None)
+
+
+def _standing(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+    progress = market.progress
+    standing = (market.market_id, market.epoch, progress.event_seq, progress.command_seq, progress.event_hash)
+    return Result([(*standing, market.halted_reason)])
+
+
+def _first_unknown(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    for seq, payload in sorted(zip(*arguments[1:3], strict=True)):
+        kept = market.outbox.get(seq)
+        if seq > market.counter or (seq > market.pruned and (kept is None or kept[1] != payload)):
+            return Result([(seq,)])
+    return Result([])
+
+
+def _halt(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+
+    def effect() -> None:
+        market.status, market.halted_reason = "HALTED", market.halted_reason or arguments[1]
+
+    return Result([], effect)
+
+
+def _registry(tables: Tables, _: tuple[Any, ...]) -> Result:
+    markets = tables.markets.values()
+    return Result([{"market_id": m.market_id, "name": m.name, "spec": encode(m.spec).decode()} for m in markets])
+
+
+def _due(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    now, due = arguments[0], {}
+    for order in tables.orders.values():
+        if order["is_live"] and order["expires_at"] is not None and order["expires_at"] <= now:
+            name = tables.markets[order["market_id"]].name
+            due[name] = max(due.get(name, order["expires_at"]), order["expires_at"])
+    return Result([{"name": name, "expires_at": at} for name, at in due.items()])
+
+
+def _raise_epoch(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.named(arguments[0])
+
+    def effect() -> None:
+        market.epoch, market.halted_reason = market.epoch + 1, None
+
+    return Result([(market.epoch + 1,)], effect)
+
+
+def _replace_cluster(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    return Result([], lambda: setattr(tables, "cluster", arguments[0]))
+
+
+STANDING = (
+    "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
+    " FROM markets JOIN progress USING (market_id) WHERE name = $1"
+)
+RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
+STATEMENTS: dict[str, Statement] = {
+    reading._LOCK_AND_READ: Statement("accounts locked", lock_submission, locks=True),
+    writing._WRITE: Statement("submission", submit, locks=True),
+    projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
+    projecting.WRITE: Statement("projection", _project, locks=True),
+    commands._APPEND: Statement("append", _append, locks=True),
+    outbox._ADVANCE: Statement("advance", _advance),
+    outbox._REWIND: Statement("rewind", _rewind),
+    outbox._SET_CURSOR: Statement("set cursor", _set_cursor),
+    outbox._READ: Statement("read outbox", _read_commands),
+    outbox._PRUNE: Statement("prune", _prune),
+    "SELECT command_seq FROM relay_cursors WHERE market_id = $1": Statement(
+        "cursor", lambda tables, arguments: Result([(tables.markets[arguments[0]].cursor,)])
+    ),
+    "SELECT pruned_seq FROM relay_cursors WHERE market_id = $1": Statement(
+        "pruned", lambda tables, arguments: Result([(tables.markets[arguments[0]].pruned,)])
+    ),
+    snapshots._SAVE: Statement("snapshot", _save_snapshot),
+    snapshots._NEWEST: Statement("newest snapshot", _newest_snapshot),
+    snapshots._FORGET: Statement("forget snapshots", _forget_snapshots),
+    STANDING: Statement("standing", _standing),
+    halts._UNKNOWN: Statement("unknown command", _first_unknown),
+    halts._HALT: Statement("halt", _halt),
+    "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),
+    "SELECT market_id, name, spec FROM markets ORDER BY market_id": Statement("registry", _registry),
+    due_orders._DUE: Statement("due", _due),
+    RAISE_EPOCH: Statement("epoch", _raise_epoch),
+    broker_identity._REPLACE: Statement("cluster", _replace_cluster),
+    "SELECT cluster_id FROM broker_identity": Statement(
+        "owner", lambda tables, _: Result([(tables.cluster,)] if tables.cluster else [])
+    ),
+}

@@ -1,0 +1,85 @@
+"""The two statements of a submission: locking and reading, and writing all that was decided."""
+
+from typing import Any
+
+import asyncpg
+
+from schemas.ids import order_key
+from schemas.units import timestamp_of
+from tests.simulation.statement import EXPOSURE, Result, rows_of
+from tests.simulation.tables import Row, Tables
+
+_ORDER = (
+    *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
+    *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
+    *("client_order_id", "request_hash", "expires_at", "valid_until"),
+)
+
+
+def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    """Markets, the accounts with their positions, the client ids and the orders that a batch names."""
+    users, client_users, client_ids, orders = arguments
+    rows: list[Row] = [
+        {"kind": "market", "market_id": m.market_id, "status": m.status, "mark": m.mark}
+        for m in tables.markets.values()
+    ]
+    for user in users:
+        if user in tables.wallets:
+            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user]}
+            held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
+            rows += [account | position for position in held] or [account | {"market_id": None}]
+    for key in sorted(zip(client_users or (), client_ids or (), strict=True)):
+        if key in tables.client_ids:
+            rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
+    for number in sorted(orders or ()):
+        if number in tables.orders:
+            rows.append({"kind": "cancel", **tables.orders[number]})
+    return Result(rows)
+
+
+def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    """Number the commands, insert orders, margin sums and outbox rows."""
+    at = timestamp_of(arguments[0])
+    markets = [tables.markets[market_id] for market_id in arguments[1]]
+    bases = {market.market_id: market.counter for market in markets}
+    orders = [_new_order(row, bases) for row in rows_of(_ORDER, arguments[6:25])]
+    _check_unique(tables, orders)
+
+    def effect() -> None:
+        numbered = sorted(zip(arguments[3], arguments[4], arguments[5], strict=True), key=lambda row: row[:2])
+        for market_id, _, payload in numbered:
+            tables.add_command(tables.markets[market_id], at, payload)
+        for row in rows_of(("user_id", "market_id", "leverage", *EXPOSURE), arguments[25:35]):
+            _add_exposure(tables, row)
+        for order in orders:
+            tables.orders[order["order_id"]] = order
+            if order["client_order_id"]:
+                tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
+        for order_id, market_id, number in zip(*arguments[35:38], strict=True):
+            tables.orders[order_id]["cancel_seq"] = bases[market_id] + number
+
+    rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]
+    return Result(rows, effect, tuple(market.name for market in markets))
+
+
+def _new_order(row: Row, bases: dict[int, int]) -> Row:
+    fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_seq": None}
+    order_id = order_key(row["market_id"], bases[row["market_id"]] + row["number"])
+    sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
+    return row | fresh | sizes | {"order_id": order_id}
+
+
+def _check_unique(tables: Tables, orders: list[Row]) -> None:
+    keys = [(order["user_id"], order["client_order_id"]) for order in orders if order["client_order_id"]]
+    if len(set(keys)) < len(keys) or any(key in tables.client_ids for key in keys):
+        raise asyncpg.UniqueViolationError("orders_client_id")
+
+
+def _add_exposure(tables: Tables, row: Row) -> None:
+    key = (row["user_id"], row["market_id"])
+    held = tables.positions.setdefault(
+        key, {"user_id": key[0], "market_id": key[1], "lots": 0, "cost": 0, "realized": 0, **dict.fromkeys(EXPOSURE, 0)}
+    )
+    held["leverage"] = row["leverage"]
+    for name in EXPOSURE:
+        held[name] += row[name]

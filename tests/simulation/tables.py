@@ -1,0 +1,74 @@
+"""What the fake of PostgreSQL holds, committed: plain rows by their keys."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.commands import MarketListed
+from schemas.market import MarketSpec, MarketStatus
+from schemas.units import Timestamp
+from schemas.wire import GENESIS_HASH, encode
+from store.ledger import deposit_entries
+from store.projection.chain import Progress
+
+Row = dict[str, Any]
+
+
+@dataclass
+class MarketRow:
+    """A market and the rows that there is one of for each market."""
+
+    market_id: int
+    name: str
+    spec: MarketSpec
+    status: str
+    index_price: int
+    mark: int
+    progress: Progress = field(default_factory=lambda: Progress(0, 0, GENESIS_HASH))
+    epoch: int = 1
+    halted_reason: str | None = None
+    counter: int = 0
+    cursor: int = 0
+    pruned: int = 0
+    outbox: dict[int, tuple[Timestamp, bytes]] = field(default_factory=dict)
+    snapshots: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    history: list[bytes] = field(default_factory=list)
+    """Every command ever accepted, for the check at the end; nothing of the exchange reads it."""
+
+
+class Tables:
+    """All rows. Inserts check their keys, as a primary key does."""
+
+    def __init__(self) -> None:
+        self.markets: dict[int, MarketRow] = {}
+        self.wallets: dict[int, int] = {}
+        self.positions: dict[tuple[int, int], Row] = {}
+        self.orders: dict[int, Row] = {}
+        self.client_ids: dict[tuple[int, str], int] = {}
+        self.fills: dict[tuple[int, int, str], tuple[Any, ...]] = {}
+        self.ledger: list[Row] = []
+        self.cluster: str | None = None
+
+    def named(self, market: str) -> MarketRow:
+        """A market by its name."""
+        return next(row for row in self.markets.values() if row.name == market)
+
+    def list_market(self, spec: MarketSpec, at: Timestamp) -> None:
+        """A market with its first command."""
+        mark = spec.mark_of_index(spec.reference_price)
+        row = MarketRow(len(self.markets) + 1, spec.market, spec, "ACTIVE", spec.reference_price, mark)
+        self.markets[row.market_id] = row
+        self.add_command(row, at, encode(MarketListed(at, spec, MarketStatus.ACTIVE)))
+
+    def add_user(self, user: int, wallet: int) -> None:
+        """A user who has paid in."""
+        self.wallets[user] = wallet
+        for entry in deposit_entries(user, wallet):  # type: ignore[arg-type]  # micros
+            row = {"account": entry.account, "amount": entry.amount, "market_id": None, "event_seq": -user}
+            self.ledger.append(row)
+
+    def add_command(self, market: MarketRow, at: Timestamp, payload: bytes) -> int:
+        """Number a command; its sequence."""
+        market.counter += 1
+        market.outbox[market.counter] = (at, payload)
+        market.history.append(payload)
+        return market.counter

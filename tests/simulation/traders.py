@@ -1,0 +1,178 @@
+"""What people do to the exchange: orders of all kinds, cancels, retries, and an operator who moves index and status."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from api.submission_queue import BatchFailed
+from schemas.commands import Command, IndexSet, MarketBarrier, StatusSet
+from schemas.market import MarketStatus
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest import OrderRequest
+from schemas.units import Nanos, datetime_of, format_e18
+from store.commands import append_command
+from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder
+from tests.simulation.system import USERS, System
+from tests.simulation.virtual_loop import Process
+from tests.simulation.world import World
+
+UNKNOWN = {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL_ERROR}
+STATUSES = (MarketStatus.CANCEL_ONLY, MarketStatus.HALTED, MarketStatus.SETTLEMENT_ONLY, MarketStatus.INITIALIZING)
+
+
+@dataclass
+class Attempt:
+    """A request with a client id, and the order it became as far as its client knows."""
+
+    request: PlaceOrder
+    order_id: str | None = None
+    is_settled: bool = False
+
+
+class Traders:
+    """All clients. They remember what they were told, so that nothing they were promised can be lost unseen."""
+
+    def __init__(self, world: World, system: System) -> None:
+        self.world = world
+        self.system = system
+        self.placed: dict[str, int] = {}
+        self.attempts: list[Attempt] = []
+        self._numbers = 0
+        self._owners: dict[str, Attempt] = {}
+        self._operator = Process("operator-1")
+
+    def act(self) -> None:
+        """One of the things people do, often several of them at once."""
+        for _ in range(self.world.dice.choice((1, 1, 2, 6))):
+            roll = self.world.dice.random()
+            if roll < 0.66:
+                self._place(self._attempt())
+            elif roll < 0.86 and self.placed:
+                self._cancel()
+            elif roll < 0.94 and self.attempts:
+                self._place(self.world.dice.choice(self.attempts[-20:]))
+            elif roll < 0.97:
+                self._operate(self._index())
+            elif roll < 0.985:
+                self._operate(self._status())
+
+    def settle(self) -> None:
+        """In the calm: ask again for every order whose fate is unknown, and open the markets."""
+        for attempt in self.attempts:
+            if not attempt.is_settled:
+                self._place(attempt)
+
+    def barrier(self) -> None:
+        """Let a command go through every market, so that whatever is missing shows."""
+        for market in self.system.markets:
+            self._operate((market, MarketBarrier(self.world.now(), "calm")))
+
+    def _attempt(self) -> Attempt:
+        dice = self.world.dice
+        self._numbers += 1
+        market = self.system.database.tables.named(dice.choice(self.system.markets))
+        spec, kind = market.spec, dice.random()
+        fields: dict[str, Any] = {
+            "time_in_force": dice.choice([TimeInForce.GTC] * 5 + [TimeInForce.IOC, TimeInForce.FOK])
+        }
+        side, price = dice.choice((Side.BUY, Side.SELL)), market.mark * dice.randint(9_985, 10_015) // 10_000
+        fields["price"] = format_e18(price * spec.tick_size_e18)
+        if kind < 0.15:
+            fields |= {"type": OrderType.MARKET, "price": None, "time_in_force": TimeInForce.GTC}
+        elif kind < 0.3:
+            soon = datetime_of(self.world.now()) + timedelta(seconds=dice.uniform(0.05, 3.0))
+            fields |= {"time_in_force": TimeInForce.GTD, "expires_at": soon}
+        elif kind < 0.36:
+            fields |= {"valid_until": datetime_of(self.world.now()) + timedelta(seconds=dice.uniform(0.01, 0.3))}
+        if fields["time_in_force"] in {TimeInForce.GTC, TimeInForce.GTD} and fields["price"] and dice.random() < 0.1:
+            fields["post_only"] = True
+        fields = {"type": OrderType.LIMIT, **fields}
+        request = OrderRequest(
+            market_id=spec.market,
+            side=side,
+            quantity=format_e18(dice.randint(1, 200) * spec.lot_size_e18),
+            reduce_only=dice.random() < 0.15,
+            client_order_id=f"c{self._numbers}" if dice.random() < 0.85 else None,
+            leverage=dice.choice((None, None, None, 5, 20)),
+            self_trade_prevention_mode=dice.choice(list(SelfTradePrevention)),
+            **fields,
+        )
+        attempt = Attempt(PlaceOrder(dice.randint(1, USERS), request))
+        if request.client_order_id:
+            self.attempts.append(attempt)
+        return attempt
+
+    def _place(self, attempt: Attempt) -> None:
+        self.world.counts["orders sent"] += 1
+        self.world.spawn(None, self._submit(attempt))
+
+    async def _submit(self, attempt: Attempt) -> None:
+        known = attempt.order_id
+        answer = await self._ask(attempt.request)
+        request = attempt.request.request
+        if isinstance(answer, Placed):
+            self._learn(attempt, answer)
+        elif isinstance(answer, Refused) and answer.code not in UNKNOWN:
+            if known is not None and request.client_order_id:
+                self.world.violated(f"{known} had been taken on, its retry was refused: {answer}")
+            attempt.is_settled = True
+
+    def _learn(self, attempt: Attempt, answer: Placed) -> None:
+        if self._owners.setdefault(answer.order_id, attempt) is not attempt:
+            self.world.violated(f"order id {answer.order_id} was given to two requests")
+        if attempt.order_id not in (None, answer.order_id) and attempt.request.request.client_order_id:
+            self.world.violated(f"one client id, two orders: {attempt.order_id} and {answer.order_id}")
+        attempt.order_id, attempt.is_settled = answer.order_id, True
+        self.placed[answer.order_id] = attempt.request.user
+        self.world.counts["orders taken on"] += not answer.is_replay
+
+    def _cancel(self) -> None:
+        order_id = self.world.dice.choice(list(self.placed))
+        user = self.placed[order_id] if self.world.dice.random() < 0.9 else 1
+        self.world.counts["cancels sent"] += 1
+        self.world.spawn(None, self._cancelled(CancelOrder(user, order_id)))
+
+    async def _cancelled(self, request: CancelOrder) -> None:
+        answer = await self._ask(request)
+        if isinstance(answer, CancelPlaced):
+            self.world.counts["cancels taken on"] += 1
+
+    async def _ask(self, request: PlaceOrder | CancelOrder) -> object:
+        """The answer, if there is an API that lives long enough, and the reply is not cut."""
+        queues = self.system.queues
+        if not queues:
+            return None
+        queue = queues[self.world.dice.choice(sorted(queues))]
+        future = queue.submit(request)
+        try:
+            answer = await future
+        except BatchFailed:
+            self.world.violated(f"a batch failed with a bug: {request!r}")
+            return None
+        self.world.note(f"{request!r} -> {answer!r}")
+        return None if self.world.happens(10) else answer
+
+    def _index(self) -> tuple[str, Command]:
+        market = self.system.database.tables.named(self.world.dice.choice(self.system.markets))
+        moved = market.index_price * self.world.dice.randint(970, 1_030) // 1_000
+        return market.name, IndexSet(self.world.now(), Nanos(moved))
+
+    def _status(self) -> tuple[str, Command]:
+        market = self.system.database.tables.named(self.world.dice.choice(self.system.markets))
+        is_open = market.status == MarketStatus.ACTIVE
+        status = self.world.dice.choice(STATUSES) if is_open else MarketStatus.ACTIVE
+        return market.name, StatusSet(self.world.now(), status)
+
+    def _operate(self, what: tuple[str, Command]) -> None:
+        self.world.spawn(self._operator, self._append(*what))
+
+    async def _append(self, market: str, command: Command) -> None:
+        try:
+            session = await self.system.database.connect()
+            await append_command(session, market, command)  # type: ignore[arg-type]  # the fake of a session
+            await session.close()
+        except OSError:
+            return
+        except Exception as error:  # noqa: BLE001 - the operator's connection was cut: he may look and try again
+            self.world.note(f"the operator got {type(error).__name__}")

@@ -1,0 +1,89 @@
+"""What is checked at every step: one sequence has one body for ever, and nobody says done before it is."""
+
+from agents.event_records import hashes_in
+from schemas.topics import book_changelog_topic, commands_topic, events_topic
+from schemas.wire import decode_command_record, decode_event_record
+from tables.book_table import heads, verified_snapshots
+from tests.simulation.system import System
+from tests.simulation.world import World
+
+
+class Watch:
+    """Sees each record and each write of the relay's cursor, and remembers every event ever written."""
+
+    def __init__(self, world: World, system: System) -> None:
+        self.world = world
+        self.system = system
+        self.events: dict[str, dict[int, bytes]] = {market: {} for market in system.markets}
+        self._sent: dict[str, set[int]] = {market: set() for market in system.markets}
+        self._topics = {
+            topic(market): (look, market)
+            for market in system.markets
+            for topic, look in (
+                (events_topic, self._event_record),
+                (commands_topic, self._command_record),
+                (book_changelog_topic, self._snapshot_entry),
+            )
+        }
+        system.broker.on_append = self._appended
+        system.database.on_write = self._written
+        for market, group in system.engines.items():
+            group.on_commit = lambda offset, market=market: self._engine_commits(market, offset)
+        for market, group in system.projections.items():
+            group.on_commit = lambda offset, market=market: self._projection_commits(market, offset)
+
+    def _appended(self, topic: str, _offset: int, key: bytes, value: bytes | None) -> None:
+        look, market = self._topics[topic]
+        look(market, key, value)
+
+    def _event_record(self, market: str, _key: bytes, value: bytes | None) -> None:
+        """An event of one sequence is the same in every record, life and epoch, and chains to the one before it."""
+        record = decode_event_record(value or b"")
+        known = self.events[market]
+        for (seq, _), body in zip(hashes_in(record), record.events, strict=True):
+            if known.setdefault(seq, bytes(body)) != bytes(body):
+                self.world.violated(f"event {market}:{seq} was written with two bodies")
+
+    def _command_record(self, market: str, _key: bytes, value: bytes | None) -> None:
+        self._sent[market] |= {command.seq for command in decode_command_record(value or b"").commands}
+
+    def _snapshot_entry(self, market: str, key: bytes, _value: bytes | None) -> None:
+        """When a head is there, all that it names is there."""
+        if key.startswith(b"head/") and _value is not None and not self.system.has_lost_tails:
+            entries = self.system.broker.table(book_changelog_topic(market))
+            seq = int(key.removeprefix(b"head/"))
+            epoch = self.system.database.tables.named(market).epoch
+            if seq not in {taken.head.command_seq for taken in verified_snapshots(entries, epoch)}:
+                self.world.violated(f"head {market}:{seq} names chunks that are not there")
+
+    def _written(self, name: str, arguments: tuple[object, ...]) -> None:
+        """The relay's cursor passes no command that was not sent since it was set back."""
+        role, *values = arguments
+        if name == "rewind":
+            sent, missing = self._sent[str(values[0])], int(str(values[1]))
+            if self.system.database.tables.named(str(values[0])).cursor >= missing:
+                sent.difference_update([seq for seq in sent if seq >= missing])
+        if name in {"advance", "set cursor"} and role == "relay":
+            market = self.system.database.tables.markets[int(str(values[0]))]
+            skipped = set(range(market.cursor + 1, int(str(values[-1])) + 1)) - self._sent[market.name]
+            if skipped:
+                self.world.violated(f"the cursor of {market.name} passes {sorted(skipped)}, which were not sent")
+
+    def _engine_commits(self, market: str, offset: int) -> None:
+        """What is acknowledged is in a snapshot that is durable; a changelog that lost its tail excuses."""
+        if self.system.has_lost_tails:
+            return
+        log = self.system.broker.log(commands_topic(market))[:offset]
+        done = max((decode_command_record(value or b"").commands[-1].seq for _, value in log), default=0)
+        known = heads(self.system.broker.table(book_changelog_topic(market)))
+        if not known or known[0].command_seq < done:
+            self.world.violated(f"command {market}:{done} is acknowledged before a snapshot covers it")
+
+    def _projection_commits(self, market: str, offset: int) -> None:
+        """What is acknowledged is in the rows; offsets of a log that lost its tail say nothing."""
+        if self.system.has_lost_tails:
+            return
+        log = self.system.broker.log(events_topic(market))[:offset]
+        done = max((decode_event_record(value or b"").last_event_seq for _, value in log), default=0)
+        if self.system.database.tables.named(market).progress.event_seq < done:
+            self.world.violated(f"event {market}:{done} is acknowledged before it is persisted")

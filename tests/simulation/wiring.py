@@ -1,0 +1,104 @@
+"""Putting the fakes into their places, small bounds where large ones would never be met, and taking all away again."""
+
+import functools
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import agents.acked_producer
+import agents.clock
+import agents.database
+import agents.event_records
+import agents.fail_stop
+import agents.log_tail
+import agents.matcher
+import agents.projector
+import agents.recovery
+import agents.relay
+import agents.service
+import agents.snapshots
+import store.submission.submitter
+import tables.book_table
+from tests.simulation.broker import Broker, FakeProducer, FakeReader, fake_end_offset
+from tests.simulation.database import Database
+from tests.simulation.virtual_loop import ProcessEnded
+from tests.simulation.world import World, current_process
+
+Place = tuple[object, str]
+EXPECTED_STOPS = {
+    *("KafkaConnectionError", "KafkaTimeoutError", "LogTruncated", "TimeoutError", "ConnectionRefusedError"),
+    *("ConnectionDoesNotExistError", "InterfaceError", "StoreUnavailable", "GapNeverFilled"),
+    "SequenceGap",
+}
+"""What a process may stop for: the world around it. Everything else is a bug of ours."""
+
+
+@contextmanager
+def replaced(places: dict[Place, Any]) -> Iterator[None]:
+    """Other values in these attributes for a while."""
+    before = {place: getattr(*place) for place in places}
+    for (owner, name), value in places.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for (owner, name), value in before.items():
+            setattr(owner, name, value)
+
+
+def wired(world: World, broker: Broker, database: Database) -> Any:
+    """The real workers on the fakes."""
+    time = SimpleNamespace(monotonic=world.loop.time, time_ns=lambda: world.now() * 1_000)
+    places: dict[Place, Any] = {
+        (agents.acked_producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
+        (agents.log_tail, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
+        (agents.log_tail, "end_offset"): fake_end_offset,
+        (agents.fail_stop, "end_at_once"): functools.partial(_end, world),
+        (agents.recovery, "_spare_the_collector"): lambda: None,
+        (store.submission.submitter, "_log"): SimpleNamespace(error=lambda *_, **__: None),
+    }
+    places |= {(module, "connect_writer"): database.connect for module in _ASKING}
+    places |= {(module, "time"): time for module in _TIMED}
+    return replaced(places | _small_bounds(world))
+
+
+def _small_bounds(world: World) -> dict[Place, Any]:
+    dice = world.dice
+    step = dice.choice((1, 2, 64))
+    return {
+        (agents.relay, "COMMANDS_PER_RECORD_MAX"): dice.choice((1, 3, 8, 500)),
+        (agents.relay, "TIDY_EVERY_S"): 1.0,
+        (agents.event_records, "RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
+        (agents.event_records, "read_back"): functools.partial(agents.log_tail.read_back, step=step),
+        (agents.snapshots, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
+        (agents.snapshots, "AGE_MAX_S"): dice.choice((0.3, 1.0)),
+        (agents.snapshots, "SHARE_OF_TIME_MIN"): 5,
+        (tables.book_table, "CHUNK_BYTES"): dice.choice((700, 2_000)),
+    }
+
+
+def _end(world: World, code: int = 0) -> None:
+    if world.is_over:
+        raise ProcessEnded
+    error = sys.exc_info()[1]
+    process = current_process()
+    name = type(error).__name__ if error is not None else "nothing"
+    world.stops[name] += 1
+    if name not in EXPECTED_STOPS:
+        told = itertools.islice(_causes(error), 3)
+        world.violated(f"{process.name} stops itself: {' <- '.join(told)}")
+    world.kill(process, f"exit {code}, {name}")
+    raise ProcessEnded
+
+
+def _causes(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield repr(error)
+        error = error.__cause__ or error.__context__
+
+
+_ASKING = (agents.database, agents.service, agents.projector)
+_TIMED = (agents.matcher, agents.snapshots, agents.relay, agents.clock)
