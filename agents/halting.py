@@ -98,7 +98,7 @@ async def unless_halted(work: Awaitable[None], worker: str, market: str, setting
 
 async def halt_market(worker: str, market: str, settings: StreamSettings, reason: Exception) -> None:
     """Let everyone see in PostgreSQL that the market is halted, and why; waits through an outage."""
-    log.critical("%s halts %s: %s (docs/adr/0005)", worker, market, reason)
+    log.critical("%s halts %s: %s (docs/adr/0004)", worker, market, reason)
     await ask_database(settings.dsn, worker, lambda session: halt(session, market, str(reason)))
 
 
