@@ -16,7 +16,7 @@ run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, BR
 	@$(BIN)/python -m app run
 
 test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real broker
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev ## Lint, types, import law
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

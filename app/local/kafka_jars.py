@@ -1,6 +1,7 @@
 """The programs of Apache Kafka, fetched once by Maven into a cache folder beside the repository."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import tempfile
@@ -35,12 +36,19 @@ def is_available() -> bool:
 async def fetch_jars() -> Path:
     """The cache folder, filled: half a minute the first time, at once later. Raises FetchFailed.
 
-    Copied into a folder of its own and renamed, so a cache is whole or not there; the later of two fetchers yields.
+    Copied into a folder of its own and renamed, so a cache is whole or not there. One fetches at a time, for Maven's own
+    store does not bear two; whoever waited finds the cache filled.
     """
     folder = cache_folder()
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "fetching").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        return folder if folder.is_dir() else await _fetch_into(folder)
+
+
+async def _fetch_into(folder: Path) -> Path:
     fresh = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
         await _copy_dependencies(fresh)
