@@ -11,6 +11,8 @@ from tests.system.faults import let_go, standby_engine
 from tests.system.patient_load import trading
 from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
 
+pytestmark = pytest.mark.chaos  # a minute and more: too long for every run
+
 HIT_WITHIN_S = 60.0
 
 

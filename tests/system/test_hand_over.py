@@ -12,7 +12,10 @@ from tests.system.faults import frozen, standby_engine
 from tests.system.patient_load import PatientLoad, trading
 from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
 
-pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(400),
+]  # a tree on a busy machine takes its time; too long for every run
 
 
 @pytest.mark.parametrize("rounds", [pytest.param(1, id="short"), pytest.param(50, marks=FULL, id="full")])

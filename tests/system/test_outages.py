@@ -16,7 +16,10 @@ from tests.system.faults import dead, frozen
 from tests.system.patient_load import trading
 from tests.system.verdict import healed, nothing_is_lost_or_doubled, until_taken
 
-pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(400),
+]  # a tree on a busy machine takes its time; too long for every run
 
 Outage = Callable[[ExchangeProcess, str], AbstractAsyncContextManager[None]]
 BID = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.001", "price": "59000"}

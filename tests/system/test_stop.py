@@ -8,7 +8,7 @@ from tests.system.conftest import EVERY_BROKER, FULL, Measured, Start
 from tests.system.patient_load import trading
 from tests.system.verdict import nothing_is_lost_or_doubled, until_taken
 
-pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]  # its own tree: too long for every run
 
 
 @pytest.mark.parametrize(
