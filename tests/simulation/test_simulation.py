@@ -56,6 +56,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
         assert run.stdout.splitlines()[-1] == f"trace {first.trace_hash}"
 
 
+@pytest.mark.chaos  # a minute of processor time
 @pytest.mark.parametrize("bug", MUTATIONS)
 def test_a_bug_put_in_on_purpose_is_found(bug: str) -> None:
     """The simulator bites: one of 300 seeds shows it."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from bench.exchange_process import ROOT, ExchangeProcess
 from bench.load import make_traders, send_orders
@@ -33,6 +34,7 @@ def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None
     assert not (tmp_path / "data" / "postgres").exists()
 
 
+@pytest.mark.chaos  # most of a minute
 async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_exchange: Start) -> None:
     """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, verify finds nothing lost."""
     exchange = await any_exchange("embedded")
