@@ -11,7 +11,6 @@ from exchange.journal import Written
 from schemas.topics import events_topic
 from schemas.wire import (
     RECORD_BYTES_MAX,
-    RULES_VERSION,
     EventRecord,
     chain_hash,
     decode_event_record,
@@ -79,7 +78,7 @@ def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *,
         last_event_seq=part[-1].seq,
         prev_hash=prev_hash,
         hash=part[-1].hash,
-        rules=RULES_VERSION,
+        rules=part[-1].rules,
         events=[msgspec.Raw(event.body) for event in part],
     )
 

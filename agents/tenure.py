@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from agents.dead_letters import Failure
 from agents.fail_stop import ForeignLog
 from agents.intake import FreshCommand, GapWatch, Intake
-from exchange.engine import EngineError
+from exchange.errors import EngineError
 from exchange.journal import Written, write_again, write_failure
 from exchange.market import Market
 from exchange.snapshot import dump, load

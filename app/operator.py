@@ -87,6 +87,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
         {
             "market": view.id,
             "status": view.status,
+            "rules": view.rules,
             "mark": view.mark_price,
             "commands": progress[view.id].command_seq,
             "events": progress[view.id].event_seq,

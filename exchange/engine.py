@@ -1,17 +1,12 @@
-"""The engine: a market, the next command of its log, and the events that follow. Pure, synchronous, integers only.
-
-    EngineError
-    |-- SequenceGap     a command was skipped or repeated
-    `-- ForeignLog      the log does not begin with the listing of this market
-
-Both are bugs of ours or a foreign log, never a user's doing: what a user may not do is told by an event.
-"""
+"""The engine: a market, the next command of its log, and the events that follow. Pure, synchronous, integers only."""
 
 from typing import assert_never
 
 from exchange.arrival import arrive
+from exchange.errors import ForeignLog, SequenceGap
 from exchange.mark import set_index
 from exchange.market import Market
+from exchange.rules import check_known, set_rules
 from exchange.status import set_status
 from exchange.timed import expire_due
 from exchange.turn import Turn
@@ -23,34 +18,13 @@ from schemas.commands import (
     MarketListed,
     OrderCancelled,
     OrderCreated,
+    RulesSet,
     StatusSet,
     UserCommand,
 )
 from schemas.events import Event
 from schemas.orders import EndReason, OrderStatus
 from schemas.units import Timestamp
-
-
-class EngineError(Exception):
-    """The log cannot be what this market has to read."""
-
-
-class SequenceGap(EngineError):
-    """The command is not the next one."""
-
-    def __init__(self, expected: int, got: int) -> None:
-        super().__init__(expected, got)
-        self.expected = expected
-        self.got = got
-
-
-class ForeignLog(EngineError):
-    """The first command does not list this market, or a later one lists it again."""
-
-    def __init__(self, market: str, seq: int) -> None:
-        super().__init__(market, seq)
-        self.market = market
-        self.seq = seq
 
 
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
@@ -92,6 +66,8 @@ def _answer(turn: Turn, command: Command) -> None:
             set_index(turn, command.index)
         case StatusSet():
             set_status(turn, command.status)
+        case RulesSet():
+            set_rules(turn, command.rules)
         case MarketBarrier():
             turn.barrier_passed(command.barrier)
         case MarketListed():
@@ -113,6 +89,8 @@ def _open(turn: Turn, command: MarketListed) -> None:
     market = turn.market
     if command.spec.market != market.spec.market:
         raise ForeignLog(market.spec.market, turn.command)
+    check_known(command.rules)
+    market.rules = command.rules
     market.spec = command.spec
     market.status = command.status
     market.index = command.spec.reference_price

@@ -11,12 +11,13 @@ from schemas.wire import chain_hash, encode
 
 
 class Written(NamedTuple):
-    """An event as it goes out: its sequence, the command that caused it, its bytes, and the hash of the chain there."""
+    """An event as it goes out: its sequence, the command that caused it, its bytes, the hash of the chain there, and the rules."""
 
     seq: int
     command: int
     body: bytes
     hash: str
+    rules: int
 
 
 def write(market: Market, seq: int, command: Command) -> list[Written]:
@@ -41,5 +42,5 @@ def _chained(market: Market, seq: int, events: Sequence[Event]) -> list[Written]
     for event in events:
         body = encode(event)
         market.event_hash = chain_hash(market.event_hash, body)
-        written.append(Written(event.seq, seq, body, market.event_hash))
+        written.append(Written(event.seq, seq, body, market.event_hash, market.rules))
     return written

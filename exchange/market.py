@@ -5,10 +5,10 @@ from sortedcontainers import SortedList
 from exchange.book import Book
 from exchange.level import Order
 from exchange.position import Position
-from schemas.market import MarketSpec, MarketStatus
+from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ppm, Ticks, Timestamp
-from schemas.wire import GENESIS_HASH, RULES_VERSION
+from schemas.wire import GENESIS_HASH
 
 
 class ReduceOnlyOrders:
@@ -56,7 +56,7 @@ class Market:
         self.event_seq = 0
         self.event_hash = GENESIS_HASH
         self.trade_seq = 0
-        self.rules = RULES_VERSION
+        self.rules = RULES_FIRST
         self.book = Book()
         self.positions: dict[int, Position] = {}
         self.reduce_only: dict[int, ReduceOnlyOrders] = {}

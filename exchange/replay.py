@@ -23,6 +23,7 @@ from schemas.events import (
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    RulesChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
@@ -122,7 +123,9 @@ class Replay:
             case CommandFailed():
                 if event.rejects_order:
                     self._end(event.order, OrderStatus.REJECTED, event.reason)
-            case MarketOpened() | MarkMoved() | StatusChanged() | CancelRefused() | BarrierPassed() | ClockAdvanced():
+            case MarketOpened() | MarkMoved() | StatusChanged() | RulesChanged():
+                pass  # they are the market's own
+            case CancelRefused() | BarrierPassed() | ClockAdvanced():
                 pass
             case _:
                 assert_never(event)

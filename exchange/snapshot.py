@@ -12,6 +12,7 @@ import msgspec
 from exchange.level import Order
 from exchange.market import Market
 from exchange.position import Position
+from exchange.rules import check_known
 from schemas.market import MarketSpec, MarketStatus
 from schemas.orders import Side
 from schemas.units import Micros, Nanos, Ticks, Timestamp
@@ -69,8 +70,9 @@ def dump(market: Market) -> bytes:
 
 
 def load(state: bytes) -> Market:
-    """The market that was dumped; raises msgspec.DecodeError for what is not a dump."""
+    """The market that was dumped. Raises msgspec.DecodeError for what is not a dump, UnknownRules for one of newer code."""
     read = _decoder.decode(state)
+    check_known(read.rules)
     market = Market(read.spec)
     market.rules = read.rules
     market.status = read.status

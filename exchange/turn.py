@@ -14,6 +14,7 @@ from schemas.events import (
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    RulesChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
@@ -134,6 +135,10 @@ class Turn:
     def status_changed(self) -> None:
         """The status in force, as it stands."""
         self.events.append(StatusChanged(self._next(), self.command, self.at, self.market.status))
+
+    def rules_changed(self) -> None:
+        """The rules version in force, as it stands."""
+        self.events.append(RulesChanged(self._next(), self.command, self.at, self.market.rules))
 
     def barrier_passed(self, barrier: str) -> None:
         """Everything before the barrier has been matched."""

@@ -8,17 +8,18 @@ from typing import Literal
 
 import msgspec
 
-from schemas.market import MarketSpec, MarketStatus
+from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
 
 
 class MarketListed(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="market.listed"):
-    """The first command of every log: the market's rules, its status and its index."""
+    """The first command of every log: the market's rules, its status, its index and the rules version it starts with."""
 
     at: Timestamp
     spec: MarketSpec
     status: MarketStatus
+    rules: int = RULES_FIRST
     v: Literal[1] = 1
 
 
@@ -74,6 +75,14 @@ class StatusSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field
     v: Literal[1] = 1
 
 
+class RulesSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="rules.set"):
+    """The operator moves the market on to a newer rules version, once every process that may own it knows that version."""
+
+    at: Timestamp
+    rules: int
+    v: Literal[1] = 1
+
+
 class MarketBarrier(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="market.barrier"):
     """A drain waits until this command has gone all the way into the projection."""
 
@@ -90,4 +99,4 @@ class ClockTicked(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fie
 
 
 UserCommand = OrderCreated | OrderCancelled
-Command = MarketListed | OrderCreated | OrderCancelled | IndexSet | StatusSet | MarketBarrier | ClockTicked
+Command = MarketListed | OrderCreated | OrderCancelled | IndexSet | StatusSet | RulesSet | MarketBarrier | ClockTicked

@@ -179,6 +179,16 @@ class StatusChanged(
     v: Literal[1] = 1
 
 
+class RulesChanged(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="rules.changed"):
+    """The rules version in force from the next command on."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    rules: int
+    v: Literal[1] = 1
+
+
 class BarrierPassed(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="barrier.passed"):
     """Everything before the barrier has been matched."""
 
@@ -208,6 +218,7 @@ Event = (
     | CommandFailed
     | MarkMoved
     | StatusChanged
+    | RulesChanged
     | BarrierPassed
     | ClockAdvanced
 )

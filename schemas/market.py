@@ -11,6 +11,10 @@ INDEX_MAX = Nanos(10**18)
 """The highest index, 10^9 quote: nanos, and what is computed from the mark, stay within PostgreSQL's int8."""
 
 
+RULES_FIRST = 1
+"""The rules version of every log written before logs told theirs."""
+
+
 class MarketStatus(StrEnum):
     """States of a market, from free to closed (semantics.md section 8)."""
 

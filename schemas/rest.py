@@ -115,7 +115,7 @@ class CancelTaken(View, frozen=True):
 
 
 class MarketView(View, frozen=True):
-    """A market with its rules, its status and its mark."""
+    """A market with its parameters, its status, its mark and the version of the rules it is matched by."""
 
     id: str
     symbol: str
@@ -139,6 +139,7 @@ class MarketView(View, frozen=True):
     index_price: str
     mark_price: str
     status: MarketStatus
+    rules: int
 
 
 class BalanceView(View, frozen=True):

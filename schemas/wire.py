@@ -11,6 +11,7 @@ from schemas.events import CommandFailed, Event
 HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
 RULES_VERSION = 1
+"""The newest rules that this code knows (docs/adr/0005)."""
 RECORD_BYTES_MAX = 512 * 1024
 COMMANDS_PER_RECORD_MAX = 500
 
@@ -32,7 +33,10 @@ class CommandRecord(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """One Kafka record of `engine.events.{market}`: the events of one command record, chained from `prev_hash` to `hash`."""
+    """One Kafka record of `engine.events.{market}`: the events of one command record, chained from `prev_hash` to `hash`.
+
+    `rules` is the rules version in force behind its last event.
+    """
 
     market: str
     epoch: int

@@ -10,7 +10,7 @@ import msgspec
 from schemas.commands import MarketListed
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, spec_faults
 from schemas.units import Timestamp, datetime_of
-from schemas.wire import GENESIS_HASH, encode
+from schemas.wire import GENESIS_HASH, RULES_VERSION, encode
 from store.connect import Session
 
 INSURANCE_SEED = 1_000_000 * 10**6
@@ -18,8 +18,8 @@ INSURANCE_SEED = 1_000_000 * 10**6
 
 _LISTING = """
 WITH market AS (
-  INSERT INTO markets (market_id, name, spec, status, index_price, mark, mark_at, created_at)
-  VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $7)),
+  INSERT INTO markets (market_id, name, spec, status, index_price, mark, mark_at, created_at, rules)
+  VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $7, $10)),
 counter AS (INSERT INTO counters VALUES ($1, 1)),
 cursor AS (INSERT INTO relay_cursors VALUES ($1, 0)),
 progress AS (INSERT INTO progress VALUES ($1, 0, 0, $8, $7))
@@ -86,7 +86,7 @@ async def list_market(
         if await connection.fetchval("SELECT 1 FROM markets WHERE name = $1", spec.market):
             raise MarketRefused(spec.market, ["the name is taken"])
         market_id: int = await connection.fetchval("SELECT coalesce(max(market_id), 0) + 1 FROM markets")
-        await _insert_listing(connection, market_id, MarketListed(at, spec, status))
+        await _insert_listing(connection, market_id, MarketListed(at, spec, status, RULES_VERSION))
     return market_id
 
 
@@ -118,6 +118,7 @@ async def _insert_listing(connection: Session, market_id: int, command: MarketLi
         datetime_of(command.at),
         GENESIS_HASH,
         encode(command),
+        command.rules,
     )
     await connection.execute("SELECT pg_notify('commands', $1)", spec.market)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import asyncpg
+import msgspec
 
 from schemas.ids import order_key, seq_of_order_key
 from schemas.units import timestamp_of
@@ -18,6 +19,9 @@ SELECT order_id, user_id, side, price, remaining, filled_notional, filled_lots, 
 """
 _FILLS = """
 SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, cause, at FROM fills
+"""
+_MARKET = """
+SELECT CASE WHEN halted_reason IS NULL THEN status END, index_price, mark, rules FROM markets WHERE market_id = $1
 """
 _SNAPSHOTS = """
 SELECT command_seq, event_seq, event_hash, state_hash, state FROM engine_snapshots WHERE market_id = $1
@@ -39,13 +43,23 @@ class OrderStored(NamedTuple):
     is_live: bool
 
 
+class MarketStored(msgspec.Struct, frozen=True):
+    """What a row of `markets` says of where the log has brought the market; `status` is None while it is halted from outside."""
+
+    status: str | None
+    index: int
+    mark: int
+    rules: int
+
+
 class Persisted(NamedTuple):
-    """A market's rows at one moment: its standing, its live orders, every position, the copies of its snapshots, the commands that failed.
+    """A market's rows at one moment: its standing and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
 
     `positions`: (signed lots, signed cost, realized) by user.
     """
 
     standing: Standing
+    market: MarketStored
     live: dict[int, OrderStored]
     positions: dict[int, tuple[int, int, int]]
     snapshots: list[StoredSnapshot]
@@ -56,6 +70,7 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
     """All that changes while the exchange goes on, of one moment. KeyError for a market that is not listed."""
     async with session.transaction(isolation="repeatable_read", readonly=True):
         standing = await read_standing(session, market)
+        (stored,) = await session.fetch(_MARKET, standing.market_id)
         live = await session.fetch(f"{_ORDERS} WHERE is_live AND market_id = $1", standing.market_id)
         positions = await session.fetch(
             "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", standing.market_id
@@ -64,6 +79,7 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
         failed = await read_failed_commands(session, standing.market_id)
     return Persisted(
         standing,
+        MarketStored(*stored),
         {order.number: order for order in map(_order, live)},
         {row["user_id"]: (row["lots"], row["cost"], row["realized"]) for row in positions},
         [StoredSnapshot(*row) for row in snapshots],

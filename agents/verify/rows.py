@@ -3,6 +3,7 @@
 import msgspec
 
 from agents.verify.report import Report
+from exchange.market import Market
 from exchange.replay import HoldingLeft, OrderLeft, Replay
 from store.connect import Connection
 from store.verification import (
@@ -37,11 +38,12 @@ class RowComparison:
         await self._compare_fills(replay, trades_before + 1, max((fill.trade for fill in replay.fills), default=0))
 
     async def compare_rest(self, replay: Replay, trades: int) -> None:
-        """What is left at the end: live orders, positions, and fills that no trade of the log explains."""
+        """What is left at the end: live orders, fills that no trade of the log explains, positions, and the market's own row."""
         for number in sorted(replay.live):
             self._compare_order(replay.live[number], self._persisted.live.get(number))
         await self._compare_fills(replay, trades + 1, BEYOND_ANY_TRADE)
         self._compare_positions(replay.holdings)
+        self._compare_market(replay.market)
 
     async def _compare_numbers(self, replay: Replay, first: int, last: int) -> None:
         stored = await read_order_numbers(self._session, self._market_id, first, last)
@@ -93,6 +95,12 @@ class RowComparison:
                 self.report.compare(subject, tuple(holdings[user]), stored.get(user))
             else:  # flat since before the horizon: what it realized then is not in the log any more
                 self.report.compare(subject, (0, 0), stored[user][:2])
+
+    def _compare_market(self, left: Market) -> None:
+        """Up to the last persisted command they stand alike, but for a market that was halted from outside its log."""
+        for column, found in msgspec.structs.asdict(self._persisted.market).items():
+            if found is not None:
+                self.report.compare(f"market {self.report.market} {column}", getattr(left, column), found)
 
     def _order(self, number: int) -> str:
         return f"order {self.report.market}-{number}"

@@ -8,14 +8,16 @@ import msgspec
 from app.cli.output import json_option, show
 from app.operator import command_market, markets_now, now
 from app.settings import load_settings, reach
-from schemas.commands import Command, IndexSet, StatusSet
+from schemas.commands import Command, IndexSet, RulesSet, StatusSet
 from schemas.market import INDEX_MAX, MarketStatus
+from schemas.rest import MarketView
 from schemas.units import NANO_E18, Nanos, parse_whole_units
+from schemas.wire import RULES_VERSION
 
 
 @click.group()
 def market() -> None:
-    """List markets, change their status, move their index."""
+    """List markets, change their status, their index, their rules version."""
 
 
 @market.command("list")
@@ -23,7 +25,7 @@ def market() -> None:
 def list_markets(as_json: bool) -> None:
     """Every market with its status, index and mark."""
     views = asyncio.run(markets_now(reach(load_settings())))
-    names = ("id", "status", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
+    names = ("id", "status", "rules", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
     rows = [msgspec.to_builtins(view) for view in views]
     show(rows if as_json else [{name: row[name] for name in names} for row in rows], as_json)
 
@@ -63,13 +65,29 @@ def set_index(name: str, price: str) -> None:
     _send(name, IndexSet(at=now(), index=Nanos(index)))
 
 
+@market.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1, RULES_VERSION))
+def rules(name: str, version: int) -> None:
+    """Move a market on to a rules version, once every process runs code that knows it; there is no way back."""
+    _send(name, RulesSet(at=now(), rules=version))
+    view = _view(name)
+    click.echo(f"{name} has rules {view.rules}")
+    if view.rules != version:
+        raise SystemExit(1)
+
+
 def _set_status(name: str, wanted: MarketStatus) -> None:
     """Ask for a status; a market never goes back to an earlier stage, so the answer is the status then in force."""
     _send(name, StatusSet(at=now(), status=wanted))
-    view = next(view for view in asyncio.run(markets_now(reach(load_settings()))) if view.id == name)
+    view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:
         raise SystemExit(1)
+
+
+def _view(name: str) -> MarketView:
+    return next(view for view in asyncio.run(markets_now(reach(load_settings()))) if view.id == name)
 
 
 def _send(name: str, command: Command) -> None:

@@ -22,10 +22,11 @@ def verify(market: str, as_json: bool) -> None:
     """Replay a market's log and compare events, hashes, snapshots and rows; exit 1 when anything differs."""
     from agents.fail_stop import ForeignLog
     from app.compose import verify_market
+    from exchange.errors import UnknownRules
 
     try:
         report = asyncio.run(verify_market(reach(load_settings()), market))
-    except ForeignLog as error:
+    except (ForeignLog, UnknownRules) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(orjson.dumps(msgspec.to_builtins(report), option=orjson.OPT_INDENT_2).decode())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from exchange.rules import check_known
 from schemas.events import Event
 from schemas.wire import EventRecord, chain_hash, decode_event
 from store.projection.errors import ChainBroken, SequenceGap
@@ -25,7 +26,10 @@ class ChainedEvent(NamedTuple):
 
 
 def decode_chain(market: str, records: Iterable[EventRecord]) -> list[ChainedEvent]:
-    """The events of the records in their order; raises ChainBroken for a record that contradicts itself."""
+    """The events of the records in their order; raises ChainBroken for a record that contradicts itself.
+
+    UnknownRules for one that only newer code can read as it is meant.
+    """
     return [chained for record in records for chained in _links(market, record)]
 
 
@@ -51,6 +55,7 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
 
 
 def _links(market: str, record: EventRecord) -> Iterator[ChainedEvent]:
+    check_known(record.rules)
     previous, seq = record.prev_hash, record.first_event_seq - 1
     for seq, body in enumerate(record.events, record.first_event_seq):
         event, following = decode_event(body), chain_hash(previous, body)

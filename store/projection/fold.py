@@ -18,6 +18,7 @@ from schemas.events import (
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    RulesChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
@@ -74,7 +75,7 @@ class Fold:
                 self._end(event)
             case CommandFailed():
                 self._fail(event)
-            case MarketOpened() | MarkMoved() | StatusChanged():
+            case MarketOpened() | MarkMoved() | StatusChanged() | RulesChanged():
                 self._change_market(event)
             case CancelRefused() | BarrierPassed() | ClockAdvanced():
                 pass
@@ -179,9 +180,11 @@ class Fold:
             position = self.rows.positions[user] = PositionChange(user)
         return position
 
-    def _change_market(self, event: MarketOpened | MarkMoved | StatusChanged) -> None:
+    def _change_market(self, event: MarketOpened | MarkMoved | StatusChanged | RulesChanged) -> None:
         market = self.rows.market
         if isinstance(event, MarketOpened | StatusChanged):
             market.status = str(event.status)
         if isinstance(event, MarketOpened | MarkMoved):
             market.index, market.mark, market.mark_at = event.index, event.mark, event.at
+        if isinstance(event, RulesChanged):
+            market.rules = event.rules

@@ -50,6 +50,7 @@ class MarketChange:
     index: int | None = None
     mark: int | None = None
     mark_at: Timestamp | None = None
+    rules: int | None = None
 
 
 @dataclass(slots=True)

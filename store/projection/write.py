@@ -52,8 +52,9 @@ WITH order_rows AS (
   SELECT $1, * FROM unnest($54::int8[], $55::int8[], $56::int8[], $57::int8[], $58::timestamptz[])
 ), market_row AS (
   UPDATE markets m SET status = CASE WHEN m.halted_reason IS NULL THEN coalesce($50::text, m.status) ELSE m.status END,
-    index_price = coalesce($51::int8, m.index_price), mark = coalesce($52::int8, m.mark), mark_at = coalesce($53::timestamptz, m.mark_at)
-  WHERE m.market_id = $1 AND ($50::text IS NOT NULL OR $51::int8 IS NOT NULL)
+    index_price = coalesce($51::int8, m.index_price), mark = coalesce($52::int8, m.mark), mark_at = coalesce($53::timestamptz, m.mark_at),
+    rules = coalesce($59::int4, m.rules)
+  WHERE m.market_id = $1 AND ($50::text IS NOT NULL OR $51::int8 IS NOT NULL OR $59::int4 IS NOT NULL)
 ), progress_row AS (
   UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz
   WHERE p.market_id = $1 AND p.event_seq = $6::int8 RETURNING 1
@@ -78,6 +79,7 @@ def write_arguments(
     arguments += _columns(positions, _POSITION_COLUMNS) + _columns(wallets, _WALLET_COLUMNS)
     arguments += _columns(rows.entries, _ENTRY_COLUMNS) + _market_columns(rows.market)
     arguments += _columns(rows.failures, _FAILURE_COLUMNS)
+    arguments.append(rows.market.rules)
     return arguments, (len(orders), len(positions), len(wallets), 1)
 
 

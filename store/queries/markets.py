@@ -10,7 +10,7 @@ from store.connect import Session
 from store.queries.figures import price_text, quantity_text, spec_of, storable
 from store.queries.paging import ListRequest, page_by_name
 
-_READ = "SELECT name, spec::text AS spec, status, index_price, mark FROM markets"
+_READ = "SELECT name, spec::text AS spec, status, index_price, mark, rules FROM markets"
 
 
 async def list_markets(session: Session, request: ListRequest) -> Page[MarketView] | Refused:
@@ -51,4 +51,5 @@ def market_view(row: Any) -> MarketView:
         index_price=format_e18(row["index_price"] * NANO_E18),
         mark_price=price_text(spec, row["mark"]),
         status=MarketStatus(row["status"]),
+        rules=row["rules"],
     )

@@ -6,7 +6,7 @@ import pytest
 from agents.event_records import hashes_in, pack
 from agents.fail_stop import ForeignLog
 from exchange.journal import Written
-from schemas.wire import GENESIS_HASH, RECORD_BYTES_MAX, EventRecord, chain_hash
+from schemas.wire import GENESIS_HASH, RECORD_BYTES_MAX, RULES_VERSION, EventRecord, chain_hash
 
 THIRD = RECORD_BYTES_MAX // 3 + 10
 
@@ -17,7 +17,7 @@ def written(*commands: int, size: int = 10) -> list[Written]:
     for seq, command in enumerate(commands, 1):
         body = b'"' + b"x" * (size - 2) + b'"'
         chain = chain_hash(chain, body)
-        events.append(Written(seq, command, body, chain))
+        events.append(Written(seq, command, body, chain, RULES_VERSION))
     return events
 
 

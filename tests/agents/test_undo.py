@@ -7,7 +7,7 @@ from agents.fail_stop import ForeignLog
 from agents.intake import FreshCommand
 from agents.tenure import StartingPoint, Tenure, UndoneDiffers
 from exchange import engine, journal
-from exchange.engine import SequenceGap
+from exchange.errors import SequenceGap
 from exchange.journal import Written, write, write_failure
 from exchange.market import Market, empty_market
 from exchange.snapshot import dump

@@ -213,6 +213,6 @@ def _record(market: str, before: str, written: list[Written]) -> EventRecord:
         last_event_seq=written[-1].seq,
         prev_hash=before,
         hash=written[-1].hash,
-        rules=1,
+        rules=written[-1].rules,
         events=[msgspec.Raw(event.body) for event in written],
     )

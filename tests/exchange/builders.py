@@ -18,6 +18,7 @@ from schemas.commands import (
     MarketListed,
     OrderCancelled,
     OrderCreated,
+    RulesSet,
     StatusSet,
 )
 from schemas.events import Event
@@ -98,6 +99,11 @@ def index(price: int, at: int = 1) -> IndexSet:
 def status(value: MarketStatus, at: int = 1) -> StatusSet:
     """The operator sets the status."""
     return StatusSet(Timestamp(at), value)
+
+
+def rules(version: int, at: int = 1) -> RulesSet:
+    """The operator moves the market on to a rules version."""
+    return RulesSet(Timestamp(at), version)
 
 
 def tick(at: int) -> ClockTicked:

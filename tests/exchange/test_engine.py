@@ -2,7 +2,8 @@
 
 import pytest
 
-from exchange.engine import EngineError, ForeignLog, SequenceGap, apply
+from exchange.engine import apply
+from exchange.errors import EngineError, ForeignLog, SequenceGap
 from exchange.market import empty_market
 from schemas.commands import Command
 from schemas.events import (

@@ -55,7 +55,7 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         tables.wallets.update(wallets)
         for entry in rows_of(_ENTRY, arguments[41:49]):
             tables.ledger.append(entry | {"market_id": market.market_id})
-        _change_market(market, *arguments[49:52])
+        _change_market(market, *arguments[49:52], arguments[58])
         if moved:
             market.progress = Progress(arguments[1], arguments[2], arguments[3])
 
@@ -70,10 +70,13 @@ def _change_position(position: Row, change: Row) -> None:
         position[name] += change[name]
 
 
-def _change_market(market: MarketRow, status: str | None, index: int | None, mark: int | None) -> None:
+def _change_market(
+    market: MarketRow, status: str | None, index: int | None, mark: int | None, rules: int | None
+) -> None:
     market.status = market.status if status is None else status
     market.index_price = market.index_price if index is None else index
     market.mark = market.mark if mark is None else mark
+    market.rules = market.rules if rules is None else rules
 
 
 def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.commands import MarketListed
-from schemas.market import MarketSpec, MarketStatus
+from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, encode
 from store.ledger import deposit_entries
@@ -23,6 +23,7 @@ class MarketRow:
     status: str
     index_price: int
     mark: int
+    rules: int = RULES_FIRST
     progress: Progress = field(default_factory=lambda: Progress(0, 0, GENESIS_HASH))
     epoch: int = 1
     halted_reason: str | None = None

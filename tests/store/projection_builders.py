@@ -13,7 +13,7 @@ from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.rest import DepositRequest
 from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of
-from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, decode_command
+from schemas.wire import GENESIS_HASH, EventRecord, decode_command
 from store.commands import append_command
 from store.connect import Connection, connect_writer
 from store.deposits import deposit
@@ -150,7 +150,7 @@ class Exchange:
             last_event_seq=chain[-1].seq,
             prev_hash=self.written[market][first - 2].hash if first > 1 else GENESIS_HASH,
             hash=chain[-1].hash,
-            rules=RULES_VERSION,
+            rules=chain[-1].rules,
             events=[msgspec.Raw(w.body) for w in chain],
         )
 

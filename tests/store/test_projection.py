@@ -3,9 +3,11 @@
 import random
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
-from schemas.commands import ClockTicked, IndexSet, MarketBarrier, OrderCancelled, OrderCreated, StatusSet
+from exchange import rules as known_rules
+from schemas.commands import ClockTicked, IndexSet, MarketBarrier, OrderCancelled, OrderCreated, RulesSet, StatusSet
 from schemas.events import (
     CancelRefused,
     MarketOpened,
@@ -17,7 +19,7 @@ from schemas.events import (
 )
 from schemas.market import MarketStatus
 from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
-from schemas.wire import decode_event
+from schemas.wire import RULES_VERSION, decode_event
 from store.audit import audit
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
@@ -205,3 +207,15 @@ async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
         "SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = $1", market_id
     )
     assert tuple(progress) == (market.event_seq, market.command_seq, market.event_hash)
+
+
+async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing starts with the newest; a move within the log is persisted like a status."""
+    assert await exchange.session.fetchval("SELECT rules FROM markets WHERE name = $1", BTC) == RULES_VERSION
+    monkeypatch.setattr(known_rules, "RULES_VERSION", RULES_VERSION + 1)
+    await exchange.submit(BTC, RulesSet(NOON, RULES_VERSION + 1))
+    await exchange.settle()
+    rules = await exchange.session.fetch("SELECT rules FROM markets ORDER BY name")
+    assert [row["rules"] for row in rules] == [RULES_VERSION + 1, RULES_VERSION]

@@ -146,6 +146,7 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         index_price="3000",
         mark_price="3000",
         status="ACTIVE",
+        rules=1,
     )  # fmt: skip
     for unknown in ("DOGE-PERP", "", "x" * 10_000, "nul\x00"):
         assert await read_market(exchange.session, unknown) is None

@@ -8,6 +8,7 @@ import aiohttp
 
 from bench.exchange_process import ExchangeProcess
 from bench.load import PASSWORD, Trader, make_trader
+from schemas.wire import RULES_VERSION
 from tests.system.conftest import Start
 
 MARKET_BUY = {"marketId": "BTC-PERP", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
@@ -20,6 +21,7 @@ async def test_an_operator_halts_moves_and_drains_a_market(any_exchange: Start) 
         trader = await make_trader(session, "1000")
         await _halt_and_resume(exchange, session, trader)
         await _move_the_index(exchange, session)
+        await _move_the_rules(exchange)
         await _drain_as_administrator(exchange, session, trader)
     assert (await exchange.command("market", "halt", "NOPE-PERP"))[0] == 2
     assert (await exchange.command("engine", "--market", "NOPE-PERP"))[0] == 2
@@ -43,6 +45,15 @@ async def _move_the_index(exchange: ExchangeProcess, session: aiohttp.ClientSess
     code, printed = await exchange.command("status", "--json")
     assert code == 0
     assert {row["market"]: row["behind"] for row in json.loads(printed)} == {"BTC-PERP": 0, "ETH-PERP": 0}
+
+
+async def _move_the_rules(exchange: ExchangeProcess) -> None:
+    version = str(RULES_VERSION)
+    assert await exchange.command("market", "rules", "BTC-PERP", version) == (0, f"BTC-PERP has rules {version}\n")
+    assert (await exchange.command("market", "rules", "BTC-PERP", str(RULES_VERSION + 1)))[0] == 2
+    for listing in (("market", "list", "--json"), ("status", "--json")):
+        rows = json.loads((await exchange.command(*listing))[1])
+        assert {row["rules"] for row in rows} == {RULES_VERSION}
 
 
 async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:

@@ -1,0 +1,40 @@
+"""What the engine cannot go on with.
+
+    EngineError
+    |-- SequenceGap     a command was skipped or repeated
+    |-- ForeignLog      the log does not begin with the listing of this market
+    `-- UnknownRules    a state or a command is of rules that this code does not know: it is too old
+
+Bugs of ours, a foreign log or an old binary, never a user's doing: what a user may not do is told by an event.
+"""
+
+
+class EngineError(Exception):
+    """The log cannot be what this market, or this code, has to read."""
+
+
+class SequenceGap(EngineError):
+    """The command is not the next one."""
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(expected, got)
+        self.expected = expected
+        self.got = got
+
+
+class ForeignLog(EngineError):
+    """The first command does not list this market, or a later one lists it again."""
+
+    def __init__(self, market: str, seq: int) -> None:
+        super().__init__(market, seq)
+        self.market = market
+        self.seq = seq
+
+
+class UnknownRules(EngineError):
+    """Rules newer than this code: it must stop, and leave the market to one that knows them."""
+
+    def __init__(self, newest: int, got: int) -> None:
+        super().__init__(f"rules version {got} is in force, this code knows them up to {newest}: it is too old")
+        self.newest = newest
+        self.got = got

@@ -1,0 +1,119 @@
+"""An upgrade under way: engines of two releases at one market, and the readers of its events."""
+
+import msgspec
+import pytest
+
+from agents.event_records import pack
+from agents.intake import FreshCommand
+from agents.tenure import StartingPoint, Tenure
+from exchange import arrival, engine
+from exchange import rules as known_rules
+from exchange.errors import UnknownRules
+from exchange.journal import Written
+from exchange.market import empty_market
+from exchange.snapshot import dump, load
+from exchange.turn import Turn
+from schemas.commands import Command, OrderCreated
+from schemas.units import Lots
+from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, encode
+from store.projection.chain import decode_chain
+from store.standing import Standing
+from tests.exchange.builders import ANN, BOB, buy, listed, rules, sell
+
+TEA = "TEA-PERP"
+NEWER = RULES_VERSION + 1
+STANDING = Standing(1, 1, 0, 0, GENESIS_HASH)
+LOG: tuple[Command, ...] = (
+    listed(),
+    sell(ANN, 9, 100),
+    buy(BOB, 2, 100),
+    rules(NEWER),
+    buy(BOB, 1, 100),
+    buy(BOB, 1, 100),
+)
+"""A market that moves on, with its fourth command, to rules that only the next release knows."""
+
+
+def larger(turn: Turn, command: OrderCreated) -> None:
+    """The new rule: an order that arrives is one lot larger."""
+    arrival.arrive(turn, msgspec.structs.replace(command, quantity=Lots(command.quantity + 1)))
+
+
+def upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the code is of the next release, which has a new rule."""
+
+    def arrive(turn: Turn, command: OrderCreated) -> None:
+        by_the_rules = larger if turn.market.rules >= NEWER else arrival.arrive
+        by_the_rules(turn, command)
+
+    monkeypatch.setattr(known_rules, "RULES_VERSION", NEWER)
+    monkeypatch.setattr(engine, "arrive", arrive)
+
+
+def owner(state: bytes | None = None) -> Tenure:
+    """An engine that begins with the empty market, or with a snapshot."""
+    market = empty_market(TEA) if state is None else load(state)
+    return Tenure(TEA, STANDING, StartingPoint(market, -1), {})
+
+
+def run(tenure: Tenure, last: int) -> list[Written]:
+    """Hand over the commands up to `last` as one record; their events."""
+    first = tenure.market.command_seq + 1
+    return tenure.apply(
+        [FreshCommand(seq, msgspec.Raw(encode(LOG[seq - 1])), LOG[seq - 1]) for seq in range(first, last + 1)]
+    )
+
+
+def records(events: list[Written]) -> list[EventRecord]:
+    """As they go out."""
+    return list(pack(TEA, 1, GENESIS_HASH, events))
+
+
+def test_two_releases_never_write_two_contents_for_one_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old owner writes up to the move and stops; the new one writes the same up to there, and goes on by the new rules."""
+    old = owner()
+    log = {event.seq: event.hash for event in run(old, 3)}
+    with pytest.raises(UnknownRules):
+        run(old, 6)
+    upgrade(monkeypatch)
+    new = owner()
+    for event in run(new, 6):
+        assert log.setdefault(event.seq, event.hash) == event.hash
+    assert sorted(log) == list(range(1, new.market.event_seq + 1))
+    assert new.market.position_of(BOB) == 2 + (1 + 1) + (1 + 1)
+
+
+def test_code_that_went_by_its_own_version_would_write_another_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the version in the state is for: a release that asks itself, not the market, contradicts the old owner."""
+    before = run(owner(), 3)
+    monkeypatch.setattr(engine, "arrive", larger)
+    assert [event.hash for event in run(owner(), 3)] != [event.hash for event in before]
+
+
+def test_an_old_binary_does_not_take_over_from_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group may hand a market back in the middle of an upgrade: recovery meets the state and stops."""
+    with monkeypatch.context() as newer:
+        upgrade(newer)
+        new = owner()
+        run(new, 4)
+        state = dump(new.market)
+    with pytest.raises(UnknownRules):
+        owner(state)
+
+
+def test_a_record_says_the_rules_in_force_behind_its_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when they changed in the middle of it."""
+    upgrade(monkeypatch)
+    tenure = owner()
+    assert [record.rules for record in records(run(tenure, 3))] == [RULES_VERSION]
+    assert [record.rules for record in records(run(tenure, 5))] == [NEWER]
+
+
+def test_a_projection_of_the_old_release_stops_at_newer_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not know what such events mean; nothing of the record is persisted."""
+    with monkeypatch.context() as newer:
+        upgrade(newer)
+        written = records(run(owner(), 6))
+        assert len(decode_chain(TEA, written)) == written[-1].last_event_seq
+    with pytest.raises(UnknownRules):
+        decode_chain(TEA, written)
