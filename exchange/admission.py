@@ -20,7 +20,10 @@ from schemas.units import Micros, Ticks, Timestamp, format_micros
 
 
 class MarketTerms(msgspec.Struct, frozen=True):
-    """What admission must know of a market: its rules, its projected status and mark, and whether it lags behind."""
+    """What admission must know of a market: its rules, its projected status and mark, and whether it lags behind.
+
+    `is_frozen`: too few of its price sources are fresh, so that nobody knows what a position there is worth.
+    """
 
     market_id: int
     spec: MarketSpec
@@ -28,14 +31,19 @@ class MarketTerms(msgspec.Struct, frozen=True):
     mark: Ticks
     is_stale: bool = False
     is_backlogged: bool = False
+    is_frozen: bool = False
 
 
 class Account(msgspec.Struct):
-    """A user's wallet (micros) and his exposures by market name; the owner of a batch writes each decision back."""
+    """A user's wallet (micros) and his exposures by market name; the owner of a batch writes each decision back.
+
+    `is_liquidated`: a liquidation of the account is under way, so that it may only reduce.
+    """
 
     user: int
     wallet: Micros
     exposures: dict[str, Exposure]
+    is_liquidated: bool = False
 
     def exposure_in(self, spec: MarketSpec) -> Exposure:
         """The exposure in a market; leverage is the market's highest until the account sets one."""
@@ -67,10 +75,42 @@ def admit(
     if breach := first_breach(terms.spec, terms.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
     after = _with_order(terms.spec, exposure, order, draft.request.leverage)
-    others = [_holding(markets[name], held) for name, held in account.exposures.items() if name != terms.spec.market]
+    if may_only_reduce(account, markets) and not _can_only_reduce(order.side, order.lots, exposure):
+        return _not_reducing(account, markets, terms, after)
+    others = _others(account, markets, terms.spec.market)
     if refused := _uncovered(account.wallet, others, order, exposure, _holding(terms, after)):
         return refused
     return Admitted(_command(draft, order, account.user, after.leverage, now), after)
+
+
+def may_only_reduce(account: Account, markets: Mapping[str, MarketTerms]) -> bool:
+    """Whether the account is being liquidated, or has a position that nobody can value (semantics.md sections 5 and 6)."""
+    return account.is_liquidated or any(
+        held.lots and markets[name].is_frozen for name, held in account.exposures.items()
+    )
+
+
+def set_leverage(
+    market: str, leverage: int, account: Account, markets: Mapping[str, MarketTerms]
+) -> Exposure | Refused:
+    """The exposure of the account in a market with another leverage, for its position and live orders alike.
+
+    Raising it is always allowed; lowering must be covered. Refused: MARKET_NOT_FOUND, INVALID_ORDER (above the market's
+    highest), INSUFFICIENT_MARGIN.
+    """
+    terms = markets.get(market)
+    if terms is None:
+        return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market})
+    if not 1 <= leverage <= terms.spec.leverage_max:
+        details = {"filter": "MAX_LEVERAGE", "limit": terms.spec.leverage_max, "got": leverage}
+        return Refused(ErrorCode.INVALID_ORDER, "the leverage is not one of this market", {**details})
+    before = account.exposure_in(terms.spec)
+    after = msgspec.structs.replace(before, leverage=leverage)
+    if leverage >= before.leverage:
+        return after
+    holdings = [*_others(account, markets, market), _holding(terms, after)]
+    required, available = total_requirement(holdings), equity(account.wallet, holdings)
+    return after if required <= available else _insufficient(required, available, "the lower leverage is not covered")
 
 
 def _closed(request: OrderRequest, terms: MarketTerms, *, is_reducing: bool) -> Refused | None:
@@ -142,8 +182,22 @@ def _uncovered(
     reduces = _can_only_reduce(order.side, order.lots, before) and after.leverage >= before.leverage
     if reduces and after.open_loss + after.open_fees <= available:
         return None
+    return _insufficient(required, available, "the order is not covered")
+
+
+def _not_reducing(account: Account, markets: Mapping[str, MarketTerms], terms: MarketTerms, after: Exposure) -> Refused:
+    holdings = [*_others(account, markets, terms.spec.market), _holding(terms, after)]
+    message = "the account may only reduce its positions now"
+    return _insufficient(total_requirement(holdings), equity(account.wallet, holdings), message)
+
+
+def _insufficient(required: Micros, available: Micros, message: str) -> Refused:
     details = {"required": format_micros(required), "available": format_micros(available)}
-    return Refused(ErrorCode.INSUFFICIENT_MARGIN, "the order is not covered", {**details})
+    return Refused(ErrorCode.INSUFFICIENT_MARGIN, message, {**details})
+
+
+def _others(account: Account, markets: Mapping[str, MarketTerms], market: str) -> list[Holding]:
+    return [_holding(markets[name], held) for name, held in account.exposures.items() if name != market]
 
 
 def _command(draft: OrderDraft, order: SizedOrder, user: int, leverage: int, now: Timestamp) -> OrderCreated:

@@ -31,11 +31,12 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
 
 
 class Holding(msgspec.Struct, frozen=True):
-    """An exposure with what values it: the market's rules and its mark (ticks)."""
+    """An exposure with what values it: the market's rules and its mark (ticks), and whether that mark is frozen."""
 
     spec: MarketSpec
     mark: Ticks
     exposure: Exposure
+    is_frozen: bool = False
 
 
 def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
@@ -75,8 +76,13 @@ def available_margin(wallet: int, holdings: Iterable[Holding]) -> Micros:
 
 
 def withdrawable(wallet: int, holdings: Iterable[Holding]) -> Micros:
-    """What may leave the account: unrealized losses count, unrealized profit is never paid out; never below zero."""
+    """What may leave the account: unrealized losses count, unrealized profit is never paid out; never below zero.
+
+    Nothing while the account has a position whose mark is frozen.
+    """
     held = tuple(holdings)
+    if any(h.is_frozen and h.exposure.lots for h in held):
+        return Micros(0)
     losses = sum(min(0, unrealized_pnl(h.spec, h.exposure, h.mark)) for h in held)
     return Micros(max(0, wallet + losses - total_requirement(held)))
 

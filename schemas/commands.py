@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
+from schemas.orders import EndReason, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
 
 
@@ -51,16 +51,36 @@ class OrderCreated(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fi
 
 
 class OrderCancelled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="order.cancelled"):
-    """A user asks that his order `order` (its number in this market) be taken out of the book."""
+    """The user's order `order` (its number in this market) is to leave the book: he asks for it, or his margin does."""
 
     at: Timestamp
     user: int
     order: int
+    reason: EndReason = EndReason.USER
+    v: Literal[1] = 1
+
+
+class PriceSourcesSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price_sources.set"):
+    """The operator says which sources the index is made of, and how many of them must be fresh; none: a constant index."""
+
+    at: Timestamp
+    sources: tuple[PriceSource, ...]
+    quorum: int
+    v: Literal[1] = 1
+
+
+class PriceReported(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price.reported"):
+    """A source saw this price (nanos) at `observed_at`."""
+
+    at: Timestamp
+    source: str
+    price: Nanos
+    observed_at: Timestamp
     v: Literal[1] = 1
 
 
 class IndexSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="index.set"):
-    """The index price moved; the mark follows from it."""
+    """The constant index of a market without price sources moves; the mark follows from it."""
 
     at: Timestamp
     index: Nanos
@@ -92,11 +112,89 @@ class MarketBarrier(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_f
 
 
 class ClockTicked(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="clock.ticked"):
-    """Time has come to `at`: timed orders that are due expire."""
+    """Time has come to `at`: what is due expires, is sampled or is paid, and the mark follows the book."""
 
     at: Timestamp
     v: Literal[1] = 1
 
 
+class LiquidationOrdered(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="liquidation.ordered"
+):
+    """A step of a liquidation, or a sale of the insurance fund: a reduce-only IOC order that no filter and no band stops.
+
+    `liquidation` and `step` name it. `price` (ticks) is its limit. `equity_elsewhere` (micros) is the account's wallet and its
+    unrealized profit in all other markets: with the position here it is the equity that bounds the liquidation fee.
+    """
+
+    at: Timestamp
+    user: int
+    liquidation: int
+    step: int
+    side: Side
+    quantity: Lots
+    price: Ticks
+    equity_elsewhere: Micros
+    leverage: int
+    v: Literal[1] = 1
+
+
+class TakeOverOrdered(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="take_over.ordered"):
+    """The insurance fund takes over the account's position: `lots` and `cost` are what it must still be.
+
+    `amount` (micros, signed like the cost) is what the whole position is settled at: V of semantics.md section 6.
+    """
+
+    at: Timestamp
+    user: int
+    liquidation: int
+    step: int
+    lots: int
+    cost: Micros
+    amount: Micros
+    v: Literal[1] = 1
+
+
+class Counterparty(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """Whose position is closed against a bankrupt one, and by how many lots at the most."""
+
+    user: int
+    lots: Lots
+
+
+class DeleveragingOrdered(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="deleveraging.ordered"
+):
+    """The account's position is closed against those of `counterparties`, best rank first, at the bankrupt amount.
+
+    `lots`, `cost` and `amount` as in TakeOverOrdered; a part of the lots is settled at its part of the amount.
+    """
+
+    at: Timestamp
+    user: int
+    liquidation: int
+    step: int
+    lots: int
+    cost: Micros
+    amount: Micros
+    counterparties: tuple[Counterparty, ...]
+    v: Literal[1] = 1
+
+
 UserCommand = OrderCreated | OrderCancelled
-Command = MarketListed | OrderCreated | OrderCancelled | IndexSet | StatusSet | RulesSet | MarketBarrier | ClockTicked
+ForcedCommand = LiquidationOrdered | TakeOverOrdered | DeleveragingOrdered
+Command = (
+    MarketListed
+    | OrderCreated
+    | OrderCancelled
+    | PriceSourcesSet
+    | PriceReported
+    | IndexSet
+    | StatusSet
+    | RulesSet
+    | MarketBarrier
+    | ClockTicked
+    | LiquidationOrdered
+    | TakeOverOrdered
+    | DeleveragingOrdered
+)

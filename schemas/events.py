@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.market import MarketSpec, MarketStatus
+from schemas.market import MarketSpec, MarketStatus, PriceSource
 from schemas.orders import (
     EndReason,
     FillCause,
@@ -19,7 +19,7 @@ from schemas.orders import (
     Side,
     TimeInForce,
 )
-from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
+from schemas.units import Lots, Micros, Nanos, RateE9, Ticks, Timestamp
 
 
 class MarketOpened(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="market.opened"):
@@ -94,8 +94,9 @@ class OrderShrunk(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fie
 class TradeSide(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """One party of a trade, with the balances that result.
 
-    `remaining` is of its order; `fee` and `realized` are micros of this trade; `position` (signed lots), `cost` (signed micros) and
-    `position_realized` (micros since the position last left zero) are the account's position after it.
+    `remaining` is of its order; `fee` and `realized` are micros of this trade; `position` (signed lots), `cost` (signed
+    micros), `position_realized` (micros since the position last left zero) and `position_opened` (the event at which it
+    did, 0 when flat) are the account's position after it.
     """
 
     order: int
@@ -106,6 +107,7 @@ class TradeSide(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     position: int
     cost: Micros
     position_realized: Micros
+    position_opened: int = 0
 
 
 class TradeExecuted(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="trade.executed"):
@@ -122,6 +124,77 @@ class TradeExecuted(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_f
     maker: TradeSide
     taker: TradeSide
     cause: FillCause
+    v: Literal[1] = 1
+
+
+class TransferSide(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """One party of a forced transfer, with the position that results; units as in TradeSide."""
+
+    user: int
+    realized: Micros
+    position: int
+    cost: Micros
+    position_realized: Micros
+    position_opened: int
+
+
+class PositionTransferred(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="position.transferred"
+):
+    """A bankrupt account's position, or a part of it, closed without the book: by the insurance fund or by deleveraging.
+
+    `closing_side` is the bankrupt account's: SELL closes a long. `amount` (micros, signed like the position's cost) is what
+    these lots were settled at; `price` (ticks, half even, at least 1) is a view of it. `trade` counts with the trades.
+    """
+
+    seq: int
+    command: int
+    at: Timestamp
+    trade: int
+    cause: FillCause
+    liquidation: int
+    step: int
+    closing_side: Side
+    quantity: Lots
+    amount: Micros
+    price: Ticks
+    bankrupt: TransferSide
+    counterparty: TransferSide
+    v: Literal[1] = 1
+
+
+class LiquidationStepped(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="liquidation.stepped"
+):
+    """A step of a liquidation has ended: what its order closed, and the fee for it (micros) to the insurance fund."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    order: int
+    user: int
+    liquidation: int
+    step: int
+    quantity: Lots
+    notional: Micros
+    fee: Micros
+    mark: Ticks
+    v: Literal[1] = 1
+
+
+class ForcedActionDone(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="forced_action.done"
+):
+    """A take-over or a deleveraging has ended: `quantity` lots changed hands; `is_stale` when the position was not the one named."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    user: int
+    liquidation: int
+    step: int
+    quantity: Lots
+    is_stale: bool
     v: Literal[1] = 1
 
 
@@ -170,12 +243,116 @@ class MarkMoved(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field
 class StatusChanged(
     msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="market.status_changed"
 ):
-    """The status in force from this event on."""
+    """The status in force from this event on: the more restrictive of the operator's and, when the mark is frozen, CANCEL_ONLY."""
 
     seq: int
     command: int
     at: Timestamp
     status: MarketStatus
+    operator_status: MarketStatus | None = None
+    is_frozen: bool = False
+    v: Literal[1] = 1
+
+
+class PriceSourcesChanged(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price_sources.changed"
+):
+    """The sources of the index from this event on, and how many of them must be fresh."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    sources: tuple[PriceSource, ...]
+    quorum: int
+    v: Literal[1] = 1
+
+
+class PriceIgnored(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price.ignored"):
+    """A price was reported by nobody's source, or one that is older than what the source has reported already."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    source: str
+    v: Literal[1] = 1
+
+
+class PremiumSampled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="premium.sampled"):
+    """One minute's premium of the impact prices over the index (10^-9).
+
+    `interval_end` is the funding it counts for, `predicted_rate` what its rate (10^-9) would be at the mean so far.
+    """
+
+    seq: int
+    command: int
+    at: Timestamp
+    premium: RateE9
+    index: Nanos
+    interval_end: Timestamp
+    predicted_rate: RateE9
+    v: Literal[1] = 1
+
+
+class FundingSettled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="funding.settled"):
+    """The funding of the interval that ended at `interval_end`, at this mark (ticks) and rate (10^-9).
+
+    `premium_sum` (10^-9) is over its minutes. `residue` (micros) is what payers owe more than receivers get: it goes to the
+    insurance fund. The payments follow in `funding.paid` events of the same command. `is_void`: the end was missed, or fell
+    with a frozen mark or a halted market, so that the rate is 0.
+    """
+
+    seq: int
+    command: int
+    at: Timestamp
+    interval_end: Timestamp
+    rate: RateE9
+    premium_sum: RateE9
+    mark: Ticks
+    index: Nanos
+    residue: Micros
+    is_void: bool
+    v: Literal[1] = 1
+
+
+class FundingPayment(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What one position of signed `lots` pays (below zero) or is paid, micros."""
+
+    user: int
+    lots: int
+    amount: Micros
+
+
+class FundingPaid(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="funding.paid"):
+    """Payments of one funding, by user; up to 500 in one event."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    interval_end: Timestamp
+    rate: RateE9
+    mark: Ticks
+    payments: tuple[FundingPayment, ...]
+    v: Literal[1] = 1
+
+
+class Settlement(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A position of signed `lots` closed when its market ended, and the profit that realized (micros)."""
+
+    user: int
+    lots: int
+    realized: Micros
+
+
+class PositionsSettled(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="positions.settled"
+):
+    """The market has ended: these positions were closed at `price` (ticks), by user; up to 500 in one event."""
+
+    seq: int
+    command: int
+    at: Timestamp
+    price: Ticks
+    settlements: tuple[Settlement, ...]
     v: Literal[1] = 1
 
 
@@ -214,11 +391,20 @@ Event = (
     | OrderEnded
     | OrderShrunk
     | TradeExecuted
+    | PositionTransferred
+    | LiquidationStepped
+    | ForcedActionDone
     | CancelRefused
     | CommandFailed
     | MarkMoved
     | StatusChanged
     | RulesChanged
+    | PriceSourcesChanged
+    | PriceIgnored
+    | PremiumSampled
+    | FundingSettled
+    | FundingPaid
+    | PositionsSettled
     | BarrierPassed
     | ClockAdvanced
 )

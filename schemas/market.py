@@ -1,5 +1,6 @@
 """What a perpetual market is: its units, filters, rates, and the states it can be in."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
 
@@ -24,6 +25,27 @@ class MarketStatus(StrEnum):
     HALTED = "HALTED"
     SETTLEMENT_ONLY = "SETTLEMENT_ONLY"
     SETTLED = "SETTLED"
+
+
+class PriceSource(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """One feed that a market's index is made of: its weight in the median, and how old its price may be (ms)."""
+
+    name: str
+    weight: int
+    max_age_ms: int
+
+
+def source_faults(sources: Sequence[PriceSource], quorum: int) -> list[str]:
+    """Why an index cannot be made of these sources; empty when it can. No source at all is a constant index."""
+    checks = {
+        "names are 1 to 32 characters and differ": len({source.name for source in sources}) == len(sources)
+        and all(1 <= len(source.name) <= 32 and source.name.isprintable() for source in sources),
+        "at most 16 sources": len(sources) <= 16,
+        "1 <= weight <= 1000": all(1 <= source.weight <= 1_000 for source in sources),
+        "100 <= maxAgeMs <= 600000": all(100 <= source.max_age_ms <= 600_000 for source in sources),
+        "1 <= quorum <= number of sources": 1 <= quorum <= len(sources) if sources else quorum == 0,
+    }
+    return [fault for fault, holds in checks.items() if not holds]
 
 
 class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
@@ -65,8 +87,13 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return Micros(price * lots * self.lot_value)
 
     def mark_of_index(self, index: int) -> Ticks:
-        """The mark that a constant index (nanos) implies, rounded half even to a tick, at least one tick."""
+        """The price (nanos) that an index is, rounded half even to a tick, at least one tick."""
         return Ticks(max(1, divide_half_even(index * NANO_E18, self.tick_size_e18)))
+
+    @property
+    def funding_interval_us(self) -> int:
+        """Microseconds from one funding to the next."""
+        return self.funding_interval_hours * 3_600_000_000
 
 
 def spec_faults(spec: MarketSpec) -> list[str]:
@@ -91,6 +118,8 @@ def spec_faults(spec: MarketSpec) -> list[str]:
         <= spec.maker_fee_rate
         <= spec.taker_fee_rate
         < PPM,
+        "fundingIntervalHours divides 24": spec.funding_interval_hours > 0 and 24 % spec.funding_interval_hours == 0,
+        "0 <= fundingRateCap < 1": 0 <= spec.funding_rate_cap < PPM,
         "0 < priceBand < 1 and 0 < takeBound < 1": 0 < spec.price_band < PPM and 0 < spec.take_bound < PPM,
     }
     return [fault for fault, holds in checks.items() if not holds]

@@ -94,9 +94,10 @@ class LiquidityRole(StrEnum):
 
 
 class FillCause(StrEnum):
-    """What made a fill happen."""
+    """What made a fill happen; SETTLEMENT closes positions without one, when their market ends."""
 
     TRADE = "TRADE"
     LIQUIDATION = "LIQUIDATION"
     TAKE_OVER = "TAKE_OVER"
     ADL = "ADL"
+    SETTLEMENT = "SETTLEMENT"

@@ -1,8 +1,8 @@
 """Units of the exchange, and the two doors between decimal strings and integers.
 
 Price is counted in ticks, quantity in lots, money in micros (10^-6 of the quote asset), index prices in nanos
-(10^-9 quote), rates in parts per million, times in microseconds since 1970-01-01 UTC. A decimal string from outside is read once, here,
-into an integer of 10^-18; nothing in the exchange is a float.
+(10^-9 quote), rates in parts per million, funding rates and premiums in 10^-9, times in microseconds since 1970-01-01
+UTC. A decimal string from outside is read once, here, into an integer of 10^-18; nothing in the exchange is a float.
 """
 
 import re
@@ -14,12 +14,14 @@ Lots = NewType("Lots", int)
 Micros = NewType("Micros", int)
 Nanos = NewType("Nanos", int)
 Ppm = NewType("Ppm", int)
+RateE9 = NewType("RateE9", int)
 Timestamp = NewType("Timestamp", int)
 
 E18 = 10**18
 MICRO_E18 = 10**12
 NANO_E18 = 10**9
 PPM = 1_000_000
+E9 = 1_000_000_000
 AMOUNT_MAX_E18 = 10**12 * E18
 """No price, quantity, notional or wallet is above 10^12 (semantics.md section 1)."""
 
@@ -62,6 +64,11 @@ def format_micros(amount: int) -> str:
 def format_ppm(rate: int) -> str:
     """Write parts per million as a decimal fraction."""
     return format_e18(rate * MICRO_E18)
+
+
+def format_rate_e9(rate: int) -> str:
+    """Write a rate of 10^-9 as a decimal fraction."""
+    return format_e18(rate * NANO_E18)
 
 
 def format_ratio_6(numerator: int, denominator: int) -> str:
