@@ -10,7 +10,7 @@ import msgspec
 
 from exchange.margin import Exposure, Holding, equity, total_requirement
 from exchange.order_draft import OrderDraft, invalid
-from exchange.order_filters import SizedOrder, first_breach, off_grid, size_order
+from exchange.order_filters import Breach, SizedOrder, first_breach, off_grid, size_order
 from schemas.commands import OrderCreated
 from schemas.market import MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
@@ -75,10 +75,9 @@ def admit(
     if breach := first_breach(terms.spec, terms.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
     after = _with_order(terms.spec, exposure, order, draft.request.leverage)
-    if may_only_reduce(account, markets) and not _can_only_reduce(order.side, order.lots, exposure):
-        return _not_reducing(account, markets, terms, after)
-    others = _others(account, markets, terms.spec.market)
-    if refused := _uncovered(account.wallet, others, order, exposure, _holding(terms, after)):
+    holdings = [_holding(terms, after), *_others(account, markets, terms.spec.market)]
+    is_bound = may_only_reduce(account, markets)
+    if refused := _uncovered(account.wallet, holdings, order, exposure, is_bound_to_reduce=is_bound):
         return refused
     return Admitted(_command(draft, order, account.user, after.leverage, now), after)
 
@@ -102,8 +101,7 @@ def set_leverage(
     if terms is None:
         return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market})
     if not 1 <= leverage <= terms.spec.leverage_max:
-        details = {"filter": "MAX_LEVERAGE", "limit": terms.spec.leverage_max, "got": leverage}
-        return Refused(ErrorCode.INVALID_ORDER, "the leverage is not one of this market", {**details})
+        return Breach("MAX_LEVERAGE", terms.spec.leverage_max, leverage).refused
     before = account.exposure_in(terms.spec)
     after = msgspec.structs.replace(before, leverage=leverage)
     if leverage >= before.leverage:
@@ -168,27 +166,25 @@ def _holding(terms: MarketTerms, exposure: Exposure) -> Holding:
 
 
 def _uncovered(
-    wallet: int, others: list[Holding], order: SizedOrder, before: Exposure, holding: Holding
+    wallet: int, holdings: list[Holding], order: SizedOrder, before: Exposure, *, is_bound_to_reduce: bool
 ) -> Refused | None:
     """Refuse when the requirement with the order exceeds equity, unless it can only reduce and its losses are covered.
 
-    Open losses and fees are kept per market, not per side; taking both sides' is the careful reading. Lowering the
-    leverage must be covered in full.
+    The first holding is the order's market with it. An account that is bound to reduce gets no other order in. Open
+    losses and fees are kept per market, not per side; taking both sides' is the careful reading. Lowering the leverage
+    must be covered in full.
     """
-    after = holding.exposure
-    required, available = total_requirement([*others, holding]), equity(wallet, [*others, holding])
+    after = holdings[0].exposure
+    required, available = total_requirement(holdings), equity(wallet, holdings)
+    can_only_reduce = _can_only_reduce(order.side, order.lots, before)
+    if is_bound_to_reduce and not can_only_reduce:
+        return _insufficient(required, available, "the account may only reduce its positions now")
     if required <= available:
         return None
-    reduces = _can_only_reduce(order.side, order.lots, before) and after.leverage >= before.leverage
+    reduces = can_only_reduce and after.leverage >= before.leverage
     if reduces and after.open_loss + after.open_fees <= available:
         return None
     return _insufficient(required, available, "the order is not covered")
-
-
-def _not_reducing(account: Account, markets: Mapping[str, MarketTerms], terms: MarketTerms, after: Exposure) -> Refused:
-    holdings = [*_others(account, markets, terms.spec.market), _holding(terms, after)]
-    message = "the account may only reduce its positions now"
-    return _insufficient(total_requirement(holdings), equity(account.wallet, holdings), message)
 
 
 def _insufficient(required: Micros, available: Micros, message: str) -> Refused:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from exchange.level import Order
 from exchange.mark import is_beyond_band
 from exchange.market import Market
-from exchange.matching import can_fill_whole, crosses, match
+from exchange.matching import Terms, can_fill_whole, crosses, match
 from exchange.reduce_only import enforce_at_arrival, room_for
 from exchange.status import takes
 from exchange.turn import Turn
@@ -46,7 +46,8 @@ def arrive(turn: Turn, command: OrderCreated) -> None:
         return
     if order.reduce_only:
         enforce_at_arrival(turn, order)
-    if match(turn, order, command.self_trade_prevention) and order.remaining:
+    terms = Terms(command.self_trade_prevention, turn.market.spec.taker_fee_rate)
+    if match(turn, order, terms) and order.remaining:
         _leave_remainder(turn, order, command)
 
 

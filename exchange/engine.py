@@ -4,26 +4,34 @@ from typing import assert_never
 
 from exchange.arrival import arrive
 from exchange.errors import ForeignLog, SequenceGap
-from exchange.mark import set_index
+from exchange.forced import deleverage, liquidate, take_over
+from exchange.funding import next_interval_end
+from exchange.index import report, set_index, set_sources
 from exchange.market import Market
 from exchange.rules import check_known, set_rules
 from exchange.status import set_status
+from exchange.ticks import MINUTE_US, SECOND_US, tick
 from exchange.timed import expire_due
 from exchange.turn import Turn
 from schemas.commands import (
     ClockTicked,
     Command,
+    DeleveragingOrdered,
     IndexSet,
+    LiquidationOrdered,
     MarketBarrier,
     MarketListed,
     OrderCancelled,
     OrderCreated,
+    PriceReported,
+    PriceSourcesSet,
     RulesSet,
     StatusSet,
+    TakeOverOrdered,
     UserCommand,
 )
 from schemas.events import Event
-from schemas.orders import EndReason, OrderStatus
+from schemas.orders import OrderStatus
 from schemas.units import Timestamp
 
 
@@ -54,14 +62,24 @@ def _check_next(market: Market, seq: int) -> None:
         raise SequenceGap(market.command_seq + 1, seq)
 
 
-def _answer(turn: Turn, command: Command) -> None:
+def _answer(turn: Turn, command: Command) -> None:  # noqa: C901, PLR0912 - one branch for each kind of command
     match command:
         case OrderCreated():
             arrive(turn, command)
         case OrderCancelled():
             _cancel(turn, command)
+        case PriceSourcesSet():
+            set_sources(turn, command)
+        case PriceReported():
+            report(turn, command)
         case ClockTicked():
-            turn.clock_advanced()
+            tick(turn)
+        case LiquidationOrdered():
+            liquidate(turn, command)
+        case TakeOverOrdered():
+            take_over(turn, command)
+        case DeleveragingOrdered():
+            deleverage(turn, command)
         case IndexSet():
             set_index(turn, command.index)
         case StatusSet():
@@ -82,7 +100,7 @@ def _cancel(turn: Turn, command: OrderCancelled) -> None:
         turn.cancel_refused(command.order, command.user)
         return
     turn.market.remove(order)
-    turn.ended(order, OrderStatus.CANCELLED, EndReason.USER)
+    turn.ended(order, OrderStatus.CANCELLED, command.reason)
 
 
 def _open(turn: Turn, command: MarketListed) -> None:
@@ -92,7 +110,9 @@ def _open(turn: Turn, command: MarketListed) -> None:
     check_known(command.rules)
     market.rules = command.rules
     market.spec = command.spec
-    market.status = command.status
+    market.status = market.operator_status = command.status
     market.index = command.spec.reference_price
     market.mark = command.spec.mark_of_index(market.index)
+    market.second, market.minute = market.clock // SECOND_US, market.clock // MINUTE_US
+    market.funding.ends_at = next_interval_end(market.clock, command.spec.funding_interval_us)
     turn.opened()

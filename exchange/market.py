@@ -1,13 +1,14 @@
 """The state of one market: its book, its positions and where it stands in its log. Changed by exchange.engine alone."""
 
+import msgspec
 from sortedcontainers import SortedList
 
 from exchange.book import Book
 from exchange.level import Order
 from exchange.position import Position
-from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
+from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
 from schemas.orders import Side
-from schemas.units import Lots, Micros, Nanos, Ppm, Ticks, Timestamp
+from schemas.units import Lots, Micros, Nanos, Ppm, RateE9, Ticks, Timestamp
 from schemas.wire import GENESIS_HASH
 
 
@@ -22,24 +23,53 @@ class ReduceOnlyOrders:
         self.orders: dict[int, Order] = {}
 
 
+class Feed(msgspec.Struct, gc=False):
+    """A price source of the index, and the price (nanos) it reported last; none yet at `observed_at` 0."""
+
+    source: PriceSource
+    price: Nanos = Nanos(0)
+    observed_at: Timestamp = Timestamp(0)
+
+
+class Funding(msgspec.Struct, gc=False):
+    """Where a market stands between two fundings: the rate last applied (10^-9), when the interval ends, and the sum of
+    the premiums sampled in it (10^-9)."""
+
+    rate: RateE9 = RateE9(0)
+    ends_at: Timestamp = Timestamp(0)
+    premium_sum: RateE9 = RateE9(0)
+
+
 class Market:
     """One market. What it will do next depends on these values and on the next command, on nothing else.
 
-    `clock` is the latest time any command carried; `positions` holds no flat ones. The last three are indexes over the
-    book: by expiry and number, and by account; they follow from the orders in it.
+    `clock` is the latest time any command carried; `positions` holds no flat ones. `status` is the one in force, which
+    follows from `operator_status` and `is_frozen` (exchange/status.py). `basis` is the moving average of mid - index in
+    nanos, `second` and `minute` the last ones the clock has ticked through, `index_minutes` the last minutes' index.
+    `reduce_only` and `timed` are indexes over the book, by account and by expiry: they follow from the orders in it.
     """
 
     __slots__ = (
+        "basis",
         "book",
         "clock",
         "command_seq",
         "event_hash",
         "event_seq",
+        "feeds",
+        "funding",
         "index",
+        "index_minutes",
+        "is_frozen",
+        "last_price",
         "mark",
+        "minute",
+        "operator_status",
         "positions",
+        "quorum",
         "reduce_only",
         "rules",
+        "second",
         "spec",
         "status",
         "timed",
@@ -49,6 +79,16 @@ class Market:
     def __init__(self, spec: MarketSpec) -> None:
         self.spec = spec
         self.status = MarketStatus.HALTED
+        self.operator_status = MarketStatus.HALTED
+        self.is_frozen = False
+        self.feeds: dict[str, Feed] = {}
+        self.quorum = 0
+        self.basis = Nanos(0)
+        self.last_price = Ticks(0)
+        self.second = 0
+        self.minute = 0
+        self.funding = Funding()
+        self.index_minutes: list[Nanos] = []
         self.index = Nanos(0)
         self.mark = Ticks(0)
         self.clock = Timestamp(0)

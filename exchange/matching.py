@@ -1,6 +1,7 @@
 """Matching: an arriving order against those that wait, best price and oldest first, at the maker's price."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from exchange.fees import fee_of_fill
 from exchange.level import Order
@@ -9,11 +10,19 @@ from exchange.position import Position, fill
 from exchange.reduce_only import enforce, reducible
 from exchange.turn import Turn
 from schemas.events import TradeSide
-from schemas.orders import EndReason, OrderStatus, SelfTradePrevention
+from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention
 from schemas.units import Lots, Micros
 
 
-def match(turn: Turn, taker: Order, mode: SelfTradePrevention) -> bool:
+class Terms(NamedTuple):
+    """What an arriving order trades by: its self-trade prevention, the taker's fee rate (ppm), and the cause of its fills."""
+
+    prevention: SelfTradePrevention
+    taker_fee_rate: int
+    cause: FillCause = FillCause.TRADE
+
+
+def match(turn: Turn, taker: Order, terms: Terms) -> bool:
     """Trade the taker as far as its price reaches; False when self-trade prevention ended it."""
     book = turn.market.book
     opposite = taker.side.opposite
@@ -22,8 +31,8 @@ def match(turn: Turn, taker: Order, mode: SelfTradePrevention) -> bool:
         if maker is None or not crosses(taker, maker):
             return True
         if maker.user != taker.user:
-            _trade(turn, maker, taker)
-        elif not _prevent_self_trade(turn, maker, taker, mode):
+            _trade(turn, maker, taker, terms)
+        elif not _prevent_self_trade(turn, maker, taker, terms.prevention):
             return False
     return True
 
@@ -77,16 +86,17 @@ def _prevent_self_trade(turn: Turn, maker: Order, taker: Order, mode: SelfTradeP
     return False
 
 
-def _trade(turn: Turn, maker: Order, taker: Order) -> None:
+def _trade(turn: Turn, maker: Order, taker: Order, terms: Terms) -> None:
     market = turn.market
     spec = market.spec
     lots = min(maker.remaining, taker.remaining)
     notional = spec.notional(maker.price, lots)
     market.trade_seq += 1
+    market.last_price = maker.price
     market.reduce(maker, lots)
     taker.remaining = Lots(taker.remaining - lots)
     maker_fee = fee_of_fill(maker.made, notional, spec.maker_fee_rate)
-    taker_fee = fee_of_fill(taker.taken, notional, spec.taker_fee_rate)
+    taker_fee = fee_of_fill(taker.taken, notional, terms.taker_fee_rate)
     maker.made = Micros(maker.made + notional)
     taker.taken = Micros(taker.taken + notional)
     turn.traded(
@@ -96,6 +106,7 @@ def _trade(turn: Turn, maker: Order, taker: Order) -> None:
         taker_side=taker.side,
         maker=_settle(market, maker, lots, notional, maker_fee),
         taker=_settle(market, taker, lots, notional, taker_fee),
+        cause=terms.cause,
     )
     enforce(turn, maker.user)
     enforce(turn, taker.user)
@@ -105,9 +116,10 @@ def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros)
     """Book one party's half of a trade; flat positions are forgotten."""
     sign = order.side.sign
     position = market.positions.setdefault(order.user, Position())
-    realized = fill(position, sign * lots, sign * notional)
+    realized = fill(position, sign * lots, sign * notional, market.event_seq + 1)
     if not position.lots:
         del market.positions[order.user]
+        position.opened = 0
     return TradeSide(
         order=order.number,
         user=order.user,
@@ -117,4 +129,5 @@ def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros)
         position=position.lots,
         cost=position.cost,
         position_realized=position.realized,
+        position_opened=position.opened,
     )

@@ -9,34 +9,37 @@ class Position(msgspec.Struct, gc=False):
     """What one account holds in one market.
 
     `lots` and `cost` (micros) are positive when long, negative when short; `realized` (micros) is the profit since the
-    position last left zero, without fees.
+    position last left zero, without fees, and `opened` the event at which it did.
     """
 
     lots: int = 0
     cost: Micros = Micros(0)
     realized: Micros = Micros(0)
+    opened: int = 0
 
 
-def fill(position: Position, lots: int, notional: int) -> Micros:
-    """Book a fill of signed lots at a signed notional (micros); returns the profit it realized.
+def fill(position: Position, lots: int, notional: int, event: int) -> Micros:
+    """Book a fill of signed lots at a signed notional (micros), told by event `event`; returns the profit it realized.
 
     Closing releases cost in proportion, rounded towards zero; the rest of the cost stays. A fill that crosses zero
     closes first, then opens. Always: realized = change of cost - notional.
     """
     if position.lots * lots >= 0:
-        return _open(position, lots, notional)
+        return _open(position, lots, notional, event)
     if abs(lots) <= abs(position.lots):
         return _close(position, lots, notional)
     closing = -position.lots
-    closing_notional = notional * closing // lots  # exact: a notional is a whole number of micros per lot
+    # rounded down; exact for a trade, whose notional is a whole number of micros per lot
+    closing_notional = notional * closing // lots
     realized = _close(position, closing, closing_notional)
-    _open(position, lots - closing, notional - closing_notional)
+    _open(position, lots - closing, notional - closing_notional, event)
     return realized
 
 
-def _open(position: Position, lots: int, notional: int) -> Micros:
+def _open(position: Position, lots: int, notional: int, event: int) -> Micros:
     if not position.lots:
         position.realized = Micros(0)
+        position.opened = event
     position.lots += lots
     position.cost = Micros(position.cost + notional)
     return Micros(0)

@@ -11,22 +11,32 @@ import msgspec
 from exchange.journal import Written, write, write_failure
 from exchange.level import Order
 from exchange.market import Market
-from schemas.commands import OrderCreated, UserCommand
+from schemas.commands import LiquidationOrdered, OrderCreated, UserCommand
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
     CommandFailed,
     Event,
+    ForcedActionDone,
+    FundingPaid,
+    FundingSettled,
+    LiquidationStepped,
     MarketOpened,
     MarkMoved,
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    PositionsSettled,
+    PositionTransferred,
+    PremiumSampled,
+    PriceIgnored,
+    PriceSourcesChanged,
     RulesChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
+    TransferSide,
 )
 from schemas.orders import EndReason, LiquidityRole, OrderStatus, Side
 from schemas.units import Timestamp
@@ -53,7 +63,7 @@ class FillLeft(NamedTuple):
     trade: int
     role: LiquidityRole
     event: int
-    order: int
+    order: int | None
     user: int
     side: Side
     price: int
@@ -94,7 +104,7 @@ class Replay:
     def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
         """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
         command = decode_command(body)
-        if isinstance(command, OrderCreated):
+        if isinstance(command, OrderCreated | LiquidationOrdered):
             self._create(seq, command)
         if seq in self._failed and isinstance(command, UserCommand):
             answer = write_failure(self.market, seq, command)
@@ -105,7 +115,7 @@ class Replay:
             self._fold(decode_event(event.body))
         return written
 
-    def _create(self, seq: int, command: OrderCreated) -> None:
+    def _create(self, seq: int, command: OrderCreated | LiquidationOrdered) -> None:
         self.created.add(seq)
         self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
 
@@ -123,9 +133,26 @@ class Replay:
             case CommandFailed():
                 if event.rejects_order:
                     self._end(event.order, OrderStatus.REJECTED, event.reason)
-            case MarketOpened() | MarkMoved() | StatusChanged() | RulesChanged():
-                pass  # they are the market's own
-            case CancelRefused() | BarrierPassed() | ClockAdvanced():
+            case PositionTransferred():
+                self._transfer(event)
+            case PositionsSettled():
+                self.holdings |= {closed.user: HoldingLeft(0, 0, 0) for closed in event.settlements}
+            case (
+                MarketOpened()
+                | MarkMoved()
+                | StatusChanged()
+                | RulesChanged()
+                | CancelRefused()
+                | BarrierPassed()
+                | ClockAdvanced()
+                | PriceSourcesChanged()
+                | PriceIgnored()
+                | PremiumSampled()
+                | FundingSettled()
+                | FundingPaid()
+                | LiquidationStepped()
+                | ForcedActionDone()
+            ):
                 pass
             case _:
                 assert_never(event)
@@ -141,6 +168,16 @@ class Replay:
         self.holdings[party.user] = HoldingLeft(party.position, party.cost, party.position_realized)
         self.fills.append(_fill_left(trade, party, role, side))
 
+    def _transfer(self, event: PositionTransferred) -> None:
+        closing = event.closing_side
+        taker, maker = (
+            (event.bankrupt, LiquidityRole.TAKER, closing),
+            (event.counterparty, LiquidityRole.MAKER, closing.opposite),
+        )
+        for party, role, side in (taker, maker):
+            self.holdings[party.user] = HoldingLeft(party.position, party.cost, party.position_realized)
+            self.fills.append(_forced_fill_left(event, party, role, side))
+
     def _end(self, number: int, status: OrderStatus, reason: EndReason | None) -> None:
         order = self.live.pop(number)
         order.status, order.reason = status, reason
@@ -151,6 +188,25 @@ def _resting(order: Order) -> OrderLeft:
     filled = order.taken + order.made
     status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
     return OrderLeft(order.number, order.user, order.side, order.price, order.remaining, filled, None, status)
+
+
+def _forced_fill_left(event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> FillLeft:
+    """A fill without an order; its notional is the amount it was settled at, signed so that a buy's is its cost."""
+    return FillLeft(
+        trade=event.trade,
+        role=role,
+        event=event.seq,
+        order=None,
+        user=party.user,
+        side=side,
+        price=event.price,
+        quantity=event.quantity,
+        notional=event.amount * event.closing_side.opposite.sign,
+        fee=0,
+        realized=party.realized,
+        cause=str(event.cause),
+        at=event.at,
+    )
 
 
 def _fill_left(trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> FillLeft:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from exchange.level import Order
-from exchange.market import Market
+from exchange.market import Feed, Funding, Market
 from exchange.position import Position
 from exchange.rules import check_known
 from schemas.market import MarketSpec, MarketStatus
@@ -24,6 +24,7 @@ class _Holding(msgspec.Struct, array_like=True, gc=False):
     lots: int
     cost: Micros
     realized: Micros
+    opened: int
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -39,6 +40,16 @@ class _State(msgspec.Struct, array_like=True):
     event_seq: int
     event_hash: str
     trade_seq: int
+    operator_status: MarketStatus
+    is_frozen: bool
+    feeds: list[Feed]
+    quorum: int
+    basis: Nanos
+    last_price: Ticks
+    second: int
+    minute: int
+    funding: Funding
+    index_minutes: list[Nanos]
     holdings: list[_Holding]
     buys: list[Order]
     sells: list[Order]
@@ -62,6 +73,16 @@ def dump(market: Market) -> bytes:
             market.event_seq,
             market.event_hash,
             market.trade_seq,
+            market.operator_status,
+            market.is_frozen,
+            list(market.feeds.values()),
+            market.quorum,
+            market.basis,
+            market.last_price,
+            market.second,
+            market.minute,
+            market.funding,
+            market.index_minutes,
             [_holding(user, market.positions[user]) for user in sorted(market.positions)],
             _waiting(market, Side.BUY),
             _waiting(market, Side.SELL),
@@ -83,7 +104,17 @@ def load(state: bytes) -> Market:
     market.event_seq = read.event_seq
     market.event_hash = read.event_hash
     market.trade_seq = read.trade_seq
-    market.positions = {h.user: Position(h.lots, h.cost, h.realized) for h in read.holdings}
+    market.operator_status = read.operator_status
+    market.is_frozen = read.is_frozen
+    market.feeds = {feed.source.name: feed for feed in read.feeds}
+    market.quorum = read.quorum
+    market.basis = read.basis
+    market.last_price = read.last_price
+    market.second = read.second
+    market.minute = read.minute
+    market.funding = read.funding
+    market.index_minutes = read.index_minutes
+    market.positions = {h.user: Position(h.lots, h.cost, h.realized, h.opened) for h in read.holdings}
     for orders in (read.buys, read.sells):
         for order in orders:
             market.rest(order)
@@ -96,7 +127,7 @@ def state_hash(state: bytes) -> str:
 
 
 def _holding(user: int, position: Position) -> _Holding:
-    return _Holding(user, position.lots, position.cost, position.realized)
+    return _Holding(user, position.lots, position.cost, position.realized, position.opened)
 
 
 def _waiting(market: Market, side: Side) -> list[tuple[Any, ...]]:

@@ -1,5 +1,7 @@
 """The states of a market: which orders each takes, and what a change does to those that rest (semantics.md section 8)."""
 
+from exchange.market import Market
+from exchange.settlement import settle_positions
 from exchange.turn import Turn
 from schemas.commands import OrderCreated
 from schemas.market import MarketStatus
@@ -13,6 +15,29 @@ _STAGES = {
     MarketStatus.SETTLEMENT_ONLY: 2,
     MarketStatus.SETTLED: 3,
 }
+
+
+_OPENED_BY_A_MARK = frozenset({MarketStatus.INITIALIZING, MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY})
+_MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
+
+
+def in_force(operator: MarketStatus, *, is_frozen: bool) -> MarketStatus:
+    """The more restrictive of the operator's status and, while the mark is frozen, CANCEL_ONLY."""
+    return MarketStatus.CANCEL_ONLY if is_frozen and operator in _OPENED_BY_A_MARK else operator
+
+
+def is_forced_action_possible(market: Market) -> bool:
+    """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not the ladder."""
+    return market.operator_status in _MATCHING and not market.is_frozen
+
+
+def freeze(turn: Turn, *, is_frozen: bool) -> None:
+    """Have the price feed close the market, or give back what the operator left open."""
+    market = turn.market
+    if market.is_frozen != is_frozen:
+        market.is_frozen = is_frozen
+        market.status = in_force(market.operator_status, is_frozen=is_frozen)
+        turn.status_changed()
 
 
 def takes(status: MarketStatus, order: OrderCreated) -> bool:
@@ -29,13 +54,17 @@ def takes(status: MarketStatus, order: OrderCreated) -> bool:
 
 
 def set_status(turn: Turn, status: MarketStatus) -> None:
-    """Change the status, unless it leads back to an earlier stage of the market's life; tell the one in force."""
+    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all."""
     market = turn.market
-    if _STAGES[status] >= _STAGES[market.status]:
-        market.status = status
+    is_settled = market.operator_status is MarketStatus.SETTLED
+    if _STAGES[status] >= _STAGES[market.operator_status]:
+        market.operator_status = status
+    market.status = in_force(market.operator_status, is_frozen=market.is_frozen)
     turn.status_changed()
-    if market.status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:
-        _end_what_may_not_rest(turn, is_settled=market.status is MarketStatus.SETTLED)
+    if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:
+        _end_what_may_not_rest(turn, is_settled=market.operator_status is MarketStatus.SETTLED)
+    if market.operator_status is MarketStatus.SETTLED and not is_settled:
+        settle_positions(turn)
 
 
 def _end_what_may_not_rest(turn: Turn, *, is_settled: bool) -> None:

@@ -2,25 +2,37 @@
 
 from exchange.level import Order
 from exchange.market import Market
-from schemas.commands import OrderCreated
+from schemas.commands import DeleveragingOrdered, LiquidationOrdered, OrderCreated, TakeOverOrdered
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
     CommandFailed,
     Event,
+    ForcedActionDone,
+    FundingPaid,
+    FundingPayment,
+    FundingSettled,
+    LiquidationStepped,
     MarketOpened,
     MarkMoved,
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    PositionsSettled,
+    PositionTransferred,
+    PremiumSampled,
+    PriceIgnored,
+    PriceSourcesChanged,
     RulesChanged,
+    Settlement,
     StatusChanged,
     TradeExecuted,
     TradeSide,
+    TransferSide,
 )
-from schemas.orders import EndReason, FillCause, OrderStatus, Side
-from schemas.units import Lots, Micros, Ticks, Timestamp
+from schemas.orders import EndReason, FillCause, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.units import Lots, Micros, RateE9, Ticks, Timestamp
 
 
 class Turn:
@@ -71,6 +83,32 @@ class Turn:
             )
         )
 
+    def accepted_liquidation(self, order: Order, command: LiquidationOrdered) -> None:
+        """The order of a liquidation is taken on."""
+        self.events.append(
+            OrderAccepted(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.number,
+                user=order.user,
+                side=order.side,
+                order_type=OrderType.LIMIT,
+                quantity=command.quantity,
+                price=command.price,
+                time_in_force=TimeInForce.IOC,
+                post_only=False,
+                reduce_only=True,
+                self_trade_prevention=SelfTradePrevention.EXPIRE_MAKER,
+                margin_price=command.price,
+                loss_per_lot=Micros(0),
+                fee_per_lot=Micros(0),
+                leverage=command.leverage,
+                client_order_id=None,
+                expires_at=None,
+            )
+        )
+
     def ended(self, order: Order, status: OrderStatus, reason: EndReason, best_opposite: Ticks | None = None) -> None:
         """The order left the market; what remained of it is released."""
         self.events.append(
@@ -102,6 +140,7 @@ class Turn:
         taker_side: Side,
         maker: TradeSide,
         taker: TradeSide,
+        cause: FillCause,
     ) -> None:
         """Two orders met; the market's trade counter has been raised."""
         self.events.append(
@@ -116,9 +155,110 @@ class Turn:
                 taker_side,
                 maker,
                 taker,
-                FillCause.TRADE,
+                cause,
             )
         )
+
+    def transferred(
+        self,
+        command: TakeOverOrdered | DeleveragingOrdered,
+        *,
+        cause: FillCause,
+        closing_side: Side,
+        lots: Lots,
+        amount: Micros,
+        price: Ticks,
+        bankrupt: TransferSide,
+        counterparty: TransferSide,
+    ) -> None:
+        """Lots changed hands without the book; the market's trade counter has been raised."""
+        self.events.append(
+            PositionTransferred(
+                self._next(),
+                self.command,
+                self.at,
+                self.market.trade_seq,
+                cause,
+                command.liquidation,
+                command.step,
+                closing_side,
+                lots,
+                amount,
+                price,
+                bankrupt,
+                counterparty,
+            )
+        )
+
+    def liquidation_stepped(self, command: LiquidationOrdered, lots: Lots, notional: Micros, fee: Micros) -> None:
+        """The step's order has ended, having closed so many lots."""
+        self.events.append(
+            LiquidationStepped(
+                self._next(),
+                self.command,
+                self.at,
+                self.command,
+                command.user,
+                command.liquidation,
+                command.step,
+                lots,
+                notional,
+                fee,
+                self.market.mark,
+            )
+        )
+
+    def forced_action_done(self, command: TakeOverOrdered | DeleveragingOrdered, lots: Lots, *, is_stale: bool) -> None:
+        """The take-over or deleveraging has ended, having moved so many lots."""
+        named = (command.user, command.liquidation, command.step)
+        self.events.append(ForcedActionDone(self._next(), self.command, self.at, *named, lots, is_stale))
+
+    def sources_changed(self) -> None:
+        """The sources of the index, as they stand."""
+        sources = tuple(feed.source for feed in self.market.feeds.values())
+        self.events.append(PriceSourcesChanged(self._next(), self.command, self.at, sources, self.market.quorum))
+
+    def price_ignored(self, source: str) -> None:
+        """The price does not count."""
+        self.events.append(PriceIgnored(self._next(), self.command, self.at, source))
+
+    def premium_sampled(self, premium: RateE9, predicted: RateE9) -> None:
+        """This minute's premium was added to the interval's."""
+        market = self.market
+        self.events.append(
+            PremiumSampled(
+                self._next(), self.command, self.at, premium, market.index, market.funding.ends_at, predicted
+            )
+        )
+
+    def funding_settled(self, rate: RateE9, *, residue: Micros, is_void: bool) -> None:
+        """The interval that the market stands in has ended."""
+        market, ended = self.market, self.market.funding
+        self.events.append(
+            FundingSettled(
+                self._next(),
+                self.command,
+                self.at,
+                ended.ends_at,
+                rate,
+                ended.premium_sum,
+                market.mark,
+                market.index,
+                residue,
+                is_void,
+            )
+        )
+
+    def funding_paid(self, rate: RateE9, payments: tuple[FundingPayment, ...]) -> None:
+        """What positions pay or are paid for the interval that the market stands in."""
+        market = self.market
+        self.events.append(
+            FundingPaid(self._next(), self.command, self.at, market.funding.ends_at, rate, market.mark, payments)
+        )
+
+    def positions_settled(self, price: Ticks, settlements: tuple[Settlement, ...]) -> None:
+        """The market has ended, and these positions with it."""
+        self.events.append(PositionsSettled(self._next(), self.command, self.at, price, settlements))
 
     def cancel_refused(self, order: int, user: int) -> None:
         """There is no such resting order of this user."""
@@ -134,7 +274,10 @@ class Turn:
 
     def status_changed(self) -> None:
         """The status in force, as it stands."""
-        self.events.append(StatusChanged(self._next(), self.command, self.at, self.market.status))
+        market = self.market
+        self.events.append(
+            StatusChanged(self._next(), self.command, self.at, market.status, market.operator_status, market.is_frozen)
+        )
 
     def rules_changed(self) -> None:
         """The rules version in force, as it stands."""

@@ -1,5 +1,8 @@
 """Public ids and the numbers behind them. Ids are derived, not drawn: a replay yields the same ones."""
 
+INSURANCE_FUND = -3
+"""The number under which the insurance fund holds positions: that of its house account, so no user can have it."""
+
 _SEQUENCE_BITS = 40
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from schemas.events import TradeExecuted
+from schemas.ids import INSURANCE_FUND
 from schemas.orders import FillCause
 from schemas.units import Micros
 
@@ -18,7 +19,7 @@ class House(IntEnum):
 
     EXTERNAL = -1
     FEES = -2
-    INSURANCE = -3
+    INSURANCE = INSURANCE_FUND
     CLEARING = -4
 
 

@@ -156,7 +156,7 @@ def test_an_initializing_market_takes_post_only_orders_alone() -> None:
 
 def test_an_active_market_never_goes_back_to_initializing() -> None:
     """The answer tells the status that stays in force."""
-    assert Driver().send(status(MarketStatus.INITIALIZING)) == [StatusChanged(2, 2, 1, MarketStatus.ACTIVE)]
+    assert Driver().send(status(MarketStatus.INITIALIZING)) == [StatusChanged(2, 2, 1, MarketStatus.ACTIVE, MarketStatus.ACTIVE)]
 
 
 @pytest.mark.parametrize(

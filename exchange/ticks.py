@@ -1,0 +1,49 @@
+"""What the clock brings: stale feeds, the basis each second, funding and premiums each minute, and a mark that follows."""
+
+from exchange.funding import sample_premium, settle_due
+from exchange.impact import ImpactPrices, impact_prices
+from exchange.index import refresh
+from exchange.mark import follow, follow_book, mark_price
+from exchange.market import Market
+from exchange.settlement import INDEX_MINUTES
+from exchange.turn import Turn
+from schemas.market import MarketStatus
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+
+
+def tick(turn: Turn) -> None:
+    """Time has come to the market's clock. However often it ticks, a second and a minute count once.
+
+    An interval that ends now is settled at the mark as it stood, and before the minute that begins is sampled.
+    """
+    market = turn.market
+    if market.operator_status is not MarketStatus.SETTLED:
+        refresh(turn)
+        impact = impact_prices(market)
+        _each_second(market, impact)
+        settle_due(turn)
+        _each_minute(turn, impact)
+        if not market.is_frozen and mark_price(market, impact) != market.mark:
+            follow(turn)
+    turn.clock_advanced()
+
+
+def _each_second(market: Market, impact: ImpactPrices) -> None:
+    second = market.clock // SECOND_US
+    if second > market.second:
+        market.second = second
+        if not market.is_frozen:
+            follow_book(market, impact)
+
+
+def _each_minute(turn: Turn, impact: ImpactPrices) -> None:
+    market = turn.market
+    minute = market.clock // MINUTE_US
+    if minute <= market.minute:
+        return
+    market.minute = minute
+    if not market.is_frozen and market.operator_status is not MarketStatus.HALTED:
+        market.index_minutes = [*market.index_minutes, market.index][-INDEX_MINUTES:]
+        sample_premium(turn, impact)
