@@ -13,22 +13,28 @@ from exchange.market import Market, empty_market
 from schemas.commands import (
     ClockTicked,
     Command,
+    Counterparty,
+    DeleveragingOrdered,
     IndexSet,
+    LiquidationOrdered,
     MarketBarrier,
     MarketListed,
     OrderCancelled,
     OrderCreated,
+    PriceReported,
+    PriceSourcesSet,
     RulesSet,
     StatusSet,
+    TakeOverOrdered,
 )
 from schemas.events import Event
-from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
+from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, PriceSource
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import E18, Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 from schemas.wire import encode
 
 USDC = 1_000_000
-ANN, BOB, CAT = 1, 2, 3
+ANN, BOB, CAT, DAN = 1, 2, 3, 4
 BUY, SELL = Side.BUY, Side.SELL
 
 
@@ -94,6 +100,45 @@ def cancel(user: int, number: int, at: int = 1) -> OrderCancelled:
 def index(price: int, at: int = 1) -> IndexSet:
     """The index moves to a price in USDC."""
     return IndexSet(Timestamp(at), Nanos(price * 10**9))
+
+
+def sources(*names: str, quorum: int, max_age_ms: int = 10_000, at: int = 1) -> PriceSourcesSet:
+    """The index is made of these sources, each of weight 1."""
+    return PriceSourcesSet(Timestamp(at), tuple(PriceSource(name, 1, max_age_ms) for name in names), quorum)
+
+
+def price(source: str, usdc: int, at: int, observed_at: int | None = None) -> PriceReported:
+    """A source has seen a price in USDC, now unless told."""
+    seen_at = Timestamp(at if observed_at is None else observed_at)
+    return PriceReported(Timestamp(at), source, Nanos(usdc * 10**9), seen_at)
+
+
+def liquidation(
+    user: int, side: Side, lots: int, limit: int, elsewhere: int = 0, *, step: int = 1
+) -> LiquidationOrdered:
+    """A step of liquidation 1; `elsewhere` in USDC is what the account owns outside this market."""
+    return LiquidationOrdered(
+        at=Timestamp(1),
+        user=user,
+        liquidation=1,
+        step=step,
+        side=side,
+        quantity=Lots(lots),
+        price=Ticks(limit),
+        equity_elsewhere=Micros(elsewhere * USDC),
+        leverage=10,
+    )
+
+
+def take_over(user: int, lots: int, cost: int, amount: int) -> TakeOverOrdered:
+    """The fund takes a position over; cost and amount in USDC."""
+    return TakeOverOrdered(Timestamp(1), user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
+
+
+def deleveraging(user: int, lots: int, cost: int, amount: int, *against: tuple[int, int]) -> DeleveragingOrdered:
+    """A position is closed against (user, lots) pairs; cost and amount in USDC."""
+    named = (user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
+    return DeleveragingOrdered(Timestamp(1), *named, tuple(Counterparty(who, Lots(n)) for who, n in against))
 
 
 def status(value: MarketStatus, at: int = 1) -> StatusSet:

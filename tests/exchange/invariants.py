@@ -3,7 +3,14 @@
 from exchange.market import Market
 from exchange.reduce_only import reducible
 from exchange.snapshot import dump, load
-from schemas.events import Event, TradeExecuted
+from schemas.events import (
+    Event,
+    FundingPaid,
+    FundingSettled,
+    PositionsSettled,
+    PositionTransferred,
+    TradeExecuted,
+)
 from schemas.orders import Side
 from tests.exchange.builders import Driver
 
@@ -33,13 +40,29 @@ def check_book(market: Market) -> None:
 
 
 def check_money(market: Market, events: list[Event]) -> None:
-    """Sizes sum to zero, flat positions are gone, and all profit realized is the sum of the costs that remain."""
+    """Sizes sum to zero, flat positions are gone, all profit realized is the sum of the costs that remain, and every
+    funding sums to zero with its residue."""
     positions = market.positions.values()
-    trades = [event for event in events if isinstance(event, TradeExecuted)]
     assert sum(position.lots for position in positions) == 0
-    assert all(position.lots for position in positions)
-    assert sum(t.maker.realized + t.taker.realized for t in trades) == sum(position.cost for position in positions)
-    assert [trade.trade for trade in trades] == list(range(1, market.trade_seq + 1))
+    assert all(position.lots and position.opened for position in positions)
+    assert sum(map(_realized, events)) == sum(position.cost for position in positions)
+    trades = [event.trade for event in events if isinstance(event, TradeExecuted | PositionTransferred)]
+    assert trades == list(range(1, market.trade_seq + 1))
+    residues = sum(event.residue for event in events if isinstance(event, FundingSettled))
+    paid = sum(each.amount for event in events if isinstance(event, FundingPaid) for each in event.payments)
+    assert residues + paid == 0
+
+
+def _realized(event: Event) -> int:
+    match event:
+        case TradeExecuted():
+            return event.maker.realized + event.taker.realized
+        case PositionTransferred():
+            return event.bankrupt.realized + event.counterparty.realized
+        case PositionsSettled():
+            return sum(each.realized for each in event.settlements)
+        case _:
+            return 0
 
 
 def check_reduce_only(market: Market) -> None:

@@ -27,11 +27,20 @@ from schemas.events import (
     ClockAdvanced,
     CommandFailed,
     Event,
+    ForcedActionDone,
+    FundingPaid,
+    FundingSettled,
+    LiquidationStepped,
     MarketOpened,
     MarkMoved,
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    PositionsSettled,
+    PositionTransferred,
+    PremiumSampled,
+    PriceIgnored,
+    PriceSourcesChanged,
     StatusChanged,
     TradeExecuted,
 )
@@ -128,6 +137,20 @@ def _sentence(event: Event) -> str | None:
             said = f"mark {event.mark}"
         case StatusChanged():
             said = f"status {event.status}"
+        case PositionsSettled():
+            users = ", ".join(f"{_name(each.user)} {each.realized // USDC:+}" for each in event.settlements)
+            said = f"settled at {event.price}: {users}"
+        case (
+            PositionTransferred()
+            | LiquidationStepped()
+            | ForcedActionDone()
+            | PriceSourcesChanged()
+            | PriceIgnored()
+            | PremiumSampled()
+            | FundingSettled()
+            | FundingPaid()
+        ):
+            pass
         case OrderAccepted() | MarketOpened() | ClockAdvanced() | BarrierPassed():
             pass
         case _:

@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 from schemas.commands import Command
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
-from tests.exchange.builders import USDC, barrier, cancel, index, order, status, tick
+from tests.exchange.builders import (
+    USDC,
+    barrier,
+    cancel,
+    index,
+    liquidation,
+    order,
+    price,
+    sources,
+    status,
+    take_over,
+    tick,
+)
 
 OPEN_STATUSES = (MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.HALTED)
 
@@ -45,6 +57,12 @@ def operations() -> st.SearchStrategy[Command]:
     return st.one_of(
         st.builds(index, st.integers(92, 108), st.integers(0, 20)),
         st.builds(tick, st.integers(0, 25)),
+        st.builds(tick, st.sampled_from((1_000_000, 60_000_000, 28_800_000_000, 99_000_000_000))),
+        st.builds(sources, st.just("x"), st.just("y"), quorum=st.integers(1, 2), max_age_ms=st.just(100)),
+        st.builds(sources, quorum=st.just(0)),
+        st.builds(price, st.sampled_from("xy"), st.integers(92, 108), st.integers(0, 25)),
+        st.builds(liquidation, st.integers(1, 4), st.sampled_from(Side), st.integers(1, 9), st.integers(80, 120)),
+        st.builds(take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110)),
         st.builds(barrier, st.just("b")),
         st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),
     )

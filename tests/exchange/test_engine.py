@@ -156,7 +156,9 @@ def test_an_initializing_market_takes_post_only_orders_alone() -> None:
 
 def test_an_active_market_never_goes_back_to_initializing() -> None:
     """The answer tells the status that stays in force."""
-    assert Driver().send(status(MarketStatus.INITIALIZING)) == [StatusChanged(2, 2, 1, MarketStatus.ACTIVE, MarketStatus.ACTIVE)]
+    assert Driver().send(status(MarketStatus.INITIALIZING)) == [
+        StatusChanged(2, 2, 1, MarketStatus.ACTIVE, MarketStatus.ACTIVE)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_an_active_market_never_goes_back_to_initializing() -> None:
         (barrier("b-1"), BarrierPassed(2, 2, 1, "b-1")),
         (tick(5), ClockAdvanced(2, 2, 5)),
         (index(103), MarkMoved(2, 2, 1, 103 * 10**9, 103)),
-        (status(MarketStatus.HALTED), StatusChanged(2, 2, 1, MarketStatus.HALTED)),
+        (status(MarketStatus.HALTED), StatusChanged(2, 2, 1, MarketStatus.HALTED, MarketStatus.HALTED)),
         (cancel(ANN, 9), CancelRefused(2, 2, 1, 9, ANN)),
     ],
 )

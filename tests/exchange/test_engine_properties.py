@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from exchange.journal import write
 from exchange.market import Market, empty_market
 from exchange.snapshot import dump, load, state_hash
-from schemas.commands import Command, OrderCreated
+from schemas.commands import Command, LiquidationOrdered, OrderCreated
 from schemas.events import Event, OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.wire import decode_command, encode
@@ -76,7 +76,9 @@ def test_going_on_from_a_snapshot_changes_nothing(commands: list[Command], cut: 
 def test_every_lot_of_an_order_is_accounted_for(commands: list[Command]) -> None:
     """Quantity = filled + cut + released at the end, or + what still rests; no order ends twice."""
     driver = play(commands)
-    left: dict[int, int] = {seq: c.quantity for seq, c in enumerate(driver.log, 1) if isinstance(c, OrderCreated)}
+    left: dict[int, int] = {
+        seq: c.quantity for seq, c in enumerate(driver.log, 1) if isinstance(c, OrderCreated | LiquidationOrdered)
+    }
     ended: set[int] = set()
     for event in driver.events:
         for order, lots, ends in _releases(event):

@@ -69,7 +69,7 @@ class Book:
         self.release(order, lots, ends=lots == order.remaining)
         held = self.exposure
         position = Position(held.lots, held.cost)
-        realized = fill(position, sign * lots, sign * notional)
+        realized = fill(position, sign * lots, sign * notional, 1)
         self.owner.wallet += realized - fee
         self.owner.exposures[self.spec.market] = replace(held, lots=position.lots, cost=position.cost)
 

@@ -15,7 +15,7 @@ from tests.exchange.builders import ANN, BOB, CAT, USDC, Driver, buy, listed, se
 def holding(*fills: tuple[int, int]) -> tuple[Position, list[int]]:
     """The position after fills of (signed lots, price in USDC), and what each realized, in USDC."""
     position = Position()
-    realized = [fill(position, lots, lots * price * USDC) // USDC for lots, price in fills]
+    realized = [fill(position, lots, lots * price * USDC, 1) // USDC for lots, price in fills]
     return position, realized
 
 
@@ -43,7 +43,7 @@ def test_a_short_earns_when_it_buys_back_lower() -> None:
 def test_released_cost_is_rounded_towards_zero(sign: int, kept: int) -> None:
     """A third of 100 micros is 33 released, 67 kept, on both sides alike."""
     position = Position(3 * sign, Micros(100 * sign))
-    realized = fill(position, -sign, -50 * sign)
+    realized = fill(position, -sign, -50 * sign, 1)
     assert (position.cost, realized) == (kept, 50 * sign - 33 * sign)
 
 
@@ -58,8 +58,8 @@ def test_realized_profit_of_a_position_counts_since_it_last_left_zero() -> None:
     """Profit adds up while the position lives, and begins anew after it was flat."""
     position, _ = holding((4, 100), (-1, 110), (-1, 120))
     assert position.realized == 30 * USDC
-    fill(position, -2, -2 * 100 * USDC)
-    fill(position, 1, 100 * USDC)
+    fill(position, -2, -2 * 100 * USDC, 1)
+    fill(position, 1, 100 * USDC, 1)
     assert (position.lots, position.realized) == (1, 0)
 
 
@@ -70,7 +70,7 @@ def test_realized_is_the_change_of_cost_less_the_notional(fills: list[tuple[int,
     position = Position()
     for lots, price in fills:
         before = position.cost
-        realized = fill(position, lots, lots * price * 7)
+        realized = fill(position, lots, lots * price * 7, 1)
         assert realized == position.cost - before - lots * price * 7
         assert position.lots or not position.cost
         assert position.lots * position.cost >= 0

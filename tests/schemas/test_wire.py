@@ -19,13 +19,19 @@ from schemas.wire import (
 )
 
 CANCEL = OrderCancelled(Timestamp(5), 7, 9)
-CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"v":1}'
+CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"reason":"USER","v":1}'
+OLD_CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"v":1}'
 
 
 def test_a_message_has_one_form_and_reads_back() -> None:
     """The same value always gives the same bytes: the chain depends on it."""
     assert encode(CANCEL) == CANCEL_BYTES
     assert decode_command(CANCEL_BYTES) == CANCEL
+
+
+def test_a_cancel_from_before_it_had_a_reason_is_the_users() -> None:
+    """Messages only grow: what an older log holds is read as it was meant."""
+    assert decode_command(OLD_CANCEL_BYTES) == CANCEL
 
 
 @pytest.mark.parametrize(

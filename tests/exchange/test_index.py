@@ -1,0 +1,111 @@
+"""The index of several price sources, and what a market does without it."""
+
+import pytest
+
+from exchange.index import WeighedPrice, weighted_median
+from schemas.events import ClockAdvanced, MarkMoved, OrderEnded, PriceIgnored, StatusChanged
+from schemas.market import MarketStatus
+from schemas.orders import EndReason
+from schemas.units import Nanos
+from tests.exchange.builders import ANN, Driver, buy, index, price, sources, status, tick
+from tests.exchange.invariants import check_all
+
+SECOND = 1_000_000
+
+
+def fed(*prices: tuple[str, int], quorum: int = 2) -> Driver:
+    """A market of the sources x, y, z that have reported these prices at one second past zero."""
+    driver = Driver()
+    driver.send(sources("x", "y", "z", quorum=quorum))
+    for source, usdc in prices:
+        driver.send(price(source, usdc, SECOND))
+    return driver
+
+
+@pytest.mark.parametrize(
+    ("prices", "median"),
+    [
+        ([(100, 1)], 100),
+        ([(100, 1), (102, 1)], 101),
+        ([(100, 1), (103, 1)], 102),  # 101.5: half to the even neighbour
+        ([(100, 1), (102, 1), (900, 1)], 102),
+        ([(100, 3), (102, 1), (104, 1)], 100),
+        ([(100, 1), (102, 1), (104, 2)], 103),  # half of the weight is reached exactly at 102
+    ],
+)
+def test_the_index_is_the_weighted_median(prices: list[tuple[int, int]], median: int) -> None:
+    """The price at which half of the weight is reached, in whatever order the sources are."""
+    weighed = [WeighedPrice(Nanos(nanos), weight) for nanos, weight in prices]
+    assert weighted_median(weighed) == weighted_median(weighed[::-1]) == median
+
+
+def test_one_wild_source_moves_the_index_to_no_price_that_nobody_else_saw() -> None:
+    """A venue that breaks is outvoted."""
+    driver = fed(("x", 100), ("y", 101), ("z", 5_000))
+    assert driver.market.index == 101 * 10**9
+
+
+def test_below_the_quorum_the_market_takes_cancels_only_and_comes_back_by_itself() -> None:
+    """One fresh source of three is not enough; with the second the mark moves again and the market is open."""
+    driver = fed(("x", 102))
+    assert driver.market.status is MarketStatus.CANCEL_ONLY
+    assert driver.market.mark == 100
+    (refused,) = driver.send(buy(ANN, 1, 100, at=SECOND))
+    assert isinstance(refused, OrderEnded)
+    assert refused.reason is EndReason.MARKET_STATUS
+    opened, moved = driver.send(price("y", 102, SECOND))
+    assert opened == StatusChanged(
+        opened.seq, opened.command, SECOND, MarketStatus.ACTIVE, MarketStatus.ACTIVE, is_frozen=False
+    )
+    assert isinstance(moved, MarkMoved)
+    assert moved.mark == 102
+    check_all(driver)
+
+
+def test_sources_that_fall_silent_freeze_the_mark_when_the_clock_says_so() -> None:
+    """Ten seconds are their maximum age: at ten the market is open, a microsecond later it is not."""
+    driver = fed(("x", 100), ("y", 100))
+    assert driver.send(tick(11 * SECOND)) == [ClockAdvanced(driver.market.event_seq, 6 - 1, 11 * SECOND)]
+    frozen, _ = driver.send(tick(11 * SECOND + 1))
+    assert isinstance(frozen, StatusChanged)
+    assert (frozen.status, frozen.is_frozen) == (MarketStatus.CANCEL_ONLY, True)
+
+
+def test_the_quorum_does_not_open_what_the_operator_closed() -> None:
+    """The status in force is the more restrictive of the two."""
+    driver = fed(("x", 100))
+    driver.send(status(MarketStatus.HALTED))
+    driver.send(price("y", 100, SECOND))
+    assert driver.market.status is MarketStatus.HALTED
+    driver.send(status(MarketStatus.ACTIVE))
+    assert driver.market.status is MarketStatus.ACTIVE
+
+
+def test_an_older_price_and_one_from_nobody_are_ignored() -> None:
+    """Reports may come late, doubled or from a source that was taken off; the newest stays."""
+    driver = fed(("x", 100), ("y", 102))
+    for late in (price("x", 90, 2 * SECOND, observed_at=SECOND), price("w", 90, 2 * SECOND), price("x", 0, 3 * SECOND)):
+        (ignored,) = driver.send(late)
+        assert isinstance(ignored, PriceIgnored)
+    assert driver.market.index == 101 * 10**9
+
+
+def test_a_price_from_the_future_is_as_old_as_its_report() -> None:
+    """A source whose clock runs ahead does not stay fresh for longer."""
+    driver = fed(("x", 100), ("y", 100))
+    driver.send(price("x", 100, 2 * SECOND, observed_at=900 * SECOND))
+    assert driver.market.feeds["x"].observed_at == 2 * SECOND
+
+
+def test_a_market_with_sources_takes_no_index_by_hand() -> None:
+    """The index is what the sources say."""
+    (ignored,) = fed(("x", 100), ("y", 100)).send(index(90))
+    assert isinstance(ignored, PriceIgnored)
+
+
+def test_a_market_whose_sources_are_taken_off_keeps_its_index_and_opens() -> None:
+    """Without sources the index is constant."""
+    driver = fed(("x", 103))
+    driver.send(sources(quorum=0, at=SECOND))
+    assert (driver.market.status, driver.market.is_frozen) == (MarketStatus.ACTIVE, False)
+    check_all(driver)
