@@ -28,8 +28,9 @@ def holding(lots: int, entry: int, mark: int, **sums: Any) -> Holding:
 
 
 def terms(spec: MarketSpec = BTC, status: MarketStatus = MarketStatus.ACTIVE, **more: Any) -> MarketTerms:
-    """What admission knows of a market that stands at its reference price."""
-    return MarketTerms(1 if spec is BTC else 2, spec, status, spec.mark_of_index(spec.reference_price), **more)
+    """What admission knows of a market that stands at its reference price unless told."""
+    mark = more.pop("mark", spec.mark_of_index(spec.reference_price))
+    return MarketTerms(2 if spec is ETH else 1, spec, status, mark, **more)
 
 
 def account(wallet: int, **exposures: Exposure) -> Account:

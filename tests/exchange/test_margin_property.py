@@ -1,77 +1,15 @@
 """Why a check on positions a few milliseconds old is safe: no fill and no cancel lowers equity - requirement."""
 
-from dataclasses import dataclass
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exchange.admission import Account, Admitted
-from exchange.fees import fee_of_fill
-from exchange.margin import Exposure, Holding, equity, requirement
-from exchange.position import Position, fill
-from schemas.commands import OrderCreated
+from exchange.margin import Exposure
 from schemas.market import MarketSpec
 from schemas.orders import Side
-from schemas.units import Ppm, Ticks, format_e18
-from tests.exchange.margin_builders import BTC, USDC, account, decide, request, terms
-
-MARK = 600_000
-
-
-@dataclass
-class LiveOrder:
-    """An accepted order and what has become of it."""
-
-    command: OrderCreated
-    remaining: int
-    notional: int = 0
-
-
-class Book:
-    """An account whose admitted orders are filled and cancelled as hypothesis likes."""
-
-    def __init__(self, spec: MarketSpec, owner: Account) -> None:
-        self.spec, self.owner, self.live = spec, owner, list[LiveOrder]()
-
-    @property
-    def exposure(self) -> Exposure:
-        """The account's position and sums."""
-        return self.owner.exposure_in(self.spec)
-
-    @property
-    def margin(self) -> int:
-        """Equity less requirement, at the mark of acceptance."""
-        holding = Holding(self.spec, Ticks(MARK), self.exposure)
-        return equity(self.owner.wallet, [holding]) - requirement(self.spec, self.exposure, MARK)
-
-    def release(self, order: LiveOrder, lots: int, *, ends: bool) -> None:
-        """Take away exactly what the order recorded for these lots, as the projection does."""
-        command, held, is_buy = order.command, self.exposure, order.command.side is Side.BUY
-        notional = self.spec.notional(command.margin_price, lots)
-        order.remaining -= lots
-        self.owner.exposures[self.spec.market] = replace(
-            held,
-            buy_notional=held.buy_notional - notional * is_buy,
-            sell_notional=held.sell_notional - notional * (not is_buy),
-            buy_lots=held.buy_lots - lots * is_buy,
-            sell_lots=held.sell_lots - lots * (not is_buy),
-            open_loss=held.open_loss - lots * command.loss_per_lot,
-            open_fees=held.open_fees - lots * command.fee_per_lot,
-            live_orders=held.live_orders - ends,
-        )
-
-    def trade(self, order: LiveOrder, lots: int, price: int, rate: int) -> None:
-        """Fill an order at a price it allows, charging the cumulative fee."""
-        notional, sign = self.spec.notional(price, lots), order.command.side.sign
-        fee = fee_of_fill(order.notional, notional, rate)
-        order.notional += notional
-        self.release(order, lots, ends=lots == order.remaining)
-        held = self.exposure
-        position = Position(held.lots, held.cost)
-        realized = fill(position, sign * lots, sign * notional, 1)
-        self.owner.wallet += realized - fee
-        self.owner.exposures[self.spec.market] = replace(held, lots=position.lots, cost=position.cost)
+from schemas.units import Ppm, format_e18
+from tests.exchange.margin_builders import BTC, USDC, account, request
+from tests.exchange.margin_model import OneMarket
 
 
 def a_market() -> st.SearchStrategy[MarketSpec]:
@@ -88,7 +26,7 @@ def test_no_fill_and_no_cancel_lowers_equity_less_requirement(spec: MarketSpec, 
     entry = story.draw(st.integers(500_000, 700_000), "entry")
     leverage = story.draw(st.sampled_from([1, 3, 7, 20]), "leverage")
     held = Exposure(leverage=leverage, lots=lots, cost=spec.notional(entry, lots))
-    book = Book(spec, account(10_000_000 * USDC, BTC=held))
+    book = OneMarket(spec, account(10_000_000 * USDC, BTC=held))
     for _ in range(story.draw(st.integers(1, 6), "orders")):
         _enter(book, story)
     while book.live:
@@ -98,21 +36,19 @@ def test_no_fill_and_no_cancel_lowers_equity_less_requirement(spec: MarketSpec, 
     assert book.exposure == Exposure(leverage=book.exposure.leverage, lots=book.exposure.lots, cost=book.exposure.cost)
 
 
-def _enter(book: Book, story: st.DataObject) -> None:
+def _enter(book: OneMarket, story: st.DataObject) -> None:
     side = story.draw(st.sampled_from(list(Side)), "side")
     price = story.draw(st.one_of(st.none(), st.integers(540_000, 660_000)), "price")
     is_post_only = price is not None and story.draw(st.booleans(), "post only")
     quantity = format_e18(story.draw(st.integers(1, 999), "lots") * book.spec.lot_size_e18)
     shown = None if price is None else format_e18(price * book.spec.tick_size_e18)
-    answer = decide(request(quantity, shown, side, post_only=is_post_only), book.owner, terms(book.spec))
-    assert isinstance(answer, Admitted), answer
-    book.live.append(LiveOrder(answer.command, answer.command.quantity))
+    book.take_on(request(quantity, shown, side, post_only=is_post_only))
 
 
-def _fill_or_cancel(book: Book, story: st.DataObject) -> None:
+def _fill_or_cancel(book: OneMarket, story: st.DataObject) -> None:
     order = story.draw(st.sampled_from(book.live), "which")
     if story.draw(st.booleans(), "cancelled"):
-        book.release(order, order.remaining, ends=True)
+        book.cancel(order)
     else:
         lots = story.draw(st.integers(1, order.remaining), "filled")
         bound = order.command.price
@@ -127,5 +63,21 @@ def _fill_or_cancel(book: Book, story: st.DataObject) -> None:
             ]
         )
         book.trade(order, lots, price, story.draw(st.sampled_from(rates), "rate"))
-    if not order.remaining:
-        book.live.remove(order)
+
+
+@settings(max_examples=150, deadline=None)
+@given(wallet=st.integers(0, 200_000), story=st.data())
+def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: int, story: st.DataObject) -> None:
+    """From a flat account, whatever is refused and accepted, filled and cancelled: equity covers the requirement."""
+    book = OneMarket(BTC, account(wallet * USDC))
+    for _ in range(story.draw(st.integers(1, 12), "steps")):
+        if book.live and story.draw(st.booleans(), "happens"):
+            _fill_or_cancel(book, story)
+        else:
+            side = story.draw(st.sampled_from(list(Side)), "side")
+            quantity = format_e18(story.draw(st.integers(1, 9_999), "lots") * BTC.lot_size_e18)
+            price = story.draw(st.integers(540_000, 660_000), "price")
+            is_reduce_only = story.draw(st.booleans(), "reduce only")
+            shown = format_e18(price * BTC.tick_size_e18)
+            book.place(request(quantity, shown, side, reduce_only=is_reduce_only))
+        assert book.margin >= 0

@@ -1,0 +1,92 @@
+"""An account in one market whose admitted orders are filled and cancelled as a test likes, at a constant mark."""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from exchange.admission import Account, Admitted
+from exchange.fees import fee_of_fill
+from exchange.margin import Exposure, Holding, equity, requirement
+from exchange.position import Position, fill
+from schemas.commands import OrderCreated
+from schemas.market import MarketSpec
+from schemas.orders import Side
+from schemas.refusals import Refused
+from schemas.rest import OrderRequest
+from schemas.units import Ticks
+from tests.exchange.margin_builders import decide, terms
+
+
+@dataclass
+class LiveOrder:
+    """An accepted order and what has become of it."""
+
+    command: OrderCreated
+    remaining: int
+    notional: int = 0
+
+
+class OneMarket:
+    """The account, its live orders, and what they leave of its margin at `mark` (ticks)."""
+
+    def __init__(self, spec: MarketSpec, owner: Account, mark: int = 600_000) -> None:
+        self.spec, self.owner, self.mark, self.live = spec, owner, mark, list[LiveOrder]()
+
+    @property
+    def exposure(self) -> Exposure:
+        """The account's position and sums."""
+        return self.owner.exposure_in(self.spec)
+
+    @property
+    def margin(self) -> int:
+        """Equity less requirement, at the mark."""
+        holding = Holding(self.spec, Ticks(self.mark), self.exposure)
+        return equity(self.owner.wallet, [holding]) - requirement(self.spec, self.exposure, self.mark)
+
+    def place(self, asked: OrderRequest) -> LiveOrder | Refused:
+        """Admit an order; it is live then."""
+        answer = decide(asked, self.owner, terms(self.spec, mark=Ticks(self.mark)))
+        if isinstance(answer, Admitted):
+            self.live.append(LiveOrder(answer.command, answer.command.quantity))
+            return self.live[-1]
+        return answer
+
+    def take_on(self, asked: OrderRequest) -> LiveOrder:
+        """Admit an order that must be admitted."""
+        order = self.place(asked)
+        assert isinstance(order, LiveOrder), order
+        return order
+
+    def cancel(self, order: LiveOrder) -> None:
+        """The order ends unfilled, or with what it has filled."""
+        self._release(order, order.remaining, ends=True)
+
+    def trade(self, order: LiveOrder, lots: int, price: int, rate: int) -> None:
+        """Fill an order at a price (ticks) it allows, charging the cumulative fee."""
+        notional, sign = self.spec.notional(price, lots), order.command.side.sign
+        fee = fee_of_fill(order.notional, notional, rate)
+        order.notional += notional
+        self._release(order, lots, ends=lots == order.remaining)
+        held = self.exposure
+        position = Position(held.lots, held.cost)
+        realized = fill(position, sign * lots, sign * notional, 1)
+        self.owner.wallet += realized - fee
+        self.owner.exposures[self.spec.market] = replace(held, lots=position.lots, cost=position.cost)
+
+    def _release(self, order: LiveOrder, lots: int, *, ends: bool) -> None:
+        """Take away exactly what the order recorded for these lots, as the projection does."""
+        command, held, is_buy = order.command, self.exposure, order.command.side is Side.BUY
+        notional = self.spec.notional(command.margin_price, lots)
+        order.remaining -= lots
+        if not order.remaining:
+            self.live.remove(order)
+        self.owner.exposures[self.spec.market] = replace(
+            held,
+            buy_notional=held.buy_notional - notional * is_buy,
+            sell_notional=held.sell_notional - notional * (not is_buy),
+            buy_lots=held.buy_lots - lots * is_buy,
+            sell_lots=held.sell_lots - lots * (not is_buy),
+            open_loss=held.open_loss - lots * command.loss_per_lot,
+            open_fees=held.open_fees - lots * command.fee_per_lot,
+            live_orders=held.live_orders - ends,
+        )
