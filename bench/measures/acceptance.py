@@ -21,8 +21,7 @@ BARS = {32: Bar(0.4), 128: Bar(0.6)}
 LOAD_IS_SEEN_S = 0.6  # the API asks for its load four times a second
 _CLEAR = """
 TRUNCATE orders, outbox, positions;
-UPDATE progress p SET command_seq = c.command_seq FROM counters c WHERE c.market_id = p.market_id;
-CHECKPOINT
+UPDATE progress p SET command_seq = c.command_seq FROM counters c WHERE c.market_id = p.market_id
 """
 
 
@@ -60,8 +59,7 @@ async def clear(dsn: str) -> None:
     """Let nothing wait any more, and the API see it: no orders, no commands, no margin sums."""
     session = await asyncpg.connect(dsn)
     try:
-        for statement in _CLEAR.split(";"):
-            await session.execute(statement)
+        await session.execute(_CLEAR)
     finally:
         await session.close()
     await asyncio.sleep(LOAD_IS_SEEN_S)

@@ -136,9 +136,10 @@ async def _until_answered(bootstrap: str, topic: str, total: int, records_min: i
     await reader.start()
     try:
         async with asyncio.timeout(WITHIN_S):
-            while (await reader.end_offsets([partition]))[partition] < records_min:  # noqa: ASYNC110 - the other process tells nobody
-                await asyncio.sleep(LOOK_EVERY_S)
-            while not await _is_answered(bootstrap, topic, total):
+            while True:
+                end = (await reader.end_offsets([partition]))[partition]
+                if end >= records_min and await _is_answered(bootstrap, topic, total):
+                    return
                 await asyncio.sleep(LOOK_EVERY_S)
     finally:
         await reader.stop()
