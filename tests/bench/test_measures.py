@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.exchange_process import ExchangeProcess
-from bench.measures import acceptance, book, completion, engine, latency, memory, overload, projection, soak
+from bench.measures import acceptance, book, completion, engine, flat, latency, memory, overload, projection, soak
 from bench.result import Outcome, Row
 from bench.sizes import TINY
 from tests.conftest import Broker
@@ -70,6 +70,15 @@ async def test_overload_tells_goodput_and_times(small_tree: ExchangeProcess) -> 
     outcome = await overload.measure(small_tree, TINY)
     assert [row.unit for row in outcome.rows] == ["orders/s", "ms", "ms", "ms", "s"]
     assert outcome.rows[0].ratio is not None
+
+
+async def test_a_crowd_and_more_markets_are_measured(
+    small_tree: ExchangeProcess, database: str, tmp_path: Path
+) -> None:
+    """P8: acceptance among many accounts, completion over more markets."""
+    crowd = await flat.accounts(database, tmp_path, TINY, count=20)
+    many = await flat.markets(small_tree, TINY, count=3)
+    assert len(_sane(flat.outcome(crowd, many))) == 2
 
 
 async def test_a_soak_keeps_what_it_has_seen(small_tree: ExchangeProcess) -> None:
