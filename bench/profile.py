@@ -1,7 +1,8 @@
 """What a stage spends its time on: `make profile STAGE=api` (or relay, engine, projection).
 
-Starts a whole exchange, loads it with 32 closed-loop clients, lets py-spy look into the stage's process for PROFILE_S seconds, and
-prints the functions by their own and by their total share; the flame graph goes to .local/profile/STAGE.svg.
+Starts a whole exchange, loads it with 32 closed-loop clients, lets py-spy look into the stage's process for PROFILE_S
+seconds, and prints the functions by their own and by their total share of the time in which Python ran (waiting is left
+out; C code counts for the line that called it). The flame graph goes to .local/profile/STAGE.svg.
 """
 
 import asyncio
@@ -40,7 +41,22 @@ async def profile(stage: str, seconds: float, broker: str) -> None:
 
 
 async def _record(pid: int, seconds: float, how: str, target: Path) -> None:
-    asked = (str(PY_SPY), "record", "-p", str(pid), "-d", f"{seconds:.0f}", "-r", "200", "-f", how, "-o", str(target))
+    asked = (
+        str(PY_SPY),
+        "record",
+        "-p",
+        str(pid),
+        "-d",
+        f"{seconds:.0f}",
+        "-r",
+        "200",
+        "--function",
+        "--gil",
+        "-f",
+        how,
+        "-o",
+        str(target),
+    )
     process = await asyncio.create_subprocess_exec(*asked, stdout=asyncio.subprocess.DEVNULL)
     if await process.wait() != 0:
         raise SystemExit("py-spy could not look into the process: it needs root or CAP_SYS_PTRACE")
