@@ -18,8 +18,8 @@ INSURANCE_SEED = 1_000_000 * 10**6
 
 _LISTING = """
 WITH market AS (
-  INSERT INTO markets (market_id, name, spec, status, index_price, mark, mark_at, created_at, rules)
-  VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $7, $10)),
+  INSERT INTO markets (market_id, name, spec, status, operator_status, index_price, mark, mark_at, created_at, rules)
+  VALUES ($1, $2, $3::jsonb, $4, $4, $5, $6, $7, $7, $10)),
 counter AS (INSERT INTO counters VALUES ($1, 1)),
 cursor AS (INSERT INTO relay_cursors VALUES ($1, 0)),
 progress AS (INSERT INTO progress VALUES ($1, 0, 0, $8, $7))

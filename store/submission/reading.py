@@ -135,13 +135,15 @@ def _terms(registry: MarketRegistry, row: asyncpg.Record, load: Mapping[str, Mar
         mark=Ticks(row["mark"]),
         is_stale=burden is not None and burden.is_stale,
         is_backlogged=burden is not None and burden.is_backlogged,
+        is_frozen=row["is_frozen"],
     )
 
 
 def _add_account(registry: MarketRegistry, row: asyncpg.Record, accounts: dict[int, Account]) -> None:
     account = accounts.get(row["user_id"])
     if account is None:
-        account = accounts[row["user_id"]] = Account(row["user_id"], Micros(row["wallet"]), {})
+        account = Account(row["user_id"], Micros(row["wallet"]), {}, is_liquidated=row["liquidation_id"] is not None)
+        accounts[row["user_id"]] = account
     if row["market_id"] is not None:
         account.exposures[registry.by_id[row["market_id"]].name] = Exposure(
             leverage=row["leverage"],

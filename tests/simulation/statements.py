@@ -14,12 +14,7 @@ from tests.simulation.statement import EXPOSURE, Result, Statement, rows_of
 from tests.simulation.submission_statements import lock_submission, submit
 from tests.simulation.tables import MarketRow, Row, Tables
 
-_FOLDED = (
-    *("order_id", "status", "reason", "best_opposite", "remaining", "filled_lots", "filled_notional"),
-    *("is_live", "updated_at"),
-)
-_HELD = ("user_id", "lots", "cost", "realized", "buy_lots", "sell_lots", "buy_notional", "sell_notional")
-_ENTRY = ("account", "type", "cause", "amount", "balance_after", "event_seq", "trade_id", "at")
+_PLACES = projecting.places()
 
 
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -34,32 +29,36 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result(rows)
 
 
+def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
+    return rows_of(tuple(projecting.COLUMNS[kind]), arguments[_PLACES[kind]])
+
+
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
-    orders = [row for row in rows_of(_FOLDED, arguments[6:15]) if row["order_id"] in tables.orders]
-    fills = [(row[0], row[1], row) for row in zip(*arguments[15:28], strict=True)]
-    held = rows_of((*_HELD, "open_loss", "open_fees", "live_orders"), arguments[28:39])
+    orders = [row for row in _sent("orders", arguments) if row["order_id"] in tables.orders]
+    fills = {(market.market_id, row["trade_id"], row["role"]): row for row in _sent("fills", arguments)}
+    held = _sent("positions", arguments)
     held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
-    wallets = [pair for pair in zip(*arguments[39:41], strict=True) if pair[0] in tables.wallets]
-    keys = [(market.market_id, trade, role) for trade, role, _ in fills]
-    if len(set(keys)) < len(keys) or any(key in tables.fills for key in keys):
+    wallets = [row for row in _sent("wallets", arguments) if row["user_id"] in tables.wallets]
+    if len(fills) < len(arguments[_PLACES["fills"]][0]) or fills.keys() & tables.fills.keys():
         raise asyncpg.UniqueViolationError("fills_pkey")
     moved = int(market.progress.event_seq == arguments[5])
 
     def effect() -> None:
         for row in orders:
             tables.orders[row["order_id"]].update(row)
-        tables.fills.update({key: fill for key, (_, _, fill) in zip(keys, fills, strict=True)})
+        tables.fills.update({key: tuple(fill.values()) for key, fill in fills.items()})
         for row in held:
             _change_position(tables.positions[row["user_id"], market.market_id], row)
-        tables.wallets.update(wallets)
-        for entry in rows_of(_ENTRY, arguments[41:49]):
+        tables.wallets.update({row["user_id"]: row["wallet"] for row in wallets})
+        for entry in _sent("entries", arguments):
             tables.ledger.append(entry | {"market_id": market.market_id})
-        _change_market(market, *arguments[49:52], arguments[58])
+        for row in _sent("market", arguments):
+            _change_market(market, row)
         if moved:
             market.progress = Progress(arguments[1], arguments[2], arguments[3])
 
-    return Result([(len(orders), len(held), len(wallets), moved)], effect)
+    return Result([(len(orders), len(held), len(wallets), 0, moved)], effect)
 
 
 def _change_position(position: Row, change: Row) -> None:
@@ -70,13 +69,10 @@ def _change_position(position: Row, change: Row) -> None:
         position[name] += change[name]
 
 
-def _change_market(
-    market: MarketRow, status: str | None, index: int | None, mark: int | None, rules: int | None
-) -> None:
-    market.status = market.status if status is None else status
-    market.index_price = market.index_price if index is None else index
-    market.mark = market.mark if mark is None else mark
-    market.rules = market.rules if rules is None else rules
+def _change_market(market: MarketRow, change: Row) -> None:
+    for name in ("status", "index_price", "mark", "rules"):
+        if change[name] is not None:
+            setattr(market, name, change[name])
 
 
 def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
