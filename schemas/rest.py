@@ -198,10 +198,10 @@ class OrderView(View, frozen=True):
 
 
 class FillView(View, frozen=True):
-    """One side of a trade."""
+    """One side of a trade. A take-over and a deleveraging come without an order; `notional` is what they settled at."""
 
     trade_id: str
-    order_id: str
+    order_id: str | None
     market_id: str
     side: Side
     liquidity_role: LiquidityRole

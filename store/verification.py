@@ -127,4 +127,5 @@ def _order(row: asyncpg.Record) -> OrderStored:
 
 def _fill(row: asyncpg.Record) -> tuple[object, ...]:
     trade, role, event, order, *others, at = row
-    return (trade, role, event, seq_of_order_key(order), *others, timestamp_of(at))
+    number = None if order is None else seq_of_order_key(order)  # none: a take-over or a deleveraging
+    return (trade, role, event, number, *others, timestamp_of(at))

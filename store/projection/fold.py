@@ -43,7 +43,7 @@ from store.projection.funding import FundingSums, pay_funding, sample_premium, s
 from store.projection.market_row import change_market
 from store.projection.rows import OrderRow, Rows
 
-_RiskEvent = (
+_OrderlessEvent = (
     PositionTransferred
     | LiquidationStepped
     | ForcedActionDone
@@ -89,13 +89,13 @@ class Fold:
             case CommandFailed():
                 self._fail(event)
             case _:
-                self._apply_risk(event)
+                self._apply_orderless(event)
 
     def finish(self) -> None:
         """All events of the batch are folded: what must add up over the events of one command does, or ProjectionBroken."""
         self._funding.check()
 
-    def _apply_risk(self, event: _RiskEvent) -> None:
+    def _apply_orderless(self, event: _OrderlessEvent) -> None:
         match event:
             case PositionTransferred():
                 transfer_position(self._books, event)

@@ -60,11 +60,7 @@ def settle_positions(books: Books, event: PositionsSettled) -> None:
     at = datetime_of(event.at)
     for settlement in event.settlements:
         position = books.position(settlement.user)
-        position.lots = position.cost = position.opened_seq = 0
-        if position.realized is None:
-            position.settled += settlement.realized
-        else:
-            position.realized += settlement.realized
+        position.lots = position.cost = position.realized = position.opened_seq = 0
         closed = (settlement.lots, event.price, settlement.realized)
         books.rows.settlements.append((settlement.user, event.seq, *closed, at))
     books.post(event, settlement_entries(event))

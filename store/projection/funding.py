@@ -12,20 +12,21 @@ class FundingSums:
 
     def __init__(self, market: str) -> None:
         self._market = market
-        self._open: dict[int, int] = {}
+        self._open: dict[tuple[int, int], int] = {}
 
     def settled(self, event: FundingSettled) -> None:
         """A funding begins; its payments follow in events of the same command."""
-        self._open[event.command] = event.residue
+        self._open[event.command, event.interval_end] = event.residue
 
     def paid(self, event: FundingPaid) -> None:
         """Some of the payments."""
-        if event.command in self._open:
-            self._open[event.command] += sum(payment.amount for payment in event.payments)
+        funding = (event.command, event.interval_end)
+        if funding in self._open:
+            self._open[funding] += sum(payment.amount for payment in event.payments)
 
     def check(self) -> None:
         """Raises ProjectionBroken when money was made or lost."""
-        for command, difference in self._open.items():
+        for (command, _), difference in self._open.items():
             if difference:
                 raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
 

@@ -27,17 +27,13 @@ class OrderRow:
 
 @dataclass(slots=True)
 class PositionChange:
-    """What an account's row of this market becomes: the position absolute, where it changed; its margin sums by delta.
-
-    `settled` is profit to add to what the position had realized, where only its settlement is known.
-    """
+    """What an account's row of this market becomes: the position absolute, where it changed; its margin sums by delta."""
 
     user: int
     lots: int | None = None
     cost: int | None = None
     realized: int | None = None
     opened_seq: int | None = None
-    settled: int = 0
     buy_lots: int = 0
     sell_lots: int = 0
     buy_notional: int = 0

@@ -50,7 +50,6 @@ COLUMNS: dict[str, dict[str, str]] = {
         "cost": "int8",
         "realized": "int8",
         "opened_seq": "int8",
-        "settled": "int8",
         "buy_lots": "int8",
         "sell_lots": "int8",
         "buy_notional": "int8",
@@ -150,7 +149,7 @@ WITH order_rows AS (
   INSERT INTO fills (market_id, {fills_columns}) SELECT $1::int4, {fills_columns} FROM {fills}
 ), position_rows AS (
   UPDATE positions p SET lots = coalesce(t.lots, p.lots), cost = coalesce(t.cost, p.cost),
-    realized = coalesce(t.realized, p.realized) + t.settled, opened_seq = coalesce(t.opened_seq, p.opened_seq),
+    realized = coalesce(t.realized, p.realized), opened_seq = coalesce(t.opened_seq, p.opened_seq),
     buy_lots = p.buy_lots + t.buy_lots, sell_lots = p.sell_lots + t.sell_lots,
     buy_notional = p.buy_notional + t.buy_notional, sell_notional = p.sell_notional + t.sell_notional,
     open_loss = p.open_loss + t.open_loss, open_fees = p.open_fees + t.open_fees,
@@ -260,7 +259,7 @@ def _order_columns(order: OrderRow) -> tuple[object, ...]:
 
 
 def _position_columns(change: PositionChange) -> tuple[object, ...]:
-    held = (change.user, change.lots, change.cost, change.realized, change.opened_seq, change.settled)
+    held = (change.user, change.lots, change.cost, change.realized, change.opened_seq)
     sums = (change.buy_lots, change.sell_lots, change.buy_notional, change.sell_notional)
     return (*held, *sums, change.open_loss, change.open_fees, change.live_orders)
 
