@@ -6,7 +6,7 @@ from schemas.rest import Page, PositionView
 from schemas.units import format_micros
 from store.connect import Session
 from store.queries.account import AccountState, MarketHolding, read_account
-from store.queries.figures import average_price_text, price_text, quantity_text
+from store.queries.figures import average_price_text, price_text, quantity_text, side_text
 from store.queries.paging import ListRequest, page_by_name
 
 
@@ -27,7 +27,7 @@ def _view(account: AccountState, market: MarketHolding) -> PositionView:
     bare = Exposure(leverage=exposure.leverage, lots=exposure.lots, cost=exposure.cost)
     return PositionView(
         market_id=market.market,
-        side="LONG" if exposure.lots > 0 else "SHORT",
+        side=side_text(exposure.lots),
         quantity=quantity_text(spec, abs(exposure.lots)),
         entry_price=average_price_text(spec, abs(exposure.cost), abs(exposure.lots)) or "0",
         mark_price=price_text(spec, mark),

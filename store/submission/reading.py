@@ -14,7 +14,7 @@ from schemas.orders import OrderStatus
 from schemas.refusals import Refused
 from schemas.units import Micros, Ticks
 from store.backlog import MarketLoad
-from store.connect import Connection
+from store.connect import Connection, Session
 from store.markets import MarketRegistry
 from store.submission.requests import CancelOrder, PlaceOrder, SubmissionRequest
 
@@ -79,6 +79,16 @@ async def lock_and_read(
     if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)  # an id of that market could not be read before: ask once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
+    return _reading(registry, rows, load)
+
+
+async def lock_account(
+    connection: Session, registry: MarketRegistry, user: int, load: Mapping[str, MarketLoad]
+) -> Reading:
+    """Lock one account and read it with all markets, as a batch would."""
+    rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
+    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
+        await registry.refresh(connection)
     return _reading(registry, rows, load)
 
 

@@ -145,6 +145,9 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         reference_price="3000",
         index_price="3000",
         mark_price="3000",
+        funding_rate="0",
+        predicted_funding_rate=None,
+        next_funding_time=None,
         status="ACTIVE",
         rules=1,
     )  # fmt: skip
