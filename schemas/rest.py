@@ -162,7 +162,7 @@ class BalanceView(View, frozen=True):
 
 
 class PositionView(View, frozen=True):
-    """An open position, valued at mark."""
+    """An open position, valued at mark. `adlRank`: 4 for the fifth of its side that is deleveraged first, 0 for the last."""
 
     market_id: str
     side: str
@@ -175,6 +175,7 @@ class PositionView(View, frozen=True):
     liquidation_price: str | None
     initial_margin: str
     maintenance_margin: str
+    adl_rank: int
 
 
 class OrderView(View, frozen=True):
