@@ -74,7 +74,7 @@ class StepOutcome:
 
 @dataclass(slots=True)
 class Rows:
-    """Everything a batch writes, keyed by what it is about; tuples are in the column order of `store.projection.write`."""
+    """Everything a batch writes, keyed by what it is about; tuples are in the column order of `store.projection.columns`."""
 
     wallets: dict[int, int]
     orders: dict[int, OrderRow]

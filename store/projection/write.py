@@ -10,133 +10,10 @@ import msgspec
 
 from schemas.units import Timestamp, datetime_of
 from store.projection.chain import Progress
+from store.projection.columns import COLUMNS, words
 from store.projection.rows import MarketChange, OrderRow, PositionChange, Rows, StepOutcome
 
 LOCK = "SELECT * FROM lock_projection($1::int4, $2::int8[], $3::int8[])"
-
-SCALARS = 6
-"""Arguments before the arrays: market, its new progress (event, command, hash, time), and the event before."""
-
-COLUMNS: dict[str, dict[str, str]] = {
-    "orders": {
-        "order_id": "int8",
-        "status": "text",
-        "reason": "text",
-        "best_opposite": "int8",
-        "remaining": "int8",
-        "filled_lots": "int8",
-        "filled_notional": "int8",
-        "is_live": "bool",
-        "updated_at": "timestamptz",
-    },
-    "fills": {
-        "trade_id": "int8",
-        "role": "text",
-        "event_seq": "int8",
-        "order_id": "int8",
-        "user_id": "int8",
-        "side": "text",
-        "price": "int8",
-        "quantity": "int8",
-        "notional": "int8",
-        "fee": "int8",
-        "realized": "int8",
-        "cause": "text",
-        "at": "timestamptz",
-    },
-    "positions": {
-        "user_id": "int8",
-        "lots": "int8",
-        "cost": "int8",
-        "realized": "int8",
-        "opened_seq": "int8",
-        "buy_lots": "int8",
-        "sell_lots": "int8",
-        "buy_notional": "int8",
-        "sell_notional": "int8",
-        "open_loss": "int8",
-        "open_fees": "int8",
-        "live_orders": "int4",
-    },
-    "wallets": {"user_id": "int8", "wallet": "int8"},
-    "entries": {
-        "account": "int8",
-        "type": "text",
-        "cause": "text",
-        "amount": "int8",
-        "balance_after": "int8",
-        "event_seq": "int8",
-        "trade_id": "int8",
-        "order_id": "int8",
-        "at": "timestamptz",
-    },
-    "failures": {
-        "command_seq": "int8",
-        "event_seq": "int8",
-        "user_id": "int8",
-        "order_id": "int8",
-        "at": "timestamptz",
-    },
-    "premiums": {
-        "event_seq": "int8",
-        "interval_end": "timestamptz",
-        "premium": "int8",
-        "index_price": "int8",
-        "at": "timestamptz",
-    },
-    "fundings": {
-        "interval_end": "timestamptz",
-        "event_seq": "int8",
-        "rate": "int8",
-        "premium_sum": "int8",
-        "mark": "int8",
-        "index_price": "int8",
-        "residue": "int8",
-        "is_void": "bool",
-        "at": "timestamptz",
-    },
-    "payments": {
-        "interval_end": "timestamptz",
-        "user_id": "int8",
-        "event_seq": "int8",
-        "lots": "int8",
-        "mark": "int8",
-        "rate": "int8",
-        "amount": "int8",
-        "at": "timestamptz",
-    },
-    "settlements": {
-        "user_id": "int8",
-        "event_seq": "int8",
-        "lots": "int8",
-        "price": "int8",
-        "realized": "int8",
-        "at": "timestamptz",
-    },
-    "steps": {
-        "liquidation_id": "int8",
-        "step": "int4",
-        "outcome": "text",
-        "event_seq": "int8",
-        "done_at": "timestamptz",
-    },
-    "market": {
-        "status": "text",
-        "operator_status": "text",
-        "is_frozen": "bool",
-        "index_price": "int8",
-        "mark": "int8",
-        "mark_at": "timestamptz",
-        "price_sources": "text",
-        "price_quorum": "int4",
-        "funding_rate": "int8",
-        "predicted_funding_rate": "int8",
-        "next_funding_at": "timestamptz",
-        "forgets_prediction": "bool",
-        "rules": "int4",
-    },
-}
-"""What travels as arrays, in the order of the arguments."""
 
 _TEMPLATE = """
 WITH order_rows AS (
@@ -201,29 +78,7 @@ SELECT (SELECT count(*) FROM order_rows),
   (SELECT count(*) FROM wallet_rows), (SELECT count(*) FROM step_rows), (SELECT count(*) FROM progress_row)
 """
 
-
-def places() -> dict[str, slice]:
-    """Where in the arguments of WRITE the arrays of each kind of row stand."""
-    found, first = {}, SCALARS
-    for kind, columns in COLUMNS.items():
-        found[kind] = slice(first, first + len(columns))
-        first += len(columns)
-    return found
-
-
-def _statement() -> str:
-    words: dict[str, str] = {}
-    for kind, place in places().items():
-        columns = COLUMNS[kind]
-        arrays = {name: f"${n}::{columns[name]}[]" for n, name in enumerate(columns, place.start + 1)}
-        words[kind] = f"unnest({', '.join(arrays.values())}) WITH ORDINALITY t({', '.join(columns)}, place)"
-        words[f"{kind}_columns"] = ", ".join(columns)
-        if kind == "failures":
-            words["failed_orders"] = arrays["order_id"]
-    return _TEMPLATE.format_map(words)
-
-
-WRITE = _statement()
+WRITE = _TEMPLATE.format_map(words())
 
 
 def write_arguments(

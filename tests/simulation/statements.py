@@ -7,6 +7,7 @@ import asyncpg
 from schemas.units import timestamp_of
 from schemas.wire import encode
 from store import broker_identity, commands, due_orders, halts, outbox, snapshots
+from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import reading, writing
@@ -14,7 +15,7 @@ from tests.simulation.statement import EXPOSURE, Result, Statement, rows_of
 from tests.simulation.submission_statements import lock_submission, submit
 from tests.simulation.tables import MarketRow, Row, Tables
 
-_PLACES = projecting.places()
+_PLACES = columns.places()
 
 
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -30,7 +31,7 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 
 def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
-    return rows_of(tuple(projecting.COLUMNS[kind]), arguments[_PLACES[kind]])
+    return rows_of(tuple(columns.COLUMNS[kind]), arguments[_PLACES[kind]])
 
 
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:

@@ -198,9 +198,9 @@ async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
     """Same positions, same live orders with the same remaining lots, same place in the log."""
     market, market_id = exchange.markets[name], exchange.registry.by_name[name].market_id
     rows = await exchange.session.fetch(
-        "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1 AND lots <> 0", market_id
+        "SELECT user_id, lots, cost, realized, opened_seq FROM positions WHERE market_id = $1 AND lots <> 0", market_id
     )
-    held = {user: (p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+    held = {user: (p.lots, p.cost, p.realized, p.opened) for user, p in market.positions.items()}
     assert {row[0]: tuple(row)[1:] for row in rows} == held
     orders = await exchange.session.fetch(
         "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id
