@@ -47,7 +47,7 @@ _STORE_STEP = """
 WITH liquidation AS (
   INSERT INTO liquidations (liquidation_id, kind, user_id, started_at) OVERRIDING SYSTEM VALUE
   VALUES ($1, $2, $3, $8) ON CONFLICT DO NOTHING
-)
+), flag AS (UPDATE accounts SET liquidation_id = $1 WHERE user_id = $3 AND $2 = 'LIQUIDATION')
 INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, market_id, command_seq, inputs, at)
 VALUES ($1, $4, $3, $5, $6, $7, '{"equity": "1"}', $8)
 """
