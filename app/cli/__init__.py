@@ -10,6 +10,7 @@ from app.cli.dead_letters import dlq
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
+from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
 from app.cli.workers import api, clock, demo, engine, migrate, projection, relay, run, topics
 from app.settings import Misconfigured
@@ -22,7 +23,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, api, relay, engine, projection, clock, demo),
+    *(run, api, relay, engine, projection, clock, prices, demo),
     *(migrate, topics, market, admin),
     *(drain, audit, verify, status, rebuild, dlq),
 ):
