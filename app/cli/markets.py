@@ -118,7 +118,7 @@ def _set_status(name: str, wanted: MarketStatus) -> None:
     view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:
-        if wanted is MarketStatus.ACTIVE and asyncio.run(index_sources(reach(load_settings()), name)).sources:
+        if (wanted, view.status) == (MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY):
             click.echo("its price sources are below their quorum: it opens by itself when enough of them report again")
         raise SystemExit(1)
 
