@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 import pytest
 import pytest_asyncio
 
+import agents.service
 from agents.prices.feed import PriceFeed
 from agents.prices.recorded import Recorded, parse_recording
 from agents.prices.source import Observation
@@ -79,18 +81,19 @@ async def test_only_the_newest_price_goes_on_while_the_last_is_not_persisted(ses
 
 
 async def test_a_store_that_was_away_hears_the_newest_price_alone(
-    session: Session, database: str, postgres_dsn: str
+    session: Session, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was seen meanwhile is dropped, however much it was; the feed comes back by itself."""
-    source, name = Scripted(), await session.fetchval("SELECT current_database()")
+    source = Scripted()
     async with hosted(PriceFeed(database, [source])):
         source.sees(1)
         await eventually(lambda: _reports(session, 1))
-        await _admit_feeds(postgres_dsn, name, are_admitted=False)
+        monkeypatch.setattr(agents.service, "connect_writer", _refuse)
+        await _cut_off_feeds(session)
         source.sees(*range(2, 1_000))
         await asyncio.sleep(0.5)  # long enough for a few vain attempts
         assert len(await _reports(session, 0)) == 1
-        await _admit_feeds(postgres_dsn, name, are_admitted=True)
+        monkeypatch.undo()
         reports = await eventually(lambda: _reports(session, 2))
         source.sees(1_000)
         await _persist_all(session)
@@ -186,10 +189,12 @@ async def _persist_all(session: Session) -> None:
     )
 
 
-async def _admit_feeds(dsn: str, name: str, *, are_admitted: bool) -> None:
-    """Cut the feeds of a database off, or let them come back."""
-    async with session_to(dsn) as server:
-        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {are_admitted}")
-        if not are_admitted:
-            statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prices'"
-            await server.execute(f"{statement} AND datname = $1", name)
+async def _refuse(*_: object) -> NoReturn:
+    raise ConnectionRefusedError
+
+
+async def _cut_off_feeds(session: Session) -> None:
+    await session.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'prices' AND datname = current_database()"
+    )
