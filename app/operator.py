@@ -67,10 +67,15 @@ async def drain_markets(settings: Settings, market: str | None = None) -> list[D
     return [DrainedMarket(name, at.command_seq, at.event_seq, at.event_hash) for name, at in sorted(passed.items())]
 
 
+async def all_index_sources(settings: Settings) -> dict[str, IndexSources]:
+    """What the index of each market is made of."""
+    async with _session(settings) as session:
+        return await read_index_sources(session)
+
+
 async def index_sources(settings: Settings, market: str) -> IndexSources:
     """What the market's index is made of. Raises MarketUnknown."""
-    async with _session(settings) as session:
-        known = await read_index_sources(session)
+    known = await all_index_sources(settings)
     if market not in known:
         raise MarketUnknown(market)
     return known[market]
