@@ -15,6 +15,7 @@ from app.demo.maker import Maker
 from app.demo.markets import DEMO_MARKETS
 from app.demo.shocks import take_shocks
 from app.demo.traders import credentials, log_in, seed_users
+from app.logs import configure_logs
 from app.settings import Settings
 from store.connect import connect_writer
 
@@ -25,6 +26,7 @@ GAMBLED_ON = DEMO_MARKETS[0].market
 
 async def run_demo(settings: Settings) -> None:
     """Seed the users, report prices, quote and gamble until SIGTERM; what ends by itself ends the process."""
+    configure_logs()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
