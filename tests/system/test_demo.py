@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
+import pytest
 
 from bench.exchange_process import ExchangeProcess
 from tests.eventually import eventually
@@ -13,6 +14,7 @@ from tests.system.conftest import Start
 MARKETS = ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
 
 
+@pytest.mark.timeout(400)  # two starts of a demo, on a machine that may be busy
 async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_markets_wait(start_exchange: Start) -> None:
     """Three markets of three sources each; -6 % within seconds; started again without the demo they take no orders."""
     exchange = await start_exchange("embedded", demo=True)

@@ -12,8 +12,8 @@ import aiohttp
 
 from bench.exchange_process import ROOT, ExchangeProcess
 from bench.load import PASSWORD, Trader, make_trader
-from tests.eventually import eventually
 from schemas.wire import RULES_VERSION
+from tests.eventually import eventually
 from tests.system.conftest import Start
 
 MARKET_BUY = {"marketId": "BTC-PERP", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
@@ -89,7 +89,9 @@ async def _move_the_index(exchange: ExchangeProcess, session: aiohttp.ClientSess
     assert [Decimal(market[name]) for name in ("indexPrice", "markPrice")] == [Decimal("61000.5")] * 2
     code, printed = await exchange.command("status", "--json")
     assert code == 0
-    assert {row["market"]: row["behind"] for row in json.loads(printed)} == {"BTC-PERP": 0, "ETH-PERP": 0}
+    behind = {row["market"]: row["behind"] for row in json.loads(printed)}
+    assert set(behind) == {"BTC-PERP", "ETH-PERP"}
+    assert max(behind.values()) <= 1  # the clock ticks every second
 
 
 async def _move_the_rules(exchange: ExchangeProcess) -> None:
