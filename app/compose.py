@@ -109,6 +109,16 @@ async def serve_api(settings: Settings) -> None:
     await pool.close()
 
 
+async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
+    """The feed of these sources until SIGTERM. Raises MarketUnknown."""
+    from agents.host import Host
+    from agents.prices.feed import PriceFeed
+
+    _begin(settings)
+    await _named(settings, [source.market for source in sources])
+    await Host().run([PriceFeed(settings.database_url, sources)])
+
+
 async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
     """Relays of the given markets until SIGTERM."""
     from agents.run import run_relay
@@ -139,16 +149,6 @@ async def work_clock(settings: Settings) -> None:
 
     _begin(settings)
     await run_clock(await _stream_of_ours(settings))
-
-
-async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
-    """The feed of these sources until SIGTERM. Raises MarketUnknown."""
-    from agents.host import Host
-    from agents.prices.feed import PriceFeed
-
-    _begin(settings)
-    await _named(settings, [source.market for source in sources])
-    await Host().run([PriceFeed(settings.database_url, sources)])
 
 
 def _begin(settings: Settings) -> None:

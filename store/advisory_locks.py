@@ -12,11 +12,11 @@ TRY_EVERY_S = 0.5
 class Room(IntEnum):
     """What is locked; the second key is the market's number, or 0."""
 
+    PRICES = 7_370_010
     RELAY = 7_370_011
     CLOCK = 7_370_012
     REBUILD = 7_370_013
     WORKERS = 7_370_014
-    PRICES = 7_370_021
 
 
 async def try_lock(session: Session, room: Room, number: int = 0) -> bool:
