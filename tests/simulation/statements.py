@@ -83,6 +83,24 @@ def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([(market.counter + 1,)], lambda: effect() and None, (name,))
 
 
+def _append_many(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    asked = [
+        (place, tables.named(name), at, payload)
+        for place, (name, at, payload, passed) in enumerate(zip(*arguments, strict=True), 1)
+        if tables.named(name).halted_reason is None and tables.named(name).progress.command_seq >= passed
+    ]
+    rows = []
+    for nth, (place, market, _, _) in enumerate(asked):
+        before = sum(other is market for _, other, _, _ in asked[:nth])
+        rows.append({"place": place, "seq": market.counter + before + 1})
+
+    def effect() -> None:
+        for _, market, at, payload in asked:
+            tables.add_command(market, timestamp_of(at), payload)
+
+    return Result(rows, effect, tuple({market.name: None for _, market, _, _ in asked}))
+
+
 def _advance(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
     if market.cursor != arguments[1]:
@@ -178,13 +196,16 @@ def _registry(tables: Tables, _: tuple[Any, ...]) -> Result:
     return Result([{"market_id": m.market_id, "name": m.name, "spec": encode(m.spec).decode()} for m in markets])
 
 
-def _due(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    now, due = arguments[0], {}
-    for order in tables.orders.values():
-        if order["is_live"] and order["expires_at"] is not None and order["expires_at"] <= now:
-            name = tables.markets[order["market_id"]].name
-            due[name] = max(due.get(name, order["expires_at"]), order["expires_at"])
-    return Result([{"name": name, "expires_at": at} for name, at in due.items()])
+def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    now = arguments[0]
+    rows = []
+    for market in tables.markets.values():
+        live = [o for o in tables.orders.values() if o["is_live"] and o["market_id"] == market.market_id]
+        due = [order["expires_at"] for order in live if order["expires_at"] is not None and order["expires_at"] <= now]
+        rows.append(
+            {"name": market.name, "command_seq": market.progress.command_seq, "expires_at": max(due, default=None)}
+        )
+    return Result([row for row in rows if tables.named(row["name"]).halted_reason is None])
 
 
 def _raise_epoch(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -211,6 +232,7 @@ STATEMENTS: dict[str, Statement] = {
     projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
     projecting.WRITE: Statement("projection", _project, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),
+    commands._APPEND_MANY: Statement("append many", _append_many, locks=True),
     outbox._ADVANCE: Statement("advance", _advance),
     outbox._REWIND: Statement("rewind", _rewind),
     outbox._SET_CURSOR: Statement("set cursor", _set_cursor),
@@ -230,7 +252,7 @@ STATEMENTS: dict[str, Statement] = {
     halts._HALT: Statement("halt", _halt),
     "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),
     "SELECT market_id, name, spec FROM markets ORDER BY market_id": Statement("registry", _registry),
-    due_orders._DUE: Statement("due", _due),
+    due_orders._TICKING: Statement("ticking", _ticking),
     RAISE_EPOCH: Statement("epoch", _raise_epoch),
     broker_identity._REPLACE: Statement("cluster", _replace_cluster),
     "SELECT cluster_id FROM broker_identity": Statement(
