@@ -91,9 +91,9 @@ class Fold:
             case _:
                 self._apply_orderless(event)
 
-    def finish(self) -> None:
-        """All events of the batch are folded: what must add up over the events of one command does, or ProjectionBroken."""
-        self._funding.check()
+    def finish(self, last_command: int) -> None:
+        """The batch is folded up to this command: what must add up over the events of one does, or ProjectionBroken."""
+        self._funding.check(last_command)
 
     def _apply_orderless(self, event: _OrderlessEvent) -> None:
         match event:

@@ -76,7 +76,7 @@ def _fill(books: Books, event: PositionTransferred, party: TransferSide, role: L
 
 
 def _outcome(books: Books, event: PositionTransferred | LiquidationStepped | ForcedActionDone) -> StepOutcome:
-    """The receipt's outcome; the events of one step are those of one command, which never come in two batches."""
+    """The receipt's outcome; where its events come in two batches, the second adds to what the first has written."""
     outcome = books.rows.steps.setdefault((event.liquidation, event.step), StepOutcome({}, [], event.seq))
     outcome.event_seq = event.seq
     return outcome

@@ -8,7 +8,11 @@ from store.projection.errors import ProjectionBroken
 
 
 class FundingSums:
-    """Proves that the payments of one funding and its residue sum to zero; a command's events come in one batch."""
+    """Proves that the payments of one funding and its residue sum to zero.
+
+    The events of one command may be cut between two records, and so between two batches: only what the batch holds
+    whole is judged here, the audit judges the rest.
+    """
 
     def __init__(self, market: str) -> None:
         self._market = market
@@ -24,10 +28,10 @@ class FundingSums:
         if funding in self._open:
             self._open[funding] += sum(payment.amount for payment in event.payments)
 
-    def check(self) -> None:
-        """Raises ProjectionBroken when money was made or lost."""
+    def check(self, last_command: int) -> None:
+        """Raises ProjectionBroken when money was made or lost by a command before the batch's last one."""
         for (command, _), difference in self._open.items():
-            if difference:
+            if difference and command < last_command:
                 raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
 
 

@@ -71,8 +71,8 @@ class Projection:
             fold = Fold(known.market_id, known.spec, rows)
             for event in events:
                 fold.apply(event)
-            fold.finish()
             if events:
+                fold.finish(events[-1].command)
                 arguments, counts = write_arguments(known.market_id, rows, before, after, events[-1].at)
                 written = await session.fetchrow(WRITE, *arguments)  # 3
                 if written is None or tuple(written) != counts:

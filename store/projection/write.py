@@ -54,8 +54,11 @@ WITH order_rows AS (
 ), settlement_rows AS (
   INSERT INTO settlements (market_id, {settlements_columns}) SELECT $1, {settlements_columns} FROM {settlements}
 ), step_rows AS (
-  UPDATE liquidation_steps s SET outcome = coalesce(s.outcome, '{{}}') || t.outcome::jsonb, event_seq = t.event_seq,
-    done_at = coalesce(t.done_at, s.done_at)
+  -- a step's events may come in two batches: its transfers add up
+  UPDATE liquidation_steps s SET event_seq = t.event_seq, done_at = coalesce(t.done_at, s.done_at),
+    outcome = coalesce(s.outcome, '{{}}') || t.outcome::jsonb || CASE
+      WHEN s.outcome ? 'transfers' AND t.outcome::jsonb ? 'transfers'
+      THEN jsonb_build_object('transfers', (s.outcome->'transfers') || (t.outcome::jsonb->'transfers')) ELSE '{{}}' END
   FROM {steps} WHERE s.liquidation_id = t.liquidation_id AND s.step = t.step RETURNING 1
 ), market_row AS (
   UPDATE markets m SET

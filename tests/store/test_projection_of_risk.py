@@ -255,11 +255,30 @@ async def test_a_funding_that_does_not_sum_to_zero_stops_the_projection(exchange
     """Money made in the engine never reaches a wallet."""
     await long_and_short(exchange)
     await exchange.submit(BTC, ClockTicked(FOUR))
+    await exchange.submit(BTC, ClockTicked(FOUR))
     await exchange.match(BTC)
     falsify(exchange, "residue", 5)
     with pytest.raises(ProjectionBroken, match="funding"):
         await exchange.projections[BTC].apply(exchange.records(BTC, 1))
     assert await rows(exchange, "SELECT 1 FROM funding_payments") == []
+
+
+async def test_a_command_whose_events_come_in_two_batches_is_persisted_like_any_other(exchange: Exchange) -> None:
+    """A funding and a deleveraging, one event a batch: payments, residue and both transfers of the receipt are there."""
+    buyer, seller = await long_and_short(exchange)
+    third = await exchange.user("third@x.io")
+    await exchange.submit(BTC, an_order(third, Side.SELL, 400, 600_000))
+    await exchange.submit(BTC, an_order(buyer, Side.BUY, 400, 600_000))
+    await exchange.submit(BTC, ClockTicked(FOUR))
+    named = (buyer, 7, 1, 1_400, Micros(84_000 * USDC), Micros(84_000 * USDC))
+    against = (Counterparty(seller, Lots(1_000)), Counterparty(third, Lots(400)))
+    await exchange.submit(BTC, DeleveragingOrdered(NOON, *named, against))
+    await exchange.match(BTC)
+    for seq in range(1, len(exchange.written[BTC]) + 1):
+        await exchange.projections[BTC].apply(exchange.records(BTC, seq, seq))
+    assert await rows(exchange, "SELECT count(*), sum(amount) FROM funding_payments") == [(3, 0)]
+    ((outcome,),) = await rows(exchange, "SELECT outcome FROM liquidation_steps")
+    assert [transfer["quantity"] for transfer in json.loads(outcome)["transfers"]] == [1_000, 400]
 
 
 async def test_the_end_of_a_market_closes_every_position(exchange: Exchange) -> None:
