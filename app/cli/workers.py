@@ -69,6 +69,14 @@ def clock() -> None:
     _work(work_clock(reach(load_settings())))
 
 
+@click.command()
+def liquidator() -> None:
+    """Liquidate accounts below maintenance, and audit the books every 30 s."""
+    from app.compose import work_liquidator
+
+    _work(work_liquidator(reach(load_settings())))
+
+
 @click.command(hidden=True)
 def demo() -> None:
     """Quote both seed markets through the public REST API, and move their index (`make run DEMO=1`)."""
