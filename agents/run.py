@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
+from agents.auditor import Auditor
 from agents.clock import Clock
 from agents.database import ask_database
 from agents.host import Host, Unit
@@ -44,7 +45,7 @@ async def run_clock(settings: StreamSettings) -> None:
 async def run_liquidator(settings: StreamSettings) -> None:
     """Liquidate, and watch the books."""
     async with present("liquidator", settings):
-        await Host().run([Liquidator(settings)])
+        await Host().run([Liquidator(settings), Auditor(settings)])
 
 
 async def listed_markets(settings: StreamSettings) -> list[str]:
