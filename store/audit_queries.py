@@ -94,16 +94,17 @@ _TRADES = {
           SELECT *, sum(signed) OVER (PARTITION BY user_id, market_id ORDER BY event_seq) AS after
           FROM (
             SELECT user_id, market_id, event_seq, realized, CASE side WHEN 'BUY' THEN quantity ELSE -quantity END AS signed,
-              CASE side WHEN 'BUY' THEN notional ELSE -notional END + realized AS cost FROM fills
+              CASE side WHEN 'BUY' THEN notional ELSE -notional END + realized AS cost, false AS is_settled FROM fills
             UNION ALL
-            SELECT user_id, market_id, event_seq, realized, -lots, realized - lots * price * lot_value
+            SELECT user_id, market_id, event_seq, realized, -lots, realized - lots * price * lot_value, true
             FROM settlements JOIN market_lot_values USING (market_id)) f
         ), begun AS (
           SELECT user_id, market_id, max(event_seq) AS event_seq FROM moves
           WHERE after <> 0 AND sign(after) <> sign(after - signed) GROUP BY user_id, market_id
         ), held AS (
           SELECT v.user_id, v.market_id, sum(v.signed) AS lots, sum(v.cost) AS cost,
-            coalesce(sum(v.realized) FILTER (WHERE v.event_seq > b.event_seq), 0) AS realized,
+            CASE WHEN bool_or(v.is_settled) THEN 0  -- a market that has ended keeps no positions
+              ELSE coalesce(sum(v.realized) FILTER (WHERE v.event_seq > b.event_seq), 0) END AS realized,
             CASE WHEN sum(v.signed) <> 0 THEN max(b.event_seq) ELSE 0 END AS opened
           FROM moves v JOIN begun b USING (user_id, market_id) GROUP BY v.user_id, v.market_id
         )

@@ -121,6 +121,7 @@ async def scene_on(dsn: str) -> AsyncIterator[Scene]:
     try:
         yield scene
         await exchange.settle()
-        assert await audit(exchange.session) == []
+        findings = await audit(exchange.session)
+        assert findings == []
     finally:
         await exchange.close()
