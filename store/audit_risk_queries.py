@@ -50,7 +50,7 @@ RISK = {
     "an account is flagged by its open liquidation": """
         SELECT 'user ' || coalesce(a.user_id, l.user_id), l.liquidation_id, a.liquidation_id
         FROM accounts a FULL JOIN (SELECT * FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NULL) l
-          USING (user_id) WHERE a.liquidation_id IS DISTINCT FROM l.liquidation_id
+          USING (user_id) WHERE abs(a.liquidation_id) IS DISTINCT FROM l.liquidation_id
     """,
     # a wallet that has just gone below zero is paid at the liquidator's next look
     "no wallet stays below zero without a position": """

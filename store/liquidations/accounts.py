@@ -50,10 +50,14 @@ class LiveOrder(NamedTuple):
 
 
 class Account(NamedTuple):
-    """An account: what margin is computed from, its open liquidation, and its live orders by market (a count)."""
+    """An account: what margin is computed from, its open liquidation, and its live orders by market (a count).
+
+    `is_closing`: it places no order, because its positions are closed without the book.
+    """
 
     debtor: Debtor
     liquidation_id: int | None
+    is_closing: bool
     live_orders: dict[int, int]
 
 
@@ -69,7 +73,9 @@ async def read_accounts(session: Session, users: Sequence[int]) -> dict[int, Acc
     for row in await session.fetch(_READ, list(users), INSURANCE_FUND):
         user = row["user_id"]
         if user not in accounts:
-            accounts[user] = Account(Debtor(user, Micros(int(row["wallet"])), ()), row["liquidation_id"], {})
+            debtor, liquidation_id = Debtor(user, Micros(int(row["wallet"])), ()), row["liquidation_id"]
+            is_closing = liquidation_id is not None and liquidation_id < 0
+            accounts[user] = Account(debtor, -liquidation_id if is_closing else liquidation_id, is_closing, {})
         if row["market_id"] is None:
             continue
         if row["live_orders"]:

@@ -31,6 +31,8 @@ WHERE l.kind = 'LIQUIDATION' AND l.ended_at IS NULL AND NOT EXISTS (
 ORDER BY l.liquidation_id
 """
 _FLAG = "UPDATE accounts SET liquidation_id = $2 WHERE user_id = $1"
+_CLOSE_TO_ORDERS = "UPDATE accounts SET liquidation_id = -abs(liquidation_id) WHERE user_id = $1"
+_OPEN_TO_ORDERS = "UPDATE accounts SET liquidation_id = abs(liquidation_id) WHERE user_id = $1"
 _PAST = """
 SELECT market_id, at, (outcome->>'quantity')::int8 AS filled FROM liquidation_steps
 WHERE liquidation_id = $1 AND action = 'LIQUIDATION' ORDER BY step
@@ -123,6 +125,8 @@ async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | 
         case Release():
             return await _release(episode, account)
         case Step():
+            if account.is_closing:
+                await session.execute(_OPEN_TO_ORDERS, user)
             await _cancel_strays(episode, account)
             await order_step(episode, account, action, "LIQUIDATION")
             return Driven("step")
@@ -141,6 +145,8 @@ async def _close(
             return Driven("busy")
         if others is None:
             return await other_side(episode.session, closure)
+    if not account.is_closing:
+        await episode.session.execute(_CLOSE_TO_ORDERS, episode.user)
     await _cancel_strays(episode, account)
     closed = await close(case, closure, others or [])
     return Driven(closed.action, closed.is_fund_below_zero)

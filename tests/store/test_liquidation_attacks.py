@@ -11,8 +11,10 @@ from schemas.orders import Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import WithdrawalRequest
 from schemas.units import Timestamp
+from store.submission import Placed
 from store.withdrawals import withdraw
-from tests.store.liquidation_scene import BTC, ETH, USDC, Scene, new_liquidator, scene_on
+from tests.store.account_builder import place, submission_to
+from tests.store.liquidation_scene import BTC, ETH, LOOK_US, USDC, Scene, new_liquidator, scene_on
 from tests.store.projection_builders import an_order, seeded
 
 
@@ -123,6 +125,30 @@ async def test_a_fill_on_its_way_makes_the_take_over_stale_and_it_is_read_again(
             (False, 990),
         ]
         assert await scene.wallet(ann) == 0
+
+
+async def test_nobody_can_drip_a_take_over_stale_for_ever(database: str) -> None:
+    """Once the take-over is ordered the account places no order; before that its orders only reduce, in the engine as well."""
+    async with scene_on(database) as scene, submission_to(database) as submission:
+        ann, bob = await scene.user("3012"), await scene.user("9000")
+        await scene.trade(ann, bob, 1_000, 60_000)
+        await scene.index(57_250)  # equity 250 is above two thirds of 286.25
+        await scene.look()
+        selling = place(ann, "0.01", "57250", Side.SELL)
+        (answer,) = await submission.run([selling], scene.now, {})
+        assert isinstance(answer, Placed)
+        assert await scene.session.fetchval("SELECT reduce_only FROM orders WHERE price = 572500")
+        await scene.exchange.settle()
+        await scene.index(57_100)
+        scene.now = Timestamp(scene.now + LOOK_US)
+        await scene.liquidator.look(scene.session, scene.now)  # the take-over is ordered, not matched
+        (refused,) = await submission.run([selling], scene.now, {})
+        assert isinstance(refused, Refused)
+        assert refused.code is ErrorCode.INSUFFICIENT_MARGIN
+        await scene.look(3)
+        assert (await scene.position(-3))[0] == 1_000
+        assert await scene.session.fetchval("SELECT count(*) FROM orders WHERE is_live AND user_id = $1", ann) == 0
+        assert not await scene.is_flagged(ann)
 
 
 async def test_an_account_with_a_frozen_mark_is_left_alone(database: str) -> None:

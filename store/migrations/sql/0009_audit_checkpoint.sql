@@ -14,4 +14,7 @@ CREATE TABLE audit_checkpoint (
 );
 INSERT INTO audit_checkpoint DEFAULT VALUES;
 
-CREATE INDEX audit_runs_by_time ON audit_runs (at DESC);
+
+COMMENT ON COLUMN accounts.liquidation_id IS 'The open liquidation: the account may only reduce, and withdraws nothing.'
+  ' Negated while its positions are closed without the book: then it places no order at all, so that no drip of fills makes'
+  ' every take-over stale.';
