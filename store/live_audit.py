@@ -14,10 +14,10 @@ from schemas.commands import StatusSet
 from schemas.market import MarketStatus
 from schemas.units import Timestamp, datetime_of
 from store.commands import append_command
-from store.connect import Session
+from store.connect import PLAN_FOR_ALL, Session
 
-ENTRIES_A_PAGE = 50_000
-ENTRIES_OVERLAP = 20_000
+ENTRIES_A_PAGE = 20_000
+ENTRIES_OVERLAP = 5_000
 """The entries of one transaction lie together; other transactions number theirs in between."""
 ACCOUNTS_A_PAGE = 500
 
@@ -135,6 +135,7 @@ class Sums(NamedTuple):
 async def read_sums(session: Session) -> tuple[Sums, list[Discrepancy]]:
     """Conservation, clearing, wallets and sizes in one snapshot; what of it does not hold."""
     async with session.transaction(isolation="repeatable_read", readonly=True):
+        await session.execute(PLAN_FOR_ALL)
         row = await session.fetchrow(_SUMS)
         sizes = await session.fetch(_SIZES)
     sums = Sums(*row) if row is not None else Sums(*([Decimal(0)] * len(Sums._fields)))
@@ -158,8 +159,10 @@ async def advance_checkpoint(session: Session) -> tuple[int, int] | None:
 
 async def check_entries(session: Session, low: int, high: int) -> list[Discrepancy]:
     """Transactions that do not sum to zero, and entries that do not carry on the balance, in a range of the ledger."""
-    transactions = await session.fetch(_TRANSACTIONS, low, high, ENTRIES_OVERLAP)
-    balances = await session.fetch(_BALANCES, low, high)
+    async with session.transaction(readonly=True):
+        await session.execute(PLAN_FOR_ALL)
+        transactions = await session.fetch(_TRANSACTIONS, low, high, ENTRIES_OVERLAP)
+        balances = await session.fetch(_BALANCES, low, high)
     wrong = [
         Discrepancy("a ledger transaction sums to zero", each["market"], each["subject"], "0", str(each["got"]))
         for each in transactions

@@ -3,22 +3,18 @@
 from typing import NamedTuple
 
 from schemas.ids import INSURANCE_FUND
-from store.connect import Session
+from store.connect import PLAN_FOR_ALL, Session
 
-# The whole of an exchange in one statement: plans for it must not be those of an empty table (store/connect.py).
-_PLAN = (
-    "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on;"
-    " SET LOCAL enable_mergejoin = on"
-)
-# Finds; what is done is decided again, by exchange.liquidation, under the account's lock.
+# Finds; what is done is decided again, by exchange.liquidation, under the account's lock. Whole numbers that fit into int8
+# keep it fast, so maintenance is taken up to rate + 1 micros too high, never too low.
 _SURVEY = """
 WITH terms AS MATERIALIZED (
-  SELECT v.market_id, m.is_frozen, m.mark * v.lot_value AS lot_price,
-    (m.spec->>'maintenanceMarginRate')::numeric AS rate
+  SELECT v.market_id, m.is_frozen, m.mark * v.lot_value::int8 AS lot_price,
+    (m.spec->>'maintenanceMarginRate')::int8 AS rate
   FROM markets m JOIN market_lot_values v USING (market_id)
 ), stands AS (
   SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss) AS open_loss,
-    sum(ceil(abs(p.lots) * t.lot_price * t.rate / 1000000)) AS maintenance,
+    sum(CASE p.lots WHEN 0 THEN 0 ELSE (abs(p.lots) * t.lot_price / 1000000 + 1) * t.rate + 1 END) AS maintenance,
     bool_or(p.lots <> 0) AS has_position, bool_or(p.live_orders <> 0) AS has_orders,
     bool_or(p.lots <> 0 AND t.is_frozen) AS is_unvalued
   FROM positions p JOIN terms t USING (market_id)
@@ -55,7 +51,7 @@ class Verdict(NamedTuple):
 async def survey(session: Session) -> list[Verdict]:
     """Every account that something must be done about, by user; the fund is never among them."""
     async with session.transaction():
-        await session.execute(_PLAN)
+        await session.execute(PLAN_FOR_ALL)
         return [Verdict(**row) for row in await session.fetch(_SURVEY, INSURANCE_FUND)]
 
 
