@@ -135,8 +135,8 @@ def adl_score(mark_value: int, cost: int, bankrupt_amount: int) -> Fraction:
     |mark value| / (mark value - bankrupt value). Exact. An account without equity is not ranked: see `can_carry`.
     """
     profit = Fraction(mark_value - cost, max(1, abs(cost)))
-    leverage = Fraction(abs(mark_value), max(1, mark_value - bankrupt_amount))
-    return profit * leverage if profit > 0 else profit / leverage
+    value, margin = abs(mark_value), max(1, mark_value - bankrupt_amount)
+    return profit * (Fraction(value, margin) if profit > 0 else Fraction(margin, value))
 
 
 def adl_order(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -1,5 +1,6 @@
 """The last rungs: the insurance fund takes a position over, or those of the other side are deleveraged."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from exchange.ladder import Closure, Debtor
@@ -54,8 +55,8 @@ async def other_side(session: Session, closure: Closure) -> list[int]:
     return [row["user_id"] for row in await session.fetch(_OTHER_SIDE, closure.market_id, sign, INSURANCE_FUND)]
 
 
-async def close(case: Case, closure: Closure, others: list[int]) -> Closed:
-    """Order the take-over, or the deleveraging against `others`, whose accounts are locked.
+async def close(case: Case, closure: Closure, others: list[int], *, first: Sequence[NewCommand]) -> Closed:
+    """Order the take-over, or the deleveraging against `others`, whose accounts are locked; the commands `first` go before it.
 
     Where the fund cannot take it and nobody can carry a part of it, the fund takes it below zero and the market closes.
     """
@@ -66,16 +67,16 @@ async def close(case: Case, closure: Closure, others: list[int]) -> Closed:
         "fund": fund_receipt(case.fund, case.in_flight),
     }
     if not needs_deleveraging(case, closure):
-        await _order(case.episode, closure, [], inputs)
+        await _order(_Order(case.episode, closure, inputs, first))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
     ranked = adl_order(await _candidates(case.episode.session, others, closure))
     chosen = counterparties(spec, mark, closure.lots, closure.share.amount, ranked)
     inputs |= {"ranking": ranking_receipt(spec, ranked, chosen)}
     if chosen:
-        await _order(case.episode, closure, chosen, inputs)
+        await _order(_Order(case.episode, closure, inputs, first, chosen))
         return Closed("ADL", is_fund_below_zero=False)
-    await _order(case.episode, closure, [], inputs | {"fundBelowZero": True})
-    await _close_market(case.episode, closure.market_id)
+    status = await _status_closing(case.episode, closure.market_id)
+    await _order(_Order(case.episode, closure, inputs | {"fundBelowZero": True}, [*first, *status]))
     return Closed("TAKE_OVER", is_fund_below_zero=True)
 
 
@@ -105,20 +106,33 @@ def _candidate(user: int, debtor: Debtor, closure: Closure) -> Candidate | None:
     return None
 
 
-async def _order(episode: Episode, closure: Closure, chosen: list[Counterparty], inputs: Receipt) -> None:
-    """The take-over, or the deleveraging of those who were chosen: command and receipt."""
+class _Order(NamedTuple):
+    """A closure as it is ordered: why, which commands go before it, and who is deleveraged, if not the fund takes over."""
+
+    episode: Episode
+    closure: Closure
+    inputs: Receipt
+    first: Sequence[NewCommand]
+    chosen: Sequence[Counterparty] = ()
+
+
+async def _order(order: _Order) -> None:
+    """The command, in one append with those before it, so that counters are locked in market order; and the receipt."""
+    episode, closure = order.episode, order.closure
     step = await episode.next_step()
     named = (episode.now, episode.user, episode.liquidation_id, step, closure.lots, closure.cost, closure.share.amount)
-    command = DeleveragingOrdered(*named, tuple(chosen)) if chosen else TakeOverOrdered(*named)
-    (seq,) = await append_commands(episode.session, [NewCommand(closure.market_id, command)], episode.now)
-    await episode.keep(NewReceipt(step, "ADL" if chosen else "TAKE_OVER", inputs, closure.market_id, seq))
+    command = DeleveragingOrdered(*named, tuple(order.chosen)) if order.chosen else TakeOverOrdered(*named)
+    commands = [*order.first, NewCommand(closure.market_id, command)]
+    *_, seq = await append_commands(episode.session, commands, episode.now)
+    action = "ADL" if order.chosen else "TAKE_OVER"
+    await episode.keep(NewReceipt(step, action, order.inputs, closure.market_id, seq))
 
 
-async def _close_market(episode: Episode, market_id: int) -> None:
+async def _status_closing(episode: Episode, market_id: int) -> list[NewCommand]:
     """Take no more orders where the exchange could not close what it must; the operator decides how to go on."""
-    if await episode.session.fetchval(_STATUS, market_id) == MarketStatus.ACTIVE:
-        command = StatusSet(episode.now, MarketStatus.CANCEL_ONLY)
-        await append_commands(episode.session, [NewCommand(market_id, command)], episode.now)
+    if await episode.session.fetchval(_STATUS, market_id) != MarketStatus.ACTIVE:
+        return []
+    return [NewCommand(market_id, StatusSet(episode.now, MarketStatus.CANCEL_ONLY))]
 
 
 async def lock_for_closing(session: Session, user: int, others: list[int]) -> None:

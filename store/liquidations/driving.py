@@ -3,7 +3,7 @@
 Whatever a crash interrupts has happened or not: the rows of `liquidations` and `liquidation_steps` say where to go on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -127,8 +127,7 @@ async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | 
         case Step():
             if account.is_closing:
                 await session.execute(_OPEN_TO_ORDERS, user)
-            await _cancel_strays(episode, account)
-            await order_step(episode, account, action, "LIQUIDATION")
+            await order_step(episode, account, action, "LIQUIDATION", first=await _stray_cancels(episode, account))
             return Driven("step")
         case Closure():
             return await _close(episode, accounts, action, others)
@@ -147,8 +146,7 @@ async def _close(
             return await other_side(episode.session, closure)
     if not account.is_closing:
         await episode.session.execute(_CLOSE_TO_ORDERS, episode.user)
-    await _cancel_strays(episode, account)
-    closed = await close(case, closure, others or [])
+    closed = await close(case, closure, others or [], first=await _stray_cancels(episode, account))
     return Driven(closed.action, closed.is_fund_below_zero)
 
 
@@ -166,7 +164,8 @@ def _is_recent(at: datetime, now: Timestamp) -> bool:
 async def _release(episode: Episode, account: Account) -> Driven:
     """Give the account back to its user, its debt paid by the fund; not while an order may still fill without a position."""
     if not account.debtor.held and account.live_orders:
-        await _cancel_strays(episode, account)
+        if commands := await _stray_cancels(episode, account):
+            await append_commands(episode.session, commands, episode.now)
         return Driven("busy")
     if _is_owing(account):
         await _pay(episode, account)
@@ -176,8 +175,10 @@ async def _release(episode: Episode, account: Account) -> Driven:
     return Driven("release")
 
 
-async def order_step(episode: Episode, account: Account, step: Step, action: str) -> None:
-    """The order of a step, its command and its receipt."""
+async def order_step(
+    episode: Episode, account: Account, step: Step, action: str, *, first: Sequence[NewCommand] = ()
+) -> None:
+    """The order of a step, its command and its receipt; the commands `first` go before it."""
     held = next(each for each in account.debtor.held if each.market_id == step.market_id)
     number = await episode.next_step()
     command = LiquidationOrdered(
@@ -191,18 +192,19 @@ async def order_step(episode: Episode, account: Account, step: Step, action: str
         equity_elsewhere=step.equity_elsewhere,
         leverage=step.leverage,
     )
-    (seq,) = await append_commands(episode.session, [NewCommand(step.market_id, command)], episode.now)
+    commands = [*first, NewCommand(step.market_id, command)]
+    *_, seq = await append_commands(episode.session, commands, episode.now)
     await insert_order(episode.session, step.market_id, seq, command, held.holding.spec.lot_value)
     inputs = account_receipt(account.debtor) | {"step": step_receipt(held.holding.spec, step)}
     await episode.keep(NewReceipt(number, action, inputs, step.market_id, seq))
 
 
-async def _cancel_strays(episode: Episode, account: Account) -> None:
-    """Cancel again what could open a position: orders whose cancel broke the engine, or that came in between."""
-    if account.live_orders:
-        strays = [order for order in await read_live_orders(episode.session, episode.user) if not order.reduce_only]
-        if commands := cancels(episode.user, strays, EndReason.LIQUIDATION, episode.now):
-            await append_commands(episode.session, commands, episode.now)
+async def _stray_cancels(episode: Episode, account: Account) -> list[NewCommand]:
+    """Cancels of what could open a position: orders whose first cancel broke the engine. Mostly none."""
+    if not account.live_orders:
+        return []
+    strays = [order for order in await read_live_orders(episode.session, episode.user) if not order.reduce_only]
+    return cancels(episode.user, strays, EndReason.LIQUIDATION, episode.now)
 
 
 def _is_owing(account: Account) -> bool:
