@@ -145,14 +145,6 @@ def adl_order(candidates: Iterable[Candidate]) -> list[Candidate]:
     return [each for _, each in sorted(scored, key=lambda pair: (-pair[0], pair[1].opened_seq, pair[1].user))]
 
 
-def adl_rank(lots_up_to: int, lots_in_all: int) -> int:
-    """The rank shown, 0 to 4: 4 for the fifth of a side's lots that is deleveraged first.
-
-    `lots_up_to` are those of all positions of its side before it in the order, and its own (BMX, five lights).
-    """
-    return 5 - divide_up(5 * lots_up_to, lots_in_all)
-
-
 def settled_part(amount: int, lots: int, before: int, after: int) -> Micros:
     """What the lots from `before` to `after` of `lots` are settled at: V split by lots, cumulatively, truncated."""
     size = abs(lots)

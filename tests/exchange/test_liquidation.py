@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from exchange.liquidation import (
     Candidate,
     adl_order,
-    adl_rank,
     adl_score,
     bankrupt_shares,
     can_carry,
@@ -183,11 +182,6 @@ def test_bitmex_example_the_two_best_ranks_share_the_bankrupt_short() -> None:
     assert [each.user for each in ranked] == [2, 5, 4, 1, 6, 3]
     chosen = counterparties(BTC, btc(60_000), -20, BTC.notional(btc(60_000), -20), ranked)
     assert chosen == [Counterparty(2, 10), Counterparty(5, 10)]
-
-
-def test_bitmex_example_the_lights_follow_the_lots() -> None:
-    """BitMEX: cumulative 10, 30, 60, 70, 80 and 100 of 100 are 20, 40, 60, 80, 80 and 100 %: five lights to one."""
-    assert [adl_rank(up_to, 100) for up_to in (10, 30, 60, 70, 80, 100)] == [4, 3, 2, 1, 1, 0]
 
 
 def test_equal_scores_are_ordered_by_the_age_of_the_position_then_by_user() -> None:
