@@ -151,6 +151,14 @@ async def work_clock(settings: Settings) -> None:
     await run_clock(await _stream_of_ours(settings))
 
 
+async def work_liquidator(settings: Settings) -> None:
+    """The one liquidator, and the audit that runs by itself, until SIGTERM."""
+    from agents.run import run_liquidator
+
+    _begin(settings)
+    await run_liquidator(await _stream_of_ours(settings))
+
+
 def _begin(settings: Settings) -> None:
     """What every process that works does first."""
     configure_logs()

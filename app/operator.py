@@ -17,6 +17,7 @@ from store.audit import Finding, audit
 from store.backlog import read_load
 from store.commands import MarketUnknown, append_command
 from store.connect import Session
+from store.deep_audit import deep_audit
 from store.halts import read_halted
 from store.markets import MarketRefused, list_market
 from store.price_sources import IndexSources, read_index_sources
@@ -104,10 +105,11 @@ async def grant_admin(settings: Settings, email: str) -> bool:
         return bool(await grant(session, email))
 
 
-async def audit_books(settings: Settings) -> list[Finding]:
-    """Everything that does not add up; empty when the books balance."""
+async def audit_books(settings: Settings, *, is_deep: bool) -> list[Finding]:
+    """Everything that does not add up; empty when the books balance. `is_deep`: everything is recomputed as well."""
     async with _session(settings) as session:
-        return list(await audit(session))
+        findings = list(await audit(session))
+        return findings + await deep_audit(session) if is_deep else findings
 
 
 async def market_states(settings: Settings) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """`run`: the whole exchange on this machine, as one supervised process tree.
 
     1. claim DATA            4. topics, and after the loss of an embedded broker the rebuild
-    2. PostgreSQL, tables    5. relay, engine, projection, clock, api, demo
+    2. PostgreSQL, tables    5. relay, engine, projection, clock, liquidator, api, demo
     3. the broker            6. a barrier through every log, then `ready … URL`
 
 An embedded broker that dies, or has grown too large (it never forgets), takes the tree from step 3 again; PostgreSQL,
@@ -105,7 +105,7 @@ class _Tree:
             broker_url=settings.broker_url,
             cluster_id=await cluster_id(settings.broker_url),
         )
-        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (6, "api")):
+        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (5, "liquidator"), (6, "api")):
             await self._keep(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
 

@@ -17,6 +17,8 @@ class Room(IntEnum):
     CLOCK = 7_370_012
     REBUILD = 7_370_013
     WORKERS = 7_370_014
+    LIQUIDATOR = 7_370_015
+    AUDITOR = 7_370_016
 
 
 async def try_lock(session: Session, room: Room, number: int = 0) -> bool:

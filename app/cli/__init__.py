@@ -13,7 +13,7 @@ from app.cli.markets import market
 from app.cli.people import admin
 from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
-from app.cli.workers import api, clock, engine, migrate, projection, relay, run, topics
+from app.cli.workers import api, clock, engine, liquidator, migrate, projection, relay, run, topics
 from app.settings import Misconfigured
 from store.commands import MarketUnknown
 
@@ -24,7 +24,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, api, relay, engine, projection, clock, prices, demo),
+    *(run, api, relay, engine, projection, clock, liquidator, prices, demo),
     *(migrate, topics, market, admin),
     *(drain, audit, verify, status, rebuild, dlq),
 ):

@@ -70,6 +70,14 @@ def clock() -> None:
 
 
 @click.command()
+def liquidator() -> None:
+    """Liquidate accounts below maintenance, and audit the books every 30 s."""
+    from app.compose import work_liquidator
+
+    _work(work_liquidator(reach(load_settings())))
+
+
+@click.command()
 def migrate() -> None:
     """Bring the database's tables to this version and list the seed markets."""
     from app.compose import prepare_database

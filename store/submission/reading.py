@@ -152,7 +152,14 @@ def _terms(registry: MarketRegistry, row: asyncpg.Record, load: Mapping[str, Mar
 def _add_account(registry: MarketRegistry, row: asyncpg.Record, accounts: dict[int, Account]) -> None:
     account = accounts.get(row["user_id"])
     if account is None:
-        account = Account(row["user_id"], Micros(row["wallet"]), {}, is_liquidated=row["liquidation_id"] is not None)
+        liquidation = row["liquidation_id"]
+        account = Account(
+            row["user_id"],
+            Micros(row["wallet"]),
+            {},
+            is_liquidated=liquidation is not None,
+            is_closing=liquidation is not None and liquidation < 0,
+        )
         accounts[row["user_id"]] = account
     if row["market_id"] is not None:
         account.exposures[registry.by_id[row["market_id"]].name] = Exposure(
