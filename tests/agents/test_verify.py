@@ -56,6 +56,11 @@ CORRUPTIONS = {
     "a mark one tick off": ("markets", f"UPDATE markets SET mark = mark + 1 WHERE {OF_THE_MARKET}"),
     "an index one nano off": ("markets", f"UPDATE markets SET index_price = index_price - 1 WHERE {OF_THE_MARKET}"),
     "another status": ("markets", f"UPDATE markets SET status = 'CANCEL_ONLY' WHERE {OF_THE_MARKET}"),
+    "another status of the operator": (
+        "markets",
+        f"UPDATE markets SET operator_status = 'HALTED' WHERE {OF_THE_MARKET}",
+    ),
+    "a mark frozen that is not": ("markets", f"UPDATE markets SET is_frozen = true WHERE {OF_THE_MARKET}"),
     "another rules version": ("markets", f"UPDATE markets SET rules = rules + 1 WHERE {OF_THE_MARKET}"),
     "a snapshot with another byte": (
         "engine_snapshots",

@@ -69,6 +69,20 @@ CORRUPTIONS = {
     "a command lost from the outbox": "DELETE FROM outbox WHERE command_seq = 2",
     "progress beyond what was taken on": "UPDATE progress SET command_seq = command_seq + 1",
     "progress behind what is written": "UPDATE progress SET event_seq = 1",
+    "a funding that makes money": "INSERT INTO fundings VALUES (1, now(), 1, 0, 0, 1, 1, 5, false, now())",
+    "a payment of no funding": "INSERT INTO funding_payments VALUES (1, now(), 1, 1, 1, 1, 1, 1, now())",
+    "a settlement of what nobody held": "INSERT INTO settlements VALUES (1, 1, 1, 7, 1, 0, now())",
+    "a receipt of a take-over that never was": """
+        WITH l AS (INSERT INTO liquidations (kind, user_id, started_at, ended_at)
+          VALUES ('LIQUIDATION', 1, now(), now()) RETURNING liquidation_id)
+        INSERT INTO liquidation_steps SELECT liquidation_id, 1, 1, 'TAKE_OVER', 1, 1, '{}',
+          '{"transfers": [{"trade": 99, "quantity": 5, "amount": 7}], "quantity": 4}', 1, now(), now() FROM l
+    """,
+    "an account that no liquidation has flagged": "UPDATE accounts SET liquidation_id = 9 WHERE user_id = 1",
+    "a debt that nobody pays": """
+        WITH u AS (INSERT INTO users (email, password_hash, created_at) VALUES ('owes@x.io', 'x', now()) RETURNING user_id)
+        INSERT INTO accounts (user_id, wallet) SELECT user_id, -1 FROM u
+    """,
 }
 
 

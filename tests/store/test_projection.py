@@ -21,11 +21,12 @@ from schemas.market import MarketStatus
 from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.wire import RULES_VERSION, decode_event
 from store.audit import audit
+from store.queries.adl import AdlRanks
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
 from store.queries.orders import list_orders
 from store.queries.paging import ListRequest
-from store.queries.positions import list_positions
+from store.queries.positions import Ranking, list_positions
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"
@@ -52,7 +53,10 @@ async def test_the_worked_walk_ends_in_the_numbers_of_the_specification(exchange
     assert wallets == ["9996.4", "9991"]
     fills = [(await list_fills(exchange.session, user, EVERYTHING)).data[0] for user in (maker, taker)]
     assert [(fill.price, fill.quantity, fill.fee) for fill in fills] == [("60000", "0.3", "3.6"), ("60000", "0.3", "9")]
-    positions = [(await list_positions(exchange.session, user, EVERYTHING)).data[0] for user in (maker, taker)]
+    positions = [
+        (await list_positions(exchange.session, user, EVERYTHING, Ranking(AdlRanks(), NOON))).data[0]
+        for user in (maker, taker)
+    ]
     assert [(p.side, p.quantity, p.entry_price) for p in positions] == [
         ("LONG", "0.3", "60000.000000"),
         ("SHORT", "0.3", "60000.000000"),
@@ -77,7 +81,7 @@ async def test_profit_is_paid_to_the_wallet_when_a_position_closes(exchange: Exc
     closing = (await list_fills(exchange.session, trader, EVERYTHING)).data[0]
     assert (closing.fee, closing.realized_pnl) == ("16.25", "2500")
     assert (await list_balances(exchange.session, trader, EVERYTHING)).data[0].total == "12477.75"
-    assert (await list_positions(exchange.session, trader, EVERYTHING)).data == []
+    assert (await list_positions(exchange.session, trader, EVERYTHING, Ranking(AdlRanks(), NOON))).data == []
 
 
 async def test_rows_equal_the_engine_after_a_random_run(exchange: Exchange) -> None:
@@ -194,9 +198,9 @@ async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
     """Same positions, same live orders with the same remaining lots, same place in the log."""
     market, market_id = exchange.markets[name], exchange.registry.by_name[name].market_id
     rows = await exchange.session.fetch(
-        "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1 AND lots <> 0", market_id
+        "SELECT user_id, lots, cost, realized, opened_seq FROM positions WHERE market_id = $1 AND lots <> 0", market_id
     )
-    held = {user: (p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+    held = {user: (p.lots, p.cost, p.realized, p.opened) for user, p in market.positions.items()}
     assert {row[0]: tuple(row)[1:] for row in rows} == held
     orders = await exchange.session.fetch(
         "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id

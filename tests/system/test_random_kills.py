@@ -10,7 +10,7 @@ from tests.system.faults import kill
 from tests.system.patient_load import trading
 from tests.system.verdict import nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
 
-VICTIMS = {"kafka": ("api", "relay", "engine", "projection", "clock", "postgres", "broker")}
+VICTIMS = {"kafka": ("api", "relay", "engine", "projection", "clock", "liquidator", "postgres", "broker")}
 VICTIMS["embedded"] = VICTIMS["kafka"][:-1]  # whose death is the death of the log: the rebuild has its own tests
 
 
