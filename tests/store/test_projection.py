@@ -26,6 +26,7 @@ from store.queries.fills import list_fills
 from store.queries.orders import list_orders
 from store.queries.paging import ListRequest
 from store.queries.positions import list_positions
+from tests.store.engine_rows import assert_rows_equal_the_engine
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"
@@ -188,25 +189,6 @@ def random_order(chance: random.Random, user: int, around: int) -> OrderCreated:
         reduce_only=chance.random() < 0.3,
         self_trade_prevention=chance.choice(list(SelfTradePrevention)),
     )
-
-
-async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
-    """Same positions, same live orders with the same remaining lots, same place in the log."""
-    market, market_id = exchange.markets[name], exchange.registry.by_name[name].market_id
-    rows = await exchange.session.fetch(
-        "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1 AND lots <> 0", market_id
-    )
-    held = {user: (p.lots, p.cost, p.realized) for user, p in market.positions.items()}
-    assert {row[0]: tuple(row)[1:] for row in rows} == held
-    orders = await exchange.session.fetch(
-        "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id
-    )
-    resting = {o.number: o.remaining for side in Side for o in market.book.walk(side)}
-    assert {tuple(row) for row in orders} == set(resting.items())
-    progress = await exchange.session.fetchrow(
-        "SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = $1", market_id
-    )
-    assert tuple(progress) == (market.event_seq, market.command_seq, market.event_hash)
 
 
 async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
