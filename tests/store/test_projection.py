@@ -201,3 +201,19 @@ async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
     await exchange.settle()
     rules = await exchange.session.fetch("SELECT rules FROM markets ORDER BY name")
     assert [row["rules"] for row in rules] == [RULES_VERSION + 1, RULES_VERSION]
+
+
+async def test_a_command_cut_over_two_records_is_persisted_with_its_last_event(exchange: Exchange) -> None:
+    """Found by the simulator (seed 7190): whoever waited for the command saw half of what it did."""
+    maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    for _ in range(3):
+        await exchange.submit(BTC, an_order(maker, Side.SELL, 1, 600_000))
+    sweep = await exchange.submit(BTC, an_order(taker, Side.BUY, 3, 600_000))
+    await exchange.match(BTC)
+    last = exchange.markets[BTC].event_seq
+    answered = "SELECT command_seq FROM progress JOIN markets USING (market_id) WHERE name = $1"
+    assert await exchange.projections[BTC].apply(exchange.records(BTC, 1, last=last - 1)) == sweep - 1
+    assert await exchange.session.fetchval(answered, BTC) == sweep - 1
+    assert await audit(exchange.session) == []
+    assert await exchange.projections[BTC].apply(exchange.records(BTC, last)) == 1
+    assert await exchange.session.fetchval(answered, BTC) == sweep
