@@ -139,8 +139,9 @@ _ORDERS = {
     """,
     "nothing is ahead of what caused it": """
         SELECT m.name || ' ' || s.name, s.most, s.got FROM markets m JOIN counters c USING (market_id)
-        JOIN progress p USING (market_id)
+        JOIN progress p USING (market_id) JOIN relay_cursors r USING (market_id)
         CROSS JOIN LATERAL (VALUES ('persisted command', c.command_seq, p.command_seq),
+          ('relayed command', c.command_seq, r.command_seq), ('pruned command', r.command_seq, r.pruned_seq),
           ('order', c.command_seq, (SELECT max(order_id) FROM orders o WHERE o.market_id = m.market_id)
             - m.market_id * 1099511627776),
           ('fill', p.event_seq, (SELECT max(event_seq) FROM fills f WHERE f.market_id = m.market_id)),
@@ -151,7 +152,7 @@ _ORDERS = {
     "the outbox has no hole": """
         SELECT m.name, c.command_seq - r.pruned_seq, count(o.command_seq)
         FROM markets m JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
-        LEFT JOIN outbox o ON o.market_id = m.market_id AND o.command_seq > r.pruned_seq
+        LEFT JOIN outbox o ON o.market_id = m.market_id AND o.command_seq > r.pruned_seq AND o.command_seq <= c.command_seq
         GROUP BY m.name, c.command_seq, r.pruned_seq HAVING count(o.command_seq) <> c.command_seq - r.pruned_seq
     """,
 }

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from exchange import admission
 from exchange.admission import Account, Admitted
 from exchange.fees import fee_of_fill
 from exchange.margin import Exposure, Holding, equity, requirement
+from exchange.order_filters import SizedOrder
 from exchange.position import Position, fill
 from schemas.commands import OrderCreated
 from schemas.market import MarketSpec
@@ -17,6 +20,7 @@ from schemas.units import Ppm, Ticks, format_e18
 from tests.exchange.margin_builders import BTC, USDC, account, decide, request, terms
 
 MARK = 600_000
+with_order = admission._with_order
 
 
 @dataclass
@@ -129,3 +133,31 @@ def _fill_or_cancel(book: Book, story: st.DataObject) -> None:
         book.trade(order, lots, price, story.draw(st.sampled_from(rates), "rate"))
     if not order.remaining:
         book.live.remove(order)
+
+
+def hold_what_it_adds(spec: MarketSpec, exposure: Exposure, order: SizedOrder, leverage: int | None) -> Exposure:
+    """A marginal hold: an order that does not make the worse side worse is held nothing for."""
+    after = with_order(spec, exposure, order, leverage)
+    adds_nothing = requirement(spec, after, MARK) <= requirement(spec, exposure, MARK) + order.fee_per_lot * order.lots
+    return exposure if adds_nothing else after
+
+
+def buy_and_sell_then_cancel_the_buy() -> int:
+    """BUY 10, SELL 10, the BUY is cancelled, the SELL fills: by how much that fill lowers equity - requirement."""
+    book = Book(BTC, account(10_000_000 * USDC))
+    for side in Side:
+        answer = decide(request("0.01", "60000", side), book.owner, terms(BTC))
+        assert isinstance(answer, Admitted), answer
+        book.live.append(LiveOrder(answer.command, answer.command.quantity))
+    bid, ask = book.live
+    book.release(bid, bid.remaining, ends=True)
+    before = book.margin
+    book.trade(ask, ask.remaining, MARK, BTC.maker_fee_rate)
+    return max(0, before - book.margin)
+
+
+def test_a_marginal_hold_is_seen_to_leave_an_order_naked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holds are not additive (semantics.md section 4): sums over the live orders cost nothing here, holds do."""
+    assert buy_and_sell_then_cancel_the_buy() == 0
+    monkeypatch.setattr(admission, "_with_order", hold_what_it_adds)
+    assert buy_and_sell_then_cancel_the_buy() > 29 * USDC  # the margin of 600, less what the fee was held higher
