@@ -22,8 +22,8 @@ WRITERS = 32
 
 async def command_log(stream: Stream) -> list[CommandRecord]:
     """Every record of the command log."""
-    values = await read_back(stream.settings.bootstrap, commands_topic(stream.market), lambda _: False)
-    return [decode_command_record(value) for value in values]
+    records = await read_back(stream.settings.bootstrap, commands_topic(stream.market), lambda _: False)
+    return [decode_command_record(record.value) for record in records]
 
 
 def sequences(records: list[CommandRecord]) -> list[int]:
