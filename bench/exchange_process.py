@@ -24,6 +24,7 @@ class ExchangeProcess:
         self, data: Path, broker: str, demo: bool = False, environment: Mapping[str, str] | None = None
     ) -> None:
         self.data = data
+        self.broker = broker
         self.url = ""
         self._output = data.with_name(data.name + ".printed")
         self._environment = {
