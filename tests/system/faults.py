@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from app.crash_at import crash_mark
+from app.run import LOCAL_SESSION_TIMEOUT_S
 from bench.exchange_process import ROOT, ExchangeProcess
 from schemas.crash_points import CrashPoint
 from tests.eventually import eventually
@@ -29,6 +30,13 @@ def frozen(*pids: int) -> Iterator[None]:
         yield
     finally:
         _send(signal.SIGCONT, whole)
+
+
+@asynccontextmanager
+async def hanging(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
+    """A part that takes connections and does nothing."""
+    with frozen(exchange.children()[part]):
+        yield
 
 
 @asynccontextmanager
@@ -57,9 +65,9 @@ async def started_again(exchange: ExchangeProcess, part: str, pid: int) -> None:
 
 
 @asynccontextmanager
-async def standby_engine(exchange: ExchangeProcess) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """A second engine for all markets, in the group when the block begins, killed at its end."""
-    path = exchange.data.with_name("standby.log")
+async def standby_engine(exchange: ExchangeProcess, name: str = "standby") -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Another engine for all markets, in the group when the block begins, killed at its end."""
+    path = standby_log(exchange, name)
     process = _engine_beside(exchange, path)
     try:
         await eventually(lambda: path.read_text().count(" is up") >= len(MARKETS), BACK_WITHIN_S)
@@ -67,6 +75,11 @@ async def standby_engine(exchange: ExchangeProcess) -> AsyncIterator[subprocess.
     finally:
         process.kill()
         await asyncio.to_thread(process.wait)
+
+
+def standby_log(exchange: ExchangeProcess, name: str) -> Path:
+    """Where a standby writes its log: that of the latest of this name."""
+    return exchange.data.with_name(f"{name}.log")
 
 
 def hold(data: Path, point: CrashPoint) -> None:
@@ -86,7 +99,7 @@ def _engine_beside(exchange: ExchangeProcess, log: Path) -> subprocess.Popen[byt
         return subprocess.Popen(
             [sys.executable, "-m", "app", "engine"],
             cwd=ROOT,
-            env={**os.environ, "DATA": str(exchange.data), "SESSION_TIMEOUT_S": "3"},
+            env={**os.environ, "DATA": str(exchange.data), "SESSION_TIMEOUT_S": LOCAL_SESSION_TIMEOUT_S},
             stdout=output,
             stderr=output,
         )

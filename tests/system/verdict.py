@@ -2,17 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from agents.event_records import hashes_in, read_records
+from agents.log_tail import read_all
 from app.operator import audit_books, drain_markets
 from app.settings import Settings, load_settings, reach
 from bench.exchange_process import ExchangeProcess
 from bench.load import Trader
+from schemas.topics import book_changelog_topic
 from schemas.wire import EventRecord
+from tables.book_table import heads, is_head, read_head, verified_snapshots
 from tests.eventually import eventually
 from tests.system.patient_load import PatientLoad
 
@@ -45,7 +49,14 @@ async def healed(exchange: ExchangeProcess) -> None:
 async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
     """No event sequence was ever written with two contents, and none is missing; how many events there are."""
     bootstrap = exchange.published()["brokerUrl"]
-    return sum([_count_distinct(await read_records(bootstrap, market, 0)) for market in MARKETS])
+    return sum([count_events(await read_records(bootstrap, market, 0)) for market in MARKETS])
+
+
+async def no_snapshot_is_spoilt(exchange: ExchangeProcess) -> int:
+    """Whoever wrote a snapshot, and when: its content was the same, and the newest of all is there; how many there were."""
+    bootstrap = exchange.published()["brokerUrl"]
+    logs = [await read_all(bootstrap, book_changelog_topic(market)) for market in MARKETS]
+    return sum(count_snapshots([(record.key, record.value) for record in log]) for log in logs)
 
 
 async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> list[Any]:
@@ -76,9 +87,32 @@ async def _all(session: aiohttp.ClientSession, traders: Iterable[Trader], path: 
     return [entry for trader in traders for entry in await every(session, trader, path)]
 
 
-def _count_distinct(records: list[EventRecord]) -> int:
+def count_snapshots(written: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """How many snapshots a changelog was given; none may be written twice with two contents, the newest must hold."""
+    seen: dict[bytes, bytes] = {}
+    entries: dict[bytes, bytes] = {}
+    for key, value in written:
+        if value is None:
+            entries.pop(key, None)
+            continue
+        assert seen.setdefault(key, _content(key, value)) == _content(key, value), f"{key!r} has got another content"
+        entries[key] = value
+    sequences = [read_head(value).command_seq for key, value in seen.items() if is_head(key)]
+    newest = heads(entries)[0]
+    assert newest.command_seq == max(sequences), "an older snapshot has come over the newest"
+    assert verified_snapshots(entries, newest.epoch)[0].head == newest
+    return len(sequences)
+
+
+def count_events(records: Sequence[EventRecord]) -> int:
+    """How many events a log holds; fails for a sequence that is missing or has two contents."""
     seen: dict[int, str] = {}
     for seq, chain in (pair for record in records for pair in hashes_in(record)):
         assert seen.setdefault(seq, chain) == chain, f"event {seq} was written twice, and not the same"
     assert sorted(seen) == list(range(min(seen), max(seen) + 1))
     return len(seen)
+
+
+def _content(key: bytes, value: bytes) -> bytes:
+    """What two owners must agree on: where the commands were read from is each one's own."""
+    return msgspec.json.encode(msgspec.structs.replace(read_head(value), offset=0)) if is_head(key) else value
