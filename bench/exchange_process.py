@@ -27,7 +27,7 @@ class ExchangeProcess:
         self.broker = broker
         self.url = ""
         self._output = data.with_name(data.name + ".printed")
-        self._environment = {
+        self.environment = {
             "DATA": str(data),
             "BROKER": broker,
             "DEMO": str(int(demo)),
@@ -76,7 +76,7 @@ class ExchangeProcess:
             return subprocess.Popen(
                 [sys.executable, "-m", "app", "run"],
                 cwd=ROOT,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self.environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
