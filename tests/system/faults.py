@@ -99,10 +99,20 @@ def _engine_beside(exchange: ExchangeProcess, log: Path) -> subprocess.Popen[byt
         return subprocess.Popen(
             [sys.executable, "-m", "app", "engine"],
             cwd=ROOT,
-            env={**os.environ, "DATA": str(exchange.data), "SESSION_TIMEOUT_S": LOCAL_SESSION_TIMEOUT_S},
+            env={
+                **os.environ,
+                **_bug_of(exchange),
+                "DATA": str(exchange.data),
+                "SESSION_TIMEOUT_S": LOCAL_SESSION_TIMEOUT_S,
+            },
             stdout=output,
             stderr=output,
         )
+
+
+def _bug_of(exchange: ExchangeProcess) -> dict[str, str]:
+    """What was put in on purpose into the exchange (mutations.py) is in its standbys too."""
+    return {name: exchange.environment[name] for name in ("FAULT", "PYTHONPATH") if name in exchange.environment}
 
 
 def _send(number: signal.Signals, pids: list[int]) -> None:

@@ -23,7 +23,8 @@ class PatientLoad:
     """What the clients were answered by the exchange at `url`, which may move.
 
     `taken`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
-    came. `cut`: requests that got no answer. `slowest_s`: the longest that an answer took.
+    came. `cut`: requests that got no answer. `refused`: connections that nobody took. `slowest_s`: the longest that an
+    answer took.
     """
 
     url: str
@@ -31,6 +32,7 @@ class PatientLoad:
     taken: dict[str, str] = field(default_factory=dict)
     replies: Counter[tuple[int, str]] = field(default_factory=Counter)
     cut: int = 0
+    refused: int = 0
     slowest_s: float = 0.0
     is_over: bool = False
 
@@ -62,6 +64,9 @@ class PatientLoad:
         try:
             async with session.post(f"{self.url}/orders", json=order, headers=trader.headers) as answer:
                 body = await answer.json()
+        except aiohttp.ClientConnectorError:
+            self.refused += 1
+            return 0, "", None
         except (aiohttp.ClientError, OSError, TimeoutError):
             self.cut += 1
             return 0, "", None

@@ -46,6 +46,7 @@ async def test_a_broker_that_is_down_delays_orders_and_loses_none(
             until = time.monotonic() + down_s
             await until_taken(load, 20)
             await eventually(lambda: load.replies[503, "OVERLOADED"], OVERLOADED_WITHIN_S)
+            await eventually(lambda: _is_told_to_come_back(session, trader), OVERLOADED_WITHIN_S)
             assert await _status(session, "DELETE", f"/orders/{resting}", trader) == 202
             await _time_is(until)
         began = time.monotonic()
@@ -112,6 +113,11 @@ async def _rest(session: aiohttp.ClientSession, trader: Trader) -> str:
     async with session.post("/orders", json=BID, headers=trader.headers) as answer:
         assert answer.status == 202, await answer.text()
         return str((await answer.json())["orderId"])
+
+
+async def _is_told_to_come_back(session: aiohttp.ClientSession, trader: Trader) -> bool:
+    async with session.post("/orders", json=BID, headers=trader.headers) as answer:
+        return answer.status == 503 and int(answer.headers["Retry-After"]) > 0
 
 
 async def _status(session: aiohttp.ClientSession, method: str, path: str, trader: Trader) -> int:
