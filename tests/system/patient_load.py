@@ -33,8 +33,15 @@ class PatientLoad:
     replies: Counter[tuple[int, str]] = field(default_factory=Counter)
     cut: int = 0
     refused: int = 0
+    last: tuple[int, str] = (0, "")
     slowest_s: float = 0.0
     is_over: bool = False
+    running: asyncio.Task[None] | None = None
+
+    def raise_what_ended_it(self) -> None:
+        """Raise what a client was answered that it could not live with; nothing while they trade."""
+        if self.running is not None and self.running.done():
+            self.running.result()
 
     async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> None:
         """Repeat one order until it is taken; AssertionError when it is refused for what it is."""
@@ -72,7 +79,8 @@ class PatientLoad:
             return 0, "", None
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         code = body["error"]["code"] if "error" in body else ""
-        self.replies[answer.status, code] += 1
+        self.last = (answer.status, code)
+        self.replies[self.last] += 1
         return answer.status, code, body
 
 
@@ -87,7 +95,7 @@ async def place_all(url: str, traders: list[Trader], total: int) -> PatientLoad:
 async def trading(url: str, clients: int = 4) -> AsyncIterator[PatientLoad]:
     """New traders who go on until the block ends; then each waits for the answer he is owed."""
     load = PatientLoad(url, await make_traders(url, clients))
-    running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
+    load.running = running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
     try:
         yield load
         load.is_over = True

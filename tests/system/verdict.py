@@ -84,7 +84,18 @@ async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> li
 async def until_taken(load: PatientLoad, more: int, within_s: float = HEALED_WITHIN_S) -> None:
     """Wait until so many more orders are taken."""
     target = len(load.taken) + more
-    await eventually(lambda: len(load.taken) >= target, within_s)
+
+    def are_taken() -> bool:
+        load.raise_what_ended_it()
+        return len(load.taken) >= target
+
+    try:
+        await eventually(are_taken, within_s)
+    except AssertionError as error:
+        error.add_note(
+            f"replies so far: {load.replies}, the last: {load.last}, cut: {load.cut}, refused: {load.refused}"
+        )
+        raise
 
 
 def settings_of(exchange: ExchangeProcess) -> Settings:
