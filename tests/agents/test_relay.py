@@ -58,7 +58,7 @@ async def write_slowly(stream: Stream, seed: int, for_s: float) -> None:
     session = await connect_writer(stream.settings.dsn, f"writer-{seed}")
     until = time.monotonic() + for_s
     while time.monotonic() < until:
-        with suppress(GivenUp):
+        with suppress(GivenUp, TimeoutError):  # of 32 that wait for one lock, one may wait too long
             async with session.transaction():
                 for _ in range(chance.randint(1, 3)):
                     await append_command(session, stream.market, MarketBarrier(BEGAN_AT, f"writer {seed}"))
