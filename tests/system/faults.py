@@ -53,8 +53,9 @@ async def dead(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
 
 
 async def kill(exchange: ExchangeProcess, part: str) -> None:
-    """SIGKILL for a part; returns when the supervisor has started another."""
-    pid = exchange.children()[part]
+    """SIGKILL for a part, which may be just coming up again; returns when the supervisor has started another."""
+    pid = await eventually(lambda: exchange.children().get(part), BACK_WITHIN_S)
+    assert pid is not None
     os.kill(pid, signal.SIGKILL)
     await started_again(exchange, part, pid)
 
