@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ from bench.load import Trader, make_traders, orders
 AGAIN_AFTER_S = 0.1
 PACE_S = 0.02  # between two orders of a client, so that faults are what is seen, not a full machine
 ANSWER_WITHIN_S = 30.0
+KEPT_MAX = 200
+CANCELS = {(202, ""), (409, "ORDER_NOT_OPEN"), (503, "UNAVAILABLE")}
 
 
 @dataclass
@@ -43,26 +45,41 @@ class PatientLoad:
         if self.running is not None and self.running.done():
             self.running.result()
 
-    async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> None:
-        """Repeat one order until it is taken; AssertionError when it is refused for what it is."""
+    async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> str:
+        """Repeat one order until it is taken, and return its id; AssertionError when it is refused for what it is."""
         while True:
             status, code, body = await self._attempt(session, trader, order)
             if status in (200, 202):
                 self.taken[order["clientOrderId"]] = body["orderId"]
-                return
+                return str(body["orderId"])
             assert status in (0, 503), (status, code, order)
             await asyncio.sleep(AGAIN_AFTER_S)
 
     async def place_many(
         self, session: aiohttp.ClientSession, trader: Trader, seed: int, count: int, pace_s: float
     ) -> None:
-        """So many orders, the next when the last is taken; none is begun once the load is over."""
+        """So many orders, the next when the last is taken; none is begun once the load is over.
+
+        One that is old is cancelled, so that no account comes to its limit of open orders.
+        """
         stream, prefix = orders(seed), secrets.token_hex(4)
+        placed: deque[str] = deque()
         for number in range(count):
             if self.is_over:
                 return
-            await self.place(session, trader, {**next(stream), "clientOrderId": f"{prefix}-{number}"})
+            placed.append(await self.place(session, trader, {**next(stream), "clientOrderId": f"{prefix}-{number}"}))
+            if len(placed) > KEPT_MAX:
+                await self._cancel(session, trader, placed.popleft())
             await asyncio.sleep(pace_s)
+
+    async def _cancel(self, session: aiohttp.ClientSession, trader: Trader, order_id: str) -> None:
+        """Ask once; it may have ended, and the answer may get lost. A cancel is never refused as OVERLOADED."""
+        try:
+            async with session.delete(f"{self.url}/orders/{order_id}", headers=trader.headers) as answer:
+                code = (await answer.json()).get("error", {}).get("code", "")
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return
+        assert (answer.status, code) in CANCELS, (answer.status, code)
 
     async def _attempt(
         self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]
