@@ -52,12 +52,9 @@ async def dead(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
     await started_again(exchange, part, pid)
 
 
-async def kill(exchange: ExchangeProcess, part: str) -> None:
-    """SIGKILL for a part, which may be just coming up again; returns when the supervisor has started another."""
-    pid = await eventually(lambda: exchange.children().get(part), BACK_WITHIN_S)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    await started_again(exchange, part, pid)
+async def strike(exchange: ExchangeProcess, part: str) -> None:
+    """SIGKILL for a part, which may be just coming up again; its supervisor will start another."""
+    await eventually(lambda: _struck(exchange, part), BACK_WITHIN_S)
 
 
 async def started_again(exchange: ExchangeProcess, part: str, pid: int) -> None:
@@ -93,6 +90,18 @@ def hold(data: Path, point: CrashPoint) -> None:
 def let_go(data: Path, point: CrashPoint) -> None:
     """Have the next process that comes to this point die there."""
     crash_mark(data, point).unlink()
+
+
+def _struck(exchange: ExchangeProcess, part: str) -> bool:
+    """Whether there was something to kill: a part that has died before is not there until it is started again."""
+    pid = exchange.children().get(part)
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _engine_beside(exchange: ExchangeProcess, log: Path) -> subprocess.Popen[bytes]:

@@ -27,7 +27,7 @@ Exercise = Callable[[Start, Measured], Awaitable[None]]
 FOUND_BY: dict[str, tuple[Exercise, str]] = {
     "recovery is the framework's own": (
         lambda give, measured: test_hand_over.test_a_market_changes_hands_and_every_event_is_written_once(
-            give, 40, measured
+            give, 12, 8, measured
         ),
         "missing in the log",
     ),
@@ -37,12 +37,12 @@ FOUND_BY: dict[str, tuple[Exercise, str]] = {
     ),
     "every snapshot has the same keys": (
         lambda give, measured: test_hand_over.test_a_market_changes_hands_and_every_event_is_written_once(
-            give, 2, measured
+            give, 2, 2, measured
         ),
         "another content",
     ),
     "orders are answered before they are durable": (
-        lambda give, measured: test_random_kills.test_parts_killed_at_random_lose_nothing(give, 35, measured),
+        lambda give, measured: test_random_kills.test_parts_killed_at_random_lose_nothing(give, 5, measured),
         "",
     ),
     "client ids are not looked up": (

@@ -29,11 +29,13 @@ pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
 STANDBYS = ("standby-1", "standby-2")
 
 
-@pytest.mark.parametrize("wanted", [pytest.param(2, id="short"), pytest.param(100, marks=FULL, id="full")])
+@pytest.mark.parametrize(
+    ("wanted", "zombies"), [pytest.param(2, 2, id="short"), pytest.param(100, 8, marks=FULL, id="full")]
+)
 async def test_a_market_changes_hands_and_every_event_is_written_once(
-    any_exchange: Start, wanted: int, measured: Measured
+    any_exchange: Start, wanted: int, zombies: int, measured: Measured
 ) -> None:
-    """Three workers: the owner is frozen past its session and thawed, its successors are told to stop: one is left.
+    """Three workers: the owner is frozen past its session and thawed, in the end all but one are told to stop.
 
     However often: one content for every event and every snapshot, and the newest snapshot is the one that holds.
     """
@@ -41,30 +43,33 @@ async def test_a_market_changes_hands_and_every_event_is_written_once(
     hand_overs = 0
     async with trading(exchange.url) as load:
         while hand_overs < wanted:
-            hand_overs += await _there_and_back(exchange, load, measured)
+            hand_overs += await _there_and_back(exchange, load, zombies, measured)
     await nothing_is_lost_or_doubled(exchange, load)
     measured("hand-overs", hand_overs)
     measured("events, each written with one content only", await one_event_a_sequence(exchange))
     measured("snapshots, none spoilt", await no_snapshot_is_spoilt(exchange))
 
 
-async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, measured: Measured) -> int:
+async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies: int, measured: Measured) -> int:
     """One worker, three workers, one worker; how often a market got another owner."""
     logs = [exchange.data / "log" / "engine.log", *(standby_log(exchange, name) for name in STANDBYS)]
-    begun = logs[0].stat().st_size
+    starts = dict(zip(logs, (logs[0].stat().st_size, 0, 0), strict=True))
     async with AsyncExitStack() as stack:
-        standbys = [await stack.enter_async_context(standby_engine(exchange, name)) for name in STANDBYS]
-        await _outlive_a_zombie(exchange, load, measured)
+        joining = (stack.enter_async_context(standby_engine(exchange, name)) for name in STANDBYS)
+        standbys = await asyncio.gather(*joining)
+        workers = dict(zip(logs, (exchange.children()["engine"], *(each.pid for each in standbys)), strict=True))
+        for turn in range(zombies):
+            owner = _owners(starts, MARKETS[turn % len(MARKETS)])[-1]
+            await _outlive_a_zombie(exchange, workers[owner], load, measured)
         for standby in standbys:
             await _take_back(exchange, standby, measured)
     await until_taken(load, 20)
-    starts = dict(zip(logs, (begun, 0, 0), strict=True))
     return sum(_changes(_owners(starts, market)) for market in MARKETS)
 
 
-async def _outlive_a_zombie(exchange: ExchangeProcess, load: PatientLoad, measured: Measured) -> None:
-    """The owner sleeps until a standby has matched without it, then wakes up and believes it is the owner."""
-    with frozen(exchange.children()["engine"]):
+async def _outlive_a_zombie(exchange: ExchangeProcess, owner: int, load: PatientLoad, measured: Measured) -> None:
+    """The owner sleeps until another has matched without it, then wakes up and believes it is the owner."""
+    with frozen(owner):
         began = time.monotonic()
         await healed(exchange)
         measured("take-over from a frozen owner", time.monotonic() - began)
