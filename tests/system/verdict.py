@@ -1,11 +1,11 @@
 """What must hold of an exchange after whatever was done to it."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import aiohttp
+import asyncpg
 import msgspec
 
 from agents.event_records import hashes_in, read_records
@@ -16,6 +16,7 @@ from bench.exchange_process import ExchangeProcess
 from bench.load import Trader
 from schemas.topics import book_changelog_topic
 from schemas.wire import EventRecord
+from store.connect import is_outage
 from tables.book_table import heads, is_head, read_head, verified_snapshots
 from tests.eventually import eventually
 from tests.system.patient_load import PatientLoad
@@ -49,10 +50,8 @@ def remedies(exchange: ExchangeProcess) -> list[str]:
 
 
 async def healed(exchange: ExchangeProcess) -> None:
-    """Wait until a command sent now has gone through every log and into the tables; needs a database."""
-    async with asyncio.timeout(HEALED_WITHIN_S):
-        while await drain_markets(settings_of(exchange)) is None:
-            pass
+    """Wait until a command sent now has gone through every log and into the tables."""
+    await eventually(lambda: _is_drained(exchange), HEALED_WITHIN_S)
 
 
 async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
@@ -101,6 +100,15 @@ async def until_taken(load: PatientLoad, more: int, within_s: float = HEALED_WIT
 def settings_of(exchange: ExchangeProcess) -> Settings:
     """What the command line would work with beside this exchange."""
     return reach(load_settings({"DATA": str(exchange.data)}))
+
+
+async def _is_drained(exchange: ExchangeProcess) -> bool:
+    try:
+        return await drain_markets(settings_of(exchange)) is not None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if not is_outage(error):
+            raise
+        return False
 
 
 async def _all(session: aiohttp.ClientSession, traders: Iterable[Trader], path: str) -> list[Any]:
