@@ -135,12 +135,15 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream_on(broker: Broker, dsn: str, folder: Path, users: int = 8) -> AsyncIterator[Stream]:
+async def stream_on(
+    broker: Broker, dsn: str, folder: Path, users: int = 8, *, has_topics: bool = True
+) -> AsyncIterator[Stream]:
     """A newly listed market with its topics and some rich users; its audit must be clean in the end."""
     market = f"T{os.getpid()}X{next(_numbers)}-PERP"
     session = await connect_writer(dsn, "test")
     await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=market), BEGAN_AT)
-    await create_topics(broker.bootstrap, [market], is_embedded=broker.is_embedded)
+    if has_topics:
+        await create_topics(broker.bootstrap, [market], is_embedded=broker.is_embedded)
     submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))
     settings = StreamSettings(dsn, broker.bootstrap, broker.is_embedded, folder, session_timeout_s=2.0)
     stream = Stream(market, settings, session, submission)

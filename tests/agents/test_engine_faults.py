@@ -118,6 +118,19 @@ async def test_a_standby_takes_over_when_the_owner_is_killed(broker: Broker, dat
         one_hash_each(await stream.records())
 
 
+async def test_an_engine_that_finds_no_topics_goes_to_work_when_they_are_there(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """A broker that has just come up says so of topics it has: the market had no owner for five minutes."""
+    async with stream_on(broker, database, tmp_path, has_topics=False) as stream:
+        engine = stream.spawn("engine")
+        await eventually(lambda: "is up" in stream.log_of(engine), within_s=20)
+        await stream.move_to(broker)
+        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+            await stream.trade(20)
+            await stream.drained()
+
+
 async def test_an_engine_stops_when_told_so_while_it_starts(broker: Broker, database: str, tmp_path: Path) -> None:
     """SIGTERM is obeyed at every moment, also before the market is recovered."""
     async with stream_on(broker, database, tmp_path) as stream:
