@@ -39,7 +39,7 @@ async def nothing_is_lost_or_doubled(exchange: ExchangeProcess, load: PatientLoa
     assert {order["clientOrderId"]: order["orderId"] for order in orders} == load.taken
     assert {order["status"] for order in orders} <= LIVE_OR_ENDED
     assert set(Counter((fill["tradeId"], fill["liquidityRole"]) for fill in fills).values()) <= {1}
-    assert await audit_books(settings_of(exchange)) == []
+    assert await audit_books(settings_of(exchange), is_deep=True) == []
 
 
 def remedies(exchange: ExchangeProcess) -> list[str]:
