@@ -15,7 +15,7 @@ import store.backlog
 import tables.book_table
 from agents.matcher import Matcher
 from bench.exchange_process import ROOT
-from store.connect import Connection, connect_writer
+from store.connect import Connection, Pool, connect_reader_pool, connect_writer
 from store.submission.decisions import Decisions
 
 FAULTY = Path(__file__).with_name("faulty")
@@ -42,6 +42,10 @@ def _be_patient(database: api.database.Database, pool: Any) -> None:
     _await_with_deadline(database, pool, deadline_s=8.0)
 
 
+async def _pool_without_hurry(dsn: str, application_name: str, **_: Any) -> Pool:
+    return await connect_reader_pool(dsn, application_name, command_timeout_s=8.0)
+
+
 MUTATIONS: dict[str, dict[Place, Any]] = {
     "recovery is the framework's own": {(agents.faust_app, "SAFE_TABLE_MANAGER"): "faust.tables:TableManager"},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
@@ -55,7 +59,10 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     },
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
     "orders are taken however old the backlog": {(store.backlog, "BACKLOG_AGE_MAX_S"): 1e9},
-    "the API waits for a database that hangs": {(api.database.Database, "__init__"): _be_patient},
+    "the API waits for a database that hangs": {
+        (api.database.Database, "__init__"): _be_patient,
+        (app.compose, "connect_reader_pool"): _pool_without_hurry,
+    },
     "the API stops without a word": {(api.server.ApiServer, "stop"): _stop_listening_at_once},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
