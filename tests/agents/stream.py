@@ -72,7 +72,7 @@ class Stream:
         """How far the market is persisted."""
         return await read_standing(self.session, self.market)
 
-    async def drained(self, within_s: float = 20.0) -> Standing:
+    async def drained(self, within_s: float = 60.0) -> Standing:
         """Wait until every command accepted so far is persisted."""
         accepted = await self.session.fetchval(
             "SELECT command_seq FROM counters JOIN markets USING (market_id) WHERE name = $1", self.market

@@ -82,7 +82,7 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
             for _ in range(2):
                 engine = stream.spawn("engine")
                 persisted = (await stream.standing()).command_seq
-                await eventually(lambda: has_passed(stream, persisted + 100), within_s=20)  # noqa: B023 - awaited here
+                await eventually(lambda: has_passed(stream, persisted + 100), within_s=60)  # noqa: B023 - awaited here
                 beside = await verify(stream.settings, stream.market)
                 assert beside.differences == []
                 assert beside.to_command >= persisted + 100

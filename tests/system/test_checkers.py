@@ -42,7 +42,7 @@ FOUND_BY: dict[str, tuple[Exercise, str]] = {
         "another content",
     ),
     "orders are answered before they are durable": (
-        lambda give, measured: test_random_kills.test_parts_killed_at_random_lose_nothing(give, 5, measured),
+        lambda give, measured: test_random_kills.test_parts_killed_at_random_lose_nothing(give, 2, measured),
         "",
     ),
     "client ids are not looked up": (
