@@ -57,7 +57,7 @@ def test_every_ending_of_the_specification_is_told_by_a_story() -> None:
 
 
 @given(logs())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_no_order_ends_in_a_way_that_the_specification_does_not_know(commands: list[Command]) -> None:
     """A reason belongs to its state; what is REJECTED was never accepted and never traded."""
     check_endings(commands)
@@ -87,7 +87,7 @@ def check_endings(commands: list[Command]) -> None:
 
 
 @given(logs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_reduce_only_order_never_opens_or_turns_a_position(commands: list[Command]) -> None:
     """After each of its fills the position is smaller, on the same side or flat."""
     driver = Driver()
