@@ -89,7 +89,8 @@ async def test_a_cursor_ahead_of_the_log_goes_back_to_its_tail(broker: Broker, d
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
         await stream.trade(30)
-        await stream.session.execute("UPDATE relay_cursors SET command_seq = 20")
+        market_id = (await stream.standing()).market_id
+        await stream.session.execute("UPDATE relay_cursors SET command_seq = 20 WHERE market_id = $1", market_id)
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 31)
         assert sequences(await command_log(stream)) == list(range(1, 32))
