@@ -254,3 +254,24 @@ async def test_orders_racing_the_trigger_never_exceed_the_position(database: str
         assert await scene.position(ann) == (0, 0)
         assert await scene.session.fetchval(live, ann) == 0
         assert not await scene.is_flagged(ann)
+
+
+async def test_an_order_beside_a_deleveraging_is_not_margined_with_the_position_it_takes_away(database: str) -> None:
+    """Carl, short 1 and about to be deleveraged, bids for 3: with the short they need 5,700, without it 8,550 of 6,000."""
+    async with scene_on(database) as scene, submission_to(database) as submission:
+        ann, carl, rich = await scene.user("3042"), await scene.user("3042"), await scene.user("900000")
+        await scene.trade(ann, carl, 1_000, 60_000)
+        await scene.drain_fund(0)
+        await scene.order(rich, Side.SELL, 3_000, 56_950)
+        await scene.index(56_900)
+        await scene.look(1)
+        scene.now = Timestamp(scene.now + 200_000)
+        await scene.liquidator.look(scene.session, scene.now)  # the deleveraging is in the log, not matched yet
+        bid = PlaceOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "3", "56950"))
+        [answer] = await submission.run([bid], scene.now, {})
+        await scene.exchange.settle()
+        assert await scene.actions(ann) == ["MARGIN_CALL", "CANCEL_ORDERS", "LIQUIDATION", "ADL"]
+        assert isinstance(answer, Refused)
+        assert await scene.position(carl) == (0, 0)
+        [again] = await submission.run([bid], scene.now, {})
+        assert isinstance(again, Refused), "8,550 are more than he has"
