@@ -12,6 +12,7 @@ from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import DepositRequest, OrderRequest, WithdrawalRequest
 from schemas.units import Nanos, Timestamp
+from store.audit import audit
 from store.connect import connect_writer
 from store.deposits import deposit
 from store.submission import Placed, PlaceOrder
@@ -269,9 +270,15 @@ async def test_an_order_beside_a_deleveraging_is_not_margined_with_the_position_
         await scene.liquidator.look(scene.session, scene.now)  # the deleveraging is in the log, not matched yet
         bid = PlaceOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "3", "56950"))
         [answer] = await submission.run([bid], scene.now, {})
+        assert isinstance(await withdraw(scene.session, carl, WithdrawalRequest("USDC", "1"), None, scene.now), Refused)
+        assert await audit(scene.session) == []
         await scene.exchange.settle()
         assert await scene.actions(ann) == ["MARGIN_CALL", "CANCEL_ORDERS", "LIQUIDATION", "ADL"]
         assert isinstance(answer, Refused)
         assert await scene.position(carl) == (0, 0)
         [again] = await submission.run([bid], scene.now, {})
         assert isinstance(again, Refused), "8,550 are more than he has"
+        await scene.look(1)
+        small = PlaceOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "1", "56950"))
+        assert isinstance((await submission.run([small], scene.now, {}))[0], Placed)
+        await scene.exchange.settle()
