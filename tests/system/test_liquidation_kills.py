@@ -77,7 +77,8 @@ async def _quote(client: aiohttp.ClientSession, maker: Trader, price: str) -> No
 
 
 async def _at_rest(exchange: ExchangeProcess, users: list[int]) -> None:
-    """Wait until all accounts are done with."""
+    """Wait until all accounts are done with, once what was killed is back."""
+    await healed(exchange)
     session = await _session(exchange)
 
     async def is_over() -> bool:
