@@ -223,7 +223,7 @@ async def test_a_command_that_is_persisted_in_part_is_no_difference(
         async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit))):
             await stream.trade(3)
             for side in (Side.SELL, Side.BUY):
-                request = OrderRequest(stream.market, side, OrderType.LIMIT, "0.001", "60000")
+                request = OrderRequest(stream.market, side, OrderType.LIMIT, "0.001", "60010")
                 await stream.submit([PlaceOrder(stream.users[side is Side.BUY], request)])
             await eventually(partial(last_command_is, stream, 6))
         *whole, last = await stream.records()
