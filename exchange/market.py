@@ -44,7 +44,7 @@ class Market:
     """One market. What it will do next depends on these values and on the next command, on nothing else.
 
     `clock` is the latest time any command carried; `positions` holds no flat ones. `status` is the one in force, which
-    follows from `operator_status` and `is_frozen` (exchange/status.py). `basis` is the moving average of mid - index in
+    follows from `operator_status` and `is_frozen`, `stage` how far its life has come (exchange/status.py). `basis` is the moving average of mid - index in
     nanos, `second` and `minute` the last ones the clock has ticked through, `index_minutes` the last minutes' index.
     `reduce_only` and `timed` are indexes over the book, by account and by expiry: they follow from the orders in it.
     """
@@ -71,6 +71,7 @@ class Market:
         "rules",
         "second",
         "spec",
+        "stage",
         "status",
         "timed",
         "trade_seq",
@@ -80,6 +81,7 @@ class Market:
         self.spec = spec
         self.status = MarketStatus.HALTED
         self.operator_status = MarketStatus.HALTED
+        self.stage = 0
         self.is_frozen = False
         self.feeds: dict[str, Feed] = {}
         self.quorum = 0

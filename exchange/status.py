@@ -7,7 +7,7 @@ from schemas.commands import OrderCreated
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, OrderStatus, Side
 
-_STAGES = {
+STAGES = {
     MarketStatus.INITIALIZING: 0,
     MarketStatus.ACTIVE: 1,
     MarketStatus.CANCEL_ONLY: 1,
@@ -15,6 +15,7 @@ _STAGES = {
     MarketStatus.SETTLEMENT_ONLY: 2,
     MarketStatus.SETTLED: 3,
 }
+"""How far a market's life has come in each status; it never goes back."""
 
 
 _OPENED_BY_A_MARK = frozenset({MarketStatus.INITIALIZING, MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY})
@@ -54,11 +55,15 @@ def takes(status: MarketStatus, order: OrderCreated) -> bool:
 
 
 def set_status(turn: Turn, status: MarketStatus) -> None:
-    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all."""
+    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all.
+
+    Every market but a settled one can be halted, and goes on from the stage in which it was.
+    """
     market = turn.market
     is_settled = market.operator_status is MarketStatus.SETTLED
-    if _STAGES[status] >= _STAGES[market.operator_status]:
+    if STAGES[status] >= market.stage or (status is MarketStatus.HALTED and not is_settled):
         market.operator_status = status
+        market.stage = max(market.stage, STAGES[status])
     market.status = in_force(market.operator_status, is_frozen=market.is_frozen)
     turn.status_changed()
     if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:

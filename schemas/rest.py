@@ -179,7 +179,11 @@ class PositionView(View, frozen=True):
 
 
 class OrderView(View, frozen=True):
-    """An order with every field submitted and what became of it."""
+    """An order with every field submitted and what became of it.
+
+    `quantity` is what the order is for: filled plus remaining. What reduce-only has taken from it is `cut_quantity`, so
+    the two together are what was submitted, and a FILLED order has always filled its quantity.
+    """
 
     order_id: str
     market_id: str
@@ -187,6 +191,7 @@ class OrderView(View, frozen=True):
     type: OrderType
     time_in_force: TimeInForce
     quantity: str
+    cut_quantity: str
     price: str | None
     protection_price: str | None
     remaining_quantity: str

@@ -49,7 +49,10 @@ RISK = {
     """,
     "an account is flagged by its open liquidation": """
         SELECT 'user ' || coalesce(a.user_id, l.user_id), l.liquidation_id, a.liquidation_id
-        FROM accounts a FULL JOIN (SELECT * FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NULL) l
+        FROM (
+          SELECT a.user_id, a.liquidation_id FROM accounts a LEFT JOIN liquidations x ON x.liquidation_id = -a.liquidation_id
+          WHERE x.user_id IS NULL OR x.user_id = a.user_id -- others are held for a deleveraging that is under way
+        ) a FULL JOIN (SELECT * FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NULL) l
           USING (user_id) WHERE abs(a.liquidation_id) IS DISTINCT FROM l.liquidation_id
     """,
     # a wallet that has just gone below zero is paid at the liquidator's next look

@@ -11,6 +11,16 @@ from store.liquidations.accounts import LiveOrder
 from store.liquidations.receipts import Receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
 
+# Who was held for a deleveraging bears the negative number of another account's liquidation; locked as everyone locks.
+_LET_GO = """
+WITH held AS MATERIALIZED (
+  SELECT a.user_id FROM accounts a JOIN liquidations l ON l.liquidation_id = -a.liquidation_id
+  WHERE a.liquidation_id < 0 AND l.user_id <> a.user_id AND NOT EXISTS (
+    SELECT 1 FROM liquidation_steps s
+    WHERE s.liquidation_id = l.liquidation_id AND s.action = 'ADL' AND s.done_at IS NULL)
+  ORDER BY a.user_id FOR NO KEY UPDATE OF a)
+UPDATE accounts a SET liquidation_id = NULL FROM held h WHERE a.user_id = h.user_id
+"""
 _SWEEP = """
 UPDATE liquidation_steps s SET done_at = $1, outcome = '{}'::jsonb FROM progress p
 WHERE s.action = 'CANCEL_ORDERS' AND s.done_at IS NULL AND p.market_id = s.market_id
@@ -48,5 +58,6 @@ async def cancel_orders(episode: Episode, orders: Sequence[LiveOrder], reason: E
 
 
 async def sweep(session: Session, now: Timestamp) -> None:
-    """Note which cancels have come through the log and the projection."""
+    """Note which cancels have come through the log and the projection; let those go whose deleveraging has."""
     await session.execute(_SWEEP, datetime_of(now))
+    await session.execute(_LET_GO)

@@ -14,6 +14,8 @@ from store.liquidations.receipts import Receipt, account_receipt, closure_receip
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
 
 _OTHER_SIDE = "SELECT user_id FROM positions WHERE market_id = $1 AND lots <> 0 AND sign(lots) = $2 AND user_id <> $3"
+# Until it is persisted nobody knows what a deleveraging leaves of those on the other side: they neither order nor withdraw.
+_HOLD = "UPDATE accounts SET liquidation_id = $2 WHERE user_id = ANY($1::int8[]) AND liquidation_id IS NULL"
 _IN_FLIGHT = """
 SELECT coalesce(sum((inputs->'closure'->>'equityShare')::numeric * 1000000) FILTER (WHERE action = 'TAKE_OVER'), 0)::int8
   AS shares, coalesce(bool_or(action = 'ADL'), false) AS is_deleveraging
@@ -73,6 +75,8 @@ async def close(case: Case, closure: Closure, others: list[int], *, first: Seque
     chosen = counterparties(spec, mark, closure.lots, closure.share.amount, ranked)
     inputs |= {"ranking": ranking_receipt(spec, ranked, chosen)}
     if chosen:
+        users = [each.user for each in chosen]
+        await case.episode.session.execute(_HOLD, users, -case.episode.liquidation_id)
         await _order(_Order(case.episode, closure, inputs, first, chosen))
         return Closed("ADL", is_fund_below_zero=False)
     status = await _status_closing(case.episode, closure.market_id)

@@ -37,6 +37,7 @@ _PAST = """
 SELECT market_id, at, (outcome->>'quantity')::int8 AS filled FROM liquidation_steps
 WHERE liquidation_id = $1 AND action = 'LIQUIDATION' ORDER BY step
 """
+_UNDER_WAY = "SELECT 1 FROM liquidation_steps WHERE liquidation_id = $1 AND done_at IS NULL LIMIT 1"
 _POST = """
 WITH transfer AS MATERIALIZED (SELECT nextval('transfers') AS id),
 wallet AS (UPDATE accounts SET wallet = wallet + $2::int8 WHERE user_id = $1 RETURNING wallet)
@@ -116,8 +117,8 @@ async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | 
     await lock_for_closing(session, user, others or [])  # 1
     accounts = await read_accounts(session, [user, INSURANCE_FUND])  # 2
     account = accounts[user]
-    if account.liquidation_id != episode.liquidation_id:
-        return Driven("gone")
+    if account.liquidation_id != episode.liquidation_id or await session.fetchval(_UNDER_WAY, episode.liquidation_id):
+        return Driven("gone")  # to another liquidator, who was first
     action = next_action(account.debtor, await _past(episode))  # 3
     match action:  # 4
         case Wait():

@@ -13,7 +13,10 @@ PATIENCE_MAX_US = 64_000_000
 """How long a market is left alone after a sale that filled nothing: doubled each time, up to about a minute."""
 
 _OPEN = "SELECT liquidation_id FROM liquidations WHERE user_id = $1 AND kind = 'INVENTORY' AND ended_at IS NULL"
-_IS_HOLDING = "SELECT EXISTS (SELECT 1 FROM positions WHERE user_id = $1 AND lots <> 0)"
+_HAS_TO_DO = """
+SELECT EXISTS (SELECT 1 FROM liquidations WHERE user_id = $1 AND kind = 'INVENTORY' AND ended_at IS NULL)
+  OR EXISTS (SELECT 1 FROM positions WHERE user_id = $1 AND lots <> 0)
+"""
 # The last sales of each market, newest first; seven in a row that filled nothing are as patient as it gets.
 _LAST = """
 SELECT s.market_id, s.at, s.done_at IS NOT NULL AS is_done, (s.outcome->>'quantity')::int8 AS filled
@@ -26,11 +29,11 @@ ORDER BY s.market_id, s.step DESC
 
 async def sell_inventory(session: Session, now: Timestamp) -> int:
     """One step in every market where the fund has a position, none under way, and the patience to try; how many."""
-    number: int | None = await session.fetchval(_OPEN, INSURANCE_FUND)
-    if number is None and not await session.fetchval(_IS_HOLDING, INSURANCE_FUND):
+    if not await session.fetchval(_HAS_TO_DO, INSURANCE_FUND):
         return 0
     async with session.transaction():
         await lock_accounts(session, [INSURANCE_FUND])
+        number: int | None = await session.fetchval(_OPEN, INSURANCE_FUND)
         account = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
         fund = account.debtor
         if not fund.held:

@@ -11,17 +11,25 @@ from store.liquidations.cancelling import cancel_orders
 from store.liquidations.receipts import account_receipt
 from store.liquidations.writing import Episode, NewReceipt, open_episode
 
+_CALLED = (
+    "SELECT user_id FROM liquidations WHERE user_id = ANY($1::int8[]) AND kind = 'MARGIN_CALL' AND ended_at IS NULL"
+)
 _OPEN_CALL = "SELECT liquidation_id FROM liquidations WHERE user_id = $1 AND kind = 'MARGIN_CALL' AND ended_at IS NULL"
 _END_CALLS = "UPDATE liquidations SET ended_at = $2 WHERE liquidation_id = ANY($1::int8[])"
 
 
 async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp) -> list[int]:
-    """Open a margin call, with its receipt, for each of the accounts that is at 1.25 x maintenance; those called."""
+    """Open a margin call, with its receipt, for each of the accounts that is at 1.25 x maintenance; those called.
+
+    One that has been called since is left out.
+    """
     called: list[int] = []
     async with session.transaction():
+        await lock_accounts(session, users)
+        known = {row["user_id"] for row in await session.fetch(_CALLED, list(users))}
         for user, account in (await read_accounts(session, users)).items():
             debtor = account.debtor
-            if is_warned(debtor.equity, debtor.maintenance) and not debtor.is_unvalued:
+            if user not in known and is_warned(debtor.equity, debtor.maintenance) and not debtor.is_unvalued:
                 call = await open_episode(session, "MARGIN_CALL", user, now)
                 await call.keep(NewReceipt(1, "MARGIN_CALL", account_receipt(debtor)))
                 called.append(user)

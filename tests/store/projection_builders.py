@@ -164,13 +164,19 @@ class Exchange:
             market=market,
             epoch=1,
             first_command_seq=chain[0].command,
-            last_command_seq=chain[-1].command,
+            last_command_seq=chain[-1].command - self._is_cut(market, chain[-1]),
             first_event_seq=first,
             last_event_seq=chain[-1].seq,
             prev_hash=self.written[market][first - 2].hash if first > 1 else GENESIS_HASH,
             hash=chain[-1].hash,
             rules=chain[-1].rules,
             events=[msgspec.Raw(w.body) for w in chain],
+        )
+
+    def _is_cut(self, market: str, last: Written) -> bool:
+        """Whether the command has events behind this one."""
+        return any(
+            w.command == last.command and w.seq == last.seq + 1 for w in self.written[market][last.seq : last.seq + 1]
         )
 
     async def _store_order(self, market: str, seq: int, order: OrderCreated) -> None:

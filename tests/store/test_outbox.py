@@ -75,6 +75,37 @@ async def _submit(submission: Submission, user: int, count: int) -> None:
     await submission.run(batch, NOW, {})
 
 
+async def test_a_reader_behind_a_plain_sequence_misses_rows(database: str) -> None:
+    """The check is checked: with the same writers, sequences that are drawn and commit out of order are found."""
+    async with session_to(database) as session, session_to(database) as reader_session:
+        await session.execute("CREATE SEQUENCE naive_seq")
+        await session.execute("CREATE TABLE naive (seq bigint PRIMARY KEY DEFAULT nextval('naive_seq'))")
+        seen: list[int] = []
+        reader = asyncio.create_task(_follow_naively(reader_session, seen))
+        async with asyncio.TaskGroup() as group:
+            for number in range(WRITERS):
+                group.create_task(_write_naively(database, number))
+        written = [row["seq"] for row in await session.fetch("SELECT seq FROM naive ORDER BY seq")]
+        await eventually(lambda: seen[-1] == written[-1])
+        reader.cancel()
+        assert set(seen) < set(written)
+
+
+async def _follow_naively(session: Session, seen: list[int]) -> None:
+    while True:
+        after = seen[-1] if seen else 0
+        seen += [row["seq"] for row in await session.fetch("SELECT seq FROM naive WHERE seq > $1 ORDER BY 1", after)]
+
+
+async def _write_naively(dsn: str, number: int) -> None:
+    chance = random.Random(number)  # noqa: S311 - a seed, so that a run can be repeated
+    async with session_to(dsn) as session:
+        for _ in range(TRANSACTIONS):
+            async with session.transaction():
+                for _ in range(chance.randint(1, 5)):
+                    await session.execute("INSERT INTO naive DEFAULT VALUES")
+
+
 async def test_a_command_of_the_operator_takes_the_next_sequence_and_wakes_the_relay(database: str) -> None:
     """Counter, outbox and notification are one statement."""
     heard: list[object] = []
