@@ -110,7 +110,7 @@ def _open(turn: Turn, command: MarketListed) -> None:
     check_known(command.rules)
     market.rules = command.rules
     market.spec = command.spec
-    market.status = market.operator_status = command.status
+    market.operator_status = command.status
     market.stage = STAGES[command.status]
     market.index = command.spec.reference_price
     market.mark = command.spec.mark_of_index(market.index)
