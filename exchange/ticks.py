@@ -18,12 +18,13 @@ def tick(turn: Turn) -> None:
     """
     market = turn.market
     if market.operator_status is not MarketStatus.SETTLED:
-        refresh(turn)
+        is_index_moved = refresh(turn)
         impact = impact_prices(market)
         _each_second(market, impact)
         settle_due(turn)
         _each_minute(turn, impact)
-        if not market.is_frozen and (mark := mark_price(market, impact)) != market.mark:
+        mark = market.mark if market.is_frozen else mark_price(market, impact)
+        if is_index_moved or mark != market.mark:
             move(turn, mark)
     turn.clock_advanced()
 
