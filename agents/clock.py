@@ -7,14 +7,13 @@ from typing import NamedTuple
 from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.commands import ClockTicked
-from schemas.units import Timestamp
+from schemas.units import SECOND_US, Timestamp
 from store.advisory_locks import Room, wait_for_lock
 from store.commands import Addressed, append_commands
 from store.connect import Connection
 from store.due_orders import TickingMarket, read_ticking
 
 LOOK_EVERY_US = 200_000
-SECOND_US = 1_000_000
 
 
 class Told(NamedTuple):

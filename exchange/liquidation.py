@@ -91,11 +91,12 @@ def bankrupt_shares(wallet: int, holdings: Sequence[Holding]) -> list[Share]:
     E = equity x maintenance of the position / sum of maintenances, truncated; the last one takes the rest. Settling all of
     them leaves the wallet at exactly zero: wallet + sum of (V - cost) = 0.
     """
-    total, left = equity(wallet, holdings), equity(wallet, holdings)
+    total = left = equity(wallet, holdings)
     kept = [maintenance(held.spec, held.exposure, held.mark) for held in holdings]
+    kept_in_all = sum(kept)
     shares: list[Share] = []
     for place, (held, part) in enumerate(zip(holdings, kept, strict=True), 1):
-        mine = left if place == len(holdings) else divide_toward_zero(total * part, sum(kept))
+        mine = left if place == len(holdings) else divide_toward_zero(total * part, kept_in_all)
         left = Micros(left - mine)
         shares.append(Share(Micros(mine), Micros(held.spec.notional(held.mark, held.exposure.lots) - mine)))
     return shares

@@ -98,7 +98,6 @@ def load(state: bytes) -> Market:
     check_known(read.rules)
     market = Market(read.spec)
     market.rules = read.rules
-    market.status = read.status
     market.index = read.index
     market.mark = read.mark
     market.clock = read.clock

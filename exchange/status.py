@@ -18,18 +18,13 @@ STAGES = {
 """How far a market's life has come in each status; it never goes back."""
 
 
-_OPENED_BY_A_MARK = frozenset({MarketStatus.INITIALIZING, MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY})
-_MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
-
-
-def in_force(operator: MarketStatus, *, is_frozen: bool) -> MarketStatus:
-    """The more restrictive of the operator's status and, while the mark is frozen, CANCEL_ONLY."""
-    return MarketStatus.CANCEL_ONLY if is_frozen and operator in _OPENED_BY_A_MARK else operator
+MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
+"""The operator's states in which positions can be forced; CANCEL_ONLY stops users alone (docs/adr/0006)."""
 
 
 def is_forced_action_possible(market: Market) -> bool:
     """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not the ladder."""
-    return market.operator_status in _MATCHING and not market.is_frozen
+    return market.operator_status in MATCHING and not market.is_frozen
 
 
 def freeze(turn: Turn, *, is_frozen: bool) -> None:
@@ -37,7 +32,6 @@ def freeze(turn: Turn, *, is_frozen: bool) -> None:
     market = turn.market
     if market.is_frozen != is_frozen:
         market.is_frozen = is_frozen
-        market.status = in_force(market.operator_status, is_frozen=is_frozen)
         turn.status_changed()
 
 
@@ -64,7 +58,6 @@ def set_status(turn: Turn, status: MarketStatus) -> None:
     if STAGES[status] >= market.stage or (status is MarketStatus.HALTED and not is_settled):
         market.operator_status = status
         market.stage = max(market.stage, STAGES[status])
-    market.status = in_force(market.operator_status, is_frozen=market.is_frozen)
     turn.status_changed()
     if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:
         _end_what_may_not_rest(turn, is_settled=market.operator_status is MarketStatus.SETTLED)

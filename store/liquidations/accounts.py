@@ -7,14 +7,11 @@ import asyncpg
 
 from exchange.ladder import Debtor, Held
 from exchange.margin import Exposure, Holding
+from exchange.status import MATCHING
 from schemas.ids import INSURANCE_FUND
-from schemas.market import MarketStatus
 from schemas.units import Micros, Ticks
 from store.connect import Session
 from store.queries.figures import spec_of
-
-MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
-"""Operator's states in which the ladder works; CANCEL_ONLY stops users alone."""
 
 _LOCK = "SELECT 1 FROM accounts WHERE user_id = ANY($1::int8[]) ORDER BY user_id FOR NO KEY UPDATE"
 _READ = """

@@ -12,7 +12,7 @@ from exchange.liquidation import is_liquidatable
 from schemas.commands import LiquidationOrdered
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason
-from schemas.units import Micros, Timestamp, datetime_of, timestamp_of
+from schemas.units import Micros, Timestamp, timestamp_of
 from store.connect import Session
 from store.ledger import fund_credit_entries
 from store.liquidations.accounts import Account, lock_accounts, read_accounts, read_live_orders
@@ -20,6 +20,7 @@ from store.liquidations.cancelling import cancel_orders, cancels
 from store.liquidations.closing import Case, close, lock_for_closing, needs_deleveraging, other_side, read_in_flight
 from store.liquidations.receipts import account_receipt, step_receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands, insert_order, open_episode
+from store.transfers import post
 
 TIRED_US = 1_000_000
 """How long a market is left alone after a step that filled nothing."""
@@ -38,13 +39,6 @@ SELECT market_id, at, (outcome->>'quantity')::int8 AS filled FROM liquidation_st
 WHERE liquidation_id = $1 AND action = 'LIQUIDATION' ORDER BY step
 """
 _UNDER_WAY = "SELECT 1 FROM liquidation_steps WHERE liquidation_id = $1 AND done_at IS NULL LIMIT 1"
-_POST = """
-WITH transfer AS MATERIALIZED (SELECT nextval('transfers') AS id),
-wallet AS (UPDATE accounts SET wallet = wallet + $2::int8 WHERE user_id = $1 RETURNING wallet)
-INSERT INTO ledger (account, type, amount, balance_after, transfer_id, at)
-SELECT entry.account, entry.type, entry.amount, CASE WHEN entry.account = $1 THEN wallet.wallet END, transfer.id, $3
-FROM transfer, wallet, unnest($4::int8[], $5::text[], $6::int8[]) AS entry (account, type, amount)
-"""
 
 
 class Ready(NamedTuple):
@@ -215,7 +209,5 @@ def _is_owing(account: Account) -> bool:
 async def _pay(episode: Episode, account: Account) -> None:
     """INSURANCE_FUND_CREDIT: what the wallet lacks to zero, from the fund, whatever the fund has."""
     amount = Micros(-account.debtor.wallet)
-    entries = fund_credit_entries(episode.user, amount)
-    columns = [[int(e.account) for e in entries], [str(e.type) for e in entries], [e.amount for e in entries]]
-    await episode.session.execute(_POST, episode.user, amount, datetime_of(episode.now), *columns)
+    await post(episode.session, episode.user, amount, fund_credit_entries(episode.user, amount), episode.now)
     await episode.keep(NewReceipt(await episode.next_step(), "FUND_CREDIT", account_receipt(account.debtor)))

@@ -6,13 +6,12 @@ from schemas.units import Timestamp, timestamp_of
 from store.connect import Session
 from store.liquidations.accounts import lock_accounts, read_accounts
 from store.liquidations.driving import order_step
-from store.liquidations.writing import Episode, open_episode
+from store.liquidations.writing import Episode, find_episode, open_episode
 
 PATIENCE_US = 1_000_000
 PATIENCE_MAX_US = 64_000_000
 """How long a market is left alone after a sale that filled nothing: doubled each time, up to about a minute."""
 
-_OPEN = "SELECT liquidation_id FROM liquidations WHERE user_id = $1 AND kind = 'INVENTORY' AND ended_at IS NULL"
 _HAS_TO_DO = """
 SELECT EXISTS (SELECT 1 FROM liquidations WHERE user_id = $1 AND kind = 'INVENTORY' AND ended_at IS NULL)
   OR EXISTS (SELECT 1 FROM positions WHERE user_id = $1 AND lots <> 0)
@@ -33,17 +32,14 @@ async def sell_inventory(session: Session, now: Timestamp) -> int:
         return 0
     async with session.transaction():
         await lock_accounts(session, [INSURANCE_FUND])
-        number: int | None = await session.fetchval(_OPEN, INSURANCE_FUND)
+        episode = await find_episode(session, "INVENTORY", INSURANCE_FUND, now)
         account = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
         fund = account.debtor
         if not fund.held:
-            if number is not None and not account.live_orders:
-                await Episode(session, number, INSURANCE_FUND, now).end()
+            if episode is not None and not account.live_orders:
+                await episode.end()
             return 0
-        if number is None:
-            episode = await open_episode(session, "INVENTORY", INSURANCE_FUND, now)
-        else:
-            episode = Episode(session, number, INSURANCE_FUND, now)
+        episode = episode or await open_episode(session, "INVENTORY", INSURANCE_FUND, now)
         resting = await _resting(episode, [held.market_id for held in fund.held])
         selling = [held for held in fund.held if held.is_open and held.market_id not in resting]
         for held in selling:

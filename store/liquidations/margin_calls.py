@@ -9,12 +9,11 @@ from store.connect import Session
 from store.liquidations.accounts import lock_accounts, read_accounts, read_live_orders
 from store.liquidations.cancelling import cancel_orders
 from store.liquidations.receipts import account_receipt
-from store.liquidations.writing import Episode, NewReceipt, open_episode
+from store.liquidations.writing import Episode, NewReceipt, find_episode, open_episode
 
 _CALLED = (
     "SELECT user_id FROM liquidations WHERE user_id = ANY($1::int8[]) AND kind = 'MARGIN_CALL' AND ended_at IS NULL"
 )
-_OPEN_CALL = "SELECT liquidation_id FROM liquidations WHERE user_id = $1 AND kind = 'MARGIN_CALL' AND ended_at IS NULL"
 _END_CALLS = "UPDATE liquidations SET ended_at = $2 WHERE liquidation_id = ANY($1::int8[])"
 
 
@@ -65,7 +64,5 @@ async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool
 
 async def _open_call(session: Session, user: int, now: Timestamp) -> Episode:
     """The margin call that the account is in; for one without, an episode of its own that is over at once."""
-    call: int | None = await session.fetchval(_OPEN_CALL, user)
-    if call is not None:
-        return Episode(session, call, user, now)
-    return await open_episode(session, "MARGIN_CALL", user, now, is_over=True)
+    call = await find_episode(session, "MARGIN_CALL", user, now)
+    return call or await open_episode(session, "MARGIN_CALL", user, now, is_over=True)

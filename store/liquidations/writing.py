@@ -55,6 +55,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9)
 _OPEN = """
 INSERT INTO liquidations (kind, user_id, started_at, ended_at) VALUES ($1, $2, $3, $4) RETURNING liquidation_id
 """
+_FIND = "SELECT liquidation_id FROM liquidations WHERE kind = $1 AND user_id = $2 AND ended_at IS NULL"
 _NEXT_STEP = "SELECT coalesce(max(step), 0) + 1 FROM liquidation_steps WHERE liquidation_id = $1"
 
 
@@ -140,6 +141,12 @@ async def insert_order(session: Session, market_id: int, seq: int, command: Liqu
         command.price * lot_value,
         datetime_of(command.at),
     )
+
+
+async def find_episode(session: Session, kind: str, user: int, now: Timestamp) -> Episode | None:
+    """The open episode of this kind of an account; it has one at the most."""
+    number: int | None = await session.fetchval(_FIND, kind, user)
+    return None if number is None else Episode(session, number, user, now)
 
 
 async def open_episode(session: Session, kind: str, user: int, now: Timestamp, *, is_over: bool = False) -> Episode:

@@ -1,7 +1,8 @@
 """Funding: premium samples, what an interval came to, and who paid whom (semantics.md section 5)."""
 
+from exchange.funding import next_interval_end
 from schemas.events import FundingPaid, FundingSettled, PremiumSampled
-from schemas.units import Timestamp, datetime_of
+from schemas.units import datetime_of
 from store.ledger import funding_entries
 from store.projection.books import Books
 from store.projection.errors import ProjectionBroken
@@ -46,7 +47,7 @@ def settle_funding(books: Books, event: FundingSettled) -> None:
     """The rate that is applied from now on; it posts nothing, the payments do. A new interval has no prediction yet."""
     market, end, interval = books.rows.market, datetime_of(event.interval_end), books.spec.funding_interval_us
     market.funding_rate, market.predicted_funding_rate, market.forgets_prediction = event.rate, None, True
-    market.next_funding_at = Timestamp((event.at // interval + 1) * interval)
+    market.next_funding_at = next_interval_end(event.at, interval)
     valued = (event.mark, event.index, event.residue, event.is_void)
     books.rows.fundings.append((end, event.seq, event.rate, event.premium_sum, *valued, datetime_of(event.at)))
 

@@ -1,5 +1,6 @@
 """The market's own row: its status, its mark and what its index is made of."""
 
+from exchange.funding import next_interval_end
 from schemas.events import MarketOpened, MarkMoved, PriceSourcesChanged, RulesChanged, StatusChanged
 from schemas.wire import encode
 from store.projection.rows import MarketChange
@@ -12,6 +13,7 @@ def change_market(market: MarketChange, event: _OfTheMarket) -> None:
     match event:
         case MarketOpened():
             market.status = market.operator_status = str(event.status)
+            market.next_funding_at = next_interval_end(event.at, event.spec.funding_interval_us)
             _move_mark(market, event)
         case MarkMoved():
             _move_mark(market, event)

@@ -93,8 +93,9 @@ async def traded(broker: Broker, database: str, tmp_path: Path) -> AsyncIterator
     """A market that has traded 340 orders, with a snapshot after its first record and one after its last."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
-            await stream.trade(340)
-            await stream.drained()
+            for count in (170, 170):  # at least two records in each log, however late its worker starts
+                await stream.trade(count)
+                await stream.drained()
         yield stream
 
 
@@ -179,15 +180,18 @@ async def copy_logs(stream: Stream, source: str, log: str = "", alter: Alter | N
     """Copy a market's three topics to the broker it looks at now, one of them altered in one record."""
     producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
     await producer.start()
+    altered = 0
     for name, topic in TOPICS.items():
         records = [record async for record in stream_records(source, topic(stream.market))]
         gone = {record.key for record in records if record.value is None}
         lasting = [record for record in records if name != "book" or record.key not in gone]
         for place, record in enumerate(lasting):
             is_altered = name == log and place == (0 if name == "book" else 1)
+            altered += is_altered
             for value in alter(record.value) if alter is not None and is_altered else [record.value]:
                 await producer.send(topic(stream.market), value, key=record.key)
     await producer.stop()
+    assert altered == (1 if log else 0)
 
 
 async def test_verify_finds_what_is_altered_in_a_log(traded: Stream, tmp_path: Path) -> None:

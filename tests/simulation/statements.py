@@ -166,6 +166,17 @@ def _forget_snapshots(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([], effect if old else None)
 
 
+def _forget_snapshots_ahead(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    ahead = [seq for seq in market.snapshots if seq not in _covered(market)]
+
+    def effect() -> None:
+        for seq in ahead:
+            market.snapshots.pop(seq, None)
+
+    return Result([], effect if ahead else None)
+
+
 def _standing(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.named(arguments[0])
     progress = market.progress
@@ -247,6 +258,7 @@ STATEMENTS: dict[str, Statement] = {
     snapshots._SAVE: Statement("snapshot", _save_snapshot),
     snapshots._NEWEST: Statement("newest snapshot", _newest_snapshot),
     snapshots._FORGET: Statement("forget snapshots", _forget_snapshots),
+    snapshots._FORGET_AHEAD: Statement("forget snapshots ahead", _forget_snapshots_ahead),
     STANDING: Statement("standing", _standing),
     halts._UNKNOWN: Statement("unknown command", _first_unknown),
     halts._HALT: Statement("halt", _halt),

@@ -229,6 +229,13 @@ async def test_funding_moves_money_and_leaves_the_residue_to_the_fund(exchange: 
     assert await rows(exchange, market, ended, BTC) == [(100_000, True)]
 
 
+async def test_a_new_market_knows_when_its_first_funding_is(exchange: Exchange) -> None:
+    """Listed at 08:00: the interval that has just begun ends at 16:00."""
+    await exchange.settle()
+    next_at = await exchange.session.fetchval("SELECT next_funding_at FROM markets WHERE name = $1", BTC)
+    assert next_at.isoformat() == "2027-01-15T16:00:00+00:00"
+
+
 async def test_a_premium_predicts_the_rate_of_its_interval(exchange: Exchange) -> None:
     """One sample of a book without depth: premium 0, prediction 0.01 %; after the funding it starts anew."""
     await exchange.submit(BTC, ClockTicked(NOON))

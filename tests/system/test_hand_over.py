@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import msgspec
 import pytest
 
 from bench.exchange_process import ExchangeProcess
+from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
-from tests.system.faults import frozen, standby_engine, standby_log
+from tests.system.faults import BACK_WITHIN_S, frozen, standby_engine, standby_log
 from tests.system.patient_load import PatientLoad, trading
 from tests.system.verdict import (
     MARKETS,
@@ -59,7 +61,8 @@ async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies:
         standbys = await asyncio.gather(*joining)
         workers = dict(zip(logs, (exchange.children()["engine"], *(each.pid for each in standbys)), strict=True))
         for turn in range(zombies):
-            owner = _owners(starts, MARKETS[turn % len(MARKETS)])[-1]
+            market = MARKETS[turn % len(MARKETS)]
+            owner = (await eventually(partial(_owners, starts, market), BACK_WITHIN_S))[-1]
             await _outlive_a_zombie(exchange, workers[owner], load, measured)
         for standby in standbys:
             await _take_back(exchange, standby, measured)
