@@ -32,6 +32,8 @@ from store.standing import Standing, read_standing
 POLL_ANNOUNCED_S = 0.25
 POLL_UNANNOUNCED_S = 0.02
 TIDY_EVERY_S = 10.0
+PAUSE_A_COMMAND_S = 0.002
+PAUSE_MAX_S = 0.02
 PRUNED_AT_ONCE = 2_000  # some milliseconds: commands wait meanwhile
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ class Relay(Service):
         1. Become the only relay of the market.
         2. Let the cursor be at most the last command in the log, which must be one of this database's.
         3. Send what is behind the cursor, one record at a time, and advance it. Nobody advances past a rewind.
+           Pause a little the more it held: what comes meanwhile shares the next record, whose cost at every later stage
+           is that of one command alone.
         4. When nothing is left, wait for a notification; where those are lost, look every 20 ms.
         """
         market_id = (await read_standing(session, self._market)).market_id
@@ -84,8 +88,9 @@ class Relay(Service):
         is_announced = True
         while True:
             self._woken.clear()
-            if await self._send_next(session, standing):  # 3
+            if sent := await self._send_next(session, standing):  # 3
                 self._poll_s = POLL_ANNOUNCED_S if is_announced else POLL_UNANNOUNCED_S
+                await asyncio.sleep(pause_after(sent))
             else:
                 is_announced = await self._hears_of_commands()  # 4
             await self._tidy_if_due(session, standing)
@@ -117,12 +122,15 @@ class Relay(Service):
             pruned = await read_pruned(session, standing.market_id)
             await advance_cursor(session, standing.market_id, cursor, max(tail, pruned))
 
-    async def _send_next(self, session: Connection, standing: Standing) -> bool:
-        """Send one record; False when nothing waits. The cursor is read each time: the engine may have set it back."""
+    async def _send_next(self, session: Connection, standing: Standing) -> int:
+        """Send one record; how many commands it held, 0 when nothing waits.
+
+        The cursor is read each time: the engine may have set it back.
+        """
         cursor = await read_cursor(session, standing.market_id)
         waiting = await read_commands(session, standing.market_id, cursor, COMMANDS_PER_RECORD_MAX)
         if not waiting:
-            return False
+            return 0
         if waiting[0].seq != cursor + 1:
             raise OutboxHole(self._market, cursor + 1, waiting[0].seq)
         commands = fitting(waiting)
@@ -130,7 +138,7 @@ class Relay(Service):
         await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
         passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
         await advance_cursor(session, standing.market_id, cursor, commands[-1].seq)
-        return True
+        return len(commands)
 
     async def _hears_of_commands(self) -> bool:
         """Wait for a notification; False when time is up, and it is time to look."""
@@ -160,6 +168,14 @@ class Relay(Service):
         await forget_old(session, standing.market_id)
         pruned = await prune(session, standing.market_id, PRUNED_AT_ONCE)
         self._tidy_at_s = time.monotonic() + (TIDY_EVERY_S if pruned < PRUNED_AT_ONCE else 0.0)
+
+
+def pause_after(sent: int) -> float:
+    """Seconds to let commands gather behind a record of `sent` commands; none when so many came that more must wait.
+
+    A single command is hardly held up (2 ms for whoever comes right after it); under load, records of some twenty.
+    """
+    return 0.0 if sent >= COMMANDS_PER_RECORD_MAX // 2 else min(PAUSE_MAX_S, sent * PAUSE_A_COMMAND_S)
 
 
 def fitting(waiting: list[OutboxCommand]) -> list[NumberedCommand]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agents.log_tail import read_back
-from agents.relay import Relay, fitting
+from agents.relay import PAUSE_MAX_S, Relay, fitting, pause_after
 from schemas.commands import MarketBarrier
 from schemas.topics import commands_topic
-from schemas.wire import RECORD_BYTES_MAX, CommandRecord, decode_command_record
+from schemas.wire import COMMANDS_PER_RECORD_MAX, RECORD_BYTES_MAX, CommandRecord, decode_command_record
 from store.advisory_locks import Room, try_lock
 from store.commands import append_command
 from store.connect import connect_writer
@@ -161,3 +161,9 @@ def test_a_record_is_bounded_by_bytes_but_holds_at_least_one_command() -> None:
     assert len(fitting([OutboxCommand(1, half), OutboxCommand(2, half)])) == 1
     assert len(fitting([OutboxCommand(1, half * 3)])) == 1
     assert len(fitting([OutboxCommand(seq, b"{}") for seq in range(1, 6)])) == 5
+
+
+def test_a_record_is_followed_by_a_pause_that_grows_with_what_it_held() -> None:
+    """A lone command holds nobody up for long, a stream of them shares records, and a flood is not held up at all."""
+    assert 0 < pause_after(1) < pause_after(4) < pause_after(100) == PAUSE_MAX_S
+    assert pause_after(COMMANDS_PER_RECORD_MAX) == 0
