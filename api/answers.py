@@ -1,18 +1,16 @@
-"""Successful answers: structs as JSON, and the 202 that is written as ready bytes."""
+"""Successful answers: structs as JSON, with the headers that every answer carries."""
 
 from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import HttpVersion11
 
 from api.errors import request_id_of
 from api.services import services_of
 
 SERVER_NAME = "perpetua"
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": SERVER_NAME}
-_FIXED = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
+FIXED_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,43 +26,3 @@ async def add_common_headers(request: web.Request, answer: web.StreamResponse) -
     if services_of(request).lifecycle.is_stopping:
         answer.force_close()
         answer.headers["Connection"] = "close"
-
-
-def accepted(request: web.Request, body: bytes, headers: tuple[tuple[str, str], ...]) -> web.StreamResponse:
-    """202 with a body that is encoded already, written in one go where the connection stays open.
-
-    aiohttp's own response costs as much as everything else that the route does.
-    """
-    keeps = request.version == HttpVersion11 and request.keep_alive
-    if not keeps or services_of(request).lifecycle.is_stopping:
-        return web.Response(status=202, body=body, content_type="application/json", headers=headers)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    head = (
-        "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
-        f"X-Request-Id: {request_id_of(request)}\r\n{_FIXED}{lines}\r\n"
-    )
-    return _ReadyBytes(head.encode() + body)
-
-
-class _ReadyBytes(web.StreamResponse):
-    """An answer whose bytes, head included, are complete."""
-
-    def __init__(self, message: bytes) -> None:
-        super().__init__(status=202)
-        self._message = message
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write the bytes unless the client has left; wait for a client that does not read."""
-        transport = request.transport
-        if self._eof_sent or transport is None or transport.is_closing():
-            return
-        transport.write(self._message)
-        self._eof_sent = True
-        self._keep_alive = True
-        if transport.get_write_buffer_size():
-            await request.writer.drain()
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
-        assert not data  # noqa: S101 - the message is complete

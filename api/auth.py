@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from api.errors import Refusal
 from api.route import Access, Route
 from api.services import services_of
+from api.tokens import Tokens
 from api.waiting import after_waiting
 from schemas.refusals import ErrorCode
 from store.users import role_of
@@ -41,14 +43,19 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
 def user_of(request: web.Request) -> int:
     """The user whom the request's one bearer token names; refuses with UNAUTHENTICATED."""
-    headers = request.headers.getall("Authorization", ())
-    if len(headers) == 1:
-        scheme, _, token = headers[0].partition(" ")
-        if scheme.lower() == "bearer":
-            user = services_of(request).tokens.user_of(token)
-            if user is not None:
-                return user
-    raise Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token is required")
+    user = bearer_of(request.headers, services_of(request).tokens)
+    if user is None:
+        raise Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token is required")
+    return user
+
+
+def bearer_of(headers: CIMultiDictProxy[str], tokens: Tokens) -> int | None:
+    """The user whom the one bearer token in these headers names; None when there is not exactly one, or not a valid one."""
+    named = headers.getall("Authorization", ())
+    if len(named) != 1:
+        return None
+    scheme, _, token = named[0].partition(" ")
+    return tokens.user_of(token) if scheme.lower() == "bearer" else None
 
 
 async def check_admin(request: web.Request, user: int) -> None:

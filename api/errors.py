@@ -94,6 +94,11 @@ def error_answer(
     return answer
 
 
+def refused_answer(request_id: str, refused: Refused) -> web.Response:
+    """The answer to what a store or the exchange has refused."""
+    return error_answer(request_id, refused.code, refused.message, refused.details)
+
+
 def answer_of_status(request_id: str, status: int) -> web.Response:
     """Our body for a status that aiohttp chose by itself."""
     fallback = ErrorCode.INVALID_REQUEST if status < 500 else ErrorCode.INTERNAL_ERROR

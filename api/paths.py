@@ -1,5 +1,6 @@
 """Ids inside a path: what cannot be an id of ours is refused like one that never was."""
 
+import re
 from collections.abc import Callable
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from api.errors import Refusal
 from schemas.refusals import ErrorCode
 
 _LENGTH_MAX = 64
+_PLAIN = re.compile(rf"[A-Z0-9-]{{1,{_LENGTH_MAX}}}").fullmatch
 _MISSING = {
     ErrorCode.ORDER_NOT_FOUND: "no such order",
     ErrorCode.MARKET_NOT_FOUND: "no such market",
@@ -37,6 +39,11 @@ def no_such_order(order_id: str) -> Refusal:
 def no_such_market(market_id: str) -> Refusal:
     """404 for a market."""
     return Refusal(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market_id})
+
+
+def is_plain_id(text: str) -> bool:
+    """Whether it is made of what our ids are made of, so that nothing in it needs decoding."""
+    return _PLAIN(text) is not None
 
 
 def _named(request: web.Request, name: str, missing: Callable[[str], Refusal]) -> str:

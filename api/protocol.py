@@ -1,6 +1,6 @@
-"""What HTTP itself gets wrong is answered in our words too: aiohttp's own answer to a broken request is plain text.
+"""A connection of ours: orders and cancels go the quick way, and what HTTP itself gets wrong is answered in our words.
 
-aiohttp has no public hook for it; these are the few lines of its runner that must be written anew, pinned by version.
+aiohttp has no public hook for either; what is relied on here of its inside is pinned by version.
 """
 
 import asyncio
@@ -8,17 +8,87 @@ import logging
 from typing import Any
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from api.answers import SERVER_NAME
 from api.errors import answer_of_status, new_request_id
+from api.quick import answer_to, bytes_of, submission_of
+from api.services import SERVICES, Services
+from store.submission import Answer
 
 log = logging.getLogger(__name__)
 
 
 class JsonProtocol(web.RequestHandler):
-    """A connection whose parser errors are answered with the contract's error body."""
+    """A connection whose plain orders and cancels are taken as they are parsed (api.quick), one at a time, in order.
 
-    __slots__ = ()
+    aiohttp's task for the connection sleeps meanwhile; whatever is not plain wakes it, and goes its way.
+    """
+
+    __slots__ = ("_is_answering", "_services")
+
+    def __init__(self, manager: web.Server, services: Services, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._services = services
+        self._is_answering = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; a plain request that nothing is ahead of goes the quick way, the others wait in line."""
+        sleeping = self._waiter
+        if sleeping is None or sleeping.done():
+            super().data_received(data)
+            return
+        self._waiter = None  # so that aiohttp does not wake its task before it is known whose the request is
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = sleeping
+        if self._messages and not self._is_answering and not self._takes_quickly():
+            self._wake()
+
+    def _takes_quickly(self) -> bool:
+        """Submit the one message that was parsed, when it is plain and the client reads what it is answered."""
+        message, payload = self._messages[0]
+        if len(self._messages) > 1 or not hasattr(message, "headers") or not payload.is_eof():
+            return False
+        if self.transport is None or self.transport.get_write_buffer_size():
+            return False
+        body = b"".join(payload._buffer) if payload is not EMPTY_PAYLOAD else b""
+        request = submission_of(self._services, message, body)
+        if request is None:
+            return False
+        self._messages.clear()
+        self._parser.message_consumed()  # type: ignore[union-attr]  # there is one as long as there is a transport
+        self._manager.requests_count += 1  # type: ignore[union-attr]
+        self._is_answering = self._request_in_progress = True  # the second is what aiohttp's shutdown waits for
+        self._services.submissions.submit(request).add_done_callback(self._answer)
+        return True
+
+    def _answer(self, submitted: "asyncio.Future[Answer]") -> None:
+        self._is_answering = self._request_in_progress = False
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(_answer_to(submitted))
+            self._expect_the_next()
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self._messages:
+            self._wake()
+
+    def _expect_the_next(self) -> None:
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        if self._keepalive_handle is None and not self._force_close:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        """A connection that waits for its answer is not idle, though aiohttp's task sleeps."""
+        if self._is_answering:
+            self._keepalive_handle = None  # set again with the answer
+        else:
+            super()._process_keepalive()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def handle_error(
         self,
@@ -39,9 +109,22 @@ class JsonProtocol(web.RequestHandler):
         return answer
 
 
+def _answer_to(submitted: "asyncio.Future[Answer]") -> bytes:
+    bug = submitted.exception()
+    if bug is None:
+        return answer_to(submitted.result())
+    request_id = new_request_id()
+    log.error("request %s failed", request_id, exc_info=bug)
+    return bytes_of(answer_of_status(request_id, 500), request_id)
+
+
 class _JsonServer(web.Server):
+    def __init__(self, services: Services, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._services = services
+
     def __call__(self) -> JsonProtocol:
-        return JsonProtocol(self, loop=self._loop, **self._kwargs)
+        return JsonProtocol(self, self._services, loop=self._loop, **self._kwargs)
 
 
 class JsonRunner(web.AppRunner):
@@ -57,7 +140,8 @@ class JsonRunner(web.AppRunner):
         app.freeze()
         settings: dict[str, Any] = {**self._kwargs, "debug": False}
         return _JsonServer(
-            app._handle,  # type: ignore[arg-type]  # as aiohttp itself passes it
+            app[SERVICES],
+            app._handle,
             request_factory=app._make_request,
             loop=loop,
             **settings,

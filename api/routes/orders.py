@@ -1,9 +1,8 @@
-"""Placing, cancelling and reading orders."""
+"""Placing, cancelling and reading orders. Plain orders and cancels do not come by here: api.quick."""
 
-import msgspec
 from aiohttp import web
 
-from api.answers import accepted, json_answer
+from api.answers import json_answer
 from api.bodies import BodyReader
 from api.errors import refusal_of
 from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
@@ -18,7 +17,6 @@ from store.submission import Answer as SubmissionAnswer
 from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder, SubmissionRequest
 
 _order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
-_encode = msgspec.json.Encoder().encode
 _LISTED = (*PAGING, *TIMED, STATUS)
 
 
@@ -28,12 +26,11 @@ async def place(request: web.Request, user: int) -> web.StreamResponse:
     outcome = await _outcome_of(request, PlaceOrder(user, order))
     if not isinstance(outcome, Placed):
         raise TypeError(outcome)
-    named = (("Location", f"/orders/{outcome.order_id}"), ("X-Command-Id", outcome.command_id))
+    headers = {"Location": f"/orders/{outcome.order_id}", "X-Command-Id": outcome.command_id}
     if outcome.is_replay:
-        headers = dict([*named, ("Idempotent-Replayed", "true")])
-        return json_answer(OrderTaken(outcome.order_id, outcome.status), headers=headers)
-    body = _encode(OrderTaken(outcome.order_id, OrderStatus.PENDING))
-    return accepted(request, body, named)
+        replayed = headers | {"Idempotent-Replayed": "true"}
+        return json_answer(OrderTaken(outcome.order_id, outcome.status), headers=replayed)
+    return json_answer(OrderTaken(outcome.order_id, OrderStatus.PENDING), status=202, headers=headers)
 
 
 async def cancel(request: web.Request, user: int) -> web.StreamResponse:
@@ -41,7 +38,7 @@ async def cancel(request: web.Request, user: int) -> web.StreamResponse:
     outcome = await _outcome_of(request, CancelOrder(user, order_id_of(request)))
     if not isinstance(outcome, CancelPlaced):
         raise TypeError(outcome)
-    return accepted(request, _encode(CancelTaken(outcome.order_id)), (("X-Command-Id", outcome.command_id),))
+    return json_answer(CancelTaken(outcome.order_id), status=202, headers={"X-Command-Id": outcome.command_id})
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:
