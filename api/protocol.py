@@ -5,6 +5,7 @@ aiohttp has no public hook for either; what is relied on here of its inside is p
 
 import asyncio
 import logging
+from collections import deque
 from typing import Any
 
 from aiohttp import web
@@ -22,38 +23,50 @@ log = logging.getLogger(__name__)
 class JsonProtocol(web.RequestHandler):
     """A connection whose plain orders and cancels are taken as they are parsed (api.quick), one at a time, in order.
 
-    aiohttp's task for the connection sleeps meanwhile; whatever is not plain wakes it, and goes its way.
+    Whatever is not plain goes aiohttp's way, through its task for the connection. `_ahead`: requests that were handed to
+    that task and are not answered. `_behind`: requests that came while a plain one is being answered; the task must not
+    see them before.
     """
 
-    __slots__ = ("_is_answering", "_services")
+    __slots__ = ("_ahead", "_behind", "_is_answering", "_services")
 
     def __init__(self, manager: web.Server, services: Services, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._services = services
         self._is_answering = False
+        self._ahead = 0
+        self._behind: deque[Any] = deque()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come; a plain request that nothing is ahead of goes the quick way, the others wait in line."""
-        sleeping = self._waiter
-        if sleeping is None or sleeping.done():
-            super().data_received(data)
+        if self._is_answering:
+            self._swap_lines()
+            self._parse(data)
+            self._swap_lines()
             return
-        self._waiter = None  # so that aiohttp does not wake its task before it is known whose the request is
+        known = len(self._messages)
+        self._parse(data)
+        come = len(self._messages) - known
+        if come and not (come == 1 and not known and not self._ahead and self._takes_quickly()):
+            self._ahead += come
+            self._wake()
+
+    def _parse(self, data: bytes) -> None:
+        """As aiohttp does, but let its task sleep: it is not known yet whose the requests are."""
+        sleeping, self._waiter = self._waiter, None
         try:
             super().data_received(data)
         finally:
             self._waiter = sleeping
-        if self._messages and not self._is_answering and not self._takes_quickly():
-            self._wake()
 
     def _takes_quickly(self) -> bool:
         """Submit the one message that was parsed, when it is plain and the client reads what it is answered."""
         message, payload = self._messages[0]
-        if len(self._messages) > 1 or not hasattr(message, "headers") or not payload.is_eof():
+        if not hasattr(message, "headers") or not payload.is_eof():
             return False
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
-        body = b"".join(payload._buffer) if payload is not EMPTY_PAYLOAD else b""
+        body = b"" if payload is EMPTY_PAYLOAD else b"".join(payload._buffer)
         request = submission_of(self._services, message, body)
         if request is None:
             return False
@@ -71,8 +84,13 @@ class JsonProtocol(web.RequestHandler):
             self._expect_the_next()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
-        if self._messages:
+        if self._behind:
+            self._swap_lines()
+            self._ahead = len(self._messages)
             self._wake()
+
+    def _swap_lines(self) -> None:
+        self._messages, self._behind = self._behind, self._messages
 
     def _expect_the_next(self) -> None:
         self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
@@ -85,6 +103,12 @@ class JsonProtocol(web.RequestHandler):
             self._keepalive_handle = None  # set again with the answer
         else:
             super()._process_keepalive()
+
+    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            self._ahead = max(0, self._ahead - 1)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
