@@ -40,7 +40,12 @@ class BodyReader(Generic[T]):
         return value
 
     def _may_repeat_a_name(self, body: bytes) -> bool:
-        return b"\\" in body or any(body.count(name) > 1 for name in self._names)
+        if b"\\" in body:
+            return True
+        for name in self._names:  # noqa: SIM110 - at every order, and any() takes twice as long
+            if body.count(name) > 1:
+                return True
+        return False
 
 
 async def read_body(request: web.Request) -> bytes:

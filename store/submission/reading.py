@@ -19,6 +19,7 @@ from store.markets import MarketRegistry
 from store.submission.requests import CancelOrder, PlaceOrder, SubmissionRequest
 
 _LOCK_AND_READ = "SELECT * FROM lock_submission($1::int8[], $2::int8[], $3::text[], $4::int8[])"
+_KIND, _MARKET = 0, 2
 
 
 class Wish(NamedTuple):
@@ -76,7 +77,7 @@ async def lock_and_read(
 ) -> Reading:
     """Lock the accounts of the batch in user order and read what it concerns; markets listed since are learnt."""
     rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
-    if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
+    if any(row[_KIND] == "market" and row[_MARKET] not in registry.by_id for row in rows):
         await registry.refresh(connection)  # an id of that market could not be read before: ask once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     return _reading(registry, rows, load)
@@ -87,7 +88,7 @@ async def lock_account(
 ) -> Reading:
     """Lock one account and read it with all markets, as a batch would."""
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
-    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
+    if any(row[_MARKET] is not None and row[_MARKET] not in registry.by_id for row in rows):
         await registry.refresh(connection)
     return _reading(registry, rows, load)
 
@@ -118,59 +119,51 @@ def _arguments(
 
 
 def _reading(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
+    """By position, in the order of lock_submission's columns: names cost three times as much."""
     reading = Reading({}, {}, {}, {})
+    accounts, by_id = reading.accounts, registry.by_id
     for row in rows:
-        match row["kind"]:
-            case "market":
-                terms = _terms(registry, row, load)
-                reading.markets[terms.spec.market] = terms
-            case "account":
-                _add_account(registry, row, reading.accounts)
-            case "client_id":
-                first = FirstOrder(row["order_id"], row["market_id"], OrderStatus(row["status"]), row["request_hash"])
-                reading.first_orders[row["user_id"], row["client_order_id"]] = first
-            case _:
-                target = CancelTarget(row["user_id"], row["market_id"], row["is_live"], row["cancel_seq"])
-                reading.targets[row["order_id"]] = target
+        kind, user, market_id, status, mark, is_frozen, wallet, liquidation, lots, cost, leverage, *sums = row
+        *sums, client_order_id, order, request_hash, is_live, cancel_seq = sums
+        if kind == "account":
+            account = accounts.get(user)
+            if account is None:
+                accounts[user] = account = _account(user, wallet, liquidation)
+            if market_id is not None:
+                account.exposures[by_id[market_id].name] = Exposure(leverage, lots, cost, *sums)
+        elif kind == "market":
+            terms = _terms(registry, market_id, status, mark, load, is_frozen=is_frozen)
+            reading.markets[terms.spec.market] = terms
+        elif kind == "client_id":
+            reading.first_orders[user, client_order_id] = FirstOrder(
+                order, market_id, OrderStatus(status), request_hash
+            )
+        else:
+            reading.targets[order] = CancelTarget(user, market_id, is_live, cancel_seq)
     return reading
 
 
-def _terms(registry: MarketRegistry, row: asyncpg.Record, load: Mapping[str, MarketLoad]) -> MarketTerms:
-    known = registry.by_id[row["market_id"]]
+def _terms(
+    registry: MarketRegistry, market_id: int, status: str, mark: int, load: Mapping[str, MarketLoad], *, is_frozen: bool
+) -> MarketTerms:
+    known = registry.by_id[market_id]
     burden = load.get(known.name)
     return MarketTerms(
         market_id=known.market_id,
         spec=known.spec,
-        status=MarketStatus(row["status"]),
-        mark=Ticks(row["mark"]),
+        status=MarketStatus(status),
+        mark=Ticks(mark),
         is_stale=burden is not None and burden.is_stale,
         is_backlogged=burden is not None and burden.is_backlogged,
-        is_frozen=row["is_frozen"],
+        is_frozen=is_frozen,
     )
 
 
-def _add_account(registry: MarketRegistry, row: asyncpg.Record, accounts: dict[int, Account]) -> None:
-    account = accounts.get(row["user_id"])
-    if account is None:
-        liquidation = row["liquidation_id"]
-        account = Account(
-            row["user_id"],
-            Micros(row["wallet"]),
-            {},
-            is_liquidated=liquidation is not None,
-            is_closing=liquidation is not None and liquidation < 0,
-        )
-        accounts[row["user_id"]] = account
-    if row["market_id"] is not None:
-        account.exposures[registry.by_id[row["market_id"]].name] = Exposure(
-            leverage=row["leverage"],
-            lots=row["lots"],
-            cost=row["cost"],
-            buy_notional=row["buy_notional"],
-            sell_notional=row["sell_notional"],
-            open_loss=row["open_loss"],
-            open_fees=row["open_fees"],
-            buy_lots=row["buy_lots"],
-            sell_lots=row["sell_lots"],
-            live_orders=row["live_orders"],
-        )
+def _account(user: int, wallet: int, liquidation: int | None) -> Account:
+    return Account(
+        user,
+        Micros(wallet),
+        {},
+        is_liquidated=liquidation is not None,
+        is_closing=liquidation is not None and liquidation < 0,
+    )

@@ -1,12 +1,16 @@
 """The two statements of a submission: locking and reading, and writing all that was decided."""
 
+from base64 import b64decode
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from schemas.ids import order_key
 from schemas.units import timestamp_of
-from tests.simulation.statement import EXPOSURE, Result, rows_of
+from tests.simulation.statement import EXPOSURE, Result
 from tests.simulation.tables import Row, Tables
 
 _ORDER = (
@@ -14,6 +18,17 @@ _ORDER = (
     *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
     *("client_order_id", "request_hash", "expires_at", "valid_until"),
 )
+
+_LOCKED = (
+    *("kind", "user_id", "market_id", "status", "mark", "is_frozen", "wallet", "liquidation_id", "lots", "cost"),
+    *("leverage", *EXPOSURE, "client_order_id", "order_id", "request_hash", "is_live", "cancel_seq"),
+)
+_READ: dict[str, Callable[[str], Any]] = {
+    "request_hash": b64decode,
+    "expires_at": datetime.fromisoformat,
+    "valid_until": datetime.fromisoformat,
+}
+"""Of what JSON has no values for."""
 
 
 def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -34,7 +49,7 @@ def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     for number in sorted(orders or ()):
         if number in tables.orders:
             rows.append({"kind": "cancel", **tables.orders[number]})
-    return Result(rows)
+    return Result([tuple(row.get(name) for name in _LOCKED) for row in rows])
 
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -42,20 +57,20 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     at = timestamp_of(arguments[0])
     markets = [tables.markets[market_id] for market_id in arguments[1]]
     bases = {market.market_id: market.counter for market in markets}
-    orders = [_new_order(row, bases) for row in rows_of(_ORDER, arguments[6:25])]
+    orders = [_new_order(dict(zip(_ORDER, row, strict=True)), bases) for row in msgspec.json.decode(arguments[6])]
     _check_unique(tables, orders)
 
     def effect() -> None:
         numbered = sorted(zip(arguments[3], arguments[4], arguments[5], strict=True), key=lambda row: row[:2])
         for market_id, _, payload in numbered:
             tables.add_command(tables.markets[market_id], at, payload)
-        for row in rows_of(("user_id", "market_id", "leverage", *EXPOSURE), arguments[25:35]):
-            _add_exposure(tables, row)
+        for row in msgspec.json.decode(arguments[7]):
+            _add_exposure(tables, dict(zip(("user_id", "market_id", "leverage", *EXPOSURE), row, strict=True)))
         for order in orders:
             tables.orders[order["order_id"]] = order
             if order["client_order_id"]:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
-        for order_id, market_id, number in zip(*arguments[35:38], strict=True):
+        for order_id, market_id, number in zip(*arguments[8:11], strict=True):
             tables.orders[order_id]["cancel_seq"] = bases[market_id] + number
 
     rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]
@@ -66,7 +81,8 @@ def _new_order(row: Row, bases: dict[int, int]) -> Row:
     fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_seq": None}
     order_id = order_key(row["market_id"], bases[row["market_id"]] + row["number"])
     sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
-    return row | fresh | sizes | {"order_id": order_id}
+    read = {name: _READ[name](row[name]) for name in _READ if row[name] is not None}
+    return row | read | fresh | sizes | {"order_id": order_id}
 
 
 def _check_unique(tables: Tables, orders: list[Row]) -> None:
