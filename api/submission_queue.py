@@ -1,6 +1,8 @@
-"""Group commit: what waits when the last batch has ended goes next, in one transaction, cancels first.
+"""Group commit: what waits when a batch has ended goes next, in one transaction, cancels first.
 
-One batch is in flight per process: two would cost PostgreSQL more and gain nothing. Every request gets its own answer.
+Where many wait, another batch may start while one is in flight, of accounts that are in none: transactions of a process
+then meet only at the counters of the markets, which they lock last. Fewer waiting requests are not worth a transaction
+of their own. Every request gets its own answer, and the requests of an account are served in their order.
 """
 
 import asyncio
@@ -34,9 +36,11 @@ class Submits(Protocol):
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """Bounds of the queue: requests a batch, requests that wait (of each kind), seconds a batch may take."""
+    """Bounds of the queue: requests a batch, requests that are worth one more batch in flight, requests that wait (of each
+    kind), seconds a batch may take."""
 
     batch_max: int = 256
+    worth_another: int = 16
     waiting_max: int = 2_000
     batch_deadline_s: float = 1.8
 
@@ -51,12 +55,14 @@ class SubmissionQueue:
 
     def __init__(
         self,
-        submission: Submits,
+        submissions: Sequence[Submits],
         now: Callable[[], Timestamp],
         load: Callable[[], Mapping[str, MarketLoad]],
         limits: QueueLimits = QueueLimits(),
     ) -> None:
-        self._submission = submission
+        self._submissions = list(submissions)
+        self._idle = deque(submissions)
+        self._busy: set[int] = set()
         self._now = now
         self._load = load
         self._limits = limits
@@ -64,6 +70,7 @@ class SubmissionQueue:
         self._orders: deque[_Waiting] = deque()
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self.is_stuck = False
         """Whether a batch is past its deadline: then everything is refused at once until it returns."""
@@ -83,7 +90,8 @@ class SubmissionQueue:
         self._something.set()
         if self._task is not None:
             await self._task
-        await self._submission.close()
+        for submission in self._submissions:
+            await submission.close()
 
     def submit(self, request: SubmissionRequest) -> asyncio.Future[Answer]:
         """Wait in line; the future's result is the outcome of this request. Nothing is lost if nobody awaits it."""
@@ -101,23 +109,45 @@ class SubmissionQueue:
     async def _work(self) -> None:
         while True:
             await self._something.wait()
-            batch = self._next_batch()
-            if batch:
-                await self._settle(batch)
-            elif self._is_closing:
+            self._something.clear()
+            while self._is_worth_a_batch() and (batch := self._next_batch()):
+                self._send(batch)
+            if self._is_closing and not self._in_flight and not self.waiting:
                 return
-            else:
-                self._something.clear()
+
+    def _is_worth_a_batch(self) -> bool:
+        if not self._idle or self.is_stuck:
+            return False
+        return self.waiting >= (self._limits.worth_another if self._in_flight else 1)
 
     def _next_batch(self) -> list[_Waiting]:
+        """The first that wait, cancels first; whose account is in flight stays in his place."""
         batch: list[_Waiting] = []
         for line in (self._cancels, self._orders):
+            passed: list[_Waiting] = []
             while line and len(batch) < self._limits.batch_max:
-                batch.append(line.popleft())
+                waiting = line.popleft()
+                (passed if waiting.request.user in self._busy else batch).append(waiting)
+            line.extendleft(reversed(passed))
         return batch
 
-    async def _settle(self, batch: list[_Waiting]) -> None:
-        running = asyncio.create_task(self._outcomes_of(batch))
+    def _send(self, batch: list[_Waiting]) -> None:
+        submission = self._idle.popleft()
+        users = {waiting.request.user for waiting in batch}
+        self._busy |= users
+        task = asyncio.create_task(self._settle(batch, submission))
+        self._in_flight.add(task)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._in_flight.remove(done)
+            self._busy -= users
+            self._idle.appendleft(submission)
+            self._something.set()
+
+        task.add_done_callback(ended)
+
+    async def _settle(self, batch: list[_Waiting], submission: Submits) -> None:
+        running = asyncio.create_task(self._outcomes_of(batch, submission))
         done, _ = await asyncio.wait({running}, timeout=self._limits.batch_deadline_s)
         if not done:
             self.is_stuck = True
@@ -127,9 +157,9 @@ class SubmissionQueue:
             self.is_stuck = False
         _answer_each(batch, running)
 
-    async def _outcomes_of(self, batch: list[_Waiting]) -> Sequence[Answer]:
+    async def _outcomes_of(self, batch: list[_Waiting], submission: Submits) -> Sequence[Answer]:
         try:
-            return await self._submission.run([waiting.request for waiting in batch], self._now(), self._load())
+            return await submission.run([waiting.request for waiting in batch], self._now(), self._load())
         except StoreUnavailable as outage:
             return [unavailable(outcome_is_unknown=outage.outcome_is_unknown)] * len(batch)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from agents.verify import Report
 
 ALL_MARKETS = "all"
+SUBMISSIONS_AT_ONCE = 3
+"""Transactions of one API process in flight; a fourth only waits for the counters of the markets."""
 
 
 async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEED_MARKETS) -> None:
@@ -91,11 +93,12 @@ async def serve_api(settings: Settings) -> None:
     pool = await connect_reader_pool(settings.database_url, "api", command_timeout_s=1.8)
     database = Database(pool)
     load = LoadPoller(database, registry, now)
-    submission = Submission(partial(connect_writer, settings.database_url, "submission"), registry)
+    connect = partial(connect_writer, settings.database_url, "submission")
+    submissions = [Submission(connect, registry) for _ in range(SUBMISSIONS_AT_ONCE)]
     services = Services(
         settings=ApiSettings(are_deposits_open=settings.deposits_are_open),
         database=database,
-        submissions=SubmissionQueue(submission, now, lambda: load.current),
+        submissions=SubmissionQueue(submissions, now, lambda: load.current),
         load=load,
         registry=registry,
         tokens=Tokens(signing_secret(settings), now),

@@ -57,7 +57,7 @@ async def serve(port: int, secret: str) -> None:
     services = Services(
         settings=ApiSettings(),
         database=database,
-        submissions=SubmissionQueue(NothingStored(), now, dict),
+        submissions=SubmissionQueue([NothingStored()], now, dict),
         load=load,
         registry=registry,
         tokens=Tokens(secret, now),

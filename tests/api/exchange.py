@@ -194,7 +194,7 @@ async def _services(dsn: str, settings: ApiSettings) -> Services:
     return Services(
         settings=settings,
         database=database,
-        submissions=SubmissionQueue(submission, now, lambda: load.current),
+        submissions=SubmissionQueue([submission], now, lambda: load.current),
         load=load,
         registry=registry,
         tokens=Tokens(SECRET, now),

@@ -50,7 +50,7 @@ async def held(exchange: Exchange) -> AsyncIterator[asyncpg.Connection]:
 
 
 def _queue(submission: Recorded, **limits: float) -> SubmissionQueue:
-    queue = SubmissionQueue(submission, now, dict, QueueLimits(**{"batch_deadline_s": 20, **limits}))  # type: ignore[arg-type]  # ints and floats
+    queue = SubmissionQueue([submission], now, dict, QueueLimits(**{"batch_deadline_s": 20, **limits}))  # type: ignore[arg-type]  # ints and floats
     queue.start()
     return queue
 
@@ -133,4 +133,28 @@ async def test_a_bug_fails_the_batch_it_is_in_and_not_the_queue(exchange: Exchan
     failures = await asyncio.gather(*answers, return_exceptions=True)
     assert {type(failure) for failure in failures} == {BatchFailed}
     assert isinstance(await queue.submit(PlaceOrder(alice.user, BID)), Placed)
+    await queue.stop()
+
+
+async def test_many_that_wait_go_past_an_account_that_is_held_up(exchange: Exchange) -> None:
+    """A second batch of other accounts is in flight beside the first; the account's own next order stays behind it."""
+    alice, bob = await exchange.user(), await exchange.user()
+    queue = SubmissionQueue(
+        [Recorded(exchange.dsn), Recorded(exchange.dsn)], now, dict, QueueLimits(worth_another=3, batch_deadline_s=20)
+    )
+    queue.start()
+    connection = await asyncpg.connect(exchange.dsn)
+    await connection.execute("BEGIN")
+    await connection.execute("SELECT 1 FROM accounts WHERE user_id = $1 FOR UPDATE", alice.user)
+    first = queue.submit(PlaceOrder(alice.user, BID))
+    await asyncio.sleep(0)
+    behind = queue.submit(PlaceOrder(alice.user, BID))
+    others = await asyncio.gather(*(queue.submit(PlaceOrder(bob.user, BID)) for _ in range(3)))
+    assert all(isinstance(other, Placed) for other in others)
+    assert not first.done()
+    assert not behind.done()
+    await connection.execute("ROLLBACK")
+    await connection.close()
+    placed = [await first, await behind]
+    assert [each.order_id for each in placed if isinstance(each, Placed)] == ["BTC-PERP-4", "BTC-PERP-5"]
     await queue.stop()

@@ -167,7 +167,7 @@ class System:
     async def _run_api(self, process: Process) -> None:
         registry = MarketRegistry()
         submission = Submission(self.database.connect, registry)
-        queue = SubmissionQueue(submission, self.world.now, dict)
+        queue = SubmissionQueue([submission], self.world.now, dict)
         queue.start()
         self.queues[process.name] = queue
 
