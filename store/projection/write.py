@@ -1,6 +1,6 @@
 """The one statement that writes a batch: every row that its events change or add, the market's own and progress.
 
-Rows travel as columns (`unnest`), one array a column, so that a thousand events cost one round trip. The rows that are
+Rows travel as JSON (store.projection.columns), so that a thousand events cost one round trip. The rows that are
 updated have been locked in order before; the counts that come back say whether each of them was there.
 """
 
@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from schemas.units import Timestamp, datetime_of
+from schemas.wire import encode
 from store.projection.chain import Progress
 from store.projection.columns import COLUMNS, words
 from store.projection.rows import MarketChange, OrderRow, PositionChange, Rows, StepOutcome
@@ -19,8 +20,8 @@ _TEMPLATE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
-    cancel_requested_at = CASE WHEN o.order_id = ANY({failed_orders}) THEN NULL ELSE o.cancel_requested_at END,
-    cancel_seq = CASE WHEN o.order_id = ANY({failed_orders}) THEN NULL ELSE o.cancel_seq END
+    cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
+    cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END
   FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
 ), fill_rows AS (
   INSERT INTO fills (market_id, {fills_columns}) SELECT $1::int4, {fills_columns} FROM {fills}
@@ -104,8 +105,7 @@ def write_arguments(
     }
     arguments: list[object] = [market_id, after.event_seq, after.command_seq, after.event_hash, datetime_of(at)]
     arguments.append(before.event_seq)
-    for kind, columns in COLUMNS.items():
-        arguments += list(zip(*written[kind], strict=True)) if written[kind] else [()] * len(columns)
+    arguments += [encode(written[kind]).decode() for kind in COLUMNS]
     return arguments, (*(len(written[kind]) for kind in ("orders", "positions", "wallets", "steps")), 1)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.simulation.tables import Row, Tables
+from tests.simulation.tables import Tables
 
 EXPOSURE = (
     *("buy_notional", "sell_notional", "open_loss", "open_fees"),
@@ -26,8 +26,3 @@ class Statement(NamedTuple):
     name: str
     run: Callable[[Tables, tuple[Any, ...]], Result]
     locks: bool = False
-
-
-def rows_of(names: tuple[str, ...], columns: tuple[Any, ...]) -> list[Row]:
-    """The rows that travel as columns."""
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

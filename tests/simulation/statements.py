@@ -3,6 +3,7 @@
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from schemas.units import timestamp_of
 from schemas.wire import encode
@@ -11,11 +12,9 @@ from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import reading, writing
-from tests.simulation.statement import EXPOSURE, Result, Statement, rows_of
+from tests.simulation.statement import EXPOSURE, Result, Statement
 from tests.simulation.submission_statements import lock_submission, submit
 from tests.simulation.tables import MarketRow, Row, Tables
-
-_PLACES = columns.places()
 
 
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -31,17 +30,19 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 
 def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
-    return rows_of(tuple(columns.COLUMNS[kind]), arguments[_PLACES[kind]])
+    rows = msgspec.json.decode(arguments[columns.PLACES[kind]])
+    return [dict(zip(columns.COLUMNS[kind], row, strict=True)) for row in rows]
 
 
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
     orders = [row for row in _sent("orders", arguments) if row["order_id"] in tables.orders]
-    fills = {(market.market_id, row["trade_id"], row["role"]): row for row in _sent("fills", arguments)}
+    sent = _sent("fills", arguments)
+    fills = {(market.market_id, row["trade_id"], row["role"]): row for row in sent}
     held = _sent("positions", arguments)
     held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
     wallets = [row for row in _sent("wallets", arguments) if row["user_id"] in tables.wallets]
-    if len(fills) < len(arguments[_PLACES["fills"]][0]) or fills.keys() & tables.fills.keys():
+    if len(fills) < len(sent) or fills.keys() & tables.fills.keys():
         raise asyncpg.UniqueViolationError("fills_pkey")
     moved = int(market.progress.event_seq == arguments[5])
 
