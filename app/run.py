@@ -103,7 +103,7 @@ class _Tree:
             broker_url=settings.broker_url,
             cluster_id=await cluster_id(settings.broker_url),
         )
-        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (6, "api")):
+        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (4, "publisher"), (5, "clock"), (6, "api")):
             await self._keep(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
 

@@ -11,7 +11,8 @@ from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
 from app.cli.recovery import rebuild, verify
-from app.cli.workers import api, clock, demo, engine, migrate, projection, relay, run, topics
+from app.cli.tail import tail
+from app.cli.workers import api, clock, demo, engine, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
 from store.commands import MarketUnknown
 
@@ -22,9 +23,9 @@ def cli() -> None:
 
 
 for command in (
-    *(run, api, relay, engine, projection, clock, demo),
+    *(run, api, relay, engine, projection, publisher, clock, demo),
     *(migrate, topics, market, admin),
-    *(drain, audit, verify, status, rebuild, dlq),
+    *(drain, audit, verify, status, rebuild, dlq, tail),
 ):
     cli.add_command(command)
 
