@@ -66,6 +66,10 @@ class AckedProducer:
             raise LogTruncated(topic, offset, last_offset)
         self._last_offsets[topic] = max(offset, last_offset)
 
+    def expect_beyond(self, topic: str, offset: int) -> None:
+        """Somebody has read the topic up to this offset: whatever is sent from now on must come behind it."""
+        self._last_offsets[topic] = max(offset, self._last_offsets.get(topic, -1))
+
     async def send_all(self, topic: str, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Append records in order, each durable before the next is sent."""
         for key, value in entries:

@@ -1,42 +1,67 @@
-"""The clock: tells a market the time when a live order there is due. The engine itself never looks at a clock."""
+"""The clock: tells every market the time once a second, and at once where a live order is due. The engine has no clock."""
 
 import asyncio
 import time
+from typing import NamedTuple
 
 from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.commands import ClockTicked
-from schemas.units import Timestamp
+from schemas.units import SECOND_US, Timestamp
 from store.advisory_locks import Room, wait_for_lock
-from store.commands import append_command
+from store.commands import Addressed, append_commands
 from store.connect import Connection
-from store.due_orders import read_due
+from store.due_orders import TickingMarket, read_ticking
 
-LOOK_EVERY_S = 0.2
-TICK_AGAIN_AFTER_S = 5.0
+LOOK_EVERY_US = 200_000
+
+
+class Told(NamedTuple):
+    """The last tick of a market: its sequence, and the second of the clock that it told."""
+
+    seq: int
+    second: int
+
+
+NEVER = Told(0, -1)
 
 
 class Clock(Service):
-    """One clock for all markets, by advisory lock; a second one waits."""
+    """One clock for all markets, by advisory lock; a second one waits.
+
+    A market has one tick under way at the most: the next one is appended when the last one is persisted. So nothing
+    queues while the engine or the broker is down, and nothing is lost by it: a tick that is committed is never lost, and
+    those left out would all have come after it, at the same state of the market.
+    """
 
     def __init__(self, settings: StreamSettings) -> None:
         super().__init__("clock", settings.dsn)
-        self._ticked: dict[str, Timestamp] = {}
+        self._told: dict[str, Told] = {}
 
     async def serve(self, session: Connection) -> None:
-        """Every 200 ms: one tick for each market with due orders that no tick covers yet."""
+        """Look five times a second, on the second: all markets are told that it has come, others that an order is due.
+
+        What is known of earlier ticks ends with the session: PostgreSQL may come back from a backup.
+        """
+        self._told = {}
         await wait_for_lock(session, Room.CLOCK)
         while True:
-            await self._tick_where_due(session, Timestamp(time.time_ns() // 1_000))
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._tell_time(session, _now())
+            await asyncio.sleep((LOOK_EVERY_US - _now() % LOOK_EVERY_US) / SECOND_US)
 
-    async def _tick_where_due(self, session: Connection, now: Timestamp) -> None:
-        for market, due in (await read_due(session, now)).items():
-            if not self._is_covered(market, due, now):
-                await append_command(session, market, ClockTicked(now))
-                self._ticked[market] = now
+    async def _tell_time(self, session: Connection, now: Timestamp) -> None:
+        """One round trip to look, and one to tell all markets that have to know."""
+        markets = [market for market in await read_ticking(session, now) if self._has_to_know(market, now)]
+        ticks = [Addressed(market.name, ClockTicked(now)) for market in markets]
+        for market, seq in zip(markets, await append_commands(session, ticks), strict=True):
+            if seq is not None:
+                self._told[market.name] = Told(seq, now // SECOND_US)
 
-    def _is_covered(self, market: str, due: Timestamp, now: Timestamp) -> bool:
-        """Whether a tick at or after `due` is on its way; one that has ended nothing for 5 s is sent again."""
-        ticked = self._ticked.get(market, Timestamp(0))
-        return due <= ticked and now < ticked + TICK_AGAIN_AFTER_S * 1_000_000
+    def _has_to_know(self, market: TickingMarket, now: Timestamp) -> bool:
+        """Whether a second has begun or an order is due, and the last tick is persisted."""
+        told = self._told.get(market.name, NEVER)
+        return market.command_seq >= told.seq and (market.due is not None or now // SECOND_US != told.second)
+
+
+def _now() -> Timestamp:
+    return Timestamp(time.time_ns() // 1_000)

@@ -1,7 +1,7 @@
 """Event records: packing what the journal wrote, and reading back what is already in the log."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,10 +19,11 @@ from schemas.wire import (
 
 
 class WrittenLog(NamedTuple):
-    """What the event log says: the hash of each event by its sequence, and the commands that failed."""
+    """What the event log says: the hash of each event by its sequence, the commands that failed, the last offset (or -1)."""
 
     hashes: dict[int, str]
     failed: set[int]
+    last_offset: int
 
 
 def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) -> Iterator[EventRecord]:
@@ -48,24 +49,30 @@ def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
 
 async def read_written(bootstrap: str, market: str, epoch: int, after_seq: int) -> WrittenLog:
     """What the log says from event `after_seq` on, that one included where it is there."""
-    records = await read_records(bootstrap, market, after_seq)
+    found = await _read_back(bootstrap, market, after_seq)
+    records = [decode_event_record(each.value) for each in found]
     for record in records:
         if record.epoch != epoch:
             raise ForeignLog(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
     hashes = (pair for record in records for pair in hashes_in(record))
     failed = (failed_command(body) for record in records for body in record.events)
     return WrittenLog(
-        {seq: chain for seq, chain in hashes if seq >= after_seq}, {seq for seq in failed if seq is not None}
+        {seq: chain for seq, chain in hashes if seq >= after_seq},
+        {seq for seq in failed if seq is not None},
+        found[-1].offset if found else -1,
     )
 
 
 async def read_records(bootstrap: str, market: str, after_seq: int) -> list[EventRecord]:
     """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
+    return [decode_event_record(each.value) for each in await _read_back(bootstrap, market, after_seq)]
 
+
+async def _read_back(bootstrap: str, market: str, after_seq: int) -> list[Any]:
     def reaches_back(value: bytes) -> bool:
         return decode_event_record(value).first_event_seq <= max(1, after_seq)
 
-    return [decode_event_record(value) for value in await read_back(bootstrap, events_topic(market), reaches_back)]
+    return await read_back(bootstrap, events_topic(market), reaches_back)
 
 
 def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *, is_complete: bool) -> EventRecord:

@@ -7,11 +7,12 @@ import faust
 
 from agents.settings import StreamSettings
 from tables.embedded_broker import lower_fetch_wait
+from tables.prompt_consumer import METADATA_MAX_AGE_MS, read_promptly
 from tables.safe_recovery import SAFE_TABLE_MANAGER
 
 HEARTBEATS_PER_SESSION = 6
 COMMIT_INTERVAL_S = 0.5
-REBALANCE_TIMEOUT_S = 10.0  # a member killed while it joins holds up the group this long; the default is a minute
+REBALANCE_TIMEOUT_S = 5.0  # a member killed while it joins holds up the group this long; the default is a minute
 _RAW: dict[str, Any] = {
     "partitions": 1,
     "key_type": bytes,
@@ -36,6 +37,7 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         stream_wait_empty=False,
         producer_acks=-1,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         TableManager=SAFE_TABLE_MANAGER,
         store="memory://",
         web_enabled=False,
@@ -43,6 +45,8 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
     )
     if settings.is_embedded:
         lower_fetch_wait(app)
+    else:
+        read_promptly(app)
     return app
 
 

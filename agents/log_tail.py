@@ -32,8 +32,8 @@ async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
 
 async def read_back(
     bootstrap: str, topic: str, reaches_back: Callable[[bytes], bool], step: int = FIRST_STEP
-) -> list[bytes]:
-    """The last records of a topic, oldest first, from one that `reaches_back` to the end.
+) -> list[Any]:
+    """The last records of a topic, as aiokafka gives them, oldest first, from one that `reaches_back` to the end.
 
     All there are when none does. A few more may come before it: the steps are `step`, then four times that, …
     """
@@ -41,24 +41,24 @@ async def read_back(
     async with _reader(bootstrap, partition) as reader:
         first = int((await reader.beginning_offsets([partition]))[partition])
         stop = await end_offset(reader, partition)
-        values: list[bytes] = []
-        while stop > first and not (values and reaches_back(values[0])):
+        records: list[Any] = []
+        while stop > first and not (records and reaches_back(records[0].value)):
             start = max(first, stop - step)
-            values = [record.value for record in await _read(reader, partition, start, stop)] + values
+            records = await _read(reader, partition, start, stop) + records
             stop, step = start, step * STEP_GROWTH
-        return values
+        return records
 
 
 async def last_record(bootstrap: str, topic: str) -> bytes | None:
     """The newest record of a topic; None when it holds none."""
-    values = await read_back(bootstrap, topic, lambda _: True, step=1)
-    return values[-1] if values else None
+    records = await read_back(bootstrap, topic, lambda _: True, step=1)
+    return records[-1].value if records else None
 
 
 async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes], T | None]) -> T | None:
     """The newest record that `read` makes something of; None when there is none. Records that are not ours are passed."""
-    values = await read_back(bootstrap, topic, lambda value: read(value) is not None, step=1)
-    return next((found for value in reversed(values) if (found := read(value)) is not None), None)
+    records = await read_back(bootstrap, topic, lambda value: read(value) is not None, step=1)
+    return next((found for record in reversed(records) if (found := read(record.value)) is not None), None)
 
 
 async def read_all(bootstrap: str, topic: str) -> list[Any]:

@@ -57,6 +57,7 @@ class Matcher:
             return
         passing(CrashPoint.DURING_RECOVERY)
         if recovery == self._recoveries:
+            self._producer.expect_beyond(events_topic(self.market), tenure.log_end)
             self.snapshots.begin()
             self._tenure = tenure
 

@@ -16,7 +16,7 @@ from store.advisory_locks import Room, try_lock
 from store.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.connect import Connection
 from store.outbox import set_cursor
-from store.snapshots import newest_snapshot_at_or_before_progress
+from store.snapshots import forget_ahead_of_progress, newest_snapshot_at_or_before_progress
 from store.standing import read_standing
 from tables.book_table import BEFORE_THE_FIRST_RECORD, snapshot_entries, snapshot_of
 
@@ -109,6 +109,7 @@ async def _check_empty(bootstrap: str, market: str) -> None:
 async def _move_market(session: Connection, producer: AckedProducer, market: str) -> MovedMarket:
     epoch = await raise_epoch(session, market)
     market_id = (await read_standing(session, market)).market_id
+    await forget_ahead_of_progress(session, market_id)
     stored = await newest_snapshot_at_or_before_progress(session, market_id)
     if stored is not None:
         taken = snapshot_of(stored.state, load(stored.state), epoch, BEFORE_THE_FIRST_RECORD)

@@ -34,7 +34,8 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
        behind that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
        did so by writing behind it.
     4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
-       failed, by the log or by PostgreSQL, fails again.
+       failed, by the log or by PostgreSQL, fails again. The tenure remembers where that log ended: its first own record
+       must come behind.
     """
     standing, kept, persisted = await ask_database(
         settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)
@@ -43,12 +44,12 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
     for point in _starting_points(market, standing, entries, kept):  # 2
         state = point.market
         first = min(state.event_seq, standing.event_seq + 1)
-        written, failed = await read_written(settings.bootstrap, market, standing.epoch, first)
+        written, failed, last_offset = await read_written(settings.bootstrap, market, standing.epoch, first)
         if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
             _spare_the_collector()
             log.info("%s goes on after command %d, event %d", market, state.command_seq, state.event_seq)
-            return Tenure(market, standing, point, written, failed | persisted)
+            return Tenure(market, standing, point, written, failed | persisted, log_end=last_offset)
         log.error(
             "%s: the event log has a hole before event %d of a snapshot, taking an older one", market, state.event_seq
         )

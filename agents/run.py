@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
+from agents.auditor import Auditor
 from agents.clock import Clock
 from agents.database import ask_database
 from agents.host import Host, Unit
+from agents.liquidator import Liquidator
 from agents.matching import engine_unit
 from agents.presence import present
 from agents.projection import projection_unit
@@ -44,6 +46,12 @@ async def run_clock(settings: StreamSettings) -> None:
     """Tell all markets the time."""
     async with present("clock", settings):
         await Host().run([Clock(settings)])
+
+
+async def run_liquidator(settings: StreamSettings) -> None:
+    """Liquidate, and watch the books."""
+    async with present("liquidator", settings):
+        await Host().run([Liquidator(settings), Auditor(settings)])
 
 
 async def listed_markets(settings: StreamSettings) -> list[str]:

@@ -37,19 +37,28 @@ class StartingPoint(NamedTuple):
 class Tenure:
     """A market from one recovery to the next. A rebalance begins another; whoever awaited compares them by identity.
 
-    `written`: hashes of the events that are in the log already. `unacknowledged`: command records that wait for a
-    snapshot. `failures`: commands that were undone and whose bytes are not among the dead letters yet. `is_settled`:
-    every event of the commands applied is in the log, so a snapshot may be taken. `offset`: of the last command record.
+    `written`: hashes of the events that are in the log already; `log_end`: the last offset of that log.
+    `unacknowledged`: command records that wait for a snapshot. `failures`: commands that were undone and whose bytes
+    are not among the dead letters yet. `is_settled`: every event of the commands applied is in the log, so a snapshot
+    may be taken. `offset`: of the last command record.
     """
 
     def __init__(
-        self, name: str, standing: Standing, point: StartingPoint, written: dict[int, str], failed: Iterable[int] = ()
+        self,
+        name: str,
+        standing: Standing,
+        point: StartingPoint,
+        written: dict[int, str],
+        failed: Iterable[int] = (),
+        *,
+        log_end: int = -1,
     ) -> None:
         self.name = name
         self.market, self.offset = point
         self.epoch = standing.epoch
         self.market_id = standing.market_id
         self.written = written
+        self.log_end = log_end
         self.intake = Intake(name, self.market.command_seq)
         self.gap = GapWatch(name)
         self.unacknowledged: list[Any] = []

@@ -26,7 +26,7 @@ _HEADERS: dict[str, str] = {
 }
 _ABOUT = (
     "Perpetual futures. Money, prices and quantities are decimal strings, times ISO 8601 UTC, ids opaque. "
-    "A list called without any query parameter answers as a bare array of the 500 newest; with one, as a page."
+    "A list that can answer as a bare array does so without any query parameter, with the 500 newest."
 )
 
 

@@ -1,7 +1,7 @@
 """Lists over HTTP: strict query parameters in, a bare array or a page out.
 
-Without any query parameter a list answers as a bare array of the 500 newest, with `Link: rel="next"` when there are
-more; with one it answers `{"data": [...], "nextCursor": ...}`.
+A list answers `{"data": [...], "nextCursor": ...}`. The five of the origin answer as a bare array of the 500 newest when
+they are asked without any query parameter, with `Link: rel="next"` when there are more.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ from api.errors import Refusal, refusal_of
 from api.route import Parameter
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import Page
+from schemas.rest import Page, View
 from schemas.units import Timestamp, timestamp_of
 from store.queries.paging import LIMIT_DEFAULT, LIMIT_MAX, ListRequest
 
@@ -37,10 +37,13 @@ TIMED = (MARKET, FROM, TO)
 
 
 def list_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequest:
+    """What the query asks of a list that is a bare array without one; refuses like `page_request`."""
+    return page_request(request, known) if request.query_string else ListRequest(limit=LIMIT_MAX)
+
+
+def page_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequest:
     """What the query asks for; refuses unknown, repeated, empty and malformed parameters with INVALID_REQUEST."""
     given = _query_of(request, known)
-    if not given:
-        return ListRequest(limit=LIMIT_MAX)
     return ListRequest(
         limit=_limit(given.get("limit")),
         cursor=given.get("cursor"),
@@ -62,6 +65,13 @@ def list_answer(request: web.Request, page: Page[Any] | Refused) -> web.Response
         return json_answer(page.data)
     onward = urlencode({"limit": LIMIT_MAX, "cursor": page.next_cursor})
     return json_answer(page.data, headers={"Link": f'<{request.path}?{onward}>; rel="next"'})
+
+
+def page_answer(page: View | Refused) -> web.Response:
+    """The page, alone or with what a view adds to it; a refused one (a foreign cursor) is raised."""
+    if isinstance(page, Refused):
+        raise refusal_of(page)
+    return json_answer(page)
 
 
 def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from aiohttp import web
 from schemas.refusals import ErrorCode
 
 _OF_THE_SERVER = frozenset({"health", "docs"})
+"""Tags of what tells of the process, not of the exchange."""
 
 
 class Access(Enum):

@@ -12,6 +12,7 @@ from api.submission_queue import SubmissionQueue
 from api.tokens import Tokens
 from schemas.units import Timestamp
 from store.markets import MarketRegistry
+from store.queries.adl import AdlRanks
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Services:
     passwords: Passwords
     now: Callable[[], Timestamp]
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    ranks: AdlRanks = field(default_factory=AdlRanks)
 
 
 SERVICES = web.AppKey("SERVICES", Services)

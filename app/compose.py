@@ -14,34 +14,43 @@ import asyncpg
 from agents.settings import StreamSettings
 from app.crash_at import arm_crash_points
 from app.logs import configure_logs
-from app.operator import now
+from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.topics import cluster_id, create_topics
+from schemas.market import SEED_MARKETS, MarketSpec
 from store.commands import MarketUnknown
 from store.connect import connect_reader_pool, connect_writer
 from store.markets import MarketRegistry, load_registry, seed
 
 if TYPE_CHECKING:
+    from agents.prices.source import Source
     from agents.rebuild import MovedMarket
     from agents.verify import Report
 
 ALL_MARKETS = "all"
 
 
-async def prepare_database(settings: Settings) -> None:
+async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEED_MARKETS) -> None:
     """Tables of this version, seed markets, insurance fund."""
     from store.migrate import migrate
 
     migrate(settings.database_url)
-    await seed(settings.database_url, now())
+    await seed(settings.database_url, now(), specs, settings.status_of_new_markets)
 
 
-async def prepare_topics(settings: Settings) -> None:
-    """The topics of every listed market."""
+async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> None:
+    """The topics of these markets, or of every listed one."""
     stream = await _stream(settings)
-    markets = list((await _registry(settings)).by_name)
+    names = list(markets or (await _registry(settings)).by_name)
     replication = settings.topic_replication
-    await create_topics(stream.bootstrap, markets, is_embedded=stream.is_embedded, replication=replication)
+    await create_topics(stream.bootstrap, names, is_embedded=stream.is_embedded, replication=replication)
+
+
+async def add_market(settings: Settings, spec: MarketSpec) -> bool:
+    """List a market once its topics are there; false when no worker has taken it up in time. Raises MarketRefused."""
+    await check_can_be_listed(settings, spec)
+    await prepare_topics(settings, [spec.market])
+    return await list_new_market(settings, spec)
 
 
 async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
@@ -100,6 +109,16 @@ async def serve_api(settings: Settings) -> None:
     await pool.close()
 
 
+async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
+    """The feed of these sources until SIGTERM. Raises MarketUnknown."""
+    from agents.host import Host
+    from agents.prices.feed import PriceFeed
+
+    _begin(settings)
+    await _named(settings, [source.market for source in sources])
+    await Host().run([PriceFeed(settings.database_url, sources)])
+
+
 async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
     """Relays of the given markets until SIGTERM."""
     from agents.run import run_relay
@@ -138,6 +157,14 @@ async def work_clock(settings: Settings) -> None:
 
     _begin(settings)
     await run_clock(await _stream_of_ours(settings))
+
+
+async def work_liquidator(settings: Settings) -> None:
+    """The one liquidator, and the audit that runs by itself, until SIGTERM."""
+    from agents.run import run_liquidator
+
+    _begin(settings)
+    await run_liquidator(await _stream_of_ours(settings))
 
 
 def _begin(settings: Settings) -> None:

@@ -11,14 +11,17 @@ import asyncpg
 from app.settings import Settings
 from schemas.commands import Command, MarketBarrier
 from schemas.fills import PublicFill
+from schemas.market import MarketSpec, spec_faults
 from schemas.rest import DrainedMarket, MarketView, Page
 from schemas.units import Timestamp
 from store.audit import Finding, audit
 from store.backlog import read_load
 from store.commands import MarketUnknown, append_command
 from store.connect import Session
+from store.deep_audit import deep_audit
 from store.halts import read_halted
-from store.markets import load_registry
+from store.markets import MarketRefused, list_market, load_registry
+from store.price_sources import IndexSources, read_index_sources
 from store.queries.markets import list_markets
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.queries.progress import MarketProgress, read_progress
@@ -78,16 +81,48 @@ async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIte
             sequence = page[-1].sequence + 1
 
 
+async def all_index_sources(settings: Settings) -> dict[str, IndexSources]:
+    """What the index of each market is made of."""
+    async with _session(settings) as session:
+        return await read_index_sources(session)
+
+
+async def index_sources(settings: Settings, market: str) -> IndexSources:
+    """What the market's index is made of. Raises MarketUnknown."""
+    known = await all_index_sources(settings)
+    if market not in known:
+        raise MarketUnknown(market)
+    return known[market]
+
+
+async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
+    """Raises MarketRefused for a specification that is none, or a name that is taken."""
+    faults = spec_faults(spec)
+    async with _session(settings) as session:
+        if spec.market in await read_index_sources(session):
+            faults.append("the name is taken")
+    if faults:
+        raise MarketRefused(spec.market, faults)
+
+
+async def list_new_market(settings: Settings, spec: MarketSpec) -> bool:
+    """List a market and wait until it is persisted; false when nobody has taken it up. Raises MarketRefused."""
+    async with _session(settings) as session:
+        await list_market(session, spec, now(), settings.status_of_new_markets)
+        return await _until_passed(session, {spec.market: 1}, ANSWER_WITHIN_S) is not None
+
+
 async def grant_admin(settings: Settings, email: str) -> bool:
     """Make a user an administrator; false when there is no such user."""
     async with _session(settings) as session:
         return bool(await grant(session, email))
 
 
-async def audit_books(settings: Settings) -> list[Finding]:
-    """Everything that does not add up; empty when the books balance."""
+async def audit_books(settings: Settings, *, is_deep: bool) -> list[Finding]:
+    """Everything that does not add up; empty when the books balance. `is_deep`: everything is recomputed as well."""
     async with _session(settings) as session:
-        return list(await audit(session))
+        findings = list(await audit(session))
+        return findings + await deep_audit(session) if is_deep else findings
 
 
 async def market_states(settings: Settings) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """`run`: the whole exchange on this machine, as one supervised process tree.
 
     1. claim DATA            4. topics, and after the loss of an embedded broker the rebuild
-    2. PostgreSQL, tables    5. relay, engine, projection, clock, api, demo
+    2. PostgreSQL, tables    5. projection, engine, relay, publisher, clock, liquidator, api, demo
     3. the broker            6. a barrier through every log, then `ready … URL`
 
 An embedded broker that dies, or has grown too large (it never forgets), takes the tree from step 3 again; PostgreSQL,
@@ -21,6 +21,7 @@ import aiohttp
 from agents.rebuild import RebuildRefused
 from app.compose import prepare_database, prepare_topics, rebuild_markets
 from app.demo import is_quoting
+from app.demo.markets import DEMO_MARKETS
 from app.demo.traders import credentials
 from app.local.broker import EmbeddedBroker
 from app.local.folder_lock import FolderTaken
@@ -29,14 +30,16 @@ from app.local.postgres import EmbeddedPostgres
 from app.local.process import Child, ChildFailed, PortTaken, check_port_is_free, free_port
 from app.local.supervisor import Supervisor
 from app.local.worker import Worker
-from app.operator import drain_markets, markets_now
+from app.operator import all_index_sources, drain_markets, markets_now
 from app.settings import BrokerKind, Settings, signing_secret
 from app.topics import cluster_id
+from schemas.market import SEED_MARKETS
 
 BROKER_BYTES_MAX = 256 * 2**20
 LOOK_EVERY_S = 5.0
 LOCAL_SESSION_TIMEOUT_S = "3"  # our own brokers allow it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
+WORKER_TIERS = {"projection": 2, "engine": 3, "relay": 4, "publisher": 4, "clock": 5, "liquidator": 5, "api": 6}
 NEED_NO_BROKER = ("postgres", "api", "demo")
 
 
@@ -103,7 +106,7 @@ class _Tree:
             broker_url=settings.broker_url,
             cluster_id=await cluster_id(settings.broker_url),
         )
-        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (4, "publisher"), (5, "clock"), (6, "api")):
+        for name, tier in WORKER_TIERS.items():
             await self._keep(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
 
@@ -112,7 +115,8 @@ class _Tree:
         if not self._given.database_url:
             await self._keep("postgres", self._postgres, tier=0)
         address = self._given.database_url or self._postgres.dsn
-        await prepare_database(self._given.model_copy(update={"database_url": address}))
+        specs = DEMO_MARKETS if self._given.demo and self._given.is_local else SEED_MARKETS
+        await prepare_database(self._given.model_copy(update={"database_url": address}), specs)
         return address
 
     async def _start_broker(self) -> str:
@@ -156,6 +160,8 @@ class _Tree:
         await _until_ready(url)
         if self._given.demo and not self._supervisor.keeps("demo"):
             await self._start_demo()
+        if not self._given.demo:
+            await self._tell_who_waits_for_prices()
         names = ", ".join(view.id for view in await markets_now(self._settings))
         print(f"ready  {names} on {self._settings.broker} broker, data in {self._settings.data}  {url}", flush=True)
 
@@ -165,6 +171,16 @@ class _Tree:
         )
         for name, one in credentials(self._settings.data).items():
             print(f"demo user {name}: {one.email}  password {one.password}", flush=True)
+
+    async def _tell_who_waits_for_prices(self) -> None:
+        """Markets of an earlier demo: their prices came from it."""
+        for name, index in (await all_index_sources(self._settings)).items():
+            if index.sources:
+                print(
+                    f"{name} takes no orders until its price sources report (`python -m app prices`, docs/prices.md);"
+                    f" `python -m app market sources {name} --none` makes its index constant",
+                    flush=True,
+                )
 
     async def _until_stopped_or_broker_lost(self) -> None:
         while not (self.stopped.is_set() or self._broker_died.is_set() or self._broker_is_full()):

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from app.crash_at import read_crash_at
 from app.local.run_record import read_run_record
 from schemas.crash_points import CrashPoint
+from schemas.market import MarketStatus
 
 SECRET_CHARACTERS_MIN = 32
 FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
@@ -69,6 +70,11 @@ class Settings(BaseModel):
     def deposits_are_open(self) -> bool:
         """Whether every user may credit himself: locally, unless switched off."""
         return self.mode is Mode.LOCAL if self.open_deposits is None else self.open_deposits
+
+    @property
+    def status_of_new_markets(self) -> MarketStatus:
+        """Production opens no market that has no price sources yet: an operator resumes it when it has."""
+        return MarketStatus.ACTIVE if self.is_local else MarketStatus.CANCEL_ONLY
 
     @property
     def is_local(self) -> bool:

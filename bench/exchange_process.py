@@ -24,9 +24,10 @@ class ExchangeProcess:
         self, data: Path, broker: str, demo: bool = False, environment: Mapping[str, str] | None = None
     ) -> None:
         self.data = data
+        self.broker = broker
         self.url = ""
         self._output = data.with_name(data.name + ".printed")
-        self._environment = {
+        self.environment = {
             "DATA": str(data),
             "BROKER": broker,
             "DEMO": str(int(demo)),
@@ -75,7 +76,7 @@ class ExchangeProcess:
             return subprocess.Popen(
                 [sys.executable, "-m", "app", "run"],
                 cwd=ROOT,
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self.environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

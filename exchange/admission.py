@@ -37,13 +37,15 @@ class MarketTerms(msgspec.Struct, frozen=True):
 class Account(msgspec.Struct):
     """A user's wallet (micros) and his exposures by market name; the owner of a batch writes each decision back.
 
-    `is_liquidated`: a liquidation of the account is under way, so that it may only reduce.
+    `is_liquidated`: a liquidation of the account is under way, so that it may only reduce. `is_closing`: its positions are
+    being closed without the book, at what they were when that was ordered, so that it may not even do that.
     """
 
     user: int
     wallet: Micros
     exposures: dict[str, Exposure]
     is_liquidated: bool = False
+    is_closing: bool = False
 
     def exposure_in(self, spec: MarketSpec) -> Exposure:
         """The exposure in a market; leverage is the market's highest until the account sets one."""
@@ -77,9 +79,9 @@ def admit(
     after = _with_order(terms.spec, exposure, order, draft.request.leverage)
     holdings = [_holding(terms, after), *_others(account, markets, terms.spec.market)]
     is_bound = may_only_reduce(account, markets)
-    if refused := _uncovered(account.wallet, holdings, order, exposure, is_bound_to_reduce=is_bound):
+    if refused := _uncovered(account, holdings, order, exposure, is_bound_to_reduce=is_bound):
         return refused
-    return Admitted(_command(draft, order, account.user, after.leverage, now), after)
+    return Admitted(_command(draft, order, account.user, after.leverage, now=now, is_bound_to_reduce=is_bound), after)
 
 
 def may_only_reduce(account: Account, markets: Mapping[str, MarketTerms]) -> bool:
@@ -166,7 +168,7 @@ def _holding(terms: MarketTerms, exposure: Exposure) -> Holding:
 
 
 def _uncovered(
-    wallet: int, holdings: list[Holding], order: SizedOrder, before: Exposure, *, is_bound_to_reduce: bool
+    account: Account, holdings: list[Holding], order: SizedOrder, before: Exposure, *, is_bound_to_reduce: bool
 ) -> Refused | None:
     """Refuse when the requirement with the order exceeds equity, unless it can only reduce and its losses are covered.
 
@@ -175,7 +177,9 @@ def _uncovered(
     must be covered in full.
     """
     after = holdings[0].exposure
-    required, available = total_requirement(holdings), equity(wallet, holdings)
+    required, available = total_requirement(holdings), equity(account.wallet, holdings)
+    if account.is_closing:
+        return _insufficient(required, available, "the account's positions are being closed")
     can_only_reduce = _can_only_reduce(order.side, order.lots, before)
     if is_bound_to_reduce and not can_only_reduce:
         return _insufficient(required, available, "the account may only reduce its positions now")
@@ -196,7 +200,10 @@ def _others(account: Account, markets: Mapping[str, MarketTerms], market: str) -
     return [_holding(markets[name], held) for name, held in account.exposures.items() if name != market]
 
 
-def _command(draft: OrderDraft, order: SizedOrder, user: int, leverage: int, now: Timestamp) -> OrderCreated:
+def _command(
+    draft: OrderDraft, order: SizedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
+) -> OrderCreated:
+    """Where the account may only reduce, the engine holds the order to it: the position may be gone when it arrives."""
     request = draft.request
     return OrderCreated(
         at=now,
@@ -207,7 +214,7 @@ def _command(draft: OrderDraft, order: SizedOrder, user: int, leverage: int, now
         price=order.price,
         time_in_force=_time_in_force(request),
         post_only=request.post_only,
-        reduce_only=request.reduce_only,
+        reduce_only=request.reduce_only or is_bound_to_reduce,
         self_trade_prevention=request.self_trade_prevention_mode,
         margin_price=order.margin_price,
         loss_per_lot=order.loss_per_lot,

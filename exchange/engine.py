@@ -9,8 +9,8 @@ from exchange.funding import next_interval_end
 from exchange.index import report, set_index, set_sources
 from exchange.market import Market
 from exchange.rules import check_known, set_rules
-from exchange.status import set_status
-from exchange.ticks import MINUTE_US, SECOND_US, tick
+from exchange.status import STAGES, set_status
+from exchange.ticks import tick
 from exchange.timed import expire_due
 from exchange.turn import Turn
 from schemas.commands import (
@@ -32,7 +32,7 @@ from schemas.commands import (
 )
 from schemas.events import Event
 from schemas.orders import OrderStatus
-from schemas.units import Timestamp
+from schemas.units import MINUTE_US, SECOND_US, Timestamp
 
 
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
@@ -110,7 +110,8 @@ def _open(turn: Turn, command: MarketListed) -> None:
     check_known(command.rules)
     market.rules = command.rules
     market.spec = command.spec
-    market.status = market.operator_status = command.status
+    market.operator_status = command.status
+    market.stage = STAGES[command.status]
     market.index = command.spec.reference_price
     market.mark = command.spec.mark_of_index(market.index)
     market.second, market.minute = market.clock // SECOND_US, market.clock // MINUTE_US

@@ -4,9 +4,10 @@ insurance fund, a deleveraging. The liquidator decides, with all markets in view
 from typing import NamedTuple
 
 from exchange.level import Order
+from exchange.liquidation import closing_side, settled_part
 from exchange.market import Market
 from exchange.matching import Terms, match
-from exchange.position import Position, fill
+from exchange.position import Position
 from exchange.reduce_only import enforce, reducible
 from exchange.status import is_forced_action_possible
 from exchange.turn import Turn
@@ -14,7 +15,7 @@ from schemas.commands import DeleveragingOrdered, LiquidationOrdered, TakeOverOr
 from schemas.events import TransferSide
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention, Side
-from schemas.units import PPM, Lots, Micros, Ticks, divide_half_even, divide_toward_zero, divide_up
+from schemas.units import PPM, Lots, Micros, Ticks, divide_half_even, divide_up
 
 _TERMS = Terms(SelfTradePrevention.EXPIRE_MAKER, taker_fee_rate=0, cause=FillCause.LIQUIDATION)
 
@@ -64,12 +65,12 @@ def deleverage(turn: Turn, command: DeleveragingOrdered) -> None:
     if not _is_as_named(market, command):
         turn.forced_action_done(command, Lots(0), is_stale=True)
         return
-    total, done = abs(command.lots), 0
+    side, total, done = closing_side(command.lots), abs(command.lots), 0
     for each in command.counterparties:
-        lots = min(each.lots, _opposite_lots(market, each.user, command.lots), total - done)
+        lots = min(each.lots, reducible(market, each.user, side.opposite), total - done)
         if lots > 0 and each.user != command.user:
             _cancel_all(turn, each.user)
-            amount = _part(command.amount, done + lots, total) - _part(command.amount, done, total)
+            amount = settled_part(command.amount, total, done, done + lots)
             _transfer(turn, command, Share(FillCause.ADL, each.user, lots, amount))
             done += lots
     enforce(turn, command.user)
@@ -82,40 +83,26 @@ def _is_as_named(market: Market, command: TakeOverOrdered | DeleveragingOrdered)
     return is_same and is_forced_action_possible(market)
 
 
-def _part(amount: int, lots: int, total: int) -> int:
-    """What the first `lots` of `total` are settled at, rounded towards zero: parts add up to the whole."""
-    return divide_toward_zero(amount * lots, total)
-
-
-def _opposite_lots(market: Market, user: int, lots: int) -> int:
-    held = market.position_of(user)
-    return abs(held) if held * lots < 0 else 0
-
-
 def _transfer(turn: Turn, command: TakeOverOrdered | DeleveragingOrdered, share: Share) -> None:
     market = turn.market
-    sign = 1 if command.lots > 0 else -1
+    side = closing_side(command.lots)
     market.trade_seq += 1
     turn.transferred(
         command,
         cause=share.cause,
-        closing_side=Side.SELL if sign > 0 else Side.BUY,
+        closing_side=side,
         lots=Lots(share.lots),
         amount=Micros(share.amount),
-        price=Ticks(max(1, divide_half_even(sign * share.amount, share.lots * market.spec.lot_value))),
-        bankrupt=_booked(market, command.user, -sign * share.lots, -share.amount),
-        counterparty=_booked(market, share.to, sign * share.lots, share.amount),
+        price=Ticks(max(1, divide_half_even(-side.sign * share.amount, share.lots * market.spec.lot_value))),
+        bankrupt=_booked(market, command.user, side.sign * share.lots, -share.amount),
+        counterparty=_booked(market, share.to, -side.sign * share.lots, share.amount),
     )
     if share.to != INSURANCE_FUND:
         enforce(turn, share.to)
 
 
 def _booked(market: Market, user: int, lots: int, notional: int) -> TransferSide:
-    position = market.positions.setdefault(user, Position())
-    realized = fill(position, lots, notional, market.event_seq + 1)
-    if not position.lots:
-        del market.positions[user]
-        position.opened = 0
+    position, realized = market.book_fill(user, lots, notional)
     return TransferSide(user, realized, position.lots, position.cost, position.realized, position.opened)
 
 

@@ -10,14 +10,14 @@ from exchange.market import Funding, Market
 from exchange.turn import Turn
 from schemas.events import FundingPayment
 from schemas.market import MarketStatus
-from schemas.units import E9, PPM, Micros, RateE9, Timestamp, divide_toward_zero
+from schemas.units import E9, MINUTE_US, PPM, Micros, RateE9, Timestamp, divide_toward_zero
 
 INTEREST_E9 = 100_000
 """I, the interest part: 0.01 % for eight hours."""
 INTEREST_SPREAD_E9 = 500_000
 """How far I may pull the mean premium: 0.05 %."""
 EIGHT_HOURS_MINUTES = 480
-MISSED_AFTER_US = 60_000_000
+MISSED_AFTER_US = MINUTE_US
 """A clock that comes later than this has missed the end of the interval."""
 
 
@@ -52,7 +52,7 @@ def predicted_rate(market: Market) -> RateE9:
     """The rate if the premium stayed at its mean over the minutes of the interval so far."""
     spec, funding = market.spec, market.funding
     begun_at = funding.ends_at - spec.funding_interval_us
-    minutes = min(max(1, (market.clock - begun_at) // 60_000_000 + 1), spec.funding_interval_hours * 60)
+    minutes = min(max(1, (market.clock - begun_at) // MINUTE_US + 1), spec.funding_interval_hours * 60)
     return funding_rate(funding.premium_sum, minutes, spec.funding_interval_hours, spec.funding_rate_cap)
 
 

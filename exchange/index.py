@@ -50,7 +50,8 @@ def set_sources(turn: Turn, command: PriceSourcesSet) -> None:
         market.feeds[source.name] = Feed(source, known.price, known.observed_at)
     market.quorum = command.quorum
     turn.sources_changed()
-    refresh(turn)
+    if refresh(turn):
+        follow(turn)
 
 
 def report(turn: Turn, command: PriceReported) -> None:
@@ -69,13 +70,18 @@ def report(turn: Turn, command: PriceReported) -> None:
         follow(turn)
 
 
-def refresh(turn: Turn) -> None:
-    """Take the index of the sources that are fresh now; below the quorum index and mark freeze where they are."""
+def refresh(turn: Turn) -> bool:
+    """Take the index of the sources that are fresh now; below the quorum index and mark freeze where they are.
+
+    Whether the index has moved: the caller must tell it, with the mark that follows.
+    """
     market = turn.market
+    before = market.index
     fresh = _fresh(market)
     if len(fresh) >= market.quorum and fresh:
         market.index = weighted_median(fresh)
     freeze(turn, is_frozen=len(fresh) < market.quorum)
+    return market.index != before
 
 
 def _fresh(market: Market) -> list[WeighedPrice]:

@@ -16,9 +16,14 @@ BASIS_SECONDS = 150
 
 
 def follow(turn: Turn) -> None:
-    """Move the mark to where index, funding and book put it; orders beyond the band end before anything can match."""
+    """Move the mark to where index, funding and book put it."""
+    move(turn, mark_price(turn.market, impact_prices(turn.market)))
+
+
+def move(turn: Turn, mark: Ticks) -> None:
+    """Move the mark; orders that it leaves beyond the band end before anything can match them."""
     market = turn.market
-    market.mark = mark_price(market, impact_prices(market))
+    market.mark = mark
     turn.mark_moved()
     for side in Side:
         for order in [order for order in _losing(market, side) if is_beyond_band(market, order)]:

@@ -5,11 +5,13 @@ from sortedcontainers import SortedList
 
 from exchange.book import Book
 from exchange.level import Order
-from exchange.position import Position
+from exchange.position import Position, fill
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ppm, RateE9, Ticks, Timestamp
 from schemas.wire import GENESIS_HASH
+
+_OPENED_BY_A_MARK = frozenset({MarketStatus.INITIALIZING, MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY})
 
 
 class ReduceOnlyOrders:
@@ -43,9 +45,9 @@ class Funding(msgspec.Struct, gc=False):
 class Market:
     """One market. What it will do next depends on these values and on the next command, on nothing else.
 
-    `clock` is the latest time any command carried; `positions` holds no flat ones. `status` is the one in force, which
-    follows from `operator_status` and `is_frozen` (exchange/status.py). `basis` is the moving average of mid - index in
-    nanos, `second` and `minute` the last ones the clock has ticked through, `index_minutes` the last minutes' index.
+    `clock` is the latest time any command carried; `positions` holds no flat ones; `stage` is how far the market's life
+    has come (exchange/status.py). `basis` is the moving average of mid - index in nanos, `second` and `minute` the last
+    ones the clock has ticked through, `index_minutes` the last minutes' index.
     `reduce_only` and `timed` are indexes over the book, by account and by expiry: they follow from the orders in it.
     """
 
@@ -71,15 +73,15 @@ class Market:
         "rules",
         "second",
         "spec",
-        "status",
+        "stage",
         "timed",
         "trade_seq",
     )
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec = spec
-        self.status = MarketStatus.HALTED
         self.operator_status = MarketStatus.HALTED
+        self.stage = 0
         self.is_frozen = False
         self.feeds: dict[str, Feed] = {}
         self.quorum = 0
@@ -102,10 +104,27 @@ class Market:
         self.reduce_only: dict[int, ReduceOnlyOrders] = {}
         self.timed: SortedList[tuple[int, int]] = SortedList()
 
+    @property
+    def status(self) -> MarketStatus:
+        """The status in force: the more restrictive of the operator's and, while the mark is frozen, CANCEL_ONLY."""
+        is_closed = self.is_frozen and self.operator_status in _OPENED_BY_A_MARK
+        return MarketStatus.CANCEL_ONLY if is_closed else self.operator_status
+
     def position_of(self, user: int) -> int:
         """Signed lots that the account holds."""
         position = self.positions.get(user)
         return position.lots if position is not None else 0
+
+    def book_fill(self, user: int, lots: int, notional: int) -> tuple[Position, Micros]:
+        """Book signed lots at a signed notional (micros) on an account, told by the next event; flat positions are forgotten.
+
+        The position as it is now, and the profit that was realized.
+        """
+        position = self.positions.setdefault(user, Position())
+        realized = fill(position, lots, notional, self.event_seq + 1)
+        if not position.lots:
+            del self.positions[user]
+        return position, realized
 
     def rest(self, order: Order) -> None:
         """Let an order wait in the book."""

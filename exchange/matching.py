@@ -6,7 +6,6 @@ from typing import NamedTuple
 from exchange.fees import fee_of_fill
 from exchange.level import Order
 from exchange.market import Market
-from exchange.position import Position, fill
 from exchange.reduce_only import enforce, reducible
 from exchange.turn import Turn
 from schemas.events import TradeSide
@@ -113,13 +112,9 @@ def _trade(turn: Turn, maker: Order, taker: Order, terms: Terms) -> None:
 
 
 def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros) -> TradeSide:
-    """Book one party's half of a trade; flat positions are forgotten."""
+    """Book one party's half of a trade."""
     sign = order.side.sign
-    position = market.positions.setdefault(order.user, Position())
-    realized = fill(position, sign * lots, sign * notional, market.event_seq + 1)
-    if not position.lots:
-        del market.positions[order.user]
-        position.opened = 0
+    position, realized = market.book_fill(order.user, sign * lots, sign * notional)
     return TradeSide(
         order=order.number,
         user=order.user,

@@ -9,7 +9,7 @@ class Position(msgspec.Struct, gc=False):
     """What one account holds in one market.
 
     `lots` and `cost` (micros) are positive when long, negative when short; `realized` (micros) is the profit since the
-    position last left zero, without fees, and `opened` the event at which it did.
+    position last left zero, without fees, and `opened` the event at which it did (0 when flat).
     """
 
     lots: int = 0
@@ -51,6 +51,8 @@ def _close(position: Position, lots: int, notional: int) -> Micros:
     position.lots += lots
     position.cost = Micros(position.cost - released)
     position.realized = Micros(position.realized + realized)
+    if not position.lots:
+        position.opened = 0
     return realized
 
 

@@ -41,6 +41,7 @@ class _State(msgspec.Struct, array_like=True):
     event_hash: str
     trade_seq: int
     operator_status: MarketStatus
+    stage: int
     is_frozen: bool
     feeds: list[Feed]
     quorum: int
@@ -74,6 +75,7 @@ def dump(market: Market) -> bytes:
             market.event_hash,
             market.trade_seq,
             market.operator_status,
+            market.stage,
             market.is_frozen,
             list(market.feeds.values()),
             market.quorum,
@@ -96,7 +98,6 @@ def load(state: bytes) -> Market:
     check_known(read.rules)
     market = Market(read.spec)
     market.rules = read.rules
-    market.status = read.status
     market.index = read.index
     market.mark = read.mark
     market.clock = read.clock
@@ -105,6 +106,7 @@ def load(state: bytes) -> Market:
     market.event_hash = read.event_hash
     market.trade_seq = read.trade_seq
     market.operator_status = read.operator_status
+    market.stage = read.stage
     market.is_frozen = read.is_frozen
     market.feeds = {feed.source.name: feed for feed in read.feeds}
     market.quorum = read.quorum

@@ -7,7 +7,7 @@ from schemas.commands import OrderCreated
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, OrderStatus, Side
 
-_STAGES = {
+STAGES = {
     MarketStatus.INITIALIZING: 0,
     MarketStatus.ACTIVE: 1,
     MarketStatus.CANCEL_ONLY: 1,
@@ -15,20 +15,16 @@ _STAGES = {
     MarketStatus.SETTLEMENT_ONLY: 2,
     MarketStatus.SETTLED: 3,
 }
+"""How far a market's life has come in each status; it never goes back."""
 
 
-_OPENED_BY_A_MARK = frozenset({MarketStatus.INITIALIZING, MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY})
-_MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
-
-
-def in_force(operator: MarketStatus, *, is_frozen: bool) -> MarketStatus:
-    """The more restrictive of the operator's status and, while the mark is frozen, CANCEL_ONLY."""
-    return MarketStatus.CANCEL_ONLY if is_frozen and operator in _OPENED_BY_A_MARK else operator
+MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
+"""The operator's states in which positions can be forced; CANCEL_ONLY stops users alone (docs/adr/0006)."""
 
 
 def is_forced_action_possible(market: Market) -> bool:
     """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not the ladder."""
-    return market.operator_status in _MATCHING and not market.is_frozen
+    return market.operator_status in MATCHING and not market.is_frozen
 
 
 def freeze(turn: Turn, *, is_frozen: bool) -> None:
@@ -36,7 +32,6 @@ def freeze(turn: Turn, *, is_frozen: bool) -> None:
     market = turn.market
     if market.is_frozen != is_frozen:
         market.is_frozen = is_frozen
-        market.status = in_force(market.operator_status, is_frozen=is_frozen)
         turn.status_changed()
 
 
@@ -54,12 +49,15 @@ def takes(status: MarketStatus, order: OrderCreated) -> bool:
 
 
 def set_status(turn: Turn, status: MarketStatus) -> None:
-    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all."""
+    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all.
+
+    Every market but a settled one can be halted, and goes on from the stage in which it was.
+    """
     market = turn.market
     is_settled = market.operator_status is MarketStatus.SETTLED
-    if _STAGES[status] >= _STAGES[market.operator_status]:
+    if STAGES[status] >= market.stage or (status is MarketStatus.HALTED and not is_settled):
         market.operator_status = status
-    market.status = in_force(market.operator_status, is_frozen=market.is_frozen)
+        market.stage = max(market.stage, STAGES[status])
     turn.status_changed()
     if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:
         _end_what_may_not_rest(turn, is_settled=market.operator_status is MarketStatus.SETTLED)

@@ -3,14 +3,12 @@
 from exchange.funding import sample_premium, settle_due
 from exchange.impact import ImpactPrices, impact_prices
 from exchange.index import refresh
-from exchange.mark import follow, follow_book, mark_price
+from exchange.mark import follow_book, mark_price, move
 from exchange.market import Market
 from exchange.settlement import INDEX_MINUTES
 from exchange.turn import Turn
 from schemas.market import MarketStatus
-
-SECOND_US = 1_000_000
-MINUTE_US = 60 * SECOND_US
+from schemas.units import MINUTE_US, SECOND_US
 
 
 def tick(turn: Turn) -> None:
@@ -20,13 +18,14 @@ def tick(turn: Turn) -> None:
     """
     market = turn.market
     if market.operator_status is not MarketStatus.SETTLED:
-        refresh(turn)
+        is_index_moved = refresh(turn)
         impact = impact_prices(market)
         _each_second(market, impact)
         settle_due(turn)
         _each_minute(turn, impact)
-        if not market.is_frozen and mark_price(market, impact) != market.mark:
-            follow(turn)
+        mark = market.mark if market.is_frozen else mark_price(market, impact)
+        if is_index_moved or mark != market.mark:
+            move(turn, mark)
     turn.clock_advanced()
 
 

@@ -77,6 +77,12 @@ class OrderRequest(Request, frozen=True):
     valid_until: Moment | None = None
 
 
+class LeverageRequest(Request, frozen=True):
+    """Sets the caller's leverage in one market."""
+
+    leverage: Annotated[int, Meta(ge=1, le=1_000)]
+
+
 class DrainRequest(Request, frozen=True):
     """Which market to drain; all of them when none is named."""
 
@@ -138,6 +144,9 @@ class MarketView(View, frozen=True):
     reference_price: str
     index_price: str
     mark_price: str
+    funding_rate: str
+    predicted_funding_rate: str | None
+    next_funding_time: str | None
     status: MarketStatus
     rules: int
 
@@ -153,7 +162,7 @@ class BalanceView(View, frozen=True):
 
 
 class PositionView(View, frozen=True):
-    """An open position, valued at mark."""
+    """An open position, valued at mark. `adlRank`: 4 for the fifth of its side that is deleveraged first, 0 for the last."""
 
     market_id: str
     side: str
@@ -166,10 +175,15 @@ class PositionView(View, frozen=True):
     liquidation_price: str | None
     initial_margin: str
     maintenance_margin: str
+    adl_rank: int
 
 
 class OrderView(View, frozen=True):
-    """An order with every field submitted and what became of it."""
+    """An order with every field submitted and what became of it.
+
+    `quantity` is what the order is for: filled plus remaining. What reduce-only has taken from it is `cut_quantity`, so
+    the two together are what was submitted, and a FILLED order has always filled its quantity.
+    """
 
     order_id: str
     market_id: str
@@ -177,6 +191,7 @@ class OrderView(View, frozen=True):
     type: OrderType
     time_in_force: TimeInForce
     quantity: str
+    cut_quantity: str
     price: str | None
     protection_price: str | None
     remaining_quantity: str
@@ -198,10 +213,10 @@ class OrderView(View, frozen=True):
 
 
 class FillView(View, frozen=True):
-    """One side of a trade."""
+    """One side of a trade. A take-over and a deleveraging come without an order; `notional` is what they settled at."""
 
     trade_id: str
-    order_id: str
+    order_id: str | None
     market_id: str
     side: Side
     liquidity_role: LiquidityRole
@@ -213,6 +228,114 @@ class FillView(View, frozen=True):
     event_id: str
     cause: FillCause
     time: str
+
+
+class LeverageView(View, frozen=True):
+    """The account's leverage in a market, what it makes position and orders there need, and what is left of its margin."""
+
+    market_id: str
+    leverage: int
+    max_leverage: int
+    initial_margin: str
+    maintenance_margin: str
+    available_margin: str
+
+
+class LedgerEntryView(View, frozen=True):
+    """One line of the ledger. `balanceAfter` is the wallet after it; a house account carries none.
+
+    `referenceId` is the trade, order or transfer that it was for, else the event.
+    """
+
+    entry_id: str
+    type: str
+    cause: FillCause | None
+    asset: str
+    amount: str
+    balance_after: str | None
+    reference_id: str
+    event_id: str | None
+    market_id: str | None
+    time: str
+
+
+class FundingPaymentView(View, frozen=True):
+    """What a position paid (below zero) or was paid at a funding; `time` is the end of its interval."""
+
+    market_id: str
+    side: str
+    quantity: str
+    mark_price: str
+    rate: str
+    amount: str
+    event_id: str
+    time: str
+
+
+class FundingView(View, frozen=True):
+    """One funding of a market: the rate, and what it was computed from. `isVoid`: its end was missed, or had no mark."""
+
+    time: str
+    rate: str
+    mean_premium: str
+    mark_price: str
+    index_price: str
+    is_void: bool
+    event_id: str
+
+
+class MarketFundingView(View, frozen=True):
+    """Funding of a market now, and a page of its history, newest first."""
+
+    market_id: str
+    funding_rate: str
+    predicted_funding_rate: str | None
+    next_funding_time: str | None
+    index_price: str
+    mark_price: str
+    data: list[FundingView]
+    next_cursor: str | None
+
+
+class ReceiptView(View, frozen=True):
+    """The receipt of one forced action: everything it was decided on, and what came of it once `doneAt` is there."""
+
+    liquidation_id: str
+    step: int
+    kind: str
+    action: str
+    market_id: str | None
+    order_id: str | None
+    inputs: dict[str, Any]
+    outcome: dict[str, Any] | None
+    event_id: str | None
+    time: str
+    done_at: str | None
+    started_at: str
+    ended_at: str | None
+
+
+class InventoryView(View, frozen=True):
+    """A position that the insurance fund has taken over, at mark."""
+
+    market_id: str
+    side: str
+    quantity: str
+    entry_price: str
+    mark_price: str
+    unrealized_pnl: str
+
+
+class InsuranceFundView(View, frozen=True):
+    """The insurance fund: its money, what it has taken over, both together, and a page of its ledger, newest first."""
+
+    asset: str
+    wallet: str
+    unrealized_pnl: str
+    equity: str
+    positions: list[InventoryView]
+    data: list[LedgerEntryView]
+    next_cursor: str | None
 
 
 class DrainedMarket(View, frozen=True):

@@ -21,6 +21,8 @@ E18 = 10**18
 MICRO_E18 = 10**12
 NANO_E18 = 10**9
 PPM = 1_000_000
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
 E9 = 1_000_000_000
 AMOUNT_MAX_E18 = 10**12 * E18
 """No price, quantity, notional or wallet is above 10^12 (semantics.md section 1)."""

@@ -1,6 +1,7 @@
 """Who may work alone: session-level advisory locks, gone with the session that took them."""
 
 import asyncio
+from collections.abc import Sequence
 from enum import IntEnum
 
 from store.connect import Session
@@ -11,15 +12,26 @@ TRY_EVERY_S = 0.5
 class Room(IntEnum):
     """What is locked; the second key is the market's number, or 0."""
 
+    PRICES = 7_370_010
     RELAY = 7_370_011
     CLOCK = 7_370_012
     REBUILD = 7_370_013
     WORKERS = 7_370_014
+    LIQUIDATOR = 7_370_015
+    AUDITOR = 7_370_016
 
 
 async def try_lock(session: Session, room: Room, number: int = 0) -> bool:
     """Take the lock for the life of the session; False when another session has it."""
     return bool(await session.fetchval("SELECT pg_try_advisory_lock($1::int4, $2::int4)", int(room), number))
+
+
+async def try_locks(session: Session, room: Room, numbers: Sequence[int]) -> set[int]:
+    """Take those of many locks that no other session has; their numbers."""
+    if not numbers:
+        return set()
+    statement = "SELECT n FROM unnest($2::int4[]) AS n WHERE pg_try_advisory_lock($1::int4, n)"
+    return {int(row["n"]) for row in await session.fetch(statement, int(room), numbers)}
 
 
 async def share_lock(session: Session, room: Room, number: int = 0) -> bool:

@@ -26,6 +26,12 @@ _NO_PLAN_OF_AN_EMPTY_TABLE = {
     "enable_mergejoin": "off",
 }
 
+PLAN_FOR_ALL = (
+    "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on;"
+    " SET LOCAL enable_mergejoin = on"
+)
+"""For a statement of a writer's that reads a whole table: its plan must not be the one for an empty one."""
+
 
 class StoreUnavailable(Exception):
     """PostgreSQL is out of reach. `outcome_is_unknown`: a commit had been sent, and nobody knows what became of it."""

@@ -1,14 +1,30 @@
-"""Live orders whose time has passed: what the clock looks for."""
+"""The markets that a clock tells the time, and which of them have live orders whose time has passed."""
+
+from typing import NamedTuple
 
 from schemas.units import Timestamp, datetime_of, timestamp_of
 from store.connect import Session
 
-_DUE = """
-SELECT m.name, max(o.expires_at) AS expires_at FROM orders o JOIN markets m USING (market_id)
-WHERE o.is_live AND o.expires_at <= $1 AND m.halted_reason IS NULL GROUP BY m.name
+_TICKING = """
+SELECT m.name, p.command_seq, d.expires_at
+FROM markets m JOIN progress p USING (market_id) LEFT JOIN (
+  SELECT o.market_id, max(o.expires_at) AS expires_at FROM orders o
+  WHERE o.is_live AND o.expires_at <= $1 GROUP BY o.market_id) d USING (market_id)
+WHERE m.halted_reason IS NULL AND m.status <> 'SETTLED' ORDER BY m.market_id
 """
 
 
-async def read_due(session: Session, now: Timestamp) -> dict[str, Timestamp]:
-    """For each market that works and has live orders due at `now`: the latest of their times."""
-    return {row["name"]: timestamp_of(row["expires_at"]) for row in await session.fetch(_DUE, datetime_of(now))}
+class TickingMarket(NamedTuple):
+    """A market whose time goes on: up to which command it is persisted, and the latest time of its orders that are due."""
+
+    name: str
+    command_seq: int
+    due: Timestamp | None
+
+
+async def read_ticking(session: Session, now: Timestamp) -> list[TickingMarket]:
+    """Every market but the settled ones, and those that the exchange itself has halted (store/halts.py)."""
+    return [
+        TickingMarket(row["name"], row["command_seq"], timestamp_of(row["expires_at"]) if row["expires_at"] else None)
+        for row in await session.fetch(_TICKING, datetime_of(now))
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-from schemas.events import TradeExecuted
+from schemas.events import FundingPaid, LiquidationStepped, PositionsSettled, PositionTransferred, TradeExecuted
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import FillCause
 from schemas.units import Micros
@@ -30,11 +30,17 @@ class EntryType(StrEnum):
     WITHDRAW = "WITHDRAW"
     TRADING_FEE = "TRADING_FEE"
     REALIZED_PNL = "REALIZED_PNL"
+    FUNDING_PAYMENT = "FUNDING_PAYMENT"
+    LIQUIDATION_FEE = "LIQUIDATION_FEE"
     INSURANCE_FUND_TRANSFER = "INSURANCE_FUND_TRANSFER"
+    INSURANCE_FUND_CREDIT = "INSURANCE_FUND_CREDIT"
 
 
 class Entry(NamedTuple):
-    """One line of a transaction: `amount` micros for `account`, a user id or a house account."""
+    """One line of a transaction: `amount` micros for `account`, a user id or a house account.
+
+    The insurance fund trades under the number of its house account, so that what it realizes is posted there.
+    """
 
     account: int
     type: EntryType
@@ -51,6 +57,42 @@ def trade_entries(trade: TradeExecuted) -> list[Entry]:
     settled = Micros(-sum(party.realized for party in parties))
     entries.append(Entry(House.CLEARING, EntryType.REALIZED_PNL, settled, trade.cause))
     return [entry for entry in entries if entry.amount]
+
+
+def transfer_entries(transfer: PositionTransferred) -> list[Entry]:
+    """What a forced transfer realizes for both accounts, against clearing; no fee."""
+    parties = (transfer.bankrupt, transfer.counterparty)
+    return _realized([(party.user, party.realized) for party in parties], transfer.cause)
+
+
+def settlement_entries(settled: PositionsSettled) -> list[Entry]:
+    """What the end of a market realizes for all who held a position there, against clearing."""
+    return _realized([(each.user, each.realized) for each in settled.settlements], FillCause.SETTLEMENT)
+
+
+def liquidation_fee_entries(step: LiquidationStepped) -> list[Entry]:
+    """The fee of a liquidation step goes to the insurance fund; its own sales cost it nothing."""
+    if step.user == House.INSURANCE or not step.fee:
+        return []
+    return [
+        Entry(step.user, EntryType.LIQUIDATION_FEE, Micros(-step.fee)),
+        Entry(House.INSURANCE, EntryType.LIQUIDATION_FEE, step.fee),
+    ]
+
+
+def funding_entries(paid: FundingPaid) -> list[Entry]:
+    """Payments, balanced by the insurance fund: over all events of one funding just the residue stays with it."""
+    entries = [Entry(payment.user, EntryType.FUNDING_PAYMENT, payment.amount) for payment in paid.payments]
+    entries.append(Entry(House.INSURANCE, EntryType.FUNDING_PAYMENT, Micros(-balance(entries))))
+    return [entry for entry in entries if entry.amount]
+
+
+def fund_credit_entries(user: int, amount: Micros) -> list[Entry]:
+    """The insurance fund pays `amount`, what a wallet without any position is below zero."""
+    return [
+        Entry(user, EntryType.INSURANCE_FUND_CREDIT, amount),
+        Entry(House.INSURANCE, EntryType.INSURANCE_FUND_CREDIT, Micros(-amount)),
+    ]
 
 
 def deposit_entries(user: int, amount: Micros) -> list[Entry]:
@@ -72,3 +114,9 @@ def withdrawal_entries(user: int, amount: Micros) -> list[Entry]:
 def balance(entries: Iterable[Entry]) -> int:
     """What the entries sum to: zero for a transaction."""
     return sum(entry.amount for entry in entries)
+
+
+def _realized(amounts: list[tuple[int, Micros]], cause: FillCause) -> list[Entry]:
+    entries = [Entry(user, EntryType.REALIZED_PNL, amount, cause) for user, amount in amounts]
+    entries.append(Entry(House.CLEARING, EntryType.REALIZED_PNL, Micros(-balance(entries)), cause))
+    return [entry for entry in entries if entry.amount]

@@ -4,6 +4,8 @@ Exception
 └── MarketRefused         a specification the exchange does not admit, or a name that is taken
 """
 
+from collections.abc import Sequence
+
 import asyncpg
 import msgspec
 
@@ -18,8 +20,8 @@ INSURANCE_SEED = 1_000_000 * 10**6
 
 _LISTING = """
 WITH market AS (
-  INSERT INTO markets (market_id, name, spec, status, index_price, mark, mark_at, created_at, rules)
-  VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $7, $10)),
+  INSERT INTO markets (market_id, name, spec, status, operator_status, index_price, mark, mark_at, created_at, rules)
+  VALUES ($1, $2, $3::jsonb, $4, $4, $5, $6, $7, $7, $10)),
 counter AS (INSERT INTO counters VALUES ($1, 1)),
 cursor AS (INSERT INTO relay_cursors VALUES ($1, 0)),
 progress AS (INSERT INTO progress VALUES ($1, 0, 0, $8, $7))
@@ -90,16 +92,18 @@ async def list_market(
     return market_id
 
 
-async def seed(dsn: str, at: Timestamp) -> None:
+async def seed(
+    dsn: str, at: Timestamp, specs: Sequence[MarketSpec] = SEED_MARKETS, status: MarketStatus = MarketStatus.ACTIVE
+) -> None:
     """Give a new exchange its markets and its insurance fund; what is there already is left as it is."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
             await connection.execute("LOCK TABLE markets IN SHARE ROW EXCLUSIVE MODE")
             known = (await load_registry(connection)).by_name
-            for spec in SEED_MARKETS:
+            for spec in specs:
                 if spec.market not in known:
-                    await list_market(connection, spec, at)
+                    await list_market(connection, spec, at, status)
             await _fund_insurance(connection, at)
     finally:
         await connection.close()

@@ -31,6 +31,11 @@ DELETE FROM engine_snapshots WHERE market_id = $1 AND command_seq < (
   WHERE s.market_id = $1 AND s.event_seq <= p.event_seq)
 """
 
+_FORGET_AHEAD = """
+DELETE FROM engine_snapshots s USING progress p
+WHERE s.market_id = $1 AND p.market_id = s.market_id AND s.event_seq > p.event_seq
+"""
+
 
 async def save_snapshot(session: Session, market_id: int, snapshot: StoredSnapshot, at: Timestamp) -> None:
     """Keep a snapshot; a second one of the same sequence is the same and is dropped."""
@@ -49,3 +54,8 @@ async def newest_snapshot_at_or_before_progress(session: Session, market_id: int
 async def forget_old(session: Session, market_id: int) -> None:
     """Drop what is older than the newest snapshot at or before progress; that one and newer ones stay."""
     await session.execute(_FORGET, market_id)
+
+
+async def forget_ahead_of_progress(session: Session, market_id: int) -> None:
+    """Drop what the projection has not seen: of a log that is left for good, nobody knows whether it comes again so."""
+    await session.execute(_FORGET_AHEAD, market_id)

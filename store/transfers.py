@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import BalanceView
-from schemas.units import MICRO_E18, Micros, datetime_of, parse_whole_units
+from schemas.units import MICRO_E18, Micros, Timestamp, datetime_of, parse_whole_units
 from store.connect import Session
 from store.idempotency import Claim, KeyTaken, recall, remember
 from store.ledger import Entry
@@ -50,6 +50,12 @@ async def transfer(session: Session, wanted: Transfer) -> BalanceView | Refused:
             continue  # a key is never forgotten, so the next round finds it
 
 
+async def post(session: Session, user: int, change: Micros, entries: Sequence[Entry], at: Timestamp) -> None:
+    """Move the wallet and write the entries of one transfer, in a transaction of the caller's that has locked the account."""
+    columns = [[int(e.account) for e in entries], [str(e.type) for e in entries], [e.amount for e in entries]]
+    await session.execute(_POST, user, change, datetime_of(at), *columns)
+
+
 def read_amount(asset: str, text: str) -> Micros | Refused:
     """An amount of money from outside, in micros; INVALID_REQUEST for another asset and for what is no amount."""
     if asset != ASSET:
@@ -78,13 +84,7 @@ async def _transfer_once(session: Session, wanted: Transfer) -> BalanceView | Re
         return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
     if (refused := wanted.refusal(account)) is not None:  # 4
         return refused
-    await _post(session, wanted)  # 5
+    await post(session, wanted.user, wanted.change, wanted.entries, wanted.claim.at)  # 5
     answer = balance_view(account._replace(wallet=account.wallet + wanted.change))
     await remember(session, wanted.claim, msgspec.json.encode(answer))
     return answer
-
-
-async def _post(session: Session, wanted: Transfer) -> None:
-    entries = wanted.entries
-    columns = [[int(e.account) for e in entries], [str(e.type) for e in entries], [e.amount for e in entries]]
-    await session.execute(_POST, wanted.user, wanted.change, datetime_of(wanted.claim.at), *columns)

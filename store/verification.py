@@ -21,7 +21,8 @@ _FILLS = """
 SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, cause, at FROM fills
 """
 _MARKET = """
-SELECT CASE WHEN halted_reason IS NULL THEN status END, index_price, mark, rules FROM markets WHERE market_id = $1
+SELECT CASE WHEN halted_reason IS NULL THEN status END, index_price, mark, rules, operator_status, is_frozen, price_quorum
+FROM markets WHERE market_id = $1
 """
 _SNAPSHOTS = """
 SELECT command_seq, event_seq, event_hash, state_hash, state FROM engine_snapshots WHERE market_id = $1
@@ -50,6 +51,9 @@ class MarketStored(msgspec.Struct, frozen=True):
     index: int
     mark: int
     rules: int
+    operator_status: str
+    is_frozen: bool
+    quorum: int
 
 
 class Persisted(NamedTuple):
@@ -127,4 +131,5 @@ def _order(row: asyncpg.Record) -> OrderStored:
 
 def _fill(row: asyncpg.Record) -> tuple[object, ...]:
     trade, role, event, order, *others, at = row
-    return (trade, role, event, seq_of_order_key(order), *others, timestamp_of(at))
+    number = None if order is None else seq_of_order_key(order)  # none: a take-over or a deleveraging
+    return (trade, role, event, number, *others, timestamp_of(at))

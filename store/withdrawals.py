@@ -1,6 +1,5 @@
 """Withdrawals: money goes out, never more than the margin of positions and live orders leaves free."""
 
-from exchange.margin import withdrawable
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import BalanceView, WithdrawalRequest
 from schemas.units import Micros, Timestamp, format_micros
@@ -16,7 +15,7 @@ async def withdraw(
 ) -> BalanceView | Refused:
     """Debit a user and answer his balance; the same key with the same body answers the first answer again.
 
-    What may leave is `available` of semantics.md section 4, decided under the account's lock: no order, fill or other
+    What may leave is `available` of semantics.md section 4, nothing during a liquidation or on a frozen mark, decided under the account's lock: no order, fill or other
     withdrawal uses the same dollar. Refused: INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key,
     another body or route), UNAUTHENTICATED (no such user).
     """
@@ -28,7 +27,7 @@ async def withdraw(
         return claimed
 
     def refusal(account: AccountState) -> Refused | None:
-        available = withdrawable(account.wallet, account.holdings)
+        available = account.available
         return _insufficient(amount, available) if amount > available else None
 
     entries = withdrawal_entries(user, amount)

@@ -108,9 +108,14 @@ def verified_snapshots(entries: Mapping[bytes, bytes], epoch: int) -> list[Snaps
     return [Snapshot(head, state) for head, state in candidates if state_hash(state) == head.state_hash]
 
 
+def chunk_keys(head: Head) -> list[bytes]:
+    """The keys that a head names, in the order of the state."""
+    return [_chunk_key(head.command_seq, i) for i in range(head.chunks)]
+
+
 def state_of(entries: Mapping[bytes, bytes], head: Head) -> bytes:
     """The chunks that a head names, as far as they are there: the state, if it has the hash of the head."""
-    chunks: Sequence[bytes | None] = [entries.get(_chunk_key(head.command_seq, i)) for i in range(head.chunks)]
+    chunks: Sequence[bytes | None] = [entries.get(key) for key in chunk_keys(head)]
     return b"".join(chunk for chunk in chunks if chunk is not None)
 
 

@@ -14,6 +14,8 @@ import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
+from tables.prompt_consumer import PromptConsumer, PromptConsumerThread, PromptTransport
+
 EMBEDDED_CLUSTER_PREFIX = "embedded-"
 EMBEDDED_FETCH_MAX_WAIT_MS = 20
 END_OFFSET_TIMEOUT_S = 30.0
@@ -65,15 +67,8 @@ async def _assigned_end_offset(reader: AIOKafkaConsumer, partition: TopicPartiti
     return await end_offset(reader, partition)
 
 
-class EmbeddedConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a short fetch wait and true high watermarks."""
-
-    transport: "EmbeddedTransport"
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = self.transport.fetch_max_wait_ms  # read when the consumer starts, after this
-        return consumer
+class EmbeddedConsumerThread(PromptConsumerThread):
+    """Our consumer thread with true high watermarks."""
 
     async def _highwaters(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         servers = driver.server_list(self.transport.url, self.transport.default_port)
@@ -85,15 +80,15 @@ class EmbeddedConsumerThread(driver.AIOKafkaConsumerThread):
             await reader.stop()
 
 
-class EmbeddedConsumer(driver.Consumer):
-    """Faust's consumer over the thread above."""
+class EmbeddedConsumer(PromptConsumer):
+    """Our consumer over the thread above."""
 
     def _new_consumer_thread(self) -> EmbeddedConsumerThread:
         return EmbeddedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class EmbeddedTransport(driver.Transport):
-    """Faust's transport over the consumer above."""
+class EmbeddedTransport(PromptTransport):
+    """Our transport over the consumer above."""
 
     Consumer = EmbeddedConsumer
     fetch_max_wait_ms = EMBEDDED_FETCH_MAX_WAIT_MS

@@ -23,6 +23,11 @@ class SafeRecovery(Recovery):
 class SafeTableManager(TableManager):
     """A table manager with the recovery above."""
 
+    async def on_start(self) -> None:
+        """Begin at once. Stock first waits a second for tables to be declared; ours are before the app starts."""
+        await self._update_channels()
+        await self.recovery.start()
+
     @property
     def recovery(self) -> Recovery:
         """The one recovery service of the app."""

@@ -10,7 +10,7 @@ from exchange.snapshot import state_hash
 from schemas.topics import book_changelog_topic
 from store.snapshots import StoredSnapshot
 from store.standing import Standing
-from tables.book_table import Head, heads, is_head, read_head, state_of
+from tables.book_table import Head, chunk_keys, heads, is_head, read_head, state_of
 
 
 class KnownSnapshot(NamedTuple):
@@ -33,19 +33,25 @@ def stored_snapshots(stored: Iterable[StoredSnapshot], report: Report) -> list[K
 
 
 async def table_snapshots(settings: StreamSettings, standing: Standing, report: Report) -> list[KnownSnapshot]:
-    """Those of the changelog: all that the table holds, and the earlier ones that are not compacted away yet."""
+    """Those of the changelog: all that the table holds, and the earlier ones that are not compacted away yet.
+
+    A zombie may write the head of an old snapshot whose chunks the owner has already forgotten: that is none.
+    """
     entries: dict[bytes, bytes] = {}
+    forgotten: set[bytes] = set()
     passed: dict[int, KnownSnapshot] = {}
     async for each in stream_records(settings.bootstrap, book_changelog_topic(report.market)):
         if each.value is None:
             entries.pop(each.key, None)
+            forgotten.add(each.key)
             continue
         entries[each.key] = each.value
         if is_head(each.key):
             head = read_head(each.value)
             if state_hash(state_of(entries, head)) == head.state_hash:
                 passed[head.command_seq] = _of(head, None)
-    held = [head for head in heads(entries) if head.epoch == standing.epoch]
+    gone = forgotten - entries.keys()
+    held = [head for head in heads(entries) if head.epoch == standing.epoch and gone.isdisjoint(chunk_keys(head))]
     for head in held:
         passed[head.command_seq] = _checked(_of(head, state_of(entries, head)), report)
     return list(passed.values())

@@ -8,7 +8,7 @@ from api.services import services_of
 from schemas.rest import BalanceView, FillView, Page, PositionView
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
-from store.queries.positions import list_positions
+from store.queries.positions import Ranking, list_positions
 
 _POSITIONS = (*PAGING, MARKET)
 _FILLS = (*PAGING, *TIMED, ORDER)
@@ -23,8 +23,9 @@ async def balances(request: web.Request, user: int) -> web.Response:
 
 async def positions(request: web.Request, user: int) -> web.Response:
     """The caller's open positions at mark."""
-    asked = list_request(request, _POSITIONS)
-    page = await services_of(request).database.run(lambda session: list_positions(session, user, asked))
+    asked, services = list_request(request, _POSITIONS), services_of(request)
+    ranking = Ranking(services.ranks, services.now())
+    page = await services.database.run(lambda session: list_positions(session, user, asked, ranking))
     return list_answer(request, page)
 
 

@@ -6,6 +6,7 @@ from api.answers import json_answer
 from api.route import Answer, Route
 from api.services import Services, services_of
 from schemas.rest import View
+from store.backlog import MarketLoad
 from store.connect import Session, StoreUnavailable
 
 
@@ -78,9 +79,14 @@ def _queue_part(services: Services) -> Part:
 
 def _market_parts(services: Services) -> list[Part]:
     return [
-        Part(f"market {name}", not (load.is_stale or load.is_backlogged), f"{load.backlog} commands to be persisted")
+        Part(f"market {name}", not (load.is_stale or load.is_backlogged), _state_of(load))
         for name, load in sorted(services.load.current.items())
     ]
+
+
+def _state_of(load: MarketLoad) -> str:
+    waiting = f"{load.backlog} commands to be persisted"
+    return f"{waiting}, mark {load.mark_age_s:.1f} s old" if load.mark_age_s else waiting
 
 
 ROUTES = (

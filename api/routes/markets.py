@@ -1,15 +1,18 @@
-"""The listed markets with their rules and marks; public."""
+"""The listed markets with their rules, marks and funding; public."""
 
 from aiohttp import web
 
 from api.answers import json_answer
-from api.paging import PAGING, list_answer, list_request
+from api.paging import FROM, PAGING, TO, list_answer, list_request, page_answer, page_request
 from api.paths import market_id_of, no_such_market
 from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
-from schemas.rest import MarketView, Page
+from schemas.rest import MarketFundingView, MarketView, Page
+from store.queries.funding import read_funding
 from store.queries.markets import list_markets, read_market
+
+_HISTORY = (*PAGING, FROM, TO)
 
 
 async def list_all(request: web.Request) -> web.Response:
@@ -25,6 +28,15 @@ async def show(request: web.Request) -> web.Response:
     if market is None:
         raise no_such_market(name)
     return json_answer(market)
+
+
+async def funding(request: web.Request) -> web.Response:
+    """A market's funding rate, the next one, and those of the past."""
+    name, asked = market_id_of(request), page_request(request, _HISTORY)
+    page = await services_of(request).database.run(lambda session: read_funding(session, name, asked))
+    if page is None:
+        raise no_such_market(name)
+    return page_answer(page)
 
 
 ROUTES = (
@@ -44,6 +56,16 @@ ROUTES = (
         "Show a market",
         {200: Answer(MarketView, "The market.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
+        tag="markets",
+    ),
+    Route(
+        "GET",
+        "/markets/{marketId}/funding",
+        funding,
+        "Show a market's funding, now and in the past",
+        {200: Answer(MarketFundingView, "The rate in force, the one to come, and a page of fundings.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        parameters=_HISTORY,
         tag="markets",
     ),
 )

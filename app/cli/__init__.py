@@ -7,12 +7,14 @@ import click
 from aiokafka.errors import KafkaError
 
 from app.cli.dead_letters import dlq
+from app.cli.demo import demo
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.people import admin
+from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
 from app.cli.tail import tail
-from app.cli.workers import api, clock, demo, engine, migrate, projection, publisher, relay, run, topics
+from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
 from store.commands import MarketUnknown
 
@@ -23,7 +25,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, api, relay, engine, projection, publisher, clock, demo),
+    *(run, api, relay, engine, projection, publisher, clock, liquidator, prices, demo),
     *(migrate, topics, market, admin),
     *(drain, audit, verify, status, rebuild, dlq, tail),
 ):

@@ -23,15 +23,18 @@ def drain(market: str | None, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--deep", is_flag=True, help="Also recompute every fee, profit, position, funding and wallet anew.")
 @json_option
-def audit(as_json: bool) -> None:
+def audit(deep: bool, as_json: bool) -> None:
     """Check every sum that must hold; exit 1 when one does not."""
-    findings = asyncio.run(audit_books(reach(load_settings())))
+    findings = asyncio.run(audit_books(reach(load_settings()), is_deep=deep))
     show([msgspec.to_builtins(finding) for finding in findings], as_json)
     if findings:
         sys.exit(1)
     if not as_json:
         click.echo("the books are balanced: conservation, sizes, wallets, margin sums and trades hold exactly")
+        if deep:
+            click.echo("recomputed from fills, fundings, ledger and prices: everything agrees to the micro")
 
 
 @click.command()

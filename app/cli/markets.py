@@ -1,23 +1,31 @@
-"""`market …`: list the markets and change one through its own log."""
+"""`market …`: list the markets, add one, and change one through its own log."""
 
 import asyncio
+from pathlib import Path
 
 import click
 import msgspec
 
+from app.cli.market_sources import sources
 from app.cli.output import json_option, show
-from app.operator import command_market, markets_now, now
+from app.cli.sending import send
+from app.operator import index_sources, markets_now, now
 from app.settings import load_settings, reach
-from schemas.commands import Command, IndexSet, RulesSet, StatusSet
+from schemas.commands import IndexSet, RulesSet, StatusSet
 from schemas.market import INDEX_MAX, MarketStatus
+from schemas.market_file import MarketFileRefused, read_market_file
 from schemas.rest import MarketView
 from schemas.units import NANO_E18, Nanos, parse_whole_units
 from schemas.wire import RULES_VERSION
+from store.markets import MarketRefused
 
 
 @click.group()
 def market() -> None:
-    """List markets, change their status, their index, their rules version."""
+    """List markets, add one, change their status, their price sources, their index, their rules version."""
+
+
+market.add_command(sources)
 
 
 @market.command("list")
@@ -28,6 +36,23 @@ def list_markets(as_json: bool) -> None:
     names = ("id", "status", "rules", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
     rows = [msgspec.to_builtins(view) for view in views]
     show(rows if as_json else [{name: row[name] for name in names} for row in rows], as_json)
+
+
+@market.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def add(file: Path) -> None:
+    """List the market that a JSON file describes (docs/prices.md), with its topics; in production it is CANCEL_ONLY."""
+    from app.compose import add_market
+
+    settings = reach(load_settings())
+    try:
+        spec = read_market_file(file.read_bytes())
+        is_taken_up = asyncio.run(add_market(settings, spec))
+    except (MarketFileRefused, MarketRefused) as error:
+        raise click.UsageError("; ".join(error.faults)) from error
+    if not is_taken_up:
+        raise click.ClickException(f"{spec.market} is listed, but no worker has taken it up within 10 s")
+    click.echo(f"{spec.market} is {_view(spec.market).status}")
 
 
 @market.command()
@@ -47,7 +72,12 @@ def cancel_only(name: str) -> None:
 @market.command()
 @click.argument("name")
 def resume(name: str) -> None:
-    """Open a market for trading."""
+    """Open a market for trading; in production not while it has no price sources."""
+    settings = load_settings()
+    if not settings.is_local and not asyncio.run(index_sources(reach(settings), name)).sources:
+        raise click.ClickException(
+            f"{name} has no price sources: give it some first (market sources {name} --source ...)"
+        )
     _set_status(name, MarketStatus.ACTIVE)
 
 
@@ -62,7 +92,12 @@ def set_index(name: str, price: str) -> None:
     if not index or index > INDEX_MAX:
         what = "a positive decimal number, at most 10^9, with at most 9 decimals"
         raise click.BadParameter(what, param_hint="PRICE")
-    _send(name, IndexSet(at=now(), index=Nanos(index)))
+    settings = reach(load_settings())
+    if asyncio.run(index_sources(settings, name)).sources:
+        raise click.ClickException(
+            f"{name} has price sources: they alone move its index (market sources {name} --none)"
+        )
+    send(settings, name, IndexSet(at=now(), index=Nanos(index)))
 
 
 @market.command()
@@ -70,7 +105,7 @@ def set_index(name: str, price: str) -> None:
 @click.argument("version", type=click.IntRange(1, RULES_VERSION))
 def rules(name: str, version: int) -> None:
     """Move a market on to a rules version, once every process runs code that knows it; there is no way back."""
-    _send(name, RulesSet(at=now(), rules=version))
+    send(reach(load_settings()), name, RulesSet(at=now(), rules=version))
     view = _view(name)
     click.echo(f"{name} has rules {view.rules}")
     if view.rules != version:
@@ -79,17 +114,14 @@ def rules(name: str, version: int) -> None:
 
 def _set_status(name: str, wanted: MarketStatus) -> None:
     """Ask for a status; a market never goes back to an earlier stage, so the answer is the status then in force."""
-    _send(name, StatusSet(at=now(), status=wanted))
+    send(reach(load_settings()), name, StatusSet(at=now(), status=wanted))
     view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:
+        if (wanted, view.status) == (MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY):
+            click.echo("its price sources are below their quorum: it opens by itself when enough of them report again")
         raise SystemExit(1)
 
 
 def _view(name: str) -> MarketView:
     return next(view for view in asyncio.run(markets_now(reach(load_settings()))) if view.id == name)
-
-
-def _send(name: str, command: Command) -> None:
-    if not asyncio.run(command_market(reach(load_settings()), name, command)):
-        raise click.ClickException(f"{name} did not answer within 10 s")

@@ -72,18 +72,18 @@ def publisher(markets: tuple[str, ...]) -> None:
 
 @click.command()
 def clock() -> None:
-    """Tell markets the time when an order of theirs is due."""
+    """Tell every market the time: each second, and at once where an order is due."""
     from app.compose import work_clock
 
     _work(work_clock(reach(load_settings())))
 
 
-@click.command(hidden=True)
-def demo() -> None:
-    """Quote both seed markets through the public REST API, and move their index (`make run DEMO=1`)."""
-    from app.demo import run_demo
+@click.command()
+def liquidator() -> None:
+    """Liquidate accounts below maintenance, and audit the books every 30 s."""
+    from app.compose import work_liquidator
 
-    _work(run_demo(reach(load_settings())))
+    _work(work_liquidator(reach(load_settings())))
 
 
 @click.command()

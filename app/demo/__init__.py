@@ -1,53 +1,95 @@
-"""The demo: seeded users, a price feed and a market maker, all through doors that everyone has."""
+"""The demo: seeded users, price sources, a market maker and a gambler, all through doors that everyone has."""
 
 import asyncio
 import contextlib
 import signal
+from collections.abc import AsyncIterator
 
 import aiohttp
 
-from app.demo.feed import Feed
+from agents.prices.feed import PriceFeed
+from app.demo.client import Client
+from app.demo.feed import DemoWalks, begin_walks
+from app.demo.gambler import Gambler
 from app.demo.maker import Maker
+from app.demo.markets import DEMO_MARKETS
+from app.demo.shocks import take_shocks
 from app.demo.traders import credentials, log_in, seed_users
+from app.logs import configure_logs
 from app.settings import Settings
-from schemas.market import SEED_MARKETS
+from store.connect import connect_writer
 
 ROUND_S = 1.0
+SHOCKS_EVERY_S = 0.2
+GAMBLED_ON = DEMO_MARKETS[0].market
 
 
 async def run_demo(settings: Settings) -> None:
-    """Seed the users, then move the index and quote every seed market each second until SIGTERM."""
+    """Seed the users, report prices, quote and gamble until SIGTERM; what ends by itself ends the process."""
+    configure_logs()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    base = f"http://{settings.http_host}:{settings.port}"
-    async with aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=10)) as session:
-        tokens = await seed_users(session, settings.data)
-        markets = [spec.market for spec in SEED_MARKETS]
-        feed = Feed(settings.database_url, markets)
-        makers = [Maker(session, tokens["maker"], market) for market in markets]
-        while not stopped.is_set():
-            await _round(feed, makers)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), ROUND_S)
+    walks = await _begin_walks(settings)
+    feed = PriceFeed(settings.database_url, walks.all)
+    await feed.start()
+    works = [feed.wait(), _shock(settings, walks), _trade(settings), stopped.wait()]
+    try:
+        done, _ = await asyncio.wait([asyncio.ensure_future(work) for work in works], return_when="FIRST_COMPLETED")
+        for work in done:
+            work.result()
+    finally:
+        await feed.stop()
 
 
 async def is_quoting(settings: Settings) -> bool:
-    """Whether the market maker has quotes on both sides of every seed market."""
-    base = f"http://{settings.http_host}:{settings.port}"
-    async with aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=10)) as session:
+    """Whether the market maker has quotes on both sides of every market."""
+    async with _api(settings) as session:
         try:
             token = await log_in(session, credentials(settings.data)["maker"])
         except aiohttp.ClientResponseError:  # not registered yet
             return False
-        makers = [Maker(session, token, spec.market) for spec in SEED_MARKETS]
+        makers = [Maker(Client(session, token), spec.market) for spec in DEMO_MARKETS]
         return all([await maker.quoted_sides() == {"BUY", "SELL"} for maker in makers])
 
 
-async def _round(feed: Feed, makers: list[Maker]) -> None:
+async def _begin_walks(settings: Settings) -> DemoWalks:
+    session = await connect_writer(settings.database_url, "demo")
+    try:
+        return await begin_walks(session)
+    finally:
+        await session.close()
+
+
+async def _shock(settings: Settings, walks: DemoWalks) -> None:
+    while True:
+        for shock in take_shocks(settings.data):
+            print(f"{shock.market} jumps by {shock.by_ppm} ppm", flush=True)
+            walks.take(shock)
+        await asyncio.sleep(SHOCKS_EVERY_S)
+
+
+async def _trade(settings: Settings) -> None:
+    async with _api(settings) as session:
+        tokens = await seed_users(session, settings.data)
+        makers = [Maker(Client(session, tokens["maker"]), spec.market) for spec in DEMO_MARKETS]
+        gambler = Gambler(Client(session, tokens["carol"]), GAMBLED_ON)
+        while True:
+            await _round(makers, gambler)
+            await asyncio.sleep(ROUND_S)
+
+
+async def _round(makers: list[Maker], gambler: Gambler) -> None:
     """One second of the demo; what is down comes back, and the next round goes on."""
     try:
-        await feed.move()
         await asyncio.gather(*(maker.quote() for maker in makers))
+        await gambler.play()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         print(f"demo waits: {error!r}", flush=True)
+
+
+@contextlib.asynccontextmanager
+async def _api(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
+    base = f"http://{settings.http_host}:{settings.port}"
+    async with aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session

@@ -1,41 +1,44 @@
-"""A price feed for the demo: a bounded random walk of each market's index, sent as commands like any other."""
+"""The demo's price sources: three random walks a market, reported like any others, and shocks from the command line."""
 
-import random
 import time
 
-import asyncpg
-
-from schemas.commands import IndexSet
+from agents.prices.random_walk import RandomWalk
+from app.demo.markets import DEMO_MARKETS, DEMO_QUORUM, DEMO_SOURCES
+from app.demo.shocks import Shock
+from schemas.commands import PriceSourcesSet
 from schemas.units import Nanos, Timestamp
 from store.commands import append_command
+from store.connect import Session
+from store.price_sources import read_index_sources
 
-STEP_PPM = 100  # at most one basis point a second: a lively but harmless market
-DRIFT_PPM_MAX = 50_000  # it turns back before it has walked 5 % away from where it began
+
+class DemoWalks:
+    """The walks of every demo market; those of one market walk together."""
+
+    def __init__(self, starts: dict[str, Nanos]) -> None:
+        self._by_market = {
+            market: [RandomWalk(source.name, market, start, time.time_ns()) for source in DEMO_SOURCES]
+            for market, start in starts.items()
+        }
+
+    @property
+    def all(self) -> list[RandomWalk]:
+        """What a feed reports."""
+        return [walk for walks in self._by_market.values() for walk in walks]
+
+    def take(self, shock: Shock) -> None:
+        """Let a market's price jump."""
+        for walk in self._by_market.get(shock.market, ()):
+            walk.nudge(shock.by_ppm)
 
 
-class Feed:
-    """Moves every market's index by a random step, never far from its reference price."""
-
-    def __init__(self, dsn: str, markets: list[str]) -> None:
-        self._dsn = dsn
-        self._markets = markets
-        self._walk = random.Random()  # noqa: S311 - a price to play with, not a secret
-        self._drift: dict[str, int] = dict.fromkeys(markets, 0)
-
-    async def move(self) -> None:
-        """One step in every market."""
-        connection = await asyncpg.connect(self._dsn, timeout=5)
-        try:
-            for market in self._markets:
-                await append_command(connection, market, await self._next(connection, market))
-        finally:
-            await connection.close()
-
-    async def _next(self, connection: asyncpg.Connection, market: str) -> IndexSet:
-        drift = self._drift[market] + self._walk.randint(-STEP_PPM, STEP_PPM)
-        self._drift[market] = max(-DRIFT_PPM_MAX, min(DRIFT_PPM_MAX, drift))
-        reference = await connection.fetchval(
-            "SELECT (spec ->> 'referencePrice')::int8 FROM markets WHERE name = $1", market
-        )
-        index = reference + reference * self._drift[market] // 1_000_000
-        return IndexSet(at=Timestamp(time.time_ns() // 1_000), index=Nanos(index))
+async def begin_walks(session: Session) -> DemoWalks:
+    """Give every demo market its sources where it has none, and walk on from where its index stands."""
+    known = await read_index_sources(session)
+    for spec in DEMO_MARKETS:
+        if not known[spec.market].sources:
+            at = Timestamp(time.time_ns() // 1_000)
+            await append_command(session, spec.market, PriceSourcesSet(at, DEMO_SOURCES, DEMO_QUORUM))
+    rows = await session.fetch("SELECT name, index_price FROM markets")
+    index = {row["name"]: Nanos(row["index_price"]) for row in rows}
+    return DemoWalks({spec.market: index[spec.market] for spec in DEMO_MARKETS})

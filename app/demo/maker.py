@@ -3,7 +3,7 @@
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-import aiohttp
+from app.demo.client import Client
 
 LEVELS = 4
 LEVEL_STEP = Decimal("0.0005")
@@ -16,16 +16,15 @@ REQUOTE_ROUNDS = 10
 class Maker:
     """Quotes one market; new quotes stand before the old ones go, so the book is never empty."""
 
-    def __init__(self, session: aiohttp.ClientSession, token: str, market: str) -> None:
-        self._session = session
-        self._headers = {"Authorization": f"Bearer {token}"}
+    def __init__(self, client: Client, market: str) -> None:
+        self._client = client
         self._market = market
         self._quoted_at = Decimal(0)
         self._rounds = 0
 
     async def quote(self) -> None:
         """Quote anew when the mark has moved, or now and then, because quotes get taken."""
-        market = await self._get(f"/markets/{self._market}")
+        market = await self._client.get(f"/markets/{self._market}")
         mark = Decimal(market["markPrice"])
         self._rounds += 1
         if abs(mark - self._quoted_at) < mark * REQUOTE_AT and self._rounds % REQUOTE_ROUNDS:
@@ -33,9 +32,9 @@ class Maker:
         old = [order["orderId"] for order in await self._live_orders()]
         inventory = await self._inventory()
         for body in _ladder(market, mark, inventory):
-            await self._post("/orders", body)
+            await self._client.post("/orders", body)
         for order_id in old:
-            await self._delete(f"/orders/{order_id}")
+            await self._client.delete(f"/orders/{order_id}")
         self._quoted_at = mark
 
     async def quoted_sides(self) -> set[str]:
@@ -44,34 +43,18 @@ class Maker:
 
     async def _live_orders(self) -> list[dict[str, Any]]:
         pages = [
-            await self._get(f"/orders?marketId={self._market}&status={status}&limit=500")
+            await self._client.get(f"/orders?marketId={self._market}&status={status}&limit=500")
             for status in ("OPEN", "PARTIALLY_FILLED")
         ]
         return [order for page in pages for order in page["data"]]
 
     async def _inventory(self) -> Decimal:
         """Signed value of the position at mark."""
-        for position in await self._get("/positions"):
+        for position in await self._client.get("/positions"):
             if position["marketId"] == self._market:
                 value = Decimal(position["quantity"]) * Decimal(position["markPrice"])
                 return value if position["side"] == "LONG" else -value
         return Decimal(0)
-
-    async def _get(self, path: str) -> Any:
-        async with self._session.get(path, headers=self._headers) as answer:
-            answer.raise_for_status()
-            return await answer.json()
-
-    async def _post(self, path: str, body: dict[str, Any]) -> None:
-        """A refused quote (margin, status) is left out; the next round tries again."""
-        async with self._session.post(path, json=body, headers=self._headers) as answer:
-            if answer.status >= 500:
-                answer.raise_for_status()
-
-    async def _delete(self, path: str) -> None:
-        async with self._session.delete(path, headers=self._headers) as answer:
-            if answer.status >= 500:
-                answer.raise_for_status()
 
 
 def _ladder(market: dict[str, Any], mark: Decimal, inventory: Decimal) -> list[dict[str, Any]]:

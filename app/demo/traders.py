@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-DEPOSITS = {"maker": "10000000", "alice": "100000", "bob": "100000"}
+DEPOSITS = {"maker": "10000000", "alice": "100000", "bob": "100000", "carol": "2500"}
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -20,8 +20,9 @@ class Credential(msgspec.Struct, frozen=True):
 def credentials(data: Path) -> dict[str, Credential]:
     """The demo users of this DATA folder; drawn at first use, the same ever after."""
     path = data / "demo.json"
-    if not path.exists():
-        drawn = {name: Credential(f"{name}@demo.example", secrets.token_urlsafe(9)) for name in DEPOSITS}
+    known = msgspec.json.decode(path.read_bytes(), type=dict[str, Credential]) if path.exists() else {}
+    if not known.keys() >= DEPOSITS.keys():
+        drawn = {name: Credential(f"{name}@demo.example", secrets.token_urlsafe(9)) for name in DEPOSITS} | known
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_bytes(msgspec.json.encode(drawn))

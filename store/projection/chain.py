@@ -10,7 +10,7 @@ from store.projection.errors import ChainBroken, SequenceGap
 
 
 class Progress(NamedTuple):
-    """Up to where a market is persisted: the last event, its hash, and the command it answered."""
+    """Up to where a market is persisted: the last event, its hash, and the last command that is answered whole."""
 
     event_seq: int
     command_seq: int
@@ -18,11 +18,15 @@ class Progress(NamedTuple):
 
 
 class ChainedEvent(NamedTuple):
-    """An event between the hash that its record claims before it and its own."""
+    """An event between the hash that its record claims before it and its own.
+
+    `answered` is the last command with no event to come: the one before its own, where the record ends in the middle of it.
+    """
 
     event: Event
     previous: str
     hash: str
+    answered: int
 
 
 def decode_chain(market: str, records: Iterable[EventRecord]) -> list[ChainedEvent]:
@@ -50,7 +54,7 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
         if link.previous != progress.event_hash:
             raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.previous)
         fresh.append(link.event)
-        progress = Progress(seq, link.event.command, link.hash)
+        progress = Progress(seq, link.answered, link.hash)
     return fresh, progress
 
 
@@ -61,7 +65,7 @@ def _links(market: str, record: EventRecord) -> Iterator[ChainedEvent]:
         event, following = decode_event(body), chain_hash(previous, body)
         if event.seq != seq:
             raise ChainBroken(market, event=seq, got=event.seq)
-        yield ChainedEvent(event, previous, following)
+        yield ChainedEvent(event, previous, following, min(event.command, record.last_command_seq))
         previous = following
     if record.market != market or previous != record.hash or seq != record.last_event_seq:
         raise ChainBroken(market, record_of=record.market, last=record.last_event_seq, hash=record.hash, got=previous)

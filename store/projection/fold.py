@@ -4,7 +4,6 @@ Nothing is computed here but margin sums: fees, realized profit and the resultin
 order added to the sums of its account is taken away again lot by lot, exactly.
 """
 
-from collections.abc import Iterable
 from typing import assert_never
 
 from schemas.events import (
@@ -13,53 +12,67 @@ from schemas.events import (
     ClockAdvanced,
     CommandFailed,
     Event,
+    ForcedActionDone,
+    FundingPaid,
+    FundingSettled,
+    LiquidationStepped,
     MarketOpened,
     MarkMoved,
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    PositionsSettled,
+    PositionTransferred,
+    PremiumSampled,
+    PriceIgnored,
+    PriceSourcesChanged,
     RulesChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
 )
 from schemas.ids import order_key
+from schemas.market import MarketSpec
 from schemas.orders import LiquidityRole, OrderStatus, Side
 from schemas.units import datetime_of
 from store.ledger import trade_entries
+from store.projection.books import Books
 from store.projection.errors import ProjectionBroken
-from store.projection.rows import OrderRow, PositionChange, Rows
+from store.projection.forced import end_forced_action, end_step, hold, settle_positions, transfer_position
+from store.projection.funding import FundingSums, pay_funding, sample_premium, settle_funding
+from store.projection.market_row import change_market
+from store.projection.rows import OrderRow, Rows
 
-
-def keys_to_lock(market_id: int, events: Iterable[Event]) -> tuple[list[int], list[int]]:
-    """Users and order keys that the events touch, each sorted."""
-    users: set[int] = set()
-    orders: set[int] = set()
-    for event in events:
-        for party in _parties(event):
-            users.add(party.user)
-            orders.add(order_key(market_id, party.order))
-    return sorted(users), sorted(orders)
-
-
-def _parties(event: Event) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | CommandFailed | TradeSide, ...]:
-    match event:
-        case OrderAccepted() | OrderEnded() | OrderShrunk() | CommandFailed():
-            return (event,)
-        case TradeExecuted():
-            return (event.maker, event.taker)
-        case _:
-            return ()
+_OrderlessEvent = (
+    PositionTransferred
+    | LiquidationStepped
+    | ForcedActionDone
+    | PositionsSettled
+    | FundingPaid
+    | FundingSettled
+    | PremiumSampled
+    | MarketOpened
+    | MarkMoved
+    | StatusChanged
+    | PriceSourcesChanged
+    | RulesChanged
+    | PriceIgnored
+    | CancelRefused
+    | BarrierPassed
+    | ClockAdvanced
+)
 
 
 class Fold:
     """Applies events one after the other to the rows that were locked for them."""
 
-    def __init__(self, market: str, market_id: int, lot_value: int, rows: Rows) -> None:
+    def __init__(self, market_id: int, spec: MarketSpec, rows: Rows) -> None:
         self.rows = rows
-        self._market = market
+        self._books = Books(market_id, spec, rows)
+        self._funding = FundingSums(spec.market)
+        self._market = spec.market
         self._market_id = market_id
-        self._lot_value = lot_value
+        self._lot_value = spec.lot_value
 
     def apply(self, event: Event) -> None:
         """Fold one event into the rows; raises ProjectionBroken where they contradict it."""
@@ -75,9 +88,34 @@ class Fold:
                 self._end(event)
             case CommandFailed():
                 self._fail(event)
-            case MarketOpened() | MarkMoved() | StatusChanged() | RulesChanged():
-                self._change_market(event)
-            case CancelRefused() | BarrierPassed() | ClockAdvanced():
+            case _:
+                self._apply_orderless(event)
+
+    def finish(self, last_command: int) -> None:
+        """The batch is folded up to this command: what must add up over the events of one does, or ProjectionBroken."""
+        self._funding.check(last_command)
+
+    def _apply_orderless(self, event: _OrderlessEvent) -> None:
+        match event:
+            case PositionTransferred():
+                transfer_position(self._books, event)
+            case LiquidationStepped():
+                end_step(self._books, event)
+            case ForcedActionDone():
+                end_forced_action(self._books, event)
+            case PositionsSettled():
+                settle_positions(self._books, event)
+            case FundingPaid():
+                self._funding.paid(event)
+                pay_funding(self._books, event)
+            case FundingSettled():
+                self._funding.settled(event)
+                settle_funding(self._books, event)
+            case PremiumSampled():
+                sample_premium(self._books, event)
+            case MarketOpened() | MarkMoved() | StatusChanged() | PriceSourcesChanged() | RulesChanged():
+                change_market(self.rows.market, event)
+            case CancelRefused() | BarrierPassed() | ClockAdvanced() | PriceIgnored():
                 pass
             case _:
                 assert_never(event)
@@ -85,7 +123,7 @@ class Fold:
     def _trade(self, trade: TradeExecuted) -> None:
         self._fill(trade, trade.maker, LiquidityRole.MAKER, trade.taker_side.opposite)
         self._fill(trade, trade.taker, LiquidityRole.TAKER, trade.taker_side)
-        self._post(trade)
+        self._books.post(trade, trade_entries(trade), trade=trade.trade)
 
     def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
         order = self._touch(trade, party.order, party.user)
@@ -95,8 +133,7 @@ class Fold:
         order.status = OrderStatus.PARTIALLY_FILLED if party.remaining else OrderStatus.FILLED
         if not party.remaining:
             self._close(order)
-        position = self._position(party.user)
-        position.lots, position.cost, position.realized = party.position, party.cost, party.position_realized
+        hold(self._books.position(party.user), party)
         self.rows.fills.append(self._fill_row(trade, party, order, role, side))
 
     def _fill_row(
@@ -105,19 +142,6 @@ class Fold:
         what = (trade.price, trade.quantity, trade.notional, party.fee, party.realized, str(trade.cause))
         who = (order.order_id, party.user, str(side))
         return (trade.trade, str(role), trade.seq, *who, *what, datetime_of(trade.at))
-
-    def _post(self, trade: TradeExecuted) -> None:
-        for entry in trade_entries(trade):
-            after = None
-            if entry.account > 0:
-                after = self.rows.wallets[entry.account] + entry.amount
-                self.rows.wallets[entry.account] = after
-                self.rows.touched_wallets.add(entry.account)
-            cause = None if entry.cause is None else str(entry.cause)
-            amounts = (entry.amount, after)
-            self.rows.entries.append(
-                (int(entry.account), str(entry.type), cause, *amounts, trade.seq, trade.trade, datetime_of(trade.at))
-            )
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)
@@ -145,7 +169,7 @@ class Fold:
 
     def _close(self, order: OrderRow) -> None:
         order.is_live = False
-        self._position(order.user).live_orders -= 1
+        self._books.position(order.user).live_orders -= 1
 
     def _release(self, event: Event, order: OrderRow, remaining: int, lots: int) -> None:
         if order.remaining != remaining + lots:
@@ -154,7 +178,7 @@ class Fold:
         order.remaining = remaining
 
     def _take_from_sums(self, order: OrderRow, lots: int) -> None:
-        position = self._position(order.user)
+        position = self._books.position(order.user)
         notional = lots * order.margin_price * self._lot_value
         if order.is_buy:
             position.buy_lots -= lots
@@ -173,18 +197,3 @@ class Fold:
         order.updated_at = event.at
         self.rows.touched_orders[key] = order
         return order
-
-    def _position(self, user: int) -> PositionChange:
-        position = self.rows.positions.get(user)
-        if position is None:
-            position = self.rows.positions[user] = PositionChange(user)
-        return position
-
-    def _change_market(self, event: MarketOpened | MarkMoved | StatusChanged | RulesChanged) -> None:
-        market = self.rows.market
-        if isinstance(event, MarketOpened | StatusChanged):
-            market.status = str(event.status)
-        if isinstance(event, MarketOpened | MarkMoved):
-            market.index, market.mark, market.mark_at = event.index, event.mark, event.at
-        if isinstance(event, RulesChanged):
-            market.rules = event.rules

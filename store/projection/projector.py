@@ -10,8 +10,9 @@ from store.connect import Connection, StoreUnavailable, is_outage
 from store.markets import KnownMarket, load_registry
 from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after
 from store.projection.errors import ProjectionBroken
-from store.projection.fold import Fold, keys_to_lock
+from store.projection.fold import Fold
 from store.projection.rows import OrderRow, Rows
+from store.projection.touched import keys_to_lock
 from store.projection.write import LOCK, WRITE, write_arguments
 
 ATTEMPTS_MAX = 20
@@ -67,10 +68,11 @@ class Projection:
         try:
             before, rows = await self._lock(session, known.market_id, chain)  # 1
             events, after = events_after(self._market, before, chain)  # 2
-            fold = Fold(self._market, known.market_id, known.spec.lot_value, rows)
+            fold = Fold(known.market_id, known.spec, rows)
             for event in events:
                 fold.apply(event)
             if events:
+                fold.finish(events[-1].command)
                 arguments, counts = write_arguments(known.market_id, rows, before, after, events[-1].at)
                 written = await session.fetchrow(WRITE, *arguments)  # 3
                 if written is None or tuple(written) != counts:

@@ -1,90 +1,112 @@
-"""The one statement that writes a batch: orders, fills, positions, wallets, ledger, failed commands, market, progress.
+"""The one statement that writes a batch: every row that its events change or add, the market's own and progress.
 
 Rows travel as columns (`unnest`), one array a column, so that a thousand events cost one round trip. The rows that are
 updated have been locked in order before; the counts that come back say whether each of them was there.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
+
+import msgspec
 
 from schemas.units import Timestamp, datetime_of
 from store.projection.chain import Progress
-from store.projection.rows import MarketChange, OrderRow, PositionChange, Rows
+from store.projection.columns import COLUMNS, words
+from store.projection.rows import MarketChange, OrderRow, PositionChange, Rows, StepOutcome
 
 LOCK = "SELECT * FROM lock_projection($1::int4, $2::int8[], $3::int8[])"
 
-WRITE = """
+_TEMPLATE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
-    cancel_requested_at = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_requested_at END,
-    cancel_seq = CASE WHEN o.order_id = ANY($57::int8[]) THEN NULL ELSE o.cancel_seq END
-  FROM unnest($7::int8[], $8::text[], $9::text[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], $14::bool[],
-    $15::timestamptz[]) t(order_id, status, reason, best_opposite, remaining, filled_lots, filled_notional, is_live,
-    updated_at)
-  WHERE o.order_id = t.order_id RETURNING 1
+    cancel_requested_at = CASE WHEN o.order_id = ANY({failed_orders}) THEN NULL ELSE o.cancel_requested_at END,
+    cancel_seq = CASE WHEN o.order_id = ANY({failed_orders}) THEN NULL ELSE o.cancel_seq END
+  FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
 ), fill_rows AS (
-  INSERT INTO fills (market_id, trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee,
-    realized, cause, at)
-  SELECT $1::int4, * FROM unnest($16::int8[], $17::text[], $18::int8[], $19::int8[], $20::int8[], $21::text[],
-    $22::int8[], $23::int8[], $24::int8[], $25::int8[], $26::int8[], $27::text[], $28::timestamptz[])
+  INSERT INTO fills (market_id, {fills_columns}) SELECT $1::int4, {fills_columns} FROM {fills}
 ), position_rows AS (
   UPDATE positions p SET lots = coalesce(t.lots, p.lots), cost = coalesce(t.cost, p.cost),
-    realized = coalesce(t.realized, p.realized), buy_lots = p.buy_lots + t.buy_lots,
-    sell_lots = p.sell_lots + t.sell_lots, buy_notional = p.buy_notional + t.buy_notional,
-    sell_notional = p.sell_notional + t.sell_notional, open_loss = p.open_loss + t.open_loss,
-    open_fees = p.open_fees + t.open_fees, live_orders = p.live_orders + t.live_orders
-  FROM unnest($29::int8[], $30::int8[], $31::int8[], $32::int8[], $33::int8[], $34::int8[], $35::int8[], $36::int8[],
-    $37::int8[], $38::int8[], $39::int4[]) t(user_id, lots, cost, realized, buy_lots, sell_lots, buy_notional,
-    sell_notional, open_loss, open_fees, live_orders)
-  WHERE p.user_id = t.user_id AND p.market_id = $1 RETURNING 1
+    realized = coalesce(t.realized, p.realized), opened_seq = coalesce(t.opened_seq, p.opened_seq),
+    buy_lots = p.buy_lots + t.buy_lots, sell_lots = p.sell_lots + t.sell_lots,
+    buy_notional = p.buy_notional + t.buy_notional, sell_notional = p.sell_notional + t.sell_notional,
+    open_loss = p.open_loss + t.open_loss, open_fees = p.open_fees + t.open_fees,
+    live_orders = p.live_orders + t.live_orders
+  FROM {positions} WHERE p.user_id = t.user_id AND p.market_id = $1 RETURNING 1
+), fund_row AS (
+  -- what the insurance fund takes over first in a market comes without an order that would have made its row
+  INSERT INTO positions (user_id, market_id, leverage, lots, cost, realized, opened_seq)
+  SELECT t.user_id, $1, (m.spec->>'leverageMax')::int4, t.lots, t.cost, t.realized, t.opened_seq
+  FROM {positions} CROSS JOIN markets m
+  WHERE t.user_id = -3 AND m.market_id = $1
+    AND NOT EXISTS (SELECT FROM positions p WHERE p.user_id = -3 AND p.market_id = $1) RETURNING 1
 ), wallet_rows AS (
-  UPDATE accounts a SET wallet = t.wallet FROM unnest($40::int8[], $41::int8[]) t(user_id, wallet)
-  WHERE a.user_id = t.user_id RETURNING 1
+  UPDATE accounts a SET wallet = t.wallet FROM {wallets} WHERE a.user_id = t.user_id RETURNING 1
 ), ledger_rows AS (
-  INSERT INTO ledger (market_id, account, type, cause, amount, balance_after, event_seq, trade_id, at)
-  SELECT $1, t.account, t.type, t.cause, t.amount, t.balance_after, t.event_seq, t.trade_id, t.at
-  FROM unnest($42::int8[], $43::text[], $44::text[], $45::int8[], $46::int8[], $47::int8[], $48::int8[],
-    $49::timestamptz[]) WITH ORDINALITY t(account, type, cause, amount, balance_after, event_seq, trade_id, at, place)
-  ORDER BY t.place
+  INSERT INTO ledger (market_id, {entries_columns}) SELECT $1, {entries_columns} FROM {entries} ORDER BY t.place
 ), failure_rows AS (
-  INSERT INTO failed_commands (market_id, command_seq, event_seq, user_id, order_id, at)
-  SELECT $1, * FROM unnest($54::int8[], $55::int8[], $56::int8[], $57::int8[], $58::timestamptz[])
+  INSERT INTO failed_commands (market_id, {failures_columns}) SELECT $1, {failures_columns} FROM {failures}
+), premium_rows AS (
+  INSERT INTO premiums (market_id, {premiums_columns}) SELECT $1, {premiums_columns} FROM {premiums}
+), funding_rows AS (
+  INSERT INTO fundings (market_id, {fundings_columns}) SELECT $1, {fundings_columns} FROM {fundings}
+), payment_rows AS (
+  INSERT INTO funding_payments (market_id, {payments_columns}) SELECT $1, {payments_columns} FROM {payments}
+), settlement_rows AS (
+  INSERT INTO settlements (market_id, {settlements_columns}) SELECT $1, {settlements_columns} FROM {settlements}
+), step_rows AS (
+  -- a step's events may come in two batches: its transfers add up
+  UPDATE liquidation_steps s SET event_seq = t.event_seq, done_at = coalesce(t.done_at, s.done_at),
+    outcome = coalesce(s.outcome, '{{}}') || t.outcome::jsonb || CASE
+      WHEN s.outcome ? 'transfers' AND t.outcome::jsonb ? 'transfers'
+      THEN jsonb_build_object('transfers', (s.outcome->'transfers') || (t.outcome::jsonb->'transfers')) ELSE '{{}}' END
+  FROM {steps} WHERE s.liquidation_id = t.liquidation_id AND s.step = t.step RETURNING 1
 ), market_row AS (
-  UPDATE markets m SET status = CASE WHEN m.halted_reason IS NULL THEN coalesce($50::text, m.status) ELSE m.status END,
-    index_price = coalesce($51::int8, m.index_price), mark = coalesce($52::int8, m.mark), mark_at = coalesce($53::timestamptz, m.mark_at),
-    rules = coalesce($59::int4, m.rules)
-  WHERE m.market_id = $1 AND ($50::text IS NOT NULL OR $51::int8 IS NOT NULL OR $59::int4 IS NOT NULL)
+  UPDATE markets m SET
+    status = CASE WHEN m.halted_reason IS NULL THEN coalesce(t.status, m.status) ELSE m.status END,
+    operator_status = coalesce(t.operator_status, m.operator_status),
+    is_frozen = coalesce(t.is_frozen, m.is_frozen), index_price = coalesce(t.index_price, m.index_price),
+    mark = coalesce(t.mark, m.mark), mark_at = coalesce(t.mark_at, m.mark_at),
+    price_sources = coalesce(t.price_sources::jsonb, m.price_sources),
+    price_quorum = coalesce(t.price_quorum, m.price_quorum), funding_rate = coalesce(t.funding_rate, m.funding_rate),
+    predicted_funding_rate = coalesce(t.predicted_funding_rate,
+      CASE WHEN NOT t.forgets_prediction THEN m.predicted_funding_rate END),
+    next_funding_at = coalesce(t.next_funding_at, m.next_funding_at), rules = coalesce(t.rules, m.rules)
+  FROM {market} WHERE m.market_id = $1
 ), progress_row AS (
   UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz
   WHERE p.market_id = $1 AND p.event_seq = $6::int8 RETURNING 1
 )
-SELECT (SELECT count(*) FROM order_rows), (SELECT count(*) FROM position_rows), (SELECT count(*) FROM wallet_rows),
-  (SELECT count(*) FROM progress_row)
+SELECT (SELECT count(*) FROM order_rows),
+  (SELECT count(*) FROM position_rows) + (SELECT count(*) FROM fund_row),
+  (SELECT count(*) FROM wallet_rows), (SELECT count(*) FROM step_rows), (SELECT count(*) FROM progress_row)
 """
 
-_ORDER_COLUMNS, _FILL_COLUMNS, _POSITION_COLUMNS, _WALLET_COLUMNS, _ENTRY_COLUMNS, _FAILURE_COLUMNS = 9, 13, 11, 2, 8, 5
+WRITE = _TEMPLATE.format_map(words())
 
 
 def write_arguments(
     market_id: int, rows: Rows, before: Progress, after: Progress, at: Timestamp
 ) -> tuple[list[object], tuple[int, ...]]:
     """Arguments of WRITE, and the counts of rows that it must answer."""
-    orders = [_order_columns(order) for order in rows.touched_orders.values()]
-    positions = [_position_columns(position) for position in rows.positions.values()]
-    wallets = [(user, rows.wallets[user]) for user in sorted(rows.touched_wallets)]
+    written: dict[str, list[tuple[object, ...]]] = {
+        "orders": [_order_columns(order) for order in rows.touched_orders.values()],
+        "fills": rows.fills,
+        "positions": [_position_columns(position) for position in rows.positions.values()],
+        "wallets": [(user, rows.wallets[user]) for user in sorted(rows.touched_wallets)],
+        "entries": rows.entries,
+        "failures": rows.failures,
+        "premiums": rows.premiums,
+        "fundings": rows.fundings,
+        "payments": rows.payments,
+        "settlements": rows.settlements,
+        "steps": [(*key, *_step_columns(outcome)) for key, outcome in rows.steps.items()],
+        "market": [] if rows.market == MarketChange() else [_market_columns(rows.market)],
+    }
     arguments: list[object] = [market_id, after.event_seq, after.command_seq, after.event_hash, datetime_of(at)]
     arguments.append(before.event_seq)
-    arguments += _columns(orders, _ORDER_COLUMNS) + _columns(rows.fills, _FILL_COLUMNS)
-    arguments += _columns(positions, _POSITION_COLUMNS) + _columns(wallets, _WALLET_COLUMNS)
-    arguments += _columns(rows.entries, _ENTRY_COLUMNS) + _market_columns(rows.market)
-    arguments += _columns(rows.failures, _FAILURE_COLUMNS)
-    arguments.append(rows.market.rules)
-    return arguments, (len(orders), len(positions), len(wallets), 1)
-
-
-def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[object]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+    for kind, columns in COLUMNS.items():
+        arguments += list(zip(*written[kind], strict=True)) if written[kind] else [()] * len(columns)
+    return arguments, (*(len(written[kind]) for kind in ("orders", "positions", "wallets", "steps")), 1)
 
 
 def _order_columns(order: OrderRow) -> tuple[object, ...]:
@@ -95,13 +117,21 @@ def _order_columns(order: OrderRow) -> tuple[object, ...]:
 
 
 def _position_columns(change: PositionChange) -> tuple[object, ...]:
-    held = (change.user, change.lots, change.cost, change.realized)
+    held = (change.user, change.lots, change.cost, change.realized, change.opened_seq)
     sums = (change.buy_lots, change.sell_lots, change.buy_notional, change.sell_notional)
     return (*held, *sums, change.open_loss, change.open_fees, change.live_orders)
 
 
-def _market_columns(change: MarketChange) -> list[object]:
-    return [change.status, change.index, change.mark, _moment(change.mark_at)]
+def _step_columns(outcome: StepOutcome) -> tuple[object, ...]:
+    facts = outcome.facts | ({"transfers": outcome.transfers} if outcome.transfers else {})
+    return (msgspec.json.encode(facts).decode(), outcome.event_seq, _moment(outcome.done_at))
+
+
+def _market_columns(change: MarketChange) -> tuple[object, ...]:
+    status = (change.status, change.operator_status, change.is_frozen)
+    priced = (change.index, change.mark, _moment(change.mark_at), change.price_sources, change.price_quorum)
+    funding = (change.funding_rate, change.predicted_funding_rate, _moment(change.next_funding_at))
+    return (*status, *priced, *funding, change.forgets_prediction, change.rules)
 
 
 def _moment(at: Timestamp | None) -> datetime | None:

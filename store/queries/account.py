@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 import asyncpg
 
-from exchange.margin import Exposure, Holding
+from exchange.margin import Exposure, Holding, withdrawable
 from schemas.market import MarketSpec
+from schemas.units import Micros
 from store.connect import Session
 from store.queries.figures import spec_of
 
 _READ = """
-SELECT a.wallet, m.name, m.spec::text AS spec, m.mark, p.*
+SELECT a.wallet, a.liquidation_id, m.name, m.spec::text AS spec, m.mark, m.is_frozen, p.*
 FROM accounts a LEFT JOIN positions p USING (user_id) LEFT JOIN markets m USING (market_id)
 WHERE a.user_id = $1
 """
@@ -25,15 +26,24 @@ class MarketHolding(NamedTuple):
 
 
 class AccountState(NamedTuple):
-    """A wallet (micros) and the account's markets, in no particular order."""
+    """A wallet (micros) and the account's markets, in no particular order.
+
+    `is_liquidated`: a liquidation of the account is under way.
+    """
 
     wallet: int
     markets: list[MarketHolding]
+    is_liquidated: bool = False
 
     @property
     def holdings(self) -> list[Holding]:
         """What margin is computed from."""
         return [market.holding for market in self.markets]
+
+    @property
+    def available(self) -> Micros:
+        """What may leave the account: nothing while it is liquidated (semantics.md sections 4 to 6)."""
+        return Micros(0) if self.is_liquidated else withdrawable(self.wallet, self.holdings)
 
 
 async def read_account(session: Session, user: int) -> AccountState | None:
@@ -46,9 +56,9 @@ async def read_account(session: Session, user: int) -> AccountState | None:
         for row in rows
         if row["name"] is not None
     ]
-    return AccountState(rows[0]["wallet"], markets)
+    return AccountState(rows[0]["wallet"], markets, is_liquidated=rows[0]["liquidation_id"] is not None)
 
 
 def _holding(spec: MarketSpec, row: asyncpg.Record) -> Holding:
     exposure = Exposure(**{field: row[field] for field in Exposure.__struct_fields__})
-    return Holding(spec, row["mark"], exposure)
+    return Holding(spec, row["mark"], exposure, row["is_frozen"])

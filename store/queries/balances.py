@@ -1,6 +1,6 @@
 """Balances: one quote asset an account, valued at mark (semantics.md section 4, "In answers")."""
 
-from exchange.margin import available_margin, withdrawable
+from exchange.margin import available_margin
 from schemas.refusals import Refused
 from schemas.rest import BalanceView, Page
 from schemas.units import format_micros
@@ -13,7 +13,7 @@ ASSET = "USDC"
 
 def balance_view(account: AccountState) -> BalanceView:
     """Total is the wallet, available what could be withdrawn, locked the difference; what is owed rounds up."""
-    available = withdrawable(account.wallet, account.holdings)
+    available = account.available
     return BalanceView(
         asset=ASSET,
         total=format_micros(account.wallet),

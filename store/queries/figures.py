@@ -6,7 +6,15 @@ from functools import lru_cache
 import msgspec
 
 from schemas.market import MarketSpec
-from schemas.units import MICRO_E18, format_e18, format_ratio_6, format_timestamp, timestamp_of
+from schemas.units import (
+    MICRO_E18,
+    NANO_E18,
+    format_e18,
+    format_rate_e9,
+    format_ratio_6,
+    format_timestamp,
+    timestamp_of,
+)
 
 
 def storable(name: str) -> str:
@@ -23,6 +31,21 @@ def spec_of(text: str) -> MarketSpec:
 def price_text(spec: MarketSpec, ticks: int) -> str:
     """A price in ticks as a decimal string."""
     return format_e18(ticks * spec.tick_size_e18)
+
+
+def index_text(nanos: int) -> str:
+    """An index price in nanos as a decimal string."""
+    return format_e18(nanos * NANO_E18)
+
+
+def rate_text_or_none(rate: int | None) -> str | None:
+    """A rate of 10^-9 as a decimal fraction, where there may be none."""
+    return None if rate is None else format_rate_e9(rate)
+
+
+def side_text(lots: int) -> str:
+    """The side of a position of signed lots."""
+    return "LONG" if lots > 0 else "SHORT"
 
 
 def quantity_text(spec: MarketSpec, lots: int) -> str:

@@ -54,7 +54,7 @@ def fill_view(row: Any) -> FillView:
     spec, market = spec_of(row["spec"]), row["name"]
     return FillView(
         trade_id=public_trade_id(market, row["trade_id"]),
-        order_id=public_order_id(market, seq_of_order_key(row["order_id"])),
+        order_id=public_order_id(market, seq_of_order_key(row["order_id"])) if row["order_id"] is not None else None,
         market_id=market,
         side=Side(row["side"]),
         liquidity_role=LiquidityRole(row["role"]),

@@ -5,12 +5,23 @@ from typing import Any
 from schemas.market import MarketStatus
 from schemas.refusals import Refused
 from schemas.rest import MarketView, Page
-from schemas.units import NANO_E18, format_e18, format_micros, format_ppm
+from schemas.units import format_e18, format_micros, format_ppm, format_rate_e9
 from store.connect import Session
-from store.queries.figures import price_text, quantity_text, spec_of, storable
+from store.queries.figures import (
+    index_text,
+    price_text,
+    quantity_text,
+    rate_text_or_none,
+    spec_of,
+    storable,
+    time_text_or_none,
+)
 from store.queries.paging import ListRequest, page_by_name
 
-_READ = "SELECT name, spec::text AS spec, status, index_price, mark, rules FROM markets"
+_READ = """
+SELECT name, spec::text AS spec, status, index_price, mark, rules, funding_rate, predicted_funding_rate, next_funding_at
+FROM markets
+"""
 
 
 async def list_markets(session: Session, request: ListRequest) -> Page[MarketView] | Refused:
@@ -47,9 +58,12 @@ def market_view(row: Any) -> MarketView:
         taker_fee_rate=format_ppm(spec.taker_fee_rate),
         funding_interval_hours=spec.funding_interval_hours,
         funding_rate_cap=format_ppm(spec.funding_rate_cap),
-        reference_price=format_e18(spec.reference_price * NANO_E18),
-        index_price=format_e18(row["index_price"] * NANO_E18),
+        reference_price=index_text(spec.reference_price),
+        index_price=index_text(row["index_price"]),
         mark_price=price_text(spec, row["mark"]),
+        funding_rate=format_rate_e9(row["funding_rate"]),
+        predicted_funding_rate=rate_text_or_none(row["predicted_funding_rate"]),
+        next_funding_time=time_text_or_none(row["next_funding_at"]),
         status=MarketStatus(row["status"]),
         rules=row["rules"],
     )

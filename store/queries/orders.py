@@ -67,6 +67,7 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
 def order_view(row: Any) -> OrderView:
     """A row of `orders`, with its market's name and rules, as it is answered."""
     spec, is_market = spec_of(row["spec"]), row["type"] == OrderType.MARKET
+    standing = row["filled_lots"] + row["remaining"]
     price, best_opposite = price_text(spec, row["price"]), row["best_opposite"]
     return OrderView(
         order_id=public_order_id(row["name"], seq_of_order_key(row["order_id"])),
@@ -74,7 +75,8 @@ def order_view(row: Any) -> OrderView:
         side=Side(row["side"]),
         type=OrderType(row["type"]),
         time_in_force=TimeInForce(row["time_in_force"]),
-        quantity=quantity_text(spec, row["quantity"]),
+        quantity=quantity_text(spec, standing),
+        cut_quantity=quantity_text(spec, row["quantity"] - standing),
         price=None if is_market else price,
         protection_price=price if is_market else None,
         remaining_quantity=quantity_text(spec, row["remaining"]),

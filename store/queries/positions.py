@@ -1,33 +1,42 @@
 """Open positions, valued at mark; flat ones are omitted."""
 
+from typing import NamedTuple
+
 from exchange.margin import Exposure, Holding, liquidation_price, maintenance, requirement, unrealized_pnl
 from schemas.refusals import Refused
 from schemas.rest import Page, PositionView
-from schemas.units import format_micros
+from schemas.units import Timestamp, format_micros
 from store.connect import Session
 from store.queries.account import AccountState, MarketHolding, read_account
-from store.queries.figures import average_price_text, price_text, quantity_text
+from store.queries.adl import AdlRanks
+from store.queries.figures import average_price_text, price_text, quantity_text, side_text
 from store.queries.paging import ListRequest, page_by_name
 
 
-async def list_positions(session: Session, user: int, request: ListRequest) -> Page[PositionView] | Refused:
+class Ranking(NamedTuple):
+    """Where the ranks of a list come from, and the time by which they may be old."""
+
+    ranks: AdlRanks
+    now: Timestamp
+
+
+async def list_positions(
+    session: Session, user: int, request: ListRequest, ranking: Ranking
+) -> Page[PositionView] | Refused:
     """The open positions of a user, by market id; times do not filter them, they are of now."""
     account = await read_account(session, user)
-    views = [] if account is None else position_views(account)
+    open_ = [] if account is None else [market for market in account.markets if market.holding.exposure.lots]
+    ranks = await ranking.ranks.of(session, ranking.now, [(user, market.market) for market in open_])
+    views = [_view(account, market, ranks[user, market.market]) for market in open_] if account else []
     return page_by_name(views, request, lambda view: view.market_id)
 
 
-def position_views(account: AccountState) -> list[PositionView]:
-    """Every market in which the account holds anything but zero lots."""
-    return [_view(account, market) for market in account.markets if market.holding.exposure.lots]
-
-
-def _view(account: AccountState, market: MarketHolding) -> PositionView:
+def _view(account: AccountState, market: MarketHolding, rank: int) -> PositionView:
     spec, mark, exposure = market.holding.spec, market.holding.mark, market.holding.exposure
     bare = Exposure(leverage=exposure.leverage, lots=exposure.lots, cost=exposure.cost)
     return PositionView(
         market_id=market.market,
-        side="LONG" if exposure.lots > 0 else "SHORT",
+        side=side_text(exposure.lots),
         quantity=quantity_text(spec, abs(exposure.lots)),
         entry_price=average_price_text(spec, abs(exposure.cost), abs(exposure.lots)) or "0",
         mark_price=price_text(spec, mark),
@@ -37,6 +46,7 @@ def _view(account: AccountState, market: MarketHolding) -> PositionView:
         liquidation_price=_liquidation_price(account, market.holding),
         initial_margin=format_micros(requirement(spec, bare, mark)),
         maintenance_margin=format_micros(maintenance(spec, exposure, mark)),
+        adl_rank=rank,
     )
 
 

@@ -14,7 +14,7 @@ from schemas.orders import OrderStatus
 from schemas.refusals import Refused
 from schemas.units import Micros, Ticks
 from store.backlog import MarketLoad
-from store.connect import Connection
+from store.connect import Connection, Session
 from store.markets import MarketRegistry
 from store.submission.requests import CancelOrder, PlaceOrder, SubmissionRequest
 
@@ -82,6 +82,16 @@ async def lock_and_read(
     return _reading(registry, rows, load)
 
 
+async def lock_account(
+    connection: Session, registry: MarketRegistry, user: int, load: Mapping[str, MarketLoad]
+) -> Reading:
+    """Lock one account and read it with all markets, as a batch would."""
+    rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
+    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
+        await registry.refresh(connection)
+    return _reading(registry, rows, load)
+
+
 def _read_wish(place: PlaceOrder) -> Wish | Refused:
     draft = read_order(place.request)
     if isinstance(draft, Refused):
@@ -135,13 +145,22 @@ def _terms(registry: MarketRegistry, row: asyncpg.Record, load: Mapping[str, Mar
         mark=Ticks(row["mark"]),
         is_stale=burden is not None and burden.is_stale,
         is_backlogged=burden is not None and burden.is_backlogged,
+        is_frozen=row["is_frozen"],
     )
 
 
 def _add_account(registry: MarketRegistry, row: asyncpg.Record, accounts: dict[int, Account]) -> None:
     account = accounts.get(row["user_id"])
     if account is None:
-        account = accounts[row["user_id"]] = Account(row["user_id"], Micros(row["wallet"]), {})
+        liquidation = row["liquidation_id"]
+        account = Account(
+            row["user_id"],
+            Micros(row["wallet"]),
+            {},
+            is_liquidated=liquidation is not None,
+            is_closing=liquidation is not None and liquidation < 0,
+        )
+        accounts[row["user_id"]] = account
     if row["market_id"] is not None:
         account.exposures[registry.by_id[row["market_id"]].name] = Exposure(
             leverage=row["leverage"],

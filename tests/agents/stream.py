@@ -72,7 +72,7 @@ class Stream:
         """How far the market is persisted."""
         return await read_standing(self.session, self.market)
 
-    async def drained(self, within_s: float = 20.0) -> Standing:
+    async def drained(self, within_s: float = 60.0) -> Standing:
         """Wait until every command accepted so far is persisted."""
         accepted = await self.session.fetchval(
             "SELECT command_seq FROM counters JOIN markets USING (market_id) WHERE name = $1", self.market
@@ -135,12 +135,15 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream_on(broker: Broker, dsn: str, folder: Path, users: int = 8) -> AsyncIterator[Stream]:
+async def stream_on(
+    broker: Broker, dsn: str, folder: Path, users: int = 8, *, has_topics: bool = True
+) -> AsyncIterator[Stream]:
     """A newly listed market with its topics and some rich users; its audit must be clean in the end."""
     market = f"T{os.getpid()}X{next(_numbers)}-PERP"
     session = await connect_writer(dsn, "test")
     await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=market), BEGAN_AT)
-    await create_topics(broker.bootstrap, [market], is_embedded=broker.is_embedded)
+    if has_topics:
+        await create_topics(broker.bootstrap, [market], is_embedded=broker.is_embedded)
     submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))
     settings = StreamSettings(dsn, broker.bootstrap, broker.is_embedded, folder, session_timeout_s=2.0)
     stream = Stream(market, settings, session, submission)

@@ -82,7 +82,7 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
             for _ in range(2):
                 engine = stream.spawn("engine")
                 persisted = (await stream.standing()).command_seq
-                await eventually(lambda: has_passed(stream, persisted + 100), within_s=20)  # noqa: B023 - awaited here
+                await eventually(lambda: has_passed(stream, persisted + 100), within_s=60)  # noqa: B023 - awaited here
                 beside = await verify(stream.settings, stream.market)
                 assert beside.differences == []
                 assert beside.to_command >= persisted + 100
@@ -116,6 +116,19 @@ async def test_a_standby_takes_over_when_the_owner_is_killed(broker: Broker, dat
             await stream.trade(40)
             assert (await stream.drained()).command_seq == 121
         one_hash_each(await stream.records())
+
+
+async def test_an_engine_that_finds_no_topics_goes_to_work_when_they_are_there(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """A broker that has just come up says so of topics it has: the market had no owner for five minutes."""
+    async with stream_on(broker, database, tmp_path, has_topics=False) as stream:
+        engine = stream.spawn("engine")
+        await eventually(lambda: "is up" in stream.log_of(engine), within_s=20)
+        await stream.move_to(broker)
+        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+            await stream.trade(20)
+            await stream.drained()
 
 
 async def test_an_engine_stops_when_told_so_while_it_starts(broker: Broker, database: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.matching import engine_unit
 from agents.presence import present
@@ -11,9 +10,8 @@ from agents.projection import projection_unit
 from agents.rebuild import RebuildRefused, check_broker, rebuild
 from agents.relay import Relay
 from agents.verify import verify
-from app.topics import cluster_id, create_topics
-from schemas.topics import book_changelog_topic, commands_topic, events_topic
-from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from app.topics import cluster_id
+from tests.agents.stream import hosted, one_hash_each, stream_on
 from tests.agents.test_engine_faults import is_matched
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -21,23 +19,8 @@ from tests.eventually import eventually
 PARTS = (Relay, engine_unit, projection_unit)
 
 
-async def lose_all_topics(stream: Stream) -> None:
-    """The broker comes back empty, under the same name."""
-    client = AIOKafkaAdminClient(bootstrap_servers=stream.settings.bootstrap)
-    await client.start()
-    topics = [commands_topic(stream.market), events_topic(stream.market), book_changelog_topic(stream.market)]
-    await client.delete_topics(topics)
-
-    async def are_gone() -> bool:
-        return not set(topics) & set(await client.list_topics())
-
-    await eventually(are_gone)
-    await client.close()
-    await create_topics(stream.settings.bootstrap, [stream.market], is_embedded=stream.settings.is_embedded)
-
-
-async def test_a_rebuild_on_an_emptied_broker_gives_the_same_events_with_the_same_ids(
-    broker: Broker, database: str, tmp_path: Path
+async def test_a_rebuild_on_an_empty_broker_gives_the_same_events_with_the_same_ids(
+    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """Matched and not yet persisted when the logs are lost: every event comes again as it was, and verify agrees."""
     async with stream_on(broker, database, tmp_path) as stream:
@@ -49,7 +32,7 @@ async def test_a_rebuild_on_an_emptied_broker_gives_the_same_events_with_the_sam
             await eventually(lambda: is_matched(stream, 101))
         before = one_hash_each(await stream.records())
 
-        await lose_all_topics(stream)
+        await stream.move_to(embedded_broker)
         ours = await cluster_id(stream.settings.bootstrap)
         (moved,) = await rebuild(stream.settings, [stream.market], ours)
         await check_broker(stream.settings, ours)
@@ -66,6 +49,26 @@ async def test_a_rebuild_on_an_emptied_broker_gives_the_same_events_with_the_sam
         report = await verify(stream.settings, stream.market)
     assert report.differences == []
     assert (report.from_command, report.commands) == (61, 40)
+
+
+async def test_a_rebuild_forgets_a_snapshot_ahead_of_what_is_persisted(
+    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """An engine left it in a database restored from its past: what comes now under these sequences is something else."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
+            await stream.trade(10)
+            standing = await stream.drained()
+        await stream.session.execute(
+            "INSERT INTO engine_snapshots SELECT market_id, command_seq + 9, event_seq + 9, 'x', 'x', '', created_at"
+            " FROM engine_snapshots WHERE market_id = $1 AND command_seq = $2",
+            standing.market_id,
+            standing.command_seq,
+        )
+        await stream.move_to(embedded_broker)
+        await rebuild(stream.settings, [stream.market], "another")
+        newest = "SELECT max(command_seq) FROM engine_snapshots WHERE market_id = $1"
+        assert await stream.session.fetchval(newest, standing.market_id) == standing.command_seq
 
 
 async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_something(

@@ -18,6 +18,9 @@ PUBLIC = {
     ("POST", "/auth/login"),
     ("GET", "/markets"),
     ("GET", "/markets/{marketId}"),
+    ("GET", "/markets/{marketId}/funding"),
+    ("GET", "/insurance-fund"),
+    ("GET", "/metrics"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/healthz"),
@@ -104,7 +107,7 @@ async def test_no_bad_token_opens_any_protected_route(exchange: Exchange) -> Non
     for route in ALL_ROUTES:
         if route.access is Access.PUBLIC:
             continue
-        path = route.path.replace("{orderId}", "BTC-PERP-2")
+        path = route.path.replace("{orderId}", "BTC-PERP-2").replace("{marketId}", "BTC-PERP")
         for name, header in headers.items():
             reply = await nobody.call(route.method, path, headers={"Authorization": header})
             assert (reply.status, reply.code) == (401, "UNAUTHENTICATED"), (route.path, name)

@@ -98,6 +98,13 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         "/fills": "/fills",
         "/fills?limit=1": "/fills",
         "/fills?limit=0": "/fills",
+        "/ledger": "/ledger",
+        "/ledger?limit=1": "/ledger",
+        "/funding-payments": "/funding-payments",
+        "/liquidations": "/liquidations",
+        "/insurance-fund": "/insurance-fund",
+        "/markets/BTC-PERP/funding": "/markets/{marketId}/funding",
+        "/markets/unknown/funding": "/markets/{marketId}/funding",
         "/livez": "/livez",
         "/readyz": "/readyz",
         "/healthz": "/healthz",
@@ -113,6 +120,9 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
     withdrawn = await alice.withdraw("1")
     paid = served["paths"]["/withdrawals"]["post"]["responses"][str(withdrawn.status)]
     _validator(paid["content"]["application/json"]["schema"]).validate(withdrawn.body)
+    leveraged = await alice.call("POST", "/positions/BTC-PERP/leverage", {"leverage": 4})
+    set_to = served["paths"]["/positions/{marketId}/leverage"]["post"]["responses"][str(leveraged.status)]
+    _validator(set_to["content"]["application/json"]["schema"]).validate(leveraged.body)
     accepted = served["paths"]["/orders"]["post"]["responses"]["202"]
     _validator(accepted["content"]["application/json"]["schema"]).validate(placed.body)
     assert accepted["headers"].keys() <= placed.headers.keys()

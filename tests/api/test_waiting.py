@@ -49,10 +49,11 @@ def test_a_read_waits_two_seconds() -> None:
 
 
 async def test_every_read_of_the_exchange_waits(exchange: Exchange) -> None:
-    """The walk over the routes: each GET behind a guard and each of a market; none about the server itself."""
+    """The walk over the routes: each GET behind a guard, of a market and of the fund; none about the server itself."""
     alice, admin = await exchange.user(None), await exchange.user(None, is_admin=True)
     for route in ALL_ROUTES:
-        is_read = route.method == "GET" and (route.access is not Access.PUBLIC or route.path.startswith("/markets"))
+        is_public_read = route.path.startswith(("/markets", "/insurance-fund"))
+        is_read = route.method == "GET" and (route.access is not Access.PUBLIC or is_public_read)
         assert route.can_wait == is_read, route.path
     readers = [
         (admin if route.access is Access.ADMIN else alice).get(_path(route.path), after="BTC-PERP:7")

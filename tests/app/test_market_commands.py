@@ -1,10 +1,18 @@
 """What the operator's market commands refuse before anything reaches a market's log."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from app.cli import cli
+from app.compose import prepare_database
+from app.settings import load_settings
 from schemas.wire import RULES_VERSION
+from tests.store.account_builder import session_to
+
+PRODUCTION = {"MODE": "production", "BROKER_URL": "localhost:1", "JWT_SECRET": "0123456789" * 4}
 
 
 @pytest.mark.parametrize("price", ["0", "-5", "1e3", "0.0000000001", "1000000000.000000001", "1000000000000"])
@@ -20,3 +28,62 @@ def test_rules_that_no_code_knows_never_reach_the_log(version: str) -> None:
     """Such a command would stop its market until somebody wrote the code: this release takes only what it knows."""
     answer = CliRunner().invoke(cli, ["market", "rules", "BTC-PERP", "--", version])
     assert answer.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("--source", ""), ("--source", "a:0"), ("--source", "a:1:99"), ("--source", "a:1:2:3"), ("--source", "a:x")),
+        *(("--source", "a", "--source", "a"), ("--source", "a", "--quorum", "2"), ("--source", "a", "--quorum", "0")),
+        *(("--quorum", "1"), ("--none", "--source", "a"), ("--source", "a" * 33)),
+    ],
+)
+def test_sources_that_make_no_index_never_reach_the_log(options: tuple[str, ...], database: str) -> None:
+    """Refused as wrong use, by the rules that every market's sources keep to."""
+    answer = CliRunner(env={"DATABASE_URL": database}).invoke(cli, ["market", "sources", "BTC-PERP", *options])
+    assert answer.exit_code == 2, answer.output
+
+
+async def test_production_opens_no_market_without_price_sources(postgres_dsn: str) -> None:
+    """Its markets are listed CANCEL_ONLY, and resumed when they have sources; these it does not give up again."""
+    async with session_to(postgres_dsn) as server:
+        await server.execute("CREATE DATABASE production")
+    dsn = postgres_dsn.replace("/perpetua?", "/production?")
+    environment = PRODUCTION | {"DATABASE_URL": dsn}
+    await prepare_database(load_settings(environment))
+    async with session_to(dsn) as session:
+        states = await session.fetch("SELECT status, operator_status FROM markets")
+        assert {tuple(row) for row in states} == {("CANCEL_ONLY", "CANCEL_ONLY")}
+    refused = await _invoke(environment, "market", "resume", "BTC-PERP")
+    assert (refused.exit_code, "has no price sources" in refused.output) == (1, True)
+    assert (await _invoke(environment, "market", "sources", "BTC-PERP", "--none")).exit_code == 2
+    async with session_to(postgres_dsn) as server:
+        await server.execute("DROP DATABASE production WITH (FORCE)")
+
+
+async def test_an_index_of_sources_is_moved_by_them_alone(database: str) -> None:
+    """`set-index` is for constant ones."""
+    async with session_to(database) as session:
+        await session.execute(
+            """UPDATE markets SET price_sources = '[{"name": "a", "weight": 1, "maxAgeMs": 1000}]', price_quorum = 1"""
+        )
+    refused = await _invoke({"DATABASE_URL": database}, "market", "set-index", "BTC-PERP", "60000")
+    assert (refused.exit_code, "has price sources" in refused.output) == (1, True)
+    shown = await _invoke({"DATABASE_URL": database}, "market", "sources", "BTC-PERP", "--json")
+    assert (shown.exit_code, '"maxAgeMs": 1000' in shown.output) == (0, True)
+
+
+@pytest.mark.parametrize("percent", ["0", "51", "-50.1", "x", "1e1", "0.00001", "--6", "NaN"])
+def test_a_shock_is_a_percentage(percent: str) -> None:
+    """From -50 to 50."""
+    assert CliRunner().invoke(cli, ["demo", "shock", "BTC-PERP", percent]).exit_code == 2
+
+
+def test_a_shock_needs_a_demo(tmp_path: Path) -> None:
+    """One that runs in DATA."""
+    answer = CliRunner(env={"DATA": str(tmp_path)}).invoke(cli, ["demo", "shock", "BTC-PERP", "-6"])
+    assert (answer.exit_code, "no demo runs" in answer.output) == (1, True)
+
+
+async def _invoke(environment: dict[str, str], *words: str) -> Result:
+    return await asyncio.to_thread(CliRunner(env=environment).invoke, cli, words)

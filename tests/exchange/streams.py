@@ -1,6 +1,7 @@
 """Random logs, small in every dimension so that everything meets everything."""
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -75,8 +76,13 @@ def logs() -> st.SearchStrategy[list[Command]]:
 
 def long_log(seed: int, length: int) -> list[Command]:
     """A fixed course of commands, the same for the same seed on every run."""
+    return list(long_course(seed, length))
+
+
+def long_course(seed: int, length: int) -> Iterator[Command]:
+    """The same, one command after the other: a million of them need no room."""
     dice = random.Random(seed)  # noqa: S311 - a reproducible log is the point
-    return [_any_command(dice, number) for number in range(2, length + 2)]
+    return (_any_command(dice, number) for number in range(2, length + 2))
 
 
 def _any_command(dice: random.Random, number: int) -> Command:

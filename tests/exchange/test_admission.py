@@ -275,3 +275,19 @@ def _hash(asked: Any) -> bytes:
     draft = read_order(asked)
     assert not isinstance(draft, Refused)
     return request_hash(draft)
+
+
+def test_an_order_of_an_account_that_is_liquidated_only_reduces_in_the_engine_as_well() -> None:
+    """Its position may be gone when the order arrives: the command says reduce-only whatever was asked."""
+    held = Exposure(leverage=20, lots=1_000, cost=60_000 * USDC)
+    owner = account(10_000 * USDC, BTC=held)
+    owner.is_liquidated = True
+    assert admitted(request("1", "60000", Side.SELL), owner).command.reduce_only
+    assert not admitted(request("1", "60000", Side.SELL), account(10_000 * USDC, BTC=held)).command.reduce_only
+
+
+def test_an_account_whose_positions_are_closed_without_the_book_places_no_order() -> None:
+    """Not even one that reduces: what is closed is what was read."""
+    owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
+    owner.is_liquidated = owner.is_closing = True
+    assert refused(request("1", "60000", Side.SELL), owner).code is ErrorCode.INSUFFICIENT_MARGIN

@@ -48,7 +48,7 @@ def test_a_second_side_is_not_free_once_equity_has_fallen() -> None:
     """SELL 20 took 60,600; equity falls to 50,000, and BUY 20 beside it asks the whole requirement again."""
     owner = account(60_600 * USDC)
     admitted(request("20", "60000", Side.SELL), owner)
-    owner.wallet = 50_000 * USDC  # type: ignore[assignment]
+    owner.wallet = 50_000 * USDC
     assert refused(request("20", "60000"), owner).details == {"required": "61200", "available": "50000"}
 
 
@@ -146,7 +146,7 @@ def test_a_leverage_that_the_market_does_not_have_is_refused(market: str, levera
 @pytest.mark.parametrize("why", ["liquidated", "frozen"])
 def test_an_account_that_may_only_reduce_gets_nothing_else_in(why: str) -> None:
     """In any market, however much it owns: a frozen position, or a liquidation under way."""
-    owner = Account(7, 10**6 * USDC, {"ETH-PERP": Exposure(leverage=20, lots=100, cost=3_000 * USDC)})  # type: ignore[arg-type]
+    owner = Account(7, 10**6 * USDC, {"ETH-PERP": Exposure(leverage=20, lots=100, cost=3_000 * USDC)})
     owner.is_liquidated = why == "liquidated"
     frozen = terms(ETH, MarketStatus.CANCEL_ONLY if why == "frozen" else MarketStatus.ACTIVE, is_frozen=why == "frozen")
     answer = decide(request("0.1", "60000"), owner, frozen)

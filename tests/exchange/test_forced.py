@@ -206,8 +206,8 @@ def test_a_resting_reduce_only_order_goes_with_the_position_it_would_reduce() ->
 def test_a_settled_market_pays_the_mean_of_its_last_minutes() -> None:
     """Thirty minutes of 100 and the last at 130 is a mean of 101; Ann gains what Bob loses."""
     driver = long_ann()
-    driver.market.index_minutes = [100 * 10**9] * 29 + [130 * 10**9]  # type: ignore[list-item]
+    driver.market.index_minutes = [100 * 10**9] * 29 + [130 * 10**9]
     driver.send(index(101), status(MarketStatus.SETTLED))
-    assert driver.events[-1].settlements[0].realized == 10 * USDC  # type: ignore[union-attr]
+    assert driver.events[-1].settlements[0].realized == 10 * USDC
     assert not driver.market.positions
     check_all(driver)

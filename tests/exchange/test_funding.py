@@ -87,7 +87,7 @@ def test_what_rounding_leaves_goes_to_the_fund_and_the_sum_is_zero() -> None:
     """Three positions at a rate that divides nothing evenly."""
     driver = Driver()
     driver.send(sell(BOB, 3, 100), buy(ANN, 1, 100), buy(CAT, 2, 100))
-    driver.market.funding.premium_sum = 480 * 1_234_567  # type: ignore[assignment]
+    driver.market.funding.premium_sum = 480 * 1_234_567
     driver.send(tick(INTERVAL))
     (funding,) = settled(driver)
     assert funding.rate == 734_567

@@ -3,10 +3,11 @@
 import pytest
 
 from exchange.index import WeighedPrice, weighted_median
+from schemas.commands import PriceReported
 from schemas.events import ClockAdvanced, MarkMoved, OrderEnded, PriceIgnored, StatusChanged
 from schemas.market import MarketStatus
 from schemas.orders import EndReason
-from schemas.units import Nanos
+from schemas.units import Nanos, Timestamp
 from tests.exchange.builders import ANN, Driver, buy, index, price, sources, status, tick
 from tests.exchange.invariants import check_all
 
@@ -109,3 +110,24 @@ def test_a_market_whose_sources_are_taken_off_keeps_its_index_and_opens() -> Non
     driver.send(sources(quorum=0, at=SECOND))
     assert (driver.market.status, driver.market.is_frozen) == (MarketStatus.ACTIVE, False)
     check_all(driver)
+
+
+def test_an_index_that_moves_without_the_mark_is_told_too() -> None:
+    """100.2, 100.3 and 100.4; the last one grows old: the index goes to 100.25, the mark stays at 100."""
+    driver = Driver()
+    driver.send(sources("x", "y", "z", quorum=2))
+    for source, tenths, at in (("z", 1_004, SECOND), ("x", 1_002, 9 * SECOND), ("y", 1_003, 9 * SECOND)):
+        driver.send(PriceReported(Timestamp(at), source, Nanos(tenths * 10**8), Timestamp(at)))
+    moved, _ = driver.send(tick(12 * SECOND))
+    assert isinstance(moved, MarkMoved)
+    assert (moved.index, moved.mark) == (100_250_000_000, 100)
+    assert driver.market.index == moved.index
+
+
+def test_other_sources_move_the_index_and_the_mark_at_once() -> None:
+    """What they make of the prices that are known is told with the change itself."""
+    driver = fed(("x", 100), ("y", 102))
+    assert driver.market.mark == 101
+    *_, moved = driver.send(sources("y", quorum=1, at=SECOND))
+    assert isinstance(moved, MarkMoved)
+    assert (moved.index, moved.mark) == (102 * 10**9, 102)

@@ -1,15 +1,21 @@
 """Why a check on positions a few milliseconds old is safe: no fill and no cancel lowers equity - requirement."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exchange.margin import Exposure
+from exchange import admission
+from exchange.margin import Exposure, requirement
+from exchange.order_filters import SizedOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.units import Ppm, format_e18
 from tests.exchange.margin_builders import BTC, USDC, account, request
 from tests.exchange.margin_model import OneMarket
+
+MARK = 600_000
+with_order = admission._with_order
 
 
 def a_market() -> st.SearchStrategy[MarketSpec]:
@@ -81,3 +87,27 @@ def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: i
             shown = format_e18(price * BTC.tick_size_e18)
             book.place(request(quantity, shown, side, reduce_only=is_reduce_only))
         assert book.margin >= 0
+
+
+def hold_what_it_adds(spec: MarketSpec, exposure: Exposure, order: SizedOrder, leverage: int | None) -> Exposure:
+    """A marginal hold: an order that does not make the worse side worse is held nothing for."""
+    after = with_order(spec, exposure, order, leverage)
+    adds_nothing = requirement(spec, after, MARK) <= requirement(spec, exposure, MARK) + order.fee_per_lot * order.lots
+    return exposure if adds_nothing else after
+
+
+def buy_and_sell_then_cancel_the_buy() -> int:
+    """BUY 10, SELL 10, the BUY is cancelled, the SELL fills: by how much that fill lowers equity - requirement."""
+    book = OneMarket(BTC, account(10_000_000 * USDC))
+    bid, ask = [book.take_on(request("0.01", "60000", side)) for side in Side]
+    book.cancel(bid)
+    before = book.margin
+    book.trade(ask, ask.remaining, MARK, BTC.maker_fee_rate)
+    return max(0, before - book.margin)
+
+
+def test_a_marginal_hold_is_seen_to_leave_an_order_naked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holds are not additive (semantics.md section 4): sums over the live orders cost nothing here, holds do."""
+    assert buy_and_sell_then_cancel_the_buy() == 0
+    monkeypatch.setattr(admission, "_with_order", hold_what_it_adds)
+    assert buy_and_sell_then_cancel_the_buy() > 29 * USDC  # the margin of 600, less what the fee was held higher

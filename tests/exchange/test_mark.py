@@ -77,7 +77,7 @@ def test_the_funding_that_is_still_to_come_is_part_of_the_mark() -> None:
     """At a rate of 3 % and half of the interval to go, index 100 becomes 101.5; the other two candidates decide."""
     driver = Driver()
     driver.market.funding.rate = RateE9(3 * E9 // 100)
-    driver.market.basis = 2 * USDC_NANOS  # type: ignore[assignment]
+    driver.market.basis = 2 * USDC_NANOS
     driver.send(tick(4 * 3_600 * SECOND))
     assert driver.market.mark == 102  # 101.5 lies between 100 and 102, and rounds to the even tick
 

@@ -11,7 +11,7 @@ from app.cli import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONE_SHOT = {"migrate", "topics"}
-PARTS = {"api", "relay", "engine", "projection", "clock"}
+PARTS = {"api", "relay", "engine", "projection", "clock", "liquidator"}
 SERVERS = {"kafka", "postgres"}
 
 

@@ -7,6 +7,7 @@ import asyncpg
 from schemas.units import timestamp_of
 from schemas.wire import encode
 from store import broker_identity, commands, due_orders, halts, outbox, snapshots
+from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import reading, writing
@@ -14,12 +15,7 @@ from tests.simulation.statement import EXPOSURE, Result, Statement, rows_of
 from tests.simulation.submission_statements import lock_submission, submit
 from tests.simulation.tables import MarketRow, Row, Tables
 
-_FOLDED = (
-    *("order_id", "status", "reason", "best_opposite", "remaining", "filled_lots", "filled_notional"),
-    *("is_live", "updated_at"),
-)
-_HELD = ("user_id", "lots", "cost", "realized", "buy_lots", "sell_lots", "buy_notional", "sell_notional")
-_ENTRY = ("account", "type", "cause", "amount", "balance_after", "event_seq", "trade_id", "at")
+_PLACES = columns.places()
 
 
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -34,32 +30,36 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result(rows)
 
 
+def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
+    return rows_of(tuple(columns.COLUMNS[kind]), arguments[_PLACES[kind]])
+
+
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
-    orders = [row for row in rows_of(_FOLDED, arguments[6:15]) if row["order_id"] in tables.orders]
-    fills = [(row[0], row[1], row) for row in zip(*arguments[15:28], strict=True)]
-    held = rows_of((*_HELD, "open_loss", "open_fees", "live_orders"), arguments[28:39])
+    orders = [row for row in _sent("orders", arguments) if row["order_id"] in tables.orders]
+    fills = {(market.market_id, row["trade_id"], row["role"]): row for row in _sent("fills", arguments)}
+    held = _sent("positions", arguments)
     held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
-    wallets = [pair for pair in zip(*arguments[39:41], strict=True) if pair[0] in tables.wallets]
-    keys = [(market.market_id, trade, role) for trade, role, _ in fills]
-    if len(set(keys)) < len(keys) or any(key in tables.fills for key in keys):
+    wallets = [row for row in _sent("wallets", arguments) if row["user_id"] in tables.wallets]
+    if len(fills) < len(arguments[_PLACES["fills"]][0]) or fills.keys() & tables.fills.keys():
         raise asyncpg.UniqueViolationError("fills_pkey")
     moved = int(market.progress.event_seq == arguments[5])
 
     def effect() -> None:
         for row in orders:
             tables.orders[row["order_id"]].update(row)
-        tables.fills.update({key: fill for key, (_, _, fill) in zip(keys, fills, strict=True)})
+        tables.fills.update({key: tuple(fill.values()) for key, fill in fills.items()})
         for row in held:
             _change_position(tables.positions[row["user_id"], market.market_id], row)
-        tables.wallets.update(wallets)
-        for entry in rows_of(_ENTRY, arguments[41:49]):
+        tables.wallets.update({row["user_id"]: row["wallet"] for row in wallets})
+        for entry in _sent("entries", arguments):
             tables.ledger.append(entry | {"market_id": market.market_id})
-        _change_market(market, *arguments[49:52], arguments[58])
+        for row in _sent("market", arguments):
+            _change_market(market, row)
         if moved:
             market.progress = Progress(arguments[1], arguments[2], arguments[3])
 
-    return Result([(len(orders), len(held), len(wallets), moved)], effect)
+    return Result([(len(orders), len(held), len(wallets), 0, moved)], effect)
 
 
 def _change_position(position: Row, change: Row) -> None:
@@ -70,13 +70,10 @@ def _change_position(position: Row, change: Row) -> None:
         position[name] += change[name]
 
 
-def _change_market(
-    market: MarketRow, status: str | None, index: int | None, mark: int | None, rules: int | None
-) -> None:
-    market.status = market.status if status is None else status
-    market.index_price = market.index_price if index is None else index
-    market.mark = market.mark if mark is None else mark
-    market.rules = market.rules if rules is None else rules
+def _change_market(market: MarketRow, change: Row) -> None:
+    for name in ("status", "index_price", "mark", "rules"):
+        if change[name] is not None:
+            setattr(market, name, change[name])
 
 
 def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -84,6 +81,24 @@ def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.named(name)
     effect = lambda: tables.add_command(market, timestamp_of(at), payload)  # noqa: E731 - one line of effect
     return Result([(market.counter + 1,)], lambda: effect() and None, (name,))
+
+
+def _append_many(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    asked = [
+        (place, tables.named(name), at, payload)
+        for place, (name, at, payload, passed) in enumerate(zip(*arguments, strict=True), 1)
+        if tables.named(name).halted_reason is None and tables.named(name).progress.command_seq >= passed
+    ]
+    rows = []
+    for nth, (place, market, _, _) in enumerate(asked):
+        before = sum(other is market for _, other, _, _ in asked[:nth])
+        rows.append({"place": place, "seq": market.counter + before + 1})
+
+    def effect() -> None:
+        for _, market, at, payload in asked:
+            tables.add_command(market, timestamp_of(at), payload)
+
+    return Result(rows, effect, tuple({market.name: None for _, market, _, _ in asked}))
 
 
 def _advance(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -151,6 +166,17 @@ def _forget_snapshots(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([], effect if old else None)
 
 
+def _forget_snapshots_ahead(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    market = tables.markets[arguments[0]]
+    ahead = [seq for seq in market.snapshots if seq not in _covered(market)]
+
+    def effect() -> None:
+        for seq in ahead:
+            market.snapshots.pop(seq, None)
+
+    return Result([], effect if ahead else None)
+
+
 def _standing(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.named(arguments[0])
     progress = market.progress
@@ -181,13 +207,16 @@ def _registry(tables: Tables, _: tuple[Any, ...]) -> Result:
     return Result([{"market_id": m.market_id, "name": m.name, "spec": encode(m.spec).decode()} for m in markets])
 
 
-def _due(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    now, due = arguments[0], {}
-    for order in tables.orders.values():
-        if order["is_live"] and order["expires_at"] is not None and order["expires_at"] <= now:
-            name = tables.markets[order["market_id"]].name
-            due[name] = max(due.get(name, order["expires_at"]), order["expires_at"])
-    return Result([{"name": name, "expires_at": at} for name, at in due.items()])
+def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    now = arguments[0]
+    rows = []
+    for market in tables.markets.values():
+        live = [o for o in tables.orders.values() if o["is_live"] and o["market_id"] == market.market_id]
+        due = [order["expires_at"] for order in live if order["expires_at"] is not None and order["expires_at"] <= now]
+        rows.append(
+            {"name": market.name, "command_seq": market.progress.command_seq, "expires_at": max(due, default=None)}
+        )
+    return Result([row for row in rows if tables.named(row["name"]).halted_reason is None])
 
 
 def _raise_epoch(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -214,6 +243,7 @@ STATEMENTS: dict[str, Statement] = {
     projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
     projecting.WRITE: Statement("projection", _project, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),
+    commands._APPEND_MANY: Statement("append many", _append_many, locks=True),
     outbox._ADVANCE: Statement("advance", _advance),
     outbox._REWIND: Statement("rewind", _rewind),
     outbox._SET_CURSOR: Statement("set cursor", _set_cursor),
@@ -228,12 +258,13 @@ STATEMENTS: dict[str, Statement] = {
     snapshots._SAVE: Statement("snapshot", _save_snapshot),
     snapshots._NEWEST: Statement("newest snapshot", _newest_snapshot),
     snapshots._FORGET: Statement("forget snapshots", _forget_snapshots),
+    snapshots._FORGET_AHEAD: Statement("forget snapshots ahead", _forget_snapshots_ahead),
     STANDING: Statement("standing", _standing),
     halts._UNKNOWN: Statement("unknown command", _first_unknown),
     halts._HALT: Statement("halt", _halt),
     "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),
     "SELECT market_id, name, spec FROM markets ORDER BY market_id": Statement("registry", _registry),
-    due_orders._DUE: Statement("due", _due),
+    due_orders._TICKING: Statement("ticking", _ticking),
     RAISE_EPOCH: Statement("epoch", _raise_epoch),
     broker_identity._REPLACE: Statement("cluster", _replace_cluster),
     "SELECT cluster_id FROM broker_identity": Statement(

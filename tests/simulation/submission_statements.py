@@ -20,12 +20,12 @@ def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     """Markets, the accounts with their positions, the client ids and the orders that a batch names."""
     users, client_users, client_ids, orders = arguments
     rows: list[Row] = [
-        {"kind": "market", "market_id": m.market_id, "status": m.status, "mark": m.mark}
+        {"kind": "market", "market_id": m.market_id, "status": m.status, "mark": m.mark, "is_frozen": False}
         for m in tables.markets.values()
     ]
     for user in users:
         if user in tables.wallets:
-            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user]}
+            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user], "liquidation_id": None}
             held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
             rows += [account | position for position in held] or [account | {"market_id": None}]
     for key in sorted(zip(client_users or (), client_ids or (), strict=True)):

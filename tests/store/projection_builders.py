@@ -8,8 +8,15 @@ import msgspec
 
 from exchange.journal import Written, write
 from exchange.market import Market, empty_market
-from schemas.commands import Command, OrderCancelled, OrderCreated
-from schemas.ids import order_key
+from schemas.commands import (
+    Command,
+    DeleveragingOrdered,
+    LiquidationOrdered,
+    OrderCancelled,
+    OrderCreated,
+    TakeOverOrdered,
+)
+from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.rest import DepositRequest
 from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of
@@ -35,6 +42,14 @@ WITH position AS (
 INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
   reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $21, $21)
+"""
+_STORE_STEP = """
+WITH liquidation AS (
+  INSERT INTO liquidations (liquidation_id, kind, user_id, started_at) OVERRIDING SYSTEM VALUE
+  VALUES ($1, $2, $3, $8) ON CONFLICT DO NOTHING
+), flag AS (UPDATE accounts SET liquidation_id = $1 WHERE user_id = $3 AND $2 = 'LIQUIDATION')
+INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, market_id, command_seq, inputs, at)
+VALUES ($1, $4, $3, $5, $6, $7, '{"equity": "1"}', $8)
 """
 
 
@@ -92,6 +107,10 @@ class Exchange:
             seq = await append_command(self.session, market, command)
             if isinstance(command, OrderCreated):
                 await self._store_order(market, seq, command)
+            if isinstance(command, LiquidationOrdered):
+                await self._store_order(market, seq, order_of(command))
+            if isinstance(command, LiquidationOrdered | TakeOverOrdered | DeleveragingOrdered):
+                await self._store_step(market, seq, command)
             if isinstance(command, OrderCancelled):
                 key = order_key(self.registry.by_name[market].market_id, command.order)
                 await self.session.execute(
@@ -145,13 +164,19 @@ class Exchange:
             market=market,
             epoch=1,
             first_command_seq=chain[0].command,
-            last_command_seq=chain[-1].command,
+            last_command_seq=chain[-1].command - self._is_cut(market, chain[-1]),
             first_event_seq=first,
             last_event_seq=chain[-1].seq,
             prev_hash=self.written[market][first - 2].hash if first > 1 else GENESIS_HASH,
             hash=chain[-1].hash,
             rules=chain[-1].rules,
             events=[msgspec.Raw(w.body) for w in chain],
+        )
+
+    def _is_cut(self, market: str, last: Written) -> bool:
+        """Whether the command has events behind this one."""
+        return any(
+            w.command == last.command and w.seq == last.seq + 1 for w in self.written[market][last.seq : last.seq + 1]
         )
 
     async def _store_order(self, market: str, seq: int, order: OrderCreated) -> None:
@@ -183,6 +208,32 @@ class Exchange:
             lots * order.fee_per_lot,
             datetime_of(order.at),
         )
+
+    async def _store_step(
+        self, market: str, seq: int, command: LiquidationOrdered | TakeOverOrdered | DeleveragingOrdered
+    ) -> None:
+        is_fund = command.user == INSURANCE_FUND
+        actions = {TakeOverOrdered: "TAKE_OVER", DeleveragingOrdered: "ADL"}
+        action = actions.get(type(command), "FUND_SALE" if is_fund else "LIQUIDATION")
+        kind = "INVENTORY" if is_fund else "LIQUIDATION"
+        whose = (command.liquidation, kind, command.user, command.step, action)
+        market_id = self.registry.by_name[market].market_id
+        await self.session.execute(_STORE_STEP, *whose, market_id, seq, datetime_of(command.at))
+
+
+def order_of(command: LiquidationOrdered) -> OrderCreated:
+    """The order that a liquidation step is, as the liquidator stores it."""
+    return an_order(
+        command.user,
+        command.side,
+        command.quantity,
+        command.price,
+        time_in_force=TimeInForce.IOC,
+        reduce_only=True,
+        margin_price=command.price,
+        loss_per_lot=Micros(0),
+        fee_per_lot=Micros(0),
+    )
 
 
 async def open_exchange(dsn: str) -> Exchange:

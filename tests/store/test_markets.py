@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from schemas.commands import MarketListed
 from schemas.market import SEED_MARKETS, MarketStatus
-from schemas.units import Ppm
+from schemas.units import Ppm, Timestamp
 from schemas.wire import GENESIS_HASH, decode_command
 from store.backlog import MarketLoad, read_load
 from store.broker_identity import claim_cluster, raise_epoch, read_cluster, read_epoch, replace_cluster
@@ -99,8 +99,25 @@ async def test_the_load_counts_what_is_accepted_and_not_projected(database: str)
             await append_command(session, "ETH-PERP", MarketListed(NOW, registry.by_id[2].spec, MarketStatus.ACTIVE))
         load = await read_load(session, later)
         assert load == {"BTC-PERP": MarketLoad(0, 0.0), "ETH-PERP": MarketLoad(3, 11.0)}
-        assert [(each.is_stale, each.is_backlogged) for each in load.values()] == [(False, False), (True, False)]
+        assert [(load[name].is_stale, load[name].is_backlogged) for name in sorted(load)] == [
+            (False, False),
+            (True, False),
+        ]
         assert (MarketLoad(20_000, 10.0).is_backlogged, MarketLoad(20_001, 10.0).is_backlogged) == (False, True)
+
+
+async def test_a_mark_ages_only_where_there_are_price_sources(database: str) -> None:
+    """11 s old it makes the market stale; a constant index does not, nor does a market that is closed anyway."""
+    async with session_to(database) as session:
+        await session.execute("UPDATE markets SET mark_at = '2027-01-15T12:00:00Z'")
+        later = Timestamp(1_800_014_411_000_000)
+        marked = "UPDATE markets SET price_sources = '[{\"name\": \"one\"}]', status = $1 WHERE name = 'BTC-PERP'"
+        await session.execute("UPDATE progress SET command_seq = 1")
+        assert [load.mark_age_s for load in (await read_load(session, later)).values()] == [0.0, 0.0]
+        for status, age in (("ACTIVE", 11.0), ("CANCEL_ONLY", 11.0), ("HALTED", 0.0), ("SETTLED", 0.0)):
+            await session.execute(marked, status)
+            load = (await read_load(session, later))["BTC-PERP"]
+            assert (load.mark_age_s, load.is_stale) == (age, age > 10), status
 
 
 async def test_an_exchange_belongs_to_the_first_broker_it_met(database: str) -> None:

@@ -45,6 +45,7 @@ async def test_an_order_shows_every_field_submitted_and_what_became_of_it(exchan
         "type": "MARKET",
         "timeInForce": "IOC",
         "quantity": "0.005",
+        "cutQuantity": "0",
         "price": None,
         "protectionPrice": "60600",
         "remainingQuantity": "0.002",
@@ -64,6 +65,23 @@ async def test_an_order_shows_every_field_submitted_and_what_became_of_it(exchan
         "createdAt": NOON_TEXT,
         "updatedAt": NOON_TEXT,
     }
+
+
+async def test_an_order_that_reduce_only_cut_is_filled_to_the_last_of_its_quantity(exchange: Exchange) -> None:
+    """Of 5 lots against a position of 3 two are cut: an order for 3 that fills 3, not one for 5 that is FILLED at 3."""
+    maker, holder = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    await exchange.submit(BTC, an_order(maker, Side.SELL, 3, 600_000))
+    await exchange.submit(BTC, an_order(holder, Side.BUY, 3, 600_000))
+    cut = await exchange.submit(BTC, an_order(holder, Side.SELL, 5, 600_000, reduce_only=True))
+    await exchange.settle()
+    resting = await read_order(exchange.session, holder, f"{BTC}-{cut}")
+    await exchange.submit(BTC, an_order(maker, Side.BUY, 3, 600_000))
+    await exchange.settle()
+    filled = await read_order(exchange.session, holder, f"{BTC}-{cut}")
+    for order, status, filled_quantity in ((resting, "OPEN", "0"), (filled, "FILLED", "0.003")):
+        assert order is not None
+        assert (order.quantity, order.cut_quantity) == ("0.003", "0.002")
+        assert (order.status, order.filled_quantity) == (status, filled_quantity)
 
 
 async def test_a_cancel_under_way_shows_before_the_order_ends(exchange: Exchange) -> None:

@@ -4,12 +4,16 @@ import asyncio
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.commands import ClockTicked, MarketBarrier
+from schemas.market import SEED_MARKETS
 from schemas.units import Timestamp
 from schemas.wire import decode_command
-from store.commands import CHANNEL, MarketUnknown, append_command
+from store.commands import CHANNEL, Addressed, MarketUnknown, append_command, append_commands
 from store.connect import Session
+from store.halts import halt
+from store.markets import list_market, load_registry
 from store.outbox import advance_cursor, prune, read_commands, read_cursor, read_pruned, rewind, set_cursor
 from store.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
 from store.submission import Submission
@@ -69,6 +73,37 @@ async def _append(session: Session, count: int, *, rolls_back: bool) -> None:
 async def _submit(submission: Submission, user: int, count: int) -> None:
     batch = [place(user, "0.001") for _ in range(count)] + [place(user, "0.01", "3000", market="ETH-PERP")]
     await submission.run(batch, NOW, {})
+
+
+async def test_a_reader_behind_a_plain_sequence_misses_rows(database: str) -> None:
+    """The check is checked: with the same writers, sequences that are drawn and commit out of order are found."""
+    async with session_to(database) as session, session_to(database) as reader_session:
+        await session.execute("CREATE SEQUENCE naive_seq")
+        await session.execute("CREATE TABLE naive (seq bigint PRIMARY KEY DEFAULT nextval('naive_seq'))")
+        seen: list[int] = []
+        reader = asyncio.create_task(_follow_naively(reader_session, seen))
+        async with asyncio.TaskGroup() as group:
+            for number in range(WRITERS):
+                group.create_task(_write_naively(database, number))
+        written = [row["seq"] for row in await session.fetch("SELECT seq FROM naive ORDER BY seq")]
+        await eventually(lambda: seen[-1] == written[-1])
+        reader.cancel()
+        assert set(seen) < set(written)
+
+
+async def _follow_naively(session: Session, seen: list[int]) -> None:
+    while True:
+        after = seen[-1] if seen else 0
+        seen += [row["seq"] for row in await session.fetch("SELECT seq FROM naive WHERE seq > $1 ORDER BY 1", after)]
+
+
+async def _write_naively(dsn: str, number: int) -> None:
+    chance = random.Random(number)  # noqa: S311 - a seed, so that a run can be repeated
+    async with session_to(dsn) as session:
+        for _ in range(TRANSACTIONS):
+            async with session.transaction():
+                for _ in range(chance.randint(1, 5)):
+                    await session.execute("INSERT INTO naive DEFAULT VALUES")
 
 
 async def test_a_command_of_the_operator_takes_the_next_sequence_and_wakes_the_relay(database: str) -> None:
@@ -193,3 +228,49 @@ async def _append_clock_ticks(session: Session, count: int) -> None:
 
 async def _snapshot(session: Session, seq: int) -> None:
     await save_snapshot(session, 1, StoredSnapshot(seq, 10 * seq, f"e{seq}", f"s{seq}", b"state %d" % seq), NOW)
+
+
+async def test_commands_for_many_markets_are_numbered_in_one_statement(database: str) -> None:
+    """In the order given, each market for itself; the relay of each is told once."""
+    heard: list[object] = []
+    async with session_to(database) as session, session_to(database) as listener:
+        await listener.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
+        ticks = [
+            Addressed(name, ClockTicked(Timestamp(NOW + n))) for n, name in enumerate(("ETH-PERP", "BTC-PERP") * 2)
+        ]
+        assert await append_commands(session, ticks) == [2, 2, 3, 3]
+        rows = await read_commands(session, 1, 1, 10)
+        assert [decode_command(row.payload) for row in rows] == [ticks[1].command, ticks[3].command]
+        await eventually(lambda: sorted(map(str, heard)) == ["BTC-PERP", "ETH-PERP"])
+        assert await append_commands(session, []) == []
+
+
+async def test_what_may_not_go_yet_is_left_out_and_leaves_no_hole(database: str) -> None:
+    """An unknown market, one that the exchange has halted, and one that is not persisted so far."""
+    async with session_to(database) as session:
+        await session.execute("UPDATE progress SET command_seq = 1")
+        tick = ClockTicked(NOW)
+        asked = [Addressed("DOGE-PERP", tick), Addressed("BTC-PERP", tick, 2), Addressed("BTC-PERP", tick, 1)]
+        assert await append_commands(session, [*asked, Addressed("ETH-PERP", tick)]) == [None, None, 2, 2]
+        await halt(session, "ETH-PERP", "for a test")
+        assert await append_commands(session, [Addressed("ETH-PERP", tick)]) == [None]
+
+
+async def test_many_markets_at_once_never_lock_each_other_out(database: str) -> None:
+    """Counters are locked in market order, whatever order is asked for; the sequences have no hole."""
+    async with session_to(database) as session:
+        for number in range(6):
+            await list_market(session, replace(SEED_MARKETS[0], market=f"T{number}-PERP"), NOW)
+        names = list((await load_registry(session)).by_name)
+        await asyncio.gather(*(_append_everywhere(database, names, seed) for seed in range(4)))
+        for market_id in range(1, len(names) + 1):
+            seqs = [row.seq for row in await read_commands(session, market_id, 0, 500)]
+            assert seqs == list(range(1, 102))
+
+
+async def _append_everywhere(dsn: str, names: list[str], seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a seed, so that a run can be repeated
+    async with session_to(dsn) as session:
+        for _ in range(25):
+            asked = chance.sample(names, len(names))
+            await append_commands(session, [Addressed(name, ClockTicked(NOW)) for name in asked])

@@ -21,11 +21,13 @@ from schemas.market import MarketStatus
 from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.wire import RULES_VERSION, decode_event
 from store.audit import audit
+from store.queries.adl import AdlRanks
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
 from store.queries.orders import list_orders
 from store.queries.paging import ListRequest
-from store.queries.positions import list_positions
+from store.queries.positions import Ranking, list_positions
+from tests.store.engine_rows import assert_rows_equal_the_engine
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"
@@ -52,7 +54,10 @@ async def test_the_worked_walk_ends_in_the_numbers_of_the_specification(exchange
     assert wallets == ["9996.4", "9991"]
     fills = [(await list_fills(exchange.session, user, EVERYTHING)).data[0] for user in (maker, taker)]
     assert [(fill.price, fill.quantity, fill.fee) for fill in fills] == [("60000", "0.3", "3.6"), ("60000", "0.3", "9")]
-    positions = [(await list_positions(exchange.session, user, EVERYTHING)).data[0] for user in (maker, taker)]
+    positions = [
+        (await list_positions(exchange.session, user, EVERYTHING, Ranking(AdlRanks(), NOON))).data[0]
+        for user in (maker, taker)
+    ]
     assert [(p.side, p.quantity, p.entry_price) for p in positions] == [
         ("LONG", "0.3", "60000.000000"),
         ("SHORT", "0.3", "60000.000000"),
@@ -77,7 +82,7 @@ async def test_profit_is_paid_to_the_wallet_when_a_position_closes(exchange: Exc
     closing = (await list_fills(exchange.session, trader, EVERYTHING)).data[0]
     assert (closing.fee, closing.realized_pnl) == ("16.25", "2500")
     assert (await list_balances(exchange.session, trader, EVERYTHING)).data[0].total == "12477.75"
-    assert (await list_positions(exchange.session, trader, EVERYTHING)).data == []
+    assert (await list_positions(exchange.session, trader, EVERYTHING, Ranking(AdlRanks(), NOON))).data == []
 
 
 async def test_rows_equal_the_engine_after_a_random_run(exchange: Exchange) -> None:
@@ -190,25 +195,6 @@ def random_order(chance: random.Random, user: int, around: int) -> OrderCreated:
     )
 
 
-async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
-    """Same positions, same live orders with the same remaining lots, same place in the log."""
-    market, market_id = exchange.markets[name], exchange.registry.by_name[name].market_id
-    rows = await exchange.session.fetch(
-        "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1 AND lots <> 0", market_id
-    )
-    held = {user: (p.lots, p.cost, p.realized) for user, p in market.positions.items()}
-    assert {row[0]: tuple(row)[1:] for row in rows} == held
-    orders = await exchange.session.fetch(
-        "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id
-    )
-    resting = {o.number: o.remaining for side in Side for o in market.book.walk(side)}
-    assert {tuple(row) for row in orders} == set(resting.items())
-    progress = await exchange.session.fetchrow(
-        "SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = $1", market_id
-    )
-    assert tuple(progress) == (market.event_seq, market.command_seq, market.event_hash)
-
-
 async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,3 +205,19 @@ async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
     await exchange.settle()
     rules = await exchange.session.fetch("SELECT rules FROM markets ORDER BY name")
     assert [row["rules"] for row in rules] == [RULES_VERSION + 1, RULES_VERSION]
+
+
+async def test_a_command_cut_over_two_records_is_persisted_with_its_last_event(exchange: Exchange) -> None:
+    """Found by the simulator (seed 7190): whoever waited for the command saw half of what it did."""
+    maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    for _ in range(3):
+        await exchange.submit(BTC, an_order(maker, Side.SELL, 1, 600_000))
+    sweep = await exchange.submit(BTC, an_order(taker, Side.BUY, 3, 600_000))
+    await exchange.match(BTC)
+    last = exchange.markets[BTC].event_seq
+    answered = "SELECT command_seq FROM progress JOIN markets USING (market_id) WHERE name = $1"
+    assert await exchange.projections[BTC].apply(exchange.records(BTC, 1, last=last - 1)) == sweep - 1
+    assert await exchange.session.fetchval(answered, BTC) == sweep - 1
+    assert await audit(exchange.session) == []
+    assert await exchange.projections[BTC].apply(exchange.records(BTC, last)) == 1
+    assert await exchange.session.fetchval(answered, BTC) == sweep

@@ -9,10 +9,11 @@ from schemas.orders import Side
 from schemas.refusals import Refused
 from schemas.rest import BalanceView, MarketView, PositionView
 from schemas.units import Nanos, Ticks
+from store.queries.adl import AdlRanks
 from store.queries.balances import list_balances
 from store.queries.markets import list_markets, read_market
 from store.queries.paging import ListRequest
-from store.queries.positions import list_positions
+from store.queries.positions import Ranking, list_positions
 from store.queries.progress import read_progress
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
@@ -30,7 +31,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
 
 async def positions_of(exchange: Exchange, user: int, request: ListRequest = ALL) -> list[PositionView]:
     """The positions of a user."""
-    page = await list_positions(exchange.session, user, request)
+    page = await list_positions(exchange.session, user, request, Ranking(AdlRanks(), NOON))
     assert not isinstance(page, Refused)
     return page.data
 
@@ -91,6 +92,7 @@ async def test_a_position_is_valued_at_mark(exchange: Exchange) -> None:
             liquidation_price="57286.5",
             initial_margin="3050",
             maintenance_margin="305",
+            adl_rank=4,
         )
     ]
 
@@ -145,6 +147,9 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         reference_price="3000",
         index_price="3000",
         mark_price="3000",
+        funding_rate="0",
+        predicted_funding_rate=None,
+        next_funding_time=None,
         status="ACTIVE",
         rules=1,
     )  # fmt: skip

@@ -1,18 +1,21 @@
 """A page costs the same however many orders and fills came before: the index gives the order, nothing is sorted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest_asyncio
 from asyncpg.connection import LoggedQuery
 
-from schemas.ids import order_key
+from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderStatus
 from schemas.units import Timestamp
 from store.connect import Connection
 from store.queries.fills import list_fills
+from store.queries.funding import list_payments, read_funding
+from store.queries.ledger import list_ledger
 from store.queries.orders import list_orders, read_order
 from store.queries.paging import ListRequest, encode_cursor
+from store.queries.receipts import list_receipts
 from tests.eventually import eventually
 
 ROWS = 4_000
@@ -26,6 +29,19 @@ _FILLS = f"""
 INSERT INTO fills SELECT 1, n, 'TAKER', n, {order_key(1, 0)} + n, 1 + n % 2, 'BUY', 1, 1, 1, 0, 0, 'TRADE',
   '2027-01-01Z'::timestamptz + n * interval '1 second' FROM generate_series(1, {ROWS}) n
 """
+_RISK = f"""
+INSERT INTO ledger (account, type, amount, transfer_id, at)
+  SELECT CASE n % 3 WHEN 0 THEN -3 ELSE n % 3 END, 'DEPOSIT', 1, n, '2027-01-01Z'::timestamptz + n * interval '1 second'
+  FROM generate_series(1, {ROWS}) n;
+INSERT INTO funding_payments SELECT 1, '2027-01-01Z'::timestamptz + n * interval '8 hours', 1 + n % 2, n, 1, 1, 1, 1,
+  '2027-01-01Z' FROM generate_series(1, {ROWS}) n;
+INSERT INTO fundings SELECT 1, '2027-01-01Z'::timestamptz + n * interval '8 hours', n, 1, 1, 1, 1, 0, false, '2027-01-01Z'
+  FROM generate_series(1, {ROWS}) n;
+INSERT INTO liquidations (kind, user_id, started_at, ended_at)
+  SELECT 'LIQUIDATION', 1 + n % 2, '2027-01-01Z', '2027-01-02Z' FROM generate_series(1, {ROWS}) n;
+INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, inputs, at)
+  SELECT n, 1, 1 + n % 2, 'RELEASE', '{{}}', '2027-01-01Z'::timestamptz + n * interval '1 second' FROM generate_series(1, {ROWS}) n
+"""
 DEEP = Timestamp(1_798_761_600_000_000 + ROWS // 4 * 1_000_000)
 
 
@@ -34,7 +50,7 @@ async def session(database: str) -> AsyncIterator[Connection]:
     """A database in which two users have thousands of orders and fills."""
     opened: Connection = await asyncpg.connect(database)
     await opened.execute("SET plan_cache_mode = force_custom_plan")
-    for statement in (_ORDERS, _FILLS, "ANALYZE"):
+    for statement in (_ORDERS, _FILLS, _RISK, "ANALYZE"):
         await opened.execute(statement)
     yield opened
     await opened.close()
@@ -62,6 +78,26 @@ async def test_lists_walk_an_index_and_sort_nothing(session: Connection) -> None
     for plan in await plans_of(session, logged, 6):
         assert "orders_of_user" in plan or "fills_of_user" in plan, plan
         assert "Sort" not in plan, plan
+
+
+async def test_money_and_receipts_are_listed_by_an_index(session: Connection) -> None:
+    """Ledger of a user and of the fund, funding of both kinds, receipts: first pages, deep pages, old periods."""
+    lists: dict[str, tuple[Callable[[ListRequest], Awaitable[object]], object]] = {
+        "ledger_of_user": (lambda asked: list_ledger(session, 1, asked), 500),
+        "ledger_of_fund": (lambda asked: list_ledger(session, INSURANCE_FUND, asked), 500),
+        "funding_payments_of_user": (lambda asked: list_payments(session, 1, asked), (DEEP, 1)),
+        "fundings_pkey": (lambda asked: read_funding(session, "BTC-PERP", asked), DEEP),
+        "liquidation_steps_of_user": (lambda asked: list_receipts(session, 1, asked), (DEEP, 5, 1)),
+    }
+    for index, (ask, key) in lists.items():
+        logged: list[LoggedQuery] = []
+        session.add_query_logger(logged.append)
+        for request in (ListRequest(), ListRequest(to=DEEP), ListRequest(cursor=encode_cursor(key))):
+            await ask(request)
+        session.remove_query_logger(logged.append)
+        for plan in await plans_of(session, logged, 6 if index == "fundings_pkey" else 3):
+            assert index in plan or "Scan using markets_name_key" in plan or "Seq Scan on markets" in plan, plan
+            assert "Sort" not in plan, plan
 
 
 async def test_open_orders_are_found_among_the_live_ones(session: Connection) -> None:

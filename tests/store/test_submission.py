@@ -243,6 +243,52 @@ async def test_an_overloaded_market_takes_cancels_and_reducing_orders(database: 
         assert codes(await submission.run(batch[3:], NOW, {"BTC-PERP": load})) == [None]
 
 
+async def test_an_account_that_is_liquidated_may_only_reduce(database: str) -> None:
+    """In any market, whatever margin it has; cancels are taken. When the liquidation is over it trades again."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 100_000 * USDC)
+        await hold(session, user, 1, lots=500, cost=30_000 * USDC)
+        await submission.run([place(user)], NOW, {})
+        await session.execute("UPDATE accounts SET liquidation_id = 1 WHERE user_id = $1", user)
+        batch = [
+            place(user),
+            place(user, "1", "3000", market="ETH-PERP"),
+            place(user, "0.5", side=Side.SELL),
+            place(user, "0.001", side=Side.SELL),
+            CancelOrder(user, "BTC-PERP-2"),
+        ]
+        refused = ErrorCode.INSUFFICIENT_MARGIN
+        assert codes(await submission.run(batch, NOW, {})) == [refused, refused, None, refused, None]
+        await session.execute("UPDATE accounts SET liquidation_id = NULL WHERE user_id = $1", user)
+        assert codes(await submission.run(batch[:2], NOW, {})) == [None, None]
+
+
+async def test_a_position_with_a_frozen_mark_binds_its_holder_in_every_market(database: str) -> None:
+    """He may only reduce; an account without a position there trades elsewhere as ever."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        holder, other = await user_with(session, 100_000 * USDC), await user_with(session, 100_000 * USDC)
+        await hold(session, holder, 1, lots=500, cost=30_000 * USDC)
+        await hold(session, holder, 2, lots=100, cost=3_000 * USDC)
+        await session.execute("UPDATE markets SET is_frozen = true, status = 'CANCEL_ONLY' WHERE market_id = 1")
+        ether = [
+            place(holder, "1", "3000", market="ETH-PERP"),
+            place(holder, "1", "3000", market="ETH-PERP", side=Side.SELL),
+            place(other, "1", "3000", market="ETH-PERP"),
+        ]
+        assert codes(await submission.run(ether, NOW, {})) == [ErrorCode.INSUFFICIENT_MARGIN, None, None]
+        assert codes(await submission.run([place(other)], NOW, {})) == [ErrorCode.MARKET_NOT_ACTIVE]
+
+
+async def test_an_old_mark_takes_reducing_orders_only(database: str) -> None:
+    """A mark older than 10 s, where there are price sources, is as bad as a projection that lags."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 10_000 * USDC)
+        await hold(session, user, 1, lots=1_000, cost=60_000 * USDC)
+        load = {"BTC-PERP": MarketLoad(0, 0.0, mark_age_s=10.1)}
+        batch = [place(user), place(user, "1", side=Side.SELL)]
+        assert codes(await submission.run(batch, NOW, load)) == [ErrorCode.OVERLOADED, None]
+
+
 async def test_a_market_listed_since_is_learnt(database: str) -> None:
     """No restart: the batch that meets it reads the markets again."""
     async with submission_to(database) as submission, session_to(database) as session:

@@ -14,6 +14,8 @@ from schemas.rest import BalanceView, DepositRequest, WithdrawalRequest
 from schemas.units import Nanos
 from store.audit import audit
 from store.deposits import deposit
+from store.queries.balances import list_balances
+from store.queries.paging import ListRequest
 from store.withdrawals import withdraw
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
@@ -100,6 +102,34 @@ async def test_an_open_loss_stays_and_an_open_profit_is_not_paid_out(
     assert available == [of_buyer, of_seller]
 
 
+@pytest.mark.parametrize(
+    "danger",
+    [
+        "UPDATE accounts SET liquidation_id = 1",
+        "UPDATE markets SET is_frozen = true WHERE name = 'BTC-PERP'",
+    ],
+)
+async def test_nothing_leaves_during_a_liquidation_or_on_a_frozen_mark(exchange: Exchange, danger: str) -> None:
+    """Available is 0, in the balance as in the refusal, although thousands are free; afterwards they leave."""
+    buyer, _ = await trade(exchange, 60_000)
+    await exchange.session.execute(danger)
+    refused = await take(exchange, buyer, "1")
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.details) == (ErrorCode.INSUFFICIENT_BALANCE, {"requested": "1", "available": "0"})
+    balance = (await list_balances(exchange.session, buyer, ListRequest())).data[0]
+    assert (balance.total, balance.locked, balance.available) == ("9998.8", "9998.8", "0")
+    await exchange.session.execute("UPDATE accounts SET liquidation_id = NULL")
+    await exchange.session.execute("UPDATE markets SET is_frozen = false")
+    assert not isinstance(await take(exchange, buyer, "9698.8"), Refused)
+
+
+async def test_a_frozen_mark_binds_only_those_who_hold_a_position_there(exchange: Exchange) -> None:
+    """Money without a position leaves."""
+    user = await exchange.user("a@x.io", "10")
+    await exchange.session.execute("UPDATE markets SET is_frozen = true")
+    assert await take(exchange, user, "10") == BalanceView("USDC", "0", "0", "0", "0")
+
+
 async def test_what_is_no_money_is_refused(exchange: Exchange) -> None:
     """INVALID_REQUEST for zero, seven decimals, above 10^12, signs, exponents, other digits, another asset and key."""
     user = await exchange.user("a@x.io")
@@ -125,7 +155,7 @@ async def test_the_same_key_and_body_answer_the_first_answer(exchange: Exchange)
     first = await take(exchange, user, "6", "key-1")
     await take(exchange, user, "4")
     assert await take(exchange, user, "6.00", "key-1") == first == BalanceView("USDC", "4", "0", "4", "4")
-    assert await exchange.session.fetchval("SELECT wallet FROM accounts") == 0
+    assert await exchange.session.fetchval("SELECT wallet FROM accounts WHERE user_id > 0") == 0
 
 
 async def test_a_key_is_of_one_request_on_one_route(exchange: Exchange) -> None:
@@ -136,7 +166,7 @@ async def test_a_key_is_of_one_request_on_one_route(exchange: Exchange) -> None:
     answers = [await take(exchange, user, "2", "out"), await take(exchange, user, "1", "in")]
     answers.append(await deposit(exchange.session, user, DepositRequest("USDC", "1"), "out", NOON))
     assert [getattr(answer, "code", None) for answer in answers] == [ErrorCode.IDEMPOTENCY_CONFLICT] * 3
-    assert await exchange.session.fetchval("SELECT wallet FROM accounts") == 10_000_000
+    assert await exchange.session.fetchval("SELECT wallet FROM accounts WHERE user_id > 0") == 10_000_000
 
 
 async def test_a_refusal_leaves_the_key_free(exchange: Exchange) -> None:

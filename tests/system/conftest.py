@@ -14,6 +14,7 @@ from tests.system.faults import hold
 
 REAL_BROKER = "kafka" if kafka_is_available() else "embedded"
 EVERY_BROKER = sorted({REAL_BROKER, "embedded"})
+OTHER_BROKERS = [kind for kind in EVERY_BROKER if kind != REAL_BROKER]
 
 FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
 """The size of bars.md, which `make chaos` runs; the default run has the short one."""

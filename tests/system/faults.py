@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from app.crash_at import crash_mark
+from app.run import LOCAL_SESSION_TIMEOUT_S
 from bench.exchange_process import ROOT, ExchangeProcess
 from schemas.crash_points import CrashPoint
 from tests.eventually import eventually
@@ -32,6 +33,13 @@ def frozen(*pids: int) -> Iterator[None]:
 
 
 @asynccontextmanager
+async def hanging(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
+    """A part that takes connections and does nothing."""
+    with frozen(exchange.children()[part]):
+        yield
+
+
+@asynccontextmanager
 async def dead(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
     """Kill a part and keep it down: its supervisor sleeps while the block lasts, then starts it again."""
     pid = exchange.children()[part]
@@ -44,11 +52,9 @@ async def dead(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
     await started_again(exchange, part, pid)
 
 
-async def kill(exchange: ExchangeProcess, part: str) -> None:
-    """SIGKILL for a part; returns when the supervisor has started another."""
-    pid = exchange.children()[part]
-    os.kill(pid, signal.SIGKILL)
-    await started_again(exchange, part, pid)
+async def strike(exchange: ExchangeProcess, part: str) -> None:
+    """SIGKILL for a part, which may be just coming up again; its supervisor will start another."""
+    await eventually(lambda: _struck(exchange, part), BACK_WITHIN_S)
 
 
 async def started_again(exchange: ExchangeProcess, part: str, pid: int) -> None:
@@ -57,9 +63,9 @@ async def started_again(exchange: ExchangeProcess, part: str, pid: int) -> None:
 
 
 @asynccontextmanager
-async def standby_engine(exchange: ExchangeProcess) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """A second engine for all markets, in the group when the block begins, killed at its end."""
-    path = exchange.data.with_name("standby.log")
+async def standby_engine(exchange: ExchangeProcess, name: str = "standby") -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Another engine for all markets, in the group when the block begins, killed at its end."""
+    path = standby_log(exchange, name)
     process = _engine_beside(exchange, path)
     try:
         await eventually(lambda: path.read_text().count(" is up") >= len(MARKETS), BACK_WITHIN_S)
@@ -67,6 +73,11 @@ async def standby_engine(exchange: ExchangeProcess) -> AsyncIterator[subprocess.
     finally:
         process.kill()
         await asyncio.to_thread(process.wait)
+
+
+def standby_log(exchange: ExchangeProcess, name: str) -> Path:
+    """Where a standby writes its log: that of the latest of this name."""
+    return exchange.data.with_name(f"{name}.log")
 
 
 def hold(data: Path, point: CrashPoint) -> None:
@@ -81,15 +92,37 @@ def let_go(data: Path, point: CrashPoint) -> None:
     crash_mark(data, point).unlink()
 
 
+def _struck(exchange: ExchangeProcess, part: str) -> bool:
+    """Whether there was something to kill: a part that has died before is not there until it is started again."""
+    pid = exchange.children().get(part)
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _engine_beside(exchange: ExchangeProcess, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "app", "engine"],
             cwd=ROOT,
-            env={**os.environ, "DATA": str(exchange.data), "SESSION_TIMEOUT_S": "3"},
+            env={
+                **os.environ,
+                **_bug_of(exchange),
+                "DATA": str(exchange.data),
+                "SESSION_TIMEOUT_S": LOCAL_SESSION_TIMEOUT_S,
+            },
             stdout=output,
             stderr=output,
         )
+
+
+def _bug_of(exchange: ExchangeProcess) -> dict[str, str]:
+    """What was put in on purpose into the exchange (mutations.py) is in its standbys too."""
+    return {name: exchange.environment[name] for name in ("FAULT", "PYTHONPATH") if name in exchange.environment}
 
 
 def _send(number: signal.Signals, pids: list[int]) -> None:

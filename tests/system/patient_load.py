@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ from bench.load import Trader, make_traders, orders
 AGAIN_AFTER_S = 0.1
 PACE_S = 0.02  # between two orders of a client, so that faults are what is seen, not a full machine
 ANSWER_WITHIN_S = 30.0
+KEPT_MAX = 200
+CANCELS = {(202, ""), (409, "ORDER_NOT_OPEN"), (503, "UNAVAILABLE")}
 
 
 @dataclass
@@ -23,7 +25,8 @@ class PatientLoad:
     """What the clients were answered by the exchange at `url`, which may move.
 
     `taken`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
-    came. `cut`: requests that got no answer. `slowest_s`: the longest that an answer took.
+    came. `cut`: requests that got no answer. `refused`: connections that nobody took. `slowest_s`: the longest that an
+    answer took.
     """
 
     url: str
@@ -31,29 +34,52 @@ class PatientLoad:
     taken: dict[str, str] = field(default_factory=dict)
     replies: Counter[tuple[int, str]] = field(default_factory=Counter)
     cut: int = 0
+    refused: int = 0
+    last: tuple[int, str] = (0, "")
     slowest_s: float = 0.0
     is_over: bool = False
+    running: asyncio.Task[None] | None = None
 
-    async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> None:
-        """Repeat one order until it is taken; AssertionError when it is refused for what it is."""
+    def raise_what_ended_it(self) -> None:
+        """Raise what a client was answered that it could not live with; nothing while they trade."""
+        if self.running is not None and self.running.done():
+            self.running.result()
+
+    async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> str:
+        """Repeat one order until it is taken, and return its id; AssertionError when it is refused for what it is."""
         while True:
             status, code, body = await self._attempt(session, trader, order)
             if status in (200, 202):
                 self.taken[order["clientOrderId"]] = body["orderId"]
-                return
+                return str(body["orderId"])
             assert status in (0, 503), (status, code, order)
             await asyncio.sleep(AGAIN_AFTER_S)
 
     async def place_many(
         self, session: aiohttp.ClientSession, trader: Trader, seed: int, count: int, pace_s: float
     ) -> None:
-        """So many orders, the next when the last is taken; none is begun once the load is over."""
+        """So many orders, the next when the last is taken; none is begun once the load is over.
+
+        One that is old is cancelled, so that no account comes to its limit of open orders.
+        """
         stream, prefix = orders(seed), secrets.token_hex(4)
+        placed: deque[str] = deque()
         for number in range(count):
             if self.is_over:
                 return
-            await self.place(session, trader, {**next(stream), "clientOrderId": f"{prefix}-{number}"})
+            placed.append(await self.place(session, trader, {**next(stream), "clientOrderId": f"{prefix}-{number}"}))
+            if len(placed) > KEPT_MAX:
+                await self._cancel(session, trader, placed.popleft())
             await asyncio.sleep(pace_s)
+
+    async def _cancel(self, session: aiohttp.ClientSession, trader: Trader, order_id: str) -> None:
+        """Ask once; it may have ended, and the answer may get lost. A cancel is never refused as OVERLOADED."""
+        try:
+            async with session.delete(f"{self.url}/orders/{order_id}", headers=trader.headers) as answer:
+                code = (await answer.json()).get("error", {}).get("code", "")
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return
+        assert (answer.status, code) in CANCELS, (answer.status, code)
 
     async def _attempt(
         self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]
@@ -62,12 +88,16 @@ class PatientLoad:
         try:
             async with session.post(f"{self.url}/orders", json=order, headers=trader.headers) as answer:
                 body = await answer.json()
+        except aiohttp.ClientConnectorError:
+            self.refused += 1
+            return 0, "", None
         except (aiohttp.ClientError, OSError, TimeoutError):
             self.cut += 1
             return 0, "", None
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         code = body["error"]["code"] if "error" in body else ""
-        self.replies[answer.status, code] += 1
+        self.last = (answer.status, code)
+        self.replies[self.last] += 1
         return answer.status, code, body
 
 
@@ -82,7 +112,7 @@ async def place_all(url: str, traders: list[Trader], total: int) -> PatientLoad:
 async def trading(url: str, clients: int = 4) -> AsyncIterator[PatientLoad]:
     """New traders who go on until the block ends; then each waits for the answer he is owed."""
     load = PatientLoad(url, await make_traders(url, clients))
-    running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
+    load.running = running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
     try:
         yield load
         load.is_over = True

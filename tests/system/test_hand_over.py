@@ -1,42 +1,78 @@
-"""Two engines for the same markets: one works, one stands by, and they change places."""
+"""Up to three engines for the same markets: one works, the others stand by, and they change places."""
 
 import asyncio
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.exchange_process import ExchangeProcess
+from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
-from tests.system.faults import frozen, standby_engine
+from tests.system.faults import BACK_WITHIN_S, frozen, standby_engine, standby_log
 from tests.system.patient_load import PatientLoad, trading
-from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
+from tests.system.verdict import (
+    MARKETS,
+    healed,
+    no_snapshot_is_spoilt,
+    nothing_is_lost_or_doubled,
+    one_event_a_sequence,
+    until_taken,
+)
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.timeout(400),
-]  # a tree on a busy machine takes its time; too long for every run
+pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
+
+STANDBYS = ("standby-1", "standby-2")
 
 
-@pytest.mark.parametrize("rounds", [pytest.param(1, id="short"), pytest.param(50, marks=FULL, id="full")])
+@pytest.mark.parametrize(
+    ("wanted", "zombies"), [pytest.param(2, 2, id="short"), pytest.param(100, 8, marks=FULL, id="full")]
+)
 async def test_a_market_changes_hands_and_every_event_is_written_once(
-    any_exchange: Start, rounds: int, measured: Measured
+    any_exchange: Start, wanted: int, zombies: int, measured: Measured
 ) -> None:
-    """The owner is frozen past its session and thawed; its successor is told to stop: one event a sequence, ever."""
+    """Three workers: the owner is frozen past its session and thawed, in the end all but one are told to stop.
+
+    However often: one content for every event and every snapshot, and the newest snapshot is the one that holds.
+    """
     exchange = await any_exchange()
+    hand_overs = 0
     async with trading(exchange.url) as load:
-        for _ in range(rounds):
-            async with standby_engine(exchange) as standby:
-                await _outlive_a_zombie(exchange, load, measured)
-                await _take_back(exchange, standby, measured)
-            await until_taken(load, 20)
+        while hand_overs < wanted:
+            hand_overs += await _there_and_back(exchange, load, zombies, measured)
     await nothing_is_lost_or_doubled(exchange, load)
+    measured("hand-overs", hand_overs)
     measured("events, each written with one content only", await one_event_a_sequence(exchange))
+    measured("snapshots, none spoilt", await no_snapshot_is_spoilt(exchange))
 
 
-async def _outlive_a_zombie(exchange: ExchangeProcess, load: PatientLoad, measured: Measured) -> None:
-    """The owner sleeps until the standby has matched without it, then wakes up and believes it is the owner."""
-    with frozen(exchange.children()["engine"]):
+async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies: int, measured: Measured) -> int:
+    """One worker, three workers, one worker; how often a market got another owner."""
+    logs = [exchange.data / "log" / "engine.log", *(standby_log(exchange, name) for name in STANDBYS)]
+    starts = dict(zip(logs, (logs[0].stat().st_size, 0, 0), strict=True))
+    async with AsyncExitStack() as stack:
+        joining = (stack.enter_async_context(standby_engine(exchange, name)) for name in STANDBYS)
+        standbys = await asyncio.gather(*joining)
+        workers = dict(zip(logs, (exchange.children()["engine"], *(each.pid for each in standbys)), strict=True))
+        for turn in range(zombies):
+            market = MARKETS[turn % len(MARKETS)]
+            owner = (await eventually(partial(_owners, starts, market), BACK_WITHIN_S))[-1]
+            await _outlive_a_zombie(exchange, workers[owner], load, measured)
+        for standby in standbys:
+            await _take_back(exchange, standby, measured)
+    await until_taken(load, 20)
+    return sum(_changes(_owners(starts, market)) for market in MARKETS)
+
+
+async def _outlive_a_zombie(exchange: ExchangeProcess, owner: int, load: PatientLoad, measured: Measured) -> None:
+    """The owner sleeps until another has matched without it, then wakes up and believes it is the owner."""
+    with frozen(owner):
         began = time.monotonic()
         await healed(exchange)
         measured("take-over from a frozen owner", time.monotonic() - began)
@@ -46,9 +82,25 @@ async def _outlive_a_zombie(exchange: ExchangeProcess, load: PatientLoad, measur
 
 
 async def _take_back(exchange: ExchangeProcess, standby: subprocess.Popen[bytes], measured: Measured) -> None:
-    """The standby, owner by now, hands over at SIGTERM and ends in order."""
+    """A standby, owner by now or not, hands over at SIGTERM and ends in order."""
     began = time.monotonic()
     standby.terminate()
     assert await asyncio.to_thread(standby.wait) == 0
     await healed(exchange)
     measured("hand-over at SIGTERM", time.monotonic() - began)
+
+
+def _owners(starts: dict[Path, int], market: str) -> list[Path]:
+    """Whose log tells, in the order of time, that he has recovered the market; each log is read from its start."""
+    told = sorted((at, log) for log, start in starts.items() for at in _recoveries(log, start, market))
+    return [log for _, log in told]
+
+
+def _recoveries(log: Path, start: int, market: str) -> Iterator[str]:
+    for line in log.read_bytes()[start:].splitlines():
+        if f"{market} goes on after command".encode() in line:
+            yield msgspec.json.decode(line)["timestamp"]
+
+
+def _changes(owners: Iterable[Path]) -> int:
+    return sum(one != other for one, other in pairwise(owners))

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 import pytest
@@ -12,14 +12,11 @@ from bench.exchange_process import ExchangeProcess
 from bench.load import Trader, make_trader
 from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
-from tests.system.faults import dead, frozen
+from tests.system.faults import dead, hanging
 from tests.system.patient_load import trading
-from tests.system.verdict import healed, nothing_is_lost_or_doubled, until_taken
+from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.timeout(400),
-]  # a tree on a busy machine takes its time; too long for every run
+pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
 
 Outage = Callable[[ExchangeProcess, str], AbstractAsyncContextManager[None]]
 BID = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.001", "price": "59000"}
@@ -27,16 +24,17 @@ UNAVAILABLE_WITHIN_S = 2.0 + 2.0  # two seconds, and what a busy machine adds
 OVERLOADED_WITHIN_S = 60.0
 
 
-@asynccontextmanager
-async def hanging(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
-    """A part that takes connections and does nothing."""
-    with frozen(exchange.children()[part]):
-        yield
-
-
-@pytest.mark.parametrize("down_s", [pytest.param(15, id="short"), pytest.param(120, marks=FULL, id="full")])
+@pytest.mark.parametrize(
+    ("outage", "down_s"),
+    [
+        pytest.param(dead, 15, id="short-dead"),
+        pytest.param(hanging, 15, id="short-hanging"),
+        pytest.param(dead, 120, marks=FULL, id="full-dead"),
+        pytest.param(hanging, 120, marks=FULL, id="full-hanging"),
+    ],
+)
 async def test_a_broker_that_is_down_delays_orders_and_loses_none(
-    any_exchange: Start, down_s: int, measured: Measured
+    any_exchange: Start, outage: Outage, down_s: int, measured: Measured
 ) -> None:
     """Orders are accepted, past the bound refused as OVERLOADED, cancels always taken; no process needs a restart."""
     exchange = await any_exchange()
@@ -44,10 +42,11 @@ async def test_a_broker_that_is_down_delays_orders_and_loses_none(
     async with trading(exchange.url) as load, aiohttp.ClientSession(exchange.url) as session:
         trader = await make_trader(session, "10000")
         resting = await _rest(session, trader)
-        async with hanging(exchange, "broker"):
+        async with outage(exchange, "broker"):
             until = time.monotonic() + down_s
             await until_taken(load, 20)
             await eventually(lambda: load.replies[503, "OVERLOADED"], OVERLOADED_WITHIN_S)
+            await eventually(lambda: _is_told_to_come_back(session, trader), OVERLOADED_WITHIN_S)
             assert await _status(session, "DELETE", f"/orders/{resting}", trader) == 202
             await _time_is(until)
         began = time.monotonic()
@@ -56,8 +55,9 @@ async def test_a_broker_that_is_down_delays_orders_and_loses_none(
         await until_taken(load, 20)
         async with session.get(f"/orders/{resting}", headers=trader.headers) as answer:
             assert (await answer.json())["status"] == "CANCELLED"
-    assert exchange.children() == parts
+    assert {**exchange.children(), "broker": 0} == {**parts, "broker": 0}
     await nothing_is_lost_or_doubled(exchange, load)
+    measured("events, each written with one content only", await one_event_a_sequence(exchange))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,11 @@ async def _rest(session: aiohttp.ClientSession, trader: Trader) -> str:
     async with session.post("/orders", json=BID, headers=trader.headers) as answer:
         assert answer.status == 202, await answer.text()
         return str((await answer.json())["orderId"])
+
+
+async def _is_told_to_come_back(session: aiohttp.ClientSession, trader: Trader) -> bool:
+    async with session.post("/orders", json=BID, headers=trader.headers) as answer:
+        return answer.status == 503 and int(answer.headers["Retry-After"]) > 0
 
 
 async def _status(session: aiohttp.ClientSession, method: str, path: str, trader: Trader) -> int:

@@ -8,8 +8,6 @@ from tests.system.patient_load import place_all
 from tests.system.reply_cutter import cutting_replies
 from tests.system.verdict import nothing_is_lost_or_doubled
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]  # its own tree: too long for every run
-
 CLIENTS = 20
 SHARE = 0.3
 

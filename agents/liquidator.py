@@ -1,0 +1,116 @@
+"""The liquidator: looks at every account that a mark concerns, and drives the ladder of semantics.md section 6.
+
+It decides nothing in memory: what is done, and what it waits for, are rows of `liquidations` and `liquidation_steps`.
+Killed anywhere, it goes on where they say.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+
+import asyncpg
+
+from agents.service import Service
+from agents.settings import StreamSettings
+from schemas.units import Timestamp
+from store.advisory_locks import Room, wait_for_lock
+from store.connect import Connection
+from store.liquidations import (
+    Ready,
+    Verdict,
+    advance,
+    begin,
+    call_for_margin,
+    cancel_for_margin,
+    credit,
+    end_calls,
+    read_marks,
+    read_ready,
+    sell_inventory,
+    survey,
+    sweep,
+)
+
+LOOK_EVERY_S = 0.2
+SURVEY_EVERY_US = 1_000_000
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+log = logging.getLogger(__name__)
+
+
+class Liquidator(Service):
+    """One liquidator for all markets, by advisory lock; a second one waits."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        super().__init__("liquidator", settings.dsn)
+        self._marks: list[tuple[object, ...]] = []
+        self._surveyed = Timestamp(0)
+        self._waiting: set[int] = set()
+
+    async def serve(self, session: Connection) -> None:
+        """Look five times a second."""
+        await wait_for_lock(session, Room.LIQUIDATOR)
+        while True:
+            await self.look(session, Timestamp(time.time_ns() // 1_000))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self, session: Connection, now: Timestamp) -> None:
+        """1 note which cancels are through, 2 look at all accounts if a mark has moved, 3 drive the ladder, 4 sell inventory.
+
+        Without a new mark everyone is looked at once a second all the same: funding and fees lower equity as well.
+        """
+        await sweep(session, now)  # 1
+        marks = await read_marks(session)
+        if marks != self._marks or now >= self._surveyed + SURVEY_EVERY_US:  # 2
+            self._marks, self._surveyed = marks, now
+            self._waiting.clear()
+            await self._act_on(session, await survey(session), now)
+        for ready in await read_ready(session):  # 3
+            if ready.liquidation_id not in self._waiting:
+                await _unless_in_conflict(self._drive(session, ready, now))
+        await _unless_in_conflict(sell_inventory(session, now))  # 4
+
+    async def _act_on(self, session: Connection, verdicts: list[Verdict], now: Timestamp) -> None:
+        uncalled = [v.user_id for v in verdicts if v.is_warned and v.margin_call is None and not v.is_unvalued]
+        if uncalled:
+            await call_for_margin(session, uncalled, now)
+        recovered = [v.margin_call for v in verdicts if v.margin_call and not (v.is_warned or v.is_unvalued)]
+        if recovered:
+            await end_calls(session, recovered, now)
+        for verdict in verdicts:
+            if not (verdict.is_flagged or verdict.is_unvalued):
+                await _unless_in_conflict(self._begin(session, verdict, now))
+
+    async def _begin(self, session: Connection, verdict: Verdict, now: Timestamp) -> None:
+        user = verdict.user_id
+        if verdict.is_liquidatable:
+            if await begin(session, user, now):
+                log.warning("account %s is liquidated", user)
+        elif verdict.must_cancel:
+            if await cancel_for_margin(session, user, now):
+                log.info("orders of account %s are cancelled for margin", user)
+        elif verdict.is_owing and await credit(session, user, now):
+            log.warning("the insurance fund pays what account %s owes", user)
+
+    async def _drive(self, session: Connection, ready: Ready, now: Timestamp) -> None:
+        driven = await advance(session, ready, now)
+        if driven.did == "wait":
+            self._waiting.add(ready.liquidation_id)
+            return
+        log.info("liquidation %s of account %s: %s", ready.liquidation_id, ready.user_id, driven.did)
+        if driven.is_fund_below_zero:
+            log.critical(
+                "liquidation %s of account %s leaves the insurance fund below zero: nobody can carry its position;"
+                " the market takes no more orders",
+                ready.liquidation_id,
+                ready.user_id,
+            )
+
+
+async def _unless_in_conflict(action: Awaitable[object]) -> None:
+    """Leave an action that PostgreSQL rolled back for another's sake to the next look."""
+    try:
+        await action
+    except _CONFLICTS as error:
+        log.warning("again at the next look: %r", error)

@@ -1,0 +1,1 @@
+"""Price sources: plug-ins that watch a price, and the feed that reports what they see to the markets' logs."""

@@ -1,0 +1,81 @@
+"""What happened to money and positions: the caller's ledger, funding and forced actions, and the insurance fund's."""
+
+from aiohttp import web
+
+from api.paging import PAGING, TIMED, page_answer, page_request
+from api.route import Access, Answer, Route
+from api.services import services_of
+from schemas.rest import FundingPaymentView, InsuranceFundView, LedgerEntryView, Page, ReceiptView
+from store.queries.funding import list_payments
+from store.queries.insurance_fund import read_fund
+from store.queries.ledger import list_ledger
+from store.queries.receipts import list_receipts
+
+_LISTED = (*PAGING, *TIMED)
+
+
+async def ledger(request: web.Request, user: int) -> web.Response:
+    """Every movement of the caller's wallet, newest first."""
+    asked = page_request(request, _LISTED)
+    return page_answer(await services_of(request).database.run(lambda session: list_ledger(session, user, asked)))
+
+
+async def funding_payments(request: web.Request, user: int) -> web.Response:
+    """What the caller's positions paid and were paid, newest first."""
+    asked = page_request(request, _LISTED)
+    return page_answer(await services_of(request).database.run(lambda session: list_payments(session, user, asked)))
+
+
+async def liquidations(request: web.Request, user: int) -> web.Response:
+    """The receipts of everything that was done to the caller because of his margin, newest first."""
+    asked = page_request(request, _LISTED)
+    return page_answer(await services_of(request).database.run(lambda session: list_receipts(session, user, asked)))
+
+
+async def insurance_fund(request: web.Request) -> web.Response:
+    """What the insurance fund has, and how it came by it."""
+    asked = page_request(request, _LISTED)
+    return page_answer(await services_of(request).database.run(lambda session: read_fund(session, asked)))
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/ledger",
+        ledger,
+        "List the movements of the wallet, newest first",
+        {200: Answer(Page[LedgerEntryView], "Ledger entries.")},
+        access=Access.USER,
+        parameters=_LISTED,
+        tag="account",
+    ),
+    Route(
+        "GET",
+        "/funding-payments",
+        funding_payments,
+        "List funding payments, newest first",
+        {200: Answer(Page[FundingPaymentView], "Funding payments.")},
+        access=Access.USER,
+        parameters=_LISTED,
+        tag="account",
+    ),
+    Route(
+        "GET",
+        "/liquidations",
+        liquidations,
+        "List the receipts of forced actions, newest first",
+        {200: Answer(Page[ReceiptView], "Receipts.")},
+        access=Access.USER,
+        parameters=_LISTED,
+        tag="account",
+    ),
+    Route(
+        "GET",
+        "/insurance-fund",
+        insurance_fund,
+        "Show the insurance fund",
+        {200: Answer(InsuranceFundView, "Its money, its positions, and a page of its ledger.")},
+        parameters=_LISTED,
+        tag="markets",
+    ),
+)

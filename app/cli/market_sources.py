@@ -1,0 +1,52 @@
+"""`market sources`: what a market's index is made of."""
+
+import asyncio
+
+import click
+
+from app.cli.output import json_option, show
+from app.cli.sending import send
+from app.operator import index_sources, now
+from app.settings import load_settings, reach
+from schemas.commands import PriceSourcesSet
+from schemas.market import PriceSource, source_faults
+
+MAX_AGE_MS = 10_000
+
+
+@click.command()
+@click.argument("name")
+@click.option("--source", "given", multiple=True, metavar="NAME[:WEIGHT[:MAXAGEMS]]", help="A source, repeatable.")
+@click.option("--quorum", type=int, help="How many sources must be fresh; more than half of them, if not given.")
+@click.option(
+    "--none", "is_none", is_flag=True, help="No sources: the index is constant from now on (not in production)."
+)
+@json_option
+def sources(name: str, given: tuple[str, ...], quorum: int | None, is_none: bool, as_json: bool) -> None:
+    """Say which price sources a market's index is made of; without options, show them. Weight 1 and 10000 ms are defaults."""
+    settings = load_settings()
+    if is_none and (given or not settings.is_local):
+        raise click.UsageError("--none goes with no --source, and not with production: it opens no such market")
+    if quorum is not None and not given:
+        raise click.UsageError("--quorum goes with --source")
+    settings = reach(settings)
+    if given or is_none:
+        wanted = tuple(_read(text) for text in given)
+        quorum = len(wanted) // 2 + 1 if quorum is None and wanted else quorum or 0
+        if faults := source_faults(wanted, quorum):
+            raise click.UsageError("; ".join(faults))
+        send(settings, name, PriceSourcesSet(now(), wanted, quorum))
+    found = asyncio.run(index_sources(settings, name))
+    rows = [
+        {"source": source.name, "weight": source.weight, "maxAgeMs": source.max_age_ms, "quorum": found.quorum}
+        for source in found.sources
+    ]
+    show(rows, as_json)
+
+
+def _read(text: str) -> PriceSource:
+    name, *numbers = text.split(":")
+    if len(numbers) > 2 or not all(number.isascii() and number.isdigit() and len(number) < 10 for number in numbers):
+        raise click.BadParameter(f"{text!r} is not NAME[:WEIGHT[:MAXAGEMS]]", param_hint="--source")
+    weight, max_age_ms, *_ = [*map(int, numbers), *(1, MAX_AGE_MS)[len(numbers) :]]
+    return PriceSource(name, weight, max_age_ms)

@@ -1,0 +1,112 @@
+"""A market as an operator writes it down: decimals as strings, names as in `GET /markets`."""
+
+import re
+
+import msgspec
+
+from schemas.market import MarketSpec
+from schemas.units import E18, MICRO_E18, NANO_E18, Lots, Micros, Nanos, Ppm, parse_decimal_e18, parse_whole_units
+
+_NAME = re.compile(r"[A-Z0-9]{1,16}-PERP")
+_PPM_E18 = MICRO_E18
+
+
+class MarketFileRefused(Exception):
+    """A market file that cannot be read; `faults` are sentences for the operator."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class MarketFile(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What a market is; what is left out is as in the markets of a new exchange (semantics.md section 1)."""
+
+    id: str
+    tick_size: str
+    lot_size: str
+    max_quantity: str
+    reference_price: str
+    quote_asset: str = "USDC"
+    min_quantity: str | None = None
+    min_notional: str = "5"
+    max_open_orders: int = 500
+    max_leverage: int = 20
+    initial_margin_rate: str = "0.05"
+    maintenance_margin_rate: str = "0.005"
+    maker_fee_rate: str = "0.0002"
+    taker_fee_rate: str = "0.0005"
+    price_band: str = "0.1"
+    take_bound: str = "0.01"
+    mark_clamp: str = "0.02"
+    liquidation_fee_rate: str = "0.0025"
+    funding_interval_hours: int = 8
+    funding_rate_cap: str = "0.00375"
+
+
+def read_market_file(body: bytes) -> MarketSpec:
+    """The specification in a JSON file; raises MarketFileRefused. Whether it can be a market, `spec_faults` says."""
+    try:
+        written = msgspec.json.decode(body, type=MarketFile)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MarketFileRefused([str(error)]) from error
+    reading = _Reading(written)
+    spec = reading.spec()
+    if reading.faults:
+        raise MarketFileRefused(reading.faults)
+    return spec
+
+
+class _Reading:
+    """Reads the strings of a file, and keeps what is wrong with them."""
+
+    def __init__(self, written: MarketFile) -> None:
+        self._written = written
+        self.faults: list[str] = []
+
+    def spec(self) -> MarketSpec:
+        written = self._written
+        if not _NAME.fullmatch(written.id):
+            self.faults.append("id must be 1 to 16 capital letters or digits, and -PERP")
+        if not 1 <= written.max_open_orders <= 10_000:
+            self.faults.append("1 <= maxOpenOrders <= 10000")
+        lot_e18 = self._units("lotSize", written.lot_size, 1)
+        lots_max = self._units("maxQuantity", written.max_quantity, lot_e18 or 1)
+        lots_min = self._units("minQuantity", written.min_quantity or written.lot_size, lot_e18 or 1)
+        return MarketSpec(
+            market=written.id,
+            base_asset=written.id.removesuffix("-PERP"),
+            quote_asset=written.quote_asset,
+            tick_size_e18=self._units("tickSize", written.tick_size, 1),
+            lot_size_e18=lot_e18,
+            quantity_min=Lots(lots_min),
+            quantity_max=Lots(lots_max),
+            notional_min=Micros(self._units("minNotional", written.min_notional, MICRO_E18)),
+            orders_max=written.max_open_orders,
+            leverage_max=written.max_leverage,
+            initial_margin_rate=self._rate("initialMarginRate", written.initial_margin_rate),
+            maintenance_margin_rate=self._rate("maintenanceMarginRate", written.maintenance_margin_rate),
+            maker_fee_rate=self._rate("makerFeeRate", written.maker_fee_rate),
+            taker_fee_rate=self._rate("takerFeeRate", written.taker_fee_rate),
+            price_band=self._rate("priceBand", written.price_band),
+            take_bound=self._rate("takeBound", written.take_bound),
+            mark_clamp=self._rate("markClamp", written.mark_clamp),
+            liquidation_fee_rate=self._rate("liquidationFeeRate", written.liquidation_fee_rate),
+            funding_interval_hours=written.funding_interval_hours,
+            funding_rate_cap=self._rate("fundingRateCap", written.funding_rate_cap),
+            reference_price=Nanos(self._units("referencePrice", written.reference_price, NANO_E18)),
+        )
+
+    def _units(self, name: str, text: str, unit_e18: int) -> int:
+        value = parse_whole_units(text, unit_e18)
+        if value is None:
+            self.faults.append(f"{name} is not a decimal number of whole units: {text[:40]!r}")
+        return value or 0
+
+    def _rate(self, name: str, text: str) -> Ppm:
+        """Parts per million; a rebate has a minus."""
+        value = parse_decimal_e18(text.removeprefix("-"))
+        if value is None or value > E18 or value % _PPM_E18:
+            self.faults.append(f"{name} is not a rate with at most 6 decimals: {text[:40]!r}")
+            return Ppm(0)
+        return Ppm(-(value // _PPM_E18) if text.startswith("-") else value // _PPM_E18)

@@ -1,0 +1,63 @@
+"""Taking orders out of the books because their owner's margin is gone, and knowing when they are."""
+
+from collections.abc import Iterable, Sequence
+
+from schemas.commands import OrderCancelled
+from schemas.ids import seq_of_order_key
+from schemas.orders import EndReason
+from schemas.units import Timestamp, datetime_of
+from store.connect import Session
+from store.liquidations.accounts import LiveOrder
+from store.liquidations.receipts import Receipt
+from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
+
+# Who was held for a deleveraging bears the negative number of another account's liquidation; locked as everyone locks.
+_LET_GO = """
+WITH held AS MATERIALIZED (
+  SELECT a.user_id FROM accounts a JOIN liquidations l ON l.liquidation_id = -a.liquidation_id
+  WHERE a.liquidation_id < 0 AND l.user_id <> a.user_id AND NOT EXISTS (
+    SELECT 1 FROM liquidation_steps s
+    WHERE s.liquidation_id = l.liquidation_id AND s.action = 'ADL' AND s.done_at IS NULL)
+  ORDER BY a.user_id FOR NO KEY UPDATE OF a)
+UPDATE accounts a SET liquidation_id = NULL FROM held h WHERE a.user_id = h.user_id
+"""
+_SWEEP = """
+UPDATE liquidation_steps s SET done_at = $1, outcome = '{}'::jsonb FROM progress p
+WHERE s.action = 'CANCEL_ORDERS' AND s.done_at IS NULL AND p.market_id = s.market_id
+  AND p.command_seq >= s.command_seq
+"""
+
+
+def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Timestamp) -> list[NewCommand]:
+    """The commands that cancel those of the orders that nobody cancels already."""
+    return [
+        NewCommand(
+            order.market_id,
+            OrderCancelled(now, user, seq_of_order_key(order.order_id), reason),
+            order.order_id,
+        )
+        for order in orders
+        if order.cancel_seq is None
+    ]
+
+
+async def cancel_orders(episode: Episode, orders: Sequence[LiveOrder], reason: EndReason, inputs: Receipt) -> None:
+    """Cancel the orders, with a receipt a market that is done when all of them have left it; one at once when there is none."""
+    commands = cancels(episode.user, orders, reason, episode.now)
+    sent = await append_commands(episode.session, commands, episode.now) if commands else []
+    last: dict[int | None, int | None] = {}
+    for order in orders:
+        if order.cancel_seq is not None:
+            last[order.market_id] = max(last.get(order.market_id) or 0, order.cancel_seq)
+    last |= {command.market_id: seq for command, seq in zip(commands, sent, strict=True)}
+    step = await episode.next_step()
+    for place, (market_id, seq) in enumerate(last.items() if last else [(None, None)]):
+        gone = [seq_of_order_key(order.order_id) for order in orders if order.market_id == market_id]
+        told = inputs | {"reason": str(reason), "orders": gone}
+        await episode.keep(NewReceipt(step + place, "CANCEL_ORDERS", told, market_id, seq))
+
+
+async def sweep(session: Session, now: Timestamp) -> None:
+    """Note which cancels have come through the log and the projection; let those go whose deleveraging has."""
+    await session.execute(_SWEEP, datetime_of(now))
+    await session.execute(_LET_GO)

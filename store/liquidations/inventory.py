@@ -1,0 +1,60 @@
+"""The insurance fund sells what it took over, step by step in every market (semantics.md section 6)."""
+
+from exchange.ladder import inventory_step
+from schemas.ids import INSURANCE_FUND
+from schemas.units import Timestamp, timestamp_of
+from store.connect import Session
+from store.liquidations.accounts import lock_accounts, read_accounts
+from store.liquidations.driving import order_step
+from store.liquidations.writing import Episode, find_episode, open_episode
+
+PATIENCE_US = 1_000_000
+PATIENCE_MAX_US = 64_000_000
+"""How long a market is left alone after a sale that filled nothing: doubled each time, up to about a minute."""
+
+_HAS_TO_DO = """
+SELECT EXISTS (SELECT 1 FROM liquidations WHERE user_id = $1 AND kind = 'INVENTORY' AND ended_at IS NULL)
+  OR EXISTS (SELECT 1 FROM positions WHERE user_id = $1 AND lots <> 0)
+"""
+# The last sales of each market, newest first; seven in a row that filled nothing are as patient as it gets.
+_LAST = """
+SELECT s.market_id, s.at, s.done_at IS NOT NULL AS is_done, (s.outcome->>'quantity')::int8 AS filled
+FROM unnest($2::int4[]) AS m (market_id) CROSS JOIN LATERAL (
+  SELECT * FROM liquidation_steps x WHERE x.liquidation_id = $1 AND x.market_id = m.market_id
+  ORDER BY x.step DESC LIMIT 7) s
+ORDER BY s.market_id, s.step DESC
+"""
+
+
+async def sell_inventory(session: Session, now: Timestamp) -> int:
+    """One step in every market where the fund has a position, none under way, and the patience to try; how many."""
+    if not await session.fetchval(_HAS_TO_DO, INSURANCE_FUND):
+        return 0
+    async with session.transaction():
+        await lock_accounts(session, [INSURANCE_FUND])
+        episode = await find_episode(session, "INVENTORY", INSURANCE_FUND, now)
+        account = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
+        fund = account.debtor
+        if not fund.held:
+            if episode is not None and not account.live_orders:
+                await episode.end()
+            return 0
+        episode = episode or await open_episode(session, "INVENTORY", INSURANCE_FUND, now)
+        resting = await _resting(episode, [held.market_id for held in fund.held])
+        selling = [held for held in fund.held if held.is_open and held.market_id not in resting]
+        for held in selling:
+            await order_step(episode, account, inventory_step(fund, held), "FUND_SALE")
+        return len(selling)
+
+
+async def _resting(episode: Episode, markets: list[int]) -> set[int]:
+    """Markets with a sale under way, or whose last ones filled nothing and that are left alone for now."""
+    rows = await episode.session.fetch(_LAST, episode.liquidation_id, markets)
+    resting: set[int] = set()
+    for market_id in markets:
+        sales = [row for row in rows if row["market_id"] == market_id]
+        empty = next((place for place, row in enumerate(sales) if row["filled"]), len(sales))
+        patience = min(PATIENCE_US << max(0, empty - 1), PATIENCE_MAX_US)
+        if sales and (not sales[0]["is_done"] or (empty and episode.now < timestamp_of(sales[0]["at"]) + patience)):
+            resting.add(market_id)
+    return resting

@@ -1,0 +1,68 @@
+"""What is done before a liquidation: calls for margin, and orders whose losses the account could not bear."""
+
+from collections.abc import Sequence
+
+from exchange.liquidation import is_warned, orders_to_cancel
+from schemas.orders import EndReason
+from schemas.units import Timestamp, datetime_of, format_micros
+from store.connect import Session
+from store.liquidations.accounts import lock_accounts, read_accounts, read_live_orders
+from store.liquidations.cancelling import cancel_orders
+from store.liquidations.receipts import account_receipt
+from store.liquidations.writing import Episode, NewReceipt, find_episode, open_episode
+
+_CALLED = (
+    "SELECT user_id FROM liquidations WHERE user_id = ANY($1::int8[]) AND kind = 'MARGIN_CALL' AND ended_at IS NULL"
+)
+_END_CALLS = "UPDATE liquidations SET ended_at = $2 WHERE liquidation_id = ANY($1::int8[])"
+
+
+async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp) -> list[int]:
+    """Open a margin call, with its receipt, for each of the accounts that is at 1.25 x maintenance; those called.
+
+    One that has been called since is left out.
+    """
+    called: list[int] = []
+    async with session.transaction():
+        await lock_accounts(session, users)
+        known = {row["user_id"] for row in await session.fetch(_CALLED, list(users))}
+        for user, account in (await read_accounts(session, users)).items():
+            debtor = account.debtor
+            if user not in known and is_warned(debtor.equity, debtor.maintenance) and not debtor.is_unvalued:
+                call = await open_episode(session, "MARGIN_CALL", user, now)
+                await call.keep(NewReceipt(1, "MARGIN_CALL", account_receipt(debtor)))
+                called.append(user)
+    return called
+
+
+async def end_calls(session: Session, calls: Sequence[int], now: Timestamp) -> None:
+    """These accounts are above 1.25 x maintenance again."""
+    await session.execute(_END_CALLS, list(calls), datetime_of(now))
+
+
+async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool:
+    """Cancel the account's orders, largest open loss first, until what is left cannot bring it down to maintenance.
+
+    Whether any was cancelled. What is being cancelled already no longer counts.
+    """
+    async with session.transaction():
+        await lock_accounts(session, [user])
+        account = (await read_accounts(session, [user]))[user]
+        if account.liquidation_id is not None or account.debtor.is_unvalued:
+            return False
+        live = {order.order_id: order for order in await read_live_orders(session, user) if order.cancel_seq is None}
+        debtor = account.debtor
+        losses = [(order.order_id, order.open_loss) for order in live.values()]
+        going = orders_to_cancel(debtor.equity, debtor.maintenance, losses)
+        if not going:
+            return False
+        call = await _open_call(session, user, now)
+        inputs = account_receipt(debtor) | {"openLoss": format_micros(sum(loss for _, loss in losses))}
+        await cancel_orders(call, [live[order] for order in going], EndReason.MARGIN, inputs)
+        return True
+
+
+async def _open_call(session: Session, user: int, now: Timestamp) -> Episode:
+    """The margin call that the account is in; for one without, an episode of its own that is over at once."""
+    call = await find_episode(session, "MARGIN_CALL", user, now)
+    return call or await open_episode(session, "MARGIN_CALL", user, now, is_over=True)

@@ -1,0 +1,101 @@
+"""Receipts: everything that a forced action was decided on, so that anyone can recompute it (semantics.md section 6).
+
+Money, prices and quantities are decimal strings, as in every answer; sizes, costs and amounts are signed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from exchange.ladder import Closure, Debtor, Held, Step
+from exchange.liquidation import Candidate, adl_score
+from schemas.commands import Counterparty
+from schemas.market import MarketSpec
+from schemas.units import format_micros, format_ppm, format_ratio_6
+from store.queries.figures import price_text, quantity_text
+
+Receipt: TypeAlias = dict[str, object]
+"""What becomes `liquidation_steps.inputs`."""
+
+
+def account_receipt(debtor: Debtor) -> Receipt:
+    """Wallet, equity and maintenance, and for each position what they are made of and what it would be settled at."""
+    shares = zip(debtor.held, debtor.shares, strict=True)
+    return {
+        "wallet": format_micros(debtor.wallet),
+        "equity": format_micros(debtor.equity),
+        "maintenance": format_micros(debtor.maintenance),
+        "positions": [
+            _position(held)
+            | {"equityShare": format_micros(share.equity), "bankruptAmount": format_micros(share.amount)}
+            for held, share in shares
+        ],
+    }
+
+
+def fund_receipt(fund: Debtor, in_flight: int) -> Receipt:
+    """What the fund has: its wallet, its positions at mark, and what take-overs under way will bring or cost it."""
+    return {
+        "wallet": format_micros(fund.wallet),
+        "unrealizedPnl": format_micros(fund.equity - fund.wallet),
+        "inFlight": format_micros(in_flight),
+        "positions": [_position(held) for held in fund.held],
+    }
+
+
+def step_receipt(spec: MarketSpec, step: Step) -> Receipt:
+    """The order of a step."""
+    return {
+        "side": str(step.side),
+        "quantity": quantity_text(spec, step.lots),
+        "limitPrice": price_text(spec, step.price),
+        "equityElsewhere": format_micros(step.equity_elsewhere),
+        "liquidationFeeRate": format_ppm(spec.liquidation_fee_rate),
+    }
+
+
+def closure_receipt(spec: MarketSpec, closure: Closure) -> Receipt:
+    """The position that is closed without the book, and the amount it is settled at."""
+    return {
+        "quantity": quantity_text(spec, closure.lots),
+        "cost": format_micros(closure.cost),
+        "equityShare": format_micros(closure.share.equity),
+        "amount": format_micros(closure.share.amount),
+    }
+
+
+def ranking_receipt(
+    spec: MarketSpec, ranked: Iterable[Candidate], chosen: Iterable[Counterparty]
+) -> list[Mapping[str, object]]:
+    """Everyone on the other side in the order of the ranking, and how many lots each was chosen to close."""
+    lots = {each.user: each.lots for each in chosen}
+    return [
+        {
+            "user": each.user,
+            "quantity": quantity_text(spec, each.lots),
+            "cost": format_micros(each.cost),
+            "markValue": format_micros(each.mark_value),
+            "bankruptAmount": format_micros(each.bankrupt_amount),
+            "equity": format_micros(each.equity),
+            "openedSeq": each.opened_seq,
+            "score": _score(each),
+            "closes": quantity_text(spec, lots.get(each.user, 0)),
+        }
+        for each in ranked
+    ]
+
+
+def _score(candidate: Candidate) -> str:
+    score = adl_score(candidate.mark_value, candidate.cost, candidate.bankrupt_amount)
+    return format_ratio_6(score.numerator, score.denominator)
+
+
+def _position(held: Held) -> Receipt:
+    spec, mark, exposure = held.holding.spec, held.holding.mark, held.holding.exposure
+    return {
+        "marketId": spec.market,
+        "quantity": quantity_text(spec, exposure.lots),
+        "cost": format_micros(exposure.cost),
+        "markPrice": price_text(spec, mark),
+        "maintenance": format_micros(held.maintenance),
+        "maintenanceMarginRate": format_ppm(spec.maintenance_margin_rate),
+    }

@@ -1,0 +1,156 @@
+"""Writing what the ladder decided: commands into the logs, the order of a step, and the receipt, in one transaction.
+
+The caller holds the locks of the accounts concerned, so that nobody else writes their orders and positions; counters are
+locked last, in market order (design.md section 1).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+
+from schemas.commands import Command, LiquidationOrdered
+from schemas.ids import order_key
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.units import Timestamp, datetime_of
+from schemas.wire import encode
+from store.connect import Session
+from store.liquidations.receipts import Receipt
+
+_APPEND = """
+WITH locked AS MATERIALIZED (
+  SELECT market_id FROM counters WHERE market_id = ANY($2::int4[]) ORDER BY market_id FOR NO KEY UPDATE),
+counter AS (
+  UPDATE counters c SET command_seq = c.command_seq + x.n
+  FROM locked l JOIN (SELECT market_id, count(*) AS n FROM unnest($3::int4[]) AS y (market_id) GROUP BY market_id) x
+    USING (market_id)
+  WHERE c.market_id = l.market_id RETURNING c.market_id, c.command_seq - x.n AS base),
+numbered AS (
+  SELECT c.market_id, c.base + t.number AS seq, t.payload, t.cancels
+  FROM unnest($3::int4[], $4::int4[], $5::bytea[], $6::int8[]) AS t (market_id, number, payload, cancels)
+  JOIN counter c ON c.market_id = t.market_id),
+command AS (
+  INSERT INTO outbox (market_id, command_seq, created_at, payload) SELECT market_id, seq, $1, payload FROM numbered),
+cancelled AS (
+  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = n.seq
+  FROM numbered n WHERE o.order_id = n.cancels)
+SELECT c.market_id, c.base, pg_notify('commands', m.name) FROM counter c JOIN markets m ON m.market_id = c.market_id
+"""
+_ORDER = """
+WITH raised AS (
+  UPDATE positions SET buy_lots = buy_lots + $9::int8, sell_lots = sell_lots + $10::int8,
+    buy_notional = buy_notional + $9::int8 * $11::int8, sell_notional = sell_notional + $10::int8 * $11::int8,
+    live_orders = live_orders + 1
+  WHERE user_id = $2 AND market_id = $3 RETURNING 1)
+INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
+  reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, false, true, $9::int8 + $10::int8, $9::int8 + $10::int8, $8, $8, 0, 0, $12, $12
+FROM raised
+"""
+_STEP = """
+INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, market_id, command_seq, inputs, at, done_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9)
+"""
+_OPEN = """
+INSERT INTO liquidations (kind, user_id, started_at, ended_at) VALUES ($1, $2, $3, $4) RETURNING liquidation_id
+"""
+_FIND = "SELECT liquidation_id FROM liquidations WHERE kind = $1 AND user_id = $2 AND ended_at IS NULL"
+_NEXT_STEP = "SELECT coalesce(max(step), 0) + 1 FROM liquidation_steps WHERE liquidation_id = $1"
+
+
+class NewCommand(NamedTuple):
+    """A command for the log of a market; `cancels` is the database key of the order it is to cancel."""
+
+    market_id: int
+    command: Command
+    cancels: int | None = None
+
+
+class Episode(NamedTuple):
+    """One account's liquidation, within the transaction that is open on the session."""
+
+    session: Session
+    liquidation_id: int
+    user: int
+    now: Timestamp
+
+    async def next_step(self) -> int:
+        """The number of the next step, from 1."""
+        step: int = await self.session.fetchval(_NEXT_STEP, self.liquidation_id)
+        return step
+
+    async def keep(self, receipt: "NewReceipt") -> None:
+        """Keep a receipt; one that waits for no command is done at once."""
+        at = datetime_of(self.now)
+        done_at = at if receipt.command_seq is None else None
+        named = (self.liquidation_id, receipt.step, self.user, receipt.action, receipt.market_id, receipt.command_seq)
+        await self.session.execute(_STEP, *named, orjson.dumps(receipt.inputs).decode(), at, done_at)
+
+    async def end(self) -> None:
+        """Nothing more will be done in it."""
+        statement = "UPDATE liquidations SET ended_at = $2 WHERE liquidation_id = $1"
+        await self.session.execute(statement, self.liquidation_id, datetime_of(self.now))
+
+
+class NewReceipt(NamedTuple):
+    """What was done as which step, and why. `command_seq` is what it waits for in its market."""
+
+    step: int
+    action: str
+    inputs: Receipt
+    market_id: int | None = None
+    command_seq: int | None = None
+
+
+async def append_commands(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
+    """Number the commands, put them into the outbox in this order and wake the relays; their sequences."""
+    counts: Counter[int] = Counter()
+    numbers: list[int] = []
+    for each in commands:
+        counts[each.market_id] += 1
+        numbers.append(counts[each.market_id])
+    rows = await session.fetch(
+        _APPEND,
+        datetime_of(now),
+        list(counts),
+        [each.market_id for each in commands],
+        numbers,
+        [encode(each.command) for each in commands],
+        [each.cancels for each in commands],
+    )
+    bases = {row["market_id"]: row["base"] for row in rows}
+    return [bases[each.market_id] + number for each, number in zip(commands, numbers, strict=True)]
+
+
+async def insert_order(session: Session, market_id: int, seq: int, command: LiquidationOrdered, lot_value: int) -> None:
+    """The order of a step, PENDING, and what it adds to the account's margin sums; it costs no loss and no fee."""
+    bought, sold = (command.quantity, 0) if command.side is Side.BUY else (0, command.quantity)
+    await session.execute(
+        _ORDER,
+        order_key(market_id, seq),
+        command.user,
+        market_id,
+        command.side,
+        OrderType.LIMIT,
+        TimeInForce.IOC,
+        SelfTradePrevention.EXPIRE_MAKER,
+        command.price,
+        bought,
+        sold,
+        command.price * lot_value,
+        datetime_of(command.at),
+    )
+
+
+async def find_episode(session: Session, kind: str, user: int, now: Timestamp) -> Episode | None:
+    """The open episode of this kind of an account; it has one at the most."""
+    number: int | None = await session.fetchval(_FIND, kind, user)
+    return None if number is None else Episode(session, number, user, now)
+
+
+async def open_episode(session: Session, kind: str, user: int, now: Timestamp, *, is_over: bool = False) -> Episode:
+    """A new episode of an account; one that `is_over` holds what was done once."""
+    at = datetime_of(now)
+    number: int = await session.fetchval(_OPEN, kind, user, at, at if is_over else None)
+    return Episode(session, number, user, now)

@@ -1,0 +1,61 @@
+"""Funding: premium samples, what an interval came to, and who paid whom (semantics.md section 5)."""
+
+from exchange.funding import next_interval_end
+from schemas.events import FundingPaid, FundingSettled, PremiumSampled
+from schemas.units import datetime_of
+from store.ledger import funding_entries
+from store.projection.books import Books
+from store.projection.errors import ProjectionBroken
+
+
+class FundingSums:
+    """Proves that the payments of one funding and its residue sum to zero.
+
+    The events of one command may be cut between two records, and so between two batches: only what the batch holds
+    whole is judged here, the audit judges the rest.
+    """
+
+    def __init__(self, market: str) -> None:
+        self._market = market
+        self._open: dict[tuple[int, int], int] = {}
+
+    def settled(self, event: FundingSettled) -> None:
+        """A funding begins; its payments follow in events of the same command."""
+        self._open[event.command, event.interval_end] = event.residue
+
+    def paid(self, event: FundingPaid) -> None:
+        """Some of the payments."""
+        funding = (event.command, event.interval_end)
+        if funding in self._open:
+            self._open[funding] += sum(payment.amount for payment in event.payments)
+
+    def check(self, last_command: int) -> None:
+        """Raises ProjectionBroken when money was made or lost by a command before the batch's last one."""
+        for (command, _), difference in self._open.items():
+            if difference and command < last_command:
+                raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
+
+
+def sample_premium(books: Books, event: PremiumSampled) -> None:
+    """One minute's premium, and what the rate would be."""
+    market, end = books.rows.market, datetime_of(event.interval_end)
+    market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end
+    books.rows.premiums.append((event.seq, end, event.premium, event.index, datetime_of(event.at)))
+
+
+def settle_funding(books: Books, event: FundingSettled) -> None:
+    """The rate that is applied from now on; it posts nothing, the payments do. A new interval has no prediction yet."""
+    market, end, interval = books.rows.market, datetime_of(event.interval_end), books.spec.funding_interval_us
+    market.funding_rate, market.predicted_funding_rate, market.forgets_prediction = event.rate, None, True
+    market.next_funding_at = next_interval_end(event.at, interval)
+    valued = (event.mark, event.index, event.residue, event.is_void)
+    books.rows.fundings.append((end, event.seq, event.rate, event.premium_sum, *valued, datetime_of(event.at)))
+
+
+def pay_funding(books: Books, event: FundingPaid) -> None:
+    """Payments of up to 500 positions; what they do not sum to zero is the insurance fund's for the moment."""
+    end, at = datetime_of(event.interval_end), datetime_of(event.at)
+    for payment in event.payments:
+        paid = (payment.lots, event.mark, event.rate, payment.amount)
+        books.rows.payments.append((end, payment.user, event.seq, *paid, at))
+    books.post(event, funding_entries(event))

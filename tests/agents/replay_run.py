@@ -1,0 +1,148 @@
+"""`python -m tests.agents.replay_run COMMANDS CHANCE`: a long random log through owners that die; prints where it ends.
+
+The commands depend on COMMANDS alone. CHANCE decides all that must not matter: how the relay packs them and repeats
+them, how the engine packs its events, when an owner dies, and how far back the snapshot lies from which the next one
+goes on. CHANCE 0 is the undisturbed run: one owner, one command a record.
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from agents import event_records
+from agents.event_records import pack
+from agents.tenure import StartingPoint, Tenure
+from exchange.market import empty_market
+from exchange.snapshot import dump, load, state_hash
+from schemas.commands import Command
+from schemas.wire import GENESIS_HASH, CommandRecord, EventRecord, NumberedCommand, encode
+from store.projection.chain import Progress, decode_chain, events_after
+from store.standing import Standing
+from tests.exchange.builders import listed
+from tests.exchange.streams import long_course
+
+TEA = "TEA-PERP"
+STANDING = Standing(1, 1, 0, 0, GENESIS_HASH)
+COMMANDS_PER_RECORD_MAX = 500
+RECORDS_PER_SNAPSHOT = 10
+DIES_ONE_IN = 15
+DELIVERIES_MAX = 3
+
+
+class Ending(NamedTuple):
+    """What every run of the same log must come to, and what happened on the way."""
+
+    events: int
+    event_hash: str
+    state_hash: str
+    restarts: int
+    repeated: int
+
+
+class EventLog:
+    """The event log with a reader beside it, which must find it without a hole and without two contents."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(0, 0, GENESIS_HASH)
+        self.since_snapshot: dict[int, str] = {}
+
+    def append(self, records: Iterator[EventRecord]) -> None:
+        """Write records; the reader follows."""
+        for record in records:
+            chain = decode_chain(TEA, [record])
+            _, self.progress = events_after(TEA, self.progress, chain)
+            self.since_snapshot |= {link.event.seq: link.hash for link in chain}
+
+
+class Owners:
+    """One owner after the other over the same market."""
+
+    def __init__(self, chance: random.Random | None) -> None:
+        self.chance = chance
+        self.log = EventLog()
+        self.restarts = self.repeated = 0
+        self._kept: list[CommandRecord] = []  # since the snapshot
+        self._snapshot = dump(empty_market(TEA))
+        self.tenure = self._recovered()
+
+    def take(self, record: CommandRecord) -> None:
+        """The relay sends a record, perhaps more than once; somewhere in it the owner may die."""
+        self._kept.append(record)
+        for _ in range(1 + self._up_to(DELIVERIES_MAX - 1)):
+            if self._happens(DIES_ONE_IN):
+                self._die_over(record)
+            self._match(record)
+        if len(self._kept) >= RECORDS_PER_SNAPSHOT:
+            self._take_snapshot()
+
+    def ending(self) -> Ending:
+        """Where the market stands, and that the log ends there too."""
+        market = self.tenure.market
+        assert self.log.progress == Progress(market.event_seq, market.command_seq, market.event_hash)
+        ends = (market.event_seq, market.event_hash, state_hash(dump(market)))
+        return Ending(*ends, self.restarts, self.repeated)
+
+    def _match(self, record: CommandRecord) -> None:
+        before, seen = self.tenure.market.event_hash, self.tenure.market.command_seq
+        self.repeated += sum(command.seq <= seen for command in record.commands)
+        events = self.tenure.apply(self.tenure.intake.sort(record).fresh)
+        before, unwritten = self.tenure.leave_out_written(events, before)
+        self.log.append(pack(TEA, 1, before, unwritten))
+
+    def _die_over(self, record: CommandRecord) -> None:
+        """Some of its events are out, or none, or all; the next owner gets everything since the snapshot once more."""
+        reached = len(record.commands) and self._up_to(len(record.commands))
+        self._match(msgspec.structs.replace(record, commands=record.commands[:reached]))
+        self.restarts += 1
+        self.tenure = self._recovered()
+        for each in self._kept[:-1]:
+            self._match(each)
+
+    def _recovered(self) -> Tenure:
+        return Tenure(TEA, STANDING, StartingPoint(load(self._snapshot), -1), dict(self.log.since_snapshot))
+
+    def _take_snapshot(self) -> None:
+        """The newest state, or, as after a lost one, still the old."""
+        if self._happens(4):
+            return
+        self._snapshot = dump(self.tenure.market)
+        self.tenure.saved(self.tenure.market.command_seq, self._snapshot)
+        self._kept.clear()
+        self.log.since_snapshot.clear()
+
+    def _happens(self, one_in: int) -> bool:
+        return self.chance is not None and self.chance.randrange(one_in) == 0
+
+    def _up_to(self, most: int) -> int:
+        return self.chance.randint(0, most) if self.chance is not None else 0
+
+
+def run(commands: int, chance_seed: int) -> Ending:
+    """The whole log, in records of any length."""
+    chance = random.Random(chance_seed) if chance_seed else None  # noqa: S311 - a run must replay
+    owners = Owners(chance)
+    course = numbered(commands)
+    while block := list(islice(course, chance.randint(1, COMMANDS_PER_RECORD_MAX) if chance else 1)):
+        if chance is not None:
+            event_records.RECORD_BYTES_MAX = chance.choice((400, 20_000, 512 * 1024))
+        owners.take(CommandRecord(TEA, 1, block))
+    return owners.ending()
+
+
+def numbered(count: int) -> Iterator[NumberedCommand]:
+    """The log as the relay reads it from the outbox."""
+    for seq, command in enumerate(_commands(count), 1):
+        yield NumberedCommand(seq, msgspec.Raw(encode(command)))
+
+
+def _commands(count: int) -> Iterator[Command]:
+    yield listed()
+    yield from long_course(seed=count, length=count - 1)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{' '.join(map(str, run(int(sys.argv[1]), int(sys.argv[2]))))}\n")

@@ -1,0 +1,34 @@
+"""The producer of our own notices that a log has lost its tail."""
+
+from pathlib import Path
+
+import pytest
+
+from agents.acked_producer import AckedProducer, LogTruncated
+from agents.event_records import read_written
+from agents.recovery import begin_tenure
+from schemas.topics import events_topic
+from tests.agents.stream import stream_on
+from tests.conftest import Broker
+
+
+async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_noticed(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator (seed 161): events counted as written were gone, and the projection stood before a hole for good."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        topic = events_topic(stream.market)
+        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await producer.start()
+        producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
+        with pytest.raises(LogTruncated):
+            await producer.send(topic, b"{}", key=b"")
+        await producer.send(topic, b"{}", key=b"")  # offset 1: the log is as long as it was
+        await producer.stop()
+
+
+async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: str, tmp_path: Path) -> None:
+    """An empty log ends before its first offset."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == -1
+        assert (await read_written(stream.settings.bootstrap, stream.market, 1, 1)).last_offset == -1

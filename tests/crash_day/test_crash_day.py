@@ -1,0 +1,104 @@
+"""The recorded crash day (scenario.json): -35 % over 500 accounts, through the real stream."""
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from store.audit import audit
+from store.deep_audit import deep_audit
+from tests.conftest import Broker
+from tests.crash_day.day import Day
+from tests.crash_day.playing import day_on
+from tests.crash_day.proofs import digest, find_orphans, find_unresolved, fund_by_receipts, read_grids, read_steps
+from tests.crash_day.receipts import FUND, Step, check_receipts
+from tests.crash_day.scenario import load_scenario
+
+USDC = 10**6
+ADL_FILLS = "SELECT count(*) / 2 FROM fills WHERE cause = 'ADL'"
+
+
+@pytest.mark.timeout(900)
+async def test_the_crash_day_leaves_nothing_unresolved_and_is_the_same_twice(
+    broker: Broker, database: str, second_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Partial fills, take-overs, a fund that runs out, deleveraging; then every receipt and every sum is recomputed.
+
+    Played once more, with the engines in memory, it comes to the same digest over receipts, fills, fund and all events.
+    """
+    begun_s = _cpu_s()
+    scenario = load_scenario()
+    async with day_on(scenario, database, broker, tmp_path) as day:
+        assert len(day.members) == 500
+        await day.play()
+        steps = await read_steps(day.session)
+        played = await digest(day.session, day.venue, await day.markets())
+        with capsys.disabled():
+            sys.stdout.write(await _numbers(day, steps, _cpu_s() - begun_s))
+        await _check_outcome(day)
+        check_receipts(steps, await read_grids(day.session))
+        assert await fund_by_receipts(day.session, steps, int(scenario.fund) * USDC) == await day.fund()
+        _check_it_was_a_crash(day, steps)
+    async with day_on(scenario, second_database, None, tmp_path) as twin:
+        await twin.play()
+        assert await digest(twin.session, twin.venue, await twin.markets()) == played
+
+
+async def _check_outcome(day: Day) -> None:
+    assert await find_unresolved(day.session) == []
+    assert await find_orphans(day.session, day.venue, await day.markets()) == []
+    assert await audit(day.session) == []
+    assert await deep_audit(day.session) == []
+    ended = await day.session.fetchval("SELECT count(*) FROM liquidation_steps WHERE done_at IS NULL")
+    assert ended == 0
+
+
+def _check_it_was_a_crash(day: Day, steps: list[Step]) -> None:
+    """What the day is there for did happen."""
+    kinds = Counter(step.action for step in steps)
+    assert kinds["TAKE_OVER"] > 20
+    assert kinds["ADL"] > 20
+    assert day.fund_low < 0, "the fund did not run out"
+    partial = [step for step in steps if step.action == "LIQUIDATION" and step.outcome and step.outcome["fee"]]
+    assert len(partial) > 20
+
+
+async def _numbers(day: Day, steps: list[Step], cpu_s: float) -> str:
+    """A table of what the day came to."""
+    kinds = Counter(step.action for step in steps)
+    filled = sum(1 for step in steps if step.action == "LIQUIDATION" and step.outcome and step.outcome["quantity"])
+    fetch = day.session.fetchval
+    rows = {
+        "accounts": len(day.members),
+        "orders sent, refused": f"{day.orders}, {sum(day.refused.values())}",
+        "events": await fetch("SELECT sum(event_seq) FROM progress"),
+        "fills": await fetch("SELECT count(*) / 2 FROM fills"),
+        "accounts liquidated": len({step.user for step in steps if step.action != "MARGIN_CALL"} - {FUND}),
+        "liquidation steps, filled": f"{kinds['LIQUIDATION']}, {filled}",
+        "take-overs, fund sales": f"{kinds['TAKE_OVER']}, {kinds['FUND_SALE']}",
+        "deleveragings, their fills": f"{kinds['ADL']}, {await fetch(ADL_FILLS)}",
+        "liquidation fees": await fetch(
+            "SELECT sum(amount) / 1e6 FROM ledger WHERE type = 'LIQUIDATION_FEE' AND amount > 0"
+        ),
+        "fund begun, low, final": f"{day.scenario.fund}, {day.fund_low / USDC:.2f}, {await day.fund() / USDC:.2f}",
+        "funding intervals, paid": f"{await fetch('SELECT count(*) FROM fundings')}, "
+        f"{await fetch('SELECT sum(amount) / 1e6 FROM funding_payments WHERE amount > 0')}",
+        "looks": day.looks,
+        "cpu of this process and its children, s": round(cpu_s, 1),
+    }
+    return "\n" + "".join(f"  {name}: {value}\n" for name, value in rows.items())
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and all below it: PostgreSQL and the broker."""
+    total = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        try:
+            spent = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += spent.user + spent.system
+    return total

@@ -1,0 +1,84 @@
+"""Bugs put in on purpose into every process of a running tree, each by replacing one function of ours."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import agents.faust_app
+import api.database
+import api.server
+import app.compose
+import app.local.postgres
+import store.backlog
+import tables.book_table
+from agents.matcher import Matcher
+from bench.exchange_process import ROOT
+from store.connect import Connection, Pool, connect_reader_pool, connect_writer
+from store.submission.decisions import Decisions
+
+FAULTY = Path(__file__).with_name("faulty")
+_handle, _await_with_deadline = Matcher.handle, api.database.Database.__init__
+Place = tuple[object, str]
+
+
+async def _acknowledge_before_the_snapshot(matcher: Matcher, event: Any) -> None:
+    event.ack()
+    await _handle(matcher, event)
+
+
+async def _connect_carelessly(dsn: str, application_name: str) -> Connection:
+    connection = await connect_writer(dsn, application_name)
+    await connection.execute("SET synchronous_commit = off")
+    return connection
+
+
+async def _stop_listening_at_once(server: api.server.ApiServer) -> None:
+    await server._runner.cleanup()
+
+
+def _be_patient(database: api.database.Database, pool: Any) -> None:
+    _await_with_deadline(database, pool, deadline_s=8.0)
+
+
+async def _pool_without_hurry(dsn: str, application_name: str, **_: Any) -> Pool:
+    return await connect_reader_pool(dsn, application_name, command_timeout_s=8.0)
+
+
+MUTATIONS: dict[str, dict[Place, Any]] = {
+    "recovery is the framework's own": {(agents.faust_app, "SAFE_TABLE_MANAGER"): "faust.tables:TableManager"},
+    "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
+    "every snapshot has the same keys": {
+        (tables.book_table, "_head_key"): lambda _: b"head/now",
+        (tables.book_table, "_chunk_key"): lambda _, i: b"s/now/%d" % i,
+    },
+    "orders are answered before they are durable": {
+        (app.compose, "connect_writer"): _connect_carelessly,
+        (app.local.postgres, "SETTINGS"): {**app.local.postgres.SETTINGS, "wal_writer_delay": "10s"},
+    },
+    "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
+    "orders are taken however old the backlog": {(store.backlog, "BACKLOG_AGE_MAX_S"): 1e9},
+    "the API waits for a database that hangs": {
+        (api.database.Database, "__init__"): _be_patient,
+        (app.compose, "connect_reader_pool"): _pool_without_hurry,
+    },
+    "the API stops without a word": {(api.server.ApiServer, "stop"): _stop_listening_at_once},
+}
+"""The sentence is the bug; each is a set of attributes to replace."""
+
+
+def environment_with(name: str) -> dict[str, str]:
+    """What the processes of a tree are started with to have this bug."""
+    return {"FAULT": name, "PYTHONPATH": os.pathsep.join((str(FAULTY), str(ROOT)))}
+
+
+def put_in(name: str) -> None:
+    """Have this process work with the bug; whatever goes wrong here ends it, or the bug would not be there."""
+    try:
+        for (owner, attribute), value in MUTATIONS[name].items():
+            setattr(owner, attribute, value)
+    except BaseException:  # noqa: BLE001 - python would tell of it and go on
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(70)
