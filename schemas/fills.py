@@ -1,19 +1,25 @@
-"""The public fill stream `fills.{market}`: one record a trade, for consumers outside (asyncapi.json is made of this).
+"""The public fill stream `fills.{marketId}`: one record a trade, for consumers outside (asyncapi.json is made of this).
 
 Key = the market. Headers: `eventId`, `sequence`, `schemaVersion`. `sequence` is the market's trade counter, without a
 hole; a record may come more than once, always with the same bytes, so whoever keeps the last sequence sees each once.
-Compatibility: fields are only added, and only optional ones; a change of meaning would be another `schemaVersion`.
+Compatibility: within a `schemaVersion` fields are only added, behind the others, never taken away or given another meaning.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from schemas.events import PositionTransferred, TradeExecuted
-from schemas.ids import public_event_id, public_order_id
+from schemas.ids import public_event_id, public_order_id, public_trade_id
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
 from schemas.units import format_e18, format_micros, format_timestamp
 
 FILL_SCHEMA_VERSION = 1
+
+Sequence = Annotated[int, Meta(ge=1, description="The market's trade counter: 1, 2, 3, … without a hole")]
+OrderId = Annotated[str | None, Meta(description="null for a take-over and a deleveraging, which have no orders")]
 
 
 class PublicFill(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -23,16 +29,19 @@ class PublicFill(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     settled at, and its price a view of that.
     """
 
-    market: str
-    sequence: int
+    market_id: str
+    sequence: Sequence
+    trade_id: str
     event_id: str
-    time: str
+    time: Annotated[str, Meta(description="When it was matched, ISO 8601 UTC with microseconds")]
     price: str
     quantity: str
-    notional: str
-    taker_side: Side
-    maker_order_id: str | None
-    taker_order_id: str | None
+    notional: Annotated[str, Meta(description="Price times quantity; below zero only where a take-over's amount is")]
+    taker_side: Annotated[
+        Side, Meta(description="Side of the order that came second, or of the account that is closed")
+    ]
+    maker_order_id: OrderId
+    taker_order_id: OrderId
     cause: FillCause
     schema_version: int = FILL_SCHEMA_VERSION
 
@@ -62,8 +71,9 @@ def fill_of_trade(spec: MarketSpec, trade: TradeExecuted) -> PublicFill:
     """What two orders traded."""
     market = spec.market
     return PublicFill(
-        market=market,
+        market_id=market,
         sequence=trade.trade,
+        trade_id=public_trade_id(market, trade.trade),
         event_id=public_event_id(market, trade.seq),
         time=format_timestamp(trade.at),
         price=format_e18(trade.price * spec.tick_size_e18),
@@ -80,8 +90,9 @@ def fill_of_transfer(spec: MarketSpec, moved: PositionTransferred) -> PublicFill
     """A position that changed hands without the book."""
     market = spec.market
     return PublicFill(
-        market=market,
+        market_id=market,
         sequence=moved.trade,
+        trade_id=public_trade_id(market, moved.trade),
         event_id=public_event_id(market, moved.seq),
         time=format_timestamp(moved.at),
         price=format_e18(moved.price * spec.tick_size_e18),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.fills import PublicFill
-from schemas.ids import public_event_id, public_order_id, seq_of_order_key
+from schemas.ids import public_event_id, public_order_id, public_trade_id, seq_of_order_key
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
 from schemas.units import format_micros
@@ -18,6 +18,13 @@ JOIN fills k ON k.market_id = t.market_id AND k.trade_id = t.trade_id AND k.role
 WHERE m.name = $1 AND t.trade_id >= $2::int8 ORDER BY t.trade_id LIMIT $3
 """
 
+_NEWEST = "SELECT max(trade_id) FROM fills JOIN markets USING (market_id) WHERE name = $1"
+
+
+async def newest_public_fill(session: Session, market: str) -> int:
+    """The sequence of a market's last fill that is persisted; 0 before the first."""
+    return int(await session.fetchval(_NEWEST, storable(market)) or 0)
+
 
 async def read_public_fills(session: Session, market: str, from_sequence: int, limit: int) -> list[PublicFill]:
     """At most `limit` fills of a market from a sequence on, oldest first; none for an unknown market."""
@@ -28,8 +35,9 @@ async def read_public_fills(session: Session, market: str, from_sequence: int, l
 def _fill(spec: MarketSpec, row: Any) -> PublicFill:
     market = row["name"]
     return PublicFill(
-        market=market,
+        market_id=market,
         sequence=row["trade_id"],
+        trade_id=public_trade_id(market, row["trade_id"]),
         event_id=public_event_id(market, row["event_seq"]),
         time=time_text(row["at"]),
         price=price_text(spec, row["price"]),
