@@ -2,7 +2,8 @@
 
 Key = the market. Headers: `eventId`, `sequence`, `schemaVersion`. `sequence` is the market's trade counter, without a
 hole; a record may come more than once, always with the same bytes, so whoever keeps the last sequence sees each once.
-Compatibility: within a `schemaVersion` fields are only added, behind the others, never taken away or given another meaning.
+Compatibility: within a `schemaVersion` fields are only added, behind the others, never taken away or given another meaning;
+a cause may be added. tests/schemas/golden holds the bytes of each version.
 """
 
 from typing import Annotated
@@ -34,8 +35,8 @@ class PublicFill(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     trade_id: str
     event_id: str
     time: Annotated[str, Meta(description="When it was matched, ISO 8601 UTC with microseconds")]
-    price: str
-    quantity: str
+    price: Annotated[str, Meta(description="Quote for one of the base asset, the maker's")]
+    quantity: Annotated[str, Meta(description="Of the base asset")]
     notional: Annotated[str, Meta(description="Price times quantity; below zero only where a take-over's amount is")]
     taker_side: Annotated[
         Side, Meta(description="Side of the order that came second, or of the account that is closed")

@@ -1,24 +1,52 @@
 """The stored fills of a market as the public stream tells them, by the same sequence, back to the first trade."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from schemas.fills import PublicFill
 from schemas.ids import public_event_id, public_order_id, public_trade_id, seq_of_order_key
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
+from schemas.refusals import Refused
+from schemas.rest import Page
 from schemas.units import format_micros
 from store.connect import Session
 from store.queries.figures import price_text, quantity_text, spec_of, storable, time_text
+from store.queries.paging import ListRequest, decode_cursor, page_of
 
+# Both inner parts are index scans whatever the planner knows: the limit stands before the other side is looked up.
 _READ = """
 SELECT t.trade_id, t.event_seq, t.at, t.price, t.quantity, t.notional, t.side, t.cause, t.order_id AS taker_order,
   k.order_id AS maker_order, m.name, m.spec::text AS spec
-FROM markets m JOIN fills t ON t.market_id = m.market_id AND t.role = 'TAKER'
-JOIN fills k ON k.market_id = t.market_id AND k.trade_id = t.trade_id AND k.role = 'MAKER'
-WHERE m.name = $1 AND t.trade_id >= $2::int8 ORDER BY t.trade_id LIMIT $3
+FROM (
+  SELECT * FROM fills
+  WHERE market_id = (SELECT market_id FROM markets WHERE name = $1) AND trade_id >= $2::int8 AND role = 'TAKER'
+  ORDER BY trade_id LIMIT $3::int8
+) t
+JOIN markets m USING (market_id)
+CROSS JOIN LATERAL (
+  SELECT order_id FROM fills WHERE market_id = t.market_id AND trade_id = t.trade_id AND role = 'MAKER' LIMIT 1
+) k
+ORDER BY t.trade_id
 """
+_NEWEST = """
+SELECT trade_id FROM fills WHERE market_id = (SELECT market_id FROM markets WHERE name = $1) ORDER BY trade_id DESC LIMIT 1
+"""
+_EXISTS = "SELECT true FROM markets WHERE name = $1"
+_Sequence = Annotated[int, Meta(ge=0, le=2**62)]
 
-_NEWEST = "SELECT max(trade_id) FROM fills JOIN markets USING (market_id) WHERE name = $1"
+
+async def replay_fills(session: Session, market: str, request: ListRequest) -> Page[PublicFill] | Refused | None:
+    """A page of a market's fills from a sequence on, oldest first; None where there is no such market."""
+    after = decode_cursor(request.cursor, _Sequence)
+    if isinstance(after, Refused):
+        return after
+    if not await session.fetchval(_EXISTS, storable(market)):
+        return None
+    first = request.from_sequence if after is None else after + 1
+    fills = await read_public_fills(session, market, first, request.limit + 1)
+    return page_of(fills, request.limit, lambda fill: fill.sequence, lambda fill: fill)
 
 
 async def newest_public_fill(session: Session, market: str) -> int:
