@@ -70,6 +70,15 @@ async def everything_is_published(stream: Stream, records: int = 0) -> list[Publ
     return fills
 
 
+async def send_fills(stream: Stream, fills: list[PublicFill]) -> None:
+    """Write records into the stream, as a publisher would."""
+    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    await producer.start()
+    records = [OutgoingRecord(stream.market.encode(), encode_fill(fill), fill_headers(fill)) for fill in fills]
+    await producer.send_together(fills_topic(stream.market), records)
+    await producer.stop()
+
+
 async def test_each_trade_is_one_record_that_tells_its_sequence_and_nobodys_name(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
@@ -132,7 +141,7 @@ async def test_a_stream_that_lost_its_tail_is_mended(broker: Broker, database: s
             await stream.trade(80)
             await stream.drained()
         fills = await stored(stream)
-        await _append(stream, [*fills[:5], fills[8]])
+        await send_fills(stream, [*fills[:5], fills[8]])
         async with hosted(*parts(stream, publisher_unit)):
             await eventually(lambda: _has_more_than(stream, len(fills)), within_s=30)
         kept = [decode_fill(record.value).sequence for record in await published(stream)]
@@ -207,11 +216,3 @@ def test_a_stream_ends_where_it_first_has_a_hole() -> None:
 
 async def _has_more_than(stream: Stream, count: int) -> bool:
     return len(await published(stream)) > count
-
-
-async def _append(stream: Stream, fills: list[PublicFill]) -> None:
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
-    await producer.start()
-    records = [OutgoingRecord(stream.market.encode(), encode_fill(fill), fill_headers(fill)) for fill in fills]
-    await producer.send_together(fills_topic(stream.market), records)
-    await producer.stop()
