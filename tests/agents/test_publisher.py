@@ -20,6 +20,7 @@ from schemas.fills import PublicFill, decode_fill, encode_fill, fill_headers
 from schemas.topics import fills_topic
 from schemas.wire import encode
 from store.queries.public_fills import newest_public_fill, read_public_fills
+from tests.agents.fill_reader import kept_by_sequence
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.agents.test_projector import Delivered, append, matched
 from tests.conftest import Broker
@@ -44,15 +45,10 @@ async def published(stream: Stream) -> list[Any]:
 
 
 async def taken(stream: Stream) -> list[bytes]:
-    """What a consumer that drops what it has keeps of the stream; fails at a hole, and where two records differ."""
-    kept: list[bytes] = []
-    for record in await published(stream):
-        sequence = decode_fill(record.value).sequence
-        assert sequence <= len(kept) + 1, f"fill {len(kept) + 1} is missing before {sequence}"
-        if sequence > len(kept):
-            kept.append(record.value)
-        assert kept[sequence - 1] == record.value
-    return kept
+    """What a consumer from the first fill on keeps of the stream."""
+    kept = kept_by_sequence(record.value for record in await published(stream))
+    assert list(kept) == list(range(1, len(kept) + 1))
+    return list(kept.values())
 
 
 async def everything_is_published(stream: Stream, records: int = 0) -> list[PublicFill]:
