@@ -29,7 +29,7 @@ class Stranger:
 
     def __init__(self, folder: Path, market: str, broker: str, url: str) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "BROKER": broker, "URL": url, "MARKET": market, "BOOKS": str(self.books)}
+        self.environment = {**os.environ, "KAFKA": broker, "URL": url, "MARKET": market, "BOOKS": str(self.books)}
         self._running: subprocess.Popen[bytes] | None = None
         folder.mkdir(exist_ok=True)
         for name, text in programs().items():

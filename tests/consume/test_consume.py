@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from agents.projection import projection_unit
 from agents.publishing import publisher_unit
 from agents.rebuild import rebuild
 from agents.relay import Relay
+from app.local.run_record import RunRecord, write_run_record
 from app.topics import cluster_id
 from schemas.fills import PublicFill, encode_fill
 from store.queries.public_fills import newest_public_fill
@@ -28,6 +30,7 @@ from tests.eventually import eventually
 
 CONSUMER = "python3 consume_fills.py"
 FAUST = "python3 keep_with_faust.py worker --without-web"
+REPOSITORY = Path(__file__).parents[2]
 ALL = (Relay, engine_unit, projection_unit, publisher_unit)
 FULL = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
@@ -116,7 +119,7 @@ async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
             await everything_is_published(stream)
         await stream.move_to(embedded_broker)
         await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
-        stranger.environment["BROKER"] = stream.settings.bootstrap
+        stranger.environment["KAFKA"] = stream.settings.bootstrap
         stranger.start(CONSUMER)
         async with hosted(*parts(stream, *ALL)):
             await stream.trade(60)
@@ -152,12 +155,23 @@ async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, 
 
 
 async def test_the_history_is_had_without_a_broker(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The guide's curl: two fills from the first on."""
+    """The guide's curl: two fills from the first on; and its tail, with the market's own name: every one of them."""
     async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
         async with hosted(*parts(stream, Relay, engine_unit, projection_unit)):
             await stream.trade(60)
             await stream.drained()
-        (curl,) = commands("curl")
+        (curl,), (tail,) = commands("curl"), commands("app tail")
         (line,) = await asyncio.to_thread(stranger.shell, curl)
-        page = msgspec.json.decode(line)
-        assert [fill["sequence"] for fill in page["data"]] == [1, 2]
+        assert [fill["sequence"] for fill in msgspec.json.decode(line)["data"]] == [1, 2]
+        tail = tail.replace("python -m", f"cd {REPOSITORY} && {sys.executable} -m").replace("BTC-PERP", stream.market)
+        lines = await asyncio.to_thread(stranger.shell, tail, DATABASE_URL=database, BROKER_URL="127.0.0.1:1")
+        assert lines == [encode_fill(fill).decode() for fill in await stored(stream)]
+
+
+def test_the_guide_finds_the_broker_of_a_local_exchange(tmp_path: Path) -> None:
+    """The line that asks the run record of `make run` sets what every example reads."""
+    stranger = Stranger(tmp_path, "", "", "")
+    (tmp_path / ".local").mkdir()
+    write_run_record(tmp_path / ".local", RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}))
+    (export,) = commands("export KAFKA")
+    assert stranger.shell(export + 'echo "$KAFKA $MARKET"') == ["127.0.0.1:4711 BTC-PERP"]
