@@ -2,16 +2,28 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
 Headers = Sequence[tuple[str, bytes]]
+
+
+class OutgoingRecord(NamedTuple):
+    """A record before it is in a log."""
+
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +72,17 @@ class AckedProducer:
 
         Raises LogTruncated, and KafkaError for what another try cannot heal.
         """
-        offset = await self._send_until_acknowledged(topic, value, key, headers)
-        last_offset = self._last_offsets.get(topic, -1)
-        if 0 <= offset <= last_offset:
-            raise LogTruncated(topic, offset, last_offset)
-        self._last_offsets[topic] = max(offset, last_offset)
+        await self._append(topic, partial(self._send_once, topic, OutgoingRecord(key, value, headers)))
+
+    async def send_together(self, topic: str, records: Sequence[OutgoingRecord]) -> None:
+        """Append records in order, as many at a time as fit into a batch, which the log takes whole or not at all.
+
+        A repeated try may append a batch twice, never a later one before it. Raises like `send`.
+        """
+        while records:
+            _, count = self._packed(records)
+            await self._append(topic, partial(self._send_batch, topic, records[:count]), count)
+            records = records[count:]
 
     def expect_beyond(self, topic: str, offset: int) -> None:
         """Somebody has read the topic up to this offset: whatever is sent from now on must come behind it."""
@@ -75,20 +93,46 @@ class AckedProducer:
         for key, value in entries:
             await self.send(topic, value, key)
 
-    async def _send_until_acknowledged(self, topic: str, value: bytes | None, key: bytes, headers: Headers) -> int:
+    async def _append(self, topic: str, send: Callable[[], Awaitable[int]], count: int = 1) -> None:
+        """Have `count` records sent, and see that they came behind all that we know of."""
+        offset = await self._until_acknowledged(topic, send)
+        last_offset = self._last_offsets.get(topic, -1)
+        if 0 <= offset <= last_offset:
+            raise LogTruncated(topic, offset, last_offset)
+        self._last_offsets[topic] = max(offset + count - 1, last_offset)
+
+    async def _until_acknowledged(self, topic: str, send: Callable[[], Awaitable[int]]) -> int:
         while True:
             try:
-                return await self._send_once(topic, value, key, headers)
+                return await send()
             except KafkaError as error:
                 if not can_be_retried(error):
                     raise
                 log.warning("send to %s failed, trying again: %r", topic, error)
                 await asyncio.sleep(RETRY_AFTER_S)
 
-    async def _send_once(self, topic: str, value: bytes | None, key: bytes, headers: Headers) -> int:
-        assert self._producer is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
-        sent = await self._producer.send(topic, value, key=key, partition=0, headers=list(headers))
+    async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
+        key, value, headers = record
+        sent = await self._started.send(topic, value, key=key, partition=0, headers=list(headers))
         return int((await sent).offset)
+
+    async def _send_batch(self, topic: str, records: Sequence[OutgoingRecord]) -> int:
+        batch, _ = self._packed(records)
+        sent = await self._started.send_batch(batch, topic, partition=0)
+        return int((await sent).offset)
+
+    def _packed(self, records: Sequence[OutgoingRecord]) -> tuple[BatchBuilder, int]:
+        """A batch of the first records, and how many it has taken."""
+        batch = self._started.create_batch()
+        for count, (key, value, headers) in enumerate(records):
+            if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+                return batch, count
+        return batch, len(records)
+
+    @property
+    def _started(self) -> AIOKafkaProducer:
+        assert self._producer is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
+        return self._producer
 
 
 def can_be_retried(error: KafkaError) -> bool:

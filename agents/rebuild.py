@@ -11,7 +11,7 @@ from agents.fail_stop import ForeignLog
 from agents.log_tail import last_record
 from agents.settings import StreamSettings
 from exchange.snapshot import load
-from schemas.topics import book_changelog_topic, commands_topic, events_topic
+from schemas.topics import book_changelog_topic, commands_topic, events_topic, fills_topic
 from store.advisory_locks import Room, try_lock
 from store.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.connect import Connection
@@ -62,7 +62,8 @@ async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: 
     """Move the exchange onto an empty broker whose topics are there; where each market goes on. RebuildRefused.
 
     1. Be alone: no other rebuild, and no worker (workers that are just dying have 5 s).
-    2. See that no log holds anything: neither those of another exchange, nor our own.
+    2. See that no log holds anything: neither those of another exchange, nor our own; a foreign fill stream would have
+       the publisher leave out as many of our fills.
     3. Per market: raise the epoch, write the newest snapshot at or before progress, set the relay's cursor to it.
        The same commands then give the same events with the same ids, and the projection drops what it has.
     4. Last of all, make the broker ours; a rebuild that was cut before can simply be run again.
@@ -101,7 +102,7 @@ async def _be_alone(session: Connection) -> None:
 
 
 async def _check_empty(bootstrap: str, market: str) -> None:
-    for topic in (commands_topic(market), events_topic(market)):
+    for topic in (commands_topic(market), events_topic(market), fills_topic(market)):
         if await last_record(bootstrap, topic) is not None:
             raise RebuildRefused(f"{topic} is not empty")
 

@@ -12,6 +12,7 @@ from agents.liquidator import Liquidator
 from agents.matching import engine_unit
 from agents.presence import present
 from agents.projection import projection_unit
+from agents.publishing import publisher_unit
 from agents.relay import Relay
 from agents.settings import StreamSettings
 from store.markets import load_registry
@@ -29,6 +30,11 @@ async def run_engine(markets: Collection[str] | None, settings: StreamSettings) 
 async def run_projection(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Persist the events of these markets; None as above."""
     await _run("projection", markets, settings, projection_unit)
+
+
+async def run_publisher(markets: Collection[str] | None, settings: StreamSettings) -> None:
+    """Publish the fills of these markets; None as above."""
+    await _run("publisher", markets, settings, publisher_unit)
 
 
 async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -> None:

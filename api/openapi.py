@@ -13,7 +13,7 @@ from schemas.rest import ErrorView
 JsonObject = dict[str, Any]
 
 _DIALECT = "3.1.0"
-_VERSION = "0.1.0"
+VERSION = "0.1.0"
 _SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
 _OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE)
 _OF_BODIES = (ErrorCode.INVALID_REQUEST, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
@@ -26,7 +26,8 @@ _HEADERS: dict[str, str] = {
 }
 _ABOUT = (
     "Perpetual futures. Money, prices and quantities are decimal strings, times ISO 8601 UTC, ids opaque. "
-    "A list that can answer as a bare array does so without any query parameter, with the 500 newest."
+    "A list that can answer as a bare array does so without any query parameter, with the 500 newest. "
+    "The stream of public fills is described at `/docs/events`."
 )
 
 
@@ -38,7 +39,7 @@ def document(routes: tuple[Route, ...]) -> JsonObject:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": _DIALECT,
-        "info": {"title": "Perpetua", "version": _VERSION, "description": _ABOUT},
+        "info": {"title": "Perpetua", "version": VERSION, "description": _ABOUT},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _SCHEMES},

@@ -21,6 +21,7 @@ from schemas.units import Timestamp, timestamp_of
 from store.queries.paging import LIMIT_DEFAULT, LIMIT_MAX, ListRequest
 
 _TEXT_MAX = 256
+_SEQUENCE_DIGITS_MAX = 18
 
 _TIME = {"type": "string", "format": "date-time"}
 LIMIT = Parameter(
@@ -32,6 +33,9 @@ FROM = Parameter("from", _TIME, "Not older than this time")
 TO = Parameter("to", _TIME, "Older than this time")
 STATUS = Parameter("status", {"type": "string", "enum": [status.value for status in OrderStatus]}, "Only this status")
 ORDER = Parameter("orderId", {"type": "string"}, "Only fills of this order")
+FROM_SEQUENCE = Parameter(
+    "fromSequence", {"type": "integer", "minimum": 1, "default": 1}, "The first fill; a `cursor` goes on instead"
+)
 PAGING = (LIMIT, CURSOR)
 TIMED = (MARKET, FROM, TO)
 
@@ -52,6 +56,7 @@ def page_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequ
         to=_moment("to", given.get("to")),
         status=_status(given.get("status")),
         order_id=given.get("orderId"),
+        from_sequence=_sequence(given.get("fromSequence")),
     )
 
 
@@ -93,6 +98,14 @@ def _limit(text: str | None) -> int:
         return LIMIT_DEFAULT
     if not (text.isascii() and text.isdigit()) or len(text) > 3 or not 1 <= int(text) <= LIMIT_MAX:
         raise _malformed("limit", f"must be a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _sequence(text: str | None) -> int:
+    if text is None:
+        return 1
+    if not (text.isascii() and text.isdigit()) or len(text) > _SEQUENCE_DIGITS_MAX or int(text) < 1:
+        raise _malformed("fromSequence", "must be a whole number from 1 on")
     return int(text)
 
 

@@ -146,6 +146,14 @@ async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
     await run_projection(await _named(settings, markets), await _stream_of_ours(settings))
 
 
+async def work_publisher(settings: Settings, markets: Sequence[str]) -> None:
+    """Publishing agents of the given markets until SIGTERM."""
+    from agents.run import run_publisher
+
+    _begin(settings)
+    await run_publisher(await _named(settings, markets), await _stream_of_ours(settings))
+
+
 async def work_clock(settings: Settings) -> None:
     """The one clock until SIGTERM."""
     from agents.run import run_clock

@@ -10,6 +10,7 @@ import asyncpg
 
 from app.settings import Settings
 from schemas.commands import Command, MarketBarrier
+from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
 from schemas.rest import DrainedMarket, MarketView, Page
 from schemas.units import Timestamp
@@ -19,11 +20,12 @@ from store.commands import MarketUnknown, append_command
 from store.connect import Session
 from store.deep_audit import deep_audit
 from store.halts import read_halted
-from store.markets import MarketRefused, list_market
+from store.markets import MarketRefused, list_market, load_registry
 from store.price_sources import IndexSources, read_index_sources
 from store.queries.markets import list_markets
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.queries.progress import MarketProgress, read_progress
+from store.queries.public_fills import read_public_fills
 from store.users import grant_admin as grant
 
 if TYPE_CHECKING:  # the broker's client is loaded by those who ask the broker
@@ -66,6 +68,17 @@ async def drain_markets(settings: Settings, market: str | None = None) -> list[D
     if passed is None:
         return None
     return [DrainedMarket(name, at.command_seq, at.event_seq, at.event_hash) for name, at in sorted(passed.items())]
+
+
+async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
+    """The stored fills of a market from a sequence on, oldest first. Raises MarketUnknown."""
+    async with _session(settings) as session:
+        if market not in (await load_registry(session)).by_name:
+            raise MarketUnknown(market)
+        while page := await read_public_fills(session, market, sequence, LIMIT_MAX):
+            for fill in page:
+                yield fill
+            sequence = page[-1].sequence + 1
 
 
 async def all_index_sources(settings: Settings) -> dict[str, IndexSources]:

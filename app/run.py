@@ -1,7 +1,7 @@
 """`run`: the whole exchange on this machine, as one supervised process tree.
 
     1. claim DATA            4. topics, and after the loss of an embedded broker the rebuild
-    2. PostgreSQL, tables    5. relay, engine, projection, clock, liquidator, api, demo
+    2. PostgreSQL, tables    5. projection, engine, relay, publisher, clock, liquidator, api, demo
     3. the broker            6. a barrier through every log, then `ready … URL`
 
 An embedded broker that dies, or has grown too large (it never forgets), takes the tree from step 3 again; PostgreSQL,
@@ -39,6 +39,7 @@ BROKER_BYTES_MAX = 256 * 2**20
 LOOK_EVERY_S = 5.0
 LOCAL_SESSION_TIMEOUT_S = "3"  # our own brokers allow it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
+WORKER_TIERS = {"projection": 2, "engine": 3, "relay": 4, "publisher": 4, "clock": 5, "liquidator": 5, "api": 6}
 NEED_NO_BROKER = ("postgres", "api", "demo")
 
 
@@ -105,7 +106,7 @@ class _Tree:
             broker_url=settings.broker_url,
             cluster_id=await cluster_id(settings.broker_url),
         )
-        for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (5, "liquidator"), (6, "api")):
+        for name, tier in WORKER_TIERS.items():
             await self._keep(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
 

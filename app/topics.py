@@ -57,6 +57,7 @@ def topic_settings(markets: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     for market in markets:
         yield topics.commands_topic(market), LOG
         yield topics.events_topic(market), LOG
+        yield topics.fills_topic(market), LOG
         yield topics.book_changelog_topic(market), BOOK
     yield topics.DEAD_LETTERS, DEAD
 

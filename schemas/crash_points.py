@@ -15,6 +15,7 @@ class CrashPoint(StrEnum):
     AFTER_EVENTS_BEFORE_SNAPSHOT = "after-events-before-snapshot"
     AFTER_SNAPSHOT_BEFORE_OFFSET = "after-snapshot-before-offset"
     AFTER_PROJECTION_BEFORE_OFFSET = "after-projection-before-offset"
+    AFTER_PUBLICATION_BEFORE_OFFSET = "after-publication-before-offset"
     DURING_RECOVERY = "during-recovery"
     DURING_REBALANCE = "during-rebalance"
 

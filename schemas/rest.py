@@ -355,7 +355,7 @@ class Drained(View, frozen=True):
 
 
 class Page(View, Generic[T], frozen=True):
-    """One page of a list, newest first; `nextCursor` leads to the next one."""
+    """One page of a list, newest first unless its route says otherwise; `nextCursor` leads to the next one."""
 
     data: list[T]
     next_cursor: str | None

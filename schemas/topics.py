@@ -13,6 +13,16 @@ def events_topic(market: str) -> str:
     return f"engine.events.{market}"
 
 
+def fills_topic(market: str) -> str:
+    """The public fill stream of a market, written by its publishing agent alone."""
+    return f"fills.{market}"
+
+
+def publisher_app_id(market: str) -> str:
+    """Faust application and consumer group of a market's publishing agents."""
+    return f"publisher-{market}"
+
+
 def engine_app_id(market: str) -> str:
     """Faust application and consumer group of a market's matching agents."""
     return f"engine-{market}"

@@ -3,7 +3,8 @@
 Seen, and cured here: a long-polling fetch is not woken by a new record but answers at half of its max_wait; the end
 offset it reports is the start of the last batch plus one; it has no idempotent producer. Seen, and to be lived with:
 unknown topics appear with 4 partitions, so they are created before anyone asks for them (app/topics.py); a join takes
-half the session time-out; it never compacts nor expires; all is gone when it stops. Each cure is right on Kafka too.
+half the session time-out; it never compacts nor expires; librdkafka, and so kcat, cannot read its ApiVersions answer;
+all is gone when it stops. Each cure is right on Kafka too.
 """
 
 import asyncio

@@ -1,11 +1,26 @@
 """The routes of the contract, one module a subject; each names its own in `ROUTES`."""
 
 from api.route import Route
-from api.routes import account, admin, auth, docs, health, history, leverage, markets, metrics, orders, transfers
+from api.routes import (
+    account,
+    admin,
+    auth,
+    docs,
+    event_docs,
+    health,
+    history,
+    leverage,
+    markets,
+    metrics,
+    orders,
+    public_fills,
+    transfers,
+)
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
     *markets.ROUTES,
+    *public_fills.ROUTES,
     *transfers.ROUTES,
     *account.ROUTES,
     *leverage.ROUTES,
@@ -15,5 +30,6 @@ ALL_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *metrics.ROUTES,
     *docs.ROUTES,
+    *event_docs.ROUTES,
 )
 """The table of contents: what the router and the OpenAPI document are made of."""

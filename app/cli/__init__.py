@@ -13,7 +13,8 @@ from app.cli.markets import market
 from app.cli.people import admin
 from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
-from app.cli.workers import api, clock, engine, liquidator, migrate, projection, relay, run, topics
+from app.cli.tail import tail
+from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
 from store.commands import MarketUnknown
 
@@ -24,9 +25,9 @@ def cli() -> None:
 
 
 for command in (
-    *(run, api, relay, engine, projection, clock, liquidator, prices, demo),
+    *(run, api, relay, engine, projection, publisher, clock, liquidator, prices, demo),
     *(migrate, topics, market, admin),
-    *(drain, audit, verify, status, rebuild, dlq),
+    *(drain, audit, verify, status, rebuild, dlq, tail),
 ):
     cli.add_command(command)
 

@@ -62,6 +62,15 @@ def projection(markets: tuple[str, ...]) -> None:
 
 
 @click.command()
+@markets_option
+def publisher(markets: tuple[str, ...]) -> None:
+    """Publish the fills of the given markets to `fills.{market}`, for consumers outside."""
+    from app.compose import work_publisher
+
+    _work(work_publisher(reach(load_settings()), markets))
+
+
+@click.command()
 def clock() -> None:
     """Tell every market the time: each second, and at once where an order is due."""
     from app.compose import work_clock

@@ -40,6 +40,7 @@ class ListRequest(msgspec.Struct, frozen=True):
     to: Timestamp | None = None
     status: OrderStatus | None = None
     order_id: str | None = None
+    from_sequence: int = 1
 
 
 class Conditions:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.acked_producer import AckedProducer, LogTruncated
+from agents.acked_producer import AckedProducer, LogTruncated, OutgoingRecord
 from agents.event_records import read_written
+from agents.log_tail import read_all
 from agents.recovery import begin_tenure
 from schemas.topics import events_topic
 from tests.agents.stream import stream_on
@@ -32,3 +33,23 @@ async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: 
     async with stream_on(broker, database, tmp_path) as stream:
         assert (await begin_tenure(stream.market, stream.settings, {})).log_end == -1
         assert (await read_written(stream.settings.bootstrap, stream.market, 1, 1)).last_offset == -1
+
+
+async def test_records_sent_together_are_there_in_order_and_counted(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """More than fit into one batch, with key and headers; what comes next must come behind the last of them."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        topic = events_topic(stream.market)
+        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await producer.start()
+        sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 400, [("n", b"%d" % n)]) for n in range(200)]
+        await producer.send_together(topic, sent)
+        await producer.send_together(topic, [])
+        await producer.send_together(topic, sent[:1])
+        found = await read_all(stream.settings.bootstrap, topic)
+        assert [OutgoingRecord(each.key, each.value, list(each.headers)) for each in found] == [*sent, sent[0]]
+        producer.expect_beyond(topic, 201)
+        with pytest.raises(LogTruncated):
+            await producer.send_together(topic, sent[:1])
+        await producer.stop()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.acked_producer import AckedProducer
 from agents.matching import engine_unit
 from agents.presence import present
 from agents.projection import projection_unit
@@ -11,10 +12,13 @@ from agents.rebuild import RebuildRefused, check_broker, rebuild
 from agents.relay import Relay
 from agents.verify import verify
 from app.topics import cluster_id
+from schemas.fills import encode_fill
+from schemas.topics import fills_topic
 from tests.agents.stream import hosted, one_hash_each, stream_on
 from tests.agents.test_engine_faults import is_matched
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.schemas.test_fills import FILLS
 
 PARTS = (Relay, engine_unit, projection_unit)
 
@@ -85,3 +89,16 @@ async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_so
         with pytest.raises(RebuildRefused, match="is not empty"):
             await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
         assert (await stream.standing()).epoch == 1
+
+
+async def test_a_rebuild_is_refused_where_fills_are_published_already(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """The publisher goes on where the stream ends: behind a foreign one it would leave out as many fills of ours."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await producer.start()
+        await producer.send(fills_topic(stream.market), encode_fill(FILLS["trade"]), key=b"")
+        await producer.stop()
+        with pytest.raises(RebuildRefused, match=f"{fills_topic(stream.market)} is not empty"):
+            await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))

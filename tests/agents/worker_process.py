@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from agents.run import run_clock, run_engine, run_projection, run_relay
+from agents.run import run_clock, run_engine, run_projection, run_publisher, run_relay
 from agents.settings import StreamSettings
 
-_RUN = {"engine": run_engine, "projection": run_projection, "relay": run_relay}
+_RUN = {"engine": run_engine, "projection": run_projection, "relay": run_relay, "publisher": run_publisher}
 
 
 def main() -> None:

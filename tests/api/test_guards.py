@@ -19,6 +19,7 @@ PUBLIC = {
     ("GET", "/markets"),
     ("GET", "/markets/{marketId}"),
     ("GET", "/markets/{marketId}/funding"),
+    ("GET", "/markets/{marketId}/fills"),
     ("GET", "/insurance-fund"),
     ("GET", "/metrics"),
     ("GET", "/livez"),
@@ -28,6 +29,8 @@ PUBLIC = {
     ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/docs/{file}"),
+    ("GET", "/asyncapi.json"),
+    ("GET", "/docs/events"),
 }
 
 

@@ -105,6 +105,8 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         "/insurance-fund": "/insurance-fund",
         "/markets/BTC-PERP/funding": "/markets/{marketId}/funding",
         "/markets/unknown/funding": "/markets/{marketId}/funding",
+        "/markets/BTC-PERP/fills": "/markets/{marketId}/fills",
+        "/markets/unknown/fills": "/markets/{marketId}/fills",
         "/livez": "/livez",
         "/readyz": "/readyz",
         "/healthz": "/healthz",

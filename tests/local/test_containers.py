@@ -11,7 +11,7 @@ from app.cli import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONE_SHOT = {"migrate", "topics"}
-PARTS = {"api", "relay", "engine", "projection", "clock", "liquidator"}
+PARTS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquidator", "prices"}
 SERVERS = {"kafka", "postgres"}
 
 
@@ -33,6 +33,13 @@ def test_what_runs_on_is_checked_and_restarted(services: dict[str, dict[str, Any
         assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped"), name
         assert ("healthcheck" in service) == (name not in ONE_SHOT), name
     assert "/readyz" in str(services["api"]["healthcheck"]["test"])
+
+
+def test_prices_wait_for_whoever_says_where_they_come_from(services: dict[str, dict[str, Any]]) -> None:
+    """The one part that needs a file of the operator's starts when it is asked for, with that file."""
+    assert [name for name, service in services.items() if "profiles" in service] == ["prices"]
+    (mounted,) = services["prices"]["volumes"]
+    assert mounted.split(":") == ["./prices.toml", services["prices"]["command"][-1], "ro"]
 
 
 def test_a_part_starts_only_after_tables_and_topics_are_there(services: dict[str, dict[str, Any]]) -> None:

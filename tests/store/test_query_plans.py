@@ -15,6 +15,7 @@ from store.queries.funding import list_payments, read_funding
 from store.queries.ledger import list_ledger
 from store.queries.orders import list_orders, read_order
 from store.queries.paging import ListRequest, encode_cursor
+from store.queries.public_fills import newest_public_fill, read_public_fills
 from store.queries.receipts import list_receipts
 from tests.eventually import eventually
 
@@ -98,6 +99,19 @@ async def test_money_and_receipts_are_listed_by_an_index(session: Connection) ->
         for plan in await plans_of(session, logged, 6 if index == "fundings_pkey" else 3):
             assert index in plan or "Scan using markets_name_key" in plan or "Seq Scan on markets" in plan, plan
             assert "Sort" not in plan, plan
+
+
+async def test_a_replay_of_public_fills_walks_the_key(session: Connection) -> None:
+    """From the first fill and from deep in the history: as many rows are read as are told, nothing is sorted."""
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    for sequence in (1, ROWS // 2):
+        await read_public_fills(session, "BTC-PERP", sequence, 100)
+    await newest_public_fill(session, "BTC-PERP")
+    for plan in await plans_of(session, logged, 3):
+        assert "fills_pkey" in plan, plan
+        assert "Sort" not in plan, plan
+        assert "Seq Scan on fills" not in plan, plan
 
 
 async def test_open_orders_are_found_among_the_live_ones(session: Connection) -> None:

@@ -10,7 +10,8 @@ from tests.system.faults import strike
 from tests.system.patient_load import trading
 from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
 
-VICTIMS = {"kafka": ("api", "relay", "engine", "projection", "clock", "liquidator", "postgres", "broker")}
+_WORKERS = ("relay", "engine", "projection", "publisher", "clock", "liquidator")
+VICTIMS = {"kafka": ("api", *_WORKERS, "postgres", "broker")}
 VICTIMS["embedded"] = VICTIMS["kafka"][:-1]  # whose death is the death of the log: the rebuild has its own tests
 
 

@@ -19,6 +19,7 @@ from schemas.wire import EventRecord
 from store.connect import is_outage
 from tables.book_table import heads, is_head, read_head, verified_snapshots
 from tests.eventually import eventually
+from tests.system.fill_stream import every_fill_is_published
 from tests.system.patient_load import PatientLoad
 
 LIVE_OR_ENDED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED", "REJECTED"}
@@ -28,7 +29,8 @@ REMEDIES = ("is missing in the log", "reading it from the log", "the command log
 
 
 async def nothing_is_lost_or_doubled(exchange: ExchangeProcess, load: PatientLoad) -> None:
-    """Every order taken is there once and has ended or rests, every fill is there once on each side, all sums hold."""
+    """Every order taken is there once and has ended or rests, every fill is there once on each side and in the public
+    stream, all sums hold."""
     await healed(exchange)
     assert not remedies(exchange), "\n".join(remedies(exchange))
     async with aiohttp.ClientSession(exchange.url) as session:
@@ -40,6 +42,8 @@ async def nothing_is_lost_or_doubled(exchange: ExchangeProcess, load: PatientLoa
     assert {order["status"] for order in orders} <= LIVE_OR_ENDED
     assert set(Counter((fill["tradeId"], fill["liquidityRole"]) for fill in fills).values()) <= {1}
     assert await audit_books(settings_of(exchange), is_deep=True) == []
+    for market in MARKETS:
+        await every_fill_is_published(settings_of(exchange), market)
 
 
 def remedies(exchange: ExchangeProcess) -> list[str]:

@@ -1,0 +1,37 @@
+"""Replay of a market's public fills by the sequence of the stream; public."""
+
+from aiohttp import web
+
+from api.paging import FROM_SEQUENCE, PAGING, page_answer, page_request
+from api.paths import market_id_of, no_such_market
+from api.route import Answer, Route
+from api.services import services_of
+from schemas.fills import PublicFill
+from schemas.refusals import ErrorCode
+from schemas.rest import Page
+from store.queries.public_fills import replay_fills
+
+_REPLAY = (FROM_SEQUENCE, *PAGING)
+
+
+async def replay(request: web.Request) -> web.Response:
+    """The fills of a market as its stream tells them, oldest first, from any sequence."""
+    name, asked = market_id_of(request), page_request(request, _REPLAY)
+    page = await services_of(request).database.run(lambda session: replay_fills(session, name, asked))
+    if page is None:
+        raise no_such_market(name)
+    return page_answer(page)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/markets/{marketId}/fills",
+        replay,
+        "Replay a market's public fills from a sequence on, oldest first",
+        {200: Answer(Page[PublicFill], "Fills without a hole, each as its record in `fills.{marketId}`.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        parameters=_REPLAY,
+        tag="markets",
+    ),
+)

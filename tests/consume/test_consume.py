@@ -1,0 +1,177 @@
+"""A stranger with docs/consume.md alone gets every fill exactly once, whoever is killed."""
+
+import asyncio
+import random
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agents.host import Unit
+from agents.matching import engine_unit
+from agents.projection import projection_unit
+from agents.publishing import publisher_unit
+from agents.rebuild import rebuild
+from agents.relay import Relay
+from app.local.run_record import RunRecord, write_run_record
+from app.topics import cluster_id
+from schemas.fills import PublicFill, encode_fill
+from store.queries.public_fills import newest_public_fill
+from tests.agents.stream import Stream, hosted, stream_on
+from tests.agents.test_publisher import everything_is_published, parts, send_fills, stored
+from tests.api.exchange import Exchange
+from tests.conftest import Broker
+from tests.consume.stranger import Stranger, commands, programs
+from tests.eventually import eventually
+
+CONSUMER = "python3 consume_fills.py"
+FAUST = "python3 keep_with_faust.py worker --without-web"
+REPOSITORY = Path(__file__).parents[2]
+ALL = (Relay, engine_unit, projection_unit, publisher_unit)
+FULL = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
+
+
+@asynccontextmanager
+async def stranger_of(stream: Stream, folder: Path) -> AsyncIterator[Stranger]:
+    """A stranger beside a market whose history is served over REST."""
+    api = await Exchange(stream.settings.dsn).start()
+    stranger = Stranger(folder / "stranger", stream.market, stream.settings.bootstrap, f"http://127.0.0.1:{api.port}")
+    try:
+        yield stranger
+    finally:
+        stranger.kill()
+        await api.stop()
+
+
+@asynccontextmanager
+async def market_with_stranger(
+    broker: Broker, dsn: str, folder: Path, *kinds: Callable[..., Unit]
+) -> AsyncIterator[tuple[Stream, Stranger]]:
+    """A market, these of its workers in the loop of the test, and a stranger beside it."""
+    async with (
+        stream_on(broker, dsn, folder) as stream,
+        hosted(*parts(stream, *kinds)),
+        stranger_of(stream, folder) as stranger,
+    ):
+        yield stream, stranger
+
+
+async def has_every_fill_once(stranger: Stranger, stream: Stream) -> list[PublicFill]:
+    """Wait until the stranger is at the newest fill: then he has each once, in order, as the tables have it."""
+    await stream.drained()
+    newest = await newest_public_fill(stream.session, stream.market)
+    await eventually(lambda: stranger.last() >= newest, within_s=60)
+    fills = await stored(stream)
+    assert [encode_fill(msgspec.convert(fill, PublicFill)) for fill in stranger.kept()] == list(map(encode_fill, fills))
+    assert len(fills) == newest > 0
+    return fills
+
+
+def test_the_guide_starts_what_it_shows() -> None:
+    """Each program has the line that starts it, and no other line starts one."""
+    starting = [line for block in commands("python3 ") for line in block.splitlines() if line.startswith("python3 ")]
+    assert starting == [CONSUMER, FAUST]
+    assert set(programs()) == {"consume_fills.py", "keep_with_faust.py"}
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(40, marks=FULL)])
+async def test_every_fill_is_kept_once_across_kills_of_consumer_publisher_and_engine(
+    broker: Broker, database: str, tmp_path: Path, rounds: int
+) -> None:
+    """kill -9 for all three in each round, in any order, while orders flow; all of them come back, nothing else helps."""
+    chance = random.Random(rounds)  # noqa: S311 - the same kills on every run
+    async with market_with_stranger(broker, database, tmp_path, Relay, projection_unit) as (stream, stranger):
+        workers = {kind: stream.spawn(kind) for kind in ("engine", "publisher")}
+        stranger.start(CONSUMER)
+        for _ in range(rounds):
+            before = stranger.last()
+            await stream.trade(100)
+            await eventually(lambda before=before: stranger.last() > before, within_s=60)
+            for kind in chance.sample(("engine", "publisher", "consumer"), k=3):
+                await stream.trade(chance.randint(1, 60))
+                if kind == "consumer":
+                    stranger.kill()
+                    stranger.start(CONSUMER)
+                else:
+                    workers[kind].kill()
+                    workers[kind].wait()
+                    workers[kind] = stream.spawn(kind)
+        await stream.trade(50)
+        await has_every_fill_once(stranger, stream)
+
+
+async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
+    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fills that he never saw went with the broker, and its successor's stream begins behind them: the replay has them."""
+    monkeypatch.setattr("agents.publisher.AGAIN_ON_A_NEW_BROKER", 5)
+    async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
+        async with hosted(*parts(stream, *ALL)):
+            await stream.trade(60)
+            stranger.start(CONSUMER)
+            await has_every_fill_once(stranger, stream)
+            stranger.kill()
+            await stream.trade(60)
+            await everything_is_published(stream)
+        await stream.move_to(embedded_broker)
+        await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
+        stranger.environment["KAFKA"] = stream.settings.bootstrap
+        stranger.start(CONSUMER)
+        async with hosted(*parts(stream, *ALL)):
+            await stream.trade(60)
+            await has_every_fill_once(stranger, stream)
+
+
+async def test_faust_keeps_every_fill_once(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The guide's agent, started in the middle of a market's life, on the books of the guide's other program."""
+    async with market_with_stranger(broker, database, tmp_path, *ALL) as (stream, stranger):
+        await stream.trade(60)
+        await everything_is_published(stream)
+        stranger.start(FAUST)
+        await stream.trade(60)
+        await has_every_fill_once(stranger, stream)
+
+
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Both of the guide's commands on a stream with repetitions: all records with headers; each fill behind the last kept."""
+    if broker.is_embedded:
+        pytest.skip("kcat cannot read what the embedded broker answers")
+    async with market_with_stranger(broker, database, tmp_path, *ALL) as (stream, stranger):
+        await stream.trade(60)
+        fills = await everything_is_published(stream)
+        await send_fills(stream, fills[:3])
+        show, keep = commands("kcat")
+        lines = [encode_fill(fill).decode() for fill in fills]
+        headers = [f"eventId={f.event_id},sequence={f.sequence},schemaVersion=1" for f in fills]
+        shown = [f"{header} {line}" for header, line in zip(headers, lines, strict=True)]
+        assert await asyncio.to_thread(stranger.shell, show) == shown + shown[:3]
+        assert await asyncio.to_thread(stranger.shell, keep) == lines
+        assert await asyncio.to_thread(stranger.shell, keep, LAST="9") == lines[9:]
+
+
+async def test_the_history_is_had_without_a_broker(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The guide's curl: two fills from the first on; and its tail, with the market's own name: every one of them."""
+    async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
+        async with hosted(*parts(stream, Relay, engine_unit, projection_unit)):
+            await stream.trade(60)
+            await stream.drained()
+        (curl,), (tail,) = commands("curl"), commands("app tail")
+        (line,) = await asyncio.to_thread(stranger.shell, curl)
+        assert [fill["sequence"] for fill in msgspec.json.decode(line)["data"]] == [1, 2]
+        tail = tail.replace("python -m", f"cd {REPOSITORY} && {sys.executable} -m").replace("BTC-PERP", stream.market)
+        lines = await asyncio.to_thread(stranger.shell, tail, DATABASE_URL=database, BROKER_URL="127.0.0.1:1")
+        assert lines == [encode_fill(fill).decode() for fill in await stored(stream)]
+
+
+def test_the_guide_finds_the_broker_of_a_local_exchange(tmp_path: Path) -> None:
+    """The line that asks the run record of `make run` sets what every example reads."""
+    stranger = Stranger(tmp_path, "", "", "")
+    (tmp_path / ".local").mkdir()
+    write_run_record(tmp_path / ".local", RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}))
+    (export,) = commands("export KAFKA")
+    assert stranger.shell(export + 'echo "$KAFKA $MARKET"') == ["127.0.0.1:4711 BTC-PERP"]
