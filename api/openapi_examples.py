@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from schemas.market_data import CandleView, OrderBookView, TickerView, TradeView
 from schemas.rest import (
     BalanceView,
     CancelTaken,
@@ -14,6 +15,7 @@ from schemas.rest import (
     LoggedIn,
     OrderRequest,
     OrderTaken,
+    Page,
     Registered,
     WithdrawalRequest,
 )
@@ -62,5 +64,67 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
                 "eventHash": "5f0c6cbb8f2f0ef1a3c6a2f3a9bb0d4e",
             }
         ],
+    },
+    OrderBookView: {
+        "marketId": "BTC-PERP",
+        "sequence": 91,
+        "time": "2027-01-15T12:00:00.000000Z",
+        "bids": [{"price": "59999.9", "quantity": "0.75", "orders": 2}],
+        "asks": [{"price": "60000.1", "quantity": "1.2", "orders": 1}],
+    },
+    Page[TradeView]: {
+        "data": [
+            {
+                "tradeId": "BTC-PERP-12",
+                "sequence": 12,
+                "price": "60000",
+                "quantity": "0.3",
+                "notional": "18000",
+                "takerSide": "SELL",
+                "cause": "TRADE",
+                "time": "2027-01-15T12:00:00.000000Z",
+            }
+        ],
+        "nextCursor": None,
+    },
+    Page[CandleView]: {
+        "data": [
+            {
+                "time": "2027-01-15T12:00:00.000000Z",
+                "open": "60000",
+                "high": "60010.5",
+                "low": "59990",
+                "close": "60005",
+                "volume": "3.25",
+                "notional": "195012.5",
+                "trades": 7,
+            }
+        ],
+        "nextCursor": None,
+    },
+    TickerView: {
+        "marketId": "BTC-PERP",
+        "status": "ACTIVE",
+        "sequence": 91,
+        "time": "2027-01-15T12:00:00.000000Z",
+        "lastPrice": "60005",
+        "lastQuantity": "0.3",
+        "lastTime": "2027-01-15T11:59:58.120000Z",
+        "bestBid": {"price": "59999.9", "quantity": "0.75", "orders": 2},
+        "bestAsk": {"price": "60000.1", "quantity": "1.2", "orders": 1},
+        "markPrice": "60000.5",
+        "indexPrice": "60000.25",
+        "fundingRate": "0.0001",
+        "predictedFundingRate": "0.000105",
+        "nextFundingTime": "2027-01-15T16:00:00.000000Z",
+        "openInterest": "12.5",
+        "volume24h": "3.25",
+        "notional24h": "195012.5",
+        "trades24h": 7,
+        "open24h": "60000",
+        "high24h": "60010.5",
+        "low24h": "59990",
+        "change24h": "5",
+        "changeRate24h": "0.000083",
     },
 }

@@ -1,11 +1,25 @@
 """The routes of the contract, one module a subject; each names its own in `ROUTES`."""
 
 from api.route import Route
-from api.routes import account, admin, auth, docs, health, history, leverage, markets, metrics, orders, transfers
+from api.routes import (
+    account,
+    admin,
+    auth,
+    docs,
+    health,
+    history,
+    leverage,
+    market_data,
+    markets,
+    metrics,
+    orders,
+    transfers,
+)
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
     *markets.ROUTES,
+    *market_data.ROUTES,
     *transfers.ROUTES,
     *account.ROUTES,
     *leverage.ROUTES,
