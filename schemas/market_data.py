@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+import msgspec
+
 from schemas.market import MarketStatus
 from schemas.orders import FillCause, Side
 from schemas.rest import View
@@ -98,11 +100,11 @@ class TickerView(View, frozen=True):
     predicted_funding_rate: str | None
     next_funding_time: str | None
     open_interest: str
-    volume_24h: str
-    notional_24h: str
-    trades_24h: int
-    open_24h: str | None
-    high_24h: str | None
-    low_24h: str | None
-    change_24h: str | None
-    change_rate_24h: str | None
+    volume_24h: str = msgspec.field(name="volume24h")
+    notional_24h: str = msgspec.field(name="notional24h")
+    trades_24h: int = msgspec.field(name="trades24h")
+    open_24h: str | None = msgspec.field(name="open24h")
+    high_24h: str | None = msgspec.field(name="high24h")
+    low_24h: str | None = msgspec.field(name="low24h")
+    change_24h: str | None = msgspec.field(name="change24h")
+    change_rate_24h: str | None = msgspec.field(name="changeRate24h")

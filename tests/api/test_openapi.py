@@ -62,10 +62,19 @@ def test_operation_ids_are_unique() -> None:
 
 
 def test_every_example_fits_its_schema() -> None:
-    """An example that is wrong teaches the wrong thing."""
-    schemas = _document()["components"]["schemas"]
-    for body, example in EXAMPLES.items():
-        _validator(schemas[body.__name__]).validate(example)
+    """An example that is wrong teaches the wrong thing; each is somewhere in the document."""
+    contents = [content for content in _contents(_document()["paths"]) if "example" in content]
+    for content in contents:
+        _validator(content["schema"]).validate(content["example"])
+    assert {json.dumps(content["example"]) for content in contents} == {json.dumps(each) for each in EXAMPLES.values()}
+
+
+def _contents(paths: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every body that the document tells of, sent and answered."""
+    operations = [operation for path in paths.values() for operation in path.values()]
+    sent = [operation["requestBody"] for operation in operations if "requestBody" in operation]
+    answered = [response for operation in operations for response in operation["responses"].values()]
+    return [content for body in (*sent, *answered) for content in body["content"].values()]
 
 
 def test_patterns_are_plain_regular_expressions() -> None:
@@ -105,6 +114,11 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         "/insurance-fund": "/insurance-fund",
         "/markets/BTC-PERP/funding": "/markets/{marketId}/funding",
         "/markets/unknown/funding": "/markets/{marketId}/funding",
+        "/markets/BTC-PERP/orderbook": "/markets/{marketId}/orderbook",
+        "/markets/BTC-PERP/trades": "/markets/{marketId}/trades",
+        "/markets/BTC-PERP/candles": "/markets/{marketId}/candles",
+        "/markets/BTC-PERP/ticker": "/markets/{marketId}/ticker",
+        "/markets/ETH-PERP/ticker": "/markets/{marketId}/ticker",
         "/livez": "/livez",
         "/readyz": "/readyz",
         "/healthz": "/healthz",
