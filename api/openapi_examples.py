@@ -3,6 +3,8 @@
 from typing import Any
 
 from schemas.market_data import CandleView, OrderBookView, TickerView, TradeView
+from schemas.order_groups import BatchRequest, OrderAnswersView, PreviewView
+from schemas.order_trace import OrderTraceView
 from schemas.rest import (
     BalanceView,
     CancelTaken,
@@ -13,12 +15,21 @@ from schemas.rest import (
     LeverageRequest,
     LeverageView,
     LoggedIn,
+    MeView,
     OrderRequest,
     OrderTaken,
     Page,
     Registered,
     WithdrawalRequest,
 )
+
+_OF_A_HOP = ("time", "commandId", "eventId", "tradeId", "liquidityRole", "price", "quantity", "reason")
+
+
+def _hop(hop: str, **facts: str) -> dict[str, Any]:
+    """A hop that is done, with what is known of it."""
+    return {"hop": hop, "isDone": True, **dict.fromkeys(_OF_A_HOP), **facts}
+
 
 EXAMPLES: dict[Any, dict[str, Any]] = {
     Credentials: {"email": "alice@example.com", "password": "correct horse battery"},
@@ -53,6 +64,78 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
     },
     OrderTaken: {"orderId": "BTC-PERP-57", "status": "PENDING"},
     CancelTaken: {"orderId": "BTC-PERP-57", "status": "PENDING_CANCEL"},
+    MeView: {
+        "userId": "1",
+        "email": "alice@example.com",
+        "role": "user",
+        "createdAt": "2027-01-15T12:00:00.000000Z",
+    },
+    BatchRequest: {
+        "orders": [
+            {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.5", "price": "59990"},
+            {"marketId": "BTC-PERP", "side": "SELL", "type": "LIMIT", "quantity": "0.5", "price": "60010"},
+        ]
+    },
+    OrderAnswersView: {
+        "orders": [
+            {
+                "orderId": "BTC-PERP-57",
+                "status": "PENDING",
+                "commandId": "BTC-PERP:57",
+                "isReplay": False,
+                "error": None,
+            },
+            {
+                "orderId": None,
+                "status": None,
+                "commandId": None,
+                "isReplay": False,
+                "error": {
+                    "code": "INSUFFICIENT_MARGIN",
+                    "message": "the order is not covered",
+                    "details": {"required": "3003", "available": "3000"},
+                },
+            },
+        ]
+    },
+    PreviewView: {
+        "isAccepted": True,
+        "refusal": None,
+        "price": "60000",
+        "notional": "30000",
+        "marginRequired": "3015",
+        "marginAdded": "3015",
+        "equity": "10000",
+        "availableMargin": "6985",
+        "feeMax": "15",
+    },
+    OrderTraceView: {
+        "orderId": "BTC-PERP-57",
+        "marketId": "BTC-PERP",
+        "clientOrderId": "my-first-order",
+        "status": "PARTIALLY_FILLED",
+        "commandSequence": 57,
+        "acceptedCommandSequence": 60,
+        "relayedCommandSequence": 60,
+        "persistedCommandSequence": 59,
+        "persistedEventSequence": 91,
+        "hops": [
+            _hop("ACCEPTED", time="2027-01-15T12:00:00.000000Z", commandId="BTC-PERP:57"),
+            _hop("RELAYED", commandId="BTC-PERP:57"),
+            _hop("MATCHED", commandId="BTC-PERP:57"),
+            _hop(
+                "FILLED",
+                time="2027-01-15T12:00:01.000000Z",
+                eventId="BTC-PERP:88",
+                tradeId="BTC-PERP-12",
+                liquidityRole="MAKER",
+                price="60000",
+                quantity="0.3",
+            ),
+            _hop("PERSISTED", commandId="BTC-PERP:57"),
+        ],
+        "hasMoreFills": False,
+    },
     DrainRequest: {"marketId": "BTC-PERP"},
     Drained: {
         "processed": 3,

@@ -79,6 +79,11 @@ def whole_number(request: web.Request, parameter: Parameter) -> int:
     return _whole_number(_query_of(request, (parameter,)).get(parameter.name), parameter)
 
 
+def market_or_none(request: web.Request) -> str | None:
+    """The market that the query names, if it names one; the only parameter of its route."""
+    return _query_of(request, (MARKET,)).get(MARKET.name)
+
+
 def one_of(request: web.Request, parameter: Parameter) -> str:
     """Which of a parameter's words the query says, else its default; its neighbours are checked by `page_request`."""
     word: str = request.query.get(parameter.name, parameter.schema["default"])

@@ -29,6 +29,16 @@ def market_id_of(request: web.Request) -> str:
     return _named(request, "marketId", no_such_market)
 
 
+def client_order_id_of(request: web.Request) -> str:
+    """The client's own order id in the path."""
+    return _named(request, "clientOrderId", no_such_client_order)
+
+
+def no_such_client_order(client_order_id: str) -> Refusal:
+    """404 for an id that the caller gave to no order."""
+    return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"clientOrderId": client_order_id})
+
+
 def no_such_order(order_id: str) -> Refusal:
     """404 for an order, the same whether it never was or belongs to another."""
     return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": order_id})

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from exchange.admission import Account, MarketTerms
-from exchange.margin import Exposure
+from exchange.margin import Exposure, Holding
 from exchange.order_draft import OrderDraft, read_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.market import MarketStatus
@@ -79,7 +79,7 @@ async def lock_and_read(
     if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)  # an id of that market could not be read before: ask once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
-    return _reading(registry, rows, load)
+    return reading_of(registry, rows, load)
 
 
 async def lock_account(
@@ -89,7 +89,31 @@ async def lock_account(
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
     if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)
-    return _reading(registry, rows, load)
+    return reading_of(registry, rows, load)
+
+
+def holdings_of(reading: Reading, exposures: Mapping[str, Exposure]) -> list[Holding]:
+    """What margin is computed from: exposures by market, each at its market's mark."""
+    return [Holding(reading.markets[name].spec, reading.markets[name].mark, held) for name, held in exposures.items()]
+
+
+def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
+    """The rows of the first round trip, sorted by what they are of."""
+    reading = Reading({}, {}, {}, {})
+    for row in rows:
+        match row["kind"]:
+            case "market":
+                terms = _terms(registry, row, load)
+                reading.markets[terms.spec.market] = terms
+            case "account":
+                _add_account(registry, row, reading.accounts)
+            case "client_id":
+                first = FirstOrder(row["order_id"], row["market_id"], OrderStatus(row["status"]), row["request_hash"])
+                reading.first_orders[row["user_id"], row["client_order_id"]] = first
+            case _:
+                target = CancelTarget(row["user_id"], row["market_id"], row["is_live"], row["cancel_seq"])
+                reading.targets[row["order_id"]] = target
+    return reading
 
 
 def _read_wish(place: PlaceOrder) -> Wish | Refused:
@@ -115,24 +139,6 @@ def _arguments(
         [client_id for _, client_id in client_ids] or None,
         [key for key in keys if key is not None] or None,
     )
-
-
-def _reading(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
-    reading = Reading({}, {}, {}, {})
-    for row in rows:
-        match row["kind"]:
-            case "market":
-                terms = _terms(registry, row, load)
-                reading.markets[terms.spec.market] = terms
-            case "account":
-                _add_account(registry, row, reading.accounts)
-            case "client_id":
-                first = FirstOrder(row["order_id"], row["market_id"], OrderStatus(row["status"]), row["request_hash"])
-                reading.first_orders[row["user_id"], row["client_order_id"]] = first
-            case _:
-                target = CancelTarget(row["user_id"], row["market_id"], row["is_live"], row["cancel_seq"])
-                reading.targets[row["order_id"]] = target
-    return reading
 
 
 def _terms(registry: MarketRegistry, row: asyncpg.Record, load: Mapping[str, MarketLoad]) -> MarketTerms:

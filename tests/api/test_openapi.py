@@ -119,6 +119,10 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         "/markets/BTC-PERP/candles": "/markets/{marketId}/candles",
         "/markets/BTC-PERP/ticker": "/markets/{marketId}/ticker",
         "/markets/ETH-PERP/ticker": "/markets/{marketId}/ticker",
+        "/me": "/me",
+        f"/orders/{placed.body['orderId']}/trace": "/orders/{orderId}/trace",
+        "/orders/unknown/trace": "/orders/{orderId}/trace",
+        "/orders/by-client-id/a": "/orders/by-client-id/{clientOrderId}",
         "/livez": "/livez",
         "/readyz": "/readyz",
         "/healthz": "/healthz",
@@ -137,6 +141,19 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
     leveraged = await alice.call("POST", "/positions/BTC-PERP/leverage", {"leverage": 4})
     set_to = served["paths"]["/positions/{marketId}/leverage"]["post"]["responses"][str(leveraged.status)]
     _validator(set_to["content"]["application/json"]["schema"]).validate(leveraged.body)
+    bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+    for method, path, body in (
+        ("post", "/orders/batch", {"orders": [bid, bid | {"quantity": "99"}]}),
+        ("post", "/orders/preview", bid),
+        ("post", "/orders/preview", bid | {"quantity": "99"}),
+        ("post", "/positions/{marketId}/close", None),
+        ("delete", "/orders", None),
+    ):
+        reply = await alice.call(method.upper(), path.replace("{marketId}", "BTC-PERP"), body)
+        told = served["paths"][path][method]["responses"][str(reply.status)]
+        assert reply.status < 300, reply.body
+        _validator(told["content"]["application/json"]["schema"]).validate(reply.body)
+        assert told["headers"].keys() <= reply.headers.keys()
     accepted = served["paths"]["/orders"]["post"]["responses"]["202"]
     _validator(accepted["content"]["application/json"]["schema"]).validate(placed.body)
     assert accepted["headers"].keys() <= placed.headers.keys()
