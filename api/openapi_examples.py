@@ -23,14 +23,6 @@ from schemas.rest import (
     WithdrawalRequest,
 )
 
-_OF_A_HOP = ("time", "commandId", "eventId", "tradeId", "liquidityRole", "price", "quantity", "reason")
-
-
-def _hop(hop: str, **facts: str) -> dict[str, Any]:
-    """A hop that is done, with what is known of it."""
-    return {"hop": hop, "isDone": True, **dict.fromkeys(_OF_A_HOP), **facts}
-
-
 EXAMPLES: dict[Any, dict[str, Any]] = {
     Credentials: {"email": "alice@example.com", "password": "correct horse battery"},
     Registered: {"userId": "1"},
@@ -120,19 +112,20 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
         "persistedCommandSequence": 59,
         "persistedEventSequence": 91,
         "hops": [
-            _hop("ACCEPTED", time="2027-01-15T12:00:00.000000Z", commandId="BTC-PERP:57"),
-            _hop("RELAYED", commandId="BTC-PERP:57"),
-            _hop("MATCHED", commandId="BTC-PERP:57"),
-            _hop(
-                "FILLED",
-                time="2027-01-15T12:00:01.000000Z",
-                eventId="BTC-PERP:88",
-                tradeId="BTC-PERP-12",
-                liquidityRole="MAKER",
-                price="60000",
-                quantity="0.3",
-            ),
-            _hop("PERSISTED", commandId="BTC-PERP:57"),
+            {"hop": "ACCEPTED", "isDone": True, "time": "2027-01-15T12:00:00.000000Z", "commandId": "BTC-PERP:57"},
+            {"hop": "RELAYED", "isDone": True, "commandId": "BTC-PERP:57"},
+            {"hop": "MATCHED", "isDone": True, "commandId": "BTC-PERP:57"},
+            {
+                "hop": "FILLED",
+                "isDone": True,
+                "time": "2027-01-15T12:00:01.000000Z",
+                "eventId": "BTC-PERP:88",
+                "tradeId": "BTC-PERP-12",
+                "liquidityRole": "MAKER",
+                "price": "60000",
+                "quantity": "0.3",
+            },
+            {"hop": "PERSISTED", "isDone": True, "commandId": "BTC-PERP:57"},
         ],
         "hasMoreFills": False,
     },

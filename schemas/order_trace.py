@@ -18,8 +18,8 @@ class Hop(StrEnum):
     PERSISTED = "PERSISTED"
 
 
-class HopView(View, frozen=True):
-    """One hop. What does not belong to it, or is kept nowhere, is null.
+class HopView(View, frozen=True, omit_defaults=True):
+    """One hop. What does not belong to it, or is kept nowhere, is left out.
 
     `time`: of ACCEPTED and CANCEL_REQUESTED when the API took it on; of FILLED and ENDED the time of the command that caused
     the event, because the engine has no clock.
