@@ -13,6 +13,7 @@ from aiohttp import web
 
 from api.answers import json_answer
 from api.errors import Refusal, refusal_of
+from api.paths import no_such_market
 from api.route import Parameter
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
@@ -72,6 +73,13 @@ def page_answer(page: View | Refused) -> web.Response:
     if isinstance(page, Refused):
         raise refusal_of(page)
     return json_answer(page)
+
+
+def market_page_answer(name: str, page: View | Refused | None) -> web.Response:
+    """As `page_answer`, of what belongs to a market; refuses with MARKET_NOT_FOUND when there is none."""
+    if page is None:
+        raise no_such_market(name)
+    return page_answer(page)
 
 
 def whole_number(request: web.Request, parameter: Parameter) -> int:

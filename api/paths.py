@@ -1,11 +1,14 @@
 """Ids inside a path: what cannot be an id of ours is refused like one that never was."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from aiohttp import web
 
 from api.errors import Refusal
 from schemas.refusals import ErrorCode
+
+Found = TypeVar("Found")
 
 _LENGTH_MAX = 64
 _MISSING = {
@@ -47,6 +50,13 @@ def no_such_order(order_id: str) -> Refusal:
 def no_such_market(market_id: str) -> Refusal:
     """404 for a market."""
     return Refusal(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market_id})
+
+
+def of_market(name: str, found: Found | None) -> Found:
+    """What was read of a market; refuses with MARKET_NOT_FOUND when there was nothing to read it of."""
+    if found is None:
+        raise no_such_market(name)
+    return found
 
 
 def _named(request: web.Request, name: str, missing: Callable[[str], Refusal]) -> str:

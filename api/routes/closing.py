@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from api.errors import Refusal
-from api.paths import market_id_of, no_such_market
+from api.paths import market_id_of, of_market
 from api.route import Access, Route
 from api.services import services_of
 from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
@@ -19,9 +19,7 @@ async def close(request: web.Request, user: int) -> web.StreamResponse:
     """Sell all of a long, or buy all of a short, at the market."""
     name = market_id_of(request)
     held = await services_of(request).database.run(lambda session: read_position_lots(session, user, name))
-    if held is None:
-        raise no_such_market(name)
-    spec, lots = held
+    spec, lots = of_market(name, held)
     if not lots:
         raise Refusal(ErrorCode.INVALID_ORDER, "there is no position to close", {"marketId": name})
     order = OrderRequest(

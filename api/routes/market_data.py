@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from api.answers import json_answer
-from api.paging import FROM, PAGING, TO, one_of, page_answer, page_request, whole_number
-from api.paths import market_id_of, no_such_market
+from api.paging import FROM, PAGING, TO, market_page_answer, one_of, page_request, whole_number
+from api.paths import market_id_of, of_market
 from api.route import Answer, Parameter, Route
 from api.services import services_of
 from schemas.market_data import CandleInterval, CandleView, OrderBookView, TickerView, TradeView
@@ -34,18 +34,14 @@ async def order_book(request: web.Request) -> web.Response:
     """What rests in a market, by price."""
     name, depth = market_id_of(request), whole_number(request, _DEPTH)
     book = await services_of(request).database.run(lambda session: read_order_book(session, name, depth))
-    if book is None:
-        raise no_such_market(name)
-    return json_answer(book)
+    return json_answer(of_market(name, book))
 
 
 async def trades(request: web.Request) -> web.Response:
     """What was traded in a market, newest first."""
     name, asked = market_id_of(request), page_request(request, _TRADES)
     page = await services_of(request).database.run(lambda session: list_trades(session, name, asked))
-    if page is None:
-        raise no_such_market(name)
-    return page_answer(page)
+    return market_page_answer(name, page)
 
 
 async def candles(request: web.Request) -> web.Response:
@@ -53,18 +49,14 @@ async def candles(request: web.Request) -> web.Response:
     name, asked = market_id_of(request), page_request(request, _CANDLES)
     interval = CandleInterval(one_of(request, _INTERVAL))
     page = await services_of(request).database.run(lambda session: list_candles(session, name, interval, asked))
-    if page is None:
-        raise no_such_market(name)
-    return page_answer(page)
+    return market_page_answer(name, page)
 
 
 async def ticker(request: web.Request) -> web.Response:
     """A market at a glance."""
     name = market_id_of(request)
     view = await services_of(request).database.run(lambda session: read_ticker(session, name))
-    if view is None:
-        raise no_such_market(name)
-    return json_answer(view)
+    return json_answer(of_market(name, view))
 
 
 ROUTES = (
