@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from agents.auditor import Auditor
+from agents.candles import CandleMaker
 from agents.clock import Clock
 from agents.database import ask_database
 from agents.host import Host, Unit
@@ -49,9 +50,9 @@ async def run_clock(settings: StreamSettings) -> None:
 
 
 async def run_liquidator(settings: StreamSettings) -> None:
-    """Liquidate, and watch the books."""
+    """Liquidate, watch the books, and keep the candles up."""
     async with present("liquidator", settings):
-        await Host().run([Liquidator(settings), Auditor(settings)])
+        await Host().run([Liquidator(settings), Auditor(settings), CandleMaker(settings)])
 
 
 async def listed_markets(settings: StreamSettings) -> list[str]:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from api.answers import json_answer
 from api.errors import Refusal, refusal_of
+from api.paths import no_such_market
 from api.route import Parameter
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
@@ -49,7 +50,7 @@ def page_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequ
     """What the query asks for; refuses unknown, repeated, empty and malformed parameters with INVALID_REQUEST."""
     given = _query_of(request, known)
     return ListRequest(
-        limit=_limit(given.get("limit")),
+        limit=_whole_number(given.get("limit"), LIMIT),
         cursor=given.get("cursor"),
         market_id=given.get("marketId"),
         from_=_moment("from", given.get("from")),
@@ -79,6 +80,31 @@ def page_answer(page: View | Refused) -> web.Response:
     return json_answer(page)
 
 
+def market_page_answer(name: str, page: View | Refused | None) -> web.Response:
+    """As `page_answer`, of what belongs to a market; refuses with MARKET_NOT_FOUND when there is none."""
+    if page is None:
+        raise no_such_market(name)
+    return page_answer(page)
+
+
+def whole_number(request: web.Request, parameter: Parameter) -> int:
+    """What the query says for a bounded whole number, else its default; the only parameter of its route."""
+    return _whole_number(_query_of(request, (parameter,)).get(parameter.name), parameter)
+
+
+def market_or_none(request: web.Request) -> str | None:
+    """The market that the query names, if it names one; the only parameter of its route."""
+    return _query_of(request, (MARKET,)).get(MARKET.name)
+
+
+def one_of(request: web.Request, parameter: Parameter) -> str:
+    """Which of a parameter's words the query says, else its default; its neighbours are checked by `page_request`."""
+    word: str = request.query.get(parameter.name, parameter.schema["default"])
+    if word not in parameter.schema["enum"]:
+        raise _malformed(parameter.name, f"must be one of {', '.join(parameter.schema['enum'])}")
+    return word
+
+
 def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, str]:
     if not request.query_string:
         return {}
@@ -93,11 +119,13 @@ def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, s
     return given
 
 
-def _limit(text: str | None) -> int:
+def _whole_number(text: str | None, parameter: Parameter) -> int:
+    bounds = parameter.schema
     if text is None:
-        return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit()) or len(text) > 3 or not 1 <= int(text) <= LIMIT_MAX:
-        raise _malformed("limit", f"must be a whole number from 1 to {LIMIT_MAX}")
+        return int(bounds["default"])
+    is_number = text.isascii() and text.isdigit() and len(text) <= 3
+    if not is_number or not bounds["minimum"] <= int(text) <= bounds["maximum"]:
+        raise _malformed(parameter.name, f"must be a whole number from {bounds['minimum']} to {bounds['maximum']}")
     return int(text)
 
 

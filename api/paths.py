@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from aiohttp import web
 
 from api.errors import Refusal
 from schemas.refusals import ErrorCode
+
+Found = TypeVar("Found")
 
 _LENGTH_MAX = 64
 _PLAIN = re.compile(rf"[A-Z0-9-]{{1,{_LENGTH_MAX}}}").fullmatch
@@ -31,6 +34,16 @@ def market_id_of(request: web.Request) -> str:
     return _named(request, "marketId", no_such_market)
 
 
+def client_order_id_of(request: web.Request) -> str:
+    """The client's own order id in the path."""
+    return _named(request, "clientOrderId", no_such_client_order)
+
+
+def no_such_client_order(client_order_id: str) -> Refusal:
+    """404 for an id that the caller gave to no order."""
+    return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"clientOrderId": client_order_id})
+
+
 def no_such_order(order_id: str) -> Refusal:
     """404 for an order, the same whether it never was or belongs to another."""
     return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": order_id})
@@ -44,6 +57,13 @@ def no_such_market(market_id: str) -> Refusal:
 def is_plain_id(text: str) -> bool:
     """Whether it is made of what our ids are made of, so that nothing in it needs decoding."""
     return _PLAIN(text) is not None
+
+
+def of_market(name: str, found: Found | None) -> Found:
+    """What was read of a market; refuses with MARKET_NOT_FOUND when there was nothing to read it of."""
+    if found is None:
+        raise no_such_market(name)
+    return found
 
 
 def _named(request: web.Request, name: str, missing: Callable[[str], Refusal]) -> str:

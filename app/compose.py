@@ -163,7 +163,7 @@ async def work_clock(settings: Settings) -> None:
 
 
 async def work_liquidator(settings: Settings) -> None:
-    """The one liquidator, and the audit that runs by itself, until SIGTERM."""
+    """The one liquidator, the audit that runs by itself, and the candle maker, until SIGTERM."""
     from agents.run import run_liquidator
 
     _begin(settings)

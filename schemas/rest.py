@@ -106,6 +106,15 @@ class LoggedIn(View, frozen=True):
     user_id: str
 
 
+class MeView(View, frozen=True):
+    """Who the caller is."""
+
+    user_id: str
+    email: str
+    role: str
+    created_at: str
+
+
 class OrderTaken(View, frozen=True):
     """An order was taken on (or had been: then its present status)."""
 

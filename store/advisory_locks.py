@@ -19,6 +19,7 @@ class Room(IntEnum):
     WORKERS = 7_370_014
     LIQUIDATOR = 7_370_015
     AUDITOR = 7_370_016
+    CANDLES = 7_370_020
 
 
 async def try_lock(session: Session, room: Room, number: int = 0) -> bool:

@@ -4,6 +4,7 @@ Each answers the rows that break it as (subject, expected, got): none when it ho
 them one snapshot.
 """
 
+from store.audit_market_data import MARKET_DATA
 from store.audit_risk_queries import RISK
 
 _MONEY = {
@@ -191,5 +192,5 @@ _PROMISES = {
     """,
 }
 
-INVARIANTS = _MONEY | _TRADES | _ORDERS | _PROMISES | RISK
+INVARIANTS = _MONEY | _TRADES | _ORDERS | _PROMISES | RISK | MARKET_DATA
 """Every invariant by the sentence that states it."""

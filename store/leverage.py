@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 from exchange.admission import set_leverage
-from exchange.margin import Exposure, Holding, available_margin, maintenance, requirement
+from exchange.margin import Exposure, available_margin, maintenance, requirement
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import LeverageView
 from schemas.units import format_micros
 from store.connect import Session
 from store.markets import MarketRegistry
-from store.submission.reading import Reading, lock_account
+from store.submission.reading import Reading, holdings_of, lock_account
 
 _SET = """
 INSERT INTO positions (user_id, market_id, leverage) VALUES ($1, $2, $3)
@@ -45,10 +45,7 @@ async def change_leverage(session: Session, registry: MarketRegistry, wish: Leve
 
 def _view(reading: Reading, wish: LeverageWish, after: Exposure) -> LeverageView:
     account, terms = reading.accounts[wish.user], reading.markets[wish.market]
-    exposures = account.exposures | {wish.market: after}
-    holdings = [
-        Holding(reading.markets[name].spec, reading.markets[name].mark, held) for name, held in exposures.items()
-    ]
+    holdings = holdings_of(reading, account.exposures | {wish.market: after})
     return LeverageView(
         market_id=wish.market,
         leverage=after.leverage,

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from schemas.units import Timestamp, datetime_of
+from schemas.rest import MeView
+from schemas.units import Timestamp, datetime_of, format_timestamp, timestamp_of
 from store.connect import Session
 
 _CREATE = """
@@ -37,6 +38,14 @@ async def role_of(session: Session, user_id: int) -> str | None:
     """`user` or `admin`, as the database says now; None for an unknown user."""
     role: str | None = await session.fetchval("SELECT role FROM users WHERE user_id = $1", user_id)
     return role
+
+
+async def read_user(session: Session, user_id: int) -> MeView | None:
+    """Who a user is; None for an unknown one."""
+    row = await session.fetchrow("SELECT email, role, created_at FROM users WHERE user_id = $1", user_id)
+    if row is None:
+        return None
+    return MeView(str(user_id), row["email"], row["role"], format_timestamp(timestamp_of(row["created_at"])))
 
 
 async def grant_admin(session: Session, email: str) -> bool:

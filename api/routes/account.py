@@ -2,16 +2,28 @@
 
 from aiohttp import web
 
+from api.answers import json_answer
+from api.errors import Refusal
 from api.paging import MARKET, ORDER, PAGING, TIMED, list_answer, list_request
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.rest import BalanceView, FillView, Page, PositionView
+from schemas.refusals import ErrorCode
+from schemas.rest import BalanceView, FillView, MeView, Page, PositionView
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
 from store.queries.positions import Ranking, list_positions
+from store.users import read_user
 
 _POSITIONS = (*PAGING, MARKET)
 _FILLS = (*PAGING, *TIMED, ORDER)
+
+
+async def me(request: web.Request, user: int) -> web.Response:
+    """Who the caller is."""
+    found = await services_of(request).database.run(lambda session: read_user(session, user))
+    if found is None:
+        raise Refusal(ErrorCode.UNAUTHENTICATED, "there is no such user")
+    return json_answer(found)
 
 
 async def balances(request: web.Request, user: int) -> web.Response:
@@ -37,6 +49,15 @@ async def fills(request: web.Request, user: int) -> web.Response:
 
 
 ROUTES = (
+    Route(
+        "GET",
+        "/me",
+        me,
+        "Show who the caller is",
+        {200: Answer(MeView, "The caller.")},
+        access=Access.USER,
+        tag="account",
+    ),
     Route(
         "GET",
         "/balances",

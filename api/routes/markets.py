@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from api.answers import json_answer
-from api.paging import FROM, PAGING, TO, list_answer, list_request, page_answer, page_request
-from api.paths import market_id_of, no_such_market
+from api.paging import FROM, PAGING, TO, list_answer, list_request, market_page_answer, page_request
+from api.paths import market_id_of, of_market
 from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
@@ -25,18 +25,14 @@ async def show(request: web.Request) -> web.Response:
     """One market."""
     name = market_id_of(request)
     market = await services_of(request).database.run(lambda session: read_market(session, name))
-    if market is None:
-        raise no_such_market(name)
-    return json_answer(market)
+    return json_answer(of_market(name, market))
 
 
 async def funding(request: web.Request) -> web.Response:
     """A market's funding rate, the next one, and those of the past."""
     name, asked = market_id_of(request), page_request(request, _HISTORY)
     page = await services_of(request).database.run(lambda session: read_funding(session, name, asked))
-    if page is None:
-        raise no_such_market(name)
-    return page_answer(page)
+    return market_page_answer(name, page)
 
 
 ROUTES = (

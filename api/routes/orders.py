@@ -4,17 +4,15 @@ from aiohttp import web
 
 from api.answers import json_answer
 from api.bodies import BodyReader
-from api.errors import refusal_of
 from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
-from api.paths import no_such_order, order_id_of
+from api.paths import client_order_id_of, no_such_client_order, no_such_order, order_id_of
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.orders import OrderStatus
-from schemas.refusals import ErrorCode, Refused
+from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
+from schemas.refusals import ErrorCode
 from schemas.rest import CancelTaken, OrderRequest, OrderTaken, OrderView, Page
-from store.queries.orders import list_orders, read_order
-from store.submission import Answer as SubmissionAnswer
-from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder, SubmissionRequest
+from store.queries.orders import list_orders, read_order, read_order_by_client_id
+from store.submission import CancelOrder, CancelPlaced, PlaceOrder
 
 _order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
 _LISTED = (*PAGING, *TIMED, STATUS)
@@ -22,20 +20,12 @@ _LISTED = (*PAGING, *TIMED, STATUS)
 
 async def place(request: web.Request, user: int) -> web.StreamResponse:
     """Hand an order to the submission; 202 once it is stored, 200 when it had been stored before."""
-    order = await _order.read(request)
-    outcome = await _outcome_of(request, PlaceOrder(user, order))
-    if not isinstance(outcome, Placed):
-        raise TypeError(outcome)
-    headers = {"Location": f"/orders/{outcome.order_id}", "X-Command-Id": outcome.command_id}
-    if outcome.is_replay:
-        replayed = headers | {"Idempotent-Replayed": "true"}
-        return json_answer(OrderTaken(outcome.order_id, outcome.status), headers=replayed)
-    return json_answer(OrderTaken(outcome.order_id, OrderStatus.PENDING), status=202, headers=headers)
+    return placed_answer(await outcome_of(request, PlaceOrder(user, await _order.read(request))))
 
 
 async def cancel(request: web.Request, user: int) -> web.StreamResponse:
     """Ask that an order be taken out of the book; it ends by an event."""
-    outcome = await _outcome_of(request, CancelOrder(user, order_id_of(request)))
+    outcome = await outcome_of(request, CancelOrder(user, order_id_of(request)))
     if not isinstance(outcome, CancelPlaced):
         raise TypeError(outcome)
     return json_answer(CancelTaken(outcome.order_id), status=202, headers={"X-Command-Id": outcome.command_id})
@@ -48,6 +38,15 @@ async def list_own(request: web.Request, user: int) -> web.Response:
     return list_answer(request, page)
 
 
+async def show_by_client_id(request: web.Request, user: int) -> web.Response:
+    """The order that the caller gave this id."""
+    client_id = client_order_id_of(request)
+    order = await services_of(request).database.run(lambda session: read_order_by_client_id(session, user, client_id))
+    if order is None:
+        raise no_such_client_order(client_id)
+    return json_answer(order)
+
+
 async def show(request: web.Request, user: int) -> web.Response:
     """One order of the caller; another user's is as unknown as one that never was."""
     order_id = order_id_of(request)
@@ -57,13 +56,6 @@ async def show(request: web.Request, user: int) -> web.Response:
     return json_answer(order)
 
 
-async def _outcome_of(request: web.Request, asked: SubmissionRequest) -> SubmissionAnswer:
-    outcome = await services_of(request).submissions.submit(asked)
-    if isinstance(outcome, Refused):
-        raise refusal_of(outcome)
-    return outcome
-
-
 ROUTES = (
     Route(
         "POST",
@@ -71,7 +63,7 @@ ROUTES = (
         place,
         "Place an order",
         {
-            202: Answer(OrderTaken, "The order is stored; the engine sees it next.", ("Location", "X-Command-Id")),
+            202: PLACED,
             200: Answer(
                 OrderTaken,
                 "A repeated clientOrderId: the first order.",
@@ -80,14 +72,7 @@ ROUTES = (
         },
         access=Access.USER,
         body=OrderRequest,
-        errors=(
-            ErrorCode.INVALID_ORDER,
-            ErrorCode.MARKET_NOT_FOUND,
-            ErrorCode.MARKET_NOT_ACTIVE,
-            ErrorCode.DUPLICATE_CLIENT_ORDER_ID,
-            ErrorCode.INSUFFICIENT_MARGIN,
-            ErrorCode.OVERLOADED,
-        ),
+        errors=(*ORDER_REFUSALS, ErrorCode.DUPLICATE_CLIENT_ORDER_ID),
         tag="orders",
     ),
     Route(
@@ -115,6 +100,16 @@ ROUTES = (
         "/orders/{orderId}",
         show,
         "Show an order",
+        {200: Answer(OrderView, "The order.")},
+        access=Access.USER,
+        errors=(ErrorCode.ORDER_NOT_FOUND,),
+        tag="orders",
+    ),
+    Route(
+        "GET",
+        "/orders/by-client-id/{clientOrderId}",
+        show_by_client_id,
+        "Show an order by the id that its client gave it",
         {200: Answer(OrderView, "The order.")},
         access=Access.USER,
         errors=(ErrorCode.ORDER_NOT_FOUND,),

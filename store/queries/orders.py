@@ -28,6 +28,11 @@ from store.queries.paging import (
 )
 
 _COLUMNS = "SELECT o.*, m.name, m.spec::text AS spec FROM orders o JOIN markets m USING (market_id) WHERE "
+_LIVE = """
+SELECT m.name, o.order_id FROM markets m
+LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND o.is_live
+WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
+"""
 _NEWEST_FIRST = " ORDER BY o.created_at DESC, o.order_id DESC LIMIT "
 
 
@@ -62,6 +67,22 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
         user,
     )
     return None if row is None else order_view(row)
+
+
+async def read_order_by_client_id(session: Session, user: int, client_order_id: str) -> OrderView | None:
+    """One order of a user by the id that he gave it; None when he gave it to none."""
+    row = await session.fetchrow(
+        f"{_COLUMNS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
+    )
+    return None if row is None else order_view(row)
+
+
+async def live_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:
+    """Public ids of a user's live orders, of one market or of all, oldest first; None where there is no such market."""
+    rows = await session.fetch(_LIVE, user, None if market is None else storable(market))
+    if market is not None and not rows:
+        return None
+    return [public_order_id(row["name"], seq_of_order_key(row["order_id"])) for row in rows if row["order_id"]]
 
 
 def order_view(row: Any) -> OrderView:

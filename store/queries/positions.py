@@ -3,14 +3,20 @@
 from typing import NamedTuple
 
 from exchange.margin import Exposure, Holding, liquidation_price, maintenance, requirement, unrealized_pnl
+from schemas.market import MarketSpec
 from schemas.refusals import Refused
 from schemas.rest import Page, PositionView
 from schemas.units import Timestamp, format_micros
 from store.connect import Session
 from store.queries.account import AccountState, MarketHolding, read_account
 from store.queries.adl import AdlRanks
-from store.queries.figures import average_price_text, price_text, quantity_text, side_text
+from store.queries.figures import average_price_text, price_text, quantity_text, side_text, spec_of, storable
 from store.queries.paging import ListRequest, page_by_name
+
+_LOTS = """
+SELECT m.spec::text AS spec, coalesce(p.lots, 0) AS lots FROM markets m
+LEFT JOIN positions p ON p.user_id = $1 AND p.market_id = m.market_id WHERE m.name = $2
+"""
 
 
 class Ranking(NamedTuple):
@@ -29,6 +35,12 @@ async def list_positions(
     ranks = await ranking.ranks.of(session, ranking.now, [(user, market.market) for market in open_])
     views = [_view(account, market, ranks[user, market.market]) for market in open_] if account else []
     return page_by_name(views, request, lambda view: view.market_id)
+
+
+async def read_position_lots(session: Session, user: int, market: str) -> tuple[MarketSpec, int] | None:
+    """A market's rules and the signed lots that a user holds there, 0 when flat; None where there is no such market."""
+    row = await session.fetchrow(_LOTS, user, storable(market))
+    return None if row is None else (spec_of(row["spec"]), row["lots"])
 
 
 def _view(account: AccountState, market: MarketHolding, rank: int) -> PositionView:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from exchange.admission import Account, MarketTerms
-from exchange.margin import Exposure
+from exchange.margin import Exposure, Holding
 from exchange.order_draft import OrderDraft, read_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.market import MarketStatus
@@ -80,7 +80,7 @@ async def lock_and_read(
     if any(row[_KIND] == "market" and row[_MARKET] not in registry.by_id for row in rows):
         await registry.refresh(connection)  # an id of that market could not be read before: ask once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
-    return _reading(registry, rows, load)
+    return reading_of(registry, rows, load)
 
 
 async def lock_account(
@@ -90,7 +90,12 @@ async def lock_account(
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
     if any(row[_MARKET] is not None and row[_MARKET] not in registry.by_id for row in rows):
         await registry.refresh(connection)
-    return _reading(registry, rows, load)
+    return reading_of(registry, rows, load)
+
+
+def holdings_of(reading: Reading, exposures: Mapping[str, Exposure]) -> list[Holding]:
+    """What margin is computed from: exposures by market, each at its market's mark."""
+    return [Holding(reading.markets[name].spec, reading.markets[name].mark, held) for name, held in exposures.items()]
 
 
 def _read_wish(place: PlaceOrder) -> Wish | Refused:
@@ -118,8 +123,11 @@ def _arguments(
     )
 
 
-def _reading(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
-    """By position, in the order of lock_submission's columns: names cost three times as much."""
+def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
+    """The rows of the first round trip, sorted by what they are of.
+
+    By position, in the order of lock_submission's columns: names cost three times as much.
+    """
     reading = Reading({}, {}, {}, {})
     accounts, by_id = reading.accounts, registry.by_id
     for row in rows:

@@ -1,6 +1,7 @@
 """The REST face on a real database behind real HTTP, and an engine that is stepped by the test."""
 
 import itertools
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -36,6 +37,11 @@ _numbers = itertools.count(1)
 def now() -> Timestamp:
     """The machine's time in microseconds."""
     return Timestamp(time.time_ns() // 1_000)
+
+
+def example_path(path: str, other: str = "BTC-PERP-2") -> str:
+    """A route's path as somebody asks for it: the market is listed, every other name in it is `other`."""
+    return re.sub(r"\{\w+\}", other, path.replace("{marketId}", "BTC-PERP"))
 
 
 @dataclass

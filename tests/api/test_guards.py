@@ -11,7 +11,7 @@ from api.route import Access
 from api.routes import ALL_ROUTES
 from api.tokens import Tokens
 from schemas.units import Timestamp
-from tests.api.exchange import SECRET, Exchange
+from tests.api.exchange import SECRET, Exchange, example_path
 
 PUBLIC = {
     ("POST", "/auth/register"),
@@ -20,6 +20,10 @@ PUBLIC = {
     ("GET", "/markets/{marketId}"),
     ("GET", "/markets/{marketId}/funding"),
     ("GET", "/markets/{marketId}/fills"),
+    ("GET", "/markets/{marketId}/orderbook"),
+    ("GET", "/markets/{marketId}/trades"),
+    ("GET", "/markets/{marketId}/candles"),
+    ("GET", "/markets/{marketId}/ticker"),
     ("GET", "/insurance-fund"),
     ("GET", "/metrics"),
     ("GET", "/livez"),
@@ -110,7 +114,7 @@ async def test_no_bad_token_opens_any_protected_route(exchange: Exchange) -> Non
     for route in ALL_ROUTES:
         if route.access is Access.PUBLIC:
             continue
-        path = route.path.replace("{orderId}", "BTC-PERP-2").replace("{marketId}", "BTC-PERP")
+        path = example_path(route.path)
         for name, header in headers.items():
             reply = await nobody.call(route.method, path, headers={"Authorization": header})
             assert (reply.status, reply.code) == (401, "UNAUTHENTICATED"), (route.path, name)
@@ -123,7 +127,7 @@ async def test_every_route_is_guarded_or_listed_as_public(exchange: Exchange) ->
     for route in exchange.server.app.router.routes():
         assert route.resource is not None
         path = route.resource.canonical
-        reply = await nobody.call(route.method, path.replace("{marketId}", "BTC-PERP").replace("{orderId}", "X"))
+        reply = await nobody.call(route.method, example_path(path, "X"))
         assert (reply.status == 401) != ((route.method, path) in PUBLIC) or path == "/auth/login", path
 
 

@@ -90,6 +90,19 @@ async def test_no_hostile_number_enters_an_order(exchange: Exchange) -> None:
     assert await exchange.value("SELECT max(command_seq) FROM counters") == 1
 
 
+async def test_no_hostile_number_enters_a_batch_or_a_preview(exchange: Exchange) -> None:
+    """INVALID_ORDER at once, for the whole body where it is no order, else in the answer; nothing is stored."""
+    alice = await exchange.user("1000000")
+    order = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+    for form in HOSTILE:
+        for field in ("quantity", "price"):
+            batch = await _refused_quickly(alice, "/orders/batch", {"orders": [order | {field: form}]})
+            preview = await _refused_quickly(alice, "/orders/preview", order | {field: form})
+            assert (batch.code or batch.body["orders"][0]["error"]["code"]) == "INVALID_ORDER", (field, form)
+            assert (preview.code or preview.body["refusal"]["code"]) == "INVALID_ORDER", (field, form)
+    assert await exchange.value("SELECT count(*) FROM orders") == 0
+
+
 async def test_no_hostile_number_enters_a_deposit_or_a_withdrawal(exchange: Exchange) -> None:
     """INVALID_REQUEST at once; nothing is stored."""
     alice = await exchange.user("1000000000000")

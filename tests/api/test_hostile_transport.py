@@ -209,7 +209,7 @@ async def test_unknown_paths_and_methods_are_answered_in_our_words(exchange: Exc
         assert (reply.status, reply.code) == (404, "NOT_FOUND"), path
     refused = await nobody.call("PATCH", "/orders")
     assert (refused.status, refused.code) == (405, "METHOD_NOT_ALLOWED")
-    assert refused.headers["Allow"] == "GET,POST"
+    assert refused.headers["Allow"] == "DELETE,GET,POST"
 
 
 async def test_every_answer_carries_a_request_id_of_ours(exchange: Exchange) -> None:

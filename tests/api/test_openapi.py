@@ -62,10 +62,19 @@ def test_operation_ids_are_unique() -> None:
 
 
 def test_every_example_fits_its_schema() -> None:
-    """An example that is wrong teaches the wrong thing."""
-    schemas = _document()["components"]["schemas"]
-    for body, example in EXAMPLES.items():
-        _validator(schemas[body.__name__]).validate(example)
+    """An example that is wrong teaches the wrong thing; each is somewhere in the document."""
+    contents = [content for content in _contents(_document()["paths"]) if "example" in content]
+    for content in contents:
+        _validator(content["schema"]).validate(content["example"])
+    assert {json.dumps(content["example"]) for content in contents} == {json.dumps(each) for each in EXAMPLES.values()}
+
+
+def _contents(paths: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every body that the document tells of, sent and answered."""
+    operations = [operation for path in paths.values() for operation in path.values()]
+    sent = [operation["requestBody"] for operation in operations if "requestBody" in operation]
+    answered = [response for operation in operations for response in operation["responses"].values()]
+    return [content for body in (*sent, *answered) for content in body["content"].values()]
 
 
 def test_patterns_are_plain_regular_expressions() -> None:
@@ -107,6 +116,15 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         "/markets/unknown/funding": "/markets/{marketId}/funding",
         "/markets/BTC-PERP/fills": "/markets/{marketId}/fills",
         "/markets/unknown/fills": "/markets/{marketId}/fills",
+        "/markets/BTC-PERP/orderbook": "/markets/{marketId}/orderbook",
+        "/markets/BTC-PERP/trades": "/markets/{marketId}/trades",
+        "/markets/BTC-PERP/candles": "/markets/{marketId}/candles",
+        "/markets/BTC-PERP/ticker": "/markets/{marketId}/ticker",
+        "/markets/ETH-PERP/ticker": "/markets/{marketId}/ticker",
+        "/me": "/me",
+        f"/orders/{placed.body['orderId']}/trace": "/orders/{orderId}/trace",
+        "/orders/unknown/trace": "/orders/{orderId}/trace",
+        "/orders/by-client-id/a": "/orders/by-client-id/{clientOrderId}",
         "/livez": "/livez",
         "/readyz": "/readyz",
         "/healthz": "/healthz",
@@ -125,6 +143,19 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
     leveraged = await alice.call("POST", "/positions/BTC-PERP/leverage", {"leverage": 4})
     set_to = served["paths"]["/positions/{marketId}/leverage"]["post"]["responses"][str(leveraged.status)]
     _validator(set_to["content"]["application/json"]["schema"]).validate(leveraged.body)
+    bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+    for method, path, body in (
+        ("post", "/orders/batch", {"orders": [bid, bid | {"quantity": "99"}]}),
+        ("post", "/orders/preview", bid),
+        ("post", "/orders/preview", bid | {"quantity": "99"}),
+        ("post", "/positions/{marketId}/close", None),
+        ("delete", "/orders", None),
+    ):
+        reply = await alice.call(method.upper(), path.replace("{marketId}", "BTC-PERP"), body)
+        told = served["paths"][path][method]["responses"][str(reply.status)]
+        assert reply.status < 300, reply.body
+        _validator(told["content"]["application/json"]["schema"]).validate(reply.body)
+        assert told["headers"].keys() <= reply.headers.keys()
     accepted = served["paths"]["/orders"]["post"]["responses"]["202"]
     _validator(accepted["content"]["application/json"]["schema"]).validate(placed.body)
     assert accepted["headers"].keys() <= placed.headers.keys()

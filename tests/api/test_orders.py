@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import msgspec
 
 from schemas.market import SEED_MARKETS
@@ -189,3 +191,16 @@ async def test_a_market_that_is_listed_later_is_traded_without_a_restart(exchang
     assert (await alice.get("/markets/SOL-PERP")).body["baseAsset"] == "SOL"
     assert (await alice.order(marketId="SOL-PERP")).body["orderId"] == "SOL-PERP-2"
     assert (await alice.cancel("SOL-PERP-2")).status == 202
+
+
+async def test_an_order_is_found_by_the_id_its_client_gave_it(exchange: Exchange) -> None:
+    """Also by one with a slash in it or of the name of a route, and by its owner alone."""
+    alice, bob = await exchange.user("100000"), await exchange.user()
+    for client_id in ("mine", "a/b:c.d_e-f", "trace", "x" * 36):
+        placed = await alice.order(clientOrderId=client_id)
+        found = await alice.get(f"/orders/by-client-id/{quote(client_id, safe='')}")
+        assert (found.status, found.body) == (200, (await alice.get(placed.headers["Location"])).body)
+        foreign = await bob.get(f"/orders/by-client-id/{quote(client_id, safe='')}")
+        assert (foreign.code, foreign.details) == ("ORDER_NOT_FOUND", {"clientOrderId": client_id})
+    for unknown in ("Mine", "%00", "%F0%9F%A6%8A", "x" * 70):
+        assert (await alice.get(f"/orders/by-client-id/{unknown}")).code == "ORDER_NOT_FOUND"

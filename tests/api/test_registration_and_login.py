@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 
 from api.errors import Refusal
 from api.passwords import Passwords
@@ -106,3 +107,15 @@ async def test_malformed_credentials_are_refused(exchange: Exchange) -> None:
             reply = await nobody.call("POST", path, body)
             assert (reply.status, reply.code) == (400, "INVALID_REQUEST"), body
     assert await exchange.value("SELECT count(*) FROM users WHERE user_id > 0") == 0
+
+
+async def test_a_token_tells_whose_it_is(exchange: Exchange) -> None:
+    """Id, address and role as the database has them now; never the password's hash."""
+    alice = await exchange.user(None)
+    me = (await alice.get("/me")).body
+    assert me.keys() == {"userId", "email", "role", "createdAt"}
+    assert (me["userId"], me["role"]) == (str(alice.user), "user")
+    await exchange.execute("UPDATE users SET role = 'admin'")
+    assert (await alice.get("/me")).body["role"] == "admin"
+    stranger = replace(alice, token=exchange.services.tokens.issue(999))
+    assert (await stranger.get("/me")).code == "UNAUTHENTICATED"

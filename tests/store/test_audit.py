@@ -10,6 +10,7 @@ from schemas.orders import Side, TimeInForce
 from schemas.units import Nanos
 from store.audit import Finding, audit
 from store.audit_queries import INVARIANTS
+from store.candles import roll_candles
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"
@@ -86,6 +87,9 @@ CORRUPTIONS = {
           '{"transfers": [{"trade": 99, "quantity": 5, "amount": 7}], "quantity": 4}', 1, now(), now() FROM l
     """,
     "an account that no liquidation has flagged": "UPDATE accounts SET liquidation_id = 9 WHERE user_id = 1",
+    "a candle that is too high": "UPDATE candles SET high = high + 1 WHERE span_s = 60",
+    "a candle lost": "DELETE FROM candles WHERE span_s = 3600",
+    "candles that wait for a trade that comes later": "UPDATE candle_cursors SET trade_id = trade_id + 1",
     "a debt that nobody pays": """
         WITH u AS (INSERT INTO users (email, password_hash, created_at) VALUES ('owes@x.io', 'x', now()) RETURNING user_id)
         INSERT INTO accounts (user_id, wallet) SELECT user_id, -1 FROM u
@@ -111,6 +115,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     await opened.submit(ETH, an_order(second, Side.BUY, 5, 300_000))
     await opened.submit(ETH, IndexSet(NOON, Nanos(3_001 * 10**9)))
     await opened.settle()
+    await roll_candles(opened.session)
     yield opened
     await opened.close()
 
@@ -203,6 +208,8 @@ TABLES = [
     "progress",
     "counters",
     "relay_cursors",
+    "candles",
+    "candle_cursors",
     "outbox",
 ]
 

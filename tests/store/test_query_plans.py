@@ -7,16 +7,22 @@ import pytest_asyncio
 from asyncpg.connection import LoggedQuery
 
 from schemas.ids import INSURANCE_FUND, order_key
+from schemas.market_data import CandleInterval
 from schemas.orders import OrderStatus
 from schemas.units import Timestamp
-from store.connect import Connection
+from store.candles import roll_candles
+from store.connect import Connection, connect_writer
+from store.queries.candles import list_candles
 from store.queries.fills import list_fills
 from store.queries.funding import list_payments, read_funding
 from store.queries.ledger import list_ledger
+from store.queries.order_book import read_order_book
 from store.queries.orders import list_orders, read_order
 from store.queries.paging import ListRequest, encode_cursor
 from store.queries.public_fills import newest_public_fill, read_public_fills
 from store.queries.receipts import list_receipts
+from store.queries.ticker import read_ticker
+from store.queries.trades import list_trades
 from tests.eventually import eventually
 
 ROWS = 4_000
@@ -42,6 +48,10 @@ INSERT INTO liquidations (kind, user_id, started_at, ended_at)
   SELECT 'LIQUIDATION', 1 + n % 2, '2027-01-01Z', '2027-01-02Z' FROM generate_series(1, {ROWS}) n;
 INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, inputs, at)
   SELECT n, 1, 1 + n % 2, 'RELEASE', '{{}}', '2027-01-01Z'::timestamptz + n * interval '1 second' FROM generate_series(1, {ROWS}) n
+"""
+_CANDLES = f"""
+INSERT INTO candles SELECT 2, 3600, '2027-01-01Z'::timestamptz + n * interval '1 hour', 1, 1, 1, 1, 1, 1, 1, n, n
+  FROM generate_series(1, {ROWS}) n
 """
 DEEP = Timestamp(1_798_761_600_000_000 + ROWS // 4 * 1_000_000)
 
@@ -132,3 +142,44 @@ async def test_one_order_is_found_by_its_key(session: Connection) -> None:
     plans = await plans_of(session, logged, 2)
     assert "orders_pkey" in plans[0], plans[0]
     assert "fills_of_order" in plans[1], plans[1]
+
+
+async def _plans(session: Connection, work: Callable[[], Awaitable[object]], count: int) -> str:
+    """The plans of everything that the work asks, together."""
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    await work()
+    await eventually(lambda: len(logged) >= count)
+    session.remove_query_logger(logged.append)
+    queries = [query for query in logged if query.query.lstrip().startswith(("SELECT", "WITH"))]
+    return "\n".join(await plans_of(session, queries, len(queries)))
+
+
+async def test_market_data_is_found_by_its_indexes(session: Connection) -> None:
+    """Book, trades, candles and ticker: no order, no fill and no candle is read that is not asked for."""
+    await roll_candles(session)
+    await session.execute(_CANDLES)
+    await session.execute("ANALYZE")
+    deep = ListRequest(to=DEEP, cursor=encode_cursor((DEEP, 5)))
+    ways: dict[str, tuple[Callable[[Connection], Awaitable[object]], int]] = {
+        "orders_book": (lambda on: read_order_book(on, "BTC-PERP", 50), 1),
+        "fills_public": (lambda on: list_trades(on, "BTC-PERP", deep), 1),
+        "fills_pkey": (lambda on: read_ticker(on, "BTC-PERP"), 1),
+        "candles_pkey": (lambda on: list_candles(on, "BTC-PERP", CandleInterval.HOUR, ListRequest()), 4),
+    }
+    for index, (ask, count) in ways.items():
+        plan = await _plans(session, lambda ask=ask: ask(session), count)  # type: ignore[misc]  # bound now
+        assert index in plan, plan
+        for table in ("orders", "fills", "candles"):
+            assert f"Seq Scan on {table}" not in plan, plan
+
+
+async def test_candles_are_kept_up_by_an_index_whenever_it_was_planned(database: str) -> None:
+    """The candle maker's session has planned for an empty table and keeps the plan."""
+    writer = await connect_writer(database, "test")
+    for _ in range(6):
+        await roll_candles(writer)
+    plan = await _plans(writer, lambda: roll_candles(writer), 2)
+    assert "fills_pkey" in plan, plan
+    assert "Seq Scan on fills" not in plan, plan
+    await writer.close()

@@ -27,6 +27,7 @@ async def test_an_operator_halts_moves_and_drains_a_market(any_exchange: Start) 
         await _halt_and_resume(exchange, session, trader)
         await _move_the_index(exchange, session)
         await _move_the_rules(exchange)
+        await _follow_an_order(session, trader, await make_trader(session, "1000"))
         await _drain_as_administrator(exchange, session, trader)
     assert (await exchange.command("market", "halt", "NOPE-PERP"))[0] == 2
     assert (await exchange.command("engine", "--market", "NOPE-PERP"))[0] == 2
@@ -101,6 +102,26 @@ async def _move_the_rules(exchange: ExchangeProcess) -> None:
     for listing in (("market", "list", "--json"), ("status", "--json")):
         rows = json.loads((await exchange.command(*listing))[1])
         assert {row["rules"] for row in rows} == {RULES_VERSION}
+
+
+async def _follow_an_order(session: aiohttp.ClientSession, maker: Trader, taker: Trader) -> None:
+    """Through relay, engine and projection: every hop of the maker's order, and what everybody sees of its trade."""
+    bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.002", "price": "61000"}
+    placed = (await _post(session, "/orders", bid, maker))[1]["orderId"]
+    async with session.post("/orders", json=MARKET_BUY | {"side": "SELL"}, headers=taker.headers) as sold:
+        seen = {"X-Wait-For-Command": sold.headers["X-Command-Id"]}
+    async with session.get(f"/orders/{placed}/trace", headers=maker.headers | seen) as answer:
+        hops = (await answer.json())["hops"]
+    assert [(hop["hop"], hop["isDone"]) for hop in hops] == [
+        (name, True) for name in ("ACCEPTED", "RELAYED", "MATCHED", "FILLED", "PERSISTED")
+    ]
+    told = {}
+    for name in ("orderbook", "trades", "candles", "ticker"):
+        async with session.get(f"/markets/BTC-PERP/{name}", headers=seen) as answer:
+            told[name] = await answer.json()
+    assert told["orderbook"]["bids"] == [{"price": "61000", "quantity": "0.001", "orders": 1}]
+    assert [trade["tradeId"] for trade in told["trades"]["data"]] == [hops[3]["tradeId"]]
+    assert [candle["volume"] for candle in told["candles"]["data"]][-1] == told["ticker"]["volume24h"] == "0.001"
 
 
 async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:

@@ -1,0 +1,25 @@
+"""The candle maker: keeps minutes and hours of every market up, a few seconds behind the projection and out of its way."""
+
+import asyncio
+
+from agents.service import Service
+from agents.settings import StreamSettings
+from store.advisory_locks import Room, wait_for_lock
+from store.candles import TRADES_A_ROLL, roll_candles
+from store.connect import Connection
+
+ROLL_EVERY_S = 5.0
+
+
+class CandleMaker(Service):
+    """One for all markets, by advisory lock. While it is away candles are read from the trades themselves: as exact, slower."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        super().__init__("candles", settings.dsn)
+
+    async def serve(self, session: Connection) -> None:
+        """Catch up page by page, then look every five seconds."""
+        await wait_for_lock(session, Room.CANDLES)
+        while True:
+            if await roll_candles(session) < TRADES_A_ROLL:
+                await asyncio.sleep(ROLL_EVERY_S)

@@ -1,0 +1,46 @@
+"""Closing a position: a reduce-only market order for all of it, so that asking twice cannot open another."""
+
+from aiohttp import web
+
+from api.errors import Refusal
+from api.paths import market_id_of, of_market
+from api.route import Access, Route
+from api.services import services_of
+from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
+from schemas.orders import OrderType, Side
+from schemas.refusals import ErrorCode
+from schemas.rest import OrderRequest
+from store.queries.figures import quantity_text
+from store.queries.positions import read_position_lots
+from store.submission import PlaceOrder
+
+
+async def close(request: web.Request, user: int) -> web.StreamResponse:
+    """Sell all of a long, or buy all of a short, at the market."""
+    name = market_id_of(request)
+    held = await services_of(request).database.run(lambda session: read_position_lots(session, user, name))
+    spec, lots = of_market(name, held)
+    if not lots:
+        raise Refusal(ErrorCode.INVALID_ORDER, "there is no position to close", {"marketId": name})
+    order = OrderRequest(
+        market_id=name,
+        side=Side.SELL if lots > 0 else Side.BUY,
+        type=OrderType.MARKET,
+        quantity=quantity_text(spec, abs(lots)),
+        reduce_only=True,
+    )
+    return placed_answer(await outcome_of(request, PlaceOrder(user, order)))
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/positions/{marketId}/close",
+        close,
+        "Close a position at the market",
+        {202: PLACED},
+        access=Access.USER,
+        errors=ORDER_REFUSALS,
+        tag="account",
+    ),
+)

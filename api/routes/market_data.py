@@ -1,0 +1,102 @@
+"""Market data for everybody: order book, trades, candles and ticker, read from the tables of the projection."""
+
+from aiohttp import web
+
+from api.answers import json_answer
+from api.paging import FROM, PAGING, TO, market_page_answer, one_of, page_request, whole_number
+from api.paths import market_id_of, of_market
+from api.route import Answer, Parameter, Route
+from api.services import services_of
+from schemas.market_data import CandleInterval, CandleView, OrderBookView, TickerView, TradeView
+from schemas.refusals import ErrorCode
+from schemas.rest import Page
+from store.queries.candles import list_candles
+from store.queries.order_book import DEPTH_DEFAULT, DEPTH_MAX, read_order_book
+from store.queries.ticker import read_ticker
+from store.queries.trades import list_trades
+
+_INTERVALS = [interval.value for interval in CandleInterval]
+_DEPTH = Parameter(
+    "depth",
+    {"type": "integer", "minimum": 1, "maximum": DEPTH_MAX, "default": DEPTH_DEFAULT},
+    "How many levels of each side",
+)
+_INTERVAL = Parameter(
+    "interval",
+    {"type": "string", "enum": _INTERVALS, "default": CandleInterval.MINUTE.value},
+    "How long a candle lasts",
+)
+_TRADES = (*PAGING, FROM, TO)
+_CANDLES = (*_TRADES, _INTERVAL)
+
+
+async def order_book(request: web.Request) -> web.Response:
+    """What rests in a market, by price."""
+    name, depth = market_id_of(request), whole_number(request, _DEPTH)
+    book = await services_of(request).database.run(lambda session: read_order_book(session, name, depth))
+    return json_answer(of_market(name, book))
+
+
+async def trades(request: web.Request) -> web.Response:
+    """What was traded in a market, newest first."""
+    name, asked = market_id_of(request), page_request(request, _TRADES)
+    page = await services_of(request).database.run(lambda session: list_trades(session, name, asked))
+    return market_page_answer(name, page)
+
+
+async def candles(request: web.Request) -> web.Response:
+    """What was traded in a market, by interval."""
+    name, asked = market_id_of(request), page_request(request, _CANDLES)
+    interval = CandleInterval(one_of(request, _INTERVAL))
+    page = await services_of(request).database.run(lambda session: list_candles(session, name, interval, asked))
+    return market_page_answer(name, page)
+
+
+async def ticker(request: web.Request) -> web.Response:
+    """A market at a glance."""
+    name = market_id_of(request)
+    view = await services_of(request).database.run(lambda session: read_ticker(session, name))
+    return json_answer(of_market(name, view))
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/markets/{marketId}/orderbook",
+        order_book,
+        "Show a market's order book",
+        {200: Answer(OrderBookView, "The best levels, exact after event `sequence`.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        parameters=(_DEPTH,),
+        tag="markets",
+    ),
+    Route(
+        "GET",
+        "/markets/{marketId}/trades",
+        trades,
+        "List a market's trades, newest first",
+        {200: Answer(Page[TradeView], "Trades.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        parameters=_TRADES,
+        tag="markets",
+    ),
+    Route(
+        "GET",
+        "/markets/{marketId}/candles",
+        candles,
+        "List a market's candles, newest first",
+        {200: Answer(Page[CandleView], "Candles; the newest of them may still grow.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        parameters=_CANDLES,
+        tag="markets",
+    ),
+    Route(
+        "GET",
+        "/markets/{marketId}/ticker",
+        ticker,
+        "Show a market at a glance",
+        {200: Answer(TickerView, "Last trade, touch, mark, funding and the last 24 hours.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        tag="markets",
+    ),
+)

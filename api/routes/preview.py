@@ -1,0 +1,40 @@
+"""Asking about an order without placing it."""
+
+from aiohttp import web
+
+from api.answers import json_answer
+from api.bodies import BodyReader
+from api.errors import refusal_of
+from api.route import Access, Answer, Route
+from api.services import services_of
+from schemas.order_groups import PreviewView
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest import OrderRequest
+from store.preview import PreviewWish, preview_order
+
+_order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
+
+
+async def preview(request: web.Request, user: int) -> web.Response:
+    """What an order would need, or why it would be refused; nothing is stored."""
+    order, services = await _order.read(request), services_of(request)
+    wish = PreviewWish(user, order, services.now(), services.load.current)
+    outcome = await services.database.run(lambda session: preview_order(session, services.registry, wish))
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    return json_answer(outcome)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/orders/preview",
+        preview,
+        "Ask what an order would need",
+        {200: Answer(PreviewView, "What it would need, or its refusal.")},
+        access=Access.USER,
+        body=OrderRequest,
+        errors=(ErrorCode.INVALID_ORDER,),
+        tag="orders",
+    ),
+)
