@@ -5,6 +5,7 @@ from typing import Any
 
 from agents.acked_producer import AckedProducer
 from agents.database import ask_database
+from agents.figures import SNAPSHOT_AT
 from agents.settings import StreamSettings
 from agents.tenure import Tenure
 from schemas.topics import book_changelog_topic, engine_app_id
@@ -61,6 +62,7 @@ class SnapshotWriter:
         self._table.data.data.update(entries)  # 3
         await self._forget_old()  # 4
         tenure.saved(taken.head.command_seq, taken.state)
+        SNAPSHOT_AT.labels(self._market).set_to_current_time()
         self._taken_at_s = time.monotonic()
         self._not_before_s = self._taken_at_s + (self._taken_at_s - begun_s) * SHARE_OF_TIME_MIN
 

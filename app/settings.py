@@ -63,6 +63,8 @@ class Settings(BaseModel):
     jwt_secret: str = Field("", repr=False)
     open_deposits: bool | None = None
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
     crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}
 

@@ -2,13 +2,17 @@
 
 import asyncio
 import sys
+import time
 
 import click
 import msgspec
 
 from app.cli.output import json_option, show
-from app.operator import audit_books, drain_markets, market_states
+from app.operator import audit_books, drain_markets, market_states, processes
 from app.settings import load_settings, reach
+
+BEHIND_MAX_S = 10
+WATCH_EVERY_S = 2.0
 
 
 @click.command()
@@ -38,10 +42,19 @@ def audit(deep: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--workers", is_flag=True, help="The processes instead: where each runs, its figures, what it works for.")
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
 @json_option
-def status(as_json: bool) -> None:
+def status(workers: bool, watch: bool, as_json: bool) -> None:
     """Every market at a glance; exit 1 when one has commands waiting for more than 10 s."""
-    rows = asyncio.run(market_states(reach(load_settings())))
-    show(rows, as_json)
-    if any(row["behind_s"] > 10 for row in rows):
+    settings = reach(load_settings())
+    while True:
+        rows = asyncio.run(processes(settings) if workers else market_states(settings))
+        if watch and not as_json:
+            click.clear()
+        show(rows, as_json)
+        if not watch:
+            break
+        time.sleep(WATCH_EVERY_S)
+    if any(row.get("behind_s", 0) > BEHIND_MAX_S for row in rows):
         sys.exit(1)
