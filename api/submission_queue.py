@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from api.errors import unavailable
+from api.figures import BATCH_SECONDS, BATCH_SIZE
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.backlog import MarketLoad
@@ -117,6 +118,7 @@ class SubmissionQueue:
         return batch
 
     async def _settle(self, batch: list[_Waiting]) -> None:
+        began_s = asyncio.get_running_loop().time()
         running = asyncio.create_task(self._outcomes_of(batch))
         done, _ = await asyncio.wait({running}, timeout=self._limits.batch_deadline_s)
         if not done:
@@ -126,6 +128,8 @@ class SubmissionQueue:
             await asyncio.wait({running})
             self.is_stuck = False
         _answer_each(batch, running)
+        BATCH_SIZE.observe(len(batch))
+        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - began_s)
 
     async def _outcomes_of(self, batch: list[_Waiting]) -> Sequence[Answer]:
         try:
