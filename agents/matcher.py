@@ -144,7 +144,8 @@ class Matcher:
             return Sorted([], None)
 
     async def _bury(self, letter: DeadLetter) -> None:
-        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail)
+        known = {"market": letter.market, "sequence": letter.seq}
+        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail, extra=known)
         await send_letter(self._producer, letter)
         DEAD_LETTERS.labels(self.market, letter.reason).inc()
 
@@ -175,7 +176,8 @@ class Matcher:
     async def _ask_relay(self, tenure: Tenure, missing: int) -> None:
         if not tenure.gap.must_ask(missing, time.monotonic()):
             return
-        log.warning("%s: command %d is missing in the log, the relay is asked for it", self.market, missing)
+        known = {"market": self.market, "sequence": missing}
+        log.warning("%s: command %d is missing in the log, the relay is asked for it", *known.values(), extra=known)
         is_there = await ask_database(
             self._settings.dsn, self.name, lambda session: rewind(session, self.market, missing)
         )

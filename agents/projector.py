@@ -95,7 +95,7 @@ class Projector:
         try:
             await self._apply(records)
         except SequenceGap as gap:
-            log.error("%s, reading it from the log", gap)
+            log.error("%s, reading it from the log", gap, extra={"market": self.market, "sequence": gap.expected})
             await self._fill(gap.expected)
             await self._apply(records)
 

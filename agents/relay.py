@@ -83,7 +83,7 @@ class Relay(Service):
         await self._producer.start()
         await self._correct_cursor(session, standing)  # 2
         await prepare_relay_session(session, self._on_command)
-        log.info("%s is relayed here", self._market)
+        log.info("%s is relayed here", self._market, extra={"market": self._market})
         with working(Task(Work.RELAY, self._market)):
             await self._go_on(session, standing)
 
@@ -121,7 +121,8 @@ class Relay(Service):
         await check_record_is_known(session, standing, record)
         cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
         if tail < cursor:
-            log.error("%s: the command log ends at %d, the cursor is at %d", self._market, tail, cursor)
+            known = {"market": self._market, "sequence": tail}
+            log.error("%s: the command log ends at %d, the cursor is at %d", *known.values(), cursor, extra=known)
             pruned = await read_pruned(session, standing.market_id)
             await advance_cursor(session, standing.market_id, cursor, max(tail, pruned))
 

@@ -172,7 +172,7 @@ async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[N
 
 def _begin(settings: Settings) -> None:
     """What every process that works does first."""
-    configure_logs()
+    configure_logs(settings.log_format)
     arm_crash_points(settings.crash_at, settings.data)
 
 

@@ -91,7 +91,7 @@ def _set_stored(registry: CollectorRegistry, stored: _Stored) -> None:
         _set(registry, name, about, ("market",), [((lag.market,), measure(lag)) for lag in stored.lags])
     statuses = [((lag.market, lag.status), 1) for lag in stored.lags]
     _set(registry, "perpetua_market_status", "1 for the status in force", ("market", "status"), statuses)
-    about = "Age of the oldest transaction that holds back cleaning up"
+    about = "For how long a transaction holds rows or a snapshot"
     _set(registry, "perpetua_database_oldest_transaction_seconds", about, (), [((), stored.oldest_transaction_s)])
 
 

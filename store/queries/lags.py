@@ -23,8 +23,8 @@ LEFT JOIN LATERAL (
 ORDER BY m.market_id
 """
 _OLDEST = """
-SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
-WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
+WHERE datname = current_database() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> pg_backend_pid()
 """
 
 
@@ -65,7 +65,11 @@ async def read_lags(session: Session, now: Timestamp) -> list[MarketLag]:
 
 
 async def read_oldest_transaction_s(session: Session) -> float:
-    """For how many seconds a transaction holds back what PostgreSQL may clean up: everything slows down behind it."""
+    """For how many seconds the oldest open transaction has been at its last statement.
+
+    It holds rows that others wait for, or a snapshot behind which nothing is cleaned up. When it began tells nothing: our
+    writers' sessions idle in a chained transaction that holds neither.
+    """
     seconds: float = await session.fetchval(_OLDEST)
     return seconds
 
