@@ -5,8 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +39,15 @@ class Parts:
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start `python -m app …` and let it run."""
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start `python -m app …` and let it run; further settings by their names."""
         with (self.folder / f"part-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app", *words], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "app", *words],
+                cwd=ROOT,
+                env=self._environment | environment,
+                stdout=log,
+                stderr=log,
             )
         self._processes.append(process)
         return process
@@ -114,13 +117,3 @@ class Pauses:
         longest = max(self.longest_s.get(market, 0.0) for market in markets)
         self.longest_s.clear()
         return longest
-
-
-@asynccontextmanager
-async def parts_on(dsn: str, broker: Broker, folder: Path) -> AsyncIterator[Parts]:
-    """Parts that are killed when the block ends."""
-    parts = Parts(dsn, broker, folder)
-    try:
-        yield parts
-    finally:
-        parts.kill_all()

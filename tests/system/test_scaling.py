@@ -1,6 +1,7 @@
 """Markets split over processes, moved and added under load, by the commands of docs/operate.md."""
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from app.local.process import free_port
 from app.operator import market_states, now
 from app.settings import load_settings
 from bench.exchange_process import ROOT
@@ -26,7 +28,7 @@ from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.system.conftest import Measured
-from tests.system.parts import LOOK_EVERY_S, Parts, Pauses, parts_on
+from tests.system.parts import LOOK_EVERY_S, Parts, Pauses
 from tests.system.patient_load import PatientLoad, trading
 from tests.system.verdict import LIVE_OR_ENDED, every, until_taken
 
@@ -34,96 +36,159 @@ pytestmark = pytest.mark.timeout(400)
 
 OWNER_WITHIN_S = 60.0
 MANUAL = ROOT / "docs" / "operate.md"
-NAMES = {f"{name}-PERP": f"{name}{os.getpid()}-PERP" for name in ("BTC", "ETH", "SOL", "DOGE", "XRP")}
-"""The manual's markets, and what they are called here: the broker is shared with other tests."""
-FIRST = list(NAMES.values())[:4]
-ADDED = NAMES["XRP-PERP"]
+MANUALS = ("BTC", "ETH", "SOL", "DOGE", "XRP")
+_numbers = itertools.count(1)
 
 
-def typed(heading: str) -> list[list[str]]:
+class Venue(Parts):
+    """Parts for markets with names of their own, because the broker is shared with other tests.
+
+    `names`: the manual's markets, and what they are called here. `first` are listed from the beginning, `added` is not.
+    """
+
+    names: dict[str, str]
+
+    @property
+    def first(self) -> list[str]:
+        """The four."""
+        return list(self.names.values())[:4]
+
+    @property
+    def added(self) -> str:
+        """The fifth."""
+        return list(self.names.values())[4]
+
+
+def typed(venue: Venue, heading: str) -> list[list[str]]:
     """The `python -m app …` lines of a section of the manual as they stand, word by word, with this test's markets."""
     text = MANUAL.read_text()
     section = re.split(r"^##+ ", text.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
     lines = [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     words = [command[command.index("app") + 1 :] for command in commands if command[1:3] == ["-m", "app"]]
-    return [[NAMES.get(word, word) for word in command if word != "&"] for command in words]
+    return [[venue.names.get(word, word) for word in command if word != "&"] for command in words]
 
 
 @pytest_asyncio.fixture
-async def parts(postgres_dsn: str, broker: Broker, tmp_path: Path) -> AsyncIterator[Parts]:
-    """Four markets in a database of their own, with their topics; no process runs yet."""
-    name = f"scaling_{os.getpid()}"
+async def parts(postgres_dsn: str, broker: Broker, tmp_path: Path) -> AsyncIterator[Venue]:
+    """Four markets in a database of their own; no process runs yet, no topic is there."""
+    number = next(_numbers)
+    name = f"scaling_{os.getpid()}_{number}"
     dsn = postgres_dsn.replace("/perpetua?", f"/{name}?")
+    venue = Venue(dsn, broker, tmp_path)
+    venue.names = {f"{market}-PERP": f"{market}{os.getpid()}X{number}-PERP" for market in MANUALS}
     async with session_to(postgres_dsn) as server:
         await server.execute(f"CREATE DATABASE {name}")
         await asyncio.to_thread(migrate, dsn)
-        await seed(dsn, now(), [msgspec.structs.replace(SEED_MARKETS[0], market=market) for market in FIRST])
-        async with parts_on(dsn, broker, tmp_path) as parts:
-            yield parts
+        await seed(dsn, now(), [msgspec.structs.replace(SEED_MARKETS[0], market=market) for market in venue.first])
+        try:
+            yield venue
+        finally:
+            venue.kill_all()
         await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def test_markets_are_split_moved_and_added_under_load(parts: Parts, measured: Measured) -> None:
+async def test_markets_are_split_moved_and_added_under_load(parts: Venue, measured: Measured) -> None:
     """Four markets over three processes; one moves, one process ends with a standby, a fifth is listed: nothing is lost."""
     code, printed = await parts.command("topics")
     assert code == 0, printed
-    (*around, first, second, third) = [parts.start(*words) for words in typed("Split the markets")]
+    (*around, first, second, third) = [parts.start(*words) for words in typed(parts, "Split the markets")]
     assert len(around) == 3
     await parts.until_ready()
-    owners = await until_owned(parts, *FIRST)
-    assert owners == dict(zip(FIRST, map(place, (first, first, second, third)), strict=True))
-    reference = dict.fromkeys(FIRST, (60_000, 1, "0.00{}"))
-    async with trading(parts.url, reference=reference) as load, watched(parts) as pauses:
+    owners = await until_owned(parts, *parts.first)
+    assert owners == dict(zip(parts.first, map(place, (first, first, second, third)), strict=True))
+    reference = dict.fromkeys(parts.first, (60_000, 1, "0.00{}"))
+    async with trading(parts.url, clients=2, reference=reference) as load, watched(parts) as pauses:
         await until_taken(load, 30)
-        measured("longest pause of a market without a change (s)", pauses.taken(FIRST))
+        measured("longest pause of a market without a change (s)", pauses.taken(parts.first))
         await move(parts, second, load)
-        measured("longest pause of the market that moved (s)", pauses.taken([FIRST[2]]))
+        measured("longest pause of the market that moved (s)", pauses.taken([parts.first[2]]))
         await stand_in(parts, first, load)
-        measured("longest pause of markets whose process ended beside a standby (s)", pauses.taken(FIRST[:2]))
+        measured("longest pause of markets whose process ended beside a standby (s)", pauses.taken(parts.first[:2]))
         await add(parts, load)
-        reference[ADDED] = (60_000, 1, "0.00{}")
+        reference[parts.added] = (60_000, 1, "0.00{}")
         await until_all_have_traded(parts)
     await nothing_is_lost(parts, load)
 
 
-async def move(parts: Parts, old: Any, load: PatientLoad) -> None:
+@pytest.mark.chaos
+async def test_every_process_is_replaced_under_load(parts: Venue, measured: Measured) -> None:
+    """An upgrade by the manual: each process gets its successor before it ends; no request is cut, nothing is lost."""
+    code, printed = await parts.command("topics")
+    assert code == 0, printed
+    old = {kind: parts.start(kind) for kind in ("projection", "engine", "relay", "clock", "liquidator", "api")}
+    await parts.until_ready()
+    await until_owned(parts, *parts.first)
+    reference = dict.fromkeys(parts.first, (60_000, 1, "0.00{}"))
+    async with trading(parts.url, clients=2, reference=reference) as load, watched(parts) as pauses:
+        await until_taken(load, 30)
+        await asyncio.to_thread(migrate, parts.dsn)
+        for kind in ("projection", "engine", "relay", "clock", "liquidator"):
+            pauses.taken(parts.first)
+            await replace(parts, kind, old[kind])
+            await until_taken(load, 30)
+            measured(f"longest pause of a market while {kind} was replaced (s)", pauses.taken(parts.first))
+        await replace_api(parts, old["api"], load)
+        await until_taken(load, 30)
+    assert (load.cut, load.refused) == (0, 0)
+    await nothing_is_lost(parts, load)
+
+
+async def replace(parts: Venue, kind: str, old: Any) -> None:
+    """The new one first; it stands by, or works at once."""
+    new = parts.start(kind)
+    units = [f"{kind}-{market}" for market in parts.first] if kind in ("projection", "engine", "relay") else [kind]
+    await parts.until_up(new, *units)
+    assert await parts.end(old) == 0
+
+
+async def replace_api(parts: Venue, old: Any, load: PatientLoad) -> None:
+    """The new one on another port; the clients are sent there, and the old one answers what it has in hand."""
+    before, parts.url = parts.url, f"http://127.0.0.1:{free_port()}"
+    parts.start("api", PORT=parts.url.rpartition(":")[2])
+    await parts.until_ready()
+    load.url = parts.url
+    assert before != load.url
+    assert await parts.end(old) == 0
+
+
+async def move(parts: Venue, old: Any, load: PatientLoad) -> None:
     """A market moves: the new process first, then the end of the old one."""
-    (words,) = typed("Move a market")
+    (words,) = typed(parts, "Move a market")
     new = parts.start(*words)
-    await parts.until_up(new, f"engine-{FIRST[2]}")
+    await parts.until_up(new, f"engine-{parts.first[2]}")
     assert await parts.end(old) == 0
-    await until_owners_are(parts, {FIRST[2]: place(new)})
+    await until_owners_are(parts, {parts.first[2]: place(new)})
     await until_taken(load, 30)
 
 
-async def stand_in(parts: Parts, old: Any, load: PatientLoad) -> None:
+async def stand_in(parts: Venue, old: Any, load: PatientLoad) -> None:
     """A process that serves all markets takes over what another one leaves."""
-    (words,) = typed("Add a standby")
+    (words,) = typed(parts, "Add a standby")
     standby = parts.start(*words)
-    await parts.until_up(standby, *(f"engine-{market}" for market in FIRST))
+    await parts.until_up(standby, *(f"engine-{market}" for market in parts.first))
     assert await parts.end(old) == 0
-    await until_owners_are(parts, dict.fromkeys(FIRST[:2], place(standby)))
+    await until_owners_are(parts, dict.fromkeys(parts.first[:2], place(standby)))
     await until_taken(load, 30)
 
 
-async def add(parts: Parts, load: PatientLoad) -> None:
+async def add(parts: Venue, load: PatientLoad) -> None:
     """A market is listed and taken up by whoever serves all, with no restart; halted and resumed through its log."""
-    (adding, *changes) = typed("List, close and open a market")
-    body = {"id": ADDED, "tickSize": "0.1", "lotSize": "0.001", "maxQuantity": "1000", "referencePrice": "60000"}
+    (adding, *changes) = typed(parts, "List, close and open a market")
+    body = {"id": parts.added, "tickSize": "0.1", "lotSize": "0.001", "maxQuantity": "1000", "referencePrice": "60000"}
     path = parts.folder / "market.json"
     path.write_text(json.dumps(body))
     assert await parts.command(*[str(path) if word.endswith(".json") else word for word in adding]) == (
         0,
-        f"{ADDED} is ACTIVE\n",
+        f"{parts.added} is ACTIVE\n",
     )
     shown = [await parts.command(*words) for words in changes]
-    assert shown == [(0, f"{ADDED} is {status}\n") for status in ("HALTED", "CANCEL_ONLY", "ACTIVE")]
-    await until_owned(parts, *NAMES.values())
+    assert shown == [(0, f"{parts.added} is {status}\n") for status in ("HALTED", "CANCEL_ONLY", "ACTIVE")]
+    await until_owned(parts, *parts.names.values())
     await until_taken(load, 20)
 
 
-async def nothing_is_lost(parts: Parts, load: PatientLoad) -> None:
+async def nothing_is_lost(parts: Venue, load: PatientLoad) -> None:
     """Every order that was taken is there once and is answered; the drain and the audit agree."""
     for words in (("drain",), ("audit",)):
         code, printed = await parts.command(*words)
@@ -135,17 +200,17 @@ async def nothing_is_lost(parts: Parts, load: PatientLoad) -> None:
     assert {order["status"] for order in found} <= LIVE_OR_ENDED
 
 
-async def until_all_have_traded(parts: Parts) -> None:
+async def until_all_have_traded(parts: Venue) -> None:
     """Wait until each of the five markets has a fill."""
     async with session_to(parts.dsn) as session:
 
         async def all_have() -> bool:
-            return bool(await session.fetchval("SELECT count(DISTINCT market_id) = $1 FROM fills", len(NAMES)))
+            return bool(await session.fetchval("SELECT count(DISTINCT market_id) = $1 FROM fills", len(parts.names)))
 
         await eventually(all_have, OWNER_WITHIN_S)
 
 
-async def until_owned(parts: Parts, *markets: str) -> dict[str, str]:
+async def until_owned(parts: Venue, *markets: str) -> dict[str, str]:
     """Wait until each market has one owner; who it is, as `status` reads it."""
 
     settings = load_settings({"DATABASE_URL": parts.dsn})
@@ -157,7 +222,7 @@ async def until_owned(parts: Parts, *markets: str) -> dict[str, str]:
     return await eventually(owners, OWNER_WITHIN_S, every_s=0.2)
 
 
-async def until_owners_are(parts: Parts, wanted: dict[str, str]) -> None:
+async def until_owners_are(parts: Venue, wanted: dict[str, str]) -> None:
     """Wait until `status` shows these owners."""
 
     async def are() -> bool:
@@ -172,7 +237,7 @@ def place(process: Any) -> str:
 
 
 @asynccontextmanager
-async def watched(parts: Parts) -> AsyncIterator[Pauses]:
+async def watched(parts: Venue) -> AsyncIterator[Pauses]:
     """Look every 20 ms how far each market is."""
     pauses = Pauses()
     async with session_to(parts.dsn) as session:
