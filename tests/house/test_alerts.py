@@ -57,3 +57,10 @@ def test_no_two_panels_are_in_one_place() -> None:
     ]
     assert len(places) == len(set(places))
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_each_runbook_names_the_alerts_that_lead_to_it() -> None:
+    """Whoever reads the runbook sees that it is the right one."""
+    text = (ROOT / "docs" / "recover.md").read_text()
+    told = set(re.findall(r"`([A-Z][A-Za-z]+)`", text))
+    assert {rule["alert"] for rule in alerts()} <= told
