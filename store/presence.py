@@ -95,7 +95,7 @@ async def hide_task(session: Session, task: Task) -> None:
 
 
 async def read_processes(session: Session) -> list[RunningProcess]:
-    """Every process that shows itself, by its name. Needs `pg_read_all_stats` to see those of other roles."""
+    """Every process that shows itself, by its name; whatever role each has, all may see."""
     tasks: dict[tuple[str, int], list[Task]] = {}
     for row in await session.fetch(_READ, [int(Room.PROCESSES), *_WORK]):
         known = tasks.setdefault((row["name"], row["pid"]), [])

@@ -68,7 +68,8 @@ async def read_oldest_transaction_s(session: Session) -> float:
     """For how many seconds the oldest open transaction has been at its last statement.
 
     It holds rows that others wait for, or a snapshot behind which nothing is cleaned up. When it began tells nothing: our
-    writers' sessions idle in a chained transaction that holds neither.
+    writers' sessions idle in a chained transaction that holds neither. Sessions of other roles are told to a member of
+    `pg_read_all_stats` only.
     """
     seconds: float = await session.fetchval(_OLDEST)
     return seconds
