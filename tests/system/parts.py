@@ -4,8 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from tests.conftest import Broker
 from tests.eventually import eventually
 
 UP_WITHIN_S = 60.0
-LOOK_EVERY_S = 0.02
 
 
 class Parts:
@@ -95,25 +92,3 @@ class Parts:
         for process in self._processes:
             process.kill()
             process.wait()
-
-
-class Pauses:
-    """The longest time that each market's progress stood still, while somebody traded."""
-
-    def __init__(self) -> None:
-        self.longest_s: dict[str, float] = {}
-        self._moved: dict[str, tuple[int, float]] = {}
-
-    def look(self, persisted: Mapping[str, int]) -> None:
-        """Note how far the markets are."""
-        now = time.monotonic()
-        for market, seq in persisted.items():
-            known, since = self._moved.get(market, (seq, now))
-            self.longest_s[market] = max(self.longest_s.get(market, 0.0), now - since)
-            self._moved[market] = (seq, now if seq != known or market not in self._moved else since)
-
-    def taken(self, markets: Sequence[str]) -> float:
-        """The longest of these markets, and begin anew."""
-        longest = max(self.longest_s.get(market, 0.0) for market in markets)
-        self.longest_s.clear()
-        return longest

@@ -1,91 +1,34 @@
 """Markets split over processes, moved and added under load, by the commands of docs/operate.md."""
 
 import asyncio
-import itertools
 import json
-import os
-import re
-import shlex
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 import pytest_asyncio
 
 from app.local.process import free_port
-from app.operator import market_states, now
-from app.settings import load_settings
-from bench.exchange_process import ROOT
-from schemas.market import SEED_MARKETS
-from store.markets import seed
 from store.migrate import migrate
-from store.queries.progress import read_persisted
 from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.system.conftest import Measured
-from tests.system.parts import LOOK_EVERY_S, Parts, Pauses
+from tests.system.manual import Venue, typed, venue_on
+from tests.system.owners import OWNER_WITHIN_S, place, until_owned, until_owners_are, watched
 from tests.system.patient_load import PatientLoad, trading
 from tests.system.verdict import LIVE_OR_ENDED, every, until_taken
 
 pytestmark = pytest.mark.timeout(400)
 
-OWNER_WITHIN_S = 60.0
-MANUAL = ROOT / "docs" / "operate.md"
-MANUALS = ("BTC", "ETH", "SOL", "DOGE", "XRP")
-_numbers = itertools.count(1)
-
-
-class Venue(Parts):
-    """Parts for markets with names of their own, because the broker is shared with other tests.
-
-    `names`: the manual's markets, and what they are called here. `first` are listed from the beginning, `added` is not.
-    """
-
-    names: dict[str, str]
-
-    @property
-    def first(self) -> list[str]:
-        """The four."""
-        return list(self.names.values())[:4]
-
-    @property
-    def added(self) -> str:
-        """The fifth."""
-        return list(self.names.values())[4]
-
-
-def typed(venue: Venue, heading: str) -> list[list[str]]:
-    """The `python -m app …` lines of a section of the manual as they stand, word by word, with this test's markets."""
-    text = MANUAL.read_text()
-    section = re.split(r"^##+ ", text.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
-    commands = [shlex.split(line, comments=True) for line in lines]
-    words = [command[command.index("app") + 1 :] for command in commands if command[1:3] == ["-m", "app"]]
-    return [[venue.names.get(word, word) for word in command if word != "&"] for command in words]
-
 
 @pytest_asyncio.fixture
 async def parts(postgres_dsn: str, broker: Broker, tmp_path: Path) -> AsyncIterator[Venue]:
     """Four markets in a database of their own; no process runs yet, no topic is there."""
-    number = next(_numbers)
-    name = f"scaling_{os.getpid()}_{number}"
-    dsn = postgres_dsn.replace("/perpetua?", f"/{name}?")
-    venue = Venue(dsn, broker, tmp_path)
-    venue.names = {f"{market}-PERP": f"{market}{os.getpid()}X{number}-PERP" for market in MANUALS}
-    async with session_to(postgres_dsn) as server:
-        await server.execute(f"CREATE DATABASE {name}")
-        await asyncio.to_thread(migrate, dsn)
-        await seed(dsn, now(), [msgspec.structs.replace(SEED_MARKETS[0], market=market) for market in venue.first])
-        try:
-            yield venue
-        finally:
-            venue.kill_all()
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    async with venue_on(postgres_dsn, broker, tmp_path) as venue:
+        yield venue
 
 
 async def test_markets_are_split_moved_and_added_under_load(parts: Venue, measured: Measured) -> None:
@@ -208,48 +151,3 @@ async def until_all_have_traded(parts: Venue) -> None:
             return bool(await session.fetchval("SELECT count(DISTINCT market_id) = $1 FROM fills", len(parts.names)))
 
         await eventually(all_have, OWNER_WITHIN_S)
-
-
-async def until_owned(parts: Venue, *markets: str) -> dict[str, str]:
-    """Wait until each market has one owner; who it is, as `status` reads it."""
-
-    settings = load_settings({"DATABASE_URL": parts.dsn})
-
-    async def owners() -> dict[str, str]:
-        shown = {row["market"]: row["owner"] for row in await market_states(settings)}
-        return shown if all("," not in (shown[market] or ",") for market in markets) else {}
-
-    return await eventually(owners, OWNER_WITHIN_S, every_s=0.2)
-
-
-async def until_owners_are(parts: Venue, wanted: dict[str, str]) -> None:
-    """Wait until `status` shows these owners."""
-
-    async def are() -> bool:
-        return wanted.items() <= (await until_owned(parts, *wanted)).items()
-
-    await eventually(are, OWNER_WITHIN_S, every_s=0.2)
-
-
-def place(process: Any) -> str:
-    """A process as `status` names it."""
-    return f"{os.uname().nodename}:{process.pid}"
-
-
-@asynccontextmanager
-async def watched(parts: Venue) -> AsyncIterator[Pauses]:
-    """Look every 20 ms how far each market is."""
-    pauses = Pauses()
-    async with session_to(parts.dsn) as session:
-        looking = asyncio.create_task(_look(session, pauses))
-        try:
-            yield pauses
-        finally:
-            looking.cancel()
-            await asyncio.wait([looking])
-
-
-async def _look(session: Any, pauses: Pauses) -> None:
-    while True:
-        pauses.look(await read_persisted(session))
-        await asyncio.sleep(LOOK_EVERY_S)
