@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import NamedTuple
 
+from agents.figures import TICKS
+from agents.ownership import working
 from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.commands import ClockTicked
@@ -12,6 +14,7 @@ from store.advisory_locks import Room, wait_for_lock
 from store.commands import Addressed, append_commands
 from store.connect import Connection
 from store.due_orders import TickingMarket, read_ticking
+from store.presence import Task, Work
 
 LOOK_EVERY_US = 200_000
 
@@ -45,9 +48,10 @@ class Clock(Service):
         """
         self._told = {}
         await wait_for_lock(session, Room.CLOCK)
-        while True:
-            await self._tell_time(session, _now())
-            await asyncio.sleep((LOOK_EVERY_US - _now() % LOOK_EVERY_US) / SECOND_US)
+        with working(Task(Work.CLOCK)):
+            while True:
+                await self._tell_time(session, _now())
+                await asyncio.sleep((LOOK_EVERY_US - _now() % LOOK_EVERY_US) / SECOND_US)
 
     async def _tell_time(self, session: Connection, now: Timestamp) -> None:
         """One round trip to look, and one to tell all markets that have to know."""
@@ -56,6 +60,7 @@ class Clock(Service):
         for market, seq in zip(markets, await append_commands(session, ticks), strict=True):
             if seq is not None:
                 self._told[market.name] = Told(seq, now // SECOND_US)
+                TICKS.labels(market.name).inc()
 
     def _has_to_know(self, market: TickingMarket, now: Timestamp) -> bool:
         """Whether a second has begun or an order is due, and the last tick is persisted."""

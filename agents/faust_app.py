@@ -5,7 +5,9 @@ from typing import Any
 
 import faust
 
+from agents.ownership import give_up, take_on
 from agents.settings import StreamSettings
+from store.presence import Task, Work
 from tables.embedded_broker import lower_fetch_wait
 from tables.prompt_consumer import METADATA_MAX_AGE_MS, read_promptly
 from tables.safe_recovery import SAFE_TABLE_MANAGER
@@ -47,9 +49,25 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         lower_fetch_wait(app)
     else:
         read_promptly(app)
+    _show_ownership(app, app_id)
     return app
 
 
 def raw_topic(app: faust.App, name: str) -> Any:
     """A topic whose records we decode ourselves."""
     return app.topic(name, **_RAW)
+
+
+def _show_ownership(app: faust.App, app_id: str) -> None:
+    """The one member of the group that has the partition works for the market; the others stand by."""
+    work, _, market = app_id.partition("-")
+    task = Task(Work(work), market)
+
+    @app.on_partitions_assigned.connect
+    async def own(_: Any, /, *assigned: Any, **__: Any) -> None:
+        if any(assigned):
+            take_on(task)
+
+    @app.on_partitions_revoked.connect
+    async def disown(_: Any, /, *___: Any, **__: Any) -> None:
+        give_up(task)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import faust
 from faust.contrib.asgi import bind_to_running_loop
+from structlog.contextvars import bind_contextvars
 
 from agents.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, stop_loudly
 
@@ -110,6 +111,9 @@ class Host:
             end_at_once()  # the consumer thread of that app would keep the process for ever
 
     async def _watch(self, unit: Unit) -> None:
+        _, _, market = unit.name.partition("-")
+        if market:
+            bind_contextvars(market=market)  # for every line that the tasks of this unit log
         try:
             await unit.start()
             log.info("%s is up", unit.name)

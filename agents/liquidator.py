@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 
 import asyncpg
 
+from agents.ownership import working
 from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.units import Timestamp
@@ -31,6 +32,7 @@ from store.liquidations import (
     survey,
     sweep,
 )
+from store.presence import Task, Work
 
 LOOK_EVERY_S = 0.2
 SURVEY_EVERY_US = 1_000_000
@@ -51,9 +53,10 @@ class Liquidator(Service):
     async def serve(self, session: Connection) -> None:
         """Look five times a second."""
         await wait_for_lock(session, Room.LIQUIDATOR)
-        while True:
-            await self.look(session, Timestamp(time.time_ns() // 1_000))
-            await asyncio.sleep(LOOK_EVERY_S)
+        with working(Task(Work.LIQUIDATOR)):
+            while True:
+                await self.look(session, Timestamp(time.time_ns() // 1_000))
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self, session: Connection, now: Timestamp) -> None:
         """1 note which cancels are through, 2 look at all accounts if a mark has moved, 3 drive the ladder, 4 sell inventory.

@@ -10,6 +10,7 @@ from agents.command_records import UnreadableRecord, read_record
 from agents.database import ask_database
 from agents.dead_letters import DeadLetter, letter_of_failure, letter_of_record, send_letter
 from agents.event_records import pack
+from agents.figures import COMMANDS_MATCHED, DEAD_LETTERS, EVENTS_WRITTEN, RECOVERIES
 from agents.halting import MarketHalted, halt_market
 from agents.intake import AlteredCommand, FreshCommand, GapNeverFilled, Sorted
 from agents.recovery import begin_tenure
@@ -60,6 +61,7 @@ class Matcher:
             self._producer.expect_beyond(events_topic(self.market), tenure.log_end)
             self.snapshots.begin()
             self._tenure = tenure
+            RECOVERIES.labels(self.market).inc()
 
     def release(self) -> None:
         """The market is somebody else's now, or will be recovered: whatever is under way here counts no more."""
@@ -142,8 +144,10 @@ class Matcher:
             return Sorted([], None)
 
     async def _bury(self, letter: DeadLetter) -> None:
-        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail)
+        known = {"market": letter.market, "sequence": letter.seq}
+        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail, extra=known)
         await send_letter(self._producer, letter)
+        DEAD_LETTERS.labels(self.market, letter.reason).inc()
 
     async def _match(self, tenure: Tenure, fresh: list[FreshCommand]) -> None:
         before = tenure.market.event_hash
@@ -154,7 +158,9 @@ class Matcher:
         for record in pack(self.market, tenure.epoch, before, unwritten):
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
             passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
+            EVENTS_WRITTEN.labels(self.market).inc(len(record.events))
         tenure.is_settled = True
+        COMMANDS_MATCHED.labels(self.market).inc(len(fresh))
 
     async def _snapshot(self, tenure: Tenure) -> None:
         """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
@@ -170,7 +176,8 @@ class Matcher:
     async def _ask_relay(self, tenure: Tenure, missing: int) -> None:
         if not tenure.gap.must_ask(missing, time.monotonic()):
             return
-        log.warning("%s: command %d is missing in the log, the relay is asked for it", self.market, missing)
+        known = {"market": self.market, "sequence": missing}
+        log.warning("%s: command %d is missing in the log, the relay is asked for it", *known.values(), extra=known)
         is_there = await ask_database(
             self._settings.dsn, self.name, lambda session: rewind(session, self.market, missing)
         )

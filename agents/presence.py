@@ -1,39 +1,66 @@
-"""Presence: a worker process shows that it runs, so that no rebuild begins beside it, nor it beside a rebuild."""
+"""Presence: a process shows that it runs and what for, and no rebuild begins beside a worker, nor a worker beside a rebuild."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from agents.ownership import tasks_now
 from agents.service import Service
 from agents.settings import StreamSettings
 from store.advisory_locks import Room, share_lock
 from store.connect import Connection
+from store.presence import ProcessName, Task, hide_task, show_process, show_task
 
 LOOK_EVERY_S = 0.5
 
 
 class Presence(Service):
-    """Holds the workers' lock, together with the other workers, as long as the process lives; a lost session is replaced."""
+    """Holds its locks as long as the process lives; a lost session is replaced. `is_worker`: it works at the logs."""
 
-    def __init__(self, kind: str, settings: StreamSettings) -> None:
-        super().__init__(f"presence-{kind}", settings.dsn)
+    def __init__(self, kind: str, dsn: str, metrics: str = "", *, is_worker: bool = True) -> None:
+        super().__init__(ProcessName(kind, socket.gethostname(), os.getpid(), metrics).encode(), dsn)
+        self._is_worker = is_worker
         self.is_shown = asyncio.Event()
 
     async def serve(self, session: Connection) -> None:
-        """Take the lock, and ask for it again now and then: that is harmless, and tells whether the session still lives."""
+        """Take the locks, and look now and then: that tells whether the session still lives, and what has changed hands."""
+        await show_process(session)
+        shown: frozenset[Task] = frozenset()
         while True:
-            if await share_lock(session, Room.WORKERS):
+            if not self._is_worker or await share_lock(session, Room.WORKERS):
                 self.is_shown.set()
+            shown = await self._show(session, shown)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _show(self, session: Connection, shown: frozenset[Task]) -> frozenset[Task]:
+        tasks = tasks_now()
+        for task in shown - tasks:
+            await hide_task(session, task)
+        for task in tasks - shown:
+            await show_task(session, task)
+        return tasks
 
 
 @asynccontextmanager
 async def present(kind: str, settings: StreamSettings) -> AsyncIterator[None]:
-    """Work while others can see it; waits for the end of a rebuild."""
-    presence = Presence(kind, settings)
+    """Work at the logs while others can see it; waits for the end of a rebuild."""
+    presence = Presence(kind, settings.dsn, settings.metrics)
     await presence.start()
     try:
         await presence.is_shown.wait()
+        yield
+    finally:
+        await presence.stop()
+
+
+@asynccontextmanager
+async def seen(kind: str, dsn: str, metrics: str) -> AsyncIterator[None]:
+    """Be seen by operators, and no more: what touches no log need not wait for a rebuild."""
+    presence = Presence(kind, dsn, metrics, is_worker=False)
+    await presence.start()
+    try:
         yield
     finally:
         await presence.stop()

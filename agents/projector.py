@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from agents.database import ask_database
 from agents.event_records import read_records
 from agents.fail_stop import ForeignLog
+from agents.figures import EVENTS_PERSISTED
 from agents.halting import check_log_is_known, unless_halted
 from agents.settings import StreamSettings
 from schemas.crash_points import CrashPoint, passing
@@ -70,6 +71,7 @@ class Projector:
             batch = self._next_batch()
             await self._persist([delivery.record for delivery in batch])
             passing(CrashPoint.AFTER_PROJECTION_BEFORE_OFFSET)
+            EVENTS_PERSISTED.labels(self.market).observe(sum(len(delivery.record.events) for delivery in batch))
             for delivery in batch:
                 delivery.event.ack()
 
@@ -93,7 +95,7 @@ class Projector:
         try:
             await self._apply(records)
         except SequenceGap as gap:
-            log.error("%s, reading it from the log", gap)
+            log.error("%s, reading it from the log", gap, extra={"market": self.market, "sequence": gap.expected})
             await self._fill(gap.expected)
             await self._apply(records)
 

@@ -48,7 +48,8 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
         if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
             _spare_the_collector()
-            log.info("%s goes on after command %d, event %d", market, state.command_seq, state.event_seq)
+            known = {"market": market, "sequence": state.command_seq}
+            log.info("%s goes on after command %d, event %d", *known.values(), state.event_seq, extra=known)
             return Tenure(market, standing, point, written, failed | persisted, log_end=last_offset)
         log.error(
             "%s: the event log has a hole before event %d of a snapshot, taking an older one", market, state.event_seq

@@ -9,8 +9,10 @@ import msgspec
 from agents.acked_producer import AckedProducer
 from agents.command_records import record_or_none
 from agents.fail_stop import ForeignLog
+from agents.figures import COMMANDS_RELAYED, RECORDS_RELAYED
 from agents.halting import check_not_halted, check_record_is_known, unless_halted
 from agents.log_tail import last_readable
+from agents.ownership import working
 from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.crash_points import CrashPoint, passing
@@ -25,6 +27,7 @@ from schemas.wire import (
 from store.advisory_locks import Room, wait_for_lock
 from store.connect import Connection
 from store.outbox import OutboxCommand, advance_cursor, prune, read_commands, read_cursor, read_pruned
+from store.presence import Task, Work
 from store.relay_session import prepare_relay_session
 from store.snapshots import forget_old
 from store.standing import Standing, read_standing
@@ -84,7 +87,12 @@ class Relay(Service):
         await self._producer.start()
         await self._correct_cursor(session, standing)  # 2
         await prepare_relay_session(session, self._on_command)
-        log.info("%s is relayed here", self._market)
+        log.info("%s is relayed here", self._market, extra={"market": self._market})
+        with working(Task(Work.RELAY, self._market)):
+            await self._go_on(session, standing)
+
+    async def _go_on(self, session: Connection, standing: Standing) -> None:
+        """Steps 3 and 4, for ever."""
         is_announced = True
         while True:
             self._woken.clear()
@@ -118,7 +126,8 @@ class Relay(Service):
         await check_record_is_known(session, standing, record)
         cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
         if tail < cursor:
-            log.error("%s: the command log ends at %d, the cursor is at %d", self._market, tail, cursor)
+            known = {"market": self._market, "sequence": tail}
+            log.error("%s: the command log ends at %d, the cursor is at %d", *known.values(), cursor, extra=known)
             pruned = await read_pruned(session, standing.market_id)
             await advance_cursor(session, standing.market_id, cursor, max(tail, pruned))
 
@@ -137,6 +146,8 @@ class Relay(Service):
         record = CommandRecord(self._market, standing.epoch, commands)
         await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
         passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
+        COMMANDS_RELAYED.labels(self._market).inc(len(commands))
+        RECORDS_RELAYED.labels(self._market).inc()
         await advance_cursor(session, standing.market_id, cursor, commands[-1].seq)
         return len(commands)
 

@@ -8,6 +8,7 @@ from agents.auditor import Auditor
 from agents.candles import CandleMaker
 from agents.clock import Clock
 from agents.database import ask_database
+from agents.fail_stop import or_stop
 from agents.host import Host, Unit
 from agents.liquidator import Liquidator
 from agents.matching import engine_unit
@@ -66,7 +67,9 @@ async def _run(
 ) -> None:
     async with present(kind, settings):
         host = Host()
-        follower = asyncio.create_task(_follow(host, settings, unit)) if markets is None else None
+        follower = None
+        if markets is None:
+            follower = asyncio.create_task(or_stop(_follow(host, settings, unit), f"{kind} of all markets"))
         try:
             await host.run([unit(market, settings) for market in markets or ()])
         finally:

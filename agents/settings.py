@@ -9,7 +9,7 @@ class StreamSettings:
     """Where the database and the broker are, of which kind the broker is, and how long a silent worker keeps its market.
 
     `datadir` is for Faust's own files; each app makes a folder of its own below it. `session_timeout_s`: seconds
-    without a heartbeat after which the standby takes over.
+    without a heartbeat after which the standby takes over. `metrics`: where this process shows its figures, `host:port`.
     """
 
     dsn: str
@@ -17,3 +17,4 @@ class StreamSettings:
     is_embedded: bool
     datadir: Path
     session_timeout_s: float = 6.0
+    metrics: str = ""

@@ -5,6 +5,7 @@ from typing import Any
 
 from agents.acked_producer import AckedProducer
 from agents.database import ask_database
+from agents.figures import SNAPSHOT_AT
 from agents.settings import StreamSettings
 from agents.tenure import Tenure
 from schemas.topics import book_changelog_topic, engine_app_id
@@ -15,6 +16,7 @@ from tables.book_table import Snapshot, heads, keys_of_snapshot, snapshot_entrie
 COMMANDS_MAX = 5_000
 AGE_MAX_S = 5.0
 SHARE_OF_TIME_MIN = 50  # a snapshot that took d seconds is the only one for 50 d: 2 % of the time
+PAUSE_MAX_S = 60.0  # whatever it took: one that waited for a broker that was down says nothing about the next
 KEPT = 2
 
 
@@ -61,8 +63,9 @@ class SnapshotWriter:
         self._table.data.data.update(entries)  # 3
         await self._forget_old()  # 4
         tenure.saved(taken.head.command_seq, taken.state)
+        SNAPSHOT_AT.labels(self._market).set_to_current_time()
         self._taken_at_s = time.monotonic()
-        self._not_before_s = self._taken_at_s + (self._taken_at_s - begun_s) * SHARE_OF_TIME_MIN
+        self._not_before_s = self._taken_at_s + pause_after(self._taken_at_s - begun_s)
 
     async def copy_to_database(self, tenure: Tenure) -> None:
         """The newest snapshot of the table, if PostgreSQL does not have it yet; waits through an outage."""
@@ -87,3 +90,8 @@ class SnapshotWriter:
             for key in keys:
                 entries.pop(key, None)
             await self._producer.send_all(self._topic, [(key, None) for key in keys])
+
+
+def pause_after(took_s: float) -> float:
+    """For how long no other snapshot is taken after one that took so long, in seconds."""
+    return min(took_s * SHARE_OF_TIME_MIN, PAUSE_MAX_S)

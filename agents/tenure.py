@@ -11,7 +11,8 @@ from exchange.errors import EngineError
 from exchange.journal import Written, write_again, write_failure
 from exchange.market import Market
 from exchange.snapshot import dump, load
-from schemas.commands import UserCommand
+from schemas.commands import OrderCancelled, UserCommand
+from schemas.ids import public_order_id
 from schemas.wire import CommandRecord
 from store.standing import Standing
 
@@ -114,7 +115,9 @@ class Tenure:
 
     def _undo(self, each: FreshCommand, error: Exception, before: str) -> None:
         """Rebuild the state without the command: the last snapshot, and the commands since once more."""
-        log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error)
+        number = each.command.order if isinstance(each.command, OrderCancelled) else each.seq
+        known = {"market": self.name, "sequence": each.seq, "order": public_order_id(self.name, number)}
+        log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error, extra=known)
         market = load(self._checkpoint)
         for command in self.intake.kept(market.command_seq + 1, each.seq):
             write_again(market, command.seq, command.command, self._failed)

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from api.figures import ANSWERS
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
 from schemas.rest import ErrorBody, ErrorView
 from store.connect import StoreUnavailable
@@ -108,23 +109,27 @@ def answer_of_status(request_id: str, status: int) -> web.Response:
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a route raises into the contract's error body; the one place that does."""
+    """Turn whatever a route raises into the contract's error body, and count the answer; the one place that does."""
+    answer: web.StreamResponse
     try:
-        return await handler(request)
+        answer = await handler(request)
     except Refusal as refusal:
-        return error_answer(request_id_of(request), refusal.code, refusal.message, refusal.details)
+        answer = error_answer(request_id_of(request), refusal.code, refusal.message, refusal.details)
     except StoreUnavailable as outage:
         refused = unavailable(outcome_is_unknown=outage.outcome_is_unknown)
-        return error_answer(request_id_of(request), refused.code, refused.message)
+        answer = error_answer(request_id_of(request), refused.code, refused.message)
     except web.HTTPException as problem:
-        return _answer_of_exception(request, problem)
+        answer = _answer_of_exception(request, problem)
     except (web.RequestPayloadError, HttpProcessingError):
-        return _closing(answer_of_status(request_id_of(request), 400))
+        answer = _closing(answer_of_status(request_id_of(request), 400))
     except ConnectionError:
         raise  # the client has left: aiohttp closes the connection
     except Exception:  # the HTTP middleware is one of the two places that style.md allows this
-        log.exception("request %s failed: %s %s", request_id_of(request), request.method, request.path)
-        return answer_of_status(request_id_of(request), 500)
+        known = {"request": request_id_of(request), "route": f"{request.method} {request.path}"}
+        log.exception("request %(request)s failed: %(route)s", known, extra=known)
+        answer = answer_of_status(request_id_of(request), 500)
+    ANSWERS.count(request, answer.status)
+    return answer
 
 
 def _answer_of_exception(request: web.Request, problem: web.HTTPException) -> web.Response:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from api.errors import unavailable
+from api.figures import BATCH_SECONDS, BATCH_SIZE
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.backlog import MarketLoad
@@ -72,8 +73,12 @@ class SubmissionQueue:
         self._task: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._is_closing = False
-        self.is_stuck = False
+        self._stuck = 0
+
+    @property
+    def is_stuck(self) -> bool:
         """Whether a batch is past its deadline: then everything is refused at once until it returns."""
+        return self._stuck > 0
 
     @property
     def waiting(self) -> int:
@@ -147,15 +152,18 @@ class SubmissionQueue:
         task.add_done_callback(ended)
 
     async def _settle(self, batch: list[_Waiting], submission: Submits) -> None:
+        began_s = asyncio.get_running_loop().time()
         running = asyncio.create_task(self._outcomes_of(batch, submission))
         done, _ = await asyncio.wait({running}, timeout=self._limits.batch_deadline_s)
         if not done:
-            self.is_stuck = True
+            self._stuck += 1
             _answer_all(batch, unavailable(outcome_is_unknown=True))
             self._refuse_all_that_wait()
             await asyncio.wait({running})
-            self.is_stuck = False
+            self._stuck -= 1
         _answer_each(batch, running)
+        BATCH_SIZE.observe(len(batch))
+        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - began_s)
 
     async def _outcomes_of(self, batch: list[_Waiting], submission: Submits) -> Sequence[Answer]:
         try:

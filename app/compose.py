@@ -5,15 +5,18 @@ Each function imports the parts of its own process alone: a worker is up a secon
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from agents.presence import seen
 from agents.settings import StreamSettings
 from app.crash_at import arm_crash_points
 from app.logs import configure_logs
+from app.metrics import figures_served
 from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.topics import cluster_id, create_topics
@@ -107,8 +110,9 @@ async def serve_api(settings: Settings) -> None:
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await server.start()
-    await _until_told_to_stop()
-    await server.stop()
+    async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}"):
+        await _until_told_to_stop()
+        await server.stop()
     await pool.close()
 
 
@@ -119,31 +123,32 @@ async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
 
     _begin(settings)
     await _named(settings, [source.market for source in sources])
-    await Host().run([PriceFeed(settings.database_url, sources)])
+    async with (
+        figures_served(settings.metrics_host, settings.metrics_port) as address,
+        seen("prices", settings.database_url, address),
+    ):
+        await Host().run([PriceFeed(settings.database_url, sources)])
 
 
 async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
     """Relays of the given markets until SIGTERM."""
     from agents.run import run_relay
 
-    _begin(settings)
-    await run_relay(await _named(settings, markets), await _stream_of_ours(settings))
+    await _work(settings, partial(run_relay, await _named(settings, markets)))
 
 
 async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
     """Matching agents of the given markets until SIGTERM."""
     from agents.run import run_engine
 
-    _begin(settings)
-    await run_engine(await _named(settings, markets), await _stream_of_ours(settings))
+    await _work(settings, partial(run_engine, await _named(settings, markets)))
 
 
 async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
     """Projection agents of the given markets until SIGTERM."""
     from agents.run import run_projection
 
-    _begin(settings)
-    await run_projection(await _named(settings, markets), await _stream_of_ours(settings))
+    await _work(settings, partial(run_projection, await _named(settings, markets)))
 
 
 async def work_publisher(settings: Settings, markets: Sequence[str]) -> None:
@@ -158,21 +163,27 @@ async def work_clock(settings: Settings) -> None:
     """The one clock until SIGTERM."""
     from agents.run import run_clock
 
-    _begin(settings)
-    await run_clock(await _stream_of_ours(settings))
+    await _work(settings, run_clock)
 
 
 async def work_liquidator(settings: Settings) -> None:
     """The one liquidator, the audit that runs by itself, and the candle maker, until SIGTERM."""
     from agents.run import run_liquidator
 
+    await _work(settings, run_liquidator)
+
+
+async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[None]]) -> None:
+    """Do a worker's work at the broker that is ours, with its figures served meanwhile."""
     _begin(settings)
-    await run_liquidator(await _stream_of_ours(settings))
+    stream = await _stream_of_ours(settings)
+    async with figures_served(settings.metrics_host, settings.metrics_port) as address:
+        await work(replace(stream, metrics=address))
 
 
 def _begin(settings: Settings) -> None:
     """What every process that works does first."""
-    configure_logs()
+    configure_logs(settings.log_format)
     arm_crash_points(settings.crash_at, settings.data)
 
 

@@ -21,6 +21,7 @@ from store.connect import Session
 from store.deep_audit import deep_audit
 from store.halts import read_halted
 from store.markets import MarketRefused, list_market, load_registry
+from store.presence import RunningProcess, Work, read_processes
 from store.price_sources import IndexSources, read_index_sources
 from store.queries.markets import list_markets
 from store.queries.paging import LIMIT_MAX, ListRequest
@@ -126,18 +127,20 @@ async def audit_books(settings: Settings, *, is_deep: bool) -> list[Finding]:
 
 
 async def market_states(settings: Settings) -> list[dict[str, Any]]:
-    """One row a market: status, mark, sequences, and how far the projection is behind."""
+    """One row a market: its status, mark and owner, its sequences, and how far the projection is behind."""
     async with _session(settings) as session:
         views = await _markets(session)
         progress = await read_progress(session)
         load = await read_load(session, now())
         halted = await read_halted(session)
+        owners = _owners(await read_processes(session))
     return [
         {
             "market": view.id,
             "status": view.status,
             "rules": view.rules,
             "mark": view.mark_price,
+            "owner": owners.get((Work.ENGINE, view.id)),
             "commands": progress[view.id].command_seq,
             "events": progress[view.id].event_seq,
             "behind": load[view.id].backlog,
@@ -145,6 +148,21 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
             "halted": halted.get(view.id),
         }
         for view in views
+    ]
+
+
+async def processes(settings: Settings) -> list[dict[str, Any]]:
+    """One row a process that shows itself: where it runs, where its figures are read, and what it works for."""
+    async with _session(settings) as session:
+        running = await read_processes(session)
+    return [
+        {
+            "process": name.kind,
+            "at": name.place,
+            "metrics": f"http://{name.metrics}/metrics" if name.metrics else None,
+            "works_for": ", ".join(f"{task.work} {task.market}".rstrip() for task in tasks) or None,
+        }
+        for name, tasks in running
     ]
 
 
@@ -162,6 +180,15 @@ async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[
     letters = [letter for letter in await dead_letters(settings) if not ids or letter.id in ids]
     async with _session(settings) as session:
         return [await retry_letter(session, letter) for letter in letters]
+
+
+def _owners(running: list[RunningProcess]) -> dict[tuple[Work, str], str]:
+    """Who works for each market, by the kind of work; more than one name when a frozen owner believes it still does."""
+    owners: dict[tuple[Work, str], str] = {}
+    for name, tasks in running:
+        for task in tasks:
+            owners[task] = f"{owners[task]}, {name.place}" if task in owners else name.place
+    return owners
 
 
 async def _markets(session: Session) -> list[MarketView]:

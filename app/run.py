@@ -149,6 +149,7 @@ class _Tree:
             "DATABASE_URL": settings.database_url,
             "BROKER_URL": settings.broker_url,
             "JWT_SECRET": signing_secret(settings),
+            "METRICS_PORT": "0",  # a free one for each; `status --workers` tells which
             "SESSION_TIMEOUT_S": os.environ.get("SESSION_TIMEOUT_S", LOCAL_SESSION_TIMEOUT_S),
         }
         return Worker(name, [*PYTHON, name], env=environment, log=self._log / f"{name}.log")

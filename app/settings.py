@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.crash_at import read_crash_at
 from app.local.run_record import read_run_record
+from app.logs import LogFormat
 from schemas.crash_points import CrashPoint
 from schemas.market import MarketStatus
 
@@ -63,7 +64,10 @@ class Settings(BaseModel):
     jwt_secret: str = Field("", repr=False)
     open_deposits: bool | None = None
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
+    log_format: LogFormat = LogFormat.JSON
     crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}
 
     @property
@@ -140,6 +144,7 @@ def _production_faults(settings: Settings) -> list[str]:
         >= SECRET_CHARACTERS_MIN
         and len(set(settings.jwt_secret)) >= 10,
         "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
+        "LOG_FORMAT must be json in production": settings.log_format is LogFormat.JSON,
         "CRASH_AT must not be set in production": not settings.crash_at,
         "DATABASE_URL is required in production": bool(settings.database_url),
         "BROKER_URL is required in production": bool(settings.broker_url),

@@ -5,14 +5,16 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 
 PASSWORD = "bench-password"  # noqa: S105 - of users that live for one run
-REFERENCE = {"BTC-PERP": (60_000, 1, "0.00{}"), "ETH-PERP": (3_000, 2, "0.0{}")}
+Reference = Mapping[str, tuple[int, int, str]]
+"""By market: a price, the decimals of its tick, and a quantity with a place for a digit."""
+REFERENCE: Reference = {"BTC-PERP": (60_000, 1, "0.00{}"), "ETH-PERP": (3_000, 2, "0.0{}")}
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ async def make_trader(session: aiohttp.ClientSession, amount: str) -> Trader:
     return trader
 
 
-def orders(seed: int) -> Iterator[dict[str, Any]]:
+def orders(seed: int, reference: Reference = REFERENCE) -> Iterator[dict[str, Any]]:
     """An endless stream of small limit orders around the reference prices; about half of them trade."""
     draw = random.Random(seed)  # noqa: S311 - a repeatable load, not a secret
     while True:
-        market = draw.choice(list(REFERENCE))
-        price, decimals, quantity = REFERENCE[market]
+        market = draw.choice(list(reference))
+        price, decimals, quantity = reference[market]
         ticks = price * 10**decimals + draw.randint(-20, 20)
         yield {
             "marketId": market,

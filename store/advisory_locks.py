@@ -20,6 +20,8 @@ class Room(IntEnum):
     LIQUIDATOR = 7_370_015
     AUDITOR = 7_370_016
     CANDLES = 7_370_020
+    PROCESSES = 7_370_100
+    TASKS = 7_370_101  # and those that follow, one a kind of work (store/presence.py)
 
 
 async def try_lock(session: Session, room: Room, number: int = 0) -> bool:

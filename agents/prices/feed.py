@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from agents.figures import PRICES_REPORTED
 from agents.prices.source import Observation, Source
 from agents.service import Service
 from schemas.commands import PriceReported
@@ -104,6 +105,7 @@ class PriceFeed(Service):
         for key, seq in zip(going, await append_commands(session, commands), strict=True):
             if seq is not None:
                 self._reported[key] = seq
+                PRICES_REPORTED.labels(*key).inc()
                 if self._newest.get(key) is going[key]:
                     del self._newest[key]
 

@@ -2,13 +2,21 @@
 
 import asyncio
 import sys
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NoReturn
 
+import asyncpg
 import click
 import msgspec
 
 from app.cli.output import json_option, show
-from app.operator import audit_books, drain_markets, market_states
+from app.operator import audit_books, drain_markets, market_states, processes
 from app.settings import load_settings, reach
+
+BEHIND_MAX_S = 10
+WATCH_EVERY_S = 2.0
 
 
 @click.command()
@@ -28,7 +36,7 @@ def drain(market: str | None, as_json: bool) -> None:
 def audit(deep: bool, as_json: bool) -> None:
     """Check every sum that must hold; exit 1 when one does not."""
     findings = asyncio.run(audit_books(reach(load_settings()), is_deep=deep))
-    show([msgspec.to_builtins(finding) for finding in findings], as_json)
+    show([finding._asdict() for finding in findings], as_json)
     if findings:
         sys.exit(1)
     if not as_json:
@@ -38,10 +46,30 @@ def audit(deep: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--workers", is_flag=True, help="The processes instead: where each runs, its figures, what it works for.")
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
 @json_option
-def status(as_json: bool) -> None:
+def status(workers: bool, watch: bool, as_json: bool) -> None:
     """Every market at a glance; exit 1 when one has commands waiting for more than 10 s."""
-    rows = asyncio.run(market_states(reach(load_settings())))
+    settings = reach(load_settings())
+    look = partial(processes if workers else market_states, settings)
+    if watch:
+        _keep_showing(look, as_json)
+    rows = asyncio.run(look())
     show(rows, as_json)
-    if any(row["behind_s"] > 10 for row in rows):
+    if any(row.get("behind_s", 0) > BEHIND_MAX_S for row in rows):
         sys.exit(1)
+
+
+def _keep_showing(look: Callable[[], Coroutine[None, None, list[dict[str, Any]]]], as_json: bool) -> NoReturn:
+    """Show it until Ctrl-C; while the database is away, that it is."""
+    while True:
+        try:
+            rows, trouble = asyncio.run(look()), ""
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            rows, trouble = [], f"the exchange cannot be reached: {error!r}"
+        if not as_json:
+            click.clear()
+            click.echo(f"{time.strftime('%H:%M:%S')}  {trouble}")
+        show(rows, as_json)
+        time.sleep(WATCH_EVERY_S)

@@ -26,7 +26,7 @@ GAMBLED_ON = DEMO_MARKETS[0].market
 
 async def run_demo(settings: Settings) -> None:
     """Seed the users, report prices, quote and gamble until SIGTERM; what ends by itself ends the process."""
-    configure_logs()
+    configure_logs(settings.log_format)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -40,3 +40,59 @@ async def test_what_the_last_audit_found_is_a_figure(exchange: Exchange) -> None
     assert told["perpetua_audit_findings"] == 1
     assert told["perpetua_audit_duration_seconds"] == 0.25
     assert told["perpetua_audit_timestamp_seconds"] == 1_800_000_000
+
+
+async def test_each_hop_has_its_lag(exchange: Exchange) -> None:
+    """Nothing is relayed here: what waits is in the outbox, none in the log, and no snapshot covers it."""
+    alice = await exchange.user()
+    await alice.order()
+    await exchange.execute("UPDATE outbox SET created_at = now() - interval '5 seconds'")
+    told = figures((await alice.get("/metrics")).body)
+    assert told['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 2
+    assert told['perpetua_relay_lag_seconds{market="BTC-PERP"}'] >= 5
+    assert told['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 0
+    assert told['perpetua_projection_lag_seconds{market="BTC-PERP"}'] == 0
+    assert told['perpetua_outbox_kept_commands{market="BTC-PERP"}'] == 2
+    assert told['perpetua_market_status{market="BTC-PERP",status="ACTIVE"}'] == 1
+    assert 'perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}' not in told
+    await exchange.execute("UPDATE relay_cursors SET command_seq = 1 WHERE market_id = 1")
+    told = figures((await alice.get("/metrics")).body)
+    assert told['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 1
+    assert told['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 1
+    assert told['perpetua_projection_lag_seconds{market="BTC-PERP"}'] >= 5
+
+
+async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchange: Exchange) -> None:
+    """The route is its template; a path of a stranger's making is no name of ours; what is refused was submitted too."""
+    alice = await exchange.user()
+    names = {
+        "taken": 'perpetua_requests_total{method="POST",route="/orders",status="202"}',
+        "refused": 'perpetua_requests_total{method="POST",route="/orders",status="400"}',
+        "unknown": 'perpetua_requests_total{method="GET",route="/orders/{orderId}",status="404"}',
+        "strange": 'perpetua_requests_total{method="-",route="unmatched",status="404"}',
+        "submitted": "perpetua_submission_batch_size_sum",
+    }
+
+    async def counts() -> dict[str, float]:
+        told = figures((await alice.get("/metrics")).body)
+        return {what: told.get(name, 0) for what, name in names.items()}
+
+    before = await counts()
+    await alice.order()
+    await alice.order(quantity="0")
+    await alice.get("/orders/BTC-PERP-99")
+    await alice.get("/strange/path")
+    after = await counts()
+    assert {what: after[what] - before[what] for what in names} == dict.fromkeys(names, 1) | {"submitted": 2}
+
+
+async def test_figures_are_told_without_a_database(exchange: Exchange) -> None:
+    """What the process knows by itself is told all the same, and that the database is away."""
+    nobody = exchange.anonymous()
+    assert figures((await nobody.get("/metrics")).body)["perpetua_database_up"] == 1
+    exchange.services.database.close()
+    answer = await nobody.get("/metrics")
+    told = figures(answer.body)
+    assert (answer.status, told["perpetua_database_up"]) == (200, 0)
+    assert "perpetua_requests_waiting" in told
+    assert 'perpetua_relay_lag_commands{market="BTC-PERP"}' not in told

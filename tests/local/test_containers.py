@@ -13,6 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ONE_SHOT = {"migrate", "topics"}
 PARTS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquidator", "prices"}
 SERVERS = {"kafka", "postgres"}
+PROFILES = {"observability": {"prometheus", "grafana"}, "ui": {"kafka-ui"}}
+WINDOWS = set().union(*PROFILES.values())
 
 
 @pytest.fixture(name="services")
@@ -23,8 +25,30 @@ def compose_services() -> dict[str, dict[str, Any]]:
 
 
 def test_every_part_of_the_exchange_is_a_service(services: dict[str, dict[str, Any]]) -> None:
-    """Two servers, the one-shot preparations and each part on its own: no more, no fewer."""
-    assert set(services) == SERVERS | ONE_SHOT | PARTS
+    """Two servers, the one-shot preparations and each part on its own; what only shows them starts when asked for."""
+    assert set(services) == SERVERS | ONE_SHOT | PARTS | WINDOWS
+    for profile, names in PROFILES.items():
+        assert {name for name, service in services.items() if profile in service.get("profiles", ())} == names
+
+
+def test_every_image_of_others_has_a_version(services: dict[str, dict[str, Any]]) -> None:
+    """A name without a version is another program tomorrow."""
+    for name in SERVERS | WINDOWS:
+        assert re.fullmatch(r"[a-z0-9./-]+:v?\d+(\.\d+)*", services[name]["image"]), name
+
+
+def test_prometheus_looks_at_every_part_and_grafana_at_prometheus(services: dict[str, dict[str, Any]]) -> None:
+    """Each target is a part at the port that it is told; each file that is mounted is there."""
+    scraped = yaml.safe_load((REPOSITORY / "docs/operate/prometheus.yml").read_text())["scrape_configs"][0]
+    assert scraped["job_name"] == "perpetua"
+    ports = {part: services[part]["environment"]["METRICS_PORT"] for part in PARTS} | {"api": "8080"}
+    assert set(scraped["static_configs"][0]["targets"]) == {f"{part}:{port}" for part, port in ports.items()}
+    for name in PROFILES["observability"]:
+        files = [volume.split(":")[0] for volume in services[name]["volumes"] if volume.startswith("./")]
+        assert files
+        assert all((REPOSITORY / file).is_file() for file in files), files
+    (source,) = yaml.safe_load((REPOSITORY / "docs/operate/grafana/datasources.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
 
 
 def test_what_runs_on_is_checked_and_restarted(services: dict[str, dict[str, Any]]) -> None:
@@ -69,9 +93,11 @@ def test_no_secret_has_a_default() -> None:
 
 
 def test_only_the_api_is_reached_from_outside_and_on_loopback(services: dict[str, dict[str, Any]]) -> None:
-    """Neither database nor broker is published; the API is, on 127.0.0.1."""
+    """Neither database nor broker is published; the API is, and what a profile shows, on 127.0.0.1."""
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert published == {"api": ["127.0.0.1:${PORT:-8080}:8080"]}
+    assert set(published) == {"api"} | WINDOWS
+    assert published["api"] == ["127.0.0.1:${PORT:-8080}:8080"]
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_the_image_is_pinned_and_not_root() -> None:

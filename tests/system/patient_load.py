@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.load import Trader, make_traders, orders
+from bench.load import REFERENCE, Reference, Trader, make_traders, orders
 
 AGAIN_AFTER_S = 0.1
 PACE_S = 0.02  # between two orders of a client, so that faults are what is seen, not a full machine
@@ -38,6 +38,7 @@ class PatientLoad:
     last: tuple[int, str] = (0, "")
     slowest_s: float = 0.0
     is_over: bool = False
+    reference: Reference = field(default_factory=lambda: REFERENCE)
     running: asyncio.Task[None] | None = None
 
     def raise_what_ended_it(self) -> None:
@@ -62,7 +63,7 @@ class PatientLoad:
 
         One that is old is cancelled, so that no account comes to its limit of open orders.
         """
-        stream, prefix = orders(seed), secrets.token_hex(4)
+        stream, prefix = orders(seed, self.reference), secrets.token_hex(4)
         placed: deque[str] = deque()
         for number in range(count):
             if self.is_over:
@@ -109,9 +110,9 @@ async def place_all(url: str, traders: list[Trader], total: int) -> PatientLoad:
 
 
 @asynccontextmanager
-async def trading(url: str, clients: int = 4) -> AsyncIterator[PatientLoad]:
+async def trading(url: str, clients: int = 4, reference: Reference = REFERENCE) -> AsyncIterator[PatientLoad]:
     """New traders who go on until the block ends; then each waits for the answer he is owed."""
-    load = PatientLoad(url, await make_traders(url, clients))
+    load = PatientLoad(url, await make_traders(url, clients), reference=reference)
     load.running = running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
     try:
         yield load

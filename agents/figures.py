@@ -1,0 +1,25 @@
+"""What the workers count for Prometheus: once a record or a batch, never once an order, and never by user.
+
+Counters begin at zero with each process; what stands in the database is told by the API's `/metrics`.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_MARKET = ("market",)
+
+OWNED = Gauge("perpetua_owner", "1 where this process works for the market", ("work", "market"))
+RECOVERIES = Counter("perpetua_recoveries", "Tenures begun over a market, each from a snapshot", _MARKET)
+COMMANDS_MATCHED = Counter("perpetua_engine_commands", "Commands applied to the market", _MARKET)
+EVENTS_WRITTEN = Counter("perpetua_engine_events", "Events acknowledged by the broker", _MARKET)
+SNAPSHOT_AT = Gauge("perpetua_snapshot_timestamp_seconds", "When the newest durable snapshot was taken", _MARKET)
+DEAD_LETTERS = Counter("perpetua_dead_letters", "Records unreadable and commands undone", ("market", "reason"))
+COMMANDS_RELAYED = Counter("perpetua_relay_commands", "Commands acknowledged by the broker", _MARKET)
+RECORDS_RELAYED = Counter("perpetua_relay_records", "Command records acknowledged by the broker", _MARKET)
+EVENTS_PERSISTED = Histogram(
+    "perpetua_projection_batch_events",
+    "Events in a transaction of the projection; the sum is all that were persisted",
+    _MARKET,
+    buckets=(1, 3, 10, 30, 100, 300, 1_000),
+)
+TICKS = Counter("perpetua_clock_ticks", "Commands of the clock", _MARKET)
+PRICES_REPORTED = Counter("perpetua_prices_reported", "Prices of a source that went into the log", ("market", "source"))

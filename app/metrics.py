@@ -1,0 +1,43 @@
+"""The figures of a worker over HTTP, for Prometheus: one path, on loopback unless told otherwise."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+BODY_BYTES_MAX = 1_024
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def figures_served(host: str, port: int) -> AsyncIterator[str]:
+    """Serve `/metrics` while the block lasts; `host:port`, port 0 being any free one.
+
+    Empty when the port is taken: who cannot be seen works all the same, and says so in its log.
+    """
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.router.add_get("/metrics", _figures)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        yield await _listen(runner, host, port)
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        log.error("no figures are served on %s:%d: %s", host, port, error)
+        return ""
+    address = f"{host}:{runner.addresses[0][1]}"
+    log.info("figures on http://%s/metrics", address)
+    return address
+
+
+async def _figures(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

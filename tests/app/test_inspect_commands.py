@@ -1,0 +1,70 @@
+"""What an operator is shown when he looks: by a table, and by the exit code."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from agents.presence import seen
+from app.cli import cli
+from tests.eventually import eventually
+from tests.store.account_builder import session_to
+
+ROOT = Path(__file__).parents[2]
+
+
+async def test_an_audit_shows_what_it_has_found(database: str) -> None:
+    """One line for each finding, exit 1; with --json the same as names and values."""
+    async with session_to(database) as session:
+        await session.execute("UPDATE ledger SET amount = amount + 1 WHERE account = -3")
+    shown = await _type(database, "audit")
+    assert (shown.exit_code, "conservation" in shown.output) == (1, True), shown.output
+    listed = await _type(database, "audit", "--deep", "--json")
+    assert listed.exit_code == 1
+    assert {"invariant", "subject", "expected", "got"} == set(json.loads(listed.output)[0])
+
+
+async def test_a_process_that_works_at_no_log_is_seen_too(database: str) -> None:
+    """By what it was started as, where it runs and where its figures are; no longer when it has ended."""
+    async with seen("prices", database, "127.0.0.1:9100"):
+        (row,) = await eventually(lambda: _rows(database))
+        assert row == {
+            "process": "prices",
+            "at": f"{os.uname().nodename[:20]}:{os.getpid()}",
+            "metrics": "http://127.0.0.1:9100/metrics",
+            "works_for": None,
+        }
+    assert await _rows(database) == []
+    rows = json.loads((await _type(database, "status", "--json")).output)
+    assert {row["owner"] for row in rows} == {None}
+
+
+def test_status_keeps_showing_while_the_database_is_away(database: str) -> None:
+    """--watch ends by Ctrl-C alone."""
+    away = database.replace("host=", "host=/nowhere")
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "app", "status", "--watch"],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": away},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout is not None
+    assert "cannot be reached" in watch.stdout.readline()
+    assert watch.poll() is None
+    watch.send_signal(signal.SIGINT)
+    watch.wait()
+
+
+async def _rows(database: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = json.loads((await _type(database, "status", "--workers", "--json")).output)
+    return rows
+
+
+async def _type(database: str, *words: str) -> Result:
+    return await asyncio.to_thread(CliRunner(env={"DATABASE_URL": database}).invoke, cli, words)

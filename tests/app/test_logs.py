@@ -1,0 +1,57 @@
+"""Each line of a log says what it is about, and nobody's secrets."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from structlog.contextvars import bound_contextvars
+
+from app.logs import LogFormat, formatter
+
+
+def line(
+    message: str, *arguments: object, extra: dict[str, Any] | None = None, form: LogFormat = LogFormat.JSON
+) -> str:
+    """One record as it is written."""
+    record = logging.getLogger("agents").makeRecord(
+        "agents", logging.INFO, __file__, 1, message, arguments, None, extra=extra
+    )
+    return formatter(form).format(record)
+
+
+def test_a_line_of_json_has_what_is_known() -> None:
+    """The market of the task that logs, and the sequence, order and request that whoever logs names beside it."""
+    known = {"sequence": 57, "order": "BTC-PERP-57", "request": "req-1"}
+    with bound_contextvars(market="BTC-PERP"):
+        written = json.loads(line("command %d is undone", 57, extra=known))
+    assert written.pop("timestamp")
+    assert written == known | {
+        "market": "BTC-PERP",
+        "event": "command 57 is undone",
+        "level": "info",
+        "logger": "agents",
+    }
+
+
+def test_lines_for_people_have_the_same() -> None:
+    """LOG_FORMAT=console."""
+    written = line("it is up", extra={"market": "ETH-PERP"}, form=LogFormat.CONSOLE)
+    assert "it is up" in written
+    assert "market=ETH-PERP" in written
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "cannot connect to postgresql://perpetua:hush-hush@db:5432/perpetua",
+        "refused Authorization: Bearer hush-hush",
+        "header {'Authorization': 'hush-hush'}",
+        "no such user, password=hush-hush",
+        '{"password": "hush-hush"}',
+        "token eyJhbGciOiJIUzI1NiJ9.hush-hush.hush-hush",
+    ],
+)
+def test_what_a_library_tells_of_a_secret_is_left_out(told: str) -> None:
+    """Wherever it stands: in the sentence, in what is named beside it."""
+    assert "hush-hush" not in line("failed: %s", told, extra={"cause": told})

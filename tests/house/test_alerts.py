@@ -1,0 +1,66 @@
+"""The alert rules and the dashboard say only what can be seen, and each alert says what to do."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+OPERATE = ROOT / "docs" / "operate"
+SEVERITIES = {"page", "ticket"}
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Every alert rule."""
+    groups = yaml.safe_load((OPERATE / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def expressions() -> list[str]:
+    """What alerts and panels ask Prometheus for."""
+    panels = json.loads((OPERATE / "dashboard.json").read_text())["panels"]
+    return [rule["expr"] for rule in alerts()] + [
+        target["expr"] for panel in panels for target in panel.get("targets", ())
+    ]
+
+
+def figures_asked_for() -> set[str]:
+    """The names of ours in them."""
+    return {name for expression in expressions() for name in re.findall(r"perpetua_\w+", expression)}
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link into a document may name: its headings, as GitHub and mkdocs write them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_each_alert_has_a_runbook_that_is_there(rule: dict[str, Any]) -> None:
+    """Whoever is woken up finds the heading; and is told how urgent it is, and what."""
+    document, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert anchor in anchors(ROOT / document)
+    assert rule["labels"]["severity"] in SEVERITIES
+    assert rule["annotations"]["summary"]
+
+
+def test_no_two_panels_are_in_one_place() -> None:
+    """Each panel of the dashboard has its own number and its own place."""
+    panels = json.loads((OPERATE / "dashboard.json").read_text())["panels"]
+    places = [
+        (panel["gridPos"]["x"] + column, panel["gridPos"]["y"])
+        for panel in panels
+        for column in range(panel["gridPos"]["w"])
+    ]
+    assert len(places) == len(set(places))
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_each_runbook_names_the_alerts_that_lead_to_it() -> None:
+    """Whoever reads the runbook sees that it is the right one."""
+    text = (ROOT / "docs" / "recover.md").read_text()
+    told = set(re.findall(r"`([A-Z][A-Za-z]+)`", text))
+    assert {rule["alert"] for rule in alerts()} <= told

@@ -1,0 +1,105 @@
+"""What an operator sees of a running exchange: the figures and the log of every process, and nobody's secrets."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from bench.exchange_process import ExchangeProcess
+from bench.load import PASSWORD, make_traders, send_orders
+from tests.eventually import eventually
+from tests.house.test_alerts import figures_asked_for
+from tests.system.conftest import Start
+from tests.system.verdict import MARKETS
+
+WORKERS = {"api", "relay", "engine", "projection", "clock", "liquidator"}
+RARE = {"perpetua_prices_reported_total", "perpetua_dead_letters_total", "perpetua_stored_snapshot_age_seconds"}
+"""Known to a process that exports them, but without a number until a feed reports, a record is unreadable, a minute is over."""
+
+
+async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -> None:
+    """`status --workers` says where each is read; together they export every name that alerts and dashboard ask for."""
+    exchange = await any_exchange()
+    await send_orders(exchange.url, await make_traders(exchange.url, 2), 20)
+    shown = {row["process"]: row for row in await _listed(exchange, "--workers")}
+    assert shown.keys() >= WORKERS
+    told = {kind: await _scraped(shown[kind]["metrics"]) for kind in WORKERS}
+    names = {name for text in told.values() for name in re.findall(r"^(perpetua_\w+?)(?:{| )", text, re.MULTILINE)}
+    families = {name for text in told.values() for name in re.findall(r"^# TYPE (perpetua_\w+)", text, re.MULTILINE)}
+    assert figures_asked_for() - RARE <= names
+    assert RARE - {"perpetua_stored_snapshot_age_seconds"} <= families
+    assert 'perpetua_engine_commands_total{market="BTC-PERP"}' in told["engine"]
+    assert 'perpetua_relay_records_total{market="BTC-PERP"}' in told["relay"]
+    assert 'perpetua_projection_batch_events_sum{market="BTC-PERP"}' in told["projection"]
+    assert 'perpetua_clock_ticks_total{market="BTC-PERP"}' in told["clock"]
+    assert 'perpetua_requests_total{method="POST",route="/orders",status="202"}' in told["api"]
+
+
+async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) -> None:
+    """By machine and process id; each kind of work is shown with the process that does it."""
+    exchange = await any_exchange()
+    pid = exchange.children()["engine"]
+    rows = await eventually(lambda: _owned(exchange), within_s=60)
+    assert {row["owner"].rpartition(":")[2] for row in rows} == {str(pid)}
+    works = {kind: ", ".join(f"{kind} {market}" for market in MARKETS) for kind in ("engine", "projection", "relay")}
+    works |= {"clock": "clock", "liquidator": "liquidator"}
+
+    async def all_work() -> bool:
+        shown = {row["process"]: row["works_for"] for row in await _listed(exchange, "--workers")}
+        return works.items() <= shown.items()
+
+    await eventually(all_work, within_s=60, every_s=0.5)
+
+
+async def test_no_log_tells_a_secret(any_exchange: Start) -> None:
+    """Tokens, passwords and the signing secret are in no line that any process has written, nor is a line broken."""
+    exchange = await any_exchange()
+    traders = await make_traders(exchange.url, 2)
+    await send_orders(exchange.url, traders, 20)
+    await _cause_refusals(exchange, traders[0].headers)
+    secrets = [PASSWORD, (exchange.data / "jwt_secret").read_text(), "Bearer "]
+    secrets += [trader.headers["Authorization"].removeprefix("Bearer ") for trader in traders]
+    logs = [*(exchange.data / "log").glob("*.log")]
+    assert {path.stem for path in logs} >= WORKERS
+    written = "\n".join([*(path.read_text() for path in logs), *exchange.printed])
+    assert not [secret for secret in secrets if secret in written]
+    lines = [line for path in logs if path.stem in WORKERS for line in _lines(path)]
+    assert {line["market"] for line in lines if "market" in line} >= {"BTC-PERP", "ETH-PERP"}
+    assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
+
+
+async def _owned(exchange: ExchangeProcess) -> list[dict[str, Any]]:
+    rows = await _listed(exchange)
+    return rows if all(row["owner"] and "," not in row["owner"] for row in rows) else []
+
+
+async def _listed(exchange: ExchangeProcess, *options: str) -> list[dict[str, Any]]:
+    code, printed = await exchange.command("status", "--json", *options)
+    assert code == 0, printed
+    rows: list[dict[str, Any]] = msgspec.json.decode(printed)
+    return rows
+
+
+async def _scraped(address: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(address) as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+async def _cause_refusals(exchange: ExchangeProcess, headers: dict[str, str]) -> None:
+    """A wrong password, a body without its type, a forged token."""
+    async with aiohttp.ClientSession(exchange.url) as session:
+        body = {"email": "nobody@load.example", "password": PASSWORD}
+        async with session.post("/auth/login", json=body) as answer:
+            assert answer.status == 401
+        async with session.post("/orders", data=b"{", headers=headers) as answer:
+            assert answer.status == 415
+        forged = {"Authorization": headers["Authorization"] + "x"}
+        async with session.get("/orders", headers=forged) as answer:
+            assert answer.status == 401
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in path.read_text().splitlines()]
