@@ -8,11 +8,10 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11
 
 from api.errors import request_id_of
+from api.rate_limits import LIMIT_FIELD, POLICY_FIELD, TOLD
+from api.security_headers import of_every_answer
 from api.services import services_of
 
-SERVER_NAME = "perpetua"
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": SERVER_NAME}
-_FIXED = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -22,12 +21,17 @@ def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = N
 
 
 async def add_common_headers(request: web.Request, answer: web.StreamResponse) -> None:
-    """What every answer carries: its request id, no sniffing, no caching, not who made the server."""
-    answer.headers["X-Request-Id"] = request_id_of(request)
-    answer.headers.update(_HEADERS)
-    if services_of(request).lifecycle.is_stopping:
+    """What every answer carries: its request id, what browsers may do with it, and where its caller's budget stands."""
+    services, headers = services_of(request), answer.headers
+    headers["X-Request-Id"] = request_id_of(request)
+    for name, value in of_every_answer(is_behind_tls=services.settings.is_behind_tls).items():
+        if name != "Content-Security-Policy" or name not in headers:  # a page brings its own policy
+            headers[name] = value
+    if TOLD in request:
+        headers[POLICY_FIELD], headers[LIMIT_FIELD] = request[TOLD]
+    if services.lifecycle.is_stopping:
         answer.force_close()
-        answer.headers["Connection"] = "close"
+        headers["Connection"] = "close"
 
 
 def accepted(request: web.Request, body: bytes, headers: tuple[tuple[str, str], ...]) -> web.StreamResponse:
@@ -35,14 +39,18 @@ def accepted(request: web.Request, body: bytes, headers: tuple[tuple[str, str], 
 
     aiohttp's own response costs as much as everything else that the route does.
     """
+    services = services_of(request)
     keeps = request.version == HttpVersion11 and request.keep_alive
-    if not keeps or services_of(request).lifecycle.is_stopping:
+    if not keeps or services.lifecycle.is_stopping:
         return web.Response(status=202, body=body, content_type="application/json", headers=headers)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    if TOLD in request:
+        policy, standing = request[TOLD]
+        lines += f"{POLICY_FIELD}: {policy}\r\n{LIMIT_FIELD}: {standing}\r\n"
     head = (
         "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"
-        f"X-Request-Id: {request_id_of(request)}\r\n{_FIXED}{lines}\r\n"
+        f"X-Request-Id: {request_id_of(request)}\r\n{_FIXED[services.settings.is_behind_tls]}{lines}\r\n"
     )
     return _ReadyBytes(head.encode() + body)
 
@@ -68,3 +76,10 @@ class _ReadyBytes(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
         assert not data  # noqa: S101 - the message is complete
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+_FIXED = {is_behind: _lines(of_every_answer(is_behind_tls=is_behind)) for is_behind in (False, True)}

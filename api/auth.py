@@ -1,14 +1,21 @@
-"""The guard at the door of every route: who calls, may he, and must he wait."""
+"""The guard at the door of every route: who calls, may he, how often, and must he wait.
+
+Who calls is said by one header, `Authorization: Bearer …`, with the token of a login or with an API key.
+"""
 
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from api.addresses import counted_as
 from api.errors import Refusal
 from api.route import Access, Route
 from api.services import services_of
 from api.waiting import after_waiting
+from schemas.api_keys import KEY_PREFIX, Scope
+from schemas.rate_limits import Budget
 from schemas.refusals import ErrorCode
+from store.api_keys import KeyInForce
 from store.users import role_of
 
 ADMIN = "admin"
@@ -20,18 +27,22 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
     What reads waits, behind the guard, for the command that the request names.
     """
     handler, takes_query = after_waiting(route.handler) if route.can_wait else route.handler, route.takes_query
+    budget, scope = route.budget, route.scope
 
     async def public(request: web.Request) -> web.StreamResponse:
+        services_of(request).limits.take(request, budget, _address_name(request))
         _check_query(request, takes_query)
         return await handler(request)
 
     async def for_users(request: web.Request) -> web.StreamResponse:
-        user = user_of(request)
+        user = await _caller(request, scope)
+        services_of(request).limits.take_of_user(request, budget, user)
         _check_query(request, takes_query)
         return await handler(request, user)
 
     async def for_administrators(request: web.Request) -> web.StreamResponse:
-        user = user_of(request)
+        user = await _caller(request, scope)
+        services_of(request).limits.take_of_user(request, budget, user)
         await check_admin(request, user)
         _check_query(request, takes_query)
         return await handler(request, user)
@@ -39,23 +50,60 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
     return {Access.PUBLIC: public, Access.USER: for_users, Access.ADMIN: for_administrators}[route.access]
 
 
-def user_of(request: web.Request) -> int:
-    """The user whom the request's one bearer token names; refuses with UNAUTHENTICATED."""
-    headers = request.headers.getall("Authorization", ())
-    if len(headers) == 1:
-        scheme, _, token = headers[0].partition(" ")
-        if scheme.lower() == "bearer":
-            user = services_of(request).tokens.user_of(token)
-            if user is not None:
-                return user
-    raise Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token is required")
-
-
 async def check_admin(request: web.Request, user: int) -> None:
     """Refuse with FORBIDDEN unless the user is an administrator now; the token says nothing about roles."""
     role = await services_of(request).database.run(lambda session: role_of(session, user))
     if role != ADMIN:
         raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
+
+
+async def _caller(request: web.Request, scope: Scope | None) -> int:
+    """The user whom the request's one token or key names; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
+    word = _bearer(request)
+    if word.startswith(KEY_PREFIX):
+        return await _owner_of_key(request, word, scope)
+    user = services_of(request).tokens.user_of(word)
+    if user is None:
+        raise _stranger(request)
+    return user
+
+
+async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) -> int:
+    """Whose key it is. From a wrong address it is no key at all: who has stolen it learns nothing of it."""
+    services = services_of(request)
+    key = services.keys.known(secret) or await _looked_up(request, secret)
+    if key is None or (key.networks and not key.works_from(services.proxies.client_of(request))):
+        raise _stranger(request)
+    if scope not in key.scopes:
+        needed = "no API key may do this" if scope is None else f"this needs an API key with the scope `{scope}`"
+        raise Refusal(ErrorCode.FORBIDDEN, needed)
+    return key.user
+
+
+async def _looked_up(request: web.Request, secret: str) -> KeyInForce | None:
+    """What the database says of a key, unless this address has shown too many that are none."""
+    services = services_of(request)
+    services.limits.check(request, Budget.STRANGERS, _address_name(request))
+    return await services.keys.look_up(secret)
+
+
+def _bearer(request: web.Request) -> str:
+    headers = request.headers.getall("Authorization", ())
+    if len(headers) == 1:
+        scheme, _, word = headers[0].partition(" ")
+        if scheme.lower() == "bearer":
+            return word
+    return ""
+
+
+def _stranger(request: web.Request) -> Refusal:
+    """401, or RATE_LIMITED where an address has been refused too often."""
+    services_of(request).limits.take(request, Budget.STRANGERS, _address_name(request))
+    return Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token or API key is required")
+
+
+def _address_name(request: web.Request) -> str:
+    return counted_as(services_of(request).proxies.client_of(request))
 
 
 def _check_query(request: web.Request, takes_query: bool) -> None:

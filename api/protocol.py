@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from api.answers import SERVER_NAME
 from api.errors import answer_of_status, new_request_id
+from api.security_headers import of_every_answer
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class JsonProtocol(web.RequestHandler):
             raise ConnectionError("an answer has begun already")
         request_id = new_request_id()
         answer = answer_of_status(request_id, status)
-        answer.headers.update({"X-Request-Id": request_id, "Server": SERVER_NAME, "Cache-Control": "no-store"})
+        answer.headers.update({"X-Request-Id": request_id, **of_every_answer(is_behind_tls=False)})
         answer.force_close()
         return answer
 

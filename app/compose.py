@@ -5,6 +5,7 @@ Each function imports the parts of its own process alone: a worker is up a secon
 
 import asyncio
 import signal
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -77,9 +78,12 @@ async def verify_market(settings: Settings, market: str) -> "Report":
 
 async def serve_api(settings: Settings) -> None:
     """The REST face until SIGTERM: registry, pool, submission and their server."""
+    from api.addresses import Proxies
+    from api.api_keys import ApiKeys
     from api.database import Database
     from api.load_poller import LoadPoller
     from api.passwords import Passwords
+    from api.rate_limits import RateLimits
     from api.server import ApiServer
     from api.services import ApiSettings, Services
     from api.submission_queue import SubmissionQueue
@@ -93,14 +97,22 @@ async def serve_api(settings: Settings) -> None:
     load = LoadPoller(database, registry, now)
     submission = Submission(partial(connect_writer, settings.database_url, "submission"), registry)
     services = Services(
-        settings=ApiSettings(are_deposits_open=settings.deposits_are_open),
+        settings=ApiSettings(
+            are_deposits_open=settings.deposits_are_open,
+            is_behind_tls=settings.behind_tls,
+            rates=settings.rates,
+            trusted_proxies=settings.trusted_proxies,
+        ),
         database=database,
         submissions=SubmissionQueue(submission, now, lambda: load.current),
         load=load,
         registry=registry,
         tokens=Tokens(signing_secret(settings), now),
+        keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         now=now,
+        limits=RateLimits(settings.rates),
+        proxies=Proxies(settings.trusted_proxies),
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await server.start()

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from app.crash_at import read_crash_at
 from app.local.run_record import read_run_record
 from schemas.crash_points import CrashPoint
 from schemas.market import MarketStatus
+from schemas.rate_limits import Budget, Rate, parse_rate
 
 SECRET_CHARACTERS_MIN = 32
 FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
@@ -32,12 +34,51 @@ class BrokerKind(StrEnum):
     KAFKA = "kafka"
 
 
+_LOCAL_RATES = {
+    Budget.ORDERS: "20000/second",
+    Budget.CANCELS: "40000/second",
+    Budget.REQUESTS: "10000/second",
+    Budget.PUBLIC: "10000/second",
+    Budget.PROBES: "10000/second",
+    Budget.REGISTRATIONS: "1000/second",
+    Budget.LOGINS: "1000/second",
+    Budget.LOGIN_ATTEMPTS: "100/minute",
+    Budget.STRANGERS: "1000/second",
+}
+"""One machine for trying things: nobody meets a limit who does not look for it."""
+_PRODUCTION_RATES = {
+    Budget.ORDERS: "100/second",
+    Budget.CANCELS: "200/second",
+    Budget.REQUESTS: "50/second",
+    Budget.PUBLIC: "50/second",
+    Budget.PROBES: "50/second",
+    Budget.REGISTRATIONS: "10/hour",
+    Budget.LOGINS: "30/minute",
+    Budget.LOGIN_ATTEMPTS: "10/minute",
+    Budget.STRANGERS: "10/second",
+}
+
+
 class Misconfigured(Exception):
     """The settings do not hold together; `faults` are sentences for the operator."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
+def _networks(text: object) -> object:
+    """Networks out of a list with commas; anything else is judged by the field's type."""
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+RateText = Annotated[str, AfterValidator(_rate)]
+"""`100/second`, `10/5 minutes` or `off`."""
 
 
 def _folder(path: Path) -> Path:
@@ -62,6 +103,17 @@ class Settings(BaseModel):
     broker_url: str = ""
     jwt_secret: str = Field("", repr=False)
     open_deposits: bool | None = None
+    behind_tls: bool = False
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
+    rate_limit_orders: RateText | None = None
+    rate_limit_cancels: RateText | None = None
+    rate_limit_requests: RateText | None = None
+    rate_limit_public: RateText | None = None
+    rate_limit_probes: RateText | None = None
+    rate_limit_registrations: RateText | None = None
+    rate_limit_logins: RateText | None = None
+    rate_limit_login_attempts: RateText | None = None
+    rate_limit_strangers: RateText | None = None
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
     crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}
@@ -70,6 +122,14 @@ class Settings(BaseModel):
     def deposits_are_open(self) -> bool:
         """Whether every user may credit himself: locally, unless switched off."""
         return self.mode is Mode.LOCAL if self.open_deposits is None else self.open_deposits
+
+    @property
+    def rates(self) -> dict[Budget, Rate]:
+        """How often what may be called: as set, else by the mode; without what is `off`."""
+        usual = _LOCAL_RATES if self.is_local else _PRODUCTION_RATES
+        texts = {budget: getattr(self, f"rate_limit_{budget.replace('-', '_')}") or usual[budget] for budget in Budget}
+        rates = {budget: parse_rate(text) for budget, text in texts.items()}
+        return {budget: rate for budget, rate in rates.items() if rate is not None}
 
     @property
     def status_of_new_markets(self) -> MarketStatus:

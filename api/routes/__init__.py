@@ -1,10 +1,24 @@
 """The routes of the contract, one module a subject; each names its own in `ROUTES`."""
 
 from api.route import Route
-from api.routes import account, admin, auth, docs, health, history, leverage, markets, metrics, orders, transfers
+from api.routes import (
+    account,
+    admin,
+    api_keys,
+    auth,
+    docs,
+    health,
+    history,
+    leverage,
+    markets,
+    metrics,
+    orders,
+    transfers,
+)
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
+    *api_keys.ROUTES,
     *markets.ROUTES,
     *transfers.ROUTES,
     *account.ROUTES,

@@ -5,6 +5,7 @@ from aiohttp import web
 from api.paging import MARKET, ORDER, PAGING, TIMED, list_answer, list_request
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.rest import BalanceView, FillView, Page, PositionView
 from store.queries.balances import list_balances
 from store.queries.fills import list_fills
@@ -44,6 +45,7 @@ ROUTES = (
         "List balances",
         {200: Answer(list[BalanceView] | Page[BalanceView], "Balances, one an asset.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=PAGING,
         tag="account",
     ),
@@ -54,6 +56,7 @@ ROUTES = (
         "List open positions",
         {200: Answer(list[PositionView] | Page[PositionView], "Open positions at mark.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_POSITIONS,
         tag="account",
     ),
@@ -64,6 +67,7 @@ ROUTES = (
         "List fills, newest first",
         {200: Answer(list[FillView] | Page[FillView], "Fills.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_FILLS,
         tag="account",
     ),

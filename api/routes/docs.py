@@ -7,12 +7,13 @@ from aiohttp import web
 
 from api.openapi import document
 from api.route import Answer, Route
+from api.security_headers import FRAMED_BY_NOBODY
 
 WEB = Path(__file__).parents[2] / "web"
 _VENDOR = WEB / "vendor" / "swagger-ui"
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
-)
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+) + FRAMED_BY_NOBODY
 _ASSETS = {
     "swagger-ui-bundle.js": (_VENDOR / "swagger-ui-bundle.js", "text/javascript"),
     "swagger-ui.css": (_VENDOR / "swagger-ui.css", "text/css"),

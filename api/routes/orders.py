@@ -10,6 +10,7 @@ from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
 from api.paths import no_such_order, order_id_of
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import CancelTaken, OrderRequest, OrderTaken, OrderView, Page
@@ -82,6 +83,7 @@ ROUTES = (
             ),
         },
         access=Access.USER,
+        scope=Scope.TRADE,
         body=OrderRequest,
         errors=(
             ErrorCode.INVALID_ORDER,
@@ -100,6 +102,7 @@ ROUTES = (
         "Cancel an order",
         {202: Answer(CancelTaken, "The cancel is stored; the order ends by an event.", ("X-Command-Id",))},
         access=Access.USER,
+        scope=Scope.TRADE,
         errors=(ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN, ErrorCode.OVERLOADED),
         tag="orders",
     ),
@@ -110,6 +113,7 @@ ROUTES = (
         "List orders, newest first",
         {200: Answer(list[OrderView] | Page[OrderView], "Orders.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_LISTED,
         tag="orders",
     ),
@@ -120,6 +124,7 @@ ROUTES = (
         "Show an order",
         {200: Answer(OrderView, "The order.")},
         access=Access.USER,
+        scope=Scope.READ,
         errors=(ErrorCode.ORDER_NOT_FOUND,),
         tag="orders",
     ),

@@ -2,14 +2,17 @@
 
 import base64
 import json
+import re
 import time
 from typing import Any
 
 import jwt
 
+from api.api_keys import hash_of, new_secret
 from api.route import Access
 from api.routes import ALL_ROUTES
 from api.tokens import Tokens
+from schemas.api_keys import KEY_PREFIX
 from schemas.units import Timestamp
 from tests.api.exchange import SECRET, Exchange
 
@@ -88,6 +91,13 @@ def _bad_headers() -> dict[str, str]:
         "oversized": good + "A" * 3_000,
         "very oversized": "A" * 60_000,
         "not ASCII": good + "\u00e9",
+        "a key that nobody has": new_secret(),
+        "a key cut short": new_secret()[:-1],
+        "a key with a tail": new_secret() + "A",
+        "a key not in ASCII": new_secret()[:-1] + "\u00e9",
+        "an oversized key": new_secret() + "A" * 3_000,
+        "a bare prefix": KEY_PREFIX,
+        "a key's hash": KEY_PREFIX + hash_of(new_secret()).hex()[:43],
         "with a space": good.replace(".", " ."),
     }
     others = {
@@ -99,6 +109,11 @@ def _bad_headers() -> dict[str, str]:
     return {name: f"Bearer {token}" for name, token in bearers.items()} | others
 
 
+def _filled(path: str) -> str:
+    """The path with an id in each of its places."""
+    return re.sub(r"\{\w+\}", "1", path.replace("{marketId}", "BTC-PERP"))
+
+
 async def test_no_bad_token_opens_any_protected_route(exchange: Exchange) -> None:
     """401 UNAUTHENTICATED, whatever is wrong with the token, on every route that is not public."""
     await exchange.user(None)
@@ -107,7 +122,7 @@ async def test_no_bad_token_opens_any_protected_route(exchange: Exchange) -> Non
     for route in ALL_ROUTES:
         if route.access is Access.PUBLIC:
             continue
-        path = route.path.replace("{orderId}", "BTC-PERP-2").replace("{marketId}", "BTC-PERP")
+        path = route.path.replace("{orderId}", "BTC-PERP-2").replace("{marketId}", "BTC-PERP").replace("{keyId}", "1")
         for name, header in headers.items():
             reply = await nobody.call(route.method, path, headers={"Authorization": header})
             assert (reply.status, reply.code) == (401, "UNAUTHENTICATED"), (route.path, name)
@@ -120,7 +135,7 @@ async def test_every_route_is_guarded_or_listed_as_public(exchange: Exchange) ->
     for route in exchange.server.app.router.routes():
         assert route.resource is not None
         path = route.resource.canonical
-        reply = await nobody.call(route.method, path.replace("{marketId}", "BTC-PERP").replace("{orderId}", "X"))
+        reply = await nobody.call(route.method, _filled(path))
         assert (reply.status == 401) != ((route.method, path) in PUBLIC) or path == "/auth/login", path
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Misconfigured, load_settings, reach, signing_secret
+from schemas.rate_limits import Budget, Rate
 
 PRODUCTION = {
     "MODE": "production",
@@ -48,6 +49,11 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"CRASH_AT": "during-recovery:0"}, "CRASH_AT"),
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
         ({"BROKER_URL": ""}, "BROKER_URL"),
+        ({"RATE_LIMIT_ORDERS": "many"}, "RATE_LIMIT_ORDERS"),
+        ({"RATE_LIMIT_LOGINS": "0/second"}, "RATE_LIMIT_LOGINS"),
+        ({"RATE_LIMIT_PUBLIC": "5/fortnight"}, "RATE_LIMIT_PUBLIC"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "proxy.example"}, "TRUSTED_PROXIES"),
         ({"PORT": "seventy"}, "PORT"),
         ({"MODE": "prod"}, "MODE"),
         ({"DATA": __file__}, "DATA"),
@@ -92,3 +98,29 @@ def test_no_exchange_in_the_data_folder_is_told(tmp_path: Path) -> None:
     """`status` beside a stopped exchange says so instead of connecting anywhere."""
     with pytest.raises(Misconfigured):
         reach(load_settings({"DATA": str(tmp_path)}))
+
+
+def test_every_budget_has_a_rate_in_both_modes() -> None:
+    """Nothing is without limit unless the operator says so; locally nobody meets one who does not look for it."""
+    local, production = load_settings({}).rates, load_settings(PRODUCTION).rates
+    assert local.keys() == production.keys() == set(Budget)
+    assert local[Budget.ORDERS].calls >= 10_000
+    for rates in (local, production):
+        assert rates[Budget.CANCELS].calls >= 2 * rates[Budget.ORDERS].calls
+        assert rates[Budget.CANCELS].window_s == rates[Budget.ORDERS].window_s
+
+
+def test_a_rate_is_set_or_switched_off_by_its_name() -> None:
+    """`RATE_LIMIT_…` takes `calls/window`, or `off`."""
+    given = {"RATE_LIMIT_ORDERS": "off", "RATE_LIMIT_LOGIN_ATTEMPTS": "5/10 minutes", "RATE_LIMIT_PUBLIC": "1/day"}
+    rates = load_settings(PRODUCTION | given).rates
+    assert Budget.ORDERS not in rates
+    assert rates[Budget.LOGIN_ATTEMPTS] == Rate(5, 600)
+    assert rates[Budget.PUBLIC] == Rate(1, 86_400)
+
+
+def test_no_proxy_is_trusted_unless_it_is_named() -> None:
+    """A list of addresses and networks, with commas."""
+    assert load_settings(PRODUCTION).trusted_proxies == ()
+    named = load_settings(PRODUCTION | {"TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1"}).trusted_proxies
+    assert [str(network) for network in named] == ["10.0.0.0/8", "2001:db8::1/128"]
