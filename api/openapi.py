@@ -21,7 +21,7 @@ _OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE, ErrorCode.RA
 _OF_BODIES = (ErrorCode.INVALID_REQUEST, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 _HEADERS: dict[str, str] = {
     "X-Request-Id": "Opaque id of this request; name it when you report a problem",
-    "Location": "Path of the order",
+    "Location": "Where it is",
     "X-Command-Id": "The command in the market's log",
     "Idempotent-Replayed": "`true`: nothing was done again",
     "Retry-After": "Seconds after which another call has a chance",
@@ -66,7 +66,7 @@ def errors_of(route: Route) -> list[ErrorCode]:
 def _schemas_of(routes: tuple[Route, ...]) -> tuple[dict[Any, JsonObject], JsonObject]:
     types = [ErrorView]
     for route in routes:
-        types += [part for answer in route.answers.values() for part in _parts(answer.body)]
+        types += [part for answer in route.answers.values() if answer.body for part in _parts(answer.body)]
         types += [route.body] if route.body is not None else []
     unique = list(dict.fromkeys(types))
     found, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
@@ -136,6 +136,8 @@ def _responses(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 
 
 def _success(route: Route, answer: Answer, schemas: dict[Any, JsonObject]) -> JsonObject:
+    if answer.body is None:
+        return {"description": answer.description, "headers": _headers(["X-Request-Id", *answer.headers])}
     alternatives = [schemas[part] for part in _parts(answer.body)]
     content: JsonObject = {"schema": alternatives[0] if len(alternatives) == 1 else {"oneOf": alternatives}}
     if answer.body in EXAMPLES:

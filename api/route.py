@@ -36,7 +36,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: its body's type, what it says, and headers that come with it."""
+    """A successful answer: its body's type (None: it has no body), what it says, and headers that come with it."""
 
     body: Any
     description: str

@@ -8,6 +8,7 @@ from aiohttp import web
 from api.openapi import document
 from api.route import Answer, Route
 from api.security_headers import FRAMED_BY_NOBODY
+from schemas.refusals import ErrorCode
 
 WEB = Path(__file__).parents[2] / "web"
 _VENDOR = WEB / "vendor" / "swagger-ui"
@@ -63,8 +64,7 @@ ROUTES = (
         "/",
         welcome,
         "The way to the page",
-        {302: Answer(str, "The page is at `/docs`.")},
-        content_type="text/plain",
+        {302: Answer(None, "The page is at `/docs`.", ("Location",))},
         tag="docs",
     ),
     Route(
@@ -90,7 +90,8 @@ ROUTES = (
         show_asset,
         "A file of that page",
         {200: Answer(str, "The file.")},
-        content_type="text/plain",
+        errors=(ErrorCode.NOT_FOUND,),
+        content_type="*/*",
         tag="docs",
     ),
 )

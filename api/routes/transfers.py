@@ -18,7 +18,7 @@ _deposit = BodyReader(DepositRequest)
 _withdrawal = BodyReader(WithdrawalRequest)
 _KEY = Parameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "Repeat a request with the same key and body, and it is carried out once",
     place="header",
 )
