@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
+from tables.broker_address import client_settings
 from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
@@ -42,7 +43,7 @@ class AckedProducer:
         """Connect; raises KafkaConnectionError when the broker is away."""
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **client_settings(self._bootstrap),
                 max_request_size=RECORD_BYTES_MAX,
                 **producer_settings(self._is_embedded),
             )

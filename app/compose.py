@@ -59,7 +59,7 @@ async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
     from agents.rebuild import rebuild
 
     markets = list((await _registry(settings)).by_name)
-    return await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_url))
+    return await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_address))
 
 
 async def verify_market(settings: Settings, market: str) -> "Report":
@@ -70,7 +70,7 @@ async def verify_market(settings: Settings, market: str) -> "Report":
 
     if market not in (await _registry(settings)).by_name:
         raise MarketUnknown(market)
-    stream, found = await _stream(settings), await cluster_id(settings.broker_url)
+    stream, found = await _stream(settings), await cluster_id(settings.broker_address)
     if await needs_rebuild(stream, found):
         raise ForeignLog("cluster id of the broker", "the one that holds our logs", found)
     return await verify(stream, market)
@@ -107,7 +107,7 @@ async def serve_api(settings: Settings) -> None:
         submissions=SubmissionQueue(submission, now, lambda: load.current),
         load=load,
         registry=registry,
-        tokens=Tokens(signing_secret(settings), now),
+        tokens=Tokens(signing_secret(settings), now, previous_secret=settings.jwt_secret_previous),
         keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         now=now,
@@ -181,7 +181,7 @@ async def _stream(settings: Settings) -> StreamSettings:
     """Where the workers of the stream work; the broker itself tells of which kind it is."""
     from tables.embedded_broker import is_embedded_cluster
 
-    bootstrap = settings.broker_url
+    bootstrap = settings.broker_address
     folder = settings.data / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     return StreamSettings(

@@ -103,7 +103,7 @@ class _Tree:
             url=url,
             database_url=settings.database_url,
             broker_url=settings.broker_url,
-            cluster_id=await cluster_id(settings.broker_url),
+            cluster_id=await cluster_id(settings.broker_address),
         )
         for tier, name in ((2, "projection"), (3, "engine"), (4, "relay"), (5, "clock"), (5, "liquidator"), (6, "api")):
             await self._keep(name, self._worker(name), tier=tier)

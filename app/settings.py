@@ -15,9 +15,19 @@ from app.local.run_record import read_run_record
 from schemas.crash_points import CrashPoint
 from schemas.market import MarketStatus
 from schemas.rate_limits import Budget, Rate, parse_rate
+from tables.broker_address import BrokerAddress
 
 SECRET_CHARACTERS_MIN = 32
-FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
+FILE_NAMES = (
+    "MODE",
+    "HTTP_HOST",
+    "PORT",
+    "DATABASE_URL",
+    "BROKER_URL",
+    "BROKER_PASSWORD",
+    "JWT_SECRET",
+    "JWT_SECRET_PREVIOUS",
+)
 
 
 class Mode(StrEnum):
@@ -99,9 +109,14 @@ class Settings(BaseModel):
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
     broker: BrokerKind = BrokerKind.EMBEDDED
     demo: bool = True
-    database_url: str = ""
+    database_url: str = Field("", repr=False)
     broker_url: str = ""
+    broker_tls: bool = False
+    broker_ca: Path | None = None
+    broker_username: str = ""
+    broker_password: str = Field("", repr=False)
     jwt_secret: str = Field("", repr=False)
+    jwt_secret_previous: str = Field("", repr=False)
     open_deposits: bool | None = None
     behind_tls: bool = False
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
@@ -137,6 +152,13 @@ class Settings(BaseModel):
         return MarketStatus.ACTIVE if self.is_local else MarketStatus.CANCEL_ONLY
 
     @property
+    def broker_address(self) -> str:
+        """Where the broker is and how it is spoken to, with its password: for clients, not for eyes."""
+        ca = "" if self.broker_ca is None else str(self.broker_ca)
+        secrets = (self.broker_username, self.broker_password)
+        return BrokerAddress(self.broker_url, self.broker_tls, ca, *secrets).text()
+
+    @property
     def is_local(self) -> bool:
         """Whether this is the mode for trying things."""
         return self.mode is Mode.LOCAL
@@ -150,7 +172,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         faults = [f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
         raise Misconfigured(faults) from error
-    if faults := _production_faults(settings):
+    if faults := [*_broker_faults(settings), *_production_faults(settings)]:
         raise Misconfigured(faults)
     return settings
 
@@ -192,13 +214,30 @@ def _named(given: dict[str, str]) -> dict[str, str]:
     return values
 
 
+def _broker_faults(settings: Settings) -> list[str]:
+    checks = {
+        "BROKER_USERNAME needs BROKER_TLS: a password does not go over a line in clear": settings.broker_tls
+        or not settings.broker_username,
+        "BROKER_USERNAME and BROKER_PASSWORD go together": bool(settings.broker_username)
+        == bool(settings.broker_password),
+        f"BROKER_CA: there is no file {settings.broker_ca}": settings.broker_ca is None or settings.broker_ca.is_file(),
+    }
+    return [fault for fault, holds in checks.items() if not holds]
+
+
+def _is_strong(secret: str) -> bool:
+    return len(secret) >= SECRET_CHARACTERS_MIN and len(set(secret)) >= 10
+
+
 def _production_faults(settings: Settings) -> list[str]:
     if settings.is_local:
         return []
+    before = settings.jwt_secret_previous
     checks = {
-        f"JWT_SECRET must have at least {SECRET_CHARACTERS_MIN} characters in production": len(settings.jwt_secret)
-        >= SECRET_CHARACTERS_MIN
-        and len(set(settings.jwt_secret)) >= 10,
+        f"JWT_SECRET must have at least {SECRET_CHARACTERS_MIN} characters in production": _is_strong(
+            settings.jwt_secret
+        ),
+        "JWT_SECRET_PREVIOUS must be as strong as JWT_SECRET, or not set": not before or _is_strong(before),
         "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
         "CRASH_AT must not be set in production": not settings.crash_at,
         "DATABASE_URL is required in production": bool(settings.database_url),

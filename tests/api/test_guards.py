@@ -159,6 +159,17 @@ async def test_the_role_is_looked_up_and_not_read_from_the_token(exchange: Excha
     assert (await alice.call("POST", "/admin/drain", {})).code == "DRAIN_TIMED_OUT"
 
 
+async def test_secrets_are_exchanged_without_a_new_login() -> None:
+    """A token of the secret before is good until that is given up; new ones are signed by the new secret alone."""
+    at, other = Timestamp(time.time_ns() // 1_000), "another secret, also quite long enough for it"
+    token = Tokens(SECRET, lambda: at).issue(7)
+    both = Tokens(other, lambda: at, previous_secret=SECRET)
+    after = Tokens(other, lambda: at)
+    assert [both.user_of(token), after.user_of(token)] == [7, None]
+    fresh = both.issue(8)
+    assert [both.user_of(fresh), after.user_of(fresh), Tokens(SECRET, lambda: at).user_of(fresh)] == [8, 8, None]
+
+
 async def test_a_remembered_token_still_expires() -> None:
     """The cache of verified tokens keeps the expiry, and no more tokens than it may."""
     time_s = [int(time.time())]

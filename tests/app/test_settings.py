@@ -54,6 +54,10 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"RATE_LIMIT_PUBLIC": "5/fortnight"}, "RATE_LIMIT_PUBLIC"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "proxy.example"}, "TRUSTED_PROXIES"),
+        ({"BROKER_USERNAME": "engine", "BROKER_PASSWORD": "secret"}, "BROKER_TLS"),
+        ({"BROKER_TLS": "1", "BROKER_USERNAME": "engine"}, "BROKER_PASSWORD"),
+        ({"BROKER_TLS": "1", "BROKER_CA": "/nowhere/ca.pem"}, "BROKER_CA"),
+        ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
         ({"PORT": "seventy"}, "PORT"),
         ({"MODE": "prod"}, "MODE"),
         ({"DATA": __file__}, "DATA"),
@@ -66,12 +70,14 @@ def test_production_refuses_what_is_unsafe_and_names_it(changed: dict[str, str],
     assert any(named in fault for fault in refused.value.faults)
 
 
-def test_every_secret_can_come_from_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["JWT_SECRET", "JWT_SECRET_PREVIOUS", "BROKER_PASSWORD", "DATABASE_URL", "BROKER_URL"])
+def test_every_secret_can_come_from_a_file(tmp_path: Path, name: str) -> None:
     """NAME_FILE is read into NAME, and wins over it."""
-    path = tmp_path / "secret"
-    path.write_text(PRODUCTION["JWT_SECRET"] + "\n")
-    settings = load_settings(PRODUCTION | {"JWT_SECRET": "short", "JWT_SECRET_FILE": str(path)})
-    assert settings.jwt_secret == PRODUCTION["JWT_SECRET"]
+    path, secret = tmp_path / "secret", "Another-9Qw7_LmN2xY8bTt5RcU0pAs4HdF"
+    path.write_text(secret + "\n")
+    user = {"BROKER_TLS": "1", "BROKER_USERNAME": "engine", "BROKER_PASSWORD": "given"}
+    settings = load_settings(PRODUCTION | user | {name: "short", f"{name}_FILE": str(path)})
+    assert getattr(settings, name.lower()) == secret
 
 
 def test_a_secret_file_that_is_missing_is_told(tmp_path: Path) -> None:
@@ -91,7 +97,11 @@ def test_the_local_secret_is_drawn_once_and_kept_for_the_owner_alone(tmp_path: P
 
 def test_settings_never_show_the_secret() -> None:
     """A settings object ends up in logs sooner or later."""
-    assert PRODUCTION["JWT_SECRET"] not in repr(load_settings(PRODUCTION))
+    names = ("JWT_SECRET", "JWT_SECRET_PREVIOUS", "BROKER_PASSWORD", "DATABASE_URL")
+    hidden = {name: f"{PRODUCTION['JWT_SECRET']}-{name}" for name in names}
+    shown = repr(load_settings(PRODUCTION | {"BROKER_TLS": "1", "BROKER_USERNAME": "engine"} | hidden))
+    assert PRODUCTION["JWT_SECRET"] not in shown
+    assert "engine" in shown
 
 
 def test_no_exchange_in_the_data_folder_is_told(tmp_path: Path) -> None:
