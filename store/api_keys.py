@@ -18,7 +18,7 @@ _SELECT = """
 SELECT key_id, label, scopes, allowed_addresses, created_at, expires_at, revoked_at FROM api_keys WHERE
 """
 _NEWEST_FIRST = " ORDER BY key_id DESC LIMIT "
-_LOCK_USER = "SELECT 1 FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
+_LOCK_USER = "SELECT 1 FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE"
 _COUNT = """
 SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 """
@@ -67,7 +67,7 @@ class KeyInForce(NamedTuple):
 
 
 async def create_key(session: Session, key: NewKey, at: Timestamp) -> ApiKeyView | Refused:
-    """Make a key. Refused: API_KEY_LIMIT_REACHED. The user's row is locked, so that two calls do not make one too many."""
+    """Make a key. Refused: API_KEY_LIMIT_REACHED. The account is locked, so that two calls do not make one too many."""
     expires_at = None if key.expires_at is None else datetime_of(key.expires_at)
     async with session.transaction():
         await session.execute(_LOCK_USER, key.user)
