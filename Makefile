@@ -4,10 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-export PORT DATA BROKER DEMO
+export PORT DATA BROKER DEMO BENCH BENCH_ONLY STAGE PROFILE_S
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos soak bench lock
+.PHONY: help run test check chaos soak bench profile lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,11 +24,15 @@ check: $(VENV)/.installed-dev ## Lint, types, import law
 chaos: $(VENV)/.installed-dev ## Kill, freeze and cut at full size, an hour or two; prints what it measured
 	@$(BIN)/python -m pytest -m chaos
 
-soak: $(VENV)/.installed-dev ## Simulate seeds for an hour (MINUTES); prints how many, and what they found
+soak: $(VENV)/.installed-dev ## Ten minutes of load on Kafka (BENCH=quick: one), then seeds for an hour (MINUTES)
+	@$(BIN)/python -m bench soak
 	@$(BIN)/python -m tests.simulation --steps 30 --minutes $(or $(MINUTES),60)
 
-bench: $(VENV)/.installed-dev ## Measure order acceptance and completion against a bare server in the same run
+bench: $(VENV)/.installed-dev ## Measure beside yardsticks, 8 minutes (BENCH=quick: 2; BENCH_ONLY=P4,P7: some)
 	@$(BIN)/python -m bench
+
+profile: $(VENV)/.installed-dev ## Show where a stage spends its time under load (STAGE=api, relay, engine, projection)
+	@$(BIN)/python -m bench.profile
 
 lock: $(VENV)/.installed-dev ## Pin every package with its hashes, from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements.lock

@@ -1,98 +1,159 @@
-"""`make bench`: how many orders a second are accepted and completed, beside a bare server in the same run."""
+"""`make bench`: every measure of the speed bars beside its own yardstick in the same run.
+
+BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7 and `overload`. `make soak` adds P8.
+"""
 
 import asyncio
-import json
-import platform
-import socket
-import statistics
+import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from app.local.kafka import is_available as kafka_is_available
-from bench.exchange_process import ROOT, ExchangeProcess
-from bench.load import Trader, make_traders, send_orders
+from bench.machine import describe
+from bench.measures import acceptance, book, completion, engine, flat, latency, memory, overload, projection, soak
+from bench.report import folder_for, markdown, run_of, write_run
+from bench.result import Outcome
+from bench.servers import durable_postgres, kafka
+from bench.sizes import SIZES, Size
+from bench.whole import whole_exchange
 
-ROUNDS = 3
-CLIENTS = 32
-ORDERS = 4_000
-
-
-async def main() -> None:
-    """Interleave rounds of both, and print rates and their ratio as JSON."""
-    broker = "kafka" if kafka_is_available() else "embedded"
-    with tempfile.TemporaryDirectory() as folder:
-        exchange = ExchangeProcess(Path(folder) / "data", broker)
-        await exchange.start()
-        try:
-            async with _bare_server() as bare:
-                print(json.dumps(await _measure(exchange, bare, broker), indent=2))
-        finally:
-            await exchange.stop()
+MEASURES = ("P4", "P7", "P1", "P6", "P5", "P3", "P2", "overload")
+REPORTED = sorted(MEASURES)
+SOAK_S = {"full": 600.0, "quick": 60.0, "tiny": 12.0}
+CROWD = {"full": 100_000, "quick": 10_000, "tiny": 50}
+MARKETS = {"full": 50, "quick": 10, "tiny": 3}
 
 
-async def _measure(exchange: ExchangeProcess, bare: str, broker: str) -> dict[str, object]:
-    traders = await make_traders(exchange.url, CLIENTS)
-    rounds = [await _round(exchange, bare, traders) for _ in range(ROUNDS)]
-    rates = {name: [one[name] for one in rounds] for name in rounds[0]}
-    return {
-        "machine": f"{platform.machine()}, Python {platform.python_version()}, broker {broker}, {CLIENTS} clients",
-        **{f"{name} per second (min, median, max)": _spread(values) for name, values in rates.items()},
-        "accepted / bare 202": round(
-            statistics.median(a / b for a, b in zip(rates["accepted"], rates["bare 202"], strict=True)), 3
-        ),
-        "completed / accepted": round(
-            statistics.median(c / a for c, a in zip(rates["completed"], rates["accepted"], strict=True)), 3
-        ),
-    }
+class Bench:
+    """One run: which measures, how much of each, and what came out."""
+
+    def __init__(self, folder: Path, size: Size, wanted: set[str]) -> None:
+        self._folder = folder
+        self._size = size
+        self._wanted = wanted
+        self._broker = "kafka" if kafka_is_available() else "embedded"
+        self.outcomes: dict[str, Outcome] = {}
+
+    async def run(self) -> list[Outcome]:
+        """What needs nothing first, then what needs a database, then the whole tree: each alone on the machine."""
+        if "P4" in self._wanted:
+            self._tell("P4", book.measure(self._size))
+        if "P7" in self._wanted:
+            self._tell("P7", memory.measure(self._size))
+        if self._wanted & {"P1", "P2", "P5", "P6"}:
+            await self._on_a_database()
+        if self._wanted & {"P2", "P3"}:
+            await self._on_the_whole_tree()
+        if "overload" in self._wanted:
+            async with whole_exchange(self._place("overload"), self._broker) as exchange:
+                self._tell("overload", await overload.measure(exchange, self._size))
+        return [self.outcomes[name] for name in REPORTED if name in self._wanted and name in self.outcomes]
+
+    async def _on_a_database(self) -> None:
+        folder = self._place("database")
+        async with durable_postgres(folder) as dsn:
+            if self._wanted & {"P1", "P2"}:
+                self._tell("P1", await acceptance.measure(dsn, folder, self._size))
+            if "P6" in self._wanted:
+                self._tell("P6", await projection.measure(dsn, self._size))
+            if "P5" in self._wanted and self._broker == "kafka":
+                async with kafka(folder) as bootstrap:
+                    self._tell("P5", await engine.measure(dsn, bootstrap, folder, self._size))
+
+    async def _on_the_whole_tree(self) -> None:
+        latencies: list[Outcome] = []
+        async with whole_exchange(self._folder, self._broker) as exchange:
+            if "P3" in self._wanted:
+                latencies.append(await latency.measure(exchange, self._broker, self._size))
+            if "P2" in self._wanted:
+                self._tell("P2", await completion.measure(exchange, self._size, self._acceptance_per_s()))
+        if "P3" in self._wanted and self._broker != "embedded":
+            async with whole_exchange(self._folder, "embedded") as exchange:
+                latencies.append(await latency.measure(exchange, "embedded", self._size))
+        if latencies:
+            rows = [row for each in latencies for row in each.rows]
+            self._tell("P3", Outcome(rows, [point for each in latencies for point in each.points]))
+
+    def _acceptance_per_s(self) -> float:
+        return self.outcomes["P1"].rows[0].ours.median
+
+    def _tell(self, name: str, outcome: Outcome) -> None:
+        self.outcomes[name] = outcome
+        for row in outcome.rows:
+            judged = row.ratio or row.ours
+            print(f"{row.measure:<9} {row.what:<52} {judged.median:12.3f}  {row.bar}", file=sys.stderr, flush=True)
+
+    def _place(self, name: str) -> Path:
+        folder = self._folder / name
+        folder.mkdir()
+        return folder
 
 
-async def _round(exchange: ExchangeProcess, bare: str, traders: list[Trader]) -> dict[str, float]:
-    yardstick = await send_orders(bare, traders, ORDERS)
-    began = time.perf_counter()
-    accepted = await send_orders(exchange.url, traders, ORDERS)
-    code, printed = await exchange.command("drain")
-    assert code == 0, printed
-    completed_s = time.perf_counter() - began
-    assert accepted.statuses == {202: ORDERS}, accepted.statuses
-    return {
-        "bare 202": ORDERS / yardstick.seconds,
-        "accepted": ORDERS / accepted.seconds,
-        "completed": ORDERS / completed_s,
-    }
+async def bench(size: Size, wanted: set[str]) -> None:
+    """`make bench`."""
+    began, machine = time.monotonic(), describe()
+    with tempfile.TemporaryDirectory(prefix="perpetua-bench-") as folder:
+        outcomes = await Bench(Path(folder), size, wanted).run()
+    run = run_of(size.name, _today(), time.monotonic() - began, machine, outcomes)
+    is_complete = size.name == "full" and wanted == set(MEASURES)
+    write_run(run, folder_for(is_complete=is_complete))
+    print(markdown(run))
 
 
-def _spread(values: list[float]) -> list[int]:
-    return [round(min(values)), round(statistics.median(values)), round(max(values))]
+async def soaked(size: Size) -> None:
+    """`make soak`: P8, always on Kafka where there is one."""
+    began, machine, broker = time.monotonic(), describe(), "kafka" if kafka_is_available() else "embedded"
+    async with _folder() as folder:
+        async with whole_exchange(folder, broker) as exchange:
+            flat_over_time, samples = await soak.measure(exchange, size, SOAK_S[size.name])
+        async with durable_postgres(folder) as dsn:
+            crowd = await flat.accounts(dsn, folder, size, CROWD[size.name])
+        async with whole_exchange(folder / "markets", broker) as exchange:
+            many = await flat.markets(exchange, size, MARKETS[size.name])
+    extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}
+    outcomes = [flat_over_time, flat.outcome(crowd, many)]
+    run = run_of(size.name, _today(), time.monotonic() - began, machine, outcomes, **extra)
+    write_run(run, folder_for(is_complete=size.name == "full"), name="soak")
+    print(markdown(run))
 
 
 @asynccontextmanager
-async def _bare_server() -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.bare", str(port), cwd=ROOT)
-    try:
-        await _until_it_listens(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        await server.wait()
+async def _folder() -> AsyncIterator[Path]:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perpetua-soak-")))
+        (folder / "markets").mkdir()
+        yield folder
 
 
-async def _until_it_listens(port: int) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _wanted() -> set[str]:
+    named = {name.strip() for name in os.environ.get("BENCH_ONLY", "").split(",") if name.strip()}
+    if unknown := named - set(MEASURES):
+        raise SystemExit(f"BENCH_ONLY: {', '.join(sorted(unknown))} unknown; there are {', '.join(REPORTED)}")
+    return named or set(MEASURES)
+
+
+def main() -> None:
+    """Read what is asked for, and do it."""
+    name = os.environ.get("BENCH") or "full"
+    if name not in SIZES:
+        raise SystemExit(f"BENCH is one of {', '.join(SIZES)}")
+    work: Callable[[], Any] = (
+        (lambda: soaked(SIZES[name])) if "soak" in sys.argv[1:] else lambda: bench(SIZES[name], _wanted())
+    )
+    asyncio.run(work())
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

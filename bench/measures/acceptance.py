@@ -1,0 +1,80 @@
+"""P1: orders accepted for good, beside a bare 202 and beside our own handler without the database.
+
+Nothing matches behind the API: what it takes is cleared away between rounds, so that no market becomes stale (10 s) or
+overloaded (20,000 commands).
+"""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+
+from bench.load_job import Job, Kind, Report, run_load
+from bench.order_bodies import random_orders
+from bench.people import make_people
+from bench.result import Bar, Outcome, Row, compared, percentile
+from bench.servers import api_server, bare_server, handler_only
+from bench.sizes import Size
+
+SECRET = "the secret of the bench, which is long enough"  # noqa: S105 - of a database that lives for one run
+BARS = {32: Bar(0.4), 128: Bar(0.6)}
+LOAD_IS_SEEN_S = 0.6  # the API asks for its load four times a second
+_CLEAR = """
+TRUNCATE orders, outbox, positions;
+UPDATE progress p SET command_seq = c.command_seq FROM counters c WHERE c.market_id = p.market_id
+"""
+
+
+async def measure(dsn: str, folder: Path, size: Size) -> Outcome:
+    """Rounds of all three servers in turn, for each number of clients."""
+    people = await make_people(dsn, SECRET, size.users, "acceptance")
+    tokens = [person.token for person in people]
+    async with (
+        bare_server(folder) as bare,
+        handler_only(folder, SECRET) as handler,
+        api_server(folder, dsn, SECRET) as ours,
+    ):
+        ports = {"bare": bare, "handler": handler, "ours": ours}
+        await _round(dsn, ports, tokens, size, size.acceptance_clients[0])  # warm: plans, caches, branches
+        rows, notes = [], []
+        for clients in size.acceptance_clients:
+            rounds = [await _round(dsn, ports, tokens, size, clients) for _ in range(size.rounds)]
+            rows += _rows(clients, rounds)
+            notes.append(_note(clients, [each["ours"] for each in rounds]))
+    return Outcome(rows, notes=notes)
+
+
+async def _round(dsn: str, ports: dict[str, int], tokens: list[str], size: Size, clients: int) -> dict[str, Report]:
+    await clear(dsn)
+    reports = {}
+    for name, port in ports.items():
+        job = Job("127.0.0.1", port, Kind.CLOSED, size.acceptance_s, clients, tokens, random_orders(clients, 1_000))
+        report = await run_load(job)
+        assert set(report.statuses) == {"order 202"}, (name, report.statuses)
+        reports[name] = report
+    return reports
+
+
+async def clear(dsn: str) -> None:
+    """Let nothing wait any more, and the API see it: no orders, no commands, no margin sums."""
+    session = await asyncpg.connect(dsn)
+    try:
+        await session.execute(_CLEAR)
+    finally:
+        await session.close()
+    await asyncio.sleep(LOAD_IS_SEEN_S)
+
+
+def _rows(clients: int, rounds: list[dict[str, Report]]) -> list[Row]:
+    rates = {name: [each[name].accepted / each[name].seconds for each in rounds] for name in rounds[0]}
+    what = f"durable acceptance, {clients} clients"
+    return [
+        compared("P1", what, "orders/s", rates["ours"], ("bare aiohttp 202", rates["bare"]), BARS.get(clients)),
+        compared("P1", what, "orders/s", rates["ours"], ("our handler, no database", rates["handler"])),
+    ]
+
+
+def _note(clients: int, reports: list[Report]) -> str:
+    latencies = [each for report in reports for each in report.latencies_ms["order 202"]]
+    figures = ", ".join(f"p{share:g} {percentile(latencies, share / 100):.1f} ms" for share in (50, 90, 99))
+    return f"P1: answer to an order with {clients} clients: {figures}."

@@ -1,0 +1,84 @@
+"""P4: the book alone, beside orjson decoding the same orders from JSON; and a book of 100,000 orders beside a small one."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orjson
+
+from bench.flow import Flow, Operation, commands, do
+from bench.quiet_collector import quiet_collector
+from bench.result import Bar, Outcome, compared
+from bench.sizes import Size
+from exchange.book import Book
+from schemas.wire import encode
+
+SMALL_BOOK = 2_000
+BESIDE_ORJSON = Bar(0.67)
+BIG_BESIDE_SMALL = Bar(0.75)
+
+
+class Stream(NamedTuple):
+    """A book's first orders, and what is then done to it in the time that is taken."""
+
+    before: list[Operation]
+    timed: list[Operation]
+
+
+def measure(size: Size) -> Outcome:
+    """Rounds of orjson, the small book and the big one in turn."""
+    small = _stream(1, SMALL_BOOK, size.book_operations)
+    big = _stream(2, size.big_book, size.book_operations)
+    bodies = [encode(command) for command in commands(small.timed)]
+    rates: dict[str, list[float]] = {"orjson": [], "small": [], "big": []}
+    for _ in range(size.book_rounds):
+        rates["orjson"].append(_rate(lambda: _decode(bodies), len(bodies)))
+        rates["small"].append(_book_rate(small))
+        rates["big"].append(_book_rate(big))
+    mean_bytes = sum(map(len, bodies)) / len(bodies)
+    return Outcome(
+        [
+            compared("P4", "book alone", "orders/s", rates["small"], ("orjson.loads", rates["orjson"]), BESIDE_ORJSON),
+            compared(
+                "P4",
+                f"book of {size.big_book:,} orders",
+                "orders/s",
+                rates["big"],
+                (f"book of {SMALL_BOOK:,}", rates["small"]),
+                BIG_BESIDE_SMALL,
+            ),
+        ],
+        notes=[f"P4: orjson decodes the commands of the log, {mean_bytes:.0f} bytes each on average."],
+    )
+
+
+def _stream(seed: int, resting: int, count: int) -> Stream:
+    flow = Flow(seed)
+    return Stream(flow.resting(resting), flow.mixed(count))
+
+
+def _book_rate(stream: Stream) -> float:
+    book = Book()
+    for operation in stream.before:
+        do(book, operation)
+    rate = _rate(lambda: _work(book, stream.timed), len(stream.timed))
+    book.clear()
+    return rate
+
+
+def _work(book: Book, operations: list[Operation]) -> None:
+    for operation in operations:
+        do(book, operation)
+
+
+def _decode(bodies: list[bytes]) -> None:
+    for body in bodies:
+        orjson.loads(body)
+
+
+def _rate(work: Callable[[], None], count: int) -> float:
+    """By the processor's time: nothing here waits, and what else the machine does is not ours."""
+    with quiet_collector():
+        began = time.process_time()
+        work()
+        return count / (time.process_time() - began)

@@ -1,0 +1,38 @@
+"""P2: orders completed by the whole tree: accepted, matched, every fill persisted and readable, nothing lost.
+
+The clock runs from the first order until a barrier sent behind the last one has gone through every log into the tables.
+"""
+
+import time
+
+from bench.exchange_process import ExchangeProcess
+from bench.result import Bar, Outcome, alone, compared
+from bench.sizes import Size
+from bench.whole import drained, fills_stored, load_on, nothing_is_lost, people_of
+
+CLIENTS = 32
+BAR = Bar(0.4)
+
+
+async def measure(exchange: ExchangeProcess, size: Size, acceptance_per_s: float | None) -> Outcome:
+    """One long load; `acceptance_per_s` is P1 of the same run with as many clients, None when it was not measured."""
+    people = await people_of(exchange, size.users, "completion")
+    fills_before, began = await fills_stored(exchange), time.perf_counter()
+    report = await load_on(exchange, people, seconds=size.completion_s, connections=CLIENTS, keeps_orders=True)
+    await drained(exchange)
+    seconds = time.perf_counter() - began
+    await nothing_is_lost(exchange, people, report.orders)
+    rate = report.accepted / seconds
+    refused = sum(report.statuses.values()) - report.accepted
+    fills = await fills_stored(exchange) - fills_before
+    what = f"orders completed in {size.completion_s:g} s"
+    row = (
+        alone("P2", what, "orders/s", [rate])
+        if acceptance_per_s is None
+        else compared("P2", what, "orders/s", [rate], ("P1 with 32 clients", [acceptance_per_s]), BAR)
+    )
+    note = (
+        f"P2: {report.accepted} orders accepted in {report.seconds:.1f} s, {fills} fills, all persisted after "
+        f"{seconds:.1f} s; {refused} requests refused for backlog; none lost, none PENDING, audit clean."
+    )
+    return Outcome([row], notes=[note])

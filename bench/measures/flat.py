@@ -1,0 +1,92 @@
+"""P8, the other half: what an order costs does not depend on how much there is of everything else.
+
+Acceptance with 100,000 accounts beside 256, and the whole tree with 50 markets beside its two. A book of 100,000 orders
+is P4's and P7's.
+"""
+
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from api.tokens import Tokens
+from app.operator import now
+from app.topics import create_topics
+from bench.exchange_process import ExchangeProcess
+from bench.load_job import Job, Kind, run_load
+from bench.measures.acceptance import SECRET, clear
+from bench.order_bodies import random_orders
+from bench.peak import CLIENTS, completed_per_s
+from bench.people import make_people
+from bench.result import Bar, Outcome, Row, compared
+from bench.servers import api_server
+from bench.sizes import Size
+from bench.whole import drained, load_on, people_of, settings_of
+from schemas.market import SEED_MARKETS
+from store.markets import list_market
+from tables.embedded_broker import is_embedded_cluster
+
+FLAT = Bar(0.9)
+ACTIVE = 5_000
+_ACCOUNTS = """
+WITH fresh AS (
+  INSERT INTO users (email, password_hash, created_at)
+  SELECT 'crowd-' || n || '@bench.example', '!', now() FROM generate_series(1, $1::int) n RETURNING user_id),
+funded AS (INSERT INTO accounts (user_id, wallet) SELECT user_id, 10000000000 FROM fresh)
+SELECT user_id FROM fresh
+"""
+
+
+async def accounts(dsn: str, folder: Path, size: Size, count: int) -> Row:
+    """Acceptance with few accounts, then with many of which 5,000 trade; the crowd's money has no ledger, so no audit."""
+    few = [person.token for person in await make_people(dsn, SECRET, size.users, "few")]
+    tokens, session = Tokens(SECRET, now), await asyncpg.connect(dsn)
+    async with api_server(folder, dsn, SECRET) as port:
+        small = [await _accepted(dsn, port, few, size) for _ in range(size.rounds)]
+        users = [row[0] for row in await session.fetch(_ACCOUNTS, count)]
+        await session.execute("ANALYZE")
+        await session.close()
+        active = [tokens.issue(user) for user in users[:: max(1, count // ACTIVE)]]
+        large = [await _accepted(dsn, port, active, size) for _ in range(size.rounds)]
+    beside = (f"{size.users} accounts", small)
+    return compared("P8", f"durable acceptance, {count:,} accounts", "orders/s", large, beside, FLAT)
+
+
+async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Row:
+    """Completion with the two seed markets, then with so many, orders spread over all of them."""
+    people = await people_of(exchange, size.users, "markets")
+    two = await completed_per_s(exchange, people, size.peak_s)
+    names = await _list_more(exchange, count - len(SEED_MARKETS))
+    orders = [body.replace(b"BTC-PERP", name.encode()) for name in names for body in random_orders(7, 8)]
+    await drained(exchange)
+    began, report = now(), await load_on(exchange, people, seconds=size.peak_s, connections=CLIENTS, orders=orders)
+    await drained(exchange)
+    many = report.accepted / ((now() - began) / 1e6)
+    return compared("P8", f"orders completed, {count} markets", "orders/s", [many], ("2 markets", [two]), FLAT)
+
+
+def outcome(*rows: Row) -> Outcome:
+    """The rows of both."""
+    return Outcome(list(rows))
+
+
+async def _accepted(dsn: str, port: int, tokens: list[str], size: Size) -> float:
+    await clear(dsn)
+    job = Job("127.0.0.1", port, Kind.CLOSED, size.acceptance_s, CLIENTS, tokens, random_orders(5, 1_000))
+    report = await run_load(job)
+    assert set(report.statuses) == {"order 202"}, report.statuses
+    return report.accepted / report.seconds
+
+
+async def _list_more(exchange: ExchangeProcess, count: int) -> list[str]:
+    settings = settings_of(exchange)
+    names = [f"M{number}-PERP" for number in range(count)]
+    is_embedded = is_embedded_cluster(exchange.published()["clusterId"])
+    await create_topics(settings.broker_url, names, is_embedded=is_embedded)
+    session = await asyncpg.connect(settings.database_url)
+    try:
+        for name in names:
+            await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=name), now())
+    finally:
+        await session.close()
+    return ["BTC-PERP", *names]

@@ -1,0 +1,77 @@
+"""P3: from an order to its own fill in GET /fills, through the whole tree.
+
+Idle: one order after the other. Under load: open loop, the send times fixed in advance and the latency counted from
+them, so that a stall is paid for by every order it holds up. A client looks for its fill again a millisecond after an
+answer without it, later after a tenth of the time it has waited. A maker's two walls stand on both sides of 60,000.
+"""
+
+from typing import Any
+
+from bench.exchange_process import ExchangeProcess
+from bench.load_job import Job, Kind, Report, Seen, run_load
+from bench.order_bodies import takers, walls
+from bench.people import Person
+from bench.result import Bar, LoadPoint, Outcome, Row, Spread, alone, percentile
+from bench.sizes import Size
+from bench.whole import drained, job_for, people_of
+
+TAKERS = 64
+CONNECTIONS = 128
+IDLE_BAR = Bar(20, is_floor=False, unit="ms")
+LOADED_BAR = Bar(50, is_floor=False, unit="ms")
+JUDGED_RATE = 100
+WARM_UP = 20
+
+
+async def measure(exchange: ExchangeProcess, broker: str, size: Size) -> Outcome:
+    """Idle, then every rate in turn; bars are kept on Kafka, the embedded broker is reported."""
+    maker, *people = await people_of(exchange, 1 + min(TAKERS, size.users), "latency")
+    await run_load(_job(exchange, [maker], orders=walls(), seconds=5, count=2))
+    await drained(exchange)
+    is_judged = broker == "kafka"
+    idle = [await _idle(exchange, people, size, seen) for seen in (Seen.FILL, Seen.FILL_AFTER_WAIT)]
+    points = [await _point(exchange, people, broker, rate, size.rate_s) for rate in size.rates]
+    rows = [
+        _row(f"idle, {broker}", idle[0], IDLE_BAR if is_judged else None),
+        _row(f"idle, {broker}, by X-Wait-For-Command", idle[1], None),
+        *(_loaded_row(point, is_judged=is_judged) for point in points),
+    ]
+    return Outcome(rows, points)
+
+
+async def _idle(exchange: ExchangeProcess, people: list[Person], size: Size, seen: Seen) -> list[float]:
+    warm = _job(exchange, people, orders=takers(), seconds=60, count=min(WARM_UP, size.idle_orders), seen=seen)
+    await run_load(warm)
+    report = await run_load(_job(exchange, people, orders=takers(), seconds=120, count=size.idle_orders, seen=seen))
+    assert set(report.statuses) == {"order 202", "fill 200"}, report.statuses
+    return _fills(report)
+
+
+async def _point(exchange: ExchangeProcess, people: list[Person], broker: str, rate: int, seconds: float) -> LoadPoint:
+    load = {"kind": Kind.OPEN, "rate": rate, "seen": Seen.FILL, "connections": min(CONNECTIONS, 2 * rate)}
+    report = await run_load(_job(exchange, people, orders=takers(), seconds=seconds, **load))
+    fills, orders = _fills(report), sum(n for status, n in report.statuses.items() if status.startswith("order"))
+    p50, p90, p99 = (percentile(fills, share) for share in (0.5, 0.9, 0.99))
+    return LoadPoint(
+        broker, rate, len(fills) / report.seconds, p50, p90, p99, percentile(report.late_ms, 0.99), orders - len(fills)
+    )
+
+
+def _job(exchange: ExchangeProcess, people: list[Person], **what: Any) -> Job:
+    return job_for(exchange, people, **({"connections": 1} | what))
+
+
+def _fills(report: Report) -> list[float]:
+    return report.latencies_ms.get("fill 200", [])
+
+
+def _row(what: str, fills: list[float], bar: Bar | None) -> Row:
+    row = alone("P3", f"order to fill, {what}: p50", "ms", [percentile(fills, 0.5)], bar)
+    return Row(
+        row.measure, row.what, row.unit, Spread(min(fills), row.ours.median, max(fills)), bar=row.bar, is_met=row.is_met
+    )
+
+
+def _loaded_row(point: LoadPoint, *, is_judged: bool) -> Row:
+    bar = LOADED_BAR if is_judged and point.offered_per_s == JUDGED_RATE else None
+    return alone("P3", f"order to fill at {point.offered_per_s:g}/s, {point.broker}: p99", "ms", [point.p99_ms], bar)

@@ -1,0 +1,87 @@
+"""P8: flat over ten minutes at 60 % of the peak on Kafka: the last ten seconds beside the first ten.
+
+Two loads at once: random orders at a fixed rate, and twenty takers a second whose fills are awaited. Memory of every
+process and the size of every table are looked at all the time and kept in the JSON.
+"""
+
+import asyncio
+
+from bench.exchange_process import ExchangeProcess
+from bench.load_job import Kind, Report, Seen
+from bench.order_bodies import takers, walls
+from bench.peak import completed_per_s
+from bench.result import Bar, Outcome, Row, compared, percentile
+from bench.sizes import Size
+from bench.watching import Sample, watched
+from bench.whole import drained, load_on, nothing_is_lost, people_of
+
+SHARE_OF_PEAK = 0.6
+PROBES_PER_S = 20
+WINDOW_S = 10
+FLAT = Bar(0.9)
+
+
+async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tuple[Outcome, list[Sample]]:
+    """The peak, then the long load; the samples are for the JSON."""
+    maker, *people = await people_of(exchange, 1 + size.users, "soak")
+    await load_on(exchange, [maker], orders=walls(), seconds=5, count=2, connections=1)
+    peak = await completed_per_s(exchange, people, size.peak_s)
+    async with watched(exchange, every_s=min(WINDOW_S / 2, seconds / 4)) as samples:
+        report, probes = await asyncio.gather(
+            load_on(
+                exchange,
+                people,
+                kind=Kind.OPEN,
+                rate=max(1.0, SHARE_OF_PEAK * peak - PROBES_PER_S),
+                seconds=seconds,
+                connections=128,
+                keeps_orders=True,
+            ),
+            load_on(
+                exchange,
+                people,
+                kind=Kind.OPEN,
+                rate=PROBES_PER_S,
+                seconds=seconds,
+                connections=32,
+                orders=takers(),
+                seen=Seen.FILL,
+            ),
+        )
+    await drained(exchange)
+    await nothing_is_lost(exchange, people, report.orders)
+    return _outcome(peak, report, probes, samples), samples
+
+
+def _outcome(peak: float, report: Report, probes: Report, samples: list[Sample]) -> Outcome:
+    window = max(1, min(WINDOW_S, int(report.seconds) // 3))
+    whole = report.per_second[: int(report.seconds)] or [report.accepted]
+    first, last = sum(whole[:window]) / window, sum(whole[-window:]) / window
+    fills = probes.latencies_ms.get("fill 200", [])
+    some = max(1, window * PROBES_PER_S)
+    early, late = (percentile(each, 0.5) for each in (fills[:some], fills[-some:]))
+    rows = [
+        compared("P8", f"accepted in the last {window} s", "orders/s", [last], (f"first {window} s", [first]), FLAT),
+        compared(
+            "P8", f"fill visible in the last {window} s: p50", "ms", [late], (f"first {window} s", [max(early, 1e-3)])
+        ),
+        *_persisted(samples),
+    ]
+    grown = ", ".join(
+        f"{name} {samples[1].resident[name] >> 20} to {held >> 20} MiB" for name, held in samples[-1].resident.items()
+    )
+    refused = sum(report.statuses.values()) - report.accepted
+    note = f"P8: peak {peak:.0f} orders/s; {report.accepted} orders, {refused} refused; resident {grown}."
+    return Outcome(rows, notes=[note])
+
+
+def _persisted(samples: list[Sample]) -> list[Row]:
+    """Commands persisted a second between the last two looks, beside the first two."""
+    if len(samples) < 4:
+        return []
+    first, last = _rate(samples[1], samples[2]), _rate(samples[-3], samples[-2])
+    return [compared("P8", "persisted, last look", "commands/s", [last], ("first look", [max(first, 1e-3)]), FLAT)]
+
+
+def _rate(before: Sample, after: Sample) -> float:
+    return (after.persisted - before.persisted) / max(1e-3, after.at_s - before.at_s)

@@ -1,0 +1,75 @@
+"""What an exchange holds while it works: memory of every process, sizes of tables, how far commands are persisted."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+import psutil
+
+from bench.exchange_process import ExchangeProcess
+from bench.whole import settings_of
+
+_SIZES = """
+SELECT relname, pg_total_relation_size(oid) FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 2 DESC LIMIT 12
+"""
+_PERSISTED = "SELECT sum(command_seq) FROM progress"
+
+
+class Sample(msgspec.Struct, frozen=True, rename="camel"):
+    """One look: seconds since the start, commands persisted so far, bytes by process and by table."""
+
+    at_s: float
+    persisted: int
+    resident: dict[str, int]
+    tables: dict[str, int]
+
+
+@asynccontextmanager
+async def watched(exchange: ExchangeProcess, every_s: float) -> AsyncIterator[list[Sample]]:
+    """Looks every so many seconds, from the first moment on and once more at the end."""
+    samples: list[Sample] = []
+    session = await asyncpg.connect(settings_of(exchange).database_url)
+    began = time.perf_counter()
+
+    async def look() -> None:
+        samples.append(await _sample(exchange, session, time.perf_counter() - began))
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await look()
+
+    await look()
+    looking = asyncio.create_task(go_on())
+    try:
+        yield samples
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
+        await look()
+        await session.close()
+
+
+def peak_bytes(samples: list[Sample]) -> dict[str, int]:
+    """The most that each process has held."""
+    names = {name for sample in samples for name in sample.resident}
+    return {name: max(sample.resident.get(name, 0) for sample in samples) for name in sorted(names)}
+
+
+async def _sample(exchange: ExchangeProcess, session: "asyncpg.Connection[asyncpg.Record]", at_s: float) -> Sample:
+    resident = {name: _resident(pid) for name, pid in exchange.children().items()}
+    tables = {str(row[0]): int(row[1]) for row in await session.fetch(_SIZES)}
+    return Sample(round(at_s, 1), int(await session.fetchval(_PERSISTED)), resident, tables)
+
+
+def _resident(pid: int) -> int:
+    """Of the process and its children; what PostgreSQL's backends share counts once for each of them."""
+    try:
+        process = psutil.Process(pid)
+        return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,0 +1,130 @@
+"""The whole exchange as `make run` starts it, and what its database says after a load."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import asyncpg
+
+from app.operator import audit_books, drain_markets
+from app.settings import Settings, load_settings, reach
+from bench.exchange_process import ExchangeProcess
+from bench.load_job import Job, Kind, Report, run_load
+from bench.order_bodies import random_orders
+from bench.people import Person, make_people
+
+DRAINS = 20  # of 30 s each, before a backlog counts as lost
+
+
+class Lost(Exception):
+    """Something that was accepted did not come out at the other end."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+@asynccontextmanager
+async def whole_exchange(folder: Path, broker: str) -> AsyncIterator[ExchangeProcess]:
+    """A fresh exchange on a kind of broker, up and ready."""
+    exchange = ExchangeProcess(folder / f"whole-{broker}", broker)
+    await exchange.start()
+    try:
+        yield exchange
+    finally:
+        await exchange.stop()
+
+
+def settings_of(exchange: ExchangeProcess) -> Settings:
+    """What the command line would work with beside it."""
+    return reach(load_settings({"DATA": str(exchange.data)}))
+
+
+async def people_of(exchange: ExchangeProcess, count: int, prefix: str) -> list[Person]:
+    """Funded users of it."""
+    secret = (exchange.data / "jwt_secret").read_text()
+    return await make_people(settings_of(exchange).database_url, secret, count, prefix)
+
+
+def job_for(exchange: ExchangeProcess, people: Sequence[Person], **what: Any) -> Job:
+    """A load on it; unless told otherwise a closed loop of random orders."""
+    url = urlsplit(exchange.url)
+    assert url.hostname is not None
+    assert url.port is not None
+    usual = {"kind": Kind.CLOSED, "orders": random_orders(len(people), 1_000)}
+    return Job(url.hostname, url.port, tokens=[person.token for person in people], **(usual | what))
+
+
+async def load_on(exchange: ExchangeProcess, people: Sequence[Person], **what: Any) -> Report:
+    """Let that load run."""
+    return await run_load(job_for(exchange, people, **what))
+
+
+async def drained(exchange: ExchangeProcess) -> None:
+    """Wait until everything accepted is matched and persisted."""
+    for _ in range(DRAINS):
+        if await drain_markets(settings_of(exchange)) is not None:
+            return
+    raise Lost(f"the logs were not through after {DRAINS} drains")
+
+
+async def nothing_is_lost(exchange: ExchangeProcess, people: Sequence[Person], taken: Sequence[str]) -> None:
+    """Each order answered 202 is stored, has left PENDING and has exactly the fills it says; the books balance."""
+    users = [person.user for person in people]
+    session = await asyncpg.connect(settings_of(exchange).database_url)
+    try:
+        stored = await session.fetch(_ORDERS, users)
+        found = {row["id"] for row in stored}
+        _expect(f"{len(set(taken) - found)} accepted orders are not stored", set(taken) <= found)
+        _expect("orders are still PENDING", all(row["status"] != "PENDING" for row in stored))
+        _expect("fills are missing or doubled", not await session.fetchval(_WRONG_FILLS, users))
+    finally:
+        await session.close()
+    await _fills_are_readable(exchange, people[0])
+    findings = await audit_books(settings_of(exchange), is_deep=False)
+    _expect(f"the audit finds {findings}", not findings)
+
+
+async def fills_stored(exchange: ExchangeProcess) -> int:
+    """How many sides of trades there are."""
+    session = await asyncpg.connect(settings_of(exchange).database_url)
+    try:
+        return int(await session.fetchval("SELECT count(*) FROM fills"))
+    finally:
+        await session.close()
+
+
+async def _fills_are_readable(exchange: ExchangeProcess, person: Person) -> None:
+    """GET /fills of one user, page by page, tells as many as the database holds of him."""
+    session = await asyncpg.connect(settings_of(exchange).database_url)
+    try:
+        stored = int(await session.fetchval("SELECT count(*) FROM fills WHERE user_id = $1", person.user))
+    finally:
+        await session.close()
+    read, query = 0, "limit=500"
+    async with aiohttp.ClientSession(exchange.url, headers={"Authorization": f"Bearer {person.token}"}) as client:
+        while query:
+            async with client.get(f"/fills?{query}") as answer:
+                page = await answer.json()
+            read += len(page["data"])
+            query = f"limit=500&cursor={page['nextCursor']}" if page["nextCursor"] else ""
+    _expect(f"{read} fills are readable, {stored} stored", read == stored)
+
+
+def _expect(otherwise: str, holds: bool) -> None:
+    if not holds:
+        raise Lost(otherwise)
+
+
+_ORDERS = """
+SELECT m.name || '-' || (o.order_id & ((1::int8 << 40) - 1)) AS id, o.status
+FROM orders o JOIN markets m USING (market_id) WHERE o.user_id = ANY($1::int8[])
+"""
+_WRONG_FILLS = """
+SELECT count(*) FROM orders o
+LEFT JOIN (SELECT order_id, sum(quantity) AS lots FROM fills GROUP BY order_id) f USING (order_id)
+WHERE o.user_id = ANY($1::int8[]) AND o.filled_lots <> coalesce(f.lots, 0)
+"""

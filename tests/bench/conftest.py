@@ -1,0 +1,25 @@
+"""What the measures need, as small as it can be."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bench.exchange_process import ExchangeProcess
+from bench.servers import bare_server
+from bench.whole import whole_exchange
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def small_tree(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ExchangeProcess]:
+    """A whole exchange on the embedded broker, which is up soonest."""
+    async with whole_exchange(tmp_path_factory.mktemp("bench"), "embedded") as exchange:
+        yield exchange
+
+
+@pytest_asyncio.fixture
+async def bare_port(tmp_path: Path) -> AsyncIterator[int]:
+    """A bare aiohttp server."""
+    async with bare_server(tmp_path) as port:
+        yield port

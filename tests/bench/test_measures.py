@@ -1,0 +1,88 @@
+"""Each measure at a tiny size: it runs, and its numbers are of the right kind. No time is judged."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.exchange_process import ExchangeProcess
+from bench.measures import acceptance, book, completion, engine, flat, latency, memory, overload, projection, soak
+from bench.result import Outcome, Row
+from bench.sizes import TINY
+from tests.conftest import Broker
+
+
+def _sane(outcome: Outcome) -> dict[str, Row]:
+    """Rows by what they say; every number is finite and positive, least <= median <= greatest."""
+    for row in outcome.rows:
+        for values in (row.ours, row.yardstick, row.ratio):
+            if values is not None:
+                assert 0 < values.min <= values.median <= values.max < math.inf, row
+    return {f"{row.what} beside {row.yardstick_name}": row for row in outcome.rows}
+
+
+def test_the_book_is_measured_beside_orjson() -> None:
+    """P4: a small and a big book."""
+    assert len(_sane(book.measure(TINY))) == 2
+
+
+def test_an_order_weighs_more_than_its_fields_and_less_than_a_page() -> None:
+    """P7: the weights are of one order, not of all."""
+    rows = _sane(memory.measure(TINY))
+    traced = next(row for what, row in rows.items() if "tracemalloc" in what)
+    assert 100 < traced.ours.median < 4_096
+
+
+async def test_acceptance_is_measured_beside_both_yardsticks(database: str, tmp_path: Path) -> None:
+    """P1: every order is accepted by all three servers."""
+    rows = _sane(await acceptance.measure(database, tmp_path, TINY))
+    assert {what.partition(" beside ")[2] for what in rows} == {"bare aiohttp 202", "our handler, no database"}
+
+
+async def test_projection_is_measured_beside_single_transactions(database: str) -> None:
+    """P6: the same log is persisted both ways."""
+    (row,) = _sane(await projection.measure(database, TINY)).values()
+    assert row.unit == "events/s"
+
+
+async def test_the_matching_agent_is_measured_beside_a_bare_loop(broker: Broker, database: str, tmp_path: Path) -> None:
+    """P5: both answer every command."""
+    if broker.is_embedded:
+        pytest.skip("Java and Maven are not here: the yardstick needs an idempotent producer")
+    assert len(_sane(await engine.measure(database, broker.bootstrap, tmp_path, TINY))) == len(engine.PACKINGS)
+
+
+async def test_every_order_finds_its_fill(small_tree: ExchangeProcess) -> None:
+    """P3: idle, by waiting, and at a rate."""
+    outcome = await latency.measure(small_tree, "embedded", TINY)
+    assert len(_sane(outcome)) == 2 + len(TINY.rates)
+    assert [point.offered_per_s for point in outcome.points] == list(TINY.rates)
+
+
+async def test_what_is_accepted_is_completed(small_tree: ExchangeProcess) -> None:
+    """P2: nothing lost, none PENDING, the books balance."""
+    outcome = await completion.measure(small_tree, TINY, acceptance_per_s=1_000.0)
+    assert len(_sane(outcome)) == 1
+
+
+async def test_overload_tells_goodput_and_times(small_tree: ExchangeProcess) -> None:
+    """Bars 17: five times the connections, cancels among the orders."""
+    outcome = await overload.measure(small_tree, TINY)
+    assert [row.unit for row in outcome.rows] == ["orders/s", "ms", "ms", "ms", "s"]
+    assert outcome.rows[0].ratio is not None
+
+
+async def test_a_crowd_and_more_markets_are_measured(
+    small_tree: ExchangeProcess, database: str, tmp_path: Path
+) -> None:
+    """P8: acceptance among many accounts, completion over more markets."""
+    crowd = await flat.accounts(database, tmp_path, TINY, count=20)
+    many = await flat.markets(small_tree, TINY, count=3)
+    assert len(_sane(flat.outcome(crowd, many))) == 2
+
+
+async def test_a_soak_keeps_what_it_has_seen(small_tree: ExchangeProcess) -> None:
+    """P8: rates of both ends, memory and tables in between."""
+    outcome, samples = await soak.measure(small_tree, TINY, seconds=3.0)
+    assert {row.measure for row in outcome.rows} == {"P8"}
+    assert all(sample.resident["api"] > 2**20 and sample.tables["orders"] > 0 for sample in samples)
