@@ -44,9 +44,9 @@ def accepted(request: web.Request, body: bytes, headers: tuple[tuple[str, str], 
     if not keeps or services.lifecycle.is_stopping:
         return web.Response(status=202, body=body, content_type="application/json", headers=headers)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    if TOLD in request:
-        policy, standing = request[TOLD]
-        lines += f"{POLICY_FIELD}: {policy}\r\n{LIMIT_FIELD}: {standing}\r\n"
+    told = request.get(TOLD)
+    if told is not None:
+        lines += f"{POLICY_FIELD}: {told[0]}\r\n{LIMIT_FIELD}: {told[1]}\r\n"
     head = (
         "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n"

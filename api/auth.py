@@ -34,15 +34,23 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         _check_query(request, takes_query)
         return await handler(request)
 
+    async def counted_caller(request: web.Request) -> int:
+        """The user whom the one token or key names; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
+        services, word = services_of(request), _bearer(request)
+        is_key = word.startswith(KEY_PREFIX)
+        user = await _owner_of_key(request, word, scope) if is_key else services.tokens.user_of(word)
+        if user is None:
+            raise _stranger(request)
+        services.limits.take_of_user(request, budget, user)
+        return user
+
     async def for_users(request: web.Request) -> web.StreamResponse:
-        user = await _caller(request, scope)
-        services_of(request).limits.take_of_user(request, budget, user)
+        user = await counted_caller(request)
         _check_query(request, takes_query)
         return await handler(request, user)
 
     async def for_administrators(request: web.Request) -> web.StreamResponse:
-        user = await _caller(request, scope)
-        services_of(request).limits.take_of_user(request, budget, user)
+        user = await counted_caller(request)
         await check_admin(request, user)
         _check_query(request, takes_query)
         return await handler(request, user)
@@ -55,17 +63,6 @@ async def check_admin(request: web.Request, user: int) -> None:
     role = await services_of(request).database.run(lambda session: role_of(session, user))
     if role != ADMIN:
         raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
-
-
-async def _caller(request: web.Request, scope: Scope | None) -> int:
-    """The user whom the request's one token or key names; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
-    word = _bearer(request)
-    if word.startswith(KEY_PREFIX):
-        return await _owner_of_key(request, word, scope)
-    user = services_of(request).tokens.user_of(word)
-    if user is None:
-        raise _stranger(request)
-    return user
 
 
 async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) -> int:

@@ -75,9 +75,10 @@ class RateLimits:
 
     def _standing(self, item: RateLimitItemPerSecond, name: str, is_within: bool) -> Standing:
         window = self._windows.get_window_stats(item, name)
-        return Standing(is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time())))
+        return is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time()))
 
     def _tell(self, request: web.Request, budget: Budget, standing: Standing) -> None:
-        request[TOLD] = (self._policies[budget], f'"{budget}";r={standing.remaining};t={standing.seconds}')
-        if not standing.is_within:
-            raise RateLimited(budget, standing.seconds)
+        is_within, remaining, seconds = standing
+        request[TOLD] = (self._policies[budget], f'"{budget}";r={remaining};t={seconds}')
+        if not is_within:
+            raise RateLimited(budget, seconds)

@@ -77,10 +77,10 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
         "publisher": topics.commands_topic(market),
     }.items():
         producer = AckedProducer(kafka.address_for(f"perpetua-{user}"), is_embedded=False)
-        await producer.start()
         with pytest.raises(
             (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
         ):  # the latter: writes nowhere
+            await producer.start()
             await producer.send(topic, b"forged", b"x")
         await producer.stop()
     for stranger in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
