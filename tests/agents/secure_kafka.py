@@ -12,7 +12,7 @@ from app.local.process import free_port, tail_of
 from tables.broker_address import MECHANISM, BrokerAddress
 from tests.tls import Certificate
 
-ACLS = Path(__file__).parents[2] / "deploy" / "kafka_acls.sh"
+ACLS = Path(__file__).parents[2] / "docs" / "operate" / "kafka_acls.sh"
 USERS = tuple(f"perpetua-{name}" for name in ("relay", "engine", "projection", "clock", "reader", "publisher"))
 PASSWORD = "p@ss:w/rd"
 
@@ -31,7 +31,7 @@ class SecureKafka(LocalKafka):
         return BrokerAddress(f"127.0.0.1:{self._secure_port}", True, ca, user, password).text()
 
     async def allow(self, bootstrap: str) -> None:
-        """Run deploy/kafka_acls.sh as the operator."""
+        """Run docs/operate/kafka_acls.sh as the operator."""
         tool = f"java -Xmx128m -cp {await fetch_jars()}/* org.apache.kafka.tools.AclCommand"
         environment = {**os.environ, "KAFKA_ACLS": tool, "BOOTSTRAP": bootstrap}
         await asyncio.to_thread(subprocess.run, ["sh", "-f", str(ACLS)], check=True, env=environment)

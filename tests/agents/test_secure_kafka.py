@@ -1,4 +1,4 @@
-"""The stream on Apache Kafka by TLS and SCRAM, each worker as a user of its own with the rights of deploy/kafka_acls.sh."""
+"""The stream on Apache Kafka by TLS and SCRAM, each worker as a user of its own with the rights of docs/operate/kafka_acls.sh."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -76,13 +76,10 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
         "reader": topics.commands_topic(market),
         "publisher": topics.commands_topic(market),
     }.items():
-        producer = AckedProducer(kafka.address_for(f"perpetua-{user}"), is_embedded=False)
         with pytest.raises(
             (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
         ):  # the latter: writes nowhere
-            await producer.start()
-            await producer.send(topic, b"forged", b"x")
-        await producer.stop()
+            await _forge(kafka.address_for(f"perpetua-{user}"), topic)
     for stranger in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
         with pytest.raises(KafkaError):
             await cluster_id(stranger)
@@ -90,3 +87,12 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
     with pytest.raises(KafkaConnectionError):
         await cluster_id(in_clear)
     assert await last_record(kafka.address_for("perpetua-reader"), topics.events_topic(market))
+
+
+async def _forge(address: str, topic: str) -> None:
+    producer = AckedProducer(address, is_embedded=False)
+    try:
+        await producer.start()
+        await producer.send(topic, b"forged", b"x")
+    finally:
+        await producer.stop()

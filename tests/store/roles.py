@@ -1,10 +1,10 @@
-"""The roles of deploy/postgres_roles.sql in a test's database, and the address under which each of them comes."""
+"""The roles of docs/operate/postgres_roles.sql in a test's database, and the address under which each of them comes."""
 
 from pathlib import Path
 
 import asyncpg
 
-ROLES_SQL = Path(__file__).parents[2] / "deploy" / "postgres_roles.sql"
+ROLES_SQL = Path(__file__).parents[2] / "docs" / "operate" / "postgres_roles.sql"
 
 
 async def make_roles(dsn: str) -> None:

@@ -1,5 +1,5 @@
 -- One role for each process, with what it needs and no more. Run it as the owner of the tables, after every `migrate`:
---   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f deploy/postgres_roles.sql
+--   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/operate/postgres_roles.sql
 -- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again.
 -- `migrate`, `topics`, `rebuild`, `market …`, `admin grant` and `drain` are the operator's: they go on as the owner.
 
