@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from tables.broker_address import client_settings
 from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
@@ -54,7 +55,7 @@ class AckedProducer:
         """Connect; raises KafkaConnectionError when the broker is away."""
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **client_settings(self._bootstrap),
                 max_request_size=RECORD_BYTES_MAX,
                 **producer_settings(self._is_embedded),
             )

@@ -8,6 +8,7 @@ import faust
 from agents.ownership import give_up, take_on
 from agents.settings import StreamSettings
 from store.presence import Task, Work
+from tables.broker_address import app_settings
 from tables.embedded_broker import lower_fetch_wait
 from tables.prompt_consumer import METADATA_MAX_AGE_MS, read_promptly
 from tables.safe_recovery import SAFE_TABLE_MANAGER
@@ -28,7 +29,7 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
     """An app of one market: one partition, one owner. Its topics are made elsewhere, its web server is off."""
     app = faust.App(
         app_id,
-        broker=f"kafka://{settings.bootstrap}",
+        **app_settings(settings.bootstrap),
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,

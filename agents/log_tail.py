@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from tables.broker_address import client_settings
 from tables.embedded_broker import EMBEDDED_FETCH_MAX_WAIT_MS, end_offset
 
 FIRST_STEP = 64
@@ -72,7 +73,7 @@ async def read_all(bootstrap: str, topic: str) -> list[Any]:
 @asynccontextmanager
 async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
     reader = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **client_settings(bootstrap),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

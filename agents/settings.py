@@ -1,6 +1,6 @@
 """What the workers of the stream are told; nothing here reads the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -12,8 +12,8 @@ class StreamSettings:
     without a heartbeat after which the standby takes over. `metrics`: where this process shows its figures, `host:port`.
     """
 
-    dsn: str
-    bootstrap: str
+    dsn: str = field(repr=False)
+    bootstrap: str = field(repr=False)  # as dsn, it may hold a password (tables/broker_address.py)
     is_embedded: bool
     datadir: Path
     session_timeout_s: float = 6.0

@@ -6,11 +6,10 @@ import msgspec
 from aiohttp import web
 
 from api.errors import request_id_of
+from api.rate_limits import LIMIT_FIELD, POLICY_FIELD, TOLD
+from api.security_headers import of_every_answer
 from api.services import services_of
 
-SERVER_NAME = "perpetua"
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": SERVER_NAME}
-FIXED_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -20,9 +19,14 @@ def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = N
 
 
 async def add_common_headers(request: web.Request, answer: web.StreamResponse) -> None:
-    """What every answer carries: its request id, no sniffing, no caching, not who made the server."""
-    answer.headers["X-Request-Id"] = request_id_of(request)
-    answer.headers.update(_HEADERS)
-    if services_of(request).lifecycle.is_stopping:
+    """What every answer carries: its request id, what browsers may do with it, and where its caller's budget stands."""
+    services, headers = services_of(request), answer.headers
+    headers["X-Request-Id"] = request_id_of(request)
+    for name, value in of_every_answer(is_behind_tls=services.settings.is_behind_tls).items():
+        if name != "Content-Security-Policy" or name not in headers:  # a page brings its own policy
+            headers[name] = value
+    if TOLD in request:
+        headers[POLICY_FIELD], headers[LIMIT_FIELD] = request[TOLD]
+    if services.lifecycle.is_stopping:
         answer.force_close()
-        answer.headers["Connection"] = "close"
+        headers["Connection"] = "close"

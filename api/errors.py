@@ -24,12 +24,12 @@ from store.connect import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_S = "1"
+RETRY_AFTER_S = 1
 _REQUEST_ID = web.RequestKey("request_id", str)
 _BOOT = urandom(6).hex()
 _numbers = count(1)
 _encode = msgspec.json.Encoder().encode
-_RETRIABLE = frozenset({ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED})
+RETRIABLE = frozenset({ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED})
 _CODE_OF_STATUS = {
     404: ErrorCode.NOT_FOUND,
     405: ErrorCode.METHOD_NOT_ALLOWED,
@@ -56,6 +56,8 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.details = details
+        self.retry_after_s = RETRY_AFTER_S
+        """For the codes that may be tried again."""
 
 
 def refusal_of(refused: Refused) -> Refusal:
@@ -82,14 +84,18 @@ def request_id_of(request: web.BaseRequest) -> str:
 
 
 def error_answer(
-    request_id: str, code: ErrorCode, message: str, details: Mapping[str, Any] | None = None
+    request_id: str,
+    code: ErrorCode,
+    message: str,
+    details: Mapping[str, Any] | None = None,
+    retry_after_s: int = RETRY_AFTER_S,
 ) -> web.Response:
     """The one body of every refusal and failure, with its status and the headers that belong to the code."""
     facts = dict(details) if details else msgspec.UNSET
     body = _encode(ErrorView(error=ErrorBody(code=code, message=message, request_id=request_id, details=facts)))
     answer = web.Response(status=HTTP_STATUS[code], body=body, content_type="application/json")
-    if code in _RETRIABLE:
-        answer.headers["Retry-After"] = RETRY_AFTER_S
+    if code in RETRIABLE:
+        answer.headers["Retry-After"] = str(retry_after_s)
     if code is ErrorCode.UNAUTHENTICATED:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
@@ -114,7 +120,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     try:
         answer = await handler(request)
     except Refusal as refusal:
-        answer = error_answer(request_id_of(request), refusal.code, refusal.message, refusal.details)
+        answer = _answer_of_refusal(request, refusal)
     except StoreUnavailable as outage:
         refused = unavailable(outcome_is_unknown=outage.outcome_is_unknown)
         answer = error_answer(request_id_of(request), refused.code, refused.message)
@@ -130,6 +136,11 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         answer = answer_of_status(request_id_of(request), 500)
     ANSWERS.count(request, answer.status)
     return answer
+
+
+def _answer_of_refusal(request: web.Request, refusal: Refusal) -> web.Response:
+    facts, wait_s = refusal.details, refusal.retry_after_s
+    return error_answer(request_id_of(request), refusal.code, refusal.message, facts, wait_s)
 
 
 def _answer_of_exception(request: web.Request, problem: web.HTTPException) -> web.Response:

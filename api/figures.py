@@ -36,7 +36,11 @@ class AnswerCounts(Collector):
         """One more answer."""
         resource = request.match_info.route.resource
         method, path = (request.method, resource.canonical) if resource is not None else UNMATCHED
-        self._counts[method, path, status] += 1
+        self.count_of(method, path, status)
+
+    def count_of(self, method: str, route: str, status: int) -> None:
+        """One more answer of a route."""
+        self._counts[method, route, status] += 1
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """All counts as they are now."""

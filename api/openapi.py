@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from api.errors import RETRIABLE
 from api.openapi_examples import EXAMPLES
 from api.route import Access, Answer, Parameter, Route
 from api.waiting import WAIT
@@ -14,14 +15,18 @@ JsonObject = dict[str, Any]
 
 _DIALECT = "3.1.0"
 VERSION = "0.1.0"
-_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-_OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE)
+_BEARER = "The token of a login, or the secret of an API key; each route says which scope a key needs"
+_SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
+_OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
 _OF_BODIES = (ErrorCode.INVALID_REQUEST, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 _HEADERS: dict[str, str] = {
     "X-Request-Id": "Opaque id of this request; name it when you report a problem",
-    "Location": "Path of the order",
+    "Location": "Where it is",
     "X-Command-Id": "The command in the market's log",
     "Idempotent-Replayed": "`true`: nothing was done again",
+    "Retry-After": "Seconds after which another call has a chance",
+    "RateLimit": "What is left of the budget, and for how long: draft-ietf-httpapi-ratelimit-headers-10",
+    "RateLimit-Policy": "The budget that the call was counted in",
     "Link": 'Where the next page is, `rel="next"`, when the bare array has more',
 }
 _ABOUT = (
@@ -50,7 +55,7 @@ def errors_of(route: Route) -> list[ErrorCode]:
     """Every code that a route can answer: its own, and those of guard, body, query and outage."""
     codes = {*route.errors, *_OF_EVERY_ROUTE}
     if route.access is not Access.PUBLIC:
-        codes.add(ErrorCode.UNAUTHENTICATED)
+        codes.update((ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN))
     if route.body is not None:
         codes.update(_OF_BODIES)
     if route.can_wait:
@@ -62,7 +67,7 @@ def errors_of(route: Route) -> list[ErrorCode]:
 def _schemas_of(routes: tuple[Route, ...]) -> tuple[dict[Any, JsonObject], JsonObject]:
     types = [ErrorView]
     for route in routes:
-        types += [part for answer in route.answers.values() for part in _parts(answer.body)]
+        types += [part for answer in route.answers.values() if answer.body for part in _parts(answer.body)]
         types += [route.body] if route.body is not None else []
     unique = list(dict.fromkeys(types))
     found, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
@@ -79,6 +84,7 @@ def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
     operation: JsonObject = {
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
         "summary": route.summary,
+        "description": _about(route),
         "tags": [route.tag],
         "security": [] if route.access is Access.PUBLIC else [{"bearer": []}],
         "parameters": [*_path_parameters(route.path), *map(_parameter, _parameters(route))],
@@ -87,6 +93,12 @@ def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
     if route.body is not None:
         operation["requestBody"] = _request_body(route, schemas)
     return operation
+
+
+def _about(route: Route) -> str:
+    if route.access is Access.PUBLIC:
+        return "Anybody may call it."
+    return "No API key opens it." if route.scope is None else f"An API key needs the scope `{route.scope}`."
 
 
 def _path_parameters(path: str) -> list[JsonObject]:
@@ -125,6 +137,8 @@ def _responses(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 
 
 def _success(route: Route, answer: Answer, schemas: dict[Any, JsonObject]) -> JsonObject:
+    if answer.body is None:
+        return {"description": answer.description, "headers": _headers(["X-Request-Id", *answer.headers])}
     alternatives = [schemas[part] for part in _parts(answer.body)]
     content: JsonObject = {"schema": alternatives[0] if len(alternatives) == 1 else {"oneOf": alternatives}}
     if answer.body in EXAMPLES:
@@ -140,9 +154,14 @@ def _success(route: Route, answer: Answer, schemas: dict[Any, JsonObject]) -> Js
 def _failure(codes: list[ErrorCode]) -> JsonObject:
     return {
         "description": " or ".join(f"`{code}`" for code in codes),
-        "headers": _headers(["X-Request-Id"]),
+        "headers": _headers(["X-Request-Id", *_headers_of(codes)]),
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorView"}}},
     }
+
+
+def _headers_of(codes: list[ErrorCode]) -> list[str]:
+    limited = ["RateLimit", "RateLimit-Policy"] if ErrorCode.RATE_LIMITED in codes else []
+    return [*limited, "Retry-After"] if set(codes) <= RETRIABLE else []
 
 
 def _headers(names: list[str]) -> JsonObject:

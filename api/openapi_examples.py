@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from schemas.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView
 from schemas.market_data import CandleView, OrderBookView, TickerView, TradeView
 from schemas.order_groups import BatchRequest, OrderAnswersView, PreviewView
 from schemas.order_trace import OrderTraceView
@@ -23,10 +24,23 @@ from schemas.rest import (
     WithdrawalRequest,
 )
 
+_KEY = {
+    "keyId": "1",
+    "label": "my bot",
+    "scopes": ["read", "trade"],
+    "allowedAddresses": ["192.0.2.0/24"],
+    "createdAt": "2027-01-01T00:00:00.000000Z",
+    "expiresAt": None,
+    "revokedAt": None,
+}
+
 EXAMPLES: dict[Any, dict[str, Any]] = {
     Credentials: {"email": "alice@example.com", "password": "correct horse battery"},
     Registered: {"userId": "1"},
     LoggedIn: {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "userId": "1"},
+    ApiKeyRequest: {"label": "my bot", "scopes": ["read", "trade"], "allowedAddresses": ["192.0.2.0/24"]},
+    ApiKeyCreated: {"secret": "perp_Zk3v9Qw7LmN2xY8bTt5RcU0pAs4HdFZk3v9Qw7LmN2xY", "key": _KEY},
+    ApiKeyView: _KEY,
     DepositRequest: {"asset": "USDC", "amount": "10000"},
     WithdrawalRequest: {"asset": "USDC", "amount": "2500.5"},
     BalanceView: {

@@ -25,15 +25,18 @@ _TEXT_MAX = 256
 _SEQUENCE_DIGITS_MAX = 18
 
 _TIME = {"type": "string", "format": "date-time"}
+_NAME = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"}
 LIMIT = Parameter(
     "limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}, "Page size"
 )
-CURSOR = Parameter("cursor", {"type": "string"}, "The `nextCursor` of the page before")
-MARKET = Parameter("marketId", {"type": "string"}, "Only this market")
+CURSOR = Parameter(
+    "cursor", {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"}, "The `nextCursor` of the page before"
+)
+MARKET = Parameter("marketId", _NAME, "Only this market")
 FROM = Parameter("from", _TIME, "Not older than this time")
 TO = Parameter("to", _TIME, "Older than this time")
 STATUS = Parameter("status", {"type": "string", "enum": [status.value for status in OrderStatus]}, "Only this status")
-ORDER = Parameter("orderId", {"type": "string"}, "Only fills of this order")
+ORDER = Parameter("orderId", _NAME, "Only fills of this order")
 FROM_SEQUENCE = Parameter(
     "fromSequence", {"type": "integer", "minimum": 1, "default": 1}, "The first fill; a `cursor` goes on instead"
 )

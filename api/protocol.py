@@ -6,14 +6,15 @@ aiohttp has no public hook for either; what is relied on here of its inside is p
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from api.answers import SERVER_NAME
 from api.errors import answer_of_status, new_request_id
-from api.quick import answer_to, bytes_of, submission_of
+from api.quick import Plain, answer_to, answer_to_a_bug, plain_of
+from api.security_headers import of_every_answer
 from api.services import SERVICES, Services
 from store.submission import Answer
 
@@ -67,20 +68,20 @@ class JsonProtocol(web.RequestHandler):
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
         body = b"" if payload is EMPTY_PAYLOAD else b"".join(payload._buffer)
-        request = submission_of(self._services, message, body)
-        if request is None:
+        plain = plain_of(self._services, message, body)
+        if plain is None:
             return False
         self._messages.clear()
         self._parser.message_consumed()  # type: ignore[union-attr]  # there is one as long as there is a transport
         self._manager.requests_count += 1  # type: ignore[union-attr]
         self._is_answering = self._request_in_progress = True  # the second is what aiohttp's shutdown waits for
-        self._services.submissions.submit(request).add_done_callback(self._answer)
+        self._services.submissions.submit(plain.request).add_done_callback(partial(self._answer, plain))
         return True
 
-    def _answer(self, submitted: "asyncio.Future[Answer]") -> None:
+    def _answer(self, plain: Plain, submitted: "asyncio.Future[Answer]") -> None:
         self._is_answering = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(_answer_to(submitted))
+            self.transport.write(_answer_to(plain, submitted))
             self._expect_the_next()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
@@ -128,18 +129,18 @@ class JsonProtocol(web.RequestHandler):
             raise ConnectionError("an answer has begun already")
         request_id = new_request_id()
         answer = answer_of_status(request_id, status)
-        answer.headers.update({"X-Request-Id": request_id, "Server": SERVER_NAME, "Cache-Control": "no-store"})
+        answer.headers.update({"X-Request-Id": request_id, **of_every_answer(is_behind_tls=False)})
         answer.force_close()
         return answer
 
 
-def _answer_to(submitted: "asyncio.Future[Answer]") -> bytes:
+def _answer_to(plain: Plain, submitted: "asyncio.Future[Answer]") -> bytes:
     bug = submitted.exception()
     if bug is None:
-        return answer_to(submitted.result())
-    request_id = new_request_id()
-    log.error("request %s failed", request_id, exc_info=bug)
-    return bytes_of(answer_of_status(request_id, 500), request_id)
+        return answer_to(plain, submitted.result())
+    known = {"request": new_request_id(), "route": type(plain.request).__name__}
+    log.error("request %(request)s failed: %(route)s", known, exc_info=bug, extra=known)
+    return answer_to_a_bug(plain, known["request"])
 
 
 class _JsonServer(web.Server):

@@ -5,88 +5,115 @@ does. It stays the only way for whatever is not plain: here a request is either 
 """
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11
 
-from api.answers import FIXED_HEADERS
-from api.auth import bearer_of
+from api.auth import plain_caller
 from api.bodies import BodyReader
-from api.errors import Refusal, new_request_id, refused_answer
+from api.errors import Refusal, answer_of_status, new_request_id, refused_answer
+from api.figures import ANSWERS
 from api.paths import is_plain_id
+from api.security_headers import of_every_answer
 from api.services import Services
+from schemas.api_keys import Scope
 from schemas.orders import OrderStatus
+from schemas.rate_limits import Budget
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import CancelTaken, OrderRequest, OrderTaken
 from store.submission import Answer, CancelOrder, CancelPlaced, Placed, PlaceOrder, SubmissionRequest
 
 _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
+_ROUTES = {PlaceOrder: ("POST", _ORDERS), CancelOrder: ("DELETE", "/orders/{orderId}")}
 _order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
 _encode = msgspec.json.Encoder().encode
+_FIXED = {
+    is_behind: "".join(f"{name}: {value}\r\n" for name, value in of_every_answer(is_behind_tls=is_behind).items())
+    for is_behind in (False, True)
+}
 
 
-def submission_of(services: Services, message: Any, body: bytes) -> SubmissionRequest | None:
+class Plain(NamedTuple):
+    """A request that can be submitted as it is, and the lines that its answer begins with after those of HTTP."""
+
+    request: SubmissionRequest
+    lines: str
+
+
+def plain_of(services: Services, message: Any, body: bytes) -> Plain | None:
     """What a plain request asks of the submission; None for every other, and for one that must be refused.
 
     `message` is aiohttp's RawRequestMessage. Plain is an order or a cancel over HTTP/1.1 on a connection that stays
-    open, with one valid bearer token and a JSON body (a cancel: none) that needs no decoding and fits.
+    open, with one valid token or key, within its caller's budget, and a JSON body (a cancel: none) that needs no decoding
+    and fits.
     """
     headers = message.headers
     if message.version != HttpVersion11 or message.should_close or message.chunked or message.upgrade:
         return None
     if "Expect" in headers or "Content-Encoding" in headers or services.lifecycle.is_stopping:
         return None
-    user = bearer_of(headers, services.tokens)
+    user = plain_caller(services, headers, Scope.TRADE)
     if user is None:
         return None
+    request = _request_of(user, message, body, services.settings.body_bytes_max)
+    if request is None:
+        return None
+    budget = Budget.ORDERS if isinstance(request, PlaceOrder) else Budget.CANCELS
+    told = services.limits.take_plainly(budget, user)
+    return None if told is None else Plain(request, _FIXED[services.settings.is_behind_tls] + told)
+
+
+def answer_to(plain: Plain, outcome: Answer) -> bytes:
+    """The whole answer, head included, to what the submission made of a plain request."""
+    request_id, lines = new_request_id(), plain.lines
+    match outcome:
+        case Placed(order_id, command_id, status, is_replay):
+            lines += f"Location: /orders/{order_id}\r\nX-Command-Id: {command_id}\r\n"
+            if is_replay:
+                lines += "Idempotent-Replayed: true\r\n"
+                return _message(plain, HTTPStatus.OK, request_id, _encode(OrderTaken(order_id, status)), lines)
+            body = _encode(OrderTaken(order_id, OrderStatus.PENDING))
+        case CancelPlaced(order_id, command_id):
+            lines += f"X-Command-Id: {command_id}\r\n"
+            body = _encode(CancelTaken(order_id))
+        case Refused():
+            return _bytes_of(plain, refused_answer(request_id, outcome), request_id)
+    return _message(plain, HTTPStatus.ACCEPTED, request_id, body, lines)
+
+
+def answer_to_a_bug(plain: Plain, request_id: str) -> bytes:
+    """500 with the request id under which it is logged."""
+    return _bytes_of(plain, answer_of_status(request_id, HTTPStatus.INTERNAL_SERVER_ERROR), request_id)
+
+
+def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> SubmissionRequest | None:
     if message.method == "POST" and message.path == _ORDERS:
-        return _placing(user, headers, body, services.settings.body_bytes_max)
+        if message.headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
+            return None
+        try:
+            return PlaceOrder(user, _order.decode(body))
+        except Refusal:
+            return None  # aiohttp's way says what is wrong with it
     if message.method == "DELETE" and message.path.startswith(_AN_ORDER) and not body:
         order_id = message.path[len(_AN_ORDER) :]
         return CancelOrder(user, order_id) if is_plain_id(order_id) else None
     return None
 
 
-def answer_to(outcome: Answer) -> bytes:
-    """The whole answer, head included, to what the submission made of a plain request."""
-    request_id = new_request_id()
-    match outcome:
-        case Placed(order_id, command_id, status, is_replay):
-            named = f"Location: /orders/{order_id}\r\nX-Command-Id: {command_id}\r\n"
-            if is_replay:
-                body = _encode(OrderTaken(order_id, status))
-                return _message(HTTPStatus.OK, request_id, body, f"{named}Idempotent-Replayed: true\r\n")
-            return _message(HTTPStatus.ACCEPTED, request_id, _encode(OrderTaken(order_id, OrderStatus.PENDING)), named)
-        case CancelPlaced(order_id, command_id):
-            body = _encode(CancelTaken(order_id))
-            return _message(HTTPStatus.ACCEPTED, request_id, body, f"X-Command-Id: {command_id}\r\n")
-        case Refused():
-            return bytes_of(refused_answer(request_id, outcome), request_id)
-
-
-def bytes_of(answer: web.Response, request_id: str) -> bytes:
-    """An answer of aiohttp's, with what every answer carries, as bytes."""
+def _bytes_of(plain: Plain, answer: web.Response, request_id: str) -> bytes:
     own = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items() if name != "Content-Type")
     assert isinstance(answer.body, bytes)  # noqa: S101 - ours always are
-    return _message(HTTPStatus(answer.status), request_id, answer.body, own)
+    return _message(plain, HTTPStatus(answer.status), request_id, answer.body, plain.lines + own)
 
 
-def _placing(user: int, headers: Any, body: bytes, bytes_max: int) -> PlaceOrder | None:
-    if headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
-        return None
-    try:
-        return PlaceOrder(user, _order.decode(body))
-    except Refusal:
-        return None  # aiohttp's way says what is wrong with it
-
-
-def _message(status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
+def _message(plain: Plain, status: HTTPStatus, request_id: str, body: bytes, lines: str) -> bytes:
+    ANSWERS.count_of(*_ROUTES[type(plain.request)], status.value)
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Date: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{FIXED_HEADERS}{own}\r\n"
+        f"Date: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{lines}\r\n"
     )
     return head.encode() + body

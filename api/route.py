@@ -7,10 +7,13 @@ from typing import Any
 
 from aiohttp import web
 
+from schemas.api_keys import Scope
+from schemas.rate_limits import Budget
 from schemas.refusals import ErrorCode
 
 _OF_THE_SERVER = frozenset({"health", "docs"})
 """Tags of what tells of the process, not of the exchange."""
+_BUDGETS_OF_PATHS = {"/auth/register": Budget.REGISTRATIONS, "/auth/login": Budget.LOGINS}
 
 
 class Access(Enum):
@@ -33,7 +36,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: its body's type, what it says, and headers that come with it."""
+    """A successful answer: its body's type (None: it has no body), what it says, and headers that come with it."""
 
     body: Any
     description: str
@@ -50,6 +53,8 @@ class Route:
     summary: str
     answers: dict[int, Answer]
     access: Access = Access.PUBLIC
+    scope: Scope | None = None
+    """What an API key must be allowed so that it opens the route; None: no key opens it."""
     body: Any = None
     errors: tuple[ErrorCode, ...] = ()
     parameters: tuple[Parameter, ...] = field(default=())
@@ -60,6 +65,15 @@ class Route:
     def takes_query(self) -> bool:
         """Whether any query parameter is known here; elsewhere a query string is refused."""
         return any(parameter.place == "query" for parameter in self.parameters)
+
+    @property
+    def budget(self) -> Budget:
+        """What a call of it is counted in: by address where anybody may call, else by user."""
+        if self.access is Access.PUBLIC:
+            return _BUDGETS_OF_PATHS.get(self.path, Budget.PROBES if self.tag == "health" else Budget.PUBLIC)
+        if self.path.split("/")[1] != "orders" or self.method == "GET":
+            return Budget.REQUESTS
+        return Budget.CANCELS if self.method == "DELETE" else Budget.ORDERS
 
     @property
     def can_wait(self) -> bool:

@@ -1,15 +1,20 @@
 """What the REST face is handed by the roof: its settings and the parts it works with. Nothing here reads the environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from api.addresses import Proxies
+from api.api_keys import ApiKeys
 from api.database import Database
 from api.load_poller import LoadPoller
 from api.passwords import Passwords
+from api.rate_limits import RateLimits
 from api.submission_queue import SubmissionQueue
 from api.tokens import Tokens
+from schemas.networks import Network
+from schemas.rate_limits import Budget, Rate
 from schemas.units import Timestamp
 from store.markets import MarketRegistry
 from store.queries.adl import AdlRanks
@@ -21,6 +26,12 @@ class ApiSettings:
 
     are_deposits_open: bool = True
     """Whether every user credits himself; in production only an administrator does."""
+    is_behind_tls: bool = False
+    """Whether clients come by TLS alone, which a proxy in front of us ends: then answers say that it stays so."""
+    rates: Mapping[Budget, Rate] = field(default_factory=dict)
+    """What is limited; what is not named here is not."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose word on a client's address counts."""
     drain_timeout_s: float = 30.0
     wait_timeout_s: float = 2.0
     """How long a read waits for the command that it must see."""
@@ -49,8 +60,11 @@ class Services:
     load: LoadPoller
     registry: MarketRegistry
     tokens: Tokens
+    keys: ApiKeys
     passwords: Passwords
     now: Callable[[], Timestamp]
+    limits: RateLimits
+    proxies: Proxies
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     ranks: AdlRanks = field(default_factory=AdlRanks)
 

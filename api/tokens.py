@@ -31,10 +31,12 @@ class Tokens:
         *,
         issuer: str = "perpetua",
         audience: str = "perpetua-api",
+        previous_secret: str = "",
         lifetime_s: int = 12 * 3600,
         remembered_max: int = 20_000,
     ) -> None:
         self._secret = secret
+        self._accepted = (secret, previous_secret) if previous_secret else (secret,)
         self._now = now
         self._issuer = issuer
         self._audience = audience
@@ -71,10 +73,17 @@ class Tokens:
         return verified.user
 
     def _verify(self, token: str) -> _Verified | None:
+        """By the secret, or by the one before it: while secrets are exchanged nobody has to log in again."""
+        for secret in self._accepted:
+            if verified := self._verify_by(secret, token):
+                return verified
+        return None
+
+    def _verify_by(self, secret: str, token: str) -> _Verified | None:
         try:
             claims = jwt.decode(
                 token,
-                self._secret,
+                secret,
                 algorithms=[ALGORITHM],
                 audience=self._audience,
                 issuer=self._issuer,

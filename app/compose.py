@@ -5,6 +5,7 @@ Each function imports the parts of its own process alone: a worker is up a secon
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -63,7 +64,7 @@ async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
     from agents.rebuild import rebuild
 
     markets = list((await _registry(settings)).by_name)
-    return await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_url))
+    return await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_address))
 
 
 async def verify_market(settings: Settings, market: str) -> "Report":
@@ -74,7 +75,7 @@ async def verify_market(settings: Settings, market: str) -> "Report":
 
     if market not in (await _registry(settings)).by_name:
         raise MarketUnknown(market)
-    stream, found = await _stream(settings), await cluster_id(settings.broker_url)
+    stream, found = await _stream(settings), await cluster_id(settings.broker_address)
     if await needs_rebuild(stream, found):
         raise ForeignLog("cluster id of the broker", "the one that holds our logs", found)
     return await verify(stream, market)
@@ -82,9 +83,12 @@ async def verify_market(settings: Settings, market: str) -> "Report":
 
 async def serve_api(settings: Settings) -> None:
     """The REST face until SIGTERM: registry, pool, submission and their server."""
+    from api.addresses import Proxies
+    from api.api_keys import ApiKeys
     from api.database import Database
     from api.load_poller import LoadPoller
     from api.passwords import Passwords
+    from api.rate_limits import RateLimits
     from api.server import ApiServer
     from api.services import ApiSettings, Services
     from api.submission_queue import SubmissionQueue
@@ -99,14 +103,22 @@ async def serve_api(settings: Settings) -> None:
     connect = partial(connect_writer, settings.database_url, "submission")
     submissions = [Submission(connect, registry) for _ in range(SUBMISSIONS_AT_ONCE)]
     services = Services(
-        settings=ApiSettings(are_deposits_open=settings.deposits_are_open),
+        settings=ApiSettings(
+            are_deposits_open=settings.deposits_are_open,
+            is_behind_tls=settings.behind_tls,
+            rates=settings.rates,
+            trusted_proxies=settings.trusted_proxies,
+        ),
         database=database,
         submissions=SubmissionQueue(submissions, now, lambda: load.current),
         load=load,
         registry=registry,
-        tokens=Tokens(signing_secret(settings), now),
+        tokens=Tokens(signing_secret(settings), now, previous_secret=settings.jwt_secret_previous),
+        keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         now=now,
+        limits=RateLimits(settings.rates),
+        proxies=Proxies(settings.trusted_proxies),
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await server.start()
@@ -191,7 +203,7 @@ async def _stream(settings: Settings) -> StreamSettings:
     """Where the workers of the stream work; the broker itself tells of which kind it is."""
     from tables.embedded_broker import is_embedded_cluster
 
-    bootstrap = settings.broker_url
+    bootstrap = settings.broker_address
     folder = settings.data / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     return StreamSettings(

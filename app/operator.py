@@ -170,7 +170,7 @@ async def dead_letters(settings: Settings) -> "list[DeadLetter]":
     """Every dead letter, oldest first."""
     from agents.dead_letters import read_letters
 
-    return await read_letters(settings.broker_url)
+    return await read_letters(settings.broker_address)
 
 
 async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[RetryOutcome]":

@@ -104,7 +104,7 @@ class _Tree:
             url=url,
             database_url=settings.database_url,
             broker_url=settings.broker_url,
-            cluster_id=await cluster_id(settings.broker_url),
+            cluster_id=await cluster_id(settings.broker_address),
         )
         for name, tier in WORKER_TIERS.items():
             await self._keep(name, self._worker(name), tier=tier)

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,20 @@ from app.local.run_record import read_run_record
 from app.logs import LogFormat
 from schemas.crash_points import CrashPoint
 from schemas.market import MarketStatus
+from schemas.rate_limits import Budget, Rate, parse_rate
+from tables.broker_address import BrokerAddress
 
 SECRET_CHARACTERS_MIN = 32
-FILE_NAMES = ("MODE", "HTTP_HOST", "PORT", "DATABASE_URL", "BROKER_URL", "JWT_SECRET")
+FILE_NAMES = (
+    "MODE",
+    "HTTP_HOST",
+    "PORT",
+    "DATABASE_URL",
+    "BROKER_URL",
+    "BROKER_PASSWORD",
+    "JWT_SECRET",
+    "JWT_SECRET_PREVIOUS",
+)
 
 
 class Mode(StrEnum):
@@ -33,12 +45,51 @@ class BrokerKind(StrEnum):
     KAFKA = "kafka"
 
 
+_LOCAL_RATES = {
+    Budget.ORDERS: "20000/second",
+    Budget.CANCELS: "40000/second",
+    Budget.REQUESTS: "10000/second",
+    Budget.PUBLIC: "10000/second",
+    Budget.PROBES: "10000/second",
+    Budget.REGISTRATIONS: "1000/second",
+    Budget.LOGINS: "1000/second",
+    Budget.LOGIN_ATTEMPTS: "100/minute",
+    Budget.STRANGERS: "1000/second",
+}
+"""One machine for trying things: nobody meets a limit who does not look for it."""
+_PRODUCTION_RATES = {
+    Budget.ORDERS: "100/second",
+    Budget.CANCELS: "200/second",
+    Budget.REQUESTS: "50/second",
+    Budget.PUBLIC: "50/second",
+    Budget.PROBES: "50/second",
+    Budget.REGISTRATIONS: "10/hour",
+    Budget.LOGINS: "30/minute",
+    Budget.LOGIN_ATTEMPTS: "10/minute",
+    Budget.STRANGERS: "10/second",
+}
+
+
 class Misconfigured(Exception):
     """The settings do not hold together; `faults` are sentences for the operator."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
+def _networks(text: object) -> object:
+    """Networks out of a list with commas; anything else is judged by the field's type."""
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+RateText = Annotated[str, AfterValidator(_rate)]
+"""`100/second`, `10/5 minutes` or `off`."""
 
 
 def _folder(path: Path) -> Path:
@@ -59,10 +110,26 @@ class Settings(BaseModel):
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
     broker: BrokerKind = BrokerKind.EMBEDDED
     demo: bool = True
-    database_url: str = ""
+    database_url: str = Field("", repr=False)
     broker_url: str = ""
+    broker_tls: bool = False
+    broker_ca: Path | None = None
+    broker_username: str = ""
+    broker_password: str = Field("", repr=False)
     jwt_secret: str = Field("", repr=False)
+    jwt_secret_previous: str = Field("", repr=False)
     open_deposits: bool | None = None
+    behind_tls: bool = False
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
+    rate_limit_orders: RateText | None = None
+    rate_limit_cancels: RateText | None = None
+    rate_limit_requests: RateText | None = None
+    rate_limit_public: RateText | None = None
+    rate_limit_probes: RateText | None = None
+    rate_limit_registrations: RateText | None = None
+    rate_limit_logins: RateText | None = None
+    rate_limit_login_attempts: RateText | None = None
+    rate_limit_strangers: RateText | None = None
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
@@ -76,9 +143,24 @@ class Settings(BaseModel):
         return self.mode is Mode.LOCAL if self.open_deposits is None else self.open_deposits
 
     @property
+    def rates(self) -> dict[Budget, Rate]:
+        """How often what may be called: as set, else by the mode; without what is `off`."""
+        usual = _LOCAL_RATES if self.is_local else _PRODUCTION_RATES
+        texts = {budget: getattr(self, f"rate_limit_{budget.replace('-', '_')}") or usual[budget] for budget in Budget}
+        rates = {budget: parse_rate(text) for budget, text in texts.items()}
+        return {budget: rate for budget, rate in rates.items() if rate is not None}
+
+    @property
     def status_of_new_markets(self) -> MarketStatus:
         """Production opens no market that has no price sources yet: an operator resumes it when it has."""
         return MarketStatus.ACTIVE if self.is_local else MarketStatus.CANCEL_ONLY
+
+    @property
+    def broker_address(self) -> str:
+        """Where the broker is and how it is spoken to, with its password: for clients, not for eyes."""
+        ca = "" if self.broker_ca is None else str(self.broker_ca)
+        secrets = (self.broker_username, self.broker_password)
+        return BrokerAddress(self.broker_url, self.broker_tls, ca, *secrets).text()
 
     @property
     def is_local(self) -> bool:
@@ -94,7 +176,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         faults = [f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
         raise Misconfigured(faults) from error
-    if faults := _production_faults(settings):
+    if faults := [*_broker_faults(settings), *_production_faults(settings)]:
         raise Misconfigured(faults)
     return settings
 
@@ -136,13 +218,30 @@ def _named(given: dict[str, str]) -> dict[str, str]:
     return values
 
 
+def _broker_faults(settings: Settings) -> list[str]:
+    checks = {
+        "BROKER_USERNAME needs BROKER_TLS: a password does not go over a line in clear": settings.broker_tls
+        or not settings.broker_username,
+        "BROKER_USERNAME and BROKER_PASSWORD go together": bool(settings.broker_username)
+        == bool(settings.broker_password),
+        f"BROKER_CA: there is no file {settings.broker_ca}": settings.broker_ca is None or settings.broker_ca.is_file(),
+    }
+    return [fault for fault, holds in checks.items() if not holds]
+
+
+def _is_strong(secret: str) -> bool:
+    return len(secret) >= SECRET_CHARACTERS_MIN and len(set(secret)) >= 10
+
+
 def _production_faults(settings: Settings) -> list[str]:
     if settings.is_local:
         return []
+    before = settings.jwt_secret_previous
     checks = {
-        f"JWT_SECRET must have at least {SECRET_CHARACTERS_MIN} characters in production": len(settings.jwt_secret)
-        >= SECRET_CHARACTERS_MIN
-        and len(set(settings.jwt_secret)) >= 10,
+        f"JWT_SECRET must have at least {SECRET_CHARACTERS_MIN} characters in production": _is_strong(
+            settings.jwt_secret
+        ),
+        "JWT_SECRET_PREVIOUS must be as strong as JWT_SECRET, or not set": not before or _is_strong(before),
         "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
         "LOG_FORMAT must be json in production": settings.log_format is LogFormat.JSON,
         "CRASH_AT must not be set in production": not settings.crash_at,

@@ -6,6 +6,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas import topics
+from tables.broker_address import client_settings
 
 DAY_MS = 24 * 60 * 60 * 1000
 RECORD_BYTES_MAX = 2 * 2**20
@@ -41,7 +42,7 @@ async def create_topics(bootstrap: str, markets: list[str], *, is_embedded: bool
         NewTopic(name, num_partitions=1, replication_factor=factor, topic_configs=settings)
         for name, settings in topic_settings(markets)
     ]
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    client = AIOKafkaAdminClient(**client_settings(bootstrap))
     try:
         await client.start()
         answer = await client.create_topics(wanted)
@@ -64,7 +65,7 @@ def topic_settings(markets: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
 
 async def cluster_id(bootstrap: str) -> str:
     """The id of the cluster behind an address: another id means another, perhaps empty, broker."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    client = AIOKafkaAdminClient(**client_settings(bootstrap))
     try:
         await client.start()
         return str((await client.describe_cluster())["cluster_id"])

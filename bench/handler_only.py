@@ -1,4 +1,4 @@
-"""The second yardstick of order acceptance: our own routes, tokens, decoding and answers, with nothing stored.
+"""The second yardstick of order acceptance: our own routes, tokens, rate limits, decoding and answers, with nothing stored.
 
 `python -m bench.handler_only PORT SECRET`: an order that waits is answered in the next turn of the loop, as if a
 transaction without cost had carried the batch.
@@ -6,18 +6,23 @@ transaction without cost had carried the batch.
 
 import asyncio
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 import uvloop
 
+from api.addresses import Proxies
+from api.api_keys import ApiKeys
 from api.database import Database
 from api.load_poller import LoadPoller
 from api.passwords import Passwords
+from api.rate_limits import RateLimits
 from api.server import ApiServer
 from api.services import ApiSettings, Services
 from api.submission_queue import SubmissionQueue
 from api.tokens import Tokens
 from app.operator import now
+from app.settings import load_settings
 from schemas.orders import OrderStatus
 from schemas.units import Timestamp
 from store.backlog import MarketLoad
@@ -61,8 +66,11 @@ async def serve(port: int, secret: str) -> None:
         load=load,
         registry=registry,
         tokens=Tokens(secret, now),
+        keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         now=now,
+        limits=RateLimits(load_settings({}).rates),
+        proxies=Proxies(),
     )
     await ApiServer(services, "127.0.0.1", port).start()
     await asyncio.Event().wait()

@@ -4,6 +4,7 @@ from api.route import Route
 from api.routes import (
     account,
     admin,
+    api_keys,
     auth,
     closing,
     docs,
@@ -24,6 +25,7 @@ from api.routes import (
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
+    *api_keys.ROUTES,
     *markets.ROUTES,
     *public_fills.ROUTES,
     *market_data.ROUTES,

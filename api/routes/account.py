@@ -7,6 +7,7 @@ from api.errors import Refusal
 from api.paging import MARKET, ORDER, PAGING, TIMED, list_answer, list_request
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode
 from schemas.rest import BalanceView, FillView, MeView, Page, PositionView
 from store.queries.balances import list_balances
@@ -56,6 +57,7 @@ ROUTES = (
         "Show who the caller is",
         {200: Answer(MeView, "The caller.")},
         access=Access.USER,
+        scope=Scope.READ,
         tag="account",
     ),
     Route(
@@ -65,6 +67,7 @@ ROUTES = (
         "List balances",
         {200: Answer(list[BalanceView] | Page[BalanceView], "Balances, one an asset.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=PAGING,
         tag="account",
     ),
@@ -75,6 +78,7 @@ ROUTES = (
         "List open positions",
         {200: Answer(list[PositionView] | Page[PositionView], "Open positions at mark.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_POSITIONS,
         tag="account",
     ),
@@ -85,6 +89,7 @@ ROUTES = (
         "List fills, newest first",
         {200: Answer(list[FillView] | Page[FillView], "Fills.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_FILLS,
         tag="account",
     ),

@@ -7,6 +7,7 @@ from api.bodies import BodyReader
 from api.errors import Refusal
 from api.route import Answer, Route
 from api.services import services_of
+from schemas.rate_limits import Budget
 from schemas.refusals import ErrorCode
 from schemas.rest import Credentials, LoggedIn, Registered
 from store.users import create_user, find_user
@@ -30,6 +31,7 @@ async def log_in(request: web.Request) -> web.Response:
     """Exchange email and password for a token; an unknown user costs the same work and gets the same answer."""
     services = services_of(request)
     credentials = await _credentials.read(request)
+    services.limits.take(request, Budget.LOGIN_ATTEMPTS, credentials.email.lower())
     user = await services.database.run(lambda session: find_user(session, credentials.email))
     stored = user.password_hash if user else None
     if not await services.passwords.matches(stored, credentials.password) or user is None:

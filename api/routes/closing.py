@@ -7,6 +7,7 @@ from api.paths import market_id_of, of_market
 from api.route import Access, Route
 from api.services import services_of
 from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
+from schemas.api_keys import Scope
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode
 from schemas.rest import OrderRequest
@@ -40,6 +41,7 @@ ROUTES = (
         "Close a position at the market",
         {202: PLACED},
         access=Access.USER,
+        scope=Scope.TRADE,
         errors=ORDER_REFUSALS,
         tag="account",
     ),

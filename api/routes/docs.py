@@ -7,12 +7,14 @@ from aiohttp import web
 
 from api.openapi import document
 from api.route import Answer, Route
+from api.security_headers import FRAMED_BY_NOBODY
+from schemas.refusals import ErrorCode
 
 WEB = Path(__file__).parents[2] / "web"
 _VENDOR = WEB / "vendor" / "swagger-ui"
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
-)
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+) + FRAMED_BY_NOBODY
 _ASSETS = {
     "swagger-ui-bundle.js": (_VENDOR / "swagger-ui-bundle.js", "text/javascript"),
     "swagger-ui.css": (_VENDOR / "swagger-ui.css", "text/css"),
@@ -62,8 +64,7 @@ ROUTES = (
         "/",
         welcome,
         "The way to the page",
-        {302: Answer(str, "The page is at `/docs`.")},
-        content_type="text/plain",
+        {302: Answer(None, "The page is at `/docs`.", ("Location",))},
         tag="docs",
     ),
     Route(
@@ -89,7 +90,8 @@ ROUTES = (
         show_asset,
         "A file of that page",
         {200: Answer(str, "The file.")},
-        content_type="text/plain",
+        errors=(ErrorCode.NOT_FOUND,),
+        content_type="*/*",
         tag="docs",
     ),
 )

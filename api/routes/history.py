@@ -5,6 +5,7 @@ from aiohttp import web
 from api.paging import PAGING, TIMED, page_answer, page_request
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.rest import FundingPaymentView, InsuranceFundView, LedgerEntryView, Page, ReceiptView
 from store.queries.funding import list_payments
 from store.queries.insurance_fund import read_fund
@@ -46,6 +47,7 @@ ROUTES = (
         "List the movements of the wallet, newest first",
         {200: Answer(Page[LedgerEntryView], "Ledger entries.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_LISTED,
         tag="account",
     ),
@@ -56,6 +58,7 @@ ROUTES = (
         "List funding payments, newest first",
         {200: Answer(Page[FundingPaymentView], "Funding payments.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_LISTED,
         tag="account",
     ),
@@ -66,6 +69,7 @@ ROUTES = (
         "List the receipts of forced actions, newest first",
         {200: Answer(Page[ReceiptView], "Receipts.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_LISTED,
         tag="account",
     ),

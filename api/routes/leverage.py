@@ -8,6 +8,7 @@ from api.errors import refusal_of
 from api.paths import market_id_of
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import LeverageRequest, LeverageView
 from store.leverage import LeverageWish, change_leverage
@@ -33,6 +34,7 @@ ROUTES = (
         "Set the leverage in a market",
         {200: Answer(LeverageView, "The leverage in force, and the margin that it needs.")},
         access=Access.USER,
+        scope=Scope.TRADE,
         body=LeverageRequest,
         errors=(ErrorCode.MARKET_NOT_FOUND, ErrorCode.INVALID_ORDER, ErrorCode.INSUFFICIENT_MARGIN),
         tag="account",

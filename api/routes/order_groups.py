@@ -12,8 +12,10 @@ from api.paging import MARKET, market_or_none
 from api.paths import no_such_market
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.ids import parse_public_command_id, public_command_id
 from schemas.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
+from schemas.rate_limits import Budget
 from schemas.refusals import ErrorCode, Refused
 from store.queries.orders import live_order_ids
 from store.submission import Answer as Outcome
@@ -24,8 +26,10 @@ _UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
 
 
 async def place_batch(request: web.Request, user: int) -> web.Response:
-    """Place up to 20 orders, in their order; each is taken or refused for itself."""
+    """Place up to 20 orders, in their order; each is taken or refused for itself, and counts as one for the rate limit."""
     orders = (await _batch.read(request)).orders
+    for _ in orders[1:]:  # the guard has counted the first
+        services_of(request).limits.take_of_user(request, Budget.ORDERS, user)
     return _answer(await _outcomes_of(request, [PlaceOrder(user, order) for order in orders]), status=200)
 
 
@@ -89,6 +93,7 @@ ROUTES = (
             )
         },
         access=Access.USER,
+        scope=Scope.TRADE,
         body=BatchRequest,
         errors=(ErrorCode.INVALID_ORDER,),
         tag="orders",
@@ -100,6 +105,7 @@ ROUTES = (
         "Cancel all orders",
         {202: Answer(OrderAnswersView, "A cancel for every order that lived is stored.", ("X-Command-Id",))},
         access=Access.USER,
+        scope=Scope.TRADE,
         errors=(ErrorCode.MARKET_NOT_FOUND, ErrorCode.OVERLOADED),
         parameters=(MARKET,),
         tag="orders",

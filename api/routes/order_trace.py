@@ -6,6 +6,7 @@ from api.answers import json_answer
 from api.paths import no_such_order, order_id_of
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.order_trace import OrderTraceView
 from schemas.refusals import ErrorCode
 from store.queries.order_trace import read_order_trace
@@ -28,6 +29,7 @@ ROUTES = (
         "Trace an order through the exchange",
         {200: Answer(OrderTraceView, "Every hop, with what is known of when and where.")},
         access=Access.USER,
+        scope=Scope.READ,
         errors=(ErrorCode.ORDER_NOT_FOUND,),
         tag="orders",
     ),

@@ -9,6 +9,7 @@ from api.paths import client_order_id_of, no_such_client_order, no_such_order, o
 from api.route import Access, Answer, Route
 from api.services import services_of
 from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
+from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode
 from schemas.rest import CancelTaken, OrderRequest, OrderTaken, OrderView, Page
 from store.queries.orders import list_orders, read_order, read_order_by_client_id
@@ -71,6 +72,7 @@ ROUTES = (
             ),
         },
         access=Access.USER,
+        scope=Scope.TRADE,
         body=OrderRequest,
         errors=(*ORDER_REFUSALS, ErrorCode.DUPLICATE_CLIENT_ORDER_ID),
         tag="orders",
@@ -82,6 +84,7 @@ ROUTES = (
         "Cancel an order",
         {202: Answer(CancelTaken, "The cancel is stored; the order ends by an event.", ("X-Command-Id",))},
         access=Access.USER,
+        scope=Scope.TRADE,
         errors=(ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN, ErrorCode.OVERLOADED),
         tag="orders",
     ),
@@ -92,6 +95,7 @@ ROUTES = (
         "List orders, newest first",
         {200: Answer(list[OrderView] | Page[OrderView], "Orders.")},
         access=Access.USER,
+        scope=Scope.READ,
         parameters=_LISTED,
         tag="orders",
     ),
@@ -102,6 +106,7 @@ ROUTES = (
         "Show an order",
         {200: Answer(OrderView, "The order.")},
         access=Access.USER,
+        scope=Scope.READ,
         errors=(ErrorCode.ORDER_NOT_FOUND,),
         tag="orders",
     ),
@@ -112,6 +117,7 @@ ROUTES = (
         "Show an order by the id that its client gave it",
         {200: Answer(OrderView, "The order.")},
         access=Access.USER,
+        scope=Scope.READ,
         errors=(ErrorCode.ORDER_NOT_FOUND,),
         tag="orders",
     ),

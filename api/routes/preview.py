@@ -7,6 +7,7 @@ from api.bodies import BodyReader
 from api.errors import refusal_of
 from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.order_groups import PreviewView
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import OrderRequest
@@ -33,6 +34,7 @@ ROUTES = (
         "Ask what an order would need",
         {200: Answer(PreviewView, "What it would need, or its refusal.")},
         access=Access.USER,
+        scope=Scope.READ,
         body=OrderRequest,
         errors=(ErrorCode.INVALID_ORDER,),
         tag="orders",

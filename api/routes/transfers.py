@@ -8,6 +8,7 @@ from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
 from api.route import Access, Answer, Parameter, Route
 from api.services import services_of
+from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import BalanceView, DepositRequest, WithdrawalRequest
 from store.deposits import deposit
@@ -17,7 +18,7 @@ _deposit = BodyReader(DepositRequest)
 _withdrawal = BodyReader(WithdrawalRequest)
 _KEY = Parameter(
     "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "Repeat a request with the same key and body, and it is carried out once",
     place="header",
 )
@@ -98,6 +99,7 @@ ROUTES = (
         "Withdraw money",
         {201: Answer(BalanceView, "The updated balance.")},
         access=Access.USER,
+        scope=Scope.WITHDRAW,
         body=WithdrawalRequest,
         errors=(ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.IDEMPOTENCY_CONFLICT),
         parameters=(_KEY,),

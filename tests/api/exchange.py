@@ -10,9 +10,12 @@ import aiohttp
 import asyncpg
 import msgspec
 
+from api.addresses import Proxies
+from api.api_keys import ApiKeys
 from api.database import Database
 from api.load_poller import LoadPoller
 from api.passwords import Passwords
+from api.rate_limits import RateLimits
 from api.server import ApiServer
 from api.services import ApiSettings, Services
 from api.submission_queue import SubmissionQueue
@@ -204,8 +207,11 @@ async def _services(dsn: str, settings: ApiSettings) -> Services:
         load=load,
         registry=registry,
         tokens=Tokens(SECRET, now),
+        keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         now=now,
+        limits=RateLimits(settings.rates),
+        proxies=Proxies(settings.trusted_proxies),
     )
 
 

@@ -2,14 +2,17 @@
 
 import base64
 import json
+import re
 import time
 from typing import Any
 
 import jwt
 
+from api.api_keys import hash_of, new_secret
 from api.route import Access
 from api.routes import ALL_ROUTES
 from api.tokens import Tokens
+from schemas.api_keys import KEY_PREFIX
 from schemas.units import Timestamp
 from tests.api.exchange import SECRET, Exchange, example_path
 
@@ -95,6 +98,13 @@ def _bad_headers() -> dict[str, str]:
         "oversized": good + "A" * 3_000,
         "very oversized": "A" * 60_000,
         "not ASCII": good + "\u00e9",
+        "a key that nobody has": new_secret(),
+        "a key cut short": new_secret()[:-1],
+        "a key with a tail": new_secret() + "A",
+        "a key not in ASCII": new_secret()[:-1] + "\u00e9",
+        "an oversized key": new_secret() + "A" * 3_000,
+        "a bare prefix": KEY_PREFIX,
+        "a key's hash": KEY_PREFIX + hash_of(new_secret()).hex()[:43],
         "with a space": good.replace(".", " ."),
     }
     others = {
@@ -104,6 +114,11 @@ def _bad_headers() -> dict[str, str]:
         "two": f"Bearer {good}, {good}",
     }
     return {name: f"Bearer {token}" for name, token in bearers.items()} | others
+
+
+def _filled(path: str) -> str:
+    """The path with an id in each of its places."""
+    return re.sub(r"\{\w+\}", "1", path.replace("{marketId}", "BTC-PERP"))
 
 
 async def test_no_bad_token_opens_any_protected_route(exchange: Exchange) -> None:
@@ -149,6 +164,17 @@ async def test_the_role_is_looked_up_and_not_read_from_the_token(exchange: Excha
     await exchange.execute("UPDATE users SET role = 'admin'")
     alice.token = mine
     assert (await alice.call("POST", "/admin/drain", {})).code == "DRAIN_TIMED_OUT"
+
+
+async def test_secrets_are_exchanged_without_a_new_login() -> None:
+    """A token of the secret before is good until that is given up; new ones are signed by the new secret alone."""
+    at, other = Timestamp(time.time_ns() // 1_000), "another secret, also quite long enough for it"
+    token = Tokens(SECRET, lambda: at).issue(7)
+    both = Tokens(other, lambda: at, previous_secret=SECRET)
+    after = Tokens(other, lambda: at)
+    assert [both.user_of(token), after.user_of(token)] == [7, None]
+    fresh = both.issue(8)
+    assert [both.user_of(fresh), after.user_of(fresh), Tokens(SECRET, lambda: at).user_of(fresh)] == [8, 8, None]
 
 
 async def test_a_remembered_token_still_expires() -> None:

@@ -14,8 +14,7 @@ from api.routes import ALL_ROUTES
 from schemas.refusals import HTTP_STATUS, ErrorCode
 from tests.api.exchange import Exchange
 
-COMES_LATER = {ErrorCode.RATE_LIMITED}
-OF_EVERY_SERVER = {ErrorCode.NOT_FOUND, ErrorCode.METHOD_NOT_ALLOWED}
+OF_EVERY_SERVER = {ErrorCode.METHOD_NOT_ALLOWED}
 
 
 def _document() -> dict[str, Any]:
@@ -43,7 +42,7 @@ def test_every_route_and_every_error_is_in_it() -> None:
         assert {int(status) for status in operation["responses"]} == expected
         assert bool(operation["security"]) == (route.access is not Access.PUBLIC)
     told = {code for route in ALL_ROUTES for code in errors_of(route)}
-    assert told == set(ErrorCode) - COMES_LATER - OF_EVERY_SERVER
+    assert told == set(ErrorCode) - OF_EVERY_SERVER
 
 
 def test_each_read_says_how_to_wait_for_a_command() -> None:

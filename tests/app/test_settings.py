@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Misconfigured, load_settings, reach, signing_secret
+from schemas.rate_limits import Budget, Rate
 
 PRODUCTION = {
     "MODE": "production",
@@ -48,6 +49,15 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"CRASH_AT": "during-recovery:0"}, "CRASH_AT"),
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
         ({"BROKER_URL": ""}, "BROKER_URL"),
+        ({"RATE_LIMIT_ORDERS": "many"}, "RATE_LIMIT_ORDERS"),
+        ({"RATE_LIMIT_LOGINS": "0/second"}, "RATE_LIMIT_LOGINS"),
+        ({"RATE_LIMIT_PUBLIC": "5/fortnight"}, "RATE_LIMIT_PUBLIC"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "proxy.example"}, "TRUSTED_PROXIES"),
+        ({"BROKER_USERNAME": "engine", "BROKER_PASSWORD": "secret"}, "BROKER_TLS"),
+        ({"BROKER_TLS": "1", "BROKER_USERNAME": "engine"}, "BROKER_PASSWORD"),
+        ({"BROKER_TLS": "1", "BROKER_CA": "/nowhere/ca.pem"}, "BROKER_CA"),
+        ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
         ({"PORT": "seventy"}, "PORT"),
         ({"MODE": "prod"}, "MODE"),
         ({"DATA": __file__}, "DATA"),
@@ -60,12 +70,14 @@ def test_production_refuses_what_is_unsafe_and_names_it(changed: dict[str, str],
     assert any(named in fault for fault in refused.value.faults)
 
 
-def test_every_secret_can_come_from_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["JWT_SECRET", "JWT_SECRET_PREVIOUS", "BROKER_PASSWORD", "DATABASE_URL", "BROKER_URL"])
+def test_every_secret_can_come_from_a_file(tmp_path: Path, name: str) -> None:
     """NAME_FILE is read into NAME, and wins over it."""
-    path = tmp_path / "secret"
-    path.write_text(PRODUCTION["JWT_SECRET"] + "\n")
-    settings = load_settings(PRODUCTION | {"JWT_SECRET": "short", "JWT_SECRET_FILE": str(path)})
-    assert settings.jwt_secret == PRODUCTION["JWT_SECRET"]
+    path, secret = tmp_path / "secret", "Another-9Qw7_LmN2xY8bTt5RcU0pAs4HdF"
+    path.write_text(secret + "\n")
+    user = {"BROKER_TLS": "1", "BROKER_USERNAME": "engine", "BROKER_PASSWORD": "given"}
+    settings = load_settings(PRODUCTION | user | {name: "short", f"{name}_FILE": str(path)})
+    assert getattr(settings, name.lower()) == secret
 
 
 def test_a_secret_file_that_is_missing_is_told(tmp_path: Path) -> None:
@@ -85,10 +97,40 @@ def test_the_local_secret_is_drawn_once_and_kept_for_the_owner_alone(tmp_path: P
 
 def test_settings_never_show_the_secret() -> None:
     """A settings object ends up in logs sooner or later."""
-    assert PRODUCTION["JWT_SECRET"] not in repr(load_settings(PRODUCTION))
+    names = ("JWT_SECRET", "JWT_SECRET_PREVIOUS", "BROKER_PASSWORD", "DATABASE_URL")
+    hidden = {name: f"{PRODUCTION['JWT_SECRET']}-{name}" for name in names}
+    shown = repr(load_settings(PRODUCTION | {"BROKER_TLS": "1", "BROKER_USERNAME": "engine"} | hidden))
+    assert PRODUCTION["JWT_SECRET"] not in shown
+    assert "engine" in shown
 
 
 def test_no_exchange_in_the_data_folder_is_told(tmp_path: Path) -> None:
     """`status` beside a stopped exchange says so instead of connecting anywhere."""
     with pytest.raises(Misconfigured):
         reach(load_settings({"DATA": str(tmp_path)}))
+
+
+def test_every_budget_has_a_rate_in_both_modes() -> None:
+    """Nothing is without limit unless the operator says so; locally nobody meets one who does not look for it."""
+    local, production = load_settings({}).rates, load_settings(PRODUCTION).rates
+    assert local.keys() == production.keys() == set(Budget)
+    assert local[Budget.ORDERS].calls >= 10_000
+    for rates in (local, production):
+        assert rates[Budget.CANCELS].calls >= 2 * rates[Budget.ORDERS].calls
+        assert rates[Budget.CANCELS].window_s == rates[Budget.ORDERS].window_s
+
+
+def test_a_rate_is_set_or_switched_off_by_its_name() -> None:
+    """`RATE_LIMIT_…` takes `calls/window`, or `off`."""
+    given = {"RATE_LIMIT_ORDERS": "off", "RATE_LIMIT_LOGIN_ATTEMPTS": "5/10 minutes", "RATE_LIMIT_PUBLIC": "1/day"}
+    rates = load_settings(PRODUCTION | given).rates
+    assert Budget.ORDERS not in rates
+    assert rates[Budget.LOGIN_ATTEMPTS] == Rate(5, 600)
+    assert rates[Budget.PUBLIC] == Rate(1, 86_400)
+
+
+def test_no_proxy_is_trusted_unless_it_is_named() -> None:
+    """A list of addresses and networks, with commas."""
+    assert load_settings(PRODUCTION).trusted_proxies == ()
+    named = load_settings(PRODUCTION | {"TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1"}).trusted_proxies
+    assert [str(network) for network in named] == ["10.0.0.0/8", "2001:db8::1/128"]

@@ -1,0 +1,113 @@
+"""The caller's API keys: made, listed and revoked by himself alone. No key opens these routes."""
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from api.answers import json_answer
+from api.api_keys import hash_of, new_secret
+from api.bodies import BodyReader
+from api.errors import Refusal, refusal_of
+from api.paging import PAGING, page_answer, page_request
+from api.route import Access, Answer, Route
+from api.services import services_of
+from schemas.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView, Scope
+from schemas.networks import Network, parse_network
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest import Page
+from schemas.units import Timestamp, timestamp_of
+from store.api_keys import NewKey, create_key, list_keys, revoke_key
+
+_request = BodyReader(ApiKeyRequest)
+_ID_DIGITS_MAX = 18
+_THE_END = timestamp_of(datetime(9999, 1, 1, tzinfo=UTC))  # near datetime.max PostgreSQL is told `infinity`
+
+
+async def create(request: web.Request, user: int) -> web.Response:
+    """Make a key and show its secret, this once."""
+    asked, services, secret = await _request.read(request), services_of(request), new_secret()
+    now = services.now()
+    key = NewKey(user, hash_of(secret), asked.label, _scopes(asked), _networks(asked), _expiry(asked, now))
+    outcome = await services.database.run(lambda session: create_key(session, key, now))
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    return json_answer(ApiKeyCreated(secret, outcome), status=201)
+
+
+async def list_own(request: web.Request, user: int) -> web.Response:
+    """The caller's keys, newest first, the revoked ones among them."""
+    asked = page_request(request, PAGING)
+    return page_answer(await services_of(request).database.run(lambda session: list_keys(session, user, asked)))
+
+
+async def revoke(request: web.Request, user: int) -> web.Response:
+    """End a key for good; within a second it opens nothing any more, wherever it is used."""
+    text, services = request.match_info["keyId"], services_of(request)
+    is_number = text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= _ID_DIGITS_MAX
+    key_id, now = int(text) if is_number else 0, services.now()
+    revoked = await services.database.run(lambda session: revoke_key(session, user, key_id, now))
+    if revoked is None:
+        raise Refusal(ErrorCode.NOT_FOUND, "no such API key", {"keyId": ascii(text[:64])[1:-1]})
+    return json_answer(revoked)
+
+
+def _scopes(asked: ApiKeyRequest) -> list[Scope]:
+    if len(set(asked.scopes)) < len(asked.scopes):
+        raise _invalid("scopes", "names a scope twice")
+    return sorted(asked.scopes)
+
+
+def _networks(asked: ApiKeyRequest) -> list[Network]:
+    networks = [parse_network(text) for text in asked.allowed_addresses]
+    known = [network for network in networks if network is not None]
+    if len(known) < len(networks):
+        raise _invalid("allowedAddresses", "holds what is no address and no network, or has bits beyond its prefix")
+    return known
+
+
+def _expiry(asked: ApiKeyRequest, now: Timestamp) -> Timestamp | None:
+    if asked.expires_at is None:
+        return None
+    at = timestamp_of(asked.expires_at)
+    if not now < at < _THE_END:
+        raise _invalid("expiresAt", "is over already, or beyond the year 9998")
+    return at
+
+
+def _invalid(field: str, why: str) -> Refusal:
+    return Refusal(ErrorCode.INVALID_REQUEST, f"`{field}` {why}", {"field": field})
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/api-keys",
+        create,
+        "Make an API key",
+        {201: Answer(ApiKeyCreated, "The key; `secret` is not shown again.")},
+        access=Access.USER,
+        body=ApiKeyRequest,
+        errors=(ErrorCode.API_KEY_LIMIT_REACHED,),
+        tag="auth",
+    ),
+    Route(
+        "GET",
+        "/api-keys",
+        list_own,
+        "List API keys, newest first",
+        {200: Answer(Page[ApiKeyView], "Keys without their secrets, revoked ones too.")},
+        access=Access.USER,
+        parameters=PAGING,
+        tag="auth",
+    ),
+    Route(
+        "DELETE",
+        "/api-keys/{keyId}",
+        revoke,
+        "Revoke an API key",
+        {200: Answer(ApiKeyView, "The key is revoked; a second later it opens nothing anywhere.")},
+        access=Access.USER,
+        errors=(ErrorCode.NOT_FOUND,),
+        tag="auth",
+    ),
+)

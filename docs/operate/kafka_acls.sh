@@ -1,0 +1,41 @@
+#!/bin/sh
+# What each process may do on the broker, and no more. Run it once, as a super user of the broker, with a broker that has an
+# authorizer (authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer) and denies what nobody allowed:
+#   BOOTSTRAP=kafka:9093 COMMAND_CONFIG=admin.properties sh docs/operate/kafka_acls.sh
+# The users are made with kafka-configs.sh --alter --add-config 'SCRAM-SHA-512=[password=…]' --entity-type users --entity-name …
+# `topics`, `rebuild` and `dlq retry` are the operator's, a super user. The API does not talk to the broker at all.
+set -eu
+KAFKA_ACLS=${KAFKA_ACLS:-kafka-acls.sh}
+BOOTSTRAP=${BOOTSTRAP:?where the broker is}
+
+allow() { # user, then what
+  user=$1
+  shift
+  $KAFKA_ACLS --bootstrap-server "$BOOTSTRAP" ${COMMAND_CONFIG:+--command-config "$COMMAND_CONFIG"} \
+    --add --allow-principal "User:$user" "$@" > /dev/null
+}
+
+# relay: the one writer of the command logs; it reads their ends
+allow perpetua-relay --operation Read --operation Write --topic engine.commands. --resource-pattern-type prefixed
+
+# engine: reads commands, writes events and its book tables, sends away what it cannot read
+allow perpetua-engine --operation Read --topic engine.commands. --resource-pattern-type prefixed
+allow perpetua-engine --operation Read --operation Write --topic engine.events. --topic engine- --resource-pattern-type prefixed
+allow perpetua-engine --operation Read --group engine- --resource-pattern-type prefixed
+allow perpetua-engine --operation Write --topic dead-letters
+
+# projection: reads, and writes nothing
+allow perpetua-projection --operation Read --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
+allow perpetua-projection --operation Read --group projection- --resource-pattern-type prefixed
+
+# publisher: the one writer of the public fills
+allow perpetua-publisher --operation Read --topic engine.events. --resource-pattern-type prefixed
+allow perpetua-publisher --operation Read --operation Write --topic fills. --resource-pattern-type prefixed
+allow perpetua-publisher --operation Read --group publisher- --resource-pattern-type prefixed
+
+# clock and liquidator ask whether the broker is ours, which needs no right: perpetua-clock, perpetua-liquidator
+
+# reader: `verify`, `dlq list`; and consumers of the fills
+allow perpetua-reader --operation Read --topic '*'
+allow perpetua-consumer --operation Read --topic fills. --resource-pattern-type prefixed
+allow perpetua-consumer --operation Read --group consumer- --resource-pattern-type prefixed

@@ -1,0 +1,85 @@
+-- One role for each process, with what it needs and no more. Run it as the owner of the tables, after every `migrate`:
+--   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/operate/postgres_roles.sql
+-- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again.
+-- `migrate`, `topics`, `rebuild`, `market …`, `admin grant` and `drain` are the operator's: they go on as the owner.
+
+DO $$
+DECLARE
+  who text;
+BEGIN
+  FOREACH who IN ARRAY ARRAY['perpetua_reader', 'perpetua_api', 'perpetua_relay', 'perpetua_engine',
+                             'perpetua_projection', 'perpetua_clock', 'perpetua_liquidator'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = who) THEN
+      EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', who);
+    END IF;
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', who);
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM %I', who);
+    EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', who);
+  END LOOP;
+END $$;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+
+-- Reads everything but what opens an account: `status`, `audit`, `verify`, dashboards.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO perpetua_reader;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO perpetua_reader;
+REVOKE SELECT ON users, api_keys, idempotency_keys FROM perpetua_reader;
+GRANT SELECT (user_id, role, created_at) ON users TO perpetua_reader;
+GRANT SELECT (key_id, user_id, scopes, created_at, expires_at, revoked_at) ON api_keys TO perpetua_reader;
+
+-- The stream's workers bind a fresh exchange to the first broker they see, and compare it ever after.
+GRANT SELECT, INSERT ON broker_identity
+  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_clock, perpetua_liquidator;
+-- They halt a market whose log and rows do not belong together.
+GRANT SELECT ON markets, counters, outbox, progress, relay_cursors
+  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_clock;
+GRANT UPDATE (status, halted_reason) ON markets TO perpetua_relay, perpetua_engine, perpetua_projection;
+
+-- api: takes orders and moves money in and out. It writes no fill, no size or cost of a position, no end of an order, and
+-- makes nobody an administrator.
+GRANT perpetua_reader TO perpetua_api;
+GRANT SELECT, INSERT ON users, api_keys, idempotency_keys TO perpetua_api;
+GRANT UPDATE (revoked_at) ON api_keys TO perpetua_api;
+GRANT INSERT (user_id, wallet) ON accounts TO perpetua_api;
+GRANT UPDATE (wallet) ON accounts TO perpetua_api;
+GRANT INSERT ON orders, outbox, ledger TO perpetua_api;
+GRANT UPDATE (cancel_requested_at, cancel_seq, updated_at) ON orders TO perpetua_api;
+GRANT UPDATE (command_seq) ON counters TO perpetua_api;
+GRANT INSERT (user_id, market_id, leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots,
+              live_orders) ON positions TO perpetua_api;
+GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots, live_orders)
+  ON positions TO perpetua_api;
+GRANT USAGE ON SEQUENCE transfers TO perpetua_api;
+
+-- relay: moves its cursor and prunes what is covered.
+GRANT SELECT, DELETE ON engine_snapshots TO perpetua_relay;
+GRANT DELETE ON outbox TO perpetua_relay;
+GRANT UPDATE (command_seq, pruned_seq) ON relay_cursors TO perpetua_relay;
+
+-- engine: keeps snapshots and asks the relay for what is missing.
+GRANT SELECT, INSERT ON engine_snapshots TO perpetua_engine;
+GRANT SELECT ON failed_commands TO perpetua_engine;
+GRANT UPDATE (command_seq) ON relay_cursors TO perpetua_engine;
+
+-- projection: writes what events say. It knows no user's name or secret, and takes no command on.
+GRANT SELECT ON accounts, orders, positions, liquidation_steps TO perpetua_projection;
+GRANT UPDATE (wallet) ON accounts TO perpetua_projection;
+GRANT UPDATE ON orders, positions, markets, progress, liquidation_steps TO perpetua_projection;
+GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, funding_payments, settlements
+  TO perpetua_projection;
+
+-- clock and price feeds: append commands.
+GRANT SELECT ON orders TO perpetua_clock;
+GRANT UPDATE (command_seq) ON counters TO perpetua_clock;
+GRANT INSERT ON outbox TO perpetua_clock;
+
+-- liquidator and auditor: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
+GRANT perpetua_reader TO perpetua_liquidator;
+GRANT UPDATE (liquidation_id) ON accounts TO perpetua_liquidator;
+GRANT INSERT ON orders, outbox, liquidations, liquidation_steps, audit_runs TO perpetua_liquidator;
+GRANT UPDATE (cancel_requested_at, cancel_seq, updated_at) ON orders TO perpetua_liquidator;
+GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots, live_orders)
+  ON positions TO perpetua_liquidator;
+GRANT UPDATE (command_seq) ON counters TO perpetua_liquidator;
+GRANT UPDATE (ended_at) ON liquidations TO perpetua_liquidator;
+GRANT UPDATE (done_at, outcome) ON liquidation_steps TO perpetua_liquidator;
+GRANT UPDATE ON audit_checkpoint TO perpetua_liquidator;

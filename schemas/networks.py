@@ -1,0 +1,14 @@
+"""Addresses of the internet, and networks of them."""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def parse_network(text: str) -> Network | None:
+    """Read an address or a network in CIDR notation; None when it is neither, or has bits beyond its prefix."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        return None

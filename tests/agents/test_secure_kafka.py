@@ -1,0 +1,98 @@
+"""The stream on Apache Kafka by TLS and SCRAM, each worker as a user of its own with the rights of docs/operate/kafka_acls.sh."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
+
+from agents.acked_producer import AckedProducer
+from agents.log_tail import last_record
+from agents.matching import engine_unit
+from agents.projection import projection_unit
+from agents.relay import Relay
+from app.local.kafka import is_available
+from app.topics import cluster_id
+from schemas import topics
+from tests.agents.secure_kafka import SecureKafka
+from tests.agents.stream import hosted, one_hash_each, stream_on
+from tests.conftest import Broker
+from tests.tls import make_certificate
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.skipif(not is_available(), reason="needs Apache Kafka: java and mvn were not found"),
+]
+
+
+@pytest_asyncio.fixture(name="secure")
+async def kafka_with_tls(tmp_path: Path) -> AsyncIterator[tuple[SecureKafka, Broker]]:
+    """A broker of its own with its rights given, and its address for the operator."""
+    server = SecureKafka(tmp_path / "kafka", make_certificate(tmp_path))
+    bootstrap = await server.start()
+    await server.allow(bootstrap)
+    yield server, Broker(bootstrap, is_embedded=False)
+    await server.stop()
+
+
+async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
+    secure: tuple[SecureKafka, Broker], database: str, tmp_path: Path
+) -> None:
+    """Orders through relay, engine and projection, snapshots and recovery; and no user does another's work."""
+    kafka, operator = secure
+    async with stream_on(operator, database, tmp_path) as stream:
+        of = {
+            name: replace(stream.settings, bootstrap=kafka.address_for(f"perpetua-{name}"))
+            for name in ("relay", "engine", "projection")
+        }
+
+        def parts() -> list[object]:
+            makers = {"engine": engine_unit, "projection": projection_unit, "relay": Relay}
+            return [make(stream.market, of[name]) for name, make in makers.items()]
+
+        for _ in range(2):  # the second time from the snapshot of the first
+            async with hosted(*parts()):
+                await stream.trade(300)
+                standing = await stream.drained()
+        assert standing.command_seq == 601
+        assert one_hash_each(await stream.records())[standing.event_seq] == standing.event_hash
+        await _nobody_does_what_is_not_his(kafka, stream.market)
+
+
+async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
+    """Who writes where he may not is told so, and whom the broker does not know gets no session."""
+    assert await cluster_id(kafka.address_for("perpetua-clock"))
+    for user, topic in {
+        "projection": topics.events_topic(market),
+        "engine": topics.commands_topic(market),
+        "relay": topics.events_topic(market),
+        "reader": topics.commands_topic(market),
+        "publisher": topics.commands_topic(market),
+    }.items():
+        with pytest.raises(
+            (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
+        ):  # the latter: writes nowhere
+            await _forge(kafka.address_for(f"perpetua-{user}"), topic)
+    for stranger in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
+        with pytest.raises(KafkaError):
+            await cluster_id(stranger)
+    in_clear = kafka.address_for("perpetua-engine").rpartition("@")[2].partition("?")[0]
+    with pytest.raises(KafkaConnectionError):
+        await cluster_id(in_clear)
+    assert await last_record(kafka.address_for("perpetua-reader"), topics.events_topic(market))
+
+
+async def _forge(address: str, topic: str) -> None:
+    producer = AckedProducer(address, is_embedded=False)
+    try:
+        await producer.start()
+        await producer.send(topic, b"forged", b"x")
+    finally:
+        await producer.stop()

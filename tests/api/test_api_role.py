@@ -1,0 +1,88 @@
+"""The API under its own PostgreSQL role: everything it does is granted, and nothing that is not its business."""
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from api.route import Access
+from api.routes import ALL_ROUTES
+from tests.api.exchange import Exchange
+from tests.store.roles import as_role, make_roles
+
+ALICE = {"email": "alice@example.com", "password": "correct horse"}
+FORBIDDEN = [
+    "INSERT INTO fills SELECT * FROM fills",
+    "DELETE FROM fills",
+    "UPDATE fills SET price = 1",
+    "UPDATE ledger SET amount = 1",
+    "DELETE FROM ledger",
+    "UPDATE positions SET lots = 1",
+    "UPDATE positions SET cost = 1, realized = 1",
+    "DELETE FROM positions",
+    "UPDATE orders SET status = 'FILLED'",
+    "UPDATE orders SET remaining = 0",
+    "DELETE FROM orders",
+    "UPDATE users SET role = 'admin'",
+    "UPDATE users SET password_hash = ''",
+    "INSERT INTO accounts (user_id, liquidation_id) VALUES (1, 1)",
+    "UPDATE accounts SET liquidation_id = NULL",
+    "UPDATE markets SET mark = 1",
+    "UPDATE progress SET command_seq = 1",
+    "UPDATE relay_cursors SET command_seq = 1",
+    "DELETE FROM outbox",
+    "UPDATE outbox SET payload = ''",
+    "DELETE FROM engine_snapshots",
+    "UPDATE api_keys SET user_id = 1",
+    "UPDATE api_keys SET scopes = '{withdraw}'",
+    "DELETE FROM audit_runs",
+    "CREATE TABLE mine (x int)",
+    "COPY users TO PROGRAM 'cat'",
+]
+
+
+@pytest_asyncio.fixture(name="narrow")
+async def exchange_under_its_role(database: str) -> AsyncIterator[Exchange]:
+    """An API whose every session is of the role `perpetua_api`; what the test does itself is the owner's."""
+    await make_roles(database)
+    exchange = await Exchange(as_role(database, "api")).start()
+    exchange.dsn = database
+    yield exchange
+    await exchange.stop()
+
+
+async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
+    """Registration, money, orders, keys and every read: no answer is an error of ours."""
+    nobody = narrow.anonymous()
+    assert (await nobody.call("POST", "/auth/register", ALICE)).status == 201
+    assert (await nobody.call("POST", "/auth/login", ALICE)).status == 200
+    alice, boss = await narrow.user(), await narrow.user(is_admin=True)
+    placed = await alice.order(clientOrderId="a", leverage=5)
+    await boss.order(side="SELL", quantity="0.05")
+    await narrow.run_engine()
+    assert (await alice.cancel(placed.body["orderId"])).status == 202
+    assert (await alice.withdraw("1", key="once")).status == 201
+    assert (await alice.call("POST", "/positions/BTC-PERP/leverage", {"leverage": 4})).status == 200
+    assert (await boss.call("POST", "/admin/drain", {"marketId": "ETH-PERP"})).code == "DRAIN_TIMED_OUT"
+    assert (await alice.call("POST", "/api-keys", {"label": "bot", "scopes": ["read"]})).status == 201
+    assert (await alice.call("DELETE", "/api-keys/1")).status == 200
+    for route in ALL_ROUTES:
+        if route.method == "GET":
+            path = re.sub(r"\{\w+\}", placed.body["orderId"], route.path.replace("{marketId}", "BTC-PERP"))
+            assert (await alice.get(path)).status < 500, path
+        elif route.access is not Access.PUBLIC:
+            path = re.sub(r"\{\w+\}", "1", route.path.replace("{marketId}", "BTC-PERP"))
+            assert (await alice.call(route.method, path, {})).status < 500, path
+    assert (await alice.get("/fills")).body
+
+
+async def test_the_apis_role_writes_nothing_else(database: str) -> None:
+    """Whoever takes the API over makes no fill, moves no position, and nobody an administrator."""
+    await make_roles(database)
+    session = await asyncpg.connect(as_role(database, "api"))
+    for statement in FORBIDDEN:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await session.execute(statement)
+    await session.close()

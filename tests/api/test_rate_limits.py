@@ -1,0 +1,160 @@
+"""How often somebody may call: by user behind a token, by address before one; told in headers, refused with 429."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import ip_network
+
+from api.api_keys import new_secret
+from schemas.rate_limits import Budget, Rate
+from tests.api.exchange import Client, Exchange, Reply
+
+HOUR = 3_600
+ALICE = {"email": "alice@example.com", "password": "correct horse"}
+
+
+@asynccontextmanager
+async def limited(database: str, trusts_loopback: bool = False, **rates: int) -> AsyncIterator[Exchange]:
+    """An exchange with so many calls an hour in the budgets named."""
+    named = {Budget(name.replace("_", "-")): Rate(calls, HOUR) for name, calls in rates.items()}
+    proxies = (ip_network("127.0.0.0/8"),) if trusts_loopback else ()
+    exchange = await Exchange(database).start(rates=named, trusted_proxies=proxies)
+    yield exchange
+    await exchange.stop()
+
+
+def _is_refusal(reply: Reply, budget: Budget, calls: int) -> bool:
+    """429 RATE_LIMITED that says which budget is used up, and when to come back."""
+    told = re.fullmatch(rf'"{budget}";r=0;t=(\d+)', reply.headers["RateLimit"])
+    assert (reply.status, reply.code, reply.details["limit"]) == (429, "RATE_LIMITED", budget)
+    assert reply.headers["RateLimit-Policy"] == f'"{budget}";q={calls};w={HOUR}'
+    assert told is not None
+    assert told[1] == reply.headers["Retry-After"] == str(reply.details["retryAfterSeconds"])
+    assert 0 < int(told[1]) <= HOUR
+    return True
+
+
+async def test_orders_are_limited_by_user(database: str) -> None:
+    """The third of two is refused and not stored; another user is served; the answers count down."""
+    async with limited(database, orders=2) as exchange:
+        alice, bob = await exchange.user(), await exchange.user()
+        taken = [await alice.order() for _ in range(2)]
+        assert [reply.headers["RateLimit"][:12] for reply in taken] == ['"orders";r=1', '"orders";r=0']
+        assert _is_refusal(await alice.order(), Budget.ORDERS, 2)
+        assert (await bob.order()).status == 202
+        assert await exchange.value("SELECT count(*) FROM orders") == 3
+
+
+async def test_a_refused_order_counts_too(database: str) -> None:
+    """Nonsense costs us as much as an order: it is counted before its body is read."""
+    async with limited(database, orders=2) as exchange:
+        alice = await exchange.user()
+        for _ in range(2):
+            assert (await alice.order(quantity="nonsense")).code == "INVALID_ORDER"
+        assert _is_refusal(await alice.order(), Budget.ORDERS, 2)
+
+
+async def test_cancels_and_reads_have_budgets_of_their_own(database: str) -> None:
+    """Who may place no more orders can still cancel what he has, and look at it."""
+    async with limited(database, orders=1, cancels=2, requests=3) as exchange:
+        alice = await exchange.user()  # his deposit is the first request
+        placed = await alice.order()
+        assert (await alice.order()).status == 429
+        assert (await alice.cancel(placed.body["orderId"])).status == 202
+        assert (await alice.get("/orders")).headers["RateLimit"].startswith('"requests";r=1')
+        assert (await alice.get("/balances")).status == 200
+        assert _is_refusal(await alice.get("/balances"), Budget.REQUESTS, 3)
+        assert (await alice.cancel(placed.body["orderId"])).status in {202, 409}
+        assert _is_refusal(await alice.cancel(placed.body["orderId"]), Budget.CANCELS, 2)
+
+
+async def test_keys_of_a_user_share_his_budget(database: str) -> None:
+    """A limit that each key multiplied would be none."""
+    async with limited(database, requests=4) as exchange:
+        alice = await exchange.user(None)
+        for _ in range(2):
+            made = await alice.call("POST", "/api-keys", {"label": "a bot", "scopes": ["read"]})
+            assert (await replace(alice, token=made.body["secret"]).get("/balances")).status == 200
+        assert _is_refusal(await alice.get("/balances"), Budget.REQUESTS, 4)
+
+
+async def test_registrations_and_logins_are_limited_by_address(database: str) -> None:
+    """Neither account farming nor a dictionary of passwords and addresses; each has its budget."""
+    async with limited(database, registrations=2, logins=3) as exchange:
+        nobody = exchange.anonymous()
+        for name in ("a", "b"):
+            reply = await nobody.call("POST", "/auth/register", ALICE | {"email": f"{name}@example.com"})
+            assert reply.status == 201
+        assert _is_refusal(await nobody.call("POST", "/auth/register", ALICE), Budget.REGISTRATIONS, 2)
+        assert (await nobody.call("POST", "/auth/login", ALICE | {"email": "a@example.com"})).status == 200
+        for _ in range(2):
+            assert (await nobody.call("POST", "/auth/login", {})).status == 400
+        assert _is_refusal(await nobody.call("POST", "/auth/login", ALICE), Budget.LOGINS, 3)
+
+
+async def test_passwords_of_one_user_are_not_tried_out(database: str) -> None:
+    """Counted by e-mail address in any case of its letters, the same for a user as for nobody; others log in."""
+    async with limited(database, login_attempts=2) as exchange:
+        nobody = exchange.anonymous()
+        await nobody.call("POST", "/auth/register", ALICE)
+        for email in ("alice@example.com", "bob@example.com"):
+            for spelt in (email, email.upper()):
+                wrong = await nobody.call("POST", "/auth/login", {"email": spelt, "password": "wrong horse"})
+                assert wrong.status == 401
+            right = await nobody.call("POST", "/auth/login", {"email": email, "password": ALICE["password"]})
+            assert _is_refusal(right, Budget.LOGIN_ATTEMPTS, 2)
+        assert (await nobody.call("POST", "/auth/login", ALICE | {"email": "carol@example.com"})).status == 401
+
+
+async def test_who_calls_without_a_token_is_limited_by_address(database: str) -> None:
+    """Public routes and probes each have a budget; a user behind the same address is not touched by it."""
+    async with limited(database, public=2, probes=1) as exchange:
+        nobody, alice = exchange.anonymous(), await exchange.user(None)
+        assert [(await nobody.get(path)).status for path in ("/markets", "/markets/BTC-PERP")] == [200, 200]
+        assert _is_refusal(await nobody.get("/openapi.json"), Budget.PUBLIC, 2)
+        assert (await nobody.get("/livez")).status == 200
+        assert _is_refusal(await nobody.get("/readyz"), Budget.PROBES, 1)
+        assert (await alice.get("/balances")).status == 200
+
+
+async def test_tokens_and_keys_are_not_tried_out(database: str) -> None:
+    """After so many refused ones 429; then no key of this address is looked up, and who has a token is still served."""
+    async with limited(database, strangers=3) as exchange:
+        alice = await exchange.user(None)
+        for token in ("forged", new_secret(), None):
+            assert (await replace(alice, token=token).get("/balances")).status == 401
+        for token in ("forged", new_secret(), None):
+            assert _is_refusal(await replace(alice, token=token).get("/balances"), Budget.STRANGERS, 3)
+        assert (await alice.get("/balances")).status == 200
+
+
+async def test_behind_a_trusted_proxy_each_client_is_counted_for_himself(database: str) -> None:
+    """By what the proxy says; of IPv6 a customer's whole network is one address."""
+    async with limited(database, trusts_loopback=True, public=1) as exchange:
+        nobody = exchange.anonymous()
+
+        async def status_from(forwarded: str) -> int:
+            return (await nobody.call("GET", "/markets", headers={"X-Forwarded-For": forwarded})).status
+
+        assert [await status_from("192.0.2.1"), await status_from("192.0.2.2")] == [200, 200]
+        assert [await status_from("192.0.2.1"), await status_from("9.9.9.9, 192.0.2.1")] == [429, 429]
+        assert [await status_from("2001:db8::1"), await status_from("2001:db8:0:1::1")] == [200, 200]
+        assert await status_from("2001:db8::ffff") == 429
+        assert [await status_from("::ffff:192.0.2.1"), await status_from("nonsense")] == [429, 200]
+
+
+async def test_a_writer_of_forwarded_addresses_does_not_escape(database: str) -> None:
+    """Without trusted proxies the peer is who he is, whatever he writes."""
+    async with limited(database, public=2) as exchange:
+        nobody = exchange.anonymous()
+        written = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(4)]
+        statuses = [(await nobody.call("GET", "/markets", headers=headers)).status for headers in written]
+        assert statuses == [200, 200, 429, 429]
+
+
+async def test_without_a_rate_nothing_is_counted_nor_told(exchange: Exchange) -> None:
+    """`off` costs nothing and says nothing."""
+    alice: Client = await exchange.user()
+    for reply in [await alice.order(), await alice.get("/markets")]:
+        assert not {"RateLimit", "RateLimit-Policy"} & reply.headers.keys()
