@@ -1,9 +1,9 @@
 """How a market comes back: the newest snapshot that holds, and the hashes of the events written after it."""
 
-import gc
 import logging
 from collections.abc import Mapping
 
+from agents.collector import collect_seldom
 from agents.database import ask_database
 from agents.event_records import read_written
 from agents.fail_stop import ForeignLog
@@ -18,8 +18,6 @@ from store.failed_commands import read_failed_commands
 from store.snapshots import newest_snapshot_at_or_before_progress
 from store.standing import Standing, read_standing
 from tables.book_table import BEFORE_THE_FIRST_RECORD, heads, verified_snapshots
-
-OBJECTS_BEFORE_COLLECTION = 100_000
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
         written, failed, last_offset = await read_written(settings.bootstrap, market, standing.epoch, first)
         if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
-            _spare_the_collector()
+            collect_seldom()
             known = {"market": market, "sequence": state.command_seq}
             log.info("%s goes on after command %d, event %d", *known.values(), state.event_seq, extra=known)
             return Tenure(market, standing, point, written, failed | persisted, log_end=last_offset)
@@ -82,10 +80,3 @@ def _check_last_event(state: Market, written: dict[int, str]) -> None:
     logged = written.pop(state.event_seq, state.event_hash)
     if logged != state.event_hash:
         raise ForeignLog(f"hash of event {state.spec.market}:{state.event_seq}", state.event_hash, logged)
-
-
-def _spare_the_collector() -> None:
-    """Orders in the book live long: let the cyclic collector not look at them again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(OBJECTS_BEFORE_COLLECTION, 20, 100)

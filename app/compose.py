@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from agents.collector import collect_seldom
 from agents.presence import seen
 from agents.settings import StreamSettings
 from app.crash_at import arm_crash_points
@@ -122,6 +123,7 @@ async def serve_api(settings: Settings) -> None:
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await server.start()
+    collect_seldom()
     async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}"):
         await _until_told_to_stop()
         await server.stop()
@@ -188,6 +190,7 @@ async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[N
     """Do a worker's work at the broker that is ours, with its figures served meanwhile."""
     _begin(settings)
     stream = await _stream_of_ours(settings)
+    collect_seldom()
     async with figures_served(settings.metrics_host, settings.metrics_port) as address:
         await work(replace(stream, metrics=address))
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from exchange.margin import Exposure, Holding, equity, total_requirement
+from exchange.margin import Exposure, Holding, requirement_and_equity
 from exchange.order_draft import OrderDraft, invalid
 from exchange.order_filters import Breach, SizedOrder, first_breach, off_grid, size_order
 from schemas.commands import OrderCreated
@@ -109,7 +109,7 @@ def set_leverage(
     if leverage >= before.leverage:
         return after
     holdings = [*_others(account, markets, market), _holding(terms, after)]
-    required, available = total_requirement(holdings), equity(account.wallet, holdings)
+    required, available = requirement_and_equity(account.wallet, holdings)
     return after if required <= available else _insufficient(required, available, "the lower leverage is not covered")
 
 
@@ -177,7 +177,7 @@ def _uncovered(
     must be covered in full.
     """
     after = holdings[0].exposure
-    required, available = total_requirement(holdings), equity(account.wallet, holdings)
+    required, available = requirement_and_equity(account.wallet, holdings)
     if account.is_closing:
         return _insufficient(required, available, "the account's positions are being closed")
     can_only_reduce = _can_only_reduce(order.side, order.lots, before)

@@ -69,6 +69,15 @@ def total_requirement(holdings: Iterable[Holding]) -> Micros:
     return Micros(sum(requirement(h.spec, h.exposure, h.mark) for h in holdings))
 
 
+def requirement_and_equity(wallet: int, holdings: Iterable[Holding]) -> tuple[Micros, Micros]:
+    """Both sums in one pass: what an account must keep, and what it has."""
+    required, owned = 0, wallet
+    for held in holdings:
+        required += requirement(held.spec, held.exposure, held.mark)
+        owned += unrealized_pnl(held.spec, held.exposure, held.mark)
+    return Micros(required), Micros(owned)
+
+
 def available_margin(wallet: int, holdings: Iterable[Holding]) -> Micros:
     """What new orders may still use: equity above the requirement, never below zero."""
     held = tuple(holdings)

@@ -9,15 +9,15 @@ class Side(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell."""
-        return 1 if self is Side.BUY else -1
+    sign: int
+    """+1 for a buy, -1 for a sell."""
+    opposite: "Side"
+    """The side that this one trades against."""
 
-    @property
-    def opposite(self) -> "Side":
-        """The side that this one trades against."""
-        return Side.SELL if self is Side.BUY else Side.BUY
+
+# Attributes of the two members, not properties: they are asked for several times at every order.
+Side.BUY.sign, Side.SELL.sign = 1, -1
+Side.BUY.opposite, Side.SELL.opposite = Side.SELL, Side.BUY
 
 
 class OrderType(StrEnum):
