@@ -8,9 +8,10 @@ of their own. Every request gets its own answer, and the requests of an account 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from api.errors import unavailable
 from api.figures import BATCH_SECONDS, BATCH_SIZE
@@ -26,9 +27,9 @@ log = logging.getLogger(__name__)
 class Submits(Protocol):
     """What carries a batch into the database: store.submission.Submission."""
 
-    async def run(
+    def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
-    ) -> Sequence[Answer]:
+    ) -> Coroutine[Any, Any, Sequence[Answer]]:
         """One outcome for each request, in their order; raises StoreUnavailable."""
 
     async def close(self) -> None:
@@ -51,6 +52,17 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Answer]
 
 
+@dataclass
+class _Flight:
+    """A batch on its way: what carries it, whose it is, when it began, and whether it is past its deadline."""
+
+    batch: list[_Waiting]
+    submission: Submits
+    users: set[int]
+    began_s: float
+    is_late: bool = False
+
+
 class SubmissionQueue:
     """Collects orders and cancels of all connections and submits them batch by batch."""
 
@@ -71,14 +83,14 @@ class SubmissionQueue:
         self._orders: deque[_Waiting] = deque()
         self._something = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[Sequence[Answer]]] = set()
         self._is_closing = False
-        self._stuck = 0
+        self._late = 0
 
     @property
     def is_stuck(self) -> bool:
         """Whether a batch is past its deadline: then everything is refused at once until it returns."""
-        return self._stuck > 0
+        return self._late > 0
 
     @property
     def waiting(self) -> int:
@@ -137,39 +149,30 @@ class SubmissionQueue:
         return batch
 
     def _send(self, batch: list[_Waiting]) -> None:
-        submission = self._idle.popleft()
-        users = {waiting.request.user for waiting in batch}
-        self._busy |= users
-        task = asyncio.create_task(self._settle(batch, submission))
-        self._in_flight.add(task)
+        loop, submission = asyncio.get_running_loop(), self._idle.popleft()
+        flight = _Flight(batch, submission, {waiting.request.user for waiting in batch}, loop.time())
+        self._busy |= flight.users
+        running = asyncio.create_task(submission.run([waiting.request for waiting in batch], self._now(), self._load()))
+        self._in_flight.add(running)
+        deadline = loop.call_later(self._limits.batch_deadline_s, self._give_up_waiting_for, flight)
+        running.add_done_callback(partial(self._land, flight, deadline))
 
-        def ended(done: asyncio.Task[None]) -> None:
-            self._in_flight.remove(done)
-            self._busy -= users
-            self._idle.appendleft(submission)
-            self._something.set()
+    def _give_up_waiting_for(self, flight: _Flight) -> None:
+        flight.is_late = True
+        self._late += 1
+        _answer_all(flight.batch, unavailable(outcome_is_unknown=True))
+        self._refuse_all_that_wait()
 
-        task.add_done_callback(ended)
-
-    async def _settle(self, batch: list[_Waiting], submission: Submits) -> None:
-        began_s = asyncio.get_running_loop().time()
-        running = asyncio.create_task(self._outcomes_of(batch, submission))
-        done, _ = await asyncio.wait({running}, timeout=self._limits.batch_deadline_s)
-        if not done:
-            self._stuck += 1
-            _answer_all(batch, unavailable(outcome_is_unknown=True))
-            self._refuse_all_that_wait()
-            await asyncio.wait({running})
-            self._stuck -= 1
-        _answer_each(batch, running)
-        BATCH_SIZE.observe(len(batch))
-        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - began_s)
-
-    async def _outcomes_of(self, batch: list[_Waiting], submission: Submits) -> Sequence[Answer]:
-        try:
-            return await submission.run([waiting.request for waiting in batch], self._now(), self._load())
-        except StoreUnavailable as outage:
-            return [unavailable(outcome_is_unknown=outage.outcome_is_unknown)] * len(batch)
+    def _land(self, flight: _Flight, deadline: asyncio.TimerHandle, ran: "asyncio.Task[Sequence[Answer]]") -> None:
+        deadline.cancel()
+        self._late -= flight.is_late
+        self._in_flight.remove(ran)
+        self._busy -= flight.users
+        self._idle.appendleft(flight.submission)
+        _answer_each(flight.batch, ran)
+        BATCH_SIZE.observe(len(flight.batch))
+        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.began_s)
+        self._something.set()
 
     def _refuse_all_that_wait(self) -> None:
         for line in (self._cancels, self._orders):
@@ -183,17 +186,19 @@ def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: Answer) ->
             waiting.answer.set_result(outcome)
 
 
-def _answer_each(batch: list[_Waiting], ran: asyncio.Task[Sequence[Answer]]) -> None:
+def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[Answer]]") -> None:
     bug = ran.exception()
-    if bug is not None:
+    if isinstance(bug, StoreUnavailable):
+        _answer_all(batch, unavailable(outcome_is_unknown=bug.outcome_is_unknown))
+    elif bug is not None:
         log.error("a batch of %d failed", len(batch), exc_info=bug)
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(BatchFailed())
-        return
-    for waiting, outcome in zip(batch, ran.result(), strict=True):
-        if not waiting.answer.done():  # its client may have left
-            waiting.answer.set_result(outcome)
+    else:
+        for waiting, outcome in zip(batch, ran.result(), strict=True):
+            if not waiting.answer.done():  # its client may have left
+                waiting.answer.set_result(outcome)
 
 
 class BatchFailed(Exception):

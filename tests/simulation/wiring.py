@@ -57,7 +57,7 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
         (agents.log_tail, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
         (agents.log_tail, "end_offset"): fake_end_offset,
         (agents.fail_stop, "end_at_once"): functools.partial(_end, world),
-        (agents.recovery, "_spare_the_collector"): lambda: None,
+        (agents.recovery, "collect_seldom"): lambda: None,
         (store.submission.submitter, "_log"): SimpleNamespace(error=lambda *_, **__: None),
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
