@@ -167,8 +167,7 @@ async def work_publisher(settings: Settings, markets: Sequence[str]) -> None:
     """Publishing agents of the given markets until SIGTERM."""
     from agents.run import run_publisher
 
-    _begin(settings)
-    await run_publisher(await _named(settings, markets), await _stream_of_ours(settings))
+    await _work(settings, partial(run_publisher, await _named(settings, markets)))
 
 
 async def work_clock(settings: Settings) -> None:
