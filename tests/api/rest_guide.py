@@ -28,6 +28,7 @@ _VOLATILE = (
     (r'"nextCursor": "[^"]+"', "CURSOR"),
     (r'"eventHash": "[^"]+"', "HASH"),
     (r'"(token|secret)": "[^"]+"', "SECRET"),
+    (r"\d+ commands to be", "SOME commands to be"),
 )
 
 Stage = Callable[[Exchange, Mapping[str, Any]], Awaitable[None]]
