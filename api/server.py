@@ -17,6 +17,10 @@ from api.waiting import PERSISTED_COMMANDS, PersistedCommands
 _HEADER_BYTES_MAX = 64 * 1024
 """Enough for a forged token of any size worth refusing with 401; longer ones are refused by the parser."""
 
+_NO_ORDER_IDS = sorted(
+    {route.path.split("/")[2] for route in ALL_ROUTES if route.path.startswith("/orders/")} - {"{orderId}"}
+)
+
 _SETTLING_S = 0.05
 """aiohttp closes idle connections once; one accepted a moment before would be waited for until the time-out."""
 
@@ -31,7 +35,7 @@ def create_app(services: Services) -> web.Application:
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
     app[DOCUMENT] = encoded_document(ALL_ROUTES)
     for route in ALL_ROUTES:
-        app.router.add_route(route.method, route.path, guarded(route), expect_handler=_continue)
+        app.router.add_route(route.method, _pattern_of(route.path), guarded(route), expect_handler=_continue)
     app.on_response_prepare.append(add_common_headers)
     app.cleanup_ctx.append(_workers)
     return app
@@ -75,6 +79,11 @@ class ApiServer:
             await site.stop()  # 2
         await asyncio.sleep(_SETTLING_S)
         await self._runner.cleanup()  # 3 and 4
+
+
+def _pattern_of(path: str) -> str:
+    """Where a fixed path lies beside one with an id in the same place, the fixed word is no id."""
+    return path.replace("{orderId}", f"{{orderId:(?!(?:{'|'.join(_NO_ORDER_IDS)})(?:/|$))[^{{}}/]+}}")
 
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:

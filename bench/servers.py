@@ -56,10 +56,10 @@ async def listening(
 
 
 @asynccontextmanager
-async def bare_server(folder: Path) -> AsyncIterator[int]:
-    """The bare aiohttp server; its port."""
+async def bare_server(folder: Path, handler: str) -> AsyncIterator[int]:
+    """A bare aiohttp server, `plain` or `lean`; its port."""
     port = free_port()
-    async with listening("-m", "bench.bare", str(port), port=port, log=folder / "bare.log"):
+    async with listening("-m", "bench.bare", str(port), handler, port=port, log=folder / f"{handler}.log"):
         yield port
 
 

@@ -60,6 +60,11 @@ def peak_bytes(samples: list[Sample]) -> dict[str, int]:
     return {name: max(sample.resident.get(name, 0) for sample in samples) for name in sorted(names)}
 
 
+def cpu_seconds(exchange: ExchangeProcess) -> dict[str, float]:
+    """Processor time that each process has used so far, those it has started included."""
+    return {name: _cpu_s(pid) for name, pid in exchange.children().items()}
+
+
 async def _sample(exchange: ExchangeProcess, session: "asyncpg.Connection[asyncpg.Record]", at_s: float) -> Sample:
     resident = {name: _resident(pid) for name, pid in exchange.children().items()}
     tables = {str(row[0]): int(row[1]) for row in await session.fetch(_SIZES)}
@@ -73,3 +78,12 @@ def _resident(pid: int) -> int:
         return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
     except psutil.NoSuchProcess:
         return 0
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        process = psutil.Process(pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(sum(each.user + each.system for each in times))

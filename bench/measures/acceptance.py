@@ -1,4 +1,4 @@
-"""P1: orders accepted for good, beside a bare 202 and beside our own handler without the database.
+"""P1: orders accepted for good, beside a bare aiohttp 202, a lean one, and our own handler without the database.
 
 Nothing matches behind the API: what it takes is cleared away between rounds, so that no market becomes stale (10 s) or
 overloaded (20,000 commands).
@@ -26,15 +26,16 @@ UPDATE progress p SET command_seq = c.command_seq FROM counters c WHERE c.market
 
 
 async def measure(dsn: str, folder: Path, size: Size) -> Outcome:
-    """Rounds of all three servers in turn, for each number of clients."""
+    """Rounds of all servers in turn, for each number of clients."""
     people = await make_people(dsn, SECRET, size.users, "acceptance")
     tokens = [person.token for person in people]
     async with (
-        bare_server(folder) as bare,
+        bare_server(folder, "plain") as plain,
+        bare_server(folder, "lean") as lean,
         handler_only(folder, SECRET) as handler,
         api_server(folder, dsn, SECRET) as ours,
     ):
-        ports = {"bare": bare, "handler": handler, "ours": ours}
+        ports = {"plain": plain, "lean": lean, "handler": handler, "ours": ours}
         await _round(dsn, ports, tokens, size, size.acceptance_clients[0])  # warm: plans, caches, branches
         rows, notes = [], []
         for clients in size.acceptance_clients:
@@ -69,7 +70,8 @@ def _rows(clients: int, rounds: list[dict[str, Report]]) -> list[Row]:
     rates = {name: [each[name].accepted / each[name].seconds for each in rounds] for name in rounds[0]}
     what = f"durable acceptance, {clients} clients"
     return [
-        compared("P1", what, "orders/s", rates["ours"], ("bare aiohttp 202", rates["bare"]), BARS.get(clients)),
+        compared("P1", what, "orders/s", rates["ours"], ("bare aiohttp 202", rates["plain"]), BARS.get(clients)),
+        compared("P1", what, "orders/s", rates["ours"], ("the same on uvloop, nothing decoded", rates["lean"])),
         compared("P1", what, "orders/s", rates["ours"], ("our handler, no database", rates["handler"])),
     ]
 

@@ -6,7 +6,7 @@ from api.route import Access
 from api.routes import ALL_ROUTES
 from tests.api.exchange import Client, Exchange, Reply
 
-NEVER_WAS = {"orderId": "BTC-PERP-999999", "keyId": "999999"}
+NEVER_WAS = {"orderId": "BTC-PERP-999999", "clientOrderId": "nobodys", "keyId": "999999"}
 OPEN_TO_ALL = {"marketId", "file"}
 
 
@@ -18,9 +18,9 @@ def _told(reply: Reply, named: str) -> tuple[int, str]:
 
 async def _owned_by(alice: Client) -> dict[str, str]:
     """One of each thing that has an id."""
-    order = await alice.order()
+    order = await alice.order(clientOrderId="hers")
     key = await alice.call("POST", "/api-keys", {"label": "hers", "scopes": ["read"]})
-    return {"orderId": order.body["orderId"], "keyId": key.body["key"]["keyId"]}
+    return {"orderId": order.body["orderId"], "clientOrderId": "hers", "keyId": key.body["key"]["keyId"]}
 
 
 async def test_anothers_id_is_answered_like_an_unknown_one(exchange: Exchange) -> None:

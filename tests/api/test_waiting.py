@@ -10,7 +10,9 @@ from tests.api.exchange import Exchange, Reply, example_path
 from tests.eventually import eventually
 
 NOT_THERE_YET = {"marketId": "BTC-PERP", "commandSequence": 0, "awaitedCommandSequence": 7}
-OF_THE_SERVER = {"/", "/docs", "/docs/{file}", "/openapi.json", "/livez", "/readyz", "/healthz", "/metrics"}
+OF_THE_SERVER = {"/", "/docs", "/docs/{file}", "/docs/events", "/openapi.json", "/asyncapi.json"} | {
+    *("/livez", "/readyz", "/healthz", "/metrics"),
+}
 WAITING = [route for route in ALL_ROUTES if route.can_wait]
 
 

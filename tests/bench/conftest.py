@@ -21,5 +21,5 @@ async def small_tree(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 @pytest_asyncio.fixture
 async def bare_port(tmp_path: Path) -> AsyncIterator[int]:
     """A bare aiohttp server."""
-    async with bare_server(tmp_path) as port:
+    async with bare_server(tmp_path, "plain") as port:
         yield port

@@ -19,9 +19,9 @@ from tests.system.conftest import Start
 MARKET_BUY = {"marketId": "BTC-PERP", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
 
 
-async def test_an_operator_halts_moves_and_drains_a_market(any_exchange: Start) -> None:
+async def test_an_operator_halts_moves_and_drains_a_market(start_exchange: Start) -> None:
     """Status and index change through the market's log; drains are for administrators; unknown names are wrong use."""
-    exchange = await any_exchange("embedded")
+    exchange = await start_exchange("embedded")
     async with aiohttp.ClientSession(exchange.url) as session:
         trader = await make_trader(session, "1000")
         await _halt_and_resume(exchange, session, trader)
