@@ -76,7 +76,7 @@ GRANT SELECT ON orders TO perpetua_clock;
 GRANT UPDATE (command_seq) ON counters TO perpetua_clock;
 GRANT INSERT ON outbox TO perpetua_clock;
 
--- liquidator and auditor: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
+-- liquidator, auditor and candle maker: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
 GRANT perpetua_reader TO perpetua_liquidator;
 GRANT UPDATE (liquidation_id) ON accounts TO perpetua_liquidator;
 GRANT INSERT ON orders, outbox, liquidations, liquidation_steps, audit_runs TO perpetua_liquidator;
@@ -87,3 +87,4 @@ GRANT UPDATE (command_seq) ON counters TO perpetua_liquidator;
 GRANT UPDATE (ended_at) ON liquidations TO perpetua_liquidator;
 GRANT UPDATE (done_at, outcome) ON liquidation_steps TO perpetua_liquidator;
 GRANT UPDATE ON audit_checkpoint TO perpetua_liquidator;
+GRANT INSERT, UPDATE ON candles, candle_cursors TO perpetua_liquidator;

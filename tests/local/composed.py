@@ -3,6 +3,7 @@
 Only what containers bring is put differently: addresses of servers and ports, and the folders that are mounted.
 """
 
+import compileall
 import os
 import re
 import shutil
@@ -90,6 +91,7 @@ class Composed:
             r"^COPY (\w+) \./(\w+)$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE
         ):
             shutil.copytree(REPOSITORY / source, self._image / target, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(self._image, quiet=1)
         missing = dict.fromkeys(NOT_IN_THE_IMAGE)
         (self._folder / "site").mkdir()
         (self._folder / "site" / "sitecustomize.py").write_text(f"import sys\nsys.modules.update({missing})\n")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ async def test_an_exchange_of_containers_trades_under_its_roles(composed: Compos
     for part in PARTS:
         composed.start(part)
     for part in PARTS:
-        await eventually(lambda part=part: composed.is_healthy(part), HEALTHY_WITHIN_S)
+        await eventually(partial(asyncio.to_thread, composed.is_healthy, part), HEALTHY_WITHIN_S, every_s=0.5)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{composed.ports['api']}") as session:
         await _open_the_market(composed)
         await _trade(session, await _funded_users(composed, session))
