@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from click.testing import CliRunner
 
+from app.cli import cli
 from app.local.postgres import program
 from app.local.process import free_port
 
@@ -40,10 +42,10 @@ class Composed:
         self.secrets = {name: f"{name}-{'0123456789abcdef' * 3}" for name in _required()}
         self._build()
 
-    def run(self, service: str, *words: str) -> str:
-        """Run a one-shot, or `docker compose run --rm SERVICE WORDS`; what it printed. Fails when it does."""
+    def run(self, service: str) -> None:
+        """Run a one-shot to its end. Fails when it does."""
         ended = subprocess.run(
-            self._command(service, words),
+            self._command(service),
             cwd=self._image,
             env=self._environment(service),
             stdout=subprocess.PIPE,
@@ -52,7 +54,11 @@ class Composed:
             check=False,
         )
         assert ended.returncode == 0, ended.stdout
-        return ended.stdout
+
+    def operate(self, *words: str) -> tuple[int, str]:
+        """`docker compose run --rm migrate WORDS`, in this process; exit code and output."""
+        typed = CliRunner(env=self._environment("migrate")).invoke(cli, words)
+        return typed.exit_code, typed.output
 
     def start(self, service: str) -> None:
         """Start a service and let it run."""
@@ -96,8 +102,8 @@ class Composed:
         (self._folder / "site").mkdir()
         (self._folder / "site" / "sitecustomize.py").write_text(f"import sys\nsys.modules.update({missing})\n")
 
-    def _command(self, service: str, words: tuple[str, ...] = ()) -> list[str]:
-        given = [self._local(service, word) for word in words or self._services[service]["command"]]
+    def _command(self, service: str) -> list[str]:
+        given = [self._local(service, word) for word in self._services[service]["command"]]
         if self._services[service].get("image", "").startswith("postgres:"):
             return [program(given[0]), *given[1:]]
         return [sys.executable, "-m", "app", *given]

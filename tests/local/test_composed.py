@@ -78,23 +78,30 @@ async def test_an_exchange_of_containers_trades_under_its_roles(composed: Compos
     async with aiohttp.ClientSession(f"http://127.0.0.1:{composed.ports['api']}") as session:
         await _open_the_market(composed)
         await _trade(session, await _funded_users(composed, session))
-    published = await asyncio.to_thread(composed.run, "migrate", "tail", "--market", "BTC-PERP", "--from-sequence", "1")
+    code, published = await asyncio.to_thread(composed.operate, *"tail --market BTC-PERP --from-sequence 1".split())
+    assert code == 0
     assert [json.loads(line)["quantity"] for line in published.splitlines() if line.startswith("{")] == ["0.1"]
-    assert "balanced" in await asyncio.to_thread(composed.run, "migrate", "audit", "--deep")
+    assert (await asyncio.to_thread(composed.operate, "audit", "--deep"))[0] == 0
     assert set((await asyncio.to_thread(composed.stop)).values()) == {0}
     assert not [part for part in PARTS if "permission denied" in composed.log_of(part)]
 
 
 async def _open_the_market(composed: Composed) -> None:
-    """What an operator does in production: sources, then resume, as `docker compose run --rm migrate …`."""
-    await asyncio.to_thread(composed.run, "migrate", "market", "sources", "BTC-PERP", "--source", "venue")
-    await asyncio.to_thread(composed.run, "migrate", "market", "resume", "BTC-PERP")
+    """What an operator does in production: sources, then resume, which is refused until they have reported."""
+    sources = "market sources BTC-PERP --source venue".split()
+    assert (await asyncio.to_thread(composed.operate, *sources))[0] == 0
+
+    async def is_resumed() -> bool:
+        return (await asyncio.to_thread(composed.operate, "market", "resume", "BTC-PERP"))[0] == 0
+
+    await eventually(is_resumed, HEALTHY_WITHIN_S, every_s=0.5)
 
 
 async def _funded_users(composed: Composed, session: aiohttp.ClientSession) -> list[dict[str, str]]:
     """Two users with money from an administrator; their headers."""
     people = {name: await _user(session, name) for name in ("operator", "alice", "bob")}
-    await asyncio.to_thread(composed.run, "migrate", "admin", "grant", "operator@example.org")
+    granted, _ = await asyncio.to_thread(composed.operate, "admin", "grant", "operator@example.org")
+    assert granted == 0
     admin, *users = people.values()
     for user in users:
         body = {"asset": "USDC", "amount": "10000", "userId": user["userId"]}
