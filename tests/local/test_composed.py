@@ -78,7 +78,9 @@ async def test_an_exchange_of_containers_trades_under_its_roles(composed: Compos
     async with aiohttp.ClientSession(f"http://127.0.0.1:{composed.ports['api']}") as session:
         await _open_the_market(composed)
         await _trade(session, await _funded_users(composed, session))
-    code, published = await asyncio.to_thread(composed.operate, *"tail --market BTC-PERP --from-sequence 1".split())
+    code, published = await asyncio.to_thread(
+        composed.operate, *["tail", "--market", "BTC-PERP", "--from-sequence", "1"]
+    )
     assert code == 0
     assert [json.loads(line)["quantity"] for line in published.splitlines() if line.startswith("{")] == ["0.1"]
     assert (await asyncio.to_thread(composed.operate, "audit", "--deep"))[0] == 0
@@ -88,7 +90,7 @@ async def test_an_exchange_of_containers_trades_under_its_roles(composed: Compos
 
 async def _open_the_market(composed: Composed) -> None:
     """What an operator does in production: sources, then resume, which is refused until they have reported."""
-    sources = "market sources BTC-PERP --source venue".split()
+    sources = ["market", "sources", "BTC-PERP", "--source", "venue"]
     assert (await asyncio.to_thread(composed.operate, *sources))[0] == 0
 
     async def is_resumed() -> bool:
