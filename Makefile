@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PORT DATA BROKER DEMO BENCH BENCH_ONLY STAGE PROFILE_S
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos soak bench profile lock
+.PHONY: help run test check chaos soak bench profile docs lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,9 +34,13 @@ bench: $(VENV)/.installed-dev ## Measure beside yardsticks, 8 minutes (BENCH=qui
 profile: $(VENV)/.installed-dev ## Show where a stage spends its time under load (STAGE=api, relay, engine, projection)
 	@$(BIN)/python -m bench.profile
 
+docs: $(VENV)/.installed-docs ## Build the documentation into site/, every link checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
+
 lock: $(VENV)/.installed-dev ## Pin every package with its hashes, from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements-dev.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra docs --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements-docs.lock
 
 # Made beside its place and renamed, so that an interrupted set-up leaves nothing that looks finished.
 $(VENV)/.installed: requirements.lock
@@ -48,4 +52,8 @@ $(VENV)/.installed: requirements.lock
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed-docs: requirements-docs.lock $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	@touch $@

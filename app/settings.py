@@ -45,7 +45,7 @@ class BrokerKind(StrEnum):
     KAFKA = "kafka"
 
 
-_LOCAL_RATES = {
+LOCAL_RATES = {
     Budget.ORDERS: "20000/second",
     Budget.CANCELS: "40000/second",
     Budget.REQUESTS: "10000/second",
@@ -57,7 +57,7 @@ _LOCAL_RATES = {
     Budget.STRANGERS: "1000/second",
 }
 """One machine for trying things: nobody meets a limit who does not look for it."""
-_PRODUCTION_RATES = {
+PRODUCTION_RATES = {
     Budget.ORDERS: "100/second",
     Budget.CANCELS: "200/second",
     Budget.REQUESTS: "50/second",
@@ -68,6 +68,7 @@ _PRODUCTION_RATES = {
     Budget.LOGIN_ATTEMPTS: "10/minute",
     Budget.STRANGERS: "10/second",
 }
+"""The internet: enough for a busy client, too little for a flood."""
 
 
 class Misconfigured(Exception):
@@ -102,40 +103,72 @@ def _folder(path: Path) -> Path:
 class Settings(BaseModel):
     """What an operator can set."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, validate_default=True, use_attribute_docstrings=True)
 
     mode: Mode = Mode.LOCAL
+    """`local` is one machine for trying things; `production` refuses to start with what is unsafe."""
     http_host: str = "127.0.0.1"
+    """Where the API listens."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """The API's port; 0: any free one."""
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
+    """The folder of a local exchange: its database, its logs, its secret. A worker keeps only empty folders in it."""
     broker: BrokerKind = BrokerKind.EMBEDDED
+    """Which broker `run` starts when `BROKER_URL` names none."""
     demo: bool = True
+    """Whether `run` adds users, prices and a market maker."""
     database_url: str = Field("", repr=False)
+    """PostgreSQL, as `postgresql://user:password@host/name`; unset: that of the exchange that runs in `DATA`."""
     broker_url: str = ""
+    """Kafka, as `host:port`, several with commas; unset: that of the exchange that runs in `DATA`."""
     broker_tls: bool = False
+    """Whether the broker is spoken to over TLS."""
     broker_ca: Path | None = None
+    """The authority of the broker's certificate; unset: what the machine trusts."""
     broker_username: str = ""
+    """Who we are to the broker (SCRAM-SHA-512); only with `BROKER_TLS`."""
     broker_password: str = Field("", repr=False)
+    """Goes with `BROKER_USERNAME`."""
     jwt_secret: str = Field("", repr=False)
+    """Signs the tokens of logins, at least 32 characters; unset: locally one is drawn and kept in `DATA`."""
     jwt_secret_previous: str = Field("", repr=False)
+    """A secret whose tokens are still accepted, while one is exchanged for another."""
     open_deposits: bool | None = None
+    """Whether every user may credit himself; unset: locally yes, in production no, and there it must not be on."""
     behind_tls: bool = False
+    """Whether a proxy ends TLS before the API: adds `Strict-Transport-Security`."""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
+    """Whose `X-Forwarded-For` is believed."""
     rate_limit_orders: RateText | None = None
+    """Placing and changing orders, for each user."""
     rate_limit_cancels: RateText | None = None
+    """Cancelling orders, for each user."""
     rate_limit_requests: RateText | None = None
+    """Everything else with a token, for each user."""
     rate_limit_public: RateText | None = None
+    """What anybody may read, for each address."""
     rate_limit_probes: RateText | None = None
+    """`/livez`, `/readyz`, `/healthz` and `/metrics`, for each address."""
     rate_limit_registrations: RateText | None = None
+    """`POST /auth/register`, for each address."""
     rate_limit_logins: RateText | None = None
+    """`POST /auth/login`, for each address."""
     rate_limit_login_attempts: RateText | None = None
+    """`POST /auth/login`, for each e-mail address, registered or not."""
     rate_limit_strangers: RateText | None = None
+    """Calls whose token or key is refused, for each address."""
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
+    """Seconds after which a worker that says nothing loses its markets."""
     metrics_host: str = "127.0.0.1"
+    """Where a worker serves `/metrics`; the API serves its own at `PORT`."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """The port for that; 0: any free one, which `status --workers` tells."""
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
+    """How many brokers keep each topic that is made from now on."""
     log_format: LogFormat = LogFormat.JSON
+    """Lines for programs or, not in production, for people."""
     crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}
+    """For tests: where a process kills itself, as `point` or `point:times`, with commas; not in production."""
 
     @property
     def deposits_are_open(self) -> bool:
@@ -145,7 +178,7 @@ class Settings(BaseModel):
     @property
     def rates(self) -> dict[Budget, Rate]:
         """How often what may be called: as set, else by the mode; without what is `off`."""
-        usual = _LOCAL_RATES if self.is_local else _PRODUCTION_RATES
+        usual = LOCAL_RATES if self.is_local else PRODUCTION_RATES
         texts = {budget: getattr(self, f"rate_limit_{budget.replace('-', '_')}") or usual[budget] for budget in Budget}
         rates = {budget: parse_rate(text) for budget, text in texts.items()}
         return {budget: rate for budget, rate in rates.items() if rate is not None}

@@ -61,6 +61,34 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.INTERNAL_ERROR: 500,
 }
 
+MEANING: dict[ErrorCode, str] = {
+    ErrorCode.UNAUTHENTICATED: "The token or key is missing, wrong, expired or revoked; at a login, the e-mail or the password is wrong",
+    ErrorCode.FORBIDDEN: "The caller is known and may not do this: not an administrator, or a key without the scope or from elsewhere",
+    ErrorCode.INVALID_REQUEST: "The body, a parameter or a header is not what the route takes",
+    ErrorCode.INVALID_ORDER: "The order breaks its syntax or a filter of its market: tick, lot, size, price band, number of open orders",
+    ErrorCode.MARKET_NOT_FOUND: "There is no such market",
+    ErrorCode.MARKET_NOT_ACTIVE: "The market takes at present only cancels, or nothing",
+    ErrorCode.INSUFFICIENT_MARGIN: "The free margin does not cover the order or the leverage, or the account may only reduce now; `details` says how much it takes",
+    ErrorCode.INSUFFICIENT_BALANCE: "More would be withdrawn than margin leaves free",
+    ErrorCode.DUPLICATE_CLIENT_ORDER_ID: "The `clientOrderId` has been used for an order with another body",
+    ErrorCode.IDEMPOTENCY_CONFLICT: "The `Idempotency-Key` has been used for a request with another body",
+    ErrorCode.EMAIL_TAKEN: "Somebody has registered this e-mail",
+    ErrorCode.API_KEY_LIMIT_REACHED: "The user has as many keys in force as he may: revoke one",
+    ErrorCode.ORDER_NOT_FOUND: "The caller has no such order",
+    ErrorCode.ORDER_NOT_OPEN: "The order has ended, or is being cancelled already",
+    ErrorCode.NOT_FOUND: "There is nothing at this path",
+    ErrorCode.METHOD_NOT_ALLOWED: "The path does not answer this method",
+    ErrorCode.PAYLOAD_TOO_LARGE: "The body is larger than 64 KiB",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`, or is encoded",
+    ErrorCode.NOT_YET: "The command of `X-Wait-For-Command` was not persisted within two seconds: ask again",
+    ErrorCode.RATE_LIMITED: "Too many calls; `Retry-After` says when there is room",
+    ErrorCode.OVERLOADED: "Too much is waiting to be matched; nothing was stored, cancels still go through",
+    ErrorCode.UNAVAILABLE: "A part is down and the outcome may be unknown: query, or repeat with the same id or key",
+    ErrorCode.DRAIN_TIMED_OUT: "Not everything was matched and persisted in time; `details` says what is behind",
+    ErrorCode.INTERNAL_ERROR: "A bug of ours, logged under the `requestId`",
+}
+"""What each code says to whoever gets it: a sentence that docs/errors.md prints."""
+
 
 class Refused(msgspec.Struct, frozen=True):
     """A request was refused: a stable code, a sentence for people, and facts for programs. Returned, not raised."""

@@ -6,6 +6,7 @@ import asyncpg
 import click
 from aiokafka.errors import KafkaError
 
+from app.cli.configuration import config
 from app.cli.dead_letters import dlq
 from app.cli.demo import demo
 from app.cli.inspect import audit, drain, status
@@ -26,7 +27,7 @@ def cli() -> None:
 
 for command in (
     *(run, api, relay, engine, projection, publisher, clock, liquidator, prices, demo),
-    *(migrate, topics, market, admin),
+    *(migrate, topics, market, admin, config),
     *(drain, audit, verify, status, rebuild, dlq, tail),
 ):
     cli.add_command(command)

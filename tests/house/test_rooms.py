@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("agents", "api", "app", "exchange", "schemas", "store", "tables")
 TOP_LEVEL = {
     *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "Dockerfile", "Makefile", "README.md"),
-    *("docker-compose.yml", "pyproject.toml", "requirements.lock", "requirements-dev.lock"),
+    *("docker-compose.yml", "pyproject.toml", "mkdocs.yml"),
+    *("requirements.lock", "requirements-dev.lock", "requirements-docs.lock"),
     *("bench", "docs", "tests", "web"),
     *ROOMS,
 }

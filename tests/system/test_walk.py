@@ -110,20 +110,3 @@ async def _refuse_what_is_too_large(a: Client) -> None:
     details = body["error"]["details"]
     assert Decimal(details["available"]) == Decimal("9996.4")
     assert Decimal(details["required"]) > 600_000
-
-
-async def test_a_first_market_order_fills_against_the_demo_maker(start_exchange: Start) -> None:
-    """`make run` with its demo quotes both markets, and prints who can log in."""
-    exchange = await start_exchange("embedded", demo=True)
-    assert any("alice@demo.example" in line for line in exchange.printed)
-    async with aiohttp.ClientSession(exchange.url) as session:
-        client = Client(session, await make_trader(session, "10000"))
-        for market, quantity in (("BTC-PERP", "0.01"), ("ETH-PERP", "0.1")):
-            status, taken = await client.order(marketId=market, side="BUY", type="MARKET", quantity=quantity)
-            assert status == 202
-
-            async def filled(order_id: str = taken["orderId"]) -> bool:
-                return (await client.get(f"/orders/{order_id}"))["status"] == "FILLED"
-
-            await eventually(filled)
-    assert await exchange.stop() == 0

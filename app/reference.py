@@ -1,0 +1,104 @@
+"""The pages of docs/ that are written by the code itself: `python -m app.reference` writes them anew.
+
+A test compares them with what is there, so that no setting and no code is missing or told wrongly.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from api.errors import RETRIABLE
+from app.settings import FILE_NAMES, LOCAL_RATES, PRODUCTION_RATES, Settings
+from schemas.rate_limits import Budget
+from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
+
+DOCS = Path(__file__).parents[1] / "docs"
+_RATE = "rate_limit_"
+_WRITTEN_BY = "<!-- Written by `python -m app.reference`. -->"
+
+
+def configuration_page() -> str:
+    """Every setting: its name in the environment, its values, its default, what it means."""
+    rows = [_setting_row(name, field) for name, field in Settings.model_fields.items() if not name.startswith(_RATE)]
+    rates = [_rate_row(budget) for budget in Budget]
+    files = ", ".join(f"`{name}_FILE`" for name in FILE_NAMES)
+    return _page(
+        "Configuration",
+        "A process reads its settings from the environment and judges all of them before it does anything: what is wrong is"
+        " said at once, exit code 2. `python -m app config` shows those in force, without the secrets. A name that is set to"
+        f" nothing counts as unset. What is named by {files} is read from that file.",
+        _table(("name", "values", "default", "meaning"), rows),
+        "## Rates",
+        "`100/second`, `10/5 minutes` or `off`. Who calls more often is answered 429 `RATE_LIMITED`"
+        " ([security](security.md)).",
+        _table(("name", "what is counted", "default in production", "default locally"), rates),
+    )
+
+
+def errors_page() -> str:
+    """Every code of the REST contract: its status and what it says."""
+    rows = [
+        (f"`{code}`", str(HTTP_STATUS[code]), f"{MEANING[code]}.{_AGAIN if code in RETRIABLE else ''}")
+        for code in sorted(ErrorCode, key=lambda code: (HTTP_STATUS[code], code))
+    ]
+    return _page(
+        "Errors",
+        'Every error is `{"error": {"code", "message", "details"?, "requestId"}}`. The code and its status never change; the'
+        " message is for people and may. Which codes a route can answer, `/openapi.json` says.",
+        _table(("code", "status", "meaning"), rows),
+    )
+
+
+PAGES = {"configuration.md": configuration_page, "errors.md": errors_page}
+_AGAIN = " It comes with `Retry-After`."
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join((f"# {title}", _WRITTEN_BY, *parts)) + "\n"
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ("---",) * len(heads), *rows))
+
+
+def _setting_row(name: str, field: FieldInfo) -> tuple[str, ...]:
+    return f"`{name.upper()}`", _values(field), _default(field.default), str(field.description)
+
+
+def _rate_row(budget: Budget) -> tuple[str, ...]:
+    name = f"{_RATE}{budget.replace('-', '_')}"
+    description = str(Settings.model_fields[name].description)
+    return f"`{name.upper()}`", description, PRODUCTION_RATES[budget], LOCAL_RATES[budget]
+
+
+def _values(field: FieldInfo) -> str:
+    """What may be written, as far as the type says it."""
+    kind: Any = field.annotation
+    if isinstance(kind, UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return ", ".join(f"`{value}`" for value in kind)
+    bounds = [getattr(limit, name) for name in ("ge", "le") for limit in field.metadata if hasattr(limit, name)]
+    if bounds:
+        return " to ".join(map(str, bounds))
+    return {bool: "`0`, `1`", Path: "a path", str: "text"}.get(kind, "a list")
+
+
+def _default(value: object) -> str:
+    if value is None or value in ("", (), {}):
+        return "unset"
+    return f"`{int(value) if isinstance(value, bool) else value}`"
+
+
+def write_pages() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())
+
+
+if __name__ == "__main__":
+    write_pages()

@@ -1,0 +1,49 @@
+"""What the code says of itself is what stands in docs/, and what an operator is shown."""
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from app.cli import cli
+from app.reference import DOCS, PAGES
+from app.settings import Settings
+from schemas.rate_limits import Budget
+from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
+from tests.app.test_settings import PRODUCTION
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_is_what_the_code_writes(name: str) -> None:
+    """`python -m app.reference` has been run since the code changed."""
+    assert (DOCS / name).read_text() == PAGES[name]()
+
+
+def test_every_setting_and_every_code_is_told() -> None:
+    """Each setting has its row and its sentence, each rate both defaults, each code its status and its meaning."""
+    configuration, errors = PAGES["configuration.md"](), PAGES["errors.md"]()
+    for name, field in Settings.model_fields.items():
+        assert f"| `{name.upper()}` |" in configuration
+        assert field.description
+        assert field.description in configuration
+    assert sum("/second |" in row or "/minute |" in row for row in configuration.splitlines()) == len(Budget)
+    assert set(MEANING) == set(HTTP_STATUS) == set(ErrorCode)
+    assert all(f"| `{code}` | {HTTP_STATUS[code]} | {MEANING[code]}." in errors for code in ErrorCode)
+
+
+def test_the_settings_in_force_are_shown_without_the_secrets() -> None:
+    """`config` says that a secret is set, never which; a rate that is not set is the one of the mode."""
+    secrets = {"JWT_SECRET": PRODUCTION["JWT_SECRET"], "DATABASE_URL": "postgresql://api:hunter2@db/perpetua"}
+    shown = CliRunner(env=PRODUCTION | secrets | {"TRUSTED_PROXIES": "10.0.0.0/8"}).invoke(cli, ["config", "--json"])
+    assert shown.exit_code == 0
+    assert not [secret for secret in (PRODUCTION["JWT_SECRET"], "hunter2") if secret in shown.output]
+    values = {row["name"]: row["value"] for row in msgspec.json.decode(shown.output)}
+    assert set(values) == {name.upper() for name in Settings.model_fields}
+    assert (values["JWT_SECRET"], values["BROKER_PASSWORD"], values["MODE"]) == ("(set)", None, "production")
+    assert (values["TRUSTED_PROXIES"], values["RATE_LIMIT_ORDERS"]) == ("10.0.0.0/8", "100/1 s")
+
+
+def test_settings_that_do_not_hold_together_are_told_at_once() -> None:
+    """Every fault in one go, and exit code 2 by the program's main."""
+    told = CliRunner(env=PRODUCTION | {"PORT": "seventy", "MODE": "prod"}).invoke(cli, ["config"])
+    assert told.exception is not None
+    assert {line.split(":")[0] for line in str(told.exception).splitlines()} == {"PORT", "MODE"}
