@@ -21,7 +21,7 @@ ATTEMPTS_S = 15.0  # repeated starts; one that recovers from a crash may take as
 FAST_STOP_S = 20.0
 IMMEDIATE_STOP_S = 5.0
 SETTINGS = {
-    "max_connections": "100",
+    "max_connections": "400",  # two a market, for its relay and its projection, and some for each process
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",
