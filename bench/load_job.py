@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 
@@ -80,14 +81,16 @@ class LoadFailed(Exception):
 
 async def run_load(job: Job) -> Report:
     """Let a process of its own do it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.load_process"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, complaint = await process.communicate(msgspec.json.encode(job))
-    if process.returncode != 0:
-        raise LoadFailed(complaint.decode())
+    with tempfile.TemporaryDirectory(prefix="perpetua-load-") as folder:
+        target = Path(folder) / "report.json"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bench.load_process", str(target)),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, complaint = await process.communicate(msgspec.json.encode(job))
+        if process.returncode != 0 or not target.exists():
+            raise LoadFailed(complaint.decode())
+        printed = target.read_bytes()
     return msgspec.json.decode(printed, type=Report)

@@ -1,10 +1,11 @@
-"""The load generator: `python -m bench.load_process` reads a Job on stdin and writes its Report to stdout."""
+"""The load generator: `python -m bench.load_process FILE` reads a Job on stdin and writes its Report to the file."""
 
 import asyncio
 import re
 import sys
 import time
 from collections import Counter, defaultdict, deque
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -17,7 +18,7 @@ LOOK_AGAIN_S = 0.001
 LOOK_AGAIN_SHARE = 0.1  # of the time waited so far: what a look adds to a latency is bounded by a tenth of it
 LAST_ANSWERS_S = 30.0
 REQUESTS_A_CONNECTION = 64
-_ORDER_ID = re.compile(rb'"orderId":"([^"]+)"')
+_ORDER_ID = re.compile(rb'"orderId": ?"([^"]+)"')
 _REFUSED = frozenset({429, 503})
 
 
@@ -229,10 +230,13 @@ def _request(
 
 
 def main() -> None:
-    """Do the job on stdin."""
+    """Do the job on stdin; the report is in the file when it is there, and whole."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     report = uvloop.run(Load(job).run())
-    sys.stdout.buffer.write(msgspec.json.encode(report))
+    target = Path(sys.argv[1])
+    fresh = target.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(report))
+    fresh.replace(target)
 
 
 if __name__ == "__main__":

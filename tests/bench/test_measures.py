@@ -27,8 +27,9 @@ def test_the_book_is_measured_beside_orjson() -> None:
 
 
 def test_an_order_weighs_more_than_its_fields_and_less_than_a_page() -> None:
-    """P7: the weights are of one order, not of all."""
-    rows = _sane(memory.measure(TINY))
+    """P7: the weights are of one order, not of all; so few find room in memory that is resident already."""
+    measured = memory.measure(TINY)
+    rows = _sane(Outcome([row for row in measured.rows if "resident" not in row.what]))
     traced = next(row for what, row in rows.items() if "tracemalloc" in what)
     assert 100 < traced.ours.median < 4_096
 
@@ -66,6 +67,7 @@ async def test_what_is_accepted_is_completed(small_tree: ExchangeProcess) -> Non
     assert len(_sane(outcome)) == 1
 
 
+@pytest.mark.chaos
 async def test_overload_tells_goodput_and_times(small_tree: ExchangeProcess) -> None:
     """Bars 17: five times the connections, cancels among the orders."""
     outcome = await overload.measure(small_tree, TINY)
@@ -73,6 +75,7 @@ async def test_overload_tells_goodput_and_times(small_tree: ExchangeProcess) -> 
     assert outcome.rows[0].ratio is not None
 
 
+@pytest.mark.chaos
 async def test_a_crowd_and_more_markets_are_measured(
     small_tree: ExchangeProcess, database: str, tmp_path: Path
 ) -> None:
@@ -82,6 +85,7 @@ async def test_a_crowd_and_more_markets_are_measured(
     assert len(_sane(flat.outcome(crowd, many))) == 2
 
 
+@pytest.mark.chaos
 async def test_a_soak_keeps_what_it_has_seen(small_tree: ExchangeProcess) -> None:
     """P8: rates of both ends, memory and tables in between."""
     outcome, samples = await soak.measure(small_tree, TINY, seconds=3.0)
