@@ -13,28 +13,21 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11
 
 from api.auth import plain_caller
-from api.bodies import BodyReader
 from api.errors import Refusal, answer_of_status, new_request_id, refused_answer
 from api.figures import ANSWERS
 from api.paths import is_plain_id
 from api.security_headers import of_every_answer
 from api.services import Services
+from api.submitting import ORDER_BODY, taken
 from schemas.api_keys import Scope
-from schemas.orders import OrderStatus
 from schemas.rate_limits import Budget
-from schemas.refusals import ErrorCode, Refused
-from schemas.rest import CancelTaken, OrderRequest, OrderTaken
-from store.submission import Answer, CancelOrder, CancelPlaced, Placed, PlaceOrder, SubmissionRequest
+from schemas.refusals import Refused
+from store.submission import Answer, CancelOrder, PlaceOrder, SubmissionRequest
 
 _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
 _ROUTES = {PlaceOrder: ("POST", _ORDERS), CancelOrder: ("DELETE", "/orders/{orderId}")}
-_order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
 _encode = msgspec.json.Encoder().encode
-_FIXED = {
-    is_behind: "".join(f"{name}: {value}\r\n" for name, value in of_every_answer(is_behind_tls=is_behind).items())
-    for is_behind in (False, True)
-}
 _BEGINNINGS = {
     status: (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: ",
@@ -77,20 +70,11 @@ def plain_of(services: Services, message: Any, body: bytes) -> Plain | None:
 
 def answer_to(plain: Plain, outcome: Answer) -> bytes:
     """The whole answer, head included, to what the submission made of a plain request."""
-    request_id, lines = new_request_id(), plain.lines
-    match outcome:
-        case Placed(order_id, command_id, status, is_replay):
-            lines += f"Location: /orders/{order_id}\r\nX-Command-Id: {command_id}\r\n"
-            if is_replay:
-                lines += "Idempotent-Replayed: true\r\n"
-                return _message(plain, HTTPStatus.OK, request_id, _encode(OrderTaken(order_id, status)), lines)
-            body = _encode(OrderTaken(order_id, OrderStatus.PENDING))
-        case CancelPlaced(order_id, command_id):
-            lines += f"X-Command-Id: {command_id}\r\n"
-            body = _encode(CancelTaken(order_id))
-        case Refused():
-            return _bytes_of(plain, refused_answer(request_id, outcome), request_id)
-    return _message(plain, HTTPStatus.ACCEPTED, request_id, body, lines)
+    request_id = new_request_id()
+    if isinstance(outcome, Refused):
+        return _bytes_of(plain, refused_answer(request_id, outcome), request_id)
+    status, body, headers = taken(outcome)
+    return _message(plain, status, request_id, _encode(body), _lines(headers))
 
 
 def answer_to_a_bug(plain: Plain, request_id: str) -> bytes:
@@ -103,7 +87,7 @@ def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> Submiss
         if message.headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
             return None
         try:
-            return PlaceOrder(user, _order.decode(body))
+            return PlaceOrder(user, ORDER_BODY.decode(body))
         except Refusal:
             return None  # aiohttp's way says what is wrong with it
     if message.method == "DELETE" and message.path.startswith(_AN_ORDER) and not body:
@@ -113,13 +97,22 @@ def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> Submiss
 
 
 def _bytes_of(plain: Plain, answer: web.Response, request_id: str) -> bytes:
-    own = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items() if name != "Content-Type")
+    own = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
     assert isinstance(answer.body, bytes)  # noqa: S101 - ours always are
-    return _message(plain, HTTPStatus(answer.status), request_id, answer.body, plain.lines + own)
+    return _message(plain, HTTPStatus(answer.status), request_id, answer.body, _lines(own))
 
 
-def _message(plain: Plain, status: HTTPStatus, request_id: str, body: bytes, lines: str) -> bytes:
+def _message(plain: Plain, status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
     begin, number = _BEGINNINGS[status]
     ANSWERS.count_of(*_ROUTES[type(plain.request)], number)
-    head = f"{begin}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{lines}\r\n"
+    head = (
+        f"{begin}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{plain.lines}{own}\r\n"
+    )
     return head.encode() + body
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+_FIXED = {is_behind: _lines(of_every_answer(is_behind_tls=is_behind)) for is_behind in (False, True)}

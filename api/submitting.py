@@ -1,17 +1,20 @@
-"""From a route to the submission queue and back: the outcome of one request, and how an order that was placed is answered."""
+"""From a route to the submission queue and back: the outcome of one request, and how what was taken on is answered."""
+
+from http import HTTPStatus
+from typing import NamedTuple
 
 from aiohttp import web
 
 from api.answers import json_answer
+from api.bodies import BodyReader
 from api.errors import refusal_of
 from api.route import Answer
 from api.services import services_of
-from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import OrderTaken
-from store.submission import Answer as Outcome
-from store.submission import Placed, SubmissionRequest
+from schemas.rest import CancelTaken, OrderRequest, OrderTaken
+from store.submission import CancelPlaced, Placed, SubmissionRequest
 
+ORDER_BODY = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
 PLACED = Answer(OrderTaken, "The order is stored; the engine sees it next.", ("Location", "X-Command-Id"))
 ORDER_REFUSALS = (
     ErrorCode.INVALID_ORDER,
@@ -23,20 +26,30 @@ ORDER_REFUSALS = (
 """Why an order without a client id can be refused."""
 
 
-async def outcome_of(request: web.Request, asked: SubmissionRequest) -> Outcome:
-    """What the submission has made of a request; raises its refusal."""
+class Taken(NamedTuple):
+    """How a request that was taken on is answered, whichever way it came."""
+
+    status: HTTPStatus
+    body: OrderTaken | CancelTaken
+    headers: dict[str, str]
+
+
+def taken(outcome: Placed | CancelPlaced) -> Taken:
+    """202 for what is stored now, 200 for an order that had been."""
+    match outcome:
+        case Placed(order_id, command_id, status, is_replay):
+            headers = {"Location": f"/orders/{order_id}", "X-Command-Id": command_id}
+            if is_replay:
+                headers["Idempotent-Replayed"] = "true"
+            return Taken(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, OrderTaken(order_id, status), headers)
+        case CancelPlaced(order_id, command_id):
+            return Taken(HTTPStatus.ACCEPTED, CancelTaken(order_id), {"X-Command-Id": command_id})
+
+
+async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Response:
+    """Have it submitted, and answer; raises its refusal."""
     outcome = await services_of(request).submissions.submit(asked)
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    return outcome
-
-
-def placed_answer(outcome: Outcome) -> web.StreamResponse:
-    """202 for an order that is stored now, 200 for one that had been."""
-    if not isinstance(outcome, Placed):
-        raise TypeError(outcome)
-    headers = {"Location": f"/orders/{outcome.order_id}", "X-Command-Id": outcome.command_id}
-    if outcome.is_replay:
-        replayed = headers | {"Idempotent-Replayed": "true"}
-        return json_answer(OrderTaken(outcome.order_id, outcome.status), headers=replayed)
-    return json_answer(OrderTaken(outcome.order_id, OrderStatus.PENDING), status=202, headers=headers)
+    answer = taken(outcome)
+    return json_answer(answer.body, answer.status, answer.headers)

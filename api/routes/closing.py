@@ -6,7 +6,7 @@ from api.errors import Refusal
 from api.paths import market_id_of, of_market
 from api.route import Access, Route
 from api.services import services_of
-from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
+from api.submitting import ORDER_REFUSALS, PLACED, submitted
 from schemas.api_keys import Scope
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode
@@ -30,7 +30,7 @@ async def close(request: web.Request, user: int) -> web.StreamResponse:
         quantity=quantity_text(spec, abs(lots)),
         reduce_only=True,
     )
-    return placed_answer(await outcome_of(request, PlaceOrder(user, order)))
+    return await submitted(request, PlaceOrder(user, order))
 
 
 ROUTES = (

@@ -3,33 +3,28 @@
 from aiohttp import web
 
 from api.answers import json_answer
-from api.bodies import BodyReader
 from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
 from api.paths import client_order_id_of, no_such_client_order, no_such_order, order_id_of
 from api.route import Access, Answer, Route
 from api.services import services_of
-from api.submitting import ORDER_REFUSALS, PLACED, outcome_of, placed_answer
+from api.submitting import ORDER_BODY, ORDER_REFUSALS, PLACED, submitted
 from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode
 from schemas.rest import CancelTaken, OrderRequest, OrderTaken, OrderView, Page
 from store.queries.orders import list_orders, read_order, read_order_by_client_id
-from store.submission import CancelOrder, CancelPlaced, PlaceOrder
+from store.submission import CancelOrder, PlaceOrder
 
-_order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
 _LISTED = (*PAGING, *TIMED, STATUS)
 
 
-async def place(request: web.Request, user: int) -> web.StreamResponse:
+async def place(request: web.Request, user: int) -> web.Response:
     """Hand an order to the submission; 202 once it is stored, 200 when it had been stored before."""
-    return placed_answer(await outcome_of(request, PlaceOrder(user, await _order.read(request))))
+    return await submitted(request, PlaceOrder(user, await ORDER_BODY.read(request)))
 
 
-async def cancel(request: web.Request, user: int) -> web.StreamResponse:
+async def cancel(request: web.Request, user: int) -> web.Response:
     """Ask that an order be taken out of the book; it ends by an event."""
-    outcome = await outcome_of(request, CancelOrder(user, order_id_of(request)))
-    if not isinstance(outcome, CancelPlaced):
-        raise TypeError(outcome)
-    return json_answer(CancelTaken(outcome.order_id), status=202, headers={"X-Command-Id": outcome.command_id})
+    return await submitted(request, CancelOrder(user, order_id_of(request)))
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:

@@ -3,22 +3,20 @@
 from aiohttp import web
 
 from api.answers import json_answer
-from api.bodies import BodyReader
 from api.errors import refusal_of
 from api.route import Access, Answer, Route
 from api.services import services_of
+from api.submitting import ORDER_BODY
 from schemas.api_keys import Scope
 from schemas.order_groups import PreviewView
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import OrderRequest
 from store.preview import PreviewWish, preview_order
 
-_order = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
-
 
 async def preview(request: web.Request, user: int) -> web.Response:
     """What an order would need, or why it would be refused; nothing is stored."""
-    order, services = await _order.read(request), services_of(request)
+    order, services = await ORDER_BODY.read(request), services_of(request)
     wish = PreviewWish(user, order, services.now(), services.load.current)
     outcome = await services.database.run(lambda session: preview_order(session, services.registry, wish))
     if isinstance(outcome, Refused):
