@@ -47,18 +47,20 @@ class Presence(Service):
 async def present(kind: str, settings: StreamSettings) -> AsyncIterator[None]:
     """Work at the logs while others can see it; waits for the end of a rebuild."""
     presence = Presence(kind, settings.dsn, settings.metrics)
-    await presence.start()
-    try:
+    async with _running(presence):
         await presence.is_shown.wait()
         yield
-    finally:
-        await presence.stop()
 
 
 @asynccontextmanager
 async def seen(kind: str, dsn: str, metrics: str) -> AsyncIterator[None]:
     """Be seen by operators, and no more: what touches no log need not wait for a rebuild."""
-    presence = Presence(kind, dsn, metrics, is_worker=False)
+    async with _running(Presence(kind, dsn, metrics, is_worker=False)):
+        yield
+
+
+@asynccontextmanager
+async def _running(presence: Presence) -> AsyncIterator[None]:
     await presence.start()
     try:
         yield

@@ -65,10 +65,10 @@ class RateLimits:
         bucket = self._buckets.get(budget)
         if bucket is None:
             return ""
-        is_within, remaining, seconds = bucket.take(user)
-        if not is_within:
-            return None
-        return f'{POLICY_FIELD}: {self._policies[budget]}\r\n{LIMIT_FIELD}: "{budget}";r={remaining};t={seconds}\r\n'
+        standing = bucket.take(user)
+        is_within, _, _ = standing
+        policy, limit = self._fields(budget, standing)
+        return f"{POLICY_FIELD}: {policy}\r\n{LIMIT_FIELD}: {limit}\r\n" if is_within else None
 
     def take(self, request: web.Request, budget: Budget, name: str) -> None:
         """Count a call under the name of an address; refuses with RATE_LIMITED."""
@@ -88,7 +88,12 @@ class RateLimits:
         return is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time()))
 
     def _tell(self, request: web.Request, budget: Budget, standing: Standing) -> None:
-        is_within, remaining, seconds = standing
-        request[TOLD] = (self._policies[budget], f'"{budget}";r={remaining};t={seconds}')
+        is_within, _, seconds = standing
+        request[TOLD] = self._fields(budget, standing)
         if not is_within:
             raise RateLimited(budget, seconds)
+
+    def _fields(self, budget: Budget, standing: Standing) -> tuple[str, str]:
+        """The values of both fields: the policy, and where the caller stands in it."""
+        _, remaining, seconds = standing
+        return self._policies[budget], f'"{budget}";r={remaining};t={seconds}'

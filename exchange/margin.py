@@ -80,8 +80,8 @@ def requirement_and_equity(wallet: int, holdings: Iterable[Holding]) -> tuple[Mi
 
 def available_margin(wallet: int, holdings: Iterable[Holding]) -> Micros:
     """What new orders may still use: equity above the requirement, never below zero."""
-    held = tuple(holdings)
-    return Micros(max(0, equity(wallet, held) - total_requirement(held)))
+    required, owned = requirement_and_equity(wallet, holdings)
+    return Micros(max(0, owned - required))
 
 
 def withdrawable(wallet: int, holdings: Iterable[Holding]) -> Micros:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from exchange.admission import Account, Admitted, admit
-from exchange.margin import available_margin, equity, total_requirement
+from exchange.margin import available_margin, requirement_and_equity, total_requirement
 from exchange.order_draft import read_order
 from schemas.order_groups import PreviewView, RefusalView
 from schemas.refusals import ErrorCode, Refused
@@ -60,7 +60,7 @@ def _view(reading: Reading, account: Account, admitted: Admitted, wish: PreviewW
     order, spec = admitted.command, reading.markets[wish.request.market_id].spec
     before = holdings_of(reading, account.exposures)
     after = holdings_of(reading, account.exposures | {spec.market: admitted.exposure})
-    required = total_requirement(after)
+    required, owned = requirement_and_equity(account.wallet, after)
     return PreviewView(
         is_accepted=True,
         refusal=None,
@@ -68,7 +68,7 @@ def _view(reading: Reading, account: Account, admitted: Admitted, wish: PreviewW
         notional=format_micros(spec.notional(order.price, order.quantity)),
         margin_required=format_micros(required),
         margin_added=format_micros(required - total_requirement(before)),
-        equity=format_micros(equity(account.wallet, after)),
+        equity=format_micros(owned),
         available_margin=format_micros(available_margin(account.wallet, after)),
         fee_max=format_micros(order.fee_per_lot * order.quantity),
     )

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from schemas.rest import MeView
-from schemas.units import Timestamp, datetime_of, format_timestamp, timestamp_of
+from schemas.units import Timestamp, datetime_of
 from store.connect import Session
+from store.queries.figures import time_text
 
 _CREATE = """
 WITH fresh AS (
@@ -45,7 +46,7 @@ async def read_user(session: Session, user_id: int) -> MeView | None:
     row = await session.fetchrow("SELECT email, role, created_at FROM users WHERE user_id = $1", user_id)
     if row is None:
         return None
-    return MeView(str(user_id), row["email"], row["role"], format_timestamp(timestamp_of(row["created_at"])))
+    return MeView(str(user_id), row["email"], row["role"], time_text(row["created_at"]))
 
 
 async def grant_admin(session: Session, email: str) -> bool:

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from api.paging import FROM_SEQUENCE, PAGING, page_answer, page_request
-from api.paths import market_id_of, no_such_market
+from api.paging import FROM_SEQUENCE, PAGING, market_page_answer, page_request
+from api.paths import market_id_of
 from api.route import Answer, Route
 from api.services import services_of
 from schemas.fills import PublicFill
@@ -18,9 +18,7 @@ async def replay(request: web.Request) -> web.Response:
     """The fills of a market as its stream tells them, oldest first, from any sequence."""
     name, asked = market_id_of(request), page_request(request, _REPLAY)
     page = await services_of(request).database.run(lambda session: replay_fills(session, name, asked))
-    if page is None:
-        raise no_such_market(name)
-    return page_answer(page)
+    return market_page_answer(name, page)
 
 
 ROUTES = (

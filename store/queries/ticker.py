@@ -19,6 +19,7 @@ from store.queries.figures import (
     time_text_or_none,
 )
 from store.queries.order_book import level_view, levels_sql
+from store.queries.trades import PUBLIC
 
 _DAY = TRADED_SQL.format(
     market="m.market_id",
@@ -33,8 +34,8 @@ SELECT m.name, m.spec::text AS spec, m.status, m.mark, m.index_price, m.funding_
   bid.price AS bid_price, bid.lots AS bid_lots, bid.orders AS bid_orders,
   ask.price AS ask_price, ask.lots AS ask_lots, ask.orders AS ask_orders, held.lots AS open_interest, day.*
 FROM markets m JOIN progress p USING (market_id)
-LEFT JOIN LATERAL (SELECT f.price, f.quantity, f.at FROM fills f WHERE f.market_id = m.market_id AND f.role = 'TAKER'
-  AND f.order_id IS NOT NULL ORDER BY f.trade_id DESC LIMIT 1) l ON true
+LEFT JOIN LATERAL (SELECT f.price, f.quantity, f.at FROM fills f WHERE f.market_id = m.market_id
+  AND {PUBLIC} ORDER BY f.trade_id DESC LIMIT 1) l ON true
 LEFT JOIN LATERAL ({levels_sql(Side.BUY, "1")}) bid ON true
 LEFT JOIN LATERAL ({levels_sql(Side.SELL, "1")}) ask ON true
 CROSS JOIN LATERAL (SELECT coalesce(sum(h.lots), 0) AS lots FROM positions h
