@@ -87,14 +87,19 @@ class Bench:
 
     def _tell(self, name: str, outcome: Outcome) -> None:
         self.outcomes[name] = outcome
-        for row in outcome.rows:
-            judged = row.ratio or row.ours
-            print(f"{row.measure:<9} {row.what:<52} {judged.median:12.3f}  {row.bar}", file=sys.stderr, flush=True)
+        tell(outcome)
 
     def _place(self, name: str) -> Path:
         folder = self._folder / name
         folder.mkdir()
         return folder
+
+
+def tell(outcome: Outcome) -> None:
+    """Say on the screen what has just been measured."""
+    for row in outcome.rows:
+        judged = row.ratio or row.ours
+        print(f"{row.measure:<9} {row.what:<52} {judged.median:12.3f}  {row.bar}", file=sys.stderr, flush=True)
 
 
 async def bench(size: Size, wanted: set[str]) -> None:
@@ -114,12 +119,15 @@ async def soaked(size: Size) -> None:
     async with _folder() as folder:
         async with whole_exchange(folder, broker) as exchange:
             flat_over_time, samples = await soak.measure(exchange, size, SOAK_S[size.name])
+            tell(flat_over_time)
         async with durable_postgres(folder) as dsn:
-            crowd = await flat.accounts(dsn, folder, size, CROWD[size.name])
+            crowd = Outcome([await flat.accounts(dsn, folder, size, CROWD[size.name])])
+            tell(crowd)
         async with whole_exchange(folder / "markets", broker) as exchange:
-            many = await flat.markets(exchange, size, MARKETS[size.name])
+            many = Outcome([await flat.markets(exchange, size, MARKETS[size.name])])
+            tell(many)
     extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}
-    outcomes = [flat_over_time, flat.outcome(crowd, many)]
+    outcomes = [flat_over_time, crowd, many]
     run = run_of(size.name, _today(), time.monotonic() - began, machine, outcomes, **extra)
     write_run(run, folder_for(is_complete=size.name == "full"), name="soak")
     print(markdown(run))

@@ -32,8 +32,8 @@ class Seen(StrEnum):
 class Job(msgspec.Struct, frozen=True):
     """A load. `orders`: bodies that are sent in turn; `tokens`: who sends them, in turn.
 
-    `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: each so many-th request cancels
-    the last order taken on its connection. `keeps_orders`: whether the ids of the orders taken are reported.
+    `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: each so many-th request of a
+    connection cancels the last order taken on it. `keeps_orders`: whether the ids of the orders taken are reported.
     """
 
     host: str
@@ -51,7 +51,8 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What came of it. `latencies_ms` by what was asked and how it was answered, for example `order 202`.
+    """What came of it. `latencies_ms` by what was asked and how it was answered, for example `order 202`;
+    `codes` by what was asked and why it was refused.
 
     `per_second` counts the orders answered 202 in each second since the start; `late_ms` tells how much later than
     intended requests left though a connection was free.
@@ -59,6 +60,7 @@ class Report(msgspec.Struct):
 
     seconds: float = 0.0
     statuses: dict[str, int] = {}
+    codes: dict[str, int] = {}
     latencies_ms: dict[str, list[float]] = {}
     per_second: list[int] = []
     late_ms: list[float] = []

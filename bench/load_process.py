@@ -19,6 +19,7 @@ LOOK_AGAIN_SHARE = 0.1  # of the time waited so far: what a look adds to a laten
 LAST_ANSWERS_S = 30.0
 REQUESTS_A_CONNECTION = 64
 _ORDER_ID = re.compile(rb'"orderId": ?"([^"]+)"')
+_CODE = re.compile(rb'"code": ?"([^"]+)"')
 _REFUSED = frozenset({429, 503})
 
 
@@ -29,11 +30,13 @@ class Load:
         self._job = job
         self._requests = _prebuilt(job)
         self._sent: Counter[int] = Counter()
+        self._turns: Counter[int] = Counter()
         self._began = 0.0
         self._ends = 0.0
         self._under_way = 0
         self._begun = 0
         self._statuses: Counter[str] = Counter()
+        self._codes: Counter[str] = Counter()
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
         self._taken_at: list[float] = []
         self._late: list[float] = []
@@ -107,10 +110,11 @@ class Load:
     def _begin(self, connection: Connection, due: float) -> None:
         self._begun += 1
         self._under_way += 1
-        if self._job.cancel_every and connection.taken and self._begun % self._job.cancel_every == 0:
+        place = connection.place
+        self._turns[place] += 1
+        if self._job.cancel_every and connection.taken and self._turns[place] % self._job.cancel_every == 0:
             self._cancel(connection, due)
             return
-        place = connection.place
         request = self._requests[place][self._sent[place] % len(self._requests[place])]
         self._sent[place] += 1
         connection.send(request, lambda c, status, answer: self._ordered(c, status, answer, due))
@@ -118,6 +122,7 @@ class Load:
     def _ordered(self, connection: Connection, status: int, answer: bytes, due: float) -> None:
         now = time.perf_counter()
         self._count("order", status, now - due)
+        self._keep_code("order", status, answer)
         if status == 202:
             self._taken_at.append(now)
             if self._job.keeps_orders:
@@ -140,8 +145,9 @@ class Load:
     def _cancel(self, connection: Connection, due: float) -> None:
         request, connection.taken = connection.taken, b""
 
-        def cancelled(c: Connection, status: int, _: bytes) -> None:
+        def cancelled(c: Connection, status: int, answer: bytes) -> None:
             self._count("cancel", status, time.perf_counter() - due)
+            self._keep_code("cancel", status, answer)
             self._end(c, status)
 
         connection.send(request, cancelled)
@@ -175,6 +181,10 @@ class Load:
         self._statuses[label] += 1
         self._latencies[label].append(1_000 * took_s)
 
+    def _keep_code(self, what: str, status: int, answer: bytes) -> None:
+        if status >= 400 and (code := _CODE.search(answer)):
+            self._codes[f"{what} {code[1].decode()}"] += 1
+
     def _end(self, connection: Connection, status: int) -> None:
         self._under_way -= 1
         if status == 0:
@@ -199,7 +209,9 @@ class Load:
             whole[int(at - self._began)] += 1
         orders = [found[1].decode() for body in self._bodies if (found := _ORDER_ID.search(body))]
         late = [1_000 * each for each in self._late]
-        return Report(seconds, dict(self._statuses), dict(self._latencies), whole, late, orders, self._cut)
+        return Report(
+            seconds, dict(self._statuses), dict(self._codes), dict(self._latencies), whole, late, orders, self._cut
+        )
 
 
 def _prebuilt(job: Job) -> list[list[bytes]]:

@@ -18,7 +18,7 @@ from bench.measures.acceptance import SECRET, clear
 from bench.order_bodies import random_orders
 from bench.peak import CLIENTS, completed_per_s
 from bench.people import make_people
-from bench.result import Bar, Outcome, Row, compared
+from bench.result import Bar, Row, compared
 from bench.servers import api_server
 from bench.sizes import Size
 from bench.whole import drained, load_on, people_of, settings_of
@@ -63,11 +63,6 @@ async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Row:
     await drained(exchange)
     many = report.accepted / ((now() - began) / 1e6)
     return compared("P8", f"orders completed, {count} markets", "orders/s", [many], ("2 markets", [two]), FLAT)
-
-
-def outcome(*rows: Row) -> Outcome:
-    """The rows of both."""
-    return Outcome(list(rows))
 
 
 async def _accepted(dsn: str, port: int, tokens: list[str], size: Size) -> float:

@@ -1,7 +1,9 @@
 """P8: flat over ten minutes at 60 % of the peak on Kafka: the last ten seconds beside the first ten.
 
-Two loads at once: random orders at a fixed rate, and twenty takers a second whose fills are awaited. Memory of every
-process and the size of every table are looked at all the time and kept in the JSON.
+Two loads at once: random orders at a fixed rate, each cancelled by the next request of its client where it still rests, and
+twenty takers a second whose fills are awaited. Without the cancels the orders that never trade pile up until MAX_OPEN_ORDERS
+refuses the rest, which measures the limit and not the exchange. Memory of every process and the size of every table are
+looked at all the time and kept in the JSON.
 """
 
 import asyncio
@@ -17,24 +19,27 @@ from bench.whole import drained, load_on, nothing_is_lost, people_of
 
 SHARE_OF_PEAK = 0.6
 PROBES_PER_S = 20
+CANCEL_EVERY = 2
 WINDOW_S = 10
 FLAT = Bar(0.9)
+MIB = 2**20
 
 
 async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tuple[Outcome, list[Sample]]:
     """The peak, then the long load; the samples are for the JSON."""
     maker, *people = await people_of(exchange, 1 + size.users, "soak")
     await load_on(exchange, [maker], orders=walls(), seconds=5, count=2, connections=1)
-    peak = await completed_per_s(exchange, people, size.peak_s)
+    peak = await completed_per_s(exchange, people, size.peak_s, CANCEL_EVERY)
     async with watched(exchange, every_s=min(WINDOW_S / 2, seconds / 4)) as samples:
         report, probes = await asyncio.gather(
             load_on(
                 exchange,
                 people,
                 kind=Kind.OPEN,
-                rate=max(1.0, SHARE_OF_PEAK * peak - PROBES_PER_S),
+                rate=max(1.0, SHARE_OF_PEAK * peak * CANCEL_EVERY - PROBES_PER_S),
                 seconds=seconds,
                 connections=128,
+                cancel_every=CANCEL_EVERY,
                 keeps_orders=True,
             ),
             load_on(
@@ -66,13 +71,13 @@ def _outcome(peak: float, report: Report, probes: Report, samples: list[Sample])
             "P8", f"fill visible in the last {window} s: p50", "ms", [late], (f"first {window} s", [max(early, 1e-3)])
         ),
         *_persisted(samples),
+        *_held(samples),
     ]
-    grown = ", ".join(
-        f"{name} {samples[1].resident[name] >> 20} to {held >> 20} MiB" for name, held in samples[-1].resident.items()
+    answered = f"answered {report.statuses}, refused for {report.codes or 'nothing'}"
+    taken = report.accepted / report.seconds
+    return Outcome(
+        rows, notes=[f"P8: peak {peak:.0f} orders/s, {taken:.0f} taken over {report.seconds:.0f} s; {answered}."]
     )
-    refused = sum(report.statuses.values()) - report.accepted
-    note = f"P8: peak {peak:.0f} orders/s; {report.accepted} orders, {refused} refused; resident {grown}."
-    return Outcome(rows, notes=[note])
 
 
 def _persisted(samples: list[Sample]) -> list[Row]:
@@ -81,6 +86,21 @@ def _persisted(samples: list[Sample]) -> list[Row]:
         return []
     first, last = _rate(samples[1], samples[2]), _rate(samples[-3], samples[-2])
     return [compared("P8", "persisted, last look", "commands/s", [last], ("first look", [max(first, 1e-3)]), FLAT)]
+
+
+def _held(samples: list[Sample]) -> list[Row]:
+    """Memory of every process and size of the outbox at the end, beside a tenth of the time after the start."""
+    if len(samples) < 4:
+        return []
+    early, late = samples[max(1, len(samples) // 10)], samples[-1]
+    beside = f"after {early.at_s:.0f} s"
+    processes = [
+        compared("P8", f"memory of {name}", "MiB", [late.resident[name] / MIB], (beside, [early.resident[name] / MIB]))
+        for name in sorted(late.resident)
+        if early.resident.get(name)
+    ]
+    outbox = [sample.tables.get("outbox", 0) / MIB for sample in (early, late)]
+    return [*processes, compared("P8", "table outbox", "MiB", [outbox[1]], (beside, [max(outbox[0], 1e-3)]))]
 
 
 def _rate(before: Sample, after: Sample) -> float:

@@ -53,3 +53,29 @@ async def test_a_cut_connection_is_told() -> None:
     report: Report = await run_load(_job(server.sockets[0].getsockname()[1], Kind.CLOSED))
     server.close()
     assert (report.accepted, report.cut) == (0, 4)
+
+
+async def test_every_second_request_of_a_connection_cancels_its_last_order() -> None:
+    """So nothing piles up; why a request was refused is counted too."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
+        while request := (await reader.readuntil(b"\r\n\r\n")).decode():
+            asked.append(request.split(" HTTP/")[0])
+            if request.startswith("POST"):
+                await reader.readexactly(len(ORDER))
+                number += 1
+                status, body = "202 Accepted", b'{"orderId":"BTC-PERP-%d"}' % number
+            else:
+                status, body = "409 Conflict", b'{"error":{"code":"ORDER_NOT_OPEN"}}'
+            writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    report = await run_load(
+        _job(server.sockets[0].getsockname()[1], Kind.CLOSED, connections=1, count=4, cancel_every=2)
+    )
+    server.close()
+    assert asked == ["POST /orders", "DELETE /orders/BTC-PERP-1", "POST /orders", "DELETE /orders/BTC-PERP-2"]
+    assert report.statuses == {"order 202": 2, "cancel 409": 2}
+    assert report.codes == {"cancel ORDER_NOT_OPEN": 2}
