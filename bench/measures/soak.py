@@ -1,8 +1,8 @@
 """P8: flat over ten minutes at 60 % of the peak on Kafka: the last ten seconds beside the first ten.
 
 Two loads at once: random orders at a fixed rate, each cancelled by the next request of its client where it still rests, and
-twenty takers a second whose fills are awaited. Without the cancels the orders that never trade pile up until MAX_OPEN_ORDERS
-refuses the rest, which measures the limit and not the exchange. Memory of every process and the size of every table are
+twenty takers a second whose fills are awaited. Without the cancels the orders that never trade pile up until each account
+holds maxOpenOrders of its market and is refused the rest, which measures the limit and not the exchange. Memory of every process and the size of every table are
 looked at all the time and kept in the JSON.
 """
 
