@@ -129,7 +129,8 @@ class JsonProtocol(web.RequestHandler):
             raise ConnectionError("an answer has begun already")
         request_id = new_request_id()
         answer = answer_of_status(request_id, status)
-        answer.headers.update({"X-Request-Id": request_id, **of_every_answer(is_behind_tls=False)})
+        fixed = of_every_answer(is_behind_tls=self._services.settings.is_behind_tls)
+        answer.headers.update({"X-Request-Id": request_id, **fixed})
         answer.force_close()
         return answer
 

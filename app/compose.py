@@ -6,7 +6,8 @@ Each function imports the parts of its own process alone: a worker is up a secon
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -137,10 +138,7 @@ async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
 
     _begin(settings)
     await _named(settings, [source.market for source in sources])
-    async with (
-        figures_served(settings.metrics_host, settings.metrics_port) as address,
-        seen("prices", settings.database_url, address),
-    ):
+    async with _at_work(settings) as address, seen("prices", settings.database_url, address):
         await Host().run([PriceFeed(settings.database_url, sources)])
 
 
@@ -190,9 +188,16 @@ async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[N
     """Do a worker's work at the broker that is ours, with its figures served meanwhile."""
     _begin(settings)
     stream = await _stream_of_ours(settings)
+    async with _at_work(settings) as address:
+        await work(replace(stream, metrics=address))
+
+
+@asynccontextmanager
+async def _at_work(settings: Settings) -> AsyncIterator[str]:
+    """What lives as long as a worker is there: the collector spares it, and its figures are served; where."""
     collect_seldom()
     async with figures_served(settings.metrics_host, settings.metrics_port) as address:
-        await work(replace(stream, metrics=address))
+        yield address
 
 
 def _begin(settings: Settings) -> None:

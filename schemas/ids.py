@@ -22,6 +22,16 @@ def public_order_id(market: str, seq: int) -> str:
     return f"{market}-{seq}"
 
 
+def public_id_of_order(market: str, key: int) -> str:
+    """`BTC-PERP-57`, by the order's database key."""
+    return public_order_id(market, seq_of_order_key(key))
+
+
+def public_id_of_order_or_none(market: str, key: int | None) -> str | None:
+    """As `public_id_of_order`, where there may be no order."""
+    return None if key is None else public_id_of_order(market, key)
+
+
 def public_trade_id(market: str, trade: int) -> str:
     """`BTC-PERP-12`: the twelfth trade of BTC-PERP."""
     return f"{market}-{trade}"

@@ -107,6 +107,16 @@ def datetime_of(timestamp: int) -> datetime:
     return _EPOCH + timedelta(microseconds=timestamp)
 
 
+def datetime_or_none(timestamp: int | None) -> datetime | None:
+    """As `datetime_of`, where there may be no time."""
+    return None if timestamp is None else datetime_of(timestamp)
+
+
+def timestamp_or_none(moment: datetime | None) -> Timestamp | None:
+    """As `timestamp_of`, where there may be no time."""
+    return None if moment is None else timestamp_of(moment)
+
+
 def format_timestamp(timestamp: int) -> str:
     """ISO 8601 UTC with microseconds, as every time in an answer."""
     return datetime_of(timestamp).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -7,7 +7,7 @@ from schemas.api_keys import ApiKeyView, Scope
 from schemas.networks import Address, Network
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest import Page
-from schemas.units import Timestamp, datetime_of, timestamp_of
+from schemas.units import Timestamp, datetime_of, datetime_or_none, timestamp_or_none
 from store.connect import Session
 from store.queries.figures import time_text, time_text_or_none
 from store.queries.paging import Conditions, Int8, ListRequest, decode_cursor, page_of
@@ -68,7 +68,7 @@ class KeyInForce(NamedTuple):
 
 async def create_key(session: Session, key: NewKey, at: Timestamp) -> ApiKeyView | Refused:
     """Make a key. Refused: API_KEY_LIMIT_REACHED. The account is locked, so that two calls do not make one too many."""
-    expires_at = None if key.expires_at is None else datetime_of(key.expires_at)
+    expires_at = datetime_or_none(key.expires_at)
     async with session.transaction():
         await session.execute(_LOCK_USER, key.user)
         count = await session.fetchval(_COUNT, key.user, datetime_of(at))
@@ -102,7 +102,7 @@ async def find_key(session: Session, secret_hash: bytes) -> KeyInForce | None:
     row = await session.fetchrow(_FIND, secret_hash)
     if row is None:
         return None
-    expires_at = None if row["expires_at"] is None else timestamp_of(row["expires_at"])
+    expires_at = timestamp_or_none(row["expires_at"])
     scopes = frozenset(map(Scope, row["scopes"]))
     return KeyInForce(row["key_id"], row["user_id"], scopes, tuple(row["allowed_addresses"]), expires_at)
 

@@ -1,6 +1,11 @@
-"""Bringing a database to the newest schema: plain SQL files, run in order by Alembic under an advisory lock."""
+"""Bringing a database to the newest schema: plain SQL files, run in order by Alembic under an advisory lock.
+
+An index of a table that may be large is not built there, because that would stop its writers until the end of the
+transaction: `store.large_indexes` builds it beside them.
+"""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -10,25 +15,42 @@ import psycopg
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
+
+from store.large_indexes import Session, build_missing_indexes
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_370_001  # any constant: parallel runs wait for each other on it
+_ASK_AGAIN_S = 0.05
 _FILE_NAME = re.compile(r"(\d{4}[a-z]?)_\w+\.sql")
 
 
 def migrate(dsn: str) -> None:
-    """Run every migration the database lacks, in one transaction; parallel calls wait and then find nothing to do."""
+    """Run every migration the database lacks, in one transaction, then build the indexes it lacks.
+
+    Parallel calls wait and then find nothing to do.
+    """
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        _upgrade(connection)
+    with psycopg.connect(dsn, autocommit=True) as session:
+        _await_turn(session)
+        with engine.begin() as connection:
+            _upgrade(connection)
+        build_missing_indexes(session)
 
 
 def migration_files() -> list[Path]:
     """The SQL files in the order they run, by the number their name begins with."""
     return sorted(path for path in (MIGRATIONS / "sql").iterdir() if _FILE_NAME.fullmatch(path.name))
+
+
+def _await_turn(session: Session) -> None:
+    """Take the lock until the session ends.
+
+    Asked for again and again: a statement that waits has a snapshot, and the building of an index waits for it in turn.
+    """
+    while session.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
+        time.sleep(_ASK_AGAIN_S)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -4,11 +4,9 @@ Rows travel as JSON (store.projection.columns), so that a thousand events cost o
 updated have been locked in order before; the counts that come back say whether each of them was there.
 """
 
-from datetime import datetime
-
 import msgspec
 
-from schemas.units import Timestamp, datetime_of
+from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
 from store.projection.chain import Progress
 from store.projection.columns import COLUMNS, words
@@ -113,7 +111,7 @@ def _order_columns(order: OrderRow) -> tuple[object, ...]:
     reason = None if order.reason is None else str(order.reason)
     ended = (order.order_id, str(order.status), reason, order.best_opposite)
     filled = (order.remaining, order.filled_lots, order.filled_notional)
-    return (*ended, *filled, order.is_live, _moment(order.updated_at))
+    return (*ended, *filled, order.is_live, datetime_or_none(order.updated_at))
 
 
 def _position_columns(change: PositionChange) -> tuple[object, ...]:
@@ -124,15 +122,11 @@ def _position_columns(change: PositionChange) -> tuple[object, ...]:
 
 def _step_columns(outcome: StepOutcome) -> tuple[object, ...]:
     facts = outcome.facts | ({"transfers": outcome.transfers} if outcome.transfers else {})
-    return (msgspec.json.encode(facts).decode(), outcome.event_seq, _moment(outcome.done_at))
+    return (msgspec.json.encode(facts).decode(), outcome.event_seq, datetime_or_none(outcome.done_at))
 
 
 def _market_columns(change: MarketChange) -> tuple[object, ...]:
     status = (change.status, change.operator_status, change.is_frozen)
-    priced = (change.index, change.mark, _moment(change.mark_at), change.price_sources, change.price_quorum)
-    funding = (change.funding_rate, change.predicted_funding_rate, _moment(change.next_funding_at))
+    priced = (change.index, change.mark, datetime_or_none(change.mark_at), change.price_sources, change.price_quorum)
+    funding = (change.funding_rate, change.predicted_funding_rate, datetime_or_none(change.next_funding_at))
     return (*status, *priced, *funding, change.forgets_prediction, change.rules)
-
-
-def _moment(at: Timestamp | None) -> datetime | None:
-    return None if at is None else datetime_of(at)

@@ -12,7 +12,15 @@ from schemas.market import MarketSpec
 from schemas.market_data import CandleInterval, CandleView
 from schemas.refusals import Refused
 from schemas.rest import Page
-from schemas.units import SECOND_US, Timestamp, datetime_of, format_micros, format_timestamp, timestamp_of
+from schemas.units import (
+    SECOND_US,
+    Timestamp,
+    datetime_of,
+    format_micros,
+    format_timestamp,
+    timestamp_of,
+    timestamp_or_none,
+)
 from store.connect import Session
 from store.queries.figures import price_text, quantity_text, spec_of, storable
 from store.queries.paging import ListRequest, Moment, decode_cursor, encode_cursor
@@ -101,7 +109,7 @@ async def _read_extent(session: Session, market: str) -> _Extent | None:
     row = await session.fetchrow(_EXTENT, storable(market))
     if row is None:
         return None
-    begun_at = None if row["begun_at"] is None else timestamp_of(row["begun_at"])
+    begun_at = timestamp_or_none(row["begun_at"])
     return _Extent(row["market_id"], spec_of(row["spec"]), row["kept_up_to"] or 0, timestamp_of(row["now"]), begun_at)
 
 

@@ -6,9 +6,8 @@ from schemas.ids import (
     order_key,
     parse_public_order_id,
     public_event_id,
-    public_order_id,
+    public_id_of_order_or_none,
     public_trade_id,
-    seq_of_order_key,
 )
 from schemas.orders import FillCause, LiquidityRole, Side
 from schemas.refusals import Refused
@@ -54,7 +53,7 @@ def fill_view(row: Any) -> FillView:
     spec, market = spec_of(row["spec"]), row["name"]
     return FillView(
         trade_id=public_trade_id(market, row["trade_id"]),
-        order_id=public_order_id(market, seq_of_order_key(row["order_id"])) if row["order_id"] is not None else None,
+        order_id=public_id_of_order_or_none(market, row["order_id"]),
         market_id=market,
         side=Side(row["side"]),
         liquidity_role=LiquidityRole(row["role"]),

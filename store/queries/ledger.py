@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.ids import public_event_id, public_order_id, public_trade_id, seq_of_order_key
+from schemas.ids import public_event_id, public_id_of_order, public_trade_id
 from schemas.orders import FillCause
 from schemas.refusals import Refused
 from schemas.rest import LedgerEntryView, Page
@@ -53,5 +53,5 @@ def _reference(row: Any) -> str | None:
     if row["trade_id"] is not None:
         return public_trade_id(row["name"], row["trade_id"])
     if row["order_id"] is not None:
-        return public_order_id(row["name"], seq_of_order_key(row["order_id"]))
+        return public_id_of_order(row["name"], row["order_id"])
     return None if row["transfer_id"] is None else f"transfer-{row['transfer_id']}"

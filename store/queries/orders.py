@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.ids import order_key, parse_public_order_id, public_order_id, seq_of_order_key
+from schemas.ids import order_key, parse_public_order_id, public_id_of_order
 from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.refusals import Refused
 from schemas.rest import OrderView, Page
@@ -82,7 +82,7 @@ async def live_order_ids(session: Session, user: int, market: str | None) -> lis
     rows = await session.fetch(_LIVE, user, None if market is None else storable(market))
     if market is not None and not rows:
         return None
-    return [public_order_id(row["name"], seq_of_order_key(row["order_id"])) for row in rows if row["order_id"]]
+    return [public_id_of_order(row["name"], row["order_id"]) for row in rows if row["order_id"]]
 
 
 def order_view(row: Any) -> OrderView:
@@ -91,7 +91,7 @@ def order_view(row: Any) -> OrderView:
     standing = row["filled_lots"] + row["remaining"]
     price, best_opposite = price_text(spec, row["price"]), row["best_opposite"]
     return OrderView(
-        order_id=public_order_id(row["name"], seq_of_order_key(row["order_id"])),
+        order_id=public_id_of_order(row["name"], row["order_id"]),
         market_id=row["name"],
         side=Side(row["side"]),
         type=OrderType(row["type"]),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from schemas.fills import PublicFill
-from schemas.ids import public_event_id, public_order_id, public_trade_id, seq_of_order_key
+from schemas.ids import public_event_id, public_id_of_order_or_none, public_trade_id
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
 from schemas.refusals import Refused
@@ -72,11 +72,7 @@ def _fill(spec: MarketSpec, row: Any) -> PublicFill:
         quantity=quantity_text(spec, row["quantity"]),
         notional=format_micros(row["notional"]),
         taker_side=Side(row["side"]),
-        maker_order_id=_order_id(market, row["maker_order"]),
-        taker_order_id=_order_id(market, row["taker_order"]),
+        maker_order_id=public_id_of_order_or_none(market, row["maker_order"]),
+        taker_order_id=public_id_of_order_or_none(market, row["taker_order"]),
         cause=FillCause(row["cause"]),
     )
-
-
-def _order_id(market: str, key: int | None) -> str | None:
-    return None if key is None else public_order_id(market, seq_of_order_key(key))

@@ -1,10 +1,9 @@
 """The second round trip: number the commands, insert orders, margin sums and outbox rows, wake the relays."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from schemas.units import Timestamp, datetime_of
+from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
 from store.connect import Connection
 from store.submission.decisions import Decisions, NewCancel, NewOrder
@@ -102,13 +101,9 @@ def _order_row(order: NewOrder) -> tuple[Any, ...]:
         order.leverage,
         command.client_order_id,
         order.hash,
-        _moment(command.expires_at),
-        _moment(command.valid_until),
+        datetime_or_none(command.expires_at),
+        datetime_or_none(command.valid_until),
     )
-
-
-def _moment(at: Timestamp | None) -> datetime | None:
-    return None if at is None else datetime_of(at)
 
 
 def _rows(rows: Sequence[tuple[Any, ...]]) -> str:

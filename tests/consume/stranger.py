@@ -54,6 +54,11 @@ class Stranger:
                 [sys.executable, *words[1:]], cwd=self.folder, env=self.environment, stdout=log, stderr=log
             )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the program that was started has ended by itself."""
+        return self._running is not None and self._running.poll() is not None
+
     def kill(self) -> None:
         """SIGKILL; harmless when nothing runs."""
         if self._running is not None:

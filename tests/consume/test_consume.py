@@ -155,7 +155,7 @@ async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, 
 
 
 async def test_the_history_is_had_without_a_broker(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The guide's curl: two fills from the first on; and its tail, with the market's own name: every one of them."""
+    """The guide's curl: two fills from the first on; and its tail: every one of them."""
     async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
         async with hosted(*parts(stream, Relay, engine_unit, projection_unit)):
             await stream.trade(60)
@@ -163,15 +163,31 @@ async def test_the_history_is_had_without_a_broker(broker: Broker, database: str
         (curl,), (tail,) = commands("curl"), commands("app tail")
         (line,) = await asyncio.to_thread(stranger.shell, curl)
         assert [fill["sequence"] for fill in msgspec.json.decode(line)["data"]] == [1, 2]
-        tail = tail.replace("python -m", f"cd {REPOSITORY} && {sys.executable} -m").replace("BTC-PERP", stream.market)
+        tail = tail.replace(".venv/bin/python -m", f"cd {REPOSITORY} && {sys.executable} -m")
         lines = await asyncio.to_thread(stranger.shell, tail, DATABASE_URL=database, BROKER_URL="127.0.0.1:1")
         assert lines == [encode_fill(fill).decode() for fill in await stored(stream)]
 
 
-def test_the_guide_finds_the_broker_of_a_local_exchange(tmp_path: Path) -> None:
+@pytest.mark.parametrize("environment", [{}, {"DATA": "elsewhere"}], ids=["by-default", "by-DATA"])
+def test_the_guide_finds_the_broker_of_a_local_exchange(tmp_path: Path, environment: dict[str, str]) -> None:
     """The line that asks the run record of `make run` sets what every example reads."""
     stranger = Stranger(tmp_path, "", "", "")
-    (tmp_path / ".local").mkdir()
-    write_run_record(tmp_path / ".local", RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}))
+    stranger.environment.pop("DATA", None)
+    folder = tmp_path / environment.get("DATA", ".local")
+    folder.mkdir()
+    write_run_record(folder, RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}))
     (export,) = commands("export KAFKA")
-    assert stranger.shell(export + 'echo "$KAFKA $MARKET"') == ["127.0.0.1:4711 BTC-PERP"]
+    assert stranger.shell(export + 'echo "$KAFKA $MARKET"', **environment) == ["127.0.0.1:4711 BTC-PERP"]
+
+
+async def test_a_mistyped_market_is_told(database: str, tmp_path: Path) -> None:
+    """The program ends and says why: it does not wait for ever for a market that nobody has."""
+    api = await Exchange(database).start()
+    stranger = Stranger(tmp_path / "stranger", "NOPE-PERP", "127.0.0.1:1", f"http://127.0.0.1:{api.port}")
+    stranger.start(CONSUMER)
+    try:
+        await eventually(lambda: stranger.has_ended)
+        assert "MARKET_NOT_FOUND" in stranger.log
+    finally:
+        stranger.kill()
+        await api.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 from agents.liquidator import Liquidator
 from agents.settings import StreamSettings
 from schemas.commands import ClockTicked, Command, PriceReported, PriceSourcesSet
-from schemas.ids import public_order_id, seq_of_order_key
+from schemas.ids import public_id_of_order
 from schemas.market import MarketSpec, PriceSource
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import Refused
@@ -225,9 +225,7 @@ class Day:
     async def _cancel_all(self, users: Iterable[int]) -> None:
         rows = await self.session.fetch(_LIVE, sorted(users))
         cancels = [
-            CancelOrder(
-                row["user_id"], public_order_id(self._names[row["market_id"]], seq_of_order_key(row["order_id"]))
-            )
+            CancelOrder(row["user_id"], public_id_of_order(self._names[row["market_id"]], row["order_id"]))
             for row in rows
         ]
         await self._submit(cancels)

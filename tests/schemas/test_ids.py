@@ -10,6 +10,8 @@ from schemas.ids import (
     parse_public_order_id,
     public_command_id,
     public_event_id,
+    public_id_of_order,
+    public_id_of_order_or_none,
     public_order_id,
     public_trade_id,
     seq_of_order_key,
@@ -23,6 +25,8 @@ def test_an_order_key_holds_the_market_and_the_sequence(market_id: int, seq: int
     key = order_key(market_id, seq)
     assert key < 2**63
     assert (key >> 40, seq_of_order_key(key)) == (market_id, seq)
+    assert public_id_of_order("X", key) == public_id_of_order_or_none("X", key) == public_order_id("X", seq)
+    assert public_id_of_order_or_none("X", None) is None
 
 
 @given(st.sampled_from(["BTC-PERP", "ETH-PERP", "X"]), st.integers(1, 10**12 - 1))

@@ -11,6 +11,7 @@ from schemas.units import (
     AMOUNT_MAX_E18,
     E18,
     datetime_of,
+    datetime_or_none,
     divide_half_even,
     divide_toward_zero,
     divide_up,
@@ -22,6 +23,7 @@ from schemas.units import (
     parse_decimal_e18,
     parse_whole_units,
     timestamp_of,
+    timestamp_or_none,
 )
 
 HOSTILE = (
@@ -95,3 +97,5 @@ def test_times_are_microseconds_and_read_back() -> None:
     moment = datetime(2031, 2, 3, 4, 5, 6, 789_012, tzinfo=UTC)
     assert datetime_of(timestamp_of(moment)) == moment
     assert format_timestamp(timestamp_of(moment)) == "2031-02-03T04:05:06.789012Z"
+    assert datetime_or_none(timestamp_or_none(moment)) == moment
+    assert datetime_or_none(None) is timestamp_or_none(None) is None

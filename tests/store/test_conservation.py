@@ -19,7 +19,7 @@ import pytest
 from agents.liquidator import Liquidator
 from agents.settings import StreamSettings
 from schemas.commands import ClockTicked, IndexSet
-from schemas.ids import public_order_id, seq_of_order_key
+from schemas.ids import public_id_of_order
 from schemas.market import SEED_MARKETS, MarketSpec
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import Refused
@@ -150,8 +150,7 @@ class Crowd:
         rows = await self.session.fetch(_LIVE)
         going = [row for row in rows if self.dice.random() < 0.6][:BATCH_MAX]
         cancels = [
-            CancelOrder(row["user_id"], public_order_id(names[row["market_id"]], seq_of_order_key(row["order_id"])))
-            for row in going
+            CancelOrder(row["user_id"], public_id_of_order(names[row["market_id"]], row["order_id"])) for row in going
         ]
         if cancels:
             await self.submission.run(cancels, self.now, {})

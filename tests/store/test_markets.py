@@ -1,8 +1,7 @@
-"""Listing markets, seeding a new exchange, and bringing a database to the newest schema."""
+"""Listing markets and seeding a new exchange."""
 
 import asyncio
 
-import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -14,7 +13,6 @@ from store.backlog import MarketLoad, read_load
 from store.broker_identity import claim_cluster, raise_epoch, read_cluster, read_epoch, replace_cluster
 from store.commands import MarketUnknown, append_command
 from store.markets import INSURANCE_SEED, MarketRefused, list_market, load_registry, seed
-from store.migrate import migrate, migration_files
 from store.outbox import read_commands, read_cursor
 from tests.store.account_builder import NOW, session_to
 
@@ -57,35 +55,6 @@ async def test_seeding_again_and_in_parallel_changes_nothing(database: str) -> N
             (-3, INSURANCE_SEED, "INSURANCE_FUND_TRANSFER"),
             (-1, -INSURANCE_SEED, "INSURANCE_FUND_TRANSFER"),
         ]
-
-
-async def test_three_migrations_at_once_on_an_empty_database_agree(postgres_dsn: str) -> None:
-    """Under the advisory lock one works and the others find nothing to do."""
-    server = await asyncpg.connect(postgres_dsn)
-    await server.execute("CREATE DATABASE migrated")
-    dsn = postgres_dsn.replace("/perpetua?", "/migrated?")
-    await asyncio.gather(*(asyncio.to_thread(migrate, dsn) for _ in range(3)))
-    async with session_to(dsn) as session:
-        newest = migration_files()[-1].name[:4]
-        assert await session.fetchval("SELECT version_num FROM alembic_version") == newest
-        assert await session.fetchval("SELECT count(*) FROM house_accounts") == 4
-    await server.execute("DROP DATABASE migrated WITH (FORCE)")
-    await server.close()
-
-
-async def test_a_failed_migration_leaves_the_database_as_it_was(postgres_dsn: str) -> None:
-    """All files of a run are one transaction."""
-    server = await asyncpg.connect(postgres_dsn)
-    await server.execute("CREATE DATABASE half_migrated")
-    dsn = postgres_dsn.replace("/perpetua?", "/half_migrated?")
-    async with session_to(dsn) as session:
-        await session.execute("CREATE TABLE engine_snapshots ()")
-        with pytest.raises(Exception, match="engine_snapshots"):
-            await asyncio.to_thread(migrate, dsn)
-        tables = await session.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        assert [row["tablename"] for row in tables] == ["engine_snapshots"]
-    await server.execute("DROP DATABASE half_migrated WITH (FORCE)")
-    await server.close()
 
 
 async def test_the_load_counts_what_is_accepted_and_not_projected(database: str) -> None:

@@ -1,10 +1,5 @@
--- Market data: the book by price, the public trades by time, and candles that cost the same however many trades there were.
-
--- The resting orders of a side in the order of the book. Nothing in it changes while an order lives, so that updates stay HOT.
-CREATE INDEX orders_book ON orders (market_id, side, price) WHERE is_live;
-
--- One row a trade of the book: a take-over and a deleveraging have no order, and are no trades of the market.
-CREATE INDEX fills_public ON fills (market_id, at, trade_id) WHERE role = 'TAKER' AND order_id IS NOT NULL;
+-- Market data: candles that cost the same however many trades there were. Its indexes, of the book by price and of the public
+-- trades by time, are in indexes/: these tables are large.
 
 -- What the trades of a minute (`span_s` 60) or an hour (3600) come to; no row where nothing was traded. They hold every trade
 -- up to the market's cursor; whoever reads adds those behind it. Prices are ticks, quantity lots, notional micros.

@@ -1,0 +1,30 @@
+"""Indexes of tables that may be large: built beside their writers, outside any transaction, one file each."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import psycopg
+
+Session: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
+"""A synchronous session, in which each statement is a transaction of its own."""
+
+INDEXES = Path(__file__).parent / "migrations" / "indexes"
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+
+
+def index_files() -> list[Path]:
+    """The files, each named after the index it builds."""
+    return sorted(INDEXES.glob("*.sql"))
+
+
+def build_missing_indexes(session: Session) -> None:
+    """Build each index that is not there, while others read and write its table.
+
+    It waits for every transaction that began before it. One that was broken off is there and not valid: it goes first.
+    """
+    for path in index_files():
+        found = session.execute(_IS_VALID, (path.stem,)).fetchone()
+        if found == (False,):
+            session.execute(f"DROP INDEX CONCURRENTLY {path.stem}")
+        if found != (True,):
+            session.execute(path.read_text())

@@ -1,0 +1,98 @@
+"""Bringing a database to the newest schema, with nobody stopped meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from store.large_indexes import index_files
+from store.migrate import migrate, migration_files
+from tests.eventually import eventually
+from tests.store.account_builder import NOW, place, session_to, submission_to, user_with
+
+INDEXES = [path.stem for path in index_files()]
+_STATES = """SELECT c.relname, c.oid, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE c.relname = ANY($1) ORDER BY 1"""
+_BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
+
+
+@pytest_asyncio.fixture
+async def empty(postgres_dsn: str) -> AsyncIterator[str]:
+    """DSN of a database without anything."""
+    async with session_to(postgres_dsn) as server:
+        await server.execute("CREATE DATABASE empty")
+        yield postgres_dsn.replace("/perpetua?", "/empty?")
+        await server.execute("DROP DATABASE empty WITH (FORCE)")
+
+
+async def _drop_the_indexes(session: asyncpg.Connection) -> None:
+    await session.execute(f"DROP INDEX {', '.join(INDEXES)}")
+
+
+async def _states(session: asyncpg.Connection) -> list[tuple[str, int, bool]]:
+    return [tuple(row) for row in await session.fetch(_STATES, INDEXES)]
+
+
+async def test_three_migrations_at_once_on_an_empty_database_agree(empty: str) -> None:
+    """Under the advisory lock one works and the others find nothing to do."""
+    await asyncio.gather(*(asyncio.to_thread(migrate, empty) for _ in range(3)))
+    async with session_to(empty) as session:
+        newest = migration_files()[-1].name[:4]
+        assert await session.fetchval("SELECT version_num FROM alembic_version") == newest
+        assert await session.fetchval("SELECT count(*) FROM house_accounts") == 4
+        assert [(name, is_valid) for name, _, is_valid in await _states(session)] == [(name, True) for name in INDEXES]
+
+
+async def test_a_failed_migration_leaves_the_database_as_it_was(empty: str) -> None:
+    """All files of a run are one transaction."""
+    async with session_to(empty) as session:
+        await session.execute("CREATE TABLE engine_snapshots ()")
+        with pytest.raises(Exception, match="engine_snapshots"):
+            await asyncio.to_thread(migrate, empty)
+        tables = await session.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert [row["tablename"] for row in tables] == ["engine_snapshots"]
+
+
+async def test_writers_go_on_while_an_index_of_a_large_table_is_built(database: str) -> None:
+    """A transaction that has written keeps the index waiting, but no order behind it; in the end every row is in it."""
+    async with session_to(database) as session, session_to(database) as slow, submission_to(database) as submission:
+        await _drop_the_indexes(session)
+        user = await user_with(session, 10_000_000_000)
+        await submission.run([place(user)], NOW, {})
+        async with slow.transaction():
+            await slow.execute("UPDATE orders SET price = price")
+            migrating = asyncio.create_task(asyncio.to_thread(migrate, database))
+            await eventually(lambda: session.fetchval(_BUILDING))
+            await asyncio.wait_for(submission.run([place(user)], NOW, {}), 10)
+            assert not migrating.done()
+        await migrating
+        assert [(name, is_valid) for name, _, is_valid in await _states(session)] == [(name, True) for name in INDEXES]
+        await session.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        count = "SELECT count(*) FROM orders WHERE market_id = 1 AND side = 'BUY' AND is_live"
+        assert "orders_book" in str(await session.fetch(f"EXPLAIN {count}"))
+        assert await session.fetchval(count) == 2
+
+
+async def test_an_index_that_was_broken_off_is_built_anew(database: str) -> None:
+    """What a kill in the middle leaves behind is there by its name, slows every write and serves no query."""
+    async with session_to(database) as session, session_to(database) as slow:
+        await _drop_the_indexes(session)
+        await session.execute("SET statement_timeout = '500ms'")
+        async with slow.transaction():
+            await slow.execute("LOCK TABLE orders IN ROW EXCLUSIVE MODE")
+            with pytest.raises(asyncpg.QueryCanceledError):
+                await session.execute(next(path for path in index_files() if path.stem == "orders_book").read_text())
+        assert [(name, is_valid) for name, _, is_valid in await _states(session)] == [("orders_book", False)]
+        await asyncio.to_thread(migrate, database)
+        assert [(name, is_valid) for name, _, is_valid in await _states(session)] == [(name, True) for name in INDEXES]
+
+
+async def test_an_index_that_is_there_stays(database: str) -> None:
+    """However often one migrates: also where an earlier release built it within its migrations."""
+    async with session_to(database) as session:
+        before = await _states(session)
+        await asyncio.to_thread(migrate, database)
+        assert await _states(session) == before
+        assert len(before) == len(INDEXES) > 0
