@@ -72,6 +72,8 @@ class EmbeddedConsumerThread(PromptConsumerThread):
     """Our consumer thread with true high watermarks."""
 
     async def _highwaters(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if not partitions:
+            return {}  # a standby: a reader stopped as soon as it was started lets a CancelledError out (aiokafka 0.14.0)
         servers = driver.server_list(self.transport.url, self.transport.default_port)
         reader = aiokafka.AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
         await reader.start()

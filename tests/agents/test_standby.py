@@ -1,0 +1,36 @@
+"""Two engines for one market: the one that was dealt nothing takes over, on either kind of broker."""
+
+import subprocess
+from pathlib import Path
+
+from agents.projection import projection_unit
+from agents.relay import Relay
+from store.presence import Task, Work, read_processes
+from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+
+async def owner_among(stream: Stream, workers: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes] | None:
+    """The one process that is shown as the owner of the market; None while none is, or two are."""
+    task = Task(Work.ENGINE, stream.market)
+    owners = [each.name.pid for each in await read_processes(stream.session) if task in each.tasks]
+    return next((worker for worker in workers if [worker.pid] == owners), None)
+
+
+async def test_an_idle_standby_takes_over_on_the_embedded_broker(
+    embedded_broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Dealt nothing when it joined, it was deaf to the deal that made it the owner: shown as such, and matching nothing."""
+    async with stream_on(embedded_broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+            workers = [stream.spawn("engine"), stream.spawn("engine")]
+            await stream.trade(40)
+            await stream.drained()
+            await eventually(lambda: all("is up" in stream.log_of(each) for each in workers), within_s=30)
+            owner = await eventually(lambda: owner_among(stream, workers), within_s=30)
+            assert owner is not None
+            owner.terminate()
+            await stream.trade(40)
+            assert (await stream.drained()).command_seq == 81
+        one_hash_each(await stream.records())
