@@ -1,7 +1,9 @@
 """The recovery that loses no command (faust-streaming 0.15.3); `TableManager` is a public setting of a Faust app."""
 
 import asyncio
+from typing import Any
 
+import faust
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from mode import Service
@@ -13,7 +15,7 @@ SAFE_TABLE_MANAGER = f"{__name__}.SafeTableManager"
 class SafeRecovery(Recovery):
     """Restores tables as Faust does, lets no command in before the agents' queues have been cleared, and never goes deaf."""
 
-    @Service.task  # type: ignore[untyped-decorator]  # mode's classes are untyped
+    @Service.task
     async def _restart_recovery(self) -> None:
         """Recover whenever the group deals, until stopped; crash the app when that comes to an end by itself.
 
@@ -36,6 +38,12 @@ class SafeRecovery(Recovery):
         """
         self.app.consumer.stop_flow()
         await super().on_recovery_completed(generation_id)
+
+
+def restored(app: faust.App) -> dict[Any, int | None]:
+    """How far the tables of an app have been read out of their changelogs: the last offset by partition."""
+    manager: Any = app.tables
+    return dict(manager.recovery.active_offsets)
 
 
 class SafeTableManager(TableManager):
