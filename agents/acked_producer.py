@@ -50,6 +50,7 @@ class AckedProducer:
         self._is_embedded = is_embedded
         self._producer: AIOKafkaProducer | None = None
         self._last_offsets: dict[str, int] = {}
+        self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when the broker is away."""
@@ -97,6 +98,7 @@ class AckedProducer:
     async def _append(self, topic: str, send: Callable[[], Awaitable[int]], count: int = 1) -> None:
         """Have `count` records sent, and see that they came behind all that we know of."""
         offset = await self._until_acknowledged(topic, send)
+        self.appended += 1
         last_offset = self._last_offsets.get(topic, -1)
         if 0 <= offset <= last_offset:
             raise LogTruncated(topic, offset, last_offset)

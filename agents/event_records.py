@@ -1,12 +1,12 @@
 """Event records: packing what the journal wrote, and reading back what is already in the log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from agents.fail_stop import ForeignLog
-from agents.log_tail import read_back
+from agents.log_tail import read_back, unnoticed
 from exchange.journal import Written
 from schemas.topics import events_topic
 from schemas.wire import (
@@ -47,9 +47,11 @@ def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
         raise ForeignLog(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
 
 
-async def read_written(bootstrap: str, market: str, epoch: int, after_seq: int) -> WrittenLog:
+async def read_written(
+    bootstrap: str, market: str, epoch: int, after_seq: int, on_fetched: Callable[[], None] = unnoticed
+) -> WrittenLog:
     """What the log says from event `after_seq` on, that one included where it is there."""
-    found = await _read_back(bootstrap, market, after_seq)
+    found = await _read_back(bootstrap, market, after_seq, on_fetched)
     records = [decode_event_record(each.value) for each in found]
     for record in records:
         if record.epoch != epoch:
@@ -63,16 +65,26 @@ async def read_written(bootstrap: str, market: str, epoch: int, after_seq: int) 
     )
 
 
-async def read_records(bootstrap: str, market: str, after_seq: int) -> list[EventRecord]:
+async def read_records(
+    bootstrap: str, market: str, after_seq: int, on_fetched: Callable[[], None] = unnoticed
+) -> list[EventRecord]:
     """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
-    return [decode_event_record(each.value) for each in await _read_back(bootstrap, market, after_seq)]
+    return [decode_event_record(each.value) for each in await _read_back(bootstrap, market, after_seq, on_fetched)]
 
 
-async def _read_back(bootstrap: str, market: str, after_seq: int) -> list[Any]:
+def event_record_or_none(value: bytes | None) -> EventRecord | None:
+    """An event record, or None for what is in the log but none of ours."""
+    try:
+        return None if value is None else decode_event_record(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+async def _read_back(bootstrap: str, market: str, after_seq: int, on_fetched: Callable[[], None]) -> list[Any]:
     def reaches_back(value: bytes) -> bool:
         return decode_event_record(value).first_event_seq <= max(1, after_seq)
 
-    return await read_back(bootstrap, events_topic(market), reaches_back)
+    return await read_back(bootstrap, events_topic(market), reaches_back, on_fetched=on_fetched)
 
 
 def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *, is_complete: bool) -> EventRecord:

@@ -10,7 +10,8 @@ import faust
 from faust.contrib.asgi import bind_to_running_loop
 from structlog.contextvars import bind_contextvars
 
-from agents.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, stop_loudly
+from agents.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, or_stop, stop_loudly
+from agents.standstill import Standstill
 
 STOP_TIMEOUT_S = 9.0
 GOODBYE_TIMEOUT_S = 3.0
@@ -36,16 +37,19 @@ class Unit(Protocol):
 
 
 class FaustUnit:
-    """A Faust app among others in one loop, without Faust's worker and its signal handlers."""
+    """A Faust app among others in one loop, without Faust's worker and its signal handlers, under the eyes of `watch`."""
 
     def __init__(
         self,
         app: faust.App,
+        watch: Standstill,
         *,
         before_stop: Callable[[], Awaitable[None]] | None = None,
         after_stop: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._app = app
+        self._watch = watch
+        self._watching: asyncio.Task[None] | None = None
         self._before_stop = before_stop
         self._after_stop = after_stop
         self.is_cut = False
@@ -59,6 +63,7 @@ class FaustUnit:
         """Start the app; it is up when its tables are recovered."""
         bind_to_running_loop(self._app)
         self._app.finalize()
+        self._watching = asyncio.create_task(or_stop(self._watch.watch(), self.name))
         await self._app.maybe_start()
 
     async def wait(self) -> None:
@@ -71,6 +76,8 @@ class FaustUnit:
         An app that is just being given its partitions never stops (seen). By then all that counts is saved: the group
         misses the goodbye, no more, and hands the market over when the session has timed out.
         """
+        if self._watching is not None:
+            self._watching.cancel()
         if self._before_stop is not None:
             await self._before_stop()
         try:

@@ -16,6 +16,10 @@ STALLED_AFTER_S = 30.0
 T = TypeVar("T")
 
 
+def unnoticed() -> None:
+    """Nobody asks how a long read gets on."""
+
+
 async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
     """The records of a topic from the first to the end it has now, as aiokafka gives them, a few in memory at a time."""
     partition = TopicPartition(topic, 0)
@@ -32,11 +36,16 @@ async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
 
 
 async def read_back(
-    bootstrap: str, topic: str, reaches_back: Callable[[bytes], bool], step: int = FIRST_STEP
+    bootstrap: str,
+    topic: str,
+    reaches_back: Callable[[bytes], bool],
+    step: int = FIRST_STEP,
+    on_fetched: Callable[[], None] = unnoticed,
 ) -> list[Any]:
     """The last records of a topic, as aiokafka gives them, oldest first, from one that `reaches_back` to the end.
 
     All there are when none does. A few more may come before it: the steps are `step`, then four times that, …
+    `on_fetched` is called whenever some have come.
     """
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
@@ -45,7 +54,7 @@ async def read_back(
         records: list[Any] = []
         while stop > first and not (records and reaches_back(records[0].value)):
             start = max(first, stop - step)
-            records = await _read(reader, partition, start, stop) + records
+            records = await _read(reader, partition, start, stop, on_fetched) + records
             stop, step = start, step * STEP_GROWTH
         return records
 
@@ -87,13 +96,20 @@ async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AI
         await reader.stop()
 
 
-async def _read(reader: AIOKafkaConsumer, partition: TopicPartition, start: int, stop: int) -> list[Any]:
+async def _read(
+    reader: AIOKafkaConsumer,
+    partition: TopicPartition,
+    start: int,
+    stop: int,
+    on_fetched: Callable[[], None] = unnoticed,
+) -> list[Any]:
     """The records at offsets from `start` up to, not including, `stop`; TimeoutError when none come for 30 s."""
     found: list[Any] = []
     reader.seek(partition, start)
     while await reader.position(partition) < stop:
         async with asyncio.timeout(STALLED_AFTER_S):
             records = await _next_records(reader, partition)
+        on_fetched()
         found += [record for record in records if start <= record.offset < stop]
     return found
 

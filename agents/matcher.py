@@ -16,7 +16,9 @@ from agents.intake import AlteredCommand, FreshCommand, GapNeverFilled, Sorted
 from agents.recovery import begin_tenure
 from agents.settings import StreamSettings
 from agents.snapshots import SnapshotWriter
+from agents.standstill import Progress
 from agents.tenure import Tenure
+from agents.work_ahead import has_commands
 from schemas.crash_points import CrashPoint, passing
 from schemas.topics import engine_app_id, events_topic
 from schemas.wire import encode
@@ -39,6 +41,7 @@ class Matcher:
         self.snapshots = SnapshotWriter(market, settings, self._producer, table)
         self._tenure: Tenure | None = None
         self._recoveries = 0
+        self._progress = Progress()
         self._at_work = asyncio.Lock()
         self._is_closing = False
 
@@ -49,10 +52,11 @@ class Matcher:
         """
         self.release()
         self._recoveries += 1
+        self._progress.step()
         recovery = self._recoveries
         await self._producer.start()
         try:
-            tenure = await begin_tenure(self.market, self._settings, self._table.data.data)
+            tenure = await begin_tenure(self.market, self._settings, self._table.data.data, self._progress.step)
         except MarketHalted as error:
             log.critical("%s rests: %s", self.name, error)
             return
@@ -82,6 +86,7 @@ class Matcher:
         Whoever finds another tenure after an await drops everything: the record comes again.
         """
         async with self._at_work:
+            self._progress.step()
             tenure = self._tenure
             if tenure is None or self._is_closing:
                 return
@@ -121,6 +126,14 @@ class Matcher:
                 if self._tenure.is_dirty:
                     await self._snapshot(self._tenure)
                 await self._leave_a_copy()
+
+    def advance(self) -> object:
+        """Differs whenever a record, a step of a recovery or an acknowledgement has come since."""
+        return self._progress.steps, self._producer.appended
+
+    async def has_work(self) -> bool:
+        """Whether the log waits for this owner; raises what an outage raises."""
+        return await has_commands(self.market, self._settings, self._tenure)
 
     async def disconnect(self) -> None:
         """Let go of the broker, after the app has stopped."""

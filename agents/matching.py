@@ -9,9 +9,12 @@ from agents.faust_app import faust_app, raw_topic
 from agents.host import FaustUnit
 from agents.matcher import Matcher
 from agents.settings import StreamSettings
+from agents.standstill import Standstill
 from schemas.crash_points import CrashPoint, passing
 from schemas.topics import commands_topic, engine_app_id
+from store.presence import Task, Work
 from tables.book_table import declare_book_table
+from tables.safe_recovery import restored
 
 SNAPSHOT_CHECK_S = 1.0
 COPY_EVERY_S = 60.0
@@ -20,7 +23,12 @@ COPY_EVERY_S = 60.0
 def engine_unit(market: str, settings: StreamSettings) -> FaustUnit:
     """The engine of a market, ready to be hosted."""
     app, matcher = engine_app(market, settings)
-    return FaustUnit(app, before_stop=matcher.close, after_stop=matcher.disconnect)
+
+    def advance() -> object:
+        return matcher.advance(), restored(app)
+
+    watch = Standstill(Task(Work.ENGINE, market), settings.standstill_s, advance, matcher.has_work)
+    return FaustUnit(app, watch, before_stop=matcher.close, after_stop=matcher.disconnect)
 
 
 def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matcher]:

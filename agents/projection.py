@@ -9,13 +9,16 @@ from agents.faust_app import faust_app, raw_topic
 from agents.host import FaustUnit
 from agents.projector import Projector
 from agents.settings import StreamSettings
+from agents.standstill import Standstill
 from schemas.topics import events_topic, projection_app_id
+from store.presence import Task, Work
 
 
 def projection_unit(market: str, settings: StreamSettings) -> FaustUnit:
     """The projection of a market, ready to be hosted."""
     app, projector = projection_app(market, settings)
-    return FaustUnit(app, after_stop=projector.close)
+    watch = Standstill(Task(Work.PROJECTION, market), settings.standstill_s, projector.advance, projector.has_work)
+    return FaustUnit(app, watch, after_stop=projector.close)
 
 
 def projection_app(market: str, settings: StreamSettings) -> tuple[faust.App, Projector]:

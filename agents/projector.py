@@ -13,6 +13,8 @@ from agents.fail_stop import ForeignLog
 from agents.figures import EVENTS_PERSISTED
 from agents.halting import check_log_is_known, unless_halted
 from agents.settings import StreamSettings
+from agents.standstill import Progress
+from agents.work_ahead import has_events
 from schemas.crash_points import CrashPoint, passing
 from schemas.topics import projection_app_id
 from schemas.wire import EventRecord, decode_event_record
@@ -43,6 +45,7 @@ class Projector:
         self.name = projection_app_id(market)
         self._settings = settings
         self._projection = Projection(self._connect, market)
+        self._progress = Progress()
         self._epoch: int | None = None
         self._waiting: deque[Delivery] = deque()
         self._has_come = asyncio.Event()
@@ -51,6 +54,7 @@ class Projector:
 
     async def take(self, event: Any) -> None:
         """Let a record wait for the next transaction; holds the stream back when many do. ForeignLog, if it is not ours."""
+        self._progress.step()
         record = decode_event_record(event.message.value)
         if (record.market, record.epoch) != (self.market, await self._epoch_in_force()):
             raise ForeignLog("event record of", (self.market, self._epoch), (record.market, record.epoch))
@@ -74,6 +78,14 @@ class Projector:
             EVENTS_PERSISTED.labels(self.market).observe(sum(len(delivery.record.events) for delivery in batch))
             for delivery in batch:
                 delivery.event.ack()
+
+    def advance(self) -> object:
+        """Differs whenever a record has come since, or PostgreSQL has taken a batch or said that it cannot yet."""
+        return self._progress.steps
+
+    async def has_work(self) -> bool:
+        """Whether the log waits for this owner; raises what an outage raises."""
+        return await has_events(self.market, self._settings)
 
     async def close(self) -> None:
         """Give the session back."""
@@ -106,7 +118,7 @@ class Projector:
         without its last seconds), or when the log has lost its tail: the engine notices by writing behind the hole, and
         writes everything again behind that. So a record ahead of the hole is passed over here.
         """
-        for record in await read_records(self._settings.bootstrap, self.market, missing_seq):
+        for record in await read_records(self._settings.bootstrap, self.market, missing_seq, self._progress.step):
             with suppress(SequenceGap):
                 await self._apply([record])
 
@@ -116,7 +128,9 @@ class Projector:
         while True:
             try:
                 await self._projection.apply(records)
+                self._progress.step()
             except StoreUnavailable as error:
+                self._progress.step()  # it works at it, and says so
                 log.warning("%s waits for PostgreSQL: %r", self.name, error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)

@@ -13,10 +13,11 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from agents.acked_producer import AckedProducer, OutgoingRecord, can_be_retried
-from agents.database import ask_database
+from agents.database import ask_database, ask_once
 from agents.fail_stop import ForeignLog
 from agents.log_tail import read_back
 from agents.settings import StreamSettings
+from agents.standstill import Progress
 from schemas.crash_points import CrashPoint, passing
 from schemas.events import PositionTransferred, TradeExecuted
 from schemas.fills import PublicFill, decode_fill, encode_fill, fill_headers, fill_of_trade, fill_of_transfer
@@ -63,17 +64,29 @@ class Publisher:
         self._settings = settings
         self._topic = fills_topic(market)
         self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+        self._progress = Progress()
         self._known: Known | None = None
         self._last = 0
 
     async def take(self, event: Any) -> None:
         """Publish the trades of an event record, then acknowledge it. Raises ForeignLog, FillsMissing."""
+        self._progress.step()
         known = self._known or await self._begin()
         record = decode_event_record(event.message.value)
         if (record.market, record.epoch) != (self.market, known.epoch):
             raise ForeignLog("event record of", (self.market, known.epoch), (record.market, record.epoch))
         await self._publish(list(fills_of(known.spec, record)))
         event.ack()
+
+    def advance(self) -> object:
+        """Differs whenever a record or an acknowledgement has come since."""
+        return self._progress.steps, self._producer.appended
+
+    async def has_work(self) -> bool:
+        """Whether fills are persisted that the topic does not hold; raises what an outage raises."""
+        newest = await ask_once(self._settings.dsn, self.name, lambda s: newest_public_fill(s, self.market))
+        records = await read_back(self._settings.bootstrap, self._topic, lambda _: True, step=END_RECORDS)
+        return newest > (end_without_hole(sequences_in(record.value for record in records)) or 0)
 
     def release(self) -> None:
         """The market may be somebody else's for a while: look again where the topic ends."""

@@ -9,13 +9,16 @@ from agents.faust_app import faust_app, raw_topic
 from agents.host import FaustUnit
 from agents.publisher import Publisher
 from agents.settings import StreamSettings
+from agents.standstill import Standstill
 from schemas.topics import events_topic, publisher_app_id
+from store.presence import Task, Work
 
 
 def publisher_unit(market: str, settings: StreamSettings) -> FaustUnit:
     """The publisher of a market, ready to be hosted."""
     app, publisher = publisher_app(market, settings)
-    return FaustUnit(app, after_stop=publisher.disconnect)
+    watch = Standstill(Task(Work.PUBLISHER, market), settings.standstill_s, publisher.advance, publisher.has_work)
+    return FaustUnit(app, watch, after_stop=publisher.disconnect)
 
 
 def publisher_app(market: str, settings: StreamSettings) -> tuple[faust.App, Publisher]:

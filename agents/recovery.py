@@ -1,13 +1,14 @@
 """How a market comes back: the newest snapshot that holds, and the hashes of the events written after it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from agents.collector import collect_seldom
 from agents.database import ask_database
 from agents.event_records import read_written
 from agents.fail_stop import ForeignLog
 from agents.halting import check_not_halted
+from agents.log_tail import unnoticed
 from agents.settings import StreamSettings
 from agents.tenure import StartingPoint, Tenure
 from exchange.market import Market, empty_market
@@ -22,8 +23,10 @@ from tables.book_table import BEFORE_THE_FIRST_RECORD, heads, verified_snapshots
 log = logging.getLogger(__name__)
 
 
-async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[bytes, bytes]) -> Tenure:
-    """Recover a market.
+async def begin_tenure(
+    market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None] = unnoticed
+) -> Tenure:
+    """Recover a market; `on_step` is called whenever that has got on.
 
     1. Ask PostgreSQL for the epoch, and for how far the events are persisted. A table with snapshots of other epochs
        alone belongs to another exchange. A halted market is left alone: MarketHalted.
@@ -39,10 +42,11 @@ async def begin_tenure(market: str, settings: StreamSettings, entries: Mapping[b
         settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)
     )  # 1
     check_not_halted(market, standing)
+    on_step()
     for point in _starting_points(market, standing, entries, kept):  # 2
         state = point.market
         first = min(state.event_seq, standing.event_seq + 1)
-        written, failed, last_offset = await read_written(settings.bootstrap, market, standing.epoch, first)
+        written, failed, last_offset = await read_written(settings.bootstrap, market, standing.epoch, first, on_step)
         if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
             collect_seldom()

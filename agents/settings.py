@@ -9,7 +9,8 @@ class StreamSettings:
     """Where the database and the broker are, of which kind the broker is, and how long a silent worker keeps its market.
 
     `datadir` is for Faust's own files; each app makes a folder of its own below it. `session_timeout_s`: seconds
-    without a heartbeat after which the standby takes over. `metrics`: where this process shows its figures, `host:port`.
+    without a heartbeat after which the standby takes over. `standstill_s`: seconds after which an owner that gets nowhere,
+    though its log waits for it, ends its process. `metrics`: where this process shows its figures, `host:port`.
     """
 
     dsn: str = field(repr=False)
@@ -17,4 +18,5 @@ class StreamSettings:
     is_embedded: bool
     datadir: Path
     session_timeout_s: float = 6.0
+    standstill_s: float = 30.0
     metrics: str = ""

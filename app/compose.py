@@ -219,6 +219,7 @@ async def _stream(settings: Settings) -> StreamSettings:
         is_embedded=is_embedded_cluster(await cluster_id(bootstrap)),
         datadir=folder,
         session_timeout_s=settings.session_timeout_s,
+        standstill_s=settings.standstill_s,
     )
 
 

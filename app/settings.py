@@ -159,6 +159,8 @@ class Settings(BaseModel):
     """Calls whose token or key is refused, for each address."""
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
     """Seconds after which a worker that says nothing loses its markets."""
+    standstill_s: Annotated[float, Field(ge=10, le=3_600)] = 30.0
+    """Seconds after which a worker that owns a market and gets nowhere, though its log waits, ends its process. Slow is not stuck."""
     metrics_host: str = "127.0.0.1"
     """Where a worker serves `/metrics`; the API serves its own at `PORT`."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0

@@ -102,12 +102,13 @@ class Stream:
         await create_topics(broker.bootstrap, [self.market], is_embedded=broker.is_embedded)
         self.settings = replace(self.settings, bootstrap=broker.bootstrap, is_embedded=broker.is_embedded)
 
-    def spawn(self, kind: str) -> subprocess.Popen[bytes]:
-        """Start a worker in a process of its own."""
+    def spawn(self, kind: str, hindrance: str = "") -> subprocess.Popen[bytes]:
+        """Start a worker in a process of its own, hindered as tests/agents/hindered_worker.py says."""
+        module = ["tests.agents.hindered_worker", hindrance] if hindrance else ["tests.agents.worker_process"]
         settings = msgspec.json.encode(self.settings, enc_hook=str).decode()
         log = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
         worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.agents.worker_process", kind, self.market, settings],
+            [sys.executable, "-m", *module, kind, self.market, settings],
             cwd=REPOSITORY,
             stdout=log,
             stderr=log,

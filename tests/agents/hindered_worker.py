@@ -1,0 +1,71 @@
+"""A worker whose recovery is hindered on purpose: `python -m tests.agents.hindered_worker HINDRANCE KIND MARKET SETTINGS`."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from faust.tables.table import Table
+
+import agents.matcher
+from agents.settings import StreamSettings
+from agents.tenure import Tenure
+from tables.prompt_consumer import PromptConsumer, PromptConsumerThread
+from tests.agents.worker_process import main
+
+SLOW_STEP_S = 0.8
+
+
+def hang_in_the_recovery() -> None:
+    """The snapshot is read, and the rest of the recovery waits for something that never comes."""
+
+    async def begin_never(*_: object) -> Tenure:
+        return await asyncio.get_running_loop().create_future()
+
+    agents.matcher.begin_tenure = begin_never
+
+
+def freeze_the_fetch() -> None:
+    """Nothing of the changelog or the commands ever arrives, while the group is told that all is well."""
+
+    async def fetch_nothing(*_: object, **__: object) -> dict[Any, Any]:
+        await asyncio.sleep(0.1)
+        return {}
+
+    PromptConsumerThread._fetch_records = fetch_nothing
+
+
+def slow_down() -> None:
+    """Each entry of the changelog, and each step of the recovery behind it, takes its time."""
+
+    async def take_time(*_: object) -> None:
+        await asyncio.sleep(SLOW_STEP_S)
+
+    begin = agents.matcher.begin_tenure
+
+    async def begin_slowly(
+        market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None]
+    ) -> Tenure:
+        for _ in range(6):
+            on_step()
+            await asyncio.sleep(SLOW_STEP_S)
+        return await begin(market, settings, entries, on_step)
+
+    Table.on_changelog_event = take_time
+    agents.matcher.begin_tenure = begin_slowly
+
+
+def leak_a_cancellation() -> None:
+    """A call of the recovery lets out a CancelledError that nobody has asked for, as a library of ours once did."""
+
+    async def leak(*_: object) -> dict[Any, Any]:
+        raise asyncio.CancelledError
+
+    PromptConsumer.highwaters = leak
+
+
+_HINDRANCES = {"leak": leak_a_cancellation, "hang": hang_in_the_recovery, "freeze": freeze_the_fetch, "slow": slow_down}
+
+if __name__ == "__main__":
+    _HINDRANCES[sys.argv.pop(1)]()
+    main()
