@@ -124,7 +124,7 @@ async def soaked(size: Size) -> None:
             crowd = Outcome([await flat.accounts(dsn, folder, size, CROWD[size.name])])
             tell(crowd)
         async with whole_exchange(folder / "markets", broker) as exchange:
-            many = Outcome([await flat.markets(exchange, size, MARKETS[size.name])])
+            many = await flat.markets(exchange, size, MARKETS[size.name])
             tell(many)
     extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}
     outcomes = [flat_over_time, crowd, many]

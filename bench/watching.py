@@ -65,6 +65,14 @@ def cpu_seconds(exchange: ExchangeProcess) -> dict[str, float]:
     return {name: _cpu_s(pid) for name, pid in exchange.children().items()}
 
 
+def costs_of(exchange: ExchangeProcess, spent_before: dict[str, float], orders: int) -> str:
+    """What each of these orders has cost each process since `spent_before`, in words."""
+    used = cpu_seconds(exchange)
+    each = {name: 1e6 * (used[name] - spent_before.get(name, 0.0)) / orders for name in used}
+    shares = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(each.items(), key=lambda item: -item[1]))
+    return f"processor time an order, us: {shares}; {sum(each.values()):.0f} in all."
+
+
 async def _sample(exchange: ExchangeProcess, session: "asyncpg.Connection[asyncpg.Record]", at_s: float) -> Sample:
     resident = {name: _resident(pid) for name, pid in exchange.children().items()}
     tables = {str(row[0]): int(row[1]) for row in await session.fetch(_SIZES)}

@@ -8,7 +8,7 @@ import time
 from bench.exchange_process import ExchangeProcess
 from bench.result import Bar, Outcome, alone, compared
 from bench.sizes import Size
-from bench.watching import cpu_seconds
+from bench.watching import costs_of, cpu_seconds
 from bench.whole import drained, fills_stored, load_on, nothing_is_lost, people_of
 
 CLIENTS = 32
@@ -23,7 +23,7 @@ async def measure(exchange: ExchangeProcess, size: Size, acceptance_per_s: float
     report = await load_on(exchange, people, seconds=size.completion_s, connections=CLIENTS, keeps_orders=True)
     await drained(exchange)
     seconds = time.perf_counter() - began
-    spent = {name: used - spent_before.get(name, 0.0) for name, used in cpu_seconds(exchange).items()}
+    costs = costs_of(exchange, spent_before, report.accepted)
     await nothing_is_lost(exchange, people, report.orders)
     rate = report.accepted / seconds
     refused = {status: count for status, count in report.statuses.items() if status != "order 202"}
@@ -38,10 +38,4 @@ async def measure(exchange: ExchangeProcess, size: Size, acceptance_per_s: float
         f"P2: {report.accepted} orders accepted in {report.seconds:.1f} s, {fills} fills, all persisted after "
         f"{seconds:.1f} s; refused meanwhile: {refused or 'none'}; none lost, none PENDING, audit clean."
     )
-    return Outcome([row], notes=[note, _costs(spent, report.accepted)])
-
-
-def _costs(spent: dict[str, float], orders: int) -> str:
-    each = {name: 1e6 * seconds / orders for name, seconds in spent.items()}
-    shares = ", ".join(f"{name} {cost:.0f}" for name, cost in sorted(each.items(), key=lambda item: -item[1]))
-    return f"P2: processor time an order, us: {shares}; {sum(each.values()):.0f} in all."
+    return Outcome([row], notes=[note, f"P2: {costs}"])

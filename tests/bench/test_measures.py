@@ -82,7 +82,8 @@ async def test_a_crowd_and_more_markets_are_measured(
     """P8: acceptance among many accounts, completion over more markets."""
     crowd = await flat.accounts(database, tmp_path, TINY, count=20)
     many = await flat.markets(small_tree, TINY, count=3)
-    assert len(_sane(Outcome([crowd, many]))) == 2
+    assert len(_sane(Outcome([crowd, *many.rows]))) == 3
+    assert all("processor time an order" in note for note in many.notes)
 
 
 @pytest.mark.chaos
