@@ -1,21 +1,24 @@
 """A producer of our own: when its send returns, the record is in the log."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from agents.log_tail import record_at
 from tables.broker_address import client_settings
 from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
 Headers = Sequence[tuple[str, bytes]]
+T = TypeVar("T")
 
 
 class OutgoingRecord(NamedTuple):
@@ -30,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class LogTruncated(Exception):
-    """A record got an offset at or below the one before it: the broker has lost the tail of its log."""
+    """A record, or a copy of it, is at or below the offset of one before it: the broker has lost the tail of its log."""
 
     def __init__(self, topic: str, offset: int, last_offset: int) -> None:
         super().__init__(f"{topic}: offset {offset} after {last_offset}")
@@ -74,7 +77,8 @@ class AckedProducer:
 
         Raises LogTruncated, and KafkaError for what another try cannot heal.
         """
-        await self._append(topic, partial(self._send_once, topic, OutgoingRecord(key, value, headers)))
+        record = OutgoingRecord(key, value, headers)
+        await self._append(topic, partial(self._send_once, topic, record), [record])
 
     async def send_together(self, topic: str, records: Sequence[OutgoingRecord]) -> None:
         """Append records in order, as many at a time as fit into a batch, which the log takes whole or not at all.
@@ -83,7 +87,7 @@ class AckedProducer:
         """
         while records:
             _, count = self._packed(records)
-            await self._append(topic, partial(self._send_batch, topic, records[:count]), count)
+            await self._append(topic, partial(self._send_batch, topic, records[:count]), records[:count])
             records = records[count:]
 
     def expect_beyond(self, topic: str, offset: int) -> None:
@@ -95,24 +99,36 @@ class AckedProducer:
         for key, value in entries:
             await self.send(topic, value, key)
 
-    async def _append(self, topic: str, send: Callable[[], Awaitable[int]], count: int = 1) -> None:
-        """Have `count` records sent, and see that they came behind all that we know of."""
-        offset = await self._until_acknowledged(topic, send)
+    async def _append(self, topic: str, send: Callable[[], Awaitable[int]], records: Sequence[OutgoingRecord]) -> None:
+        """Have the records sent, and see that they came behind all that we know of.
+
+        Where a try had no answer, its copy may have filled the place of what the log has lost, and hide that.
+        """
+        offset, tries = await self._until_answered(topic, send)
         self.appended += 1
         last_offset = self._last_offsets.get(topic, -1)
-        if 0 <= offset <= last_offset:
+        if 0 <= offset <= last_offset or (tries > 1 and await self._is_copy(topic, last_offset, records)):
             raise LogTruncated(topic, offset, last_offset)
-        self._last_offsets[topic] = max(offset + count - 1, last_offset)
+        self._last_offsets[topic] = max(offset + len(records) - 1, last_offset)
 
-    async def _until_acknowledged(self, topic: str, send: Callable[[], Awaitable[int]]) -> int:
-        while True:
+    async def _is_copy(self, topic: str, last_offset: int, records: Sequence[OutgoingRecord]) -> bool:
+        """Whether one of these is where another record was."""
+        if last_offset < 0:
+            return False
+        found, _ = await self._until_answered(topic, partial(record_at, self._bootstrap, topic, last_offset))
+        return found is not None and (found.key, found.value) in [(record.key, record.value) for record in records]
+
+    async def _until_answered(self, topic: str, ask: Callable[[], Awaitable[T]]) -> tuple[T, int]:
+        """The broker's answer, and how many tries it took."""
+        for tries in itertools.count(1):
             try:
-                return await send()
+                return await ask(), tries
             except KafkaError as error:
                 if not can_be_retried(error):
                     raise
-                log.warning("send to %s failed, trying again: %r", topic, error)
+                log.warning("no answer about %s, trying again: %r", topic, error)
                 await asyncio.sleep(RETRY_AFTER_S)
+        raise AssertionError("it counts for ever")
 
     async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
         key, value, headers = record

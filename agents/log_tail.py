@@ -59,6 +59,14 @@ async def read_back(
         return records
 
 
+async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
+    """The record at an offset below the topic's end; None when that place is empty."""
+    partition = TopicPartition(topic, 0)
+    async with _reader(bootstrap, partition) as reader:
+        found = await _read(reader, partition, offset, offset + 1)
+        return found[0] if found else None
+
+
 async def last_record(bootstrap: str, topic: str) -> bytes | None:
     """The newest record of a topic; None when it holds none."""
     records = await read_back(bootstrap, topic, lambda _: True, step=1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 
 from agents.acked_producer import AckedProducer, LogTruncated, OutgoingRecord
 from agents.event_records import read_written
@@ -52,4 +53,49 @@ async def test_records_sent_together_are_there_in_order_and_counted(
         producer.expect_beyond(topic, 201)
         with pytest.raises(LogTruncated):
             await producer.send_together(topic, sent[:1])
+        await producer.stop()
+
+
+class Unanswered(AckedProducer):
+    """A producer whose first record reaches the log, and the reply to it is lost."""
+
+    _is_first = True
+
+    async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
+        offset = await super()._send_once(topic, record)
+        if self._is_first:
+            self._is_first = False
+            raise KafkaTimeoutError
+        return offset
+
+
+async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator: the first try took the lost record's place, so the second came behind it."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        topic = events_topic(stream.market)
+        producer = Unanswered(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await producer.start()
+        producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
+        with pytest.raises(LogTruncated):
+            await producer.send(topic, b"{}", key=b"")
+        assert len(await read_all(stream.settings.bootstrap, topic)) == 2
+        await producer.stop()
+
+
+async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The record that recovery saw is where it was: a lost reply alone stops nobody."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        topic = events_topic(stream.market)
+        before = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        producer = Unanswered(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        await before.start()
+        await producer.start()
+        await before.send(topic, b"[]", key=b"")
+        producer.expect_beyond(topic, 0)
+        await producer.send(topic, b"{}", key=b"")
+        found = await read_all(stream.settings.bootstrap, topic)
+        assert [each.value for each in found] == [b"[]", b"{}", b"{}"]
+        await before.stop()
         await producer.stop()
