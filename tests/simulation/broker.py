@@ -11,18 +11,24 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World, current_process
 
+LOST_RECORDS_MAX = 4
 Record = tuple[bytes, bytes | None]
 
 
 class Broker:
-    """One partition a topic. `on_append` sees each record as it enters a log."""
+    """One partition a topic. `on_append` sees each record as it enters a log.
+
+    `doomed`: topics whose log loses its tail as soon as another engine than this one, its writer, has read that back.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.logs: dict[str, list[Record]] = {}
         self.is_up = True
         self.life = 1
-        self.on_append: Callable[[str, int, bytes, bytes | None], None] = lambda *_: None
+        self.has_lost_tails = False
+        self.doomed: dict[str, Process] = {}
+        self.on_append: Callable[[Process, str, int, bytes, bytes | None], None] = lambda *_: None
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     @property
@@ -34,13 +40,13 @@ class Broker:
         """The records of a topic."""
         return self.logs.setdefault(topic, [])
 
-    def append(self, topic: str, key: bytes, value: bytes | None) -> int:
+    def append(self, writer: Process, topic: str, key: bytes, value: bytes | None) -> int:
         """Add a record; its offset."""
         log = self.log(topic)
         log.append((key, value))
         offset = len(log) - 1
         self.world.note(f"{topic}@{offset} {key!r} {hash_of(value)}")
-        self.on_append(topic, offset, key, value)
+        self.on_append(writer, topic, offset, key, value)
         for waiter in self._waiting.pop(topic, ()):
             if not waiter.done():
                 waiter.set_result(None)
@@ -52,15 +58,25 @@ class Broker:
         self._waiting.setdefault(topic, []).append(waiter)
         await waiter
 
-    def truncate(self, topic: str, records: int) -> None:
-        """Lose the newest records."""
-        log = self.log(topic)
+    def lose_tail(self, topic: str, name: str) -> None:
+        """Lose some of the newest records of a topic, counted under the fault's name; maybe nobody notices for a while."""
+        self.world.counts[name] += 1
+        self.has_lost_tails = True
+        log, records = self.log(topic), self.world.dice.randint(1, LOST_RECORDS_MAX)
         del log[max(0, len(log) - records) :]
         self.world.note(f"{topic} is cut to {len(log)}")
+
+    def was_read_back(self, topic: str, reader: Process) -> None:
+        """An engine knows the log's tail now, and has written nothing yet: the moment for a doomed log to lose it."""
+        is_storm = not (self.world.is_calm or self.world.is_over)
+        if is_storm and reader.role == "engine" and self.doomed.get(topic, reader) is not reader:
+            del self.doomed[topic]
+            self.lose_tail(topic, "lost log tails just read")
 
     def lose_all(self) -> None:
         """Lose everything; what comes after is another broker."""
         self.life += 1
+        self.doomed.clear()
         self.logs.clear()
         self.world.note(f"the broker is lost, now {self.cluster_id}")
 
@@ -121,7 +137,7 @@ class FakeProducer:
             world.counts["lost sends"] += 1
             world.later(0.05, _settle, sent, KafkaTimeoutError("no answer"))
         else:
-            offset = self._broker.append(topic, key, value)
+            offset = self._broker.append(process, topic, key, value)
             if world.reached(process, point_of(topic, key)):
                 return
             if world.happens(40):
@@ -147,6 +163,7 @@ class FakeReader:
         self.broker = broker
         self._process: Process = current_process()
         self._position = 0
+        self._topic = ""
 
     async def start(self) -> None:
         """Connect."""
@@ -156,9 +173,12 @@ class FakeReader:
 
     async def stop(self) -> None:
         """Disconnect."""
+        if self._position > 0:
+            self.broker.was_read_back(self._topic, self._process)
 
-    def assign(self, _partitions: list[Any]) -> None:
+    def assign(self, partitions: list[Any]) -> None:
         """Every reader has one partition."""
+        self._topic = partitions[0].topic
 
     async def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
         """Logs begin at 0."""
@@ -182,7 +202,9 @@ class FakeReader:
             await asyncio.sleep(timeout_ms / 1_000)
             return {}
         records = log[self._position : self._position + 50]
-        fetched = [SimpleNamespace(offset=at, value=value) for at, (_, value) in enumerate(records, self._position)]
+        fetched = [
+            SimpleNamespace(offset=at, key=key, value=value) for at, (key, value) in enumerate(records, self._position)
+        ]
         self._position += len(records)
         return {partition: fetched}
 

@@ -66,6 +66,11 @@ class Group:
             wait_s = self.world.dice.uniform(0.02, 0.06)
             self.world.later_in(self.owner.process, wait_s, self.owner.assign, self.generation)
 
+    def hand_over(self) -> None:
+        """Take the partition from its owner, who lives on, and give it to any."""
+        self.owner = None
+        self.rebalance()
+
     def commit(self, generation: int, offset: int) -> None:
         """A member commits; one that is not in charge any more is not heard."""
         if generation == self.generation:

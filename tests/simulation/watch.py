@@ -2,9 +2,11 @@
 
 from agents.event_records import hashes_in
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
-from schemas.wire import decode_command_record, decode_event_record
+from schemas.wire import EventRecord, decode_command_record, decode_event_record
 from tables.book_table import heads, verified_snapshots
+from tests.simulation.holes import Holes
 from tests.simulation.system import System
+from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World
 
 
@@ -15,6 +17,8 @@ class Watch:
         self.world = world
         self.system = system
         self.events: dict[str, dict[int, bytes]] = {market: {} for market in system.markets}
+        self._holes = {market: Holes() for market in system.markets}
+        self._behind: dict[tuple[Process, str], int] = {}
         self._sent: dict[str, set[int]] = {market: set() for market in system.markets}
         self._topics = {
             topic(market): (look, market)
@@ -32,9 +36,11 @@ class Watch:
         for market, group in system.projections.items():
             group.on_commit = lambda offset, market=market: self._projection_commits(market, offset)
 
-    def _appended(self, topic: str, _offset: int, key: bytes, value: bytes | None) -> None:
+    def _appended(self, writer: Process, topic: str, offset: int, key: bytes, value: bytes | None) -> None:
         look, market = self._topics[topic]
         look(market, key, value)
+        if topic == events_topic(market):
+            self._nobody_goes_on_behind_a_hole(writer, market, offset, decode_event_record(value or b""))
 
     def _event_record(self, market: str, _key: bytes, value: bytes | None) -> None:
         """An event of one sequence is the same in every record, life and epoch, and chains to the one before it."""
@@ -44,12 +50,22 @@ class Watch:
             if known.setdefault(seq, bytes(body)) != bytes(body):
                 self.world.violated(f"event {market}:{seq} was written with two bodies")
 
+    def _nobody_goes_on_behind_a_hole(self, writer: Process, market: str, offset: int, record: EventRecord) -> None:
+        """An engine may notice by one record that the log has lost what is not persisted; it writes no other behind it."""
+        persisted = self.system.database.tables.named(market).progress.event_seq
+        missing = self._holes[market].missing_before(offset, record, persisted)
+        known = self._behind.pop((writer, market), record.first_event_seq)
+        if missing:
+            self._behind[writer, market] = record.first_event_seq
+            if known != record.first_event_seq:
+                self.world.violated(f"{writer.name} goes on in {market}, though the log has lost event {missing}")
+
     def _command_record(self, market: str, _key: bytes, value: bytes | None) -> None:
         self._sent[market] |= {command.seq for command in decode_command_record(value or b"").commands}
 
     def _snapshot_entry(self, market: str, key: bytes, _value: bytes | None) -> None:
         """When a head is there, all that it names is there; but for a zombie's, late, behind a newer one that holds."""
-        if key.startswith(b"head/") and _value is not None and not self.system.has_lost_tails:
+        if key.startswith(b"head/") and _value is not None and not self.system.broker.has_lost_tails:
             entries = self.system.broker.table(book_changelog_topic(market))
             seq = int(key.removeprefix(b"head/"))
             epoch = self.system.database.tables.named(market).epoch
@@ -72,7 +88,7 @@ class Watch:
 
     def _engine_commits(self, market: str, offset: int) -> None:
         """What is acknowledged is in a snapshot that is durable; a changelog that lost its tail excuses."""
-        if self.system.has_lost_tails:
+        if self.system.broker.has_lost_tails:
             return
         log = self.system.broker.log(commands_topic(market))[:offset]
         done = max((decode_command_record(value or b"").commands[-1].seq for _, value in log), default=0)
@@ -82,7 +98,7 @@ class Watch:
 
     def _projection_commits(self, market: str, offset: int) -> None:
         """What is acknowledged is in the rows; offsets of a log that lost its tail say nothing."""
-        if self.system.has_lost_tails:
+        if self.system.broker.has_lost_tails:
             return
         log = self.system.broker.log(events_topic(market))[:offset]
         done = max((decode_event_record(value or b"").last_event_seq for _, value in log), default=0)
