@@ -60,10 +60,11 @@ async def read_back(
 
 
 async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
-    """The record at an offset below the topic's end; None when that place is empty."""
+    """The record at an offset; None when that place is empty, or behind the topic's end."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
-        found = await _read(reader, partition, offset, offset + 1)
+        stop = await end_offset(reader, partition)
+        found = await _read(reader, partition, offset, min(offset + 1, stop))
         return found[0] if found else None
 
 
