@@ -11,17 +11,23 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World, current_process
 
+LOST_RECORDS_MAX = 4
 Record = tuple[bytes, bytes | None]
 
 
 class Broker:
-    """One partition a topic. `on_append` sees each record as it enters a log."""
+    """One partition a topic. `on_append` sees each record as it enters a log.
+
+    `doomed`: topics whose log will lose its tail as soon as an engine has read that back.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.logs: dict[str, list[Record]] = {}
         self.is_up = True
         self.life = 1
+        self.has_lost_tails = False
+        self.doomed: set[str] = set()
         self.on_append: Callable[[str, int, bytes, bytes | None], None] = lambda *_: None
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
@@ -52,15 +58,24 @@ class Broker:
         self._waiting.setdefault(topic, []).append(waiter)
         await waiter
 
-    def truncate(self, topic: str, records: int) -> None:
-        """Lose the newest records."""
-        log = self.log(topic)
+    def lose_tail(self, topic: str, name: str) -> None:
+        """Lose some of the newest records of a topic, counted under the fault's name; maybe nobody notices for a while."""
+        self.world.counts[name] += 1
+        self.has_lost_tails = True
+        log, records = self.log(topic), self.world.dice.randint(1, LOST_RECORDS_MAX)
         del log[max(0, len(log) - records) :]
         self.world.note(f"{topic} is cut to {len(log)}")
+
+    def was_read_back(self, topic: str) -> None:
+        """An engine knows the log's tail now, and has written nothing yet: the moment for a doomed log to lose it."""
+        if topic in self.doomed and not (self.world.is_calm or self.world.is_over):
+            self.doomed.remove(topic)
+            self.lose_tail(topic, "lost log tails just read")
 
     def lose_all(self) -> None:
         """Lose everything; what comes after is another broker."""
         self.life += 1
+        self.doomed.clear()
         self.logs.clear()
         self.world.note(f"the broker is lost, now {self.cluster_id}")
 
@@ -147,6 +162,7 @@ class FakeReader:
         self.broker = broker
         self._process: Process = current_process()
         self._position = 0
+        self._topic = ""
 
     async def start(self) -> None:
         """Connect."""
@@ -156,9 +172,12 @@ class FakeReader:
 
     async def stop(self) -> None:
         """Disconnect."""
+        if self._process.role == "engine" and self._position > 0:
+            self.broker.was_read_back(self._topic)
 
-    def assign(self, _partitions: list[Any]) -> None:
+    def assign(self, partitions: list[Any]) -> None:
         """Every reader has one partition."""
+        self._topic = partitions[0].topic
 
     async def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
         """Logs begin at 0."""

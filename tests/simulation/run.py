@@ -69,14 +69,15 @@ async def _play(world: World, system: System, steps: int) -> None:
 def _disturb(world: World, system: System) -> None:
     """The faults that are not tied to a message."""
     if system.running and world.happens(25):
-        name = world.dice.choice(sorted(system.running))
-        world.kill(system.running[name], "kill -9")
+        system.kill(world.dice.choice(sorted(system.running)))
     if world.happens(30):
         system.freeze(world.dice.choice(("engine-1", "engine-2")), world.dice.uniform(0.2, 2.5))
     if world.happens(60):
         system.stop_gracefully(world.dice.choice(("engine-1", "engine-2")))
     if world.happens(50):
         system.cut_log()
+    if world.happens(60):
+        system.cut_log_behind_recovery()
     if world.happens(60):
         system.cut_database(world.dice.uniform(0.05, 1.5))
     if world.happens(60):

@@ -48,7 +48,6 @@ class System:
         self.queues: dict[str, SubmissionQueue] = {}
         self.members: dict[Process, list[Member]] = {}
         self.is_rebuilding = False
-        self.has_lost_tails = False
         world.on_death = self._died
         self._list_markets()
         self.engines = {name: engine_group(world, name) for name in self.markets}
@@ -98,6 +97,11 @@ class System:
                 self.world.later(SESSION_TIMEOUT_S, member.group.suspect, member)
                 self.world.later_in(process, for_s + self.world.dice.uniform(0.0, 0.3), member.come_back)
 
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        if name in self.running:
+            self.world.kill(self.running[name], "kill -9")
+
     def stop_gracefully(self, name: str) -> None:
         """SIGTERM."""
         process = self.running.get(name)
@@ -120,12 +124,22 @@ class System:
         self.world.later(0.5, self.start, "rebuild-1")
 
     def cut_log(self) -> None:
-        """A topic loses its newest records, and maybe nobody notices for a while."""
-        self.world.counts["lost log tails"] += 1
-        self.has_lost_tails = True
+        """A topic loses its newest records at any time."""
         market = self.world.dice.choice(self.markets)
         topic = self.world.dice.choice((commands_topic, events_topic, book_changelog_topic))(market)
-        self.broker.truncate(topic, self.world.dice.randint(1, 4))
+        self.broker.lose_tail(topic, "lost log tails")
+
+    def cut_log_behind_recovery(self) -> None:
+        """An events log loses what the next engine has read of it and the projection, standing still, has not."""
+        dice = self.world.dice
+        market = dice.choice(self.markets)
+        owner = self.engines[market].owner
+        if owner is None:
+            return
+        self.broker.doomed.add(events_topic(market))
+        self.freeze("projection-1", dice.uniform(1.0, 2.5))
+        wait_s, leave = dice.uniform(0.05, 0.3), dice.choice((self.kill, self.stop_gracefully))
+        self.world.later(wait_s, leave, owner.process.name)
 
     def cut_database(self, for_s: float) -> None:
         """PostgreSQL is away for a while."""

@@ -49,7 +49,7 @@ class Watch:
 
     def _snapshot_entry(self, market: str, key: bytes, _value: bytes | None) -> None:
         """When a head is there, all that it names is there; but for a zombie's, late, behind a newer one that holds."""
-        if key.startswith(b"head/") and _value is not None and not self.system.has_lost_tails:
+        if key.startswith(b"head/") and _value is not None and not self.system.broker.has_lost_tails:
             entries = self.system.broker.table(book_changelog_topic(market))
             seq = int(key.removeprefix(b"head/"))
             epoch = self.system.database.tables.named(market).epoch
@@ -72,7 +72,7 @@ class Watch:
 
     def _engine_commits(self, market: str, offset: int) -> None:
         """What is acknowledged is in a snapshot that is durable; a changelog that lost its tail excuses."""
-        if self.system.has_lost_tails:
+        if self.system.broker.has_lost_tails:
             return
         log = self.system.broker.log(commands_topic(market))[:offset]
         done = max((decode_command_record(value or b"").commands[-1].seq for _, value in log), default=0)
@@ -82,7 +82,7 @@ class Watch:
 
     def _projection_commits(self, market: str, offset: int) -> None:
         """What is acknowledged is in the rows; offsets of a log that lost its tail say nothing."""
-        if self.system.has_lost_tails:
+        if self.system.broker.has_lost_tails:
             return
         log = self.system.broker.log(events_topic(market))[:offset]
         done = max((decode_event_record(value or b"").last_event_seq for _, value in log), default=0)
