@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import asyncpg
 import pytest
 import pytest_asyncio
-from sqlalchemy.exc import OperationalError
+from psycopg import OperationalError
 
 from api.database import Database
 from schemas.units import Timestamp

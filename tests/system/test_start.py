@@ -75,17 +75,21 @@ async def test_a_broker_lost_while_the_tree_starts_is_replaced(tmp_path: Path) -
 
 
 def _is_rebuilt(exchange: ExchangeProcess, before: dict[str, int]) -> bool:
-    if not (exchange.data / "run.json").exists():
-        return False
-    now = exchange.children()
+    now = _published(exchange)
     return {"broker", "engine", "projection", "relay"} <= now.keys() and now["broker"] != before["broker"]
 
 
 def _broker_of(exchange: ExchangeProcess) -> int | None:
     """The broker's process id, once the workers are being started."""
-    if not (exchange.data / "run.json").exists():
-        return None
-    return exchange.children().get("broker")
+    return _published(exchange).get("broker")
+
+
+def _published(exchange: ExchangeProcess) -> dict[str, int]:
+    """Its parts; none while it is being put together, when the list may go at any moment."""
+    try:
+        return exchange.children()
+    except FileNotFoundError:
+        return {}
 
 
 async def _status(session: aiohttp.ClientSession, headers: dict[str, str], order_id: str) -> str:
