@@ -114,8 +114,8 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
 
 SHOWN_BY = {
     "the cursor is overwritten after a rewind": 41,
-    "a snapshot loses the order of the queue": 14,
-    "nobody notices that the log has lost what recovery read": 49,
-    "the projection gives up at a hole that the log heals": 47,
+    "a snapshot loses the order of the queue": 88,
+    "nobody notices that the log has lost what recovery read": 50,
+    "the projection gives up at a hole that the log heals": 158,
 }
 """The first seed to try, where it takes many: the search goes on from there, and all around."""
