@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from schemas.commands import Command
-from schemas.wire import CommandRecord, decode_command, decode_command_record
+from schemas.wire import UNDECODABLE, CommandRecord, decode_command, decode_command_record
 
 Read = TypeVar("Read")
 
@@ -57,5 +57,5 @@ def _readable(decode: Callable[[bytes], Read], value: bytes | msgspec.Raw) -> Re
         return decode(value)
     except msgspec.ValidationError as error:
         raise UnreadableRecord(Unreadable.UNKNOWN, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableRecord(Unreadable.MALFORMED, str(error)) from error

@@ -11,6 +11,7 @@ from exchange.journal import Written
 from schemas.topics import events_topic
 from schemas.wire import (
     RECORD_BYTES_MAX,
+    UNDECODABLE,
     EventRecord,
     chain_hash,
     decode_event_record,
@@ -76,7 +77,7 @@ def event_record_or_none(value: bytes | None) -> EventRecord | None:
     """An event record, or None for what is in the log but none of ours."""
     try:
         return None if value is None else decode_event_record(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None
 
 

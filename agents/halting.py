@@ -20,7 +20,7 @@ from agents.intake import AlteredCommand
 from agents.log_tail import last_readable
 from agents.settings import StreamSettings
 from schemas.topics import commands_topic
-from schemas.wire import CommandRecord, decode_command
+from schemas.wire import UNDECODABLE, CommandRecord, decode_command
 from store.connect import Connection, StoreUnavailable
 from store.halts import first_unknown_command, halt
 from store.projection import ProjectionStopped
@@ -112,6 +112,6 @@ async def park(worker: str, reason: Exception) -> NoReturn:
 def _is_readable(body: msgspec.Raw) -> bool:
     try:
         decode_command(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return False
     return True

@@ -85,8 +85,7 @@ class Publisher:
     async def has_work(self) -> bool:
         """Whether fills are persisted that the topic does not hold; raises what an outage raises."""
         newest = await ask_once(self._settings.dsn, self.name, lambda s: newest_public_fill(s, self.market))
-        records = await read_back(self._settings.bootstrap, self._topic, lambda _: True, step=END_RECORDS)
-        return newest > (end_without_hole(sequences_in(record.value for record in records)) or 0)
+        return newest > (last_fill_of(await self._read_end()) or 0)
 
     def release(self) -> None:
         """The market may be somebody else's for a while: look again where the topic ends."""
@@ -149,7 +148,7 @@ class Publisher:
         writing behind it); None when the topic holds nothing of ours."""
         while True:
             try:
-                records = await read_back(self._settings.bootstrap, self._topic, lambda _: True, step=END_RECORDS)
+                records = await self._read_end()
             except KafkaError as error:
                 if not can_be_retried(error):
                     raise
@@ -158,7 +157,11 @@ class Publisher:
             else:
                 if records:
                     self._producer.expect_beyond(self._topic, records[-1].offset)
-                return end_without_hole(sequences_in(record.value for record in records))
+                return last_fill_of(records)
+
+    async def _read_end(self) -> list[Any]:
+        """The newest records of the topic."""
+        return await read_back(self._settings.bootstrap, self._topic, lambda _: True, step=END_RECORDS)
 
     async def _read_market(self, session: Connection) -> Known:
         spec = (await load_registry(session)).by_name[self.market].spec
@@ -173,6 +176,11 @@ def fills_of(spec: MarketSpec, record: EventRecord) -> Iterator[PublicFill]:
             yield fill_of_trade(spec, event)
         elif isinstance(event, PositionTransferred):
             yield fill_of_transfer(spec, event)
+
+
+def last_fill_of(records: Sequence[Any]) -> int | None:
+    """Up to where the fills in these records of the topic count on; None where none of them is a fill."""
+    return end_without_hole(sequences_in(record.value for record in records))
 
 
 def end_without_hole(sequences: Iterator[int]) -> int | None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from api.errors import Refusal
 from api.services import services_of
 from schemas.refusals import ErrorCode
+from schemas.wire import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class BodyReader(Generic[T]):
         """Decode a body; what is not JSON in UTF-8 is INVALID_REQUEST, JSON that does not fit is `misfit`."""
         try:
             value = self._decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             if _is_json(body):
                 raise Refusal(self._misfit, f"the body does not fit: {error}") from error
             raise Refusal(ErrorCode.INVALID_REQUEST, "the body is not JSON in UTF-8") from error

@@ -121,8 +121,7 @@ class Load:
 
     def _ordered(self, connection: Connection, status: int, answer: bytes, due: float) -> None:
         now = time.perf_counter()
-        self._count("order", status, now - due)
-        self._keep_code("order", status, answer)
+        self._count("order", status, now - due, answer)
         if status == 202:
             self._taken_at.append(now)
             if self._job.keeps_orders:
@@ -146,8 +145,7 @@ class Load:
         request, connection.taken = connection.taken, b""
 
         def cancelled(c: Connection, status: int, answer: bytes) -> None:
-            self._count("cancel", status, time.perf_counter() - due)
-            self._keep_code("cancel", status, answer)
+            self._count("cancel", status, time.perf_counter() - due, answer)
             self._end(c, status)
 
         connection.send(request, cancelled)
@@ -165,10 +163,10 @@ class Load:
         def looked(c: Connection, status: int, fills: bytes) -> None:
             now = time.perf_counter()
             if b'"tradeId"' in fills:
-                self._count("fill", status, now - due)
+                self._count("fill", status, now - due, fills)
                 self._end(c, status)
             elif status == 0 or now > self._ends + LAST_ANSWERS_S:
-                self._count("fill missing", status, now - due)
+                self._count("fill missing", status, now - due, fills)
                 self._end(c, status)
             else:
                 pause = max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * (now - due))
@@ -176,12 +174,10 @@ class Load:
 
         connection.send(request, looked)
 
-    def _count(self, what: str, status: int, took_s: float) -> None:
+    def _count(self, what: str, status: int, took_s: float, answer: bytes) -> None:
         label = f"{what} {status}"
         self._statuses[label] += 1
         self._latencies[label].append(1_000 * took_s)
-
-    def _keep_code(self, what: str, status: int, answer: bytes) -> None:
         if status >= 400 and (code := _CODE.search(answer)):
             self._codes[f"{what} {code[1].decode()}"] += 1
 

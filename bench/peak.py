@@ -1,19 +1,27 @@
 """The most orders a second that the whole tree completes: a short closed loop, and the drain behind it."""
 
 import time
+from typing import Any, NamedTuple
 
 from bench.exchange_process import ExchangeProcess
 from bench.people import Person
+from bench.watching import costs_of, cpu_seconds
 from bench.whole import drained, load_on
 
 CLIENTS = 32
 
 
-async def completed_per_s(
-    exchange: ExchangeProcess, people: list[Person], seconds: float, cancel_every: int = 0
-) -> float:
-    """Accepted orders over the time until the last of them, and of the cancels between them, is persisted."""
-    began = time.perf_counter()
-    report = await load_on(exchange, people, seconds=seconds, connections=CLIENTS, cancel_every=cancel_every)
+class Completed(NamedTuple):
+    """Accepted orders over the time until the last of them, and of the cancels between them, is persisted; what one costs."""
+
+    per_s: float
+    costs: str
+
+
+async def completed(exchange: ExchangeProcess, people: list[Person], seconds: float, **what: Any) -> Completed:
+    """Let a closed loop run, `what` being fields of its Job."""
+    spent_before, began = cpu_seconds(exchange), time.perf_counter()
+    report = await load_on(exchange, people, seconds=seconds, connections=CLIENTS, **what)
     await drained(exchange)
-    return report.accepted / (time.perf_counter() - began)
+    per_s = report.accepted / (time.perf_counter() - began)
+    return Completed(per_s, costs_of(exchange, spent_before, report.accepted))

@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.market import MarketSpec
 from schemas.units import E18, MICRO_E18, NANO_E18, Lots, Micros, Nanos, Ppm, parse_decimal_e18, parse_whole_units
+from schemas.wire import UNDECODABLE
 
 _NAME = re.compile(r"[A-Z0-9]{1,16}-PERP")
 _PPM_E18 = MICRO_E18
@@ -48,7 +49,7 @@ def read_market_file(body: bytes) -> MarketSpec:
     """The specification in a JSON file; raises MarketFileRefused. Whether it can be a market, `spec_faults` says."""
     try:
         written = msgspec.json.decode(body, type=MarketFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise MarketFileRefused([str(error)]) from error
     reading = _Reading(written)
     spec = reading.spec()

@@ -14,6 +14,8 @@ RULES_VERSION = 1
 """The newest rules that this code knows (docs/adr/0005)."""
 RECORD_BYTES_MAX = 512 * 1024
 COMMANDS_PER_RECORD_MAX = 500
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no JSON in UTF-8, do not fit, or are nested too deep."""
 
 
 class NumberedCommand(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -10,6 +10,7 @@ from schemas.events import CommandFailed
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import (
     HASH_BYTES,
+    UNDECODABLE,
     CommandRecord,
     EventRecord,
     chain_hash,
@@ -45,7 +46,7 @@ def command_record(value: bytes | None, market: str) -> CommandRecord | None:
         record = decode_command_record(value or b"")
         for command in record.commands:
             decode_command(command.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None
     return record if record.market == market else None
 
@@ -84,7 +85,7 @@ async def survey_events(settings: StreamSettings, standing: Standing, report: Re
     async for each in stream_records(settings.bootstrap, events_topic(report.market)):
         try:
             record = decode_event_record(each.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             report.differs(f"event record at offset {each.offset}", "an event record", error)
             continue
         subject = f"event record {report.market}:{record.first_event_seq}"

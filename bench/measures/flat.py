@@ -5,7 +5,6 @@ is P4's and P7's.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -17,13 +16,12 @@ from bench.exchange_process import ExchangeProcess
 from bench.load_job import Job, Kind, run_load
 from bench.measures.acceptance import SECRET, clear
 from bench.order_bodies import random_orders
-from bench.peak import CLIENTS, completed_per_s
-from bench.people import Person, make_people
+from bench.peak import CLIENTS, completed
+from bench.people import make_people
 from bench.result import Bar, Outcome, Row, compared
 from bench.servers import api_server
 from bench.sizes import Size
-from bench.watching import costs_of, cpu_seconds
-from bench.whole import drained, load_on, people_of, settings_of
+from bench.whole import drained, people_of, settings_of
 from schemas.market import SEED_MARKETS
 from store.markets import list_market
 from tables.embedded_broker import is_embedded_cluster
@@ -61,13 +59,13 @@ async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Outcome:
     says what it costs that nothing is shared.
     """
     people = await people_of(exchange, size.users, "markets")
-    await completed_per_s(exchange, people, size.peak_s)  # warm
-    few = await _completed(exchange, people, size, random_orders(6, 1_000))
+    await completed(exchange, people, size.peak_s)  # warm
+    few = await completed(exchange, people, size.peak_s)
     names = await _list_more(exchange, count - len(SEED_MARKETS))
     await drained(exchange)
-    beside = await _completed(exchange, people, size, random_orders(6, 1_000))
+    beside = await completed(exchange, people, size.peak_s)
     spread = [body.replace(b"BTC-PERP", name.encode()) for name in names for body in random_orders(7, 8)]
-    over_all = await _completed(exchange, people, size, spread)
+    over_all = await completed(exchange, people, size.peak_s, orders=spread)
     yardstick = ("2 markets alone", [few.per_s])
     what = f"orders completed, {count} markets"
     rows = [
@@ -79,21 +77,6 @@ async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Outcome:
         for name, each in (("2 markets", few), (f"{count} markets, orders in all", over_all))
     ]
     return Outcome(rows, notes=notes)
-
-
-class _Completed(NamedTuple):
-    """Orders a second, persistence included, and what they cost."""
-
-    per_s: float
-    costs: str
-
-
-async def _completed(exchange: ExchangeProcess, people: list[Person], size: Size, orders: list[bytes]) -> _Completed:
-    spent_before, began = cpu_seconds(exchange), now()
-    report = await load_on(exchange, people, seconds=size.peak_s, connections=CLIENTS, orders=orders)
-    await drained(exchange)
-    per_s = report.accepted / ((now() - began) / 1e6)
-    return _Completed(per_s, costs_of(exchange, spent_before, report.accepted))
 
 
 async def _accepted(dsn: str, port: int, tokens: list[str], size: Size) -> float:

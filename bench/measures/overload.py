@@ -8,7 +8,7 @@ import time
 
 from bench.exchange_process import ExchangeProcess
 from bench.load_job import Report
-from bench.peak import CLIENTS, completed_per_s
+from bench.peak import CLIENTS, completed
 from bench.result import Bar, Outcome, alone, compared, percentile
 from bench.sizes import Size
 from bench.watching import Sample, peak_bytes, watched
@@ -24,8 +24,8 @@ BACK = Bar(5, is_floor=False, unit="s")
 async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     """The peak, then the overload, then the way back."""
     people = await people_of(exchange, size.users, "overload")
-    await completed_per_s(exchange, people, size.peak_s / 3)  # warm
-    peak = await completed_per_s(exchange, people, size.peak_s)
+    await completed(exchange, people, size.peak_s / 3)  # warm
+    peak = (await completed(exchange, people, size.peak_s)).per_s
     began = time.perf_counter()
     async with watched(exchange, every_s=1.0) as samples:
         report = await load_on(

@@ -2,8 +2,8 @@
 
 Two loads at once: random orders at a fixed rate, each cancelled by the next request of its client where it still rests, and
 twenty takers a second whose fills are awaited. Without the cancels the orders that never trade pile up until each account
-holds maxOpenOrders of its market and is refused the rest, which measures the limit and not the exchange. Memory of every process and the size of every table are
-looked at all the time and kept in the JSON.
+holds maxOpenOrders of its market and is refused the rest, which measures the limit and not the exchange. Memory of every
+process and the size of every table are looked at all the time and kept in the JSON.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import asyncio
 from bench.exchange_process import ExchangeProcess
 from bench.load_job import Kind, Report, Seen
 from bench.order_bodies import takers, walls
-from bench.peak import completed_per_s
+from bench.peak import completed
 from bench.result import Bar, Outcome, Row, compared, percentile
 from bench.sizes import Size
 from bench.watching import Sample, watched
@@ -30,7 +30,7 @@ async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tupl
     """The peak, then the long load; the samples are for the JSON."""
     maker, *people = await people_of(exchange, 1 + size.users, "soak")
     await load_on(exchange, [maker], orders=walls(), seconds=5, count=2, connections=1)
-    peak = await completed_per_s(exchange, people, size.peak_s, CANCEL_EVERY)
+    peak = (await completed(exchange, people, size.peak_s, cancel_every=CANCEL_EVERY)).per_s
     async with watched(exchange, every_s=min(WINDOW_S / 2, seconds / 4)) as samples:
         report, probes = await asyncio.gather(
             load_on(

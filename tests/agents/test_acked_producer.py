@@ -1,5 +1,7 @@
 """The producer of our own notices that a log has lost its tail."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,50 +12,8 @@ from agents.event_records import read_written
 from agents.log_tail import read_all
 from agents.recovery import begin_tenure
 from schemas.topics import events_topic
-from tests.agents.stream import stream_on
+from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
-
-
-async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_noticed(
-    broker: Broker, database: str, tmp_path: Path
-) -> None:
-    """Found by the simulator (seed 161): events counted as written were gone, and the projection stood before a hole for good."""
-    async with stream_on(broker, database, tmp_path) as stream:
-        topic = events_topic(stream.market)
-        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
-        await producer.start()
-        producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
-        with pytest.raises(LogTruncated):
-            await producer.send(topic, b"{}", key=b"")
-        await producer.send(topic, b"{}", key=b"")  # offset 1: the log is as long as it was
-        await producer.stop()
-
-
-async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: str, tmp_path: Path) -> None:
-    """An empty log ends before its first offset."""
-    async with stream_on(broker, database, tmp_path) as stream:
-        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == -1
-        assert (await read_written(stream.settings.bootstrap, stream.market, 1, 1)).last_offset == -1
-
-
-async def test_records_sent_together_are_there_in_order_and_counted(
-    broker: Broker, database: str, tmp_path: Path
-) -> None:
-    """More than fit into one batch, with key and headers; what comes next must come behind the last of them."""
-    async with stream_on(broker, database, tmp_path) as stream:
-        topic = events_topic(stream.market)
-        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
-        await producer.start()
-        sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 400, [("n", b"%d" % n)]) for n in range(200)]
-        await producer.send_together(topic, sent)
-        await producer.send_together(topic, [])
-        await producer.send_together(topic, sent[:1])
-        found = await read_all(stream.settings.bootstrap, topic)
-        assert [OutgoingRecord(each.key, each.value, list(each.headers)) for each in found] == [*sent, sent[0]]
-        producer.expect_beyond(topic, 201)
-        with pytest.raises(LogTruncated):
-            await producer.send_together(topic, sent[:1])
-        await producer.stop()
 
 
 class Unanswered(AckedProducer):
@@ -69,33 +29,75 @@ class Unanswered(AckedProducer):
         return offset
 
 
+@asynccontextmanager
+async def producing(stream: Stream, kind: type[AckedProducer] = AckedProducer) -> AsyncIterator[AckedProducer]:
+    """A producer of that kind, connected."""
+    producer = kind(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_noticed(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator (seed 161): events counted as written were gone, and the projection stood before a hole for good."""
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
+        with pytest.raises(LogTruncated):
+            await producer.send(topic, b"{}", key=b"")
+        await producer.send(topic, b"{}", key=b"")  # offset 1: the log is as long as it was
+
+
+async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: str, tmp_path: Path) -> None:
+    """An empty log ends before its first offset."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == -1
+        assert (await read_written(stream.settings.bootstrap, stream.market, 1, 1)).last_offset == -1
+
+
+async def test_records_sent_together_are_there_in_order_and_counted(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """More than fit into one batch, with key and headers; what comes next must come behind the last of them."""
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
+        topic = events_topic(stream.market)
+        sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 400, [("n", b"%d" % n)]) for n in range(200)]
+        await producer.send_together(topic, sent)
+        await producer.send_together(topic, [])
+        await producer.send_together(topic, sent[:1])
+        found = await read_all(stream.settings.bootstrap, topic)
+        assert [OutgoingRecord(each.key, each.value, list(each.headers)) for each in found] == [*sent, sent[0]]
+        producer.expect_beyond(topic, 201)
+        with pytest.raises(LogTruncated):
+            await producer.send_together(topic, sent[:1])
+
+
 async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """Found by the simulator: the first try took the lost record's place, so the second came behind it."""
-    async with stream_on(broker, database, tmp_path) as stream:
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream, Unanswered) as producer:
         topic = events_topic(stream.market)
-        producer = Unanswered(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
-        await producer.start()
         producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
         with pytest.raises(LogTruncated):
             await producer.send(topic, b"{}", key=b"")
         assert len(await read_all(stream.settings.bootstrap, topic)) == 2
-        await producer.stop()
 
 
 async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: str, tmp_path: Path) -> None:
     """The record that recovery saw is where it was: a lost reply alone stops nobody."""
-    async with stream_on(broker, database, tmp_path) as stream:
+    async with (
+        stream_on(broker, database, tmp_path) as stream,
+        producing(stream) as before,
+        producing(stream, Unanswered) as producer,
+    ):
         topic = events_topic(stream.market)
-        before = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
-        producer = Unanswered(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
-        await before.start()
-        await producer.start()
         await before.send(topic, b"[]", key=b"")
         producer.expect_beyond(topic, 0)
         await producer.send(topic, b"{}", key=b"")
         found = await read_all(stream.settings.bootstrap, topic)
         assert [each.value for each in found] == [b"[]", b"{}", b"{}"]
-        await before.stop()
-        await producer.stop()

@@ -1,7 +1,8 @@
 """An owner that gets nowhere ends its process; one that is slow, waits for a part that is away, or has nothing to do, does not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,7 @@ from agents.work_ahead import has_commands
 from store.connect import StoreUnavailable
 from store.halts import halt
 from store.presence import Task, Work
-from tests.agents.stream import hosted, one_hash_each, stream_on
+from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
 from tests.agents.test_engine_faults import exit_code
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -88,19 +89,26 @@ async def test_a_standby_is_left_alone() -> None:
     assert await is_left_alone(lambda: 7, yes)
 
 
+@asynccontextmanager
+async def left_behind(stream: Stream) -> AsyncIterator[None]:
+    """A market whose engine has gone after half of its orders, among workers of little patience."""
+    stream.settings = replace(stream.settings, standstill_s=3.0)
+    async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
+        engine = stream.spawn("engine")
+        await stream.trade(40)
+        await stream.drained()
+        engine.terminate()
+        await stream.trade(40)
+        yield
+
+
 @pytest.mark.parametrize("hindrance", ["freeze", pytest.param("hang", marks=pytest.mark.chaos)])
 async def test_an_owner_whose_recovery_hangs_makes_room_for_the_next(
     broker: Broker, database: str, tmp_path: Path, hindrance: str
 ) -> None:
     """It is the owner and heartbeats, but recovers never: it ends, and whoever comes next matches all that waited."""
     async with stream_on(broker, database, tmp_path) as stream:
-        stream.settings = replace(stream.settings, standstill_s=3.0)
-        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
-            engine = stream.spawn("engine")
-            await stream.trade(40)
-            await stream.drained()
-            engine.terminate()
-            await stream.trade(40)
+        async with left_behind(stream):
             hindered = stream.spawn("engine", hindrance)
             assert await eventually(lambda: exit_code(hindered), within_s=60) == EXIT_WRONG
             assert "owns the market and has not advanced" in stream.log_of(hindered)
@@ -118,17 +126,10 @@ async def test_a_recovery_that_ends_by_itself_ends_the_process(broker: Broker, d
 
 async def test_a_recovery_that_advances_slowly_is_not_ended(broker: Broker, database: str, tmp_path: Path) -> None:
     """It takes longer than the patience, a step at a time; then the market goes on with the same process."""
-    async with stream_on(broker, database, tmp_path) as stream:
-        stream.settings = replace(stream.settings, standstill_s=3.0)
-        async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
-            engine = stream.spawn("engine")
-            await stream.trade(40)
-            await stream.drained()
-            engine.terminate()
-            await stream.trade(40)
-            slow = stream.spawn("engine", "slow")
-            assert (await stream.drained()).command_seq == 81
-            assert exit_code(slow) is None
+    async with stream_on(broker, database, tmp_path) as stream, left_behind(stream):
+        slow = stream.spawn("engine", "slow")
+        assert (await stream.drained()).command_seq == 81
+        assert exit_code(slow) is None
 
 
 async def test_each_worker_knows_whether_its_log_waits(broker: Broker, database: str, tmp_path: Path) -> None:
