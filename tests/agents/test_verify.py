@@ -61,7 +61,7 @@ CORRUPTIONS = {
     "an order row missing": ("orders", f"DELETE FROM orders WHERE {A_RESTING}"),
     "progress with another hash": (
         "progress",
-        f"UPDATE progress SET event_hash = translate(event_hash, '01', '10') WHERE {OF_THE_MARKET}",
+        f"UPDATE progress SET event_hash = translate(event_hash, '0123456789abcdef', '1032547698badcfe') WHERE {OF_THE_MARKET}",
     ),
     "progress one event behind": ("progress", f"UPDATE progress SET event_seq = event_seq - 1 WHERE {OF_THE_MARKET}"),
     "a mark one tick off": ("markets", f"UPDATE markets SET mark = mark + 1 WHERE {OF_THE_MARKET}"),
