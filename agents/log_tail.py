@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tables.broker_address import client_settings
-from tables.embedded_broker import EMBEDDED_FETCH_MAX_WAIT_MS, end_offset
+from tables.embedded_broker import end_offset
+from tables.patient_fetch import PatientFetch
 
 FIRST_STEP = 64
 STEP_GROWTH = 4
@@ -95,10 +96,10 @@ async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AI
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=EMBEDDED_FETCH_MAX_WAIT_MS,  # all that is asked for is there: never worth a longer wait
     )
-    await reader.start()
     try:
+        await reader.start()
+        PatientFetch(reader)
         reader.assign([partition])
         yield reader
     finally:

