@@ -23,6 +23,7 @@ from app.metrics import figures_served
 from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.topics import cluster_id, create_topics
+from app.unreachable import BrokerSilent
 from schemas.market import SEED_MARKETS, MarketSpec
 from store.commands import MarketUnknown
 from store.connect import connect_reader_pool, connect_writer
@@ -80,7 +81,11 @@ async def verify_market(settings: Settings, market: str) -> "Report":
     stream, found = await _stream(settings), await cluster_id(settings.broker_address)
     if await needs_rebuild(stream, found):
         raise ForeignLog("cluster id of the broker", "the one that holds our logs", found)
-    return await verify(stream, market)
+    try:
+        return await verify(stream, market)
+    except TimeoutError as error:
+        await _registry(settings)  # raises where it is the database that is silent
+        raise BrokerSilent from error
 
 
 async def serve_api(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from app.settings import Settings
+from app.unreachable import BrokerSilent
 from schemas.commands import Command, MarketBarrier
 from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
@@ -170,7 +171,10 @@ async def dead_letters(settings: Settings) -> "list[DeadLetter]":
     """Every dead letter, oldest first."""
     from agents.dead_letters import read_letters
 
-    return await read_letters(settings.broker_address)
+    try:
+        return await read_letters(settings.broker_address)
+    except TimeoutError as error:
+        raise BrokerSilent from error
 
 
 async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[RetryOutcome]":

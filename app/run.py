@@ -37,7 +37,7 @@ from schemas.market import SEED_MARKETS
 
 BROKER_BYTES_MAX = 256 * 2**20
 LOOK_EVERY_S = 5.0
-LOCAL_SESSION_TIMEOUT_S = "3"  # our own brokers allow it; a dead worker's market is taken over sooner
+LOCAL_SESSION_TIMEOUT_S = 3.0  # our own brokers allow it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
 WORKER_TIERS = {"projection": 2, "engine": 3, "relay": 4, "publisher": 4, "clock": 5, "liquidator": 5, "api": 6}
 NEED_NO_BROKER = ("postgres", "api", "demo")
@@ -95,7 +95,9 @@ class _Tree:
     async def _start(self, port: int) -> None:
         addresses = await _both(self._start_database(), self._start_broker())
         named = dict(zip(("database_url", "broker_url"), addresses, strict=True))
-        self._settings = settings = self._given.model_copy(update={"port": port, **named})
+        session_timeout_s = self._given.session_timeout_s if self._given.names_session else LOCAL_SESSION_TIMEOUT_S
+        known = {"port": port, "session_timeout_s": session_timeout_s, **named}
+        self._settings = settings = self._given.model_copy(update=known)
         await prepare_topics(settings)
         if isinstance(self._broker, EmbeddedBroker):
             await rebuild_markets(settings)
@@ -105,6 +107,7 @@ class _Tree:
             database_url=settings.database_url,
             broker_url=settings.broker_url,
             cluster_id=await cluster_id(settings.broker_address),
+            session_timeout_s=settings.session_timeout_s,
         )
         for name, tier in WORKER_TIERS.items():
             await self._keep(name, self._worker(name), tier=tier)
@@ -150,7 +153,7 @@ class _Tree:
             "BROKER_URL": settings.broker_url,
             "JWT_SECRET": signing_secret(settings),
             "METRICS_PORT": "0",  # a free one for each; `status --workers` tells which
-            "SESSION_TIMEOUT_S": os.environ.get("SESSION_TIMEOUT_S", LOCAL_SESSION_TIMEOUT_S),
+            "SESSION_TIMEOUT_S": str(settings.session_timeout_s),
         }
         return Worker(name, [*PYTHON, name], env=environment, log=self._log / f"{name}.log")
 

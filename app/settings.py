@@ -158,7 +158,7 @@ class Settings(BaseModel):
     rate_limit_strangers: RateText | None = None
     """Calls whose token or key is refused, for each address."""
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
-    """Seconds after which a worker that says nothing loses its markets."""
+    """Seconds after which a worker that says nothing loses its markets; unset: 3 under `run`, and beside it as there."""
     standstill_s: Annotated[float, Field(ge=10, le=3_600)] = 30.0
     """Seconds after which a worker that owns a market and gets nowhere, though its log waits, ends its process. Slow is not stuck."""
     metrics_host: str = "127.0.0.1"
@@ -198,6 +198,11 @@ class Settings(BaseModel):
         return BrokerAddress(self.broker_url, self.broker_tls, ca, *secrets).text()
 
     @property
+    def names_session(self) -> bool:
+        """Whether the operator has said how long a session is."""
+        return "session_timeout_s" in self.model_fields_set
+
+    @property
     def is_local(self) -> bool:
         """Whether this is the mode for trying things."""
         return self.mode is Mode.LOCAL
@@ -217,14 +222,18 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def reach(settings: Settings) -> Settings:
-    """The settings with the database and the broker of the local exchange in DATA filled in where none are named."""
+    """The settings with database, broker and session of the local exchange in DATA filled in where none are named."""
     if settings.database_url:
         return settings
     local = read_run_record(settings.data)
     if local is None:
         raise Misconfigured([f"DATABASE_URL is not set and no exchange runs in {settings.data}"])
-    broker_url = settings.broker_url or local.broker_url
-    return settings.model_copy(update={"database_url": local.database_url, "broker_url": broker_url})
+    found = {
+        "database_url": local.database_url,
+        "broker_url": settings.broker_url or local.broker_url,
+        "session_timeout_s": settings.session_timeout_s if settings.names_session else local.session_timeout_s,
+    }
+    return settings.model_copy(update=found)
 
 
 def signing_secret(settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """A market as an operator writes it down: decimals as strings, names as in `GET /markets`."""
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -50,12 +51,34 @@ def read_market_file(body: bytes) -> MarketSpec:
     try:
         written = msgspec.json.decode(body, type=MarketFile)
     except UNDECODABLE as error:
-        raise MarketFileRefused([str(error)]) from error
+        raise MarketFileRefused(_form_faults(body) or [str(error)]) from error
     reading = _Reading(written)
     spec = reading.spec()
     if reading.faults:
         raise MarketFileRefused(reading.faults)
     return spec
+
+
+def _form_faults(body: bytes) -> list[str]:
+    """What is wrong with each field: unknown, of another type, missing; none where the file as a whole is the fault."""
+    try:
+        written = msgspec.json.decode(body, type=dict[str, Any])
+    except UNDECODABLE:
+        return []
+    known = {field.encode_name: field for field in msgspec.structs.fields(MarketFile)}
+    unknown = [f"no market has the field {name[:40]!r}" for name in written if name not in known]
+    missing = [f"{name} is missing" for name, field in known.items() if field.required and name not in written]
+    return (
+        unknown + missing + [fault for name in known if name in written for fault in _type_faults(known[name], written)]
+    )
+
+
+def _type_faults(field: msgspec.structs.FieldInfo, written: dict[str, Any]) -> list[str]:
+    try:
+        msgspec.convert(written[field.encode_name], type=field.type)
+    except msgspec.ValidationError as error:
+        return [f"{field.encode_name}: {error}"]
+    return []
 
 
 class _Reading:

@@ -1,10 +1,9 @@
-"""The command line. Exit 0: it holds or was done; 1: it does not hold; 2: wrong use or wrong settings."""
+"""The command line. Exit 0: it holds or was done; 1: it does not hold; 2: wrong use or wrong settings; 130: Ctrl-C."""
 
 import sys
+from typing import Any
 
-import asyncpg
 import click
-from aiokafka.errors import KafkaError
 
 from app.cli.configuration import config
 from app.cli.dead_letters import dlq
@@ -17,10 +16,24 @@ from app.cli.recovery import rebuild, verify
 from app.cli.tail import tail
 from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
+from app.unreachable import OUT_OF_REACH, unreachable
 from store.commands import MarketUnknown
 
+INTERRUPTED = 130
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """Commands that Ctrl-C ends without a word: it is how `status --watch` and `tail --follow` end."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; 130 when it was interrupted, as shells have it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Perpetua, a perpetual-futures exchange. Finds a local exchange by DATA, any other by DATABASE_URL and BROKER_URL."""
 
@@ -44,6 +57,6 @@ def main() -> None:
     except MarketUnknown as error:
         click.echo(f"there is no market {error.market}", err=True)
         sys.exit(2)
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, KafkaError) as error:
-        click.echo(f"the exchange cannot be reached: {error!r}", err=True)
+    except OUT_OF_REACH as error:
+        click.echo(unreachable(error), err=True)
         sys.exit(1)

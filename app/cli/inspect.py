@@ -14,6 +14,7 @@ import msgspec
 from app.cli.output import json_option, show
 from app.operator import audit_books, drain_markets, market_states, processes
 from app.settings import load_settings, reach
+from app.unreachable import unreachable
 
 BEHIND_MAX_S = 10
 WATCH_EVERY_S = 2.0
@@ -67,7 +68,7 @@ def _keep_showing(look: Callable[[], Coroutine[None, None, list[dict[str, Any]]]
         try:
             rows, trouble = asyncio.run(look()), ""
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            rows, trouble = [], f"the exchange cannot be reached: {error!r}"
+            rows, trouble = [], unreachable(error)
         if not as_json:
             click.clear()
             click.echo(f"{time.strftime('%H:%M:%S')}  {trouble}")

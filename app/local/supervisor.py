@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from app.local.folder_lock import FolderLock
 from app.local.process import Child, ChildFailed
 from app.local.run_record import RunRecord, forget_run_record, write_run_record
@@ -80,9 +82,11 @@ class Supervisor:
         self._write_record()
         return address
 
-    def announce(self, *, url: str, database_url: str, broker_url: str, cluster_id: str) -> None:
+    def announce(
+        self, *, url: str, database_url: str, broker_url: str, cluster_id: str, session_timeout_s: float
+    ) -> None:
         """Write run.json, and keep the children's process ids in it true from now on."""
-        self._record = RunRecord(os.getpid(), url, database_url, broker_url, cluster_id, {})
+        self._record = RunRecord(os.getpid(), url, database_url, broker_url, cluster_id, {}, session_timeout_s)
         self._write_record()
 
     @property
@@ -143,11 +147,7 @@ class Supervisor:
 
     def _write_record(self) -> None:
         if self._record:
-            record = self._record
-            write_run_record(
-                self._folder,
-                RunRecord(record.pid, record.url, record.database_url, record.broker_url, record.cluster_id, self.pids),
-            )
+            write_run_record(self._folder, replace(self._record, children=self.pids))
 
 
 async def _until(requires_ready: Callable[[], Awaitable[bool]], name: str) -> None:

@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+import pytest
 from click.testing import CliRunner, Result
 
 from agents.presence import seen
 from app.cli import cli
+from app.operator import dead_letters
+from app.settings import load_settings
+from app.unreachable import BrokerSilent, unreachable
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 
@@ -52,13 +57,45 @@ def test_status_keeps_showing_while_the_database_is_away(database: str) -> None:
         cwd=ROOT,
         env=os.environ | {"DATABASE_URL": away},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert watch.stdout is not None
     assert "cannot be reached" in watch.stdout.readline()
     assert watch.poll() is None
     watch.send_signal(signal.SIGINT)
-    watch.wait()
+    _, said = watch.communicate()
+    assert (watch.returncode, said) == (130, "")  # without a word, as shells count an end by Ctrl-C
+
+
+def test_the_part_that_does_not_answer_is_named(database: str) -> None:
+    """Exit 1, whichever it is: no broker listens here, or no database."""
+    away = database.replace("host=", "host=/nowhere")
+    for address, part in ((database, "broker"), (away, "database")):
+        verify = subprocess.run(
+            [sys.executable, "-m", "app", "verify", "--market", "BTC-PERP"],
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": address, "BROKER_URL": "127.0.0.1:1"},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert verify.returncode == 1, verify.stderr
+        assert f"its {part} does not answer" in verify.stderr
+
+
+async def test_a_silence_is_told_of_the_part_that_is_silent(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that cannot be read to its end in time, and a database that is not reached in time: one error, two causes."""
+    settings = load_settings({"DATABASE_URL": database, "BROKER_URL": "127.0.0.1:1"})
+
+    async def silent(_: str) -> NoReturn:
+        raise TimeoutError
+
+    monkeypatch.setattr("agents.dead_letters.read_letters", silent)
+    with pytest.raises(BrokerSilent) as raised:
+        await dead_letters(settings)
+    assert "its broker" in unreachable(raised.value)
+    assert "its database" in unreachable(TimeoutError())
 
 
 async def _rows(database: str) -> list[dict[str, object]]:

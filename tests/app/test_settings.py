@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from app.local.folder_lock import FolderLock
+from app.local.run_record import RunRecord, write_run_record
 from app.settings import Misconfigured, load_settings, reach, signing_secret
 from schemas.rate_limits import Budget, Rate
 
@@ -108,6 +110,22 @@ def test_no_exchange_in_the_data_folder_is_told(tmp_path: Path) -> None:
     """`status` beside a stopped exchange says so instead of connecting anywhere."""
     with pytest.raises(Misconfigured):
         reach(load_settings({"DATA": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(("given", "session_timeout_s"), [({}, 3.0), ({"SESSION_TIMEOUT_S": "9"}, 9.0)])
+async def test_a_process_beside_a_local_exchange_finds_all_by_its_folder(
+    tmp_path: Path, given: dict[str, str], session_timeout_s: float
+) -> None:
+    """Database, broker and session are those of the exchange that runs in DATA; what is given wins."""
+    tree = FolderLock(tmp_path)
+    await tree.acquire()
+    write_run_record(tmp_path, RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}, 3.0))
+    try:
+        found = reach(load_settings({"DATA": str(tmp_path), **given}))
+    finally:
+        tree.release()
+    assert (found.database_url, found.broker_url) == ("postgresql://x", "127.0.0.1:4711")
+    assert found.session_timeout_s == session_timeout_s
 
 
 def test_every_budget_has_a_rate_in_both_modes() -> None:

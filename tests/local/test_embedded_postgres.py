@@ -42,6 +42,7 @@ async def test_rows_survive_a_kill_and_a_stop_and_the_address_stays(tmp_path: Pa
     await _execute(dsn, "INSERT INTO kept VALUES (2)")
     await server.stop()
     assert server.pid is None
+    assert not server.socket_dir.exists()
 
     again = EmbeddedPostgres(tmp_path / "pg")
     assert await again.start() == dsn
@@ -59,6 +60,7 @@ async def test_a_left_over_server_of_a_killed_tree_is_ended_first(tmp_path: Path
     try:
         assert await forgotten.wait() == 0
         assert server.pid != old_pid
+        await forgotten.stop()  # takes nothing from under the other
         assert await _answer(dsn, "SELECT 1") == 1
     finally:
         await server.stop()

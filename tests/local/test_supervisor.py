@@ -34,7 +34,7 @@ async def main(folder):
     dsn = await supervisor.add("postgres", EmbeddedPostgres(folder / "postgres"), tier=0)
     address = await supervisor.add("broker", EmbeddedBroker(folder / "broker.log"), tier=0, critical=True)
     await supervisor.add("worker", Worker("worker", [sys.executable, "-c", "import time; time.sleep(600)"]))
-    supervisor.announce(url="http://x", database_url=dsn, broker_url=address, cluster_id="c")
+    supervisor.announce(url="http://x", database_url=dsn, broker_url=address, cluster_id="c", session_timeout_s=3)
     await asyncio.Event().wait()
 
 asyncio.run(main(Path(sys.argv[1])))
@@ -58,7 +58,7 @@ async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path)
     supervisor = Supervisor(tmp_path)
     await supervisor.take_folder()
     await supervisor.add("worker", Worker("worker", FOREVER))
-    supervisor.announce(url="http://127.0.0.1:1", database_url="d", broker_url="b", cluster_id="c")
+    supervisor.announce(url="http://127.0.0.1:1", database_url="d", broker_url="b", cluster_id="c", session_timeout_s=3)
     try:
         first = supervisor.pids["worker"]
         assert json.loads((tmp_path / "run.json").read_text()) == {
@@ -68,6 +68,7 @@ async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path)
             "brokerUrl": "b",
             "clusterId": "c",
             "children": {"worker": first},
+            "sessionTimeoutS": 3,
         }
         os.kill(first, signal.SIGKILL)
 

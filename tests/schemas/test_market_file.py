@@ -43,6 +43,22 @@ def test_a_file_with_faults_is_refused(changes: dict[str, object]) -> None:
     assert refused.value.faults
 
 
+def test_every_field_with_a_fault_is_told_at_once() -> None:
+    """Nobody corrects a file one field at a time."""
+    written = {name: value for name, value in ETH.items() if name != "referencePrice"}
+    with pytest.raises(MarketFileRefused) as refused:
+        read_market_file(
+            msgspec.json.encode(written | {"more": 1, "most": None, "tickSize": 0.01, "maxLeverage": "20"})
+        )
+    assert refused.value.faults == [
+        "no market has the field 'more'",
+        "no market has the field 'most'",
+        "referencePrice is missing",
+        "tickSize: Expected `str`, got `float`",
+        "maxLeverage: Expected `int`, got `str`",
+    ]
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b"[" * 100_000])
 def test_a_file_that_is_no_market_is_refused(content: bytes) -> None:
     """Whatever it is."""

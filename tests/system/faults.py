@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 
 from app.crash_at import crash_mark
-from app.run import LOCAL_SESSION_TIMEOUT_S
 from bench.exchange_process import ROOT, ExchangeProcess
 from schemas.crash_points import CrashPoint
 from tests.eventually import eventually
@@ -109,12 +108,7 @@ def _engine_beside(exchange: ExchangeProcess, log: Path) -> subprocess.Popen[byt
         return subprocess.Popen(
             [sys.executable, "-m", "app", "engine"],
             cwd=ROOT,
-            env={
-                **os.environ,
-                **_bug_of(exchange),
-                "DATA": str(exchange.data),
-                "SESSION_TIMEOUT_S": LOCAL_SESSION_TIMEOUT_S,
-            },
+            env={**os.environ, **_bug_of(exchange), "DATA": str(exchange.data)},
             stdout=output,
             stderr=output,
         )

@@ -1,0 +1,21 @@
+"""Which part of an exchange does not answer, told to the operator.
+
+Exception
+`-- BrokerSilent      the broker was asked and said nothing
+"""
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+
+class BrokerSilent(Exception):
+    """A log was not read to its end in time; a database that is silent raises the bare TimeoutError."""
+
+
+OUT_OF_REACH = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, KafkaError, BrokerSilent)
+
+
+def unreachable(error: BaseException) -> str:
+    """The sentence for an error of OUT_OF_REACH: which part it is, and what was seen of it."""
+    part = "broker" if isinstance(error, KafkaError | BrokerSilent) else "database"
+    return f"the exchange cannot be reached: its {part} does not answer: {error!r}"
