@@ -58,10 +58,24 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
             btc, eth = await eventually(lambda: _glance(database, owned="BTC-PERP"))
     place = f"{os.uname().nodename[:20]}:{os.getpid()}"
     assert btc == {
-        **{"market": "BTC-PERP", "status": "ACTIVE", "rules": 1, "mark": "60000.5", "owner": place},
-        **{"commands": 1, "events": 1, "behind": 0, "behind_s": 0.0, "halted": None},
+        "market": "BTC-PERP",
+        "status": "ACTIVE",
+        "rules": 1,
+        "mark": "60000.5",
+        "owner": place,
+        "commands": 1,
+        "events": 1,
+        "behind": 0,
+        "behind_s": 0.0,
+        "halted": None,
     }
-    assert (eth["status"], eth["owner"], eth["commands"], eth["behind"], eth["halted"]) == ("HALTED", None, 0, 1, "a test")
+    assert (eth["status"], eth["owner"], eth["commands"], eth["behind"], eth["halted"]) == (
+        "HALTED",
+        None,
+        0,
+        1,
+        "a test",
+    )
     assert 3_600 <= eth["behind_s"] < 7_200
     shown = await _type(database, "status")
     assert shown.exit_code == 1
