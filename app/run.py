@@ -189,6 +189,8 @@ class _Tree:
     async def _until_stopped_or_broker_lost(self) -> None:
         while not (self.stopped.is_set() or self._broker_died.is_set() or self._broker_is_full()):
             await _either(self.stopped, self._broker_died, within_s=LOOK_EVERY_S)
+        if not (self.stopped.is_set() or self._broker_died.is_set()):
+            print("the embedded broker is full: an empty one takes its place, the markets pause meanwhile", flush=True)
 
     def _broker_is_full(self) -> bool:
         return isinstance(self._broker, EmbeddedBroker) and self._broker.memory_bytes() > BROKER_BYTES_MAX
