@@ -10,6 +10,7 @@ from app.cli.dead_letters import dlq
 from app.cli.demo import demo
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
+from app.cli.output import INTERRUPTED
 from app.cli.people import admin
 from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
@@ -19,11 +20,9 @@ from app.settings import Misconfigured
 from app.unreachable import OUT_OF_REACH, unreachable
 from store.commands import MarketUnknown
 
-INTERRUPTED = 130
-
 
 class Commands(click.Group):
-    """Commands that Ctrl-C ends without a word: it is how `status --watch` and `tail --follow` end."""
+    """Commands that Ctrl-C ends without a word."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; 130 when it was interrupted, as shells have it."""

@@ -11,7 +11,7 @@ import asyncpg
 import click
 import msgspec
 
-from app.cli.output import json_option, show
+from app.cli.output import end_at_ctrl_c, json_option, show
 from app.operator import audit_books, drain_markets, market_states, processes
 from app.settings import load_settings, reach
 from app.unreachable import unreachable
@@ -64,6 +64,7 @@ def status(workers: bool, watch: bool, as_json: bool) -> None:
 
 def _keep_showing(look: Callable[[], Coroutine[None, None, list[dict[str, Any]]]], as_json: bool) -> NoReturn:
     """Show it until Ctrl-C; while the database is away, that it is."""
+    end_at_ctrl_c()
     while True:
         try:
             rows, trouble = asyncio.run(look()), ""

@@ -1,11 +1,24 @@
 """How listings are printed: a table for people, JSON for programs."""
 
+import os
+import signal
 from collections.abc import Mapping, Sequence
 
 import click
 import orjson
 
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C has ended, as shells have it."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def end_at_ctrl_c() -> None:
+    """Have Ctrl-C end this process at once and without a word; for what only looks, and goes on until then.
+
+    An exception for it can be lost: where it comes in a finalizer, or while an event loop hands on another one.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 def show(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:

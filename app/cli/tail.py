@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from app.cli.output import end_at_ctrl_c
 from app.operator import fills_from
 from app.settings import load_settings, reach
 from schemas.fills import encode_fill
@@ -17,6 +18,8 @@ POLL_S = 0.2
 @click.option("--follow", is_flag=True, help="Go on with the fills that come.")
 def tail(market: str, from_sequence: int, follow: bool) -> None:
     """Print fills as the stream tells them, one JSON a line, also those from before a lost broker."""
+    if follow:
+        end_at_ctrl_c()
     asyncio.run(_tail(market, from_sequence, follow))
 
 
