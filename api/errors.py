@@ -103,6 +103,7 @@ def error_answer(
 
 def refused_answer(request_id: str, refused: Refused) -> web.Response:
     """The answer to what a store or the exchange has refused."""
+    _log_if_ours(request_id, refused.code)
     return error_answer(request_id, refused.code, refused.message, refused.details)
 
 
@@ -139,8 +140,15 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _answer_of_refusal(request: web.Request, refusal: Refusal) -> web.Response:
+    _log_if_ours(request_id_of(request), refusal.code)
     facts, wait_s = refusal.details, refusal.retry_after_s
     return error_answer(request_id_of(request), refusal.code, refusal.message, facts, wait_s)
+
+
+def _log_if_ours(request_id: str, code: ErrorCode) -> None:
+    """What the database did not take is a bug of ours as well: the store has logged why, this line tells whose it is."""
+    if code is ErrorCode.INTERNAL_ERROR:
+        log.error("request %s failed: the database did not take it", request_id, extra={"request": request_id})
 
 
 def _answer_of_exception(request: web.Request, problem: web.HTTPException) -> web.Response:

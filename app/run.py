@@ -35,7 +35,7 @@ from app.settings import BrokerKind, Settings, signing_secret
 from app.topics import cluster_id
 from schemas.market import SEED_MARKETS
 
-BROKER_BYTES_MAX = 256 * 2**20
+MIB = 2**20
 LOOK_EVERY_S = 5.0
 LOCAL_SESSION_TIMEOUT_S = 3.0  # our own brokers allow it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
@@ -189,9 +189,12 @@ class _Tree:
     async def _until_stopped_or_broker_lost(self) -> None:
         while not (self.stopped.is_set() or self._broker_died.is_set() or self._broker_is_full()):
             await _either(self.stopped, self._broker_died, within_s=LOOK_EVERY_S)
+        if not (self.stopped.is_set() or self._broker_died.is_set()):
+            print("the embedded broker is full: an empty one takes its place, the markets pause meanwhile", flush=True)
 
     def _broker_is_full(self) -> bool:
-        return isinstance(self._broker, EmbeddedBroker) and self._broker.memory_bytes() > BROKER_BYTES_MAX
+        bytes_max = self._settings.embedded_broker_max_mib * MIB
+        return isinstance(self._broker, EmbeddedBroker) and self._broker.memory_bytes() > bytes_max
 
     async def _unless_interrupted(self, start: Coroutine[None, None, None]) -> bool:
         """Go through with the start; false when the operator stopped, or the broker was lost, meanwhile."""

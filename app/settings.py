@@ -165,6 +165,8 @@ class Settings(BaseModel):
     """Where a worker serves `/metrics`; the API serves its own at `PORT`."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """The port for that; 0: any free one, which `status --workers` tells."""
+    embedded_broker_max_mib: Annotated[int, Field(ge=24, le=65_536)] = 256
+    """MiB of memory at which `run` puts an empty embedded broker in the place of the old one."""
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
     """How many brokers keep each topic that is made from now on."""
     log_format: LogFormat = LogFormat.JSON

@@ -1,10 +1,10 @@
 """Running a batch as one transaction of three round trips, and what to do when the database objects or is gone."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
-import structlog
 
 from schemas.crash_points import CrashPoint, passing
 from schemas.refusals import ErrorCode, Refused
@@ -21,7 +21,7 @@ BATCH_MAX = 256
 _ATTEMPTS = 3
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-_log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Submission:
@@ -51,7 +51,7 @@ class Submission:
             try:
                 return await self._transact(batch, wishes, now, load)
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.error("submission.batch_refused", size=len(batch), error=repr(error))
+                log.error("the database refuses a batch of %d, which is run one by one: %r", len(batch), error)
                 return await self._run_one_by_one(batch, wishes, now, load)
 
     async def close(self) -> None:
@@ -75,7 +75,7 @@ class Submission:
                 unavailable = Refused(ErrorCode.UNAVAILABLE, "the store cannot be reached; query before you retry")
                 return answers + [unavailable] * (len(batch) - len(answers))
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.error("submission.request_refused", request=repr(request), error=repr(error))
+                log.error("the database refuses a %s: %r", type(request).__name__, error)
                 answers.append(Refused(ErrorCode.INTERNAL_ERROR, "the request could not be stored"))
         return answers
 

@@ -13,7 +13,9 @@ from tables.broker_address import MECHANISM, BrokerAddress
 from tests.tls import Certificate
 
 ACLS = Path(__file__).parents[2] / "docs" / "operate" / "kafka_acls.sh"
-USERS = tuple(f"perpetua-{name}" for name in ("relay", "engine", "projection", "clock", "reader", "publisher"))
+USERS = tuple(
+    f"perpetua-{name}" for name in ("relay", "engine", "projection", "clock", "reader", "publisher", "consumer")
+)
 PASSWORD = "p@ss:w/rd"
 
 

@@ -1,6 +1,8 @@
 """Poison on a real broker and a real database: it goes to the dead letters, and the market goes on."""
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import msgspec
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from prometheus_client import REGISTRY
 
 from agents.acked_producer import AckedProducer
 from agents.command_records import Unreadable, UnreadableRecord
@@ -104,10 +107,29 @@ async def statuses(stream: Stream, *ids: str) -> list[tuple[str, str | None, boo
     return found
 
 
+def named_in(caplog: pytest.LogCaptureFixture, logger: str) -> list[tuple[object, ...]]:
+    """What the error lines of a logger are about, as fields that programs find: market, sequence, order."""
+    lines = [record.__dict__ for record in caplog.records if record.name == logger and record.levelno == logging.ERROR]
+    return [tuple(line.get(name) for name in ("market", "sequence", "order")) for line in lines]
+
+
+def counted(stream: Stream, reason: str) -> float:
+    """How many dead letters of the market this process has counted."""
+    labels = {"market": stream.market, "reason": reason}
+    return REGISTRY.get_sample_value("perpetua_dead_letters_total", labels) or 0
+
+
 async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on(
-    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: Broker,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are buried, what follows is matched."""
+    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are buried, what follows is matched.
+
+    The log names the order, and the figures count it.
+    """
     monkeypatch.setattr(journal, "apply", broken_apply)
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
@@ -129,6 +151,10 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on
         assert [letter.id.rsplit(":", 1)[0] for letter in buried] == [stream.market] * 3
         assert {first, second} < {f"{letter.market}-{letter.seq}" for letter in buried}
         assert POISON in str(decode_command(buried[0].value))
+        assert counted(stream, "INTERNAL") == 3
+        orders = dict(zip([letter.seq for letter in buried], (first, bait, second), strict=True))
+        assert named_in(caplog, "agents.tenure") == [(stream.market, seq, order) for seq, order in orders.items()]
+        assert named_in(caplog, "agents.matcher") == [(stream.market, seq, None) for seq in orders]
 
 
 async def test_a_verdict_outlives_the_bug_and_the_broker(
@@ -194,6 +220,9 @@ async def test_what_is_not_ours_is_buried_and_takes_no_sequence(broker: Broker, 
             assert (await stream.drained()).command_seq == 41
         buried = await letters(stream)
         assert [letter.reason for letter in buried] == [*junk.values(), *junk.values()]
+        assert {reason: counted(stream, reason) for reason in junk.values()} == Counter(
+            [*junk.values(), *junk.values()]
+        )
         assert [letter.value for letter in buried[: len(junk)]] == [value or b"" for value in junk]
         assert buried[0].id == f"{commands_topic(stream.market)}@0"
         one_hash_each(await stream.records())

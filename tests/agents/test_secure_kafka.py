@@ -14,16 +14,20 @@ from aiokafka.errors import (
 )
 
 from agents.acked_producer import AckedProducer
-from agents.log_tail import last_record
+from agents.log_tail import last_record, read_all
 from agents.matching import engine_unit
 from agents.projection import projection_unit
+from agents.publishing import publisher_unit
 from agents.relay import Relay
 from app.local.kafka import is_available
 from app.topics import cluster_id
 from schemas import topics
+from store.queries.public_fills import newest_public_fill
+from tests.agents.fill_reader import kept_by_sequence
 from tests.agents.secure_kafka import SecureKafka
 from tests.agents.stream import hosted, one_hash_each, stream_on
 from tests.conftest import Broker
+from tests.eventually import eventually
 from tests.tls import make_certificate
 
 pytestmark = [
@@ -45,16 +49,16 @@ async def kafka_with_tls(tmp_path: Path) -> AsyncIterator[tuple[SecureKafka, Bro
 async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
     secure: tuple[SecureKafka, Broker], database: str, tmp_path: Path
 ) -> None:
-    """Orders through relay, engine and projection, snapshots and recovery; and no user does another's work."""
+    """Orders through relay, engine and projection, snapshots, recovery, and fills to a consumer; no user does another's work."""
     kafka, operator = secure
     async with stream_on(operator, database, tmp_path) as stream:
         of = {
             name: replace(stream.settings, bootstrap=kafka.address_for(f"perpetua-{name}"))
-            for name in ("relay", "engine", "projection")
+            for name in ("relay", "engine", "projection", "publisher")
         }
 
         def parts() -> list[object]:
-            makers = {"engine": engine_unit, "projection": projection_unit, "relay": Relay}
+            makers = {"engine": engine_unit, "projection": projection_unit, "relay": Relay, "publisher": publisher_unit}
             return [make(stream.market, of[name]) for name, make in makers.items()]
 
         for _ in range(2):  # the second time from the snapshot of the first
@@ -63,6 +67,15 @@ async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
                 standing = await stream.drained()
         assert standing.command_seq == 601
         assert one_hash_each(await stream.records())[standing.event_seq] == standing.event_hash
+        newest = await newest_public_fill(stream.session, stream.market)
+        consumer, fills = kafka.address_for("perpetua-consumer"), topics.fills_topic(stream.market)
+
+        async def everything_is_published() -> bool:
+            kept = kept_by_sequence(record.value for record in await read_all(consumer, fills))
+            return list(kept) == list(range(1, newest + 1))
+
+        async with hosted(*parts()):
+            await eventually(everything_is_published, within_s=30)
         await _nobody_does_what_is_not_his(kafka, stream.market)
 
 
@@ -75,6 +88,7 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
         "relay": topics.events_topic(market),
         "reader": topics.commands_topic(market),
         "publisher": topics.commands_topic(market),
+        "consumer": topics.fills_topic(market),
     }.items():
         with pytest.raises(
             (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)

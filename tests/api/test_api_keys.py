@@ -171,7 +171,7 @@ async def test_a_key_expires_also_while_it_is_believed(exchange: Exchange) -> No
 
 
 async def test_a_key_works_from_its_addresses_alone(exchange: Exchange) -> None:
-    """From elsewhere it is refused like one that nobody has; a network and a single address both count."""
+    """From elsewhere it is refused like one that nobody has, orders and cancels too; a network and a single address count."""
     alice = await exchange.user()
     here = await bot_of(alice, allowedAddresses=["10.0.0.0/8", "127.0.0.0/8"])
     single = await bot_of(alice, allowedAddresses=["127.0.0.1"])
@@ -180,6 +180,11 @@ async def test_a_key_works_from_its_addresses_alone(exchange: Exchange) -> None:
     assert (await single.get("/balances")).status == 200
     refused, unknown = await elsewhere.get("/balances"), await replace(alice, token=new_secret()).get("/balances")
     assert (refused.status, refused.body["error"]["message"]) == (401, unknown.body["error"]["message"])
+    placed = await here.order()
+    assert placed.status == 202
+    await elsewhere.get("/balances")  # now its key is known to the process, as a key that goes the quick way would be
+    assert (await elsewhere.order()).status == 401
+    assert (await elsewhere.cancel(placed.body["orderId"])).status == 401
 
 
 async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(database: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.routes import ALL_ROUTES
 from tests.api.exchange import Exchange
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -36,7 +37,7 @@ async def matching(exchange: Exchange) -> AsyncIterator[None]:
 
 
 async def cases_run(exchange: Exchange, folder: Path, token: str | None, *options: str) -> int:
-    """Let schemathesis loose with a token or without; how many cases it ran. Fails with its report of what it found."""
+    """Let schemathesis loose on every route, with a token or without; how many cases it ran. Fails with what it found."""
     report = folder / "report.json"
     process = await asyncio.create_subprocess_exec(
         *(PROGRAM, "--config-file", CONFIG, "run", f"http://127.0.0.1:{exchange.port}/openapi.json"),
@@ -49,7 +50,10 @@ async def cases_run(exchange: Exchange, folder: Path, token: str | None, *option
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    return int(json.loads(report.read_bytes())["test_cases"]["generated"])
+    told = json.loads(report.read_bytes())
+    assert told["complete"], told["stop_reason"]
+    assert told["operations"]["tested"] == len(ALL_ROUTES) - 1, "each but the document's own, which it has read"
+    return int(told["test_cases"]["generated"])
 
 
 async def test_the_server_does_what_its_document_says(exchange: Exchange, tmp_path: Path) -> None:

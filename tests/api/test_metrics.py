@@ -1,4 +1,12 @@
+"""The figures of the API for Prometheus: what the database tells, and what this process counts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+
 from tests.api.exchange import Exchange
+from tests.eventually import eventually
 
 
 def figures(text: str) -> dict[str, float]:
@@ -62,6 +70,46 @@ async def test_each_hop_has_its_lag(exchange: Exchange) -> None:
     assert told['perpetua_projection_lag_seconds{market="BTC-PERP"}'] >= 5
 
 
+async def test_what_the_database_tells_is_told_as_it_is(exchange: Exchange) -> None:
+    """A market that the exchange halted, the age of its newest snapshot, and for how long a transaction holds a snapshot open."""
+    nobody = exchange.anonymous()
+    await exchange.execute("UPDATE markets SET status = 'HALTED', halted_reason = 'a test' WHERE market_id = 2")
+    await exchange.execute(
+        "INSERT INTO engine_snapshots (market_id, command_seq, event_seq, event_hash, state_hash, state, created_at)"
+        " SELECT 1, n, n, 'h', 'h', '', now() - interval '1 hour' / n FROM generate_series(1, 2) n"
+    )
+    holder = await asyncpg.connect(exchange.dsn)
+    await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    await holder.execute("SELECT 1 FROM markets")
+    await asyncio.sleep(0.2)
+    told = figures((await nobody.get("/metrics")).body)
+    await holder.close()
+    assert told['perpetua_market_halted{market="BTC-PERP"}'] == 0
+    assert told['perpetua_market_halted{market="ETH-PERP"}'] == 1
+    assert told['perpetua_market_status{market="ETH-PERP",status="HALTED"}'] == 1
+    assert 1_800 <= told['perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}'] < 3_600
+    assert 'perpetua_stored_snapshot_age_seconds{market="ETH-PERP"}' not in told
+    assert 0.2 <= told["perpetua_database_oldest_transaction_seconds"] < 60
+
+
+async def test_orders_that_wait_are_a_figure(exchange: Exchange) -> None:
+    """Three orders wait behind one whose transaction cannot go on; nothing waits when it can."""
+    users = [await exchange.user() for _ in range(4)]
+    holder = await asyncpg.connect(exchange.dsn)
+    await holder.execute("BEGIN; LOCK TABLE accounts")
+    placed = [asyncio.create_task(users[0].order())]
+    await eventually(lambda: exchange.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    placed += [asyncio.create_task(user.order()) for user in users[1:]]
+
+    async def waiting() -> float:
+        return figures((await users[0].get("/metrics")).body)["perpetua_requests_waiting"]
+
+    await eventually(lambda: _is(waiting, 3))
+    await holder.close()
+    assert {(await order).status for order in placed} == {202}
+    assert await waiting() == 0
+
+
 async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchange: Exchange) -> None:
     """The route is its template; a path of a stranger's making is no name of ours; what is refused was submitted too."""
     alice = await exchange.user()
@@ -96,3 +144,7 @@ async def test_figures_are_told_without_a_database(exchange: Exchange) -> None:
     assert (answer.status, told["perpetua_database_up"]) == (200, 0)
     assert "perpetua_requests_waiting" in told
     assert 'perpetua_relay_lag_commands{market="BTC-PERP"}' not in told
+
+
+async def _is(figure: Callable[[], Awaitable[float]], wanted: float) -> bool:
+    return await figure() == wanted

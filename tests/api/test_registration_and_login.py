@@ -78,6 +78,19 @@ async def test_hashing_does_not_stop_the_event_loop(exchange: Exchange) -> None:
     assert {(await login).status for login in logins} == {401}
 
 
+async def test_a_password_is_worked_on_in_another_thread() -> None:
+    """Both kinds of work have only begun when the loop goes on: on the loop itself they would be done in one step."""
+    passwords = Passwords(threads=1)
+    stored = await passwords.hash("correct horse")
+    working = [
+        asyncio.ensure_future(work) for work in (passwords.hash("x"), passwords.matches(stored, "correct horse"))
+    ]
+    await asyncio.sleep(0)
+    assert [work.done() for work in working] == [False, False]
+    assert (await asyncio.gather(*working))[1] is True
+    passwords.close()
+
+
 async def test_more_logins_than_may_wait_are_refused_at_once() -> None:
     """OVERLOADED instead of a line without end; the places are free again afterwards."""
     passwords = Passwords(threads=1, waiting_max=2)

@@ -2,12 +2,16 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.contextvars import bound_contextvars
 
 from app.logs import LogFormat, formatter
+
+ROOT = Path(__file__).parents[2]
 
 
 def line(
@@ -55,3 +59,11 @@ def test_lines_for_people_have_the_same() -> None:
 def test_what_a_library_tells_of_a_secret_is_left_out(told: str) -> None:
     """Wherever it stands: in the sentence, in what is named beside it."""
     assert "hush-hush" not in line("failed: %s", told, extra={"cause": told})
+
+
+def test_nothing_is_logged_beside_the_log() -> None:
+    """Every line goes through the one formatter: a logger of another library's would write what it likes where it likes."""
+    rooms = ("schemas", "exchange", "tables", "store", "agents", "api", "app")
+    sources = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert len(sources) > 200
+    assert not [path for path in sources if re.search(r"\bget_logger\b", path.read_text())]

@@ -1,14 +1,20 @@
 """What an operator may set, and what production refuses."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from app.cli import cli
 from app.local.folder_lock import FolderLock
 from app.local.run_record import RunRecord, write_run_record
 from app.settings import Misconfigured, load_settings, reach, signing_secret
 from schemas.rate_limits import Budget, Rate
 
+ROOT = Path(__file__).parents[2]
 PRODUCTION = {
     "MODE": "production",
     "DATABASE_URL": "postgresql://db/perpetua",
@@ -46,6 +52,7 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"JWT_SECRET": "short"}, "JWT_SECRET"),
         ({"JWT_SECRET": "a" * 64}, "JWT_SECRET"),
         ({"OPEN_DEPOSITS": "1"}, "OPEN_DEPOSITS"),
+        ({"LOG_FORMAT": "console"}, "LOG_FORMAT"),
         ({"CRASH_AT": "during-recovery"}, "CRASH_AT"),
         ({"CRASH_AT": "at-will"}, "CRASH_AT"),
         ({"CRASH_AT": "during-recovery:0"}, "CRASH_AT"),
@@ -60,6 +67,7 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"BROKER_TLS": "1", "BROKER_USERNAME": "engine"}, "BROKER_PASSWORD"),
         ({"BROKER_TLS": "1", "BROKER_CA": "/nowhere/ca.pem"}, "BROKER_CA"),
         ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
+        ({"JWT_SECRET_PREVIOUS": "a" * 64}, "JWT_SECRET_PREVIOUS"),
         ({"PORT": "seventy"}, "PORT"),
         ({"MODE": "prod"}, "MODE"),
         ({"DATA": __file__}, "DATA"),
@@ -70,6 +78,35 @@ def test_production_refuses_what_is_unsafe_and_names_it(changed: dict[str, str],
     with pytest.raises(Misconfigured) as refused:
         load_settings(PRODUCTION | changed)
     assert any(named in fault for fault in refused.value.faults)
+
+
+def test_everything_unsafe_is_told_at_once() -> None:
+    """Nothing that production refuses hides behind another fault: each is named in one go."""
+    unsafe = {"JWT_SECRET": "", "OPEN_DEPOSITS": "1", "LOG_FORMAT": "console", "CRASH_AT": "during-recovery"}
+    missing = dict.fromkeys(("DATABASE_URL", "BROKER_URL"), "")
+    with pytest.raises(Misconfigured) as refused:
+        load_settings(PRODUCTION | unsafe | missing)
+    assert [fault.split()[0] for fault in refused.value.faults] == [*unsafe, *missing]
+
+
+PROCESSES = ("run", "api", "relay", "engine", "projection", "publisher", "clock", "liquidator", "migrate", "topics")
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_every_process_refuses_unsafe_settings(process: str) -> None:
+    """Before it does anything: no part of the exchange starts with what the others would refuse."""
+    refused = CliRunner(env=PRODUCTION | {"JWT_SECRET": "short"}).invoke(cli, [process])
+    assert isinstance(refused.exception, Misconfigured)
+    assert ["JWT_SECRET" in fault for fault in refused.exception.faults] == [True]
+
+
+def test_a_process_that_refuses_its_settings_says_why_and_ends_with_2() -> None:
+    """For whoever keeps it alive: 2 is for settings, and what is wrong with them stands in the log."""
+    environment = {"PATH": os.environ["PATH"], **PRODUCTION, "JWT_SECRET": "short"}
+    command = [sys.executable, "-m", "app", "api"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "JWT_SECRET must have at least" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["JWT_SECRET", "JWT_SECRET_PREVIOUS", "BROKER_PASSWORD", "DATABASE_URL", "BROKER_URL"])

@@ -126,14 +126,22 @@ async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
             await has_every_fill_once(stranger, stream)
 
 
-async def test_faust_keeps_every_fill_once(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The guide's agent, started in the middle of a market's life, on the books of the guide's other program."""
-    async with market_with_stranger(broker, database, tmp_path, *ALL) as (stream, stranger):
+async def test_faust_keeps_every_fill_once(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide's agent on a stream that begins behind the first fills: the replay has them. Killed, it goes on."""
+    monkeypatch.setattr("agents.publisher.AGAIN_ON_A_NEW_BROKER", 5)
+    unpublished = market_with_stranger(broker, database, tmp_path, Relay, engine_unit, projection_unit)
+    async with unpublished as (stream, stranger):
         await stream.trade(60)
-        await everything_is_published(stream)
-        stranger.start(FAUST)
-        await stream.trade(60)
-        await has_every_fill_once(stranger, stream)
+        await stream.drained()
+        async with hosted(*parts(stream, publisher_unit)):
+            stranger.start(FAUST)
+            await has_every_fill_once(stranger, stream)
+            stranger.kill()
+            await stream.trade(60)
+            stranger.start(FAUST)
+            await has_every_fill_once(stranger, stream)
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")

@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 OPERATE = ROOT / "docs" / "operate"
+MANUALS = ("operate.md", "recover.md")
 SEVERITIES = {"page", "ticket"}
 
 
@@ -30,6 +31,24 @@ def expressions() -> list[str]:
 def figures_asked_for() -> set[str]:
     """The names of ours in them."""
     return {name for expression in expressions() for name in re.findall(r"perpetua_\w+", expression)}
+
+
+def labels_asked_for() -> set[tuple[str, str, str]]:
+    """(figure, label, value) of each selector, and (figure, label, "") of each grouping and joining."""
+    asked = set()
+    for expression in expressions():
+        for figure, inside in re.findall(r"(perpetua_\w+)\{([^}]*)\}", expression):
+            asked |= {(figure, label, value) for label, value in re.findall(r'(\w+)=~?"([^"]*)"', inside)}
+        grouped = {
+            label for inside in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression) for label in inside.split(", ")
+        }
+        asked |= {(figure, label, "") for figure in re.findall(r"perpetua_\w+", expression) for label in grouped}
+    return asked
+
+
+def figures_in_the_manuals() -> set[str]:
+    """The names of ours that an operator is told to look at."""
+    return {name for page in MANUALS for name in re.findall(r"perpetua_\w+", (ROOT / "docs" / page).read_text())}
 
 
 def anchors(document: Path) -> set[str]:

@@ -13,6 +13,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from agents.log_tail import read_all
+from schemas.fills import decode_fill
+from schemas.topics import fills_topic
 from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.local.composed import Composed
@@ -65,7 +68,9 @@ def composed_on(empty_database: str, embedded_broker: Broker, tmp_path: Path) ->
     composed.kill()
 
 
-async def test_an_exchange_of_containers_trades_under_its_roles(composed: Composed, venue: str, tmp_path: Path) -> None:
+async def test_an_exchange_of_containers_trades_under_its_roles(
+    composed: Composed, embedded_broker: Broker, venue: str, tmp_path: Path
+) -> None:
     """Prepared, started, healthy, priced; an administrator credits two users, whose trade is persisted and published."""
     (tmp_path / "prices.toml").write_text(PRICES.format(url=venue))
     for one_shot in ("migrate", "roles", "topics"):
@@ -78,11 +83,15 @@ async def test_an_exchange_of_containers_trades_under_its_roles(composed: Compos
     async with aiohttp.ClientSession(f"http://127.0.0.1:{composed.ports['api']}") as session:
         await _open_the_market(composed)
         await _trade(session, await _funded_users(composed, session))
-    code, published = await asyncio.to_thread(
-        composed.operate, *["tail", "--market", "BTC-PERP", "--from-sequence", "1"]
-    )
+
+    async def published() -> list[str]:
+        records = await read_all(embedded_broker.bootstrap, fills_topic("BTC-PERP"))
+        return [decode_fill(record.value).quantity for record in records]
+
+    assert await eventually(published, HEALTHY_WITHIN_S) == ["0.1"]
+    code, told = await asyncio.to_thread(composed.operate, *["tail", "--market", "BTC-PERP", "--from-sequence", "1"])
     assert code == 0
-    assert [json.loads(line)["quantity"] for line in published.splitlines() if line.startswith("{")] == ["0.1"]
+    assert [json.loads(line)["quantity"] for line in told.splitlines() if line.startswith("{")] == ["0.1"]
     assert (await asyncio.to_thread(composed.operate, "audit", "--deep"))[0] == 0
     assert set((await asyncio.to_thread(composed.stop)).values()) == {0}
     assert not [part for part in PARTS if "permission denied" in composed.log_of(part)]

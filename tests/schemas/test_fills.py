@@ -90,6 +90,13 @@ def test_fields_are_only_added() -> None:
     assert set(before["required"]) <= {*now["required"]}
 
 
+def test_no_published_word_is_taken_away() -> None:
+    """A side or a cause that was ever written stays what it was: a cause may be added, none goes or is renamed."""
+    now = msgspec.json.schema_components([PublicFill])[1]
+    for name, before in schema_of(FILL_SCHEMA_VERSION)["$defs"].items():
+        assert set(before["enum"]) <= set(now[name]["enum"]), name
+
+
 def test_an_older_reader_passes_over_what_was_added() -> None:
     """A field of a later release harms nobody who does not know it."""
     later = golden("trade", 1).replace(b'"schemaVersion":1', b'"schemaVersion":1,"addedLater":{"a":[1]}')

@@ -20,7 +20,6 @@ import agents.recovery
 import agents.relay
 import agents.service
 import agents.snapshots
-import store.submission.submitter
 import tables.book_table
 from tests.simulation.broker import Broker, FakeProducer, FakeReader, fake_end_offset
 from tests.simulation.database import Database
@@ -59,7 +58,6 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
         (agents.log_tail, "end_offset"): fake_end_offset,
         (agents.fail_stop, "end_at_once"): functools.partial(_end, world),
         (agents.recovery, "collect_seldom"): lambda: None,
-        (store.submission.submitter, "_log"): SimpleNamespace(error=lambda *_, **__: None),
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
     places |= {(module, "time"): time for module in _TIMED}

@@ -1,39 +1,58 @@
 """What an operator sees of a running exchange: the figures and the log of every process, and nobody's secrets."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from bench.exchange_process import ExchangeProcess
 from bench.load import PASSWORD, make_traders, send_orders
 from tests.eventually import eventually
-from tests.house.test_alerts import figures_asked_for
+from tests.house.test_alerts import figures_asked_for, figures_in_the_manuals, labels_asked_for
 from tests.system.conftest import Start
 from tests.system.verdict import MARKETS
 
-WORKERS = {"api", "relay", "engine", "projection", "clock", "liquidator"}
+WORKERS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquidator"}
 RARE = {"perpetua_prices_reported_total", "perpetua_dead_letters_total", "perpetua_stored_snapshot_age_seconds"}
 """Known to a process that exports them, but without a number until a feed reports, a record is unreadable, a minute is over."""
+LABELS = {"market", "work", "method", "route", "status", "reason", "source", "le"}
+"""What figures are told by: none of them is a user, an order, or what a stranger has made up."""
 
 
 async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -> None:
-    """`status --workers` says where each is read; together they export every name that alerts and dashboard ask for."""
+    """`status --workers` says where each is read; together they export what alerts, dashboard and manuals ask for.
+
+    Every name, each of its labels, and each kind of work.
+    """
     exchange = await any_exchange()
     await send_orders(exchange.url, await make_traders(exchange.url, 2), 20)
     shown = {row["process"]: row for row in await _listed(exchange, "--workers")}
     assert shown.keys() >= WORKERS
     told = {kind: await _scraped(shown[kind]["metrics"]) for kind in WORKERS}
-    names = {name for text in told.values() for name in re.findall(r"^(perpetua_\w+?)(?:{| )", text, re.MULTILINE)}
     families = {name for text in told.values() for name in re.findall(r"^# TYPE (perpetua_\w+)", text, re.MULTILINE)}
-    assert figures_asked_for() - RARE <= names
+    samples = [sample for text in told.values() for sample in _samples(text)]
+    assert (figures_asked_for() | figures_in_the_manuals()) - RARE <= {sample.name for sample in samples}
+    assert {label for sample in samples for label in sample.labels} <= LABELS
+    known = {(sample.name, label) for sample in samples for label in sample.labels}
+    assert {(name, label) for name, label, _ in labels_asked_for() if name not in RARE} <= known
+    works = {sample.labels["work"] for sample in samples if sample.name == "perpetua_owner"}
+    assert {work for name, label, work in labels_asked_for() if label == "work"} <= works
     assert RARE - {"perpetua_stored_snapshot_age_seconds"} <= families
     assert 'perpetua_engine_commands_total{market="BTC-PERP"}' in told["engine"]
     assert 'perpetua_relay_records_total{market="BTC-PERP"}' in told["relay"]
     assert 'perpetua_projection_batch_events_sum{market="BTC-PERP"}' in told["projection"]
     assert 'perpetua_clock_ticks_total{market="BTC-PERP"}' in told["clock"]
+    counted = {
+        sample.name: sample.value for sample in _samples(told["engine"]) if sample.labels == {"market": "BTC-PERP"}
+    }
+    assert counted["perpetua_recoveries_total"] >= 1
+    assert counted["perpetua_engine_events_total"] >= counted["perpetua_engine_commands_total"] > 0
+    assert 0 <= time.time() - counted["perpetua_snapshot_timestamp_seconds"] < 3_600
     assert 'perpetua_requests_total{method="POST",route="/orders",status="202"}' in told["api"]
 
 
@@ -43,7 +62,8 @@ async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) ->
     pid = exchange.children()["engine"]
     rows = await eventually(lambda: _owned(exchange), within_s=60)
     assert {row["owner"].rpartition(":")[2] for row in rows} == {str(pid)}
-    works = {kind: ", ".join(f"{kind} {market}" for market in MARKETS) for kind in ("engine", "projection", "relay")}
+    of_markets = ("engine", "projection", "relay", "publisher")
+    works = {kind: ", ".join(f"{kind} {market}" for market in MARKETS) for kind in of_markets}
     works |= {"clock": "clock", "liquidator": "liquidator"}
 
     async def all_work() -> bool:
@@ -68,6 +88,8 @@ async def test_no_log_tells_a_secret(any_exchange: Start) -> None:
     lines = [line for path in logs if path.stem in WORKERS for line in _lines(path)]
     assert {line["market"] for line in lines if "market" in line} >= {"BTC-PERP", "ETH-PERP"}
     assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
+    begun = {(line["market"], line["sequence"]) for line in lines if "goes on after command" in line["event"]}
+    assert {market for market, _ in begun} >= {"BTC-PERP", "ETH-PERP"}
 
 
 async def _owned(exchange: ExchangeProcess) -> list[dict[str, Any]]:
@@ -99,6 +121,14 @@ async def _cause_refusals(exchange: ExchangeProcess, headers: dict[str, str]) ->
         forged = {"Authorization": headers["Authorization"] + "x"}
         async with session.get("/orders", headers=forged) as answer:
             assert answer.status == 401
+
+
+def _samples(text: str) -> list[Sample]:
+    """The figures of ours."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return [
+        sample for sample in samples if sample.name.startswith("perpetua_") and not sample.name.endswith("_created")
+    ]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

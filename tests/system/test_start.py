@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bench.exchange_process import ROOT, ExchangeProcess
-from bench.load import make_traders, send_orders
+from bench.load import Trader, make_traders, send_orders
 from tests.eventually import eventually
 from tests.system.conftest import Start
 
@@ -60,6 +60,27 @@ async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_ex
     assert (code, json.loads(printed)["differences"]) == (0, [])
     code, printed = await exchange.command("rebuild", "--yes")
     assert (code, "workers run" in printed) == (1, True), "no rebuild beside workers"
+
+
+@pytest.mark.chaos  # most of a minute
+async def test_an_embedded_broker_that_is_full_is_replaced(tmp_path: Path) -> None:
+    """An empty one takes its place under load; every order is answered, and the log of the new one is right."""
+    exchange = ExchangeProcess(tmp_path / "data", "embedded", environment={"EMBEDDED_BROKER_MAX_MIB": "26"})
+    await exchange.start()
+    traders, before = await make_traders(exchange.url, 4), exchange.children()
+    taken: list[tuple[Trader, str]] = []
+    while _broker_of(exchange) == before["broker"]:
+        taken += (await send_orders(exchange.url, traders, 200)).taken
+    await eventually(lambda: _is_rebuilt(exchange, before), within_s=60)
+    assert any("is full" in line for line in exchange.printed)
+    assert (await exchange.command("drain"))[0] == 0
+    async with aiohttp.ClientSession(exchange.url) as session:
+        statuses = [await _status(session, trader.headers, order_id) for trader, order_id in taken]
+    assert "PENDING" not in statuses
+    for words in (("audit",), ("verify", "--market", "BTC-PERP")):
+        code, printed = await exchange.command(*words)
+        assert code == 0, printed
+    assert await exchange.stop() == 0
 
 
 async def test_a_broker_lost_while_the_tree_starts_is_replaced(tmp_path: Path) -> None:
