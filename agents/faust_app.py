@@ -16,6 +16,12 @@ from tables.safe_recovery import SAFE_TABLE_MANAGER
 HEARTBEATS_PER_SESSION = 6
 COMMIT_INTERVAL_S = 0.5
 REBALANCE_TIMEOUT_S = 5.0  # a member killed while it joins holds up the group this long; the default is a minute
+FETCHLESS_S_MAX = 100 * 365 * 86_400.0
+"""How long a member may fetch nothing, which is for ever.
+
+Faust gives it 1,000 seconds. A standby has nothing to fetch: it left its group then, and joined none again (aiokafka
+0.14.0). Whoever owns a market and gets nowhere is found by agents/standstill.py.
+"""
 _RAW: dict[str, Any] = {
     "partitions": 1,
     "key_type": bytes,
@@ -36,6 +42,7 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
         broker_rebalance_timeout=max(REBALANCE_TIMEOUT_S, settings.session_timeout_s),
+        broker_max_poll_interval=FETCHLESS_S_MAX,
         broker_commit_interval=COMMIT_INTERVAL_S,
         stream_wait_empty=False,
         producer_acks=-1,

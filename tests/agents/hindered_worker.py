@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.tables.table import Table
 
 import agents.matcher
@@ -14,6 +15,7 @@ from tables.prompt_consumer import PromptConsumer, PromptConsumerThread
 from tests.agents.worker_process import main
 
 SLOW_STEP_S = 0.8
+DAY_S = 86_400
 
 
 def hang_in_the_recovery() -> None:
@@ -64,7 +66,24 @@ def leak_a_cancellation() -> None:
     PromptConsumer.highwaters = leak
 
 
-_HINDRANCES = {"leak": leak_a_cancellation, "hang": hang_in_the_recovery, "freeze": freeze_the_fetch, "slow": slow_down}
+def wait_for_a_day() -> None:
+    """It has been dealt nothing for a day, and so has fetched nothing, when the others see it for the first time."""
+    begin = SubscriptionState.__init__
+
+    def begin_a_day_ago(state: Any, *given: Any, **named: Any) -> None:
+        begin(state, *given, **named)
+        state._last_fetch_ended -= DAY_S
+
+    SubscriptionState.__init__ = begin_a_day_ago
+
+
+_HINDRANCES = {
+    "leak": leak_a_cancellation,
+    "hang": hang_in_the_recovery,
+    "freeze": freeze_the_fetch,
+    "slow": slow_down,
+    "wait": wait_for_a_day,
+}
 
 if __name__ == "__main__":
     _HINDRANCES[sys.argv.pop(1)]()

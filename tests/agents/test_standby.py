@@ -67,3 +67,19 @@ async def test_an_idle_standby_takes_over_on_the_embedded_broker(
             await stream.trade(40)
             assert (await stream.drained()).command_seq == 81
         one_hash_each(await stream.records())
+
+
+async def test_a_standby_takes_over_however_long_it_has_waited(broker: Broker, database: str, tmp_path: Path) -> None:
+    """Whoever is dealt nothing fetches nothing: a member as good as any, which is not to leave its group for that."""
+    async with (
+        stream_on(broker, database, tmp_path) as stream,
+        hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)),
+    ):
+        owner = stream.spawn("engine")
+        await stream.trade(40)
+        await stream.drained()
+        standby = stream.spawn("engine", "wait")
+        await eventually(lambda: "is up" in stream.log_of(standby), within_s=30)
+        owner.terminate()
+        await stream.trade(40)
+        assert (await stream.drained()).command_seq == 81
