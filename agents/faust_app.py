@@ -19,8 +19,8 @@ REBALANCE_TIMEOUT_S = 5.0  # a member killed while it joins holds up the group t
 FETCHLESS_S_MAX = 100 * 365 * 86_400.0
 """How long a member may fetch nothing, which is for ever.
 
-Faust gives it 1,000 seconds. A standby has nothing to fetch: it left its group then, and joined none again (aiokafka
-0.14.0). Whoever owns a market and gets nowhere is found by agents/standstill.py.
+Faust gives it 1,000 seconds. A standby has nothing to fetch: it left its group then, and never joined it again (aiokafka
+0.14.0, its issues 720 and 1187). Whoever owns a market and gets nowhere is found by agents/standstill.py.
 """
 _RAW: dict[str, Any] = {
     "partitions": 1,
