@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tables.broker_address import client_settings
 from tables.embedded_broker import end_offset
-from tables.patient_fetch import PatientFetch
+from tables.patient_fetch import patient_reader
 
 FIRST_STEP = 64
 STEP_GROWTH = 4
@@ -91,19 +91,9 @@ async def read_all(bootstrap: str, topic: str) -> list[Any]:
 
 @asynccontextmanager
 async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-    reader = AIOKafkaConsumer(
-        **client_settings(bootstrap),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
-    try:
-        await reader.start()
-        PatientFetch(reader)
+    async with patient_reader(**client_settings(bootstrap)) as reader:
         reader.assign([partition])
         yield reader
-    finally:
-        await reader.stop()
 
 
 async def _read(

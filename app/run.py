@@ -95,8 +95,7 @@ class _Tree:
     async def _start(self, port: int) -> None:
         addresses = await _both(self._start_database(), self._start_broker())
         named = dict(zip(("database_url", "broker_url"), addresses, strict=True))
-        session_timeout_s = self._given.session_timeout_s if self._given.names_session else LOCAL_SESSION_TIMEOUT_S
-        known = {"port": port, "session_timeout_s": session_timeout_s, **named}
+        known = {"port": port, "session_timeout_s": self._given.session_or(LOCAL_SESSION_TIMEOUT_S), **named}
         self._settings = settings = self._given.model_copy(update=known)
         await prepare_topics(settings)
         if isinstance(self._broker, EmbeddedBroker):
@@ -187,10 +186,13 @@ class _Tree:
                 )
 
     async def _until_stopped_or_broker_lost(self) -> None:
-        while not (self.stopped.is_set() or self._broker_died.is_set() or self._broker_is_full()):
+        while not (self.stopped.is_set() or self._broker_died.is_set()):
+            if self._broker_is_full():
+                print(
+                    "the embedded broker is full: an empty one takes its place, the markets pause meanwhile", flush=True
+                )
+                return
             await _either(self.stopped, self._broker_died, within_s=LOOK_EVERY_S)
-        if not (self.stopped.is_set() or self._broker_died.is_set()):
-            print("the embedded broker is full: an empty one takes its place, the markets pause meanwhile", flush=True)
 
     def _broker_is_full(self) -> bool:
         bytes_max = self._settings.embedded_broker_max_mib * MIB

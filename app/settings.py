@@ -199,10 +199,9 @@ class Settings(BaseModel):
         secrets = (self.broker_username, self.broker_password)
         return BrokerAddress(self.broker_url, self.broker_tls, ca, *secrets).text()
 
-    @property
-    def names_session(self) -> bool:
-        """Whether the operator has said how long a session is."""
-        return "session_timeout_s" in self.model_fields_set
+    def session_or(self, usual_s: float) -> float:
+        """How long a session is, in seconds: as the operator has said, else as is usual where the process works."""
+        return self.session_timeout_s if "session_timeout_s" in self.model_fields_set else usual_s
 
     @property
     def is_local(self) -> bool:
@@ -233,7 +232,7 @@ def reach(settings: Settings) -> Settings:
     found = {
         "database_url": local.database_url,
         "broker_url": settings.broker_url or local.broker_url,
-        "session_timeout_s": settings.session_timeout_s if settings.names_session else local.session_timeout_s,
+        "session_timeout_s": settings.session_or(local.session_timeout_s),
     }
     return settings.model_copy(update=found)
 

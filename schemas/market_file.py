@@ -68,9 +68,8 @@ def _form_faults(body: bytes) -> list[str]:
     known = {field.encode_name: field for field in msgspec.structs.fields(MarketFile)}
     unknown = [f"no market has the field {name[:40]!r}" for name in written if name not in known]
     missing = [f"{name} is missing" for name, field in known.items() if field.required and name not in written]
-    return (
-        unknown + missing + [fault for name in known if name in written for fault in _type_faults(known[name], written)]
-    )
+    mistyped = [fault for name in known if name in written for fault in _type_faults(known[name], written)]
+    return unknown + missing + mistyped
 
 
 def _type_faults(field: msgspec.structs.FieldInfo, written: dict[str, Any]) -> list[str]:

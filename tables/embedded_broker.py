@@ -12,13 +12,12 @@ Each cure is right on Kafka too.
 import asyncio
 from typing import Any
 
-import aiokafka
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
 from tables.absent_leader import LeaderWatch
-from tables.patient_fetch import PatientFetch
+from tables.patient_fetch import PatientFetch, patient_reader
 from tables.prompt_consumer import PromptConsumer, PromptConsumerThread, PromptTransport
 
 EMBEDDED_CLUSTER_PREFIX = "embedded-"
@@ -85,13 +84,8 @@ class EmbeddedConsumerThread(PromptConsumerThread):
         if not partitions:
             return {}  # a standby: a reader stopped as soon as it was started lets a CancelledError out (aiokafka 0.14.0)
         servers = driver.server_list(self.transport.url, self.transport.default_port)
-        reader = aiokafka.AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
-        await reader.start()
-        PatientFetch(reader)
-        try:
+        async with patient_reader(bootstrap_servers=servers) as reader:
             return {partition: await _assigned_end_offset(reader, partition) for partition in partitions}
-        finally:
-            await reader.stop()
 
 
 class EmbeddedConsumer(PromptConsumer):

@@ -6,6 +6,8 @@ the end of a log it notices a new record only at half of that wait, so that a lo
 """
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -44,6 +46,21 @@ class PatientFetch:
         if partition in self._fetcher._records or not (state and state.has_valid_position and state.position == offset):
             return False
         return state.highwater is not None and bool(state.highwater > offset)
+
+
+@asynccontextmanager
+async def patient_reader(**connection: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group whose fetches are patient: it reads from the first record on, unless sought elsewhere.
+
+    `connection` is where the broker is, as aiokafka takes it. Raises KafkaConnectionError when it is away.
+    """
+    reader = AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        await reader.start()
+        PatientFetch(reader)
+        yield reader
+    finally:
+        await reader.stop()
 
 
 def _positions(request: Any) -> list[tuple[TopicPartition, int]]:

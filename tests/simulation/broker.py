@@ -157,7 +157,7 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
 
 
 class FakeReader:
-    """In the place of the AIOKafkaConsumer that reads a log's tail."""
+    """In the place of the reader of a log's tail (tables.patient_fetch), connected while it is used."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -165,14 +165,13 @@ class FakeReader:
         self._position = 0
         self._topic = ""
 
-    async def start(self) -> None:
-        """Connect."""
+    async def __aenter__(self) -> "FakeReader":
         await asyncio.sleep(self.broker.world.latency())
         if not self.broker.is_up:
             raise KafkaConnectionError("the broker is away")
+        return self
 
-    async def stop(self) -> None:
-        """Disconnect."""
+    async def __aexit__(self, *_: object) -> None:
         if self._position > 0:
             self.broker.was_read_back(self._topic, self._process)
 
