@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import random
 import subprocess
@@ -37,8 +38,11 @@ from tests.eventually import eventually
 BEGAN_AT = Timestamp(1_700_000_000_000_000)
 """When these markets trade: long ago for a clock."""
 
+LOG_SHOWN = 6_000
 _numbers = itertools.count(1)
 REPOSITORY = Path(__file__).parents[2]
+
+log = logging.getLogger(__name__)
 
 
 class Stream:
@@ -121,6 +125,11 @@ class Stream:
         """What a worker has logged so far."""
         return next(self.settings.datadir.glob(f"*-{self._workers.index(worker)}.log")).read_text()
 
+    def report_workers(self) -> None:
+        """Show what each worker logged last, for the report of a test that fails."""
+        for number, worker in enumerate(self._workers):
+            log.error("worker %d:\n%s", number, self.log_of(worker)[-LOG_SHOWN:])
+
     def end_workers(self) -> None:
         """Kill what still runs."""
         for worker in self._workers:
@@ -152,6 +161,9 @@ async def stream_on(
     try:
         yield stream
         assert await audit(session) == []
+    except BaseException:
+        stream.report_workers()
+        raise
     finally:
         stream.end_workers()
         await submission.close()
