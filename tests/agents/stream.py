@@ -110,12 +110,12 @@ class Stream:
         """Start a worker in a process of its own, hindered as tests/agents/hindered_worker.py says."""
         module = ["tests.agents.hindered_worker", hindrance] if hindrance else ["tests.agents.worker_process"]
         settings = msgspec.json.encode(self.settings, enc_hook=str).decode()
-        log = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
+        output = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
         worker = subprocess.Popen(
             [sys.executable, "-m", *module, kind, self.market, settings],
             cwd=REPOSITORY,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         )
         self._workers.append(worker)
