@@ -9,6 +9,7 @@ from agents.fail_stop import ForeignLog
 from agents.log_tail import read_back, unnoticed
 from exchange.journal import Written
 from schemas.topics import events_topic
+from schemas.units import Timestamp
 from schemas.wire import (
     RECORD_BYTES_MAX,
     UNDECODABLE,
@@ -17,6 +18,13 @@ from schemas.wire import (
     decode_event_record,
     failed_command,
 )
+
+
+class LoggedRecord(NamedTuple):
+    """An event record, and the log's own time of it, to the millisecond: when the engine gave it to the broker."""
+
+    record: EventRecord
+    at: Timestamp
 
 
 class WrittenLog(NamedTuple):
@@ -68,9 +76,10 @@ async def read_written(
 
 async def read_records(
     bootstrap: str, market: str, after_seq: int, on_fetched: Callable[[], None] = unnoticed
-) -> list[EventRecord]:
+) -> list[LoggedRecord]:
     """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
-    return [decode_event_record(each.value) for each in await _read_back(bootstrap, market, after_seq, on_fetched)]
+    found = await _read_back(bootstrap, market, after_seq, on_fetched)
+    return [LoggedRecord(decode_event_record(each.value), Timestamp(each.timestamp * 1_000)) for each in found]
 
 
 def event_record_or_none(value: bytes | None) -> EventRecord | None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from agents.database import ask_database
-from agents.event_records import read_records
+from agents.event_records import LoggedRecord, read_records
 from agents.fail_stop import ForeignLog
 from agents.figures import EVENTS_PERSISTED
 from agents.halting import check_log_is_known, unless_halted
@@ -17,7 +17,8 @@ from agents.standstill import Progress
 from agents.work_ahead import has_events
 from schemas.crash_points import CrashPoint, passing
 from schemas.topics import projection_app_id
-from schemas.wire import EventRecord, decode_event_record
+from schemas.units import SECOND_US, Timestamp
+from schemas.wire import decode_event_record
 from store.connect import Connection, StoreUnavailable, connect_writer
 from store.projection import Projection, SequenceGap
 from store.standing import read_standing
@@ -31,9 +32,9 @@ log = logging.getLogger(__name__)
 
 
 class Delivery(NamedTuple):
-    """A record, and the stream's event that is acknowledged when it is persisted."""
+    """A record with the log's time of it, and the stream's event that is acknowledged when it is persisted."""
 
-    record: EventRecord
+    logged: LoggedRecord
     event: Any
 
 
@@ -59,7 +60,8 @@ class Projector:
         if (record.market, record.epoch) != (self.market, await self._epoch_in_force()):
             raise ForeignLog("event record of", (self.market, self._epoch), (record.market, record.epoch))
         await self._has_room.wait()
-        self._waiting.append(Delivery(record, event))
+        at = Timestamp(round(event.message.timestamp * SECOND_US))
+        self._waiting.append(Delivery(LoggedRecord(record, at), event))
         self._has_come.set()
         if len(self._waiting) >= RECORDS_WAITING_MAX:
             self._has_room.clear()
@@ -73,9 +75,9 @@ class Projector:
         while True:
             await self._has_come.wait()
             batch = self._next_batch()
-            await self._persist([delivery.record for delivery in batch])
+            await self._persist([delivery.logged for delivery in batch])
             passing(CrashPoint.AFTER_PROJECTION_BEFORE_OFFSET)
-            EVENTS_PERSISTED.labels(self.market).observe(sum(len(delivery.record.events) for delivery in batch))
+            EVENTS_PERSISTED.labels(self.market).observe(sum(len(delivery.logged.record.events) for delivery in batch))
             for delivery in batch:
                 delivery.event.ack()
 
@@ -93,17 +95,17 @@ class Projector:
 
     def _next_batch(self) -> list[Delivery]:
         """At most 1,000 events, but always one record."""
-        batch, events = [self._waiting.popleft()], 0
-        events = len(batch[0].record.events)
-        while self._waiting and events + len(self._waiting[0].record.events) <= EVENTS_MAX:
+        batch = [self._waiting.popleft()]
+        events = len(batch[0].logged.record.events)
+        while self._waiting and events + len(self._waiting[0].logged.record.events) <= EVENTS_MAX:
             batch.append(self._waiting.popleft())
-            events += len(batch[-1].record.events)
+            events += len(batch[-1].logged.record.events)
         if not self._waiting:
             self._has_come.clear()
         self._has_room.set()
         return batch
 
-    async def _persist(self, records: Sequence[EventRecord]) -> None:
+    async def _persist(self, records: Sequence[LoggedRecord]) -> None:
         try:
             await self._apply(records)
         except SequenceGap as gap:
@@ -122,12 +124,12 @@ class Projector:
             with suppress(SequenceGap):
                 await self._apply([record])
 
-    async def _apply(self, records: Sequence[EventRecord]) -> None:
+    async def _apply(self, records: Sequence[LoggedRecord]) -> None:
         """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""
         wait_s = RETRY_AFTER_S
         while True:
             try:
-                await self._projection.apply(records)
+                await self._projection.apply([each.record for each in records], [each.at for each in records])
                 self._progress.step()
             except StoreUnavailable as error:
                 self._progress.step()  # it works at it, and says so

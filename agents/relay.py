@@ -17,6 +17,7 @@ from agents.service import Service
 from agents.settings import StreamSettings
 from schemas.crash_points import CrashPoint, passing
 from schemas.topics import commands_topic
+from schemas.units import Timestamp
 from schemas.wire import (
     COMMANDS_PER_RECORD_MAX,
     RECORD_BYTES_MAX,
@@ -26,7 +27,7 @@ from schemas.wire import (
 )
 from store.advisory_locks import Room, wait_for_lock
 from store.connect import Connection
-from store.outbox import OutboxCommand, advance_cursor, prune, read_commands, read_cursor, read_pruned
+from store.outbox import OutboxCommand, correct_cursor, prune, read_commands, read_cursor, read_pruned, record_sent
 from store.presence import Task, Work
 from store.relay_session import prepare_relay_session
 from store.snapshots import forget_old
@@ -129,7 +130,7 @@ class Relay(Service):
             known = {"market": self._market, "sequence": tail}
             log.error("%s: the command log ends at %d, the cursor is at %d", *known.values(), cursor, extra=known)
             pruned = await read_pruned(session, standing.market_id)
-            await advance_cursor(session, standing.market_id, cursor, max(tail, pruned))
+            await correct_cursor(session, standing.market_id, cursor, max(tail, pruned))
 
     async def _send_next(self, session: Connection, standing: Standing) -> int:
         """Send one record; how many commands it held, 0 when nothing waits.
@@ -144,11 +145,12 @@ class Relay(Service):
             raise OutboxHole(self._market, cursor + 1, waiting[0].seq)
         commands = fitting(waiting)
         record = CommandRecord(self._market, standing.epoch, commands)
+        sent_at = Timestamp(time.time_ns() // 1_000)
         await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
         passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
         COMMANDS_RELAYED.labels(self._market).inc(len(commands))
         RECORDS_RELAYED.labels(self._market).inc()
-        await advance_cursor(session, standing.market_id, cursor, commands[-1].seq)
+        await record_sent(session, standing.market_id, cursor, commands[-1].seq, sent_at)
         return len(commands)
 
     async def _hears_of_commands(self) -> bool:

@@ -127,8 +127,8 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
         "persistedEventSequence": 91,
         "hops": [
             {"hop": "ACCEPTED", "isDone": True, "time": "2027-01-15T12:00:00.000000Z", "commandId": "BTC-PERP:57"},
-            {"hop": "RELAYED", "isDone": True, "commandId": "BTC-PERP:57"},
-            {"hop": "MATCHED", "isDone": True, "commandId": "BTC-PERP:57"},
+            {"hop": "RELAYED", "isDone": True, "time": "2027-01-15T12:00:00.004211Z", "commandId": "BTC-PERP:57"},
+            {"hop": "MATCHED", "isDone": True, "time": "2027-01-15T12:00:00.007000Z", "commandId": "BTC-PERP:57"},
             {
                 "hop": "FILLED",
                 "isDone": True,
@@ -139,7 +139,7 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
                 "price": "60000",
                 "quantity": "0.3",
             },
-            {"hop": "PERSISTED", "isDone": True, "commandId": "BTC-PERP:57"},
+            {"hop": "PERSISTED", "isDone": True, "time": "2027-01-15T12:00:00.010874Z", "commandId": "BTC-PERP:57"},
         ],
         "hasMoreFills": False,
     },

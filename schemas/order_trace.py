@@ -21,8 +21,9 @@ class Hop(StrEnum):
 class HopView(View, frozen=True, omit_defaults=True):
     """One hop. What does not belong to it, or is kept nowhere, is left out.
 
-    `time`: of ACCEPTED and CANCEL_REQUESTED when the API took it on; of FILLED and ENDED the time of the command that caused
-    the event, because the engine has no clock.
+    `time`: of ACCEPTED and CANCEL_REQUESTED when the API took it on; of RELAYED when its command was first given to the
+    broker, of MATCHED when its events were (to the millisecond), of PERSISTED when they were written to the database; of
+    FILLED and ENDED the time of the command that caused the event, because the engine has no clock.
     """
 
     hop: Hop

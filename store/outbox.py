@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from schemas.ids import order_key
+from schemas.units import Timestamp, datetime_of
 from store.connect import Session
 
 PRUNED_AT_ONCE = 20_000
@@ -17,7 +19,16 @@ class OutboxCommand(NamedTuple):
 _READ = """
 SELECT command_seq, payload FROM outbox WHERE market_id = $1 AND command_seq > $2 ORDER BY command_seq LIMIT $3
 """
-_ADVANCE = "UPDATE relay_cursors SET command_seq = $3 WHERE market_id = $1 AND command_seq = $2 RETURNING true"
+_MOVE = "UPDATE relay_cursors SET command_seq = $3 WHERE market_id = $1 AND command_seq = $2 RETURNING true"
+_SENT = f"""
+WITH moved AS ({_MOVE}), noted AS (
+  INSERT INTO relayed_records (market_id, command_seq, after_seq, sent_at)
+  SELECT $1, $3, $2, $4 FROM moved WHERE EXISTS (
+    SELECT FROM orders o
+    WHERE o.order_id > {order_key(1, 0)} * $1::int8 + $2 AND o.order_id <= {order_key(1, 0)} * $1::int8 + $3)
+  ON CONFLICT DO NOTHING)
+SELECT true FROM moved
+"""  # noqa: S608 - a constant of ours
 _REWIND = """
 WITH rewound AS (
   UPDATE relay_cursors r SET command_seq = least(r.command_seq, $2::int8 - 1) FROM markets m
@@ -60,9 +71,14 @@ async def read_pruned(session: Session, market_id: int) -> int:
     return seq
 
 
-async def advance_cursor(session: Session, market_id: int, from_seq: int, to_seq: int) -> bool:
-    """Record that all up to `to_seq` is sent; False when the cursor no longer stands at `from_seq`: it was rewound."""
-    return bool(await session.fetchval(_ADVANCE, market_id, from_seq, to_seq))
+async def record_sent(session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp) -> bool:
+    """Advance the cursor over what was sent, and note when; False when it no longer stands at `from_seq`: it was rewound."""
+    return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at)))
+
+
+async def correct_cursor(session: Session, market_id: int, from_seq: int, to_seq: int) -> bool:
+    """Have the relay go on behind `to_seq`, where the log ends; False when the cursor no longer stands at `from_seq`."""
+    return bool(await session.fetchval(_MOVE, market_id, from_seq, to_seq))
 
 
 async def rewind(session: Session, market: str, missing_seq: int) -> bool:

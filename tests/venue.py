@@ -112,7 +112,7 @@ class StreamVenue:
 
     async def event_bodies(self, market: str) -> list[bytes]:
         """As the broker has them."""
-        records = await read_records(self._settings.bootstrap, market, 0)
+        records = [each.record for each in await read_records(self._settings.bootstrap, market, 0)]
         bodies = {
             seq: bytes(body) for record in records for seq, body in enumerate(record.events, record.first_event_seq)
         }

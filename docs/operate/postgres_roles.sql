@@ -51,10 +51,12 @@ GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_l
   ON positions TO perpetua_api;
 GRANT USAGE ON SEQUENCE transfers TO perpetua_api;
 
--- relay: moves its cursor and prunes what is covered.
+-- relay: moves its cursor, notes when it sent orders, and prunes what is covered.
 GRANT SELECT, DELETE ON engine_snapshots TO perpetua_relay;
 GRANT DELETE ON outbox TO perpetua_relay;
 GRANT UPDATE (command_seq, pruned_seq) ON relay_cursors TO perpetua_relay;
+GRANT SELECT (order_id) ON orders TO perpetua_relay;
+GRANT INSERT ON relayed_records TO perpetua_relay;
 
 -- engine: keeps snapshots and asks the relay for what is missing.
 GRANT SELECT, INSERT ON engine_snapshots TO perpetua_engine;
@@ -65,8 +67,8 @@ GRANT UPDATE (command_seq) ON relay_cursors TO perpetua_engine;
 GRANT SELECT ON accounts, orders, positions, liquidation_steps TO perpetua_projection;
 GRANT UPDATE (wallet) ON accounts TO perpetua_projection;
 GRANT UPDATE ON orders, positions, markets, progress, liquidation_steps TO perpetua_projection;
-GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, funding_payments, settlements
-  TO perpetua_projection;
+GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, funding_payments, settlements,
+  persisted_records TO perpetua_projection;
 
 -- publisher: reads the fills that the log has no more, and writes nothing.
 GRANT SELECT ON fills TO perpetua_publisher;

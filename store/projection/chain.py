@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from exchange.rules import check_known
 from schemas.events import Event
+from schemas.units import Timestamp, datetime_or_none
 from schemas.wire import EventRecord, chain_hash, decode_event
 from store.projection.errors import ChainBroken, SequenceGap
 
@@ -56,6 +57,19 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
         fresh.append(link.event)
         progress = Progress(seq, link.answered, link.hash)
     return fresh, progress
+
+
+def rows_of_records(
+    progress: Progress, records: Iterable[EventRecord], logged_at: Iterable[Timestamp | None]
+) -> list[tuple[object, ...]]:
+    """For each record that answers commands which were not: the last of them, the last one before, the log's time of it."""
+    rows: list[tuple[object, ...]] = []
+    answered = progress.command_seq
+    for record, at in zip(records, logged_at, strict=True):
+        if record.last_command_seq > answered:
+            rows.append((record.last_command_seq, answered, datetime_or_none(at)))
+            answered = record.last_command_seq
+    return rows
 
 
 def _links(market: str, record: EventRecord) -> Iterator[ChainedEvent]:

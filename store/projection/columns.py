@@ -4,12 +4,14 @@ asyncpg takes several times as long to encode an array for every column. Integer
 is ever a float.
 """
 
+from schemas.ids import order_key
+
 SCALARS = 6
 """Arguments before the rows: market, its new progress (event, command, hash, time), and the event before."""
 
 _ROWS = {
     "orders": "order_id int8, status text, reason text, best_opposite int8, remaining int8, filled_lots int8,"
-    " filled_notional int8, is_live bool, updated_at timestamptz",
+    " filled_notional int8, is_live bool, updated_at timestamptz, ended_event_seq int8",
     "fills": "trade_id int8, role text, event_seq int8, order_id int8, user_id int8, side text, price int8,"
     " quantity int8, notional int8, fee int8, realized int8, cause text, at timestamptz",
     "positions": "user_id int8, lots int8, cost int8, realized int8, opened_seq int8, buy_lots int8, sell_lots int8,"
@@ -28,6 +30,7 @@ _ROWS = {
     "market": "status text, operator_status text, is_frozen bool, index_price int8, mark int8, mark_at timestamptz,"
     " price_sources text, price_quorum int4, funding_rate int8, predicted_funding_rate int8, next_funding_at timestamptz,"
     " forgets_prediction bool, rules int4",
+    "records": "command_seq int8, after_seq int8, matched_at timestamptz",
 }
 COLUMNS = {
     kind: {name: type_ for name, _, type_ in (column.partition(" ") for column in columns.split(", "))}
@@ -43,7 +46,7 @@ PLACES = {kind: place for place, kind in enumerate(COLUMNS, SCALARS)}
 def words() -> dict[str, str]:
     """What the names in the statement stand for: `{orders}` is the rows, `{orders_columns}` their names.
 
-    `{failed_orders}` is the array of orders whose command failed.
+    `{failed_orders}` is the array of orders whose command failed, `{first_key}` what a market's order ids begin behind.
     """
     named: dict[str, str] = {}
     for kind, columns in COLUMNS.items():
@@ -52,4 +55,5 @@ def words() -> dict[str, str]:
         named[kind] = f"(SELECT {', '.join(values)}, place FROM {elements}) AS t"  # noqa: S608 - made of the names above
         named[f"{kind}_columns"] = ", ".join(columns)
     named["failed_orders"] = f"(SELECT array_agg(t.order_id) FROM {named['failures']})"  # noqa: S608 - likewise
+    named["first_key"] = f"{order_key(1, 0)} * $1::int8"
     return named

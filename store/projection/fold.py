@@ -132,7 +132,7 @@ class Fold:
         order.filled_notional += trade.notional
         order.status = OrderStatus.PARTIALLY_FILLED if party.remaining else OrderStatus.FILLED
         if not party.remaining:
-            self._close(order)
+            self._close(trade, order)
         hold(self._books.position(party.user), party)
         self.rows.fills.append(self._fill_row(trade, party, order, role, side))
 
@@ -149,7 +149,7 @@ class Fold:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
         self._take_from_sums(order, order.remaining)
         order.status, order.reason, order.best_opposite = event.status, event.reason, event.best_opposite
-        self._close(order)
+        self._close(event, order)
 
     def _fail(self, event: CommandFailed) -> None:
         key = order_key(self._market_id, event.order)
@@ -165,10 +165,10 @@ class Fold:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, status=order.status)
         self._take_from_sums(order, order.remaining)
         order.status, order.reason = OrderStatus.REJECTED, event.reason
-        self._close(order)
+        self._close(event, order)
 
-    def _close(self, order: OrderRow) -> None:
-        order.is_live = False
+    def _close(self, event: Event, order: OrderRow) -> None:
+        order.is_live, order.ended_event_seq = False, event.seq
         self._books.position(order.user).live_orders -= 1
 
     def _release(self, event: Event, order: OrderRow, remaining: int, lots: int) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 
 from schemas.orders import OrderStatus, Side
+from schemas.units import Timestamp
 from schemas.wire import EventRecord
 from store.connect import Connection, StoreUnavailable, is_outage
 from store.markets import KnownMarket, load_registry
-from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after
+from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after, rows_of_records
 from store.projection.errors import ProjectionBroken
 from store.projection.fold import Fold
 from store.projection.rows import OrderRow, Rows
@@ -32,16 +33,19 @@ class Projection:
         self._session: Connection | None = None
         self._known: KnownMarket | None = None
 
-    async def apply(self, records: Sequence[EventRecord]) -> int:
+    async def apply(self, records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None] = ()) -> int:
         """Persist what is new in the records, all or nothing; how many commands were newly persisted.
+
+        `logged_at`, where it is known, is the log's time of each record.
 
         Raises SequenceGap, ChainBroken or ProjectionBroken when they cannot follow what is there, and StoreUnavailable
         when PostgreSQL is out of reach: give the same records again, what had been committed is dropped.
         """
         chain = decode_chain(self._market, records)
+        times = logged_at or [None] * len(records)
         for _ in range(ATTEMPTS_MAX if chain else 0):
             try:
-                return await self._persist(chain)
+                return await self._persist(chain, records, times)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 continue  # 40P01 and 40001 ask for the same transaction again
             except _DATABASE_ERRORS as error:
@@ -58,7 +62,9 @@ class Projection:
         if session is not None:
             await session.close(timeout=CLOSE_TIMEOUT_S)
 
-    async def _persist(self, chain: Sequence[ChainedEvent]) -> int:
+    async def _persist(
+        self, chain: Sequence[ChainedEvent], records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None]
+    ) -> int:
         """1 lock and read, 2 drop what is persisted and fold the rest, 3 write, 4 commit.
 
         Whatever interrupts it, a cancellation included, costs the session: a new one has no open transaction.
@@ -73,6 +79,7 @@ class Projection:
                 fold.apply(event)
             if events:
                 fold.finish(events[-1].command)
+                rows.records = rows_of_records(before, records, logged_at)
                 arguments, counts = write_arguments(known.market_id, rows, before, after, events[-1].at)
                 written = await session.fetchrow(WRITE, *arguments)  # 3
                 if written is None or tuple(written) != counts:

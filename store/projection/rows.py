@@ -23,6 +23,7 @@ class OrderRow:
     best_opposite: int | None
     is_live: bool
     updated_at: Timestamp | None = None
+    ended_event_seq: int | None = None
 
 
 @dataclass(slots=True)
@@ -90,3 +91,4 @@ class Rows:
     settlements: list[tuple[object, ...]] = field(default_factory=list)
     steps: dict[tuple[int, int], StepOutcome] = field(default_factory=dict)
     market: MarketChange = field(default_factory=MarketChange)
+    records: list[tuple[object, ...]] = field(default_factory=list)

@@ -18,6 +18,7 @@ _TEMPLATE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
+    ended_event_seq = t.ended_event_seq,
     cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
     cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END
   FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
@@ -71,6 +72,11 @@ WITH order_rows AS (
       CASE WHEN NOT t.forgets_prediction THEN m.predicted_funding_rate END),
     next_funding_at = coalesce(t.next_funding_at, m.next_funding_at), rules = coalesce(t.rules, m.rules)
   FROM {market} WHERE m.market_id = $1
+), record_rows AS (
+  INSERT INTO persisted_records (market_id, {records_columns}, persisted_at)
+  SELECT $1, {records_columns}, clock_timestamp() FROM {records}
+  WHERE EXISTS (SELECT FROM orders o WHERE o.order_id > {first_key} + t.after_seq AND o.order_id <= {first_key} + t.command_seq)
+  ON CONFLICT DO NOTHING
 ), progress_row AS (
   UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz
   WHERE p.market_id = $1 AND p.event_seq = $6::int8 RETURNING 1
@@ -100,6 +106,7 @@ def write_arguments(
         "settlements": rows.settlements,
         "steps": [(*key, *_step_columns(outcome)) for key, outcome in rows.steps.items()],
         "market": [] if rows.market == MarketChange() else [_market_columns(rows.market)],
+        "records": rows.records,
     }
     arguments: list[object] = [market_id, after.event_seq, after.command_seq, after.event_hash, datetime_of(at)]
     arguments.append(before.event_seq)
@@ -111,7 +118,7 @@ def _order_columns(order: OrderRow) -> tuple[object, ...]:
     reason = None if order.reason is None else str(order.reason)
     ended = (order.order_id, str(order.status), reason, order.best_opposite)
     filled = (order.remaining, order.filled_lots, order.filled_notional)
-    return (*ended, *filled, order.is_live, datetime_or_none(order.updated_at))
+    return (*ended, *filled, order.is_live, datetime_or_none(order.updated_at), order.ended_event_seq)
 
 
 def _position_columns(change: PositionChange) -> tuple[object, ...]:

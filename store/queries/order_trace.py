@@ -1,4 +1,4 @@
-"""Every hop of one order, out of the tables alone: nothing is written for it, so what no row says is not told."""
+"""Every hop of one order, out of the tables alone: what no row says is not told."""
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -15,18 +15,25 @@ from schemas.ids import (
 )
 from schemas.order_trace import Hop, HopView, OrderTraceView
 from schemas.orders import EndReason, LiquidityRole, OrderStatus
+from schemas.wire import COMMANDS_PER_RECORD_MAX
 from store.connect import Session
-from store.queries.figures import price_text, quantity_text, spec_of, storable, time_text
+from store.queries.figures import price_text, quantity_text, spec_of, storable, time_text, time_text_or_none
 
 FILLS_MAX = 500
 
 _READ = f"""
 SELECT o.order_id, o.status, o.reason, o.client_order_id, o.created_at, o.updated_at, o.cancel_requested_at, o.cancel_seq,
   m.name, m.spec::text AS spec, c.command_seq AS accepted_seq, r.command_seq AS relayed_seq,
-  p.command_seq AS persisted_seq, p.event_seq, x.event_seq AS failed_event, f.*
+  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, s.sent_at, w.matched_at, w.persisted_at, f.*
 FROM orders o JOIN markets m USING (market_id) JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
 JOIN progress p USING (market_id)
-LEFT JOIN failed_commands x ON x.market_id = o.market_id AND x.command_seq = $2
+CROSS JOIN LATERAL (
+  -- a record that was sent again need not begin where the first one did
+  SELECT min(y.sent_at) AS sent_at FROM relayed_records y
+  WHERE y.market_id = o.market_id AND y.command_seq BETWEEN $2 AND $2 + {COMMANDS_PER_RECORD_MAX} - 1 AND y.after_seq < $2) s
+LEFT JOIN LATERAL (
+  SELECT * FROM persisted_records y WHERE y.market_id = o.market_id AND y.command_seq >= $2 ORDER BY y.command_seq LIMIT 1) w
+  ON w.after_seq < $2
 LEFT JOIN LATERAL (
   SELECT y.trade_id, y.role, y.event_seq AS fill_event, y.price, y.quantity, y.at FROM fills y
   WHERE y.order_id = o.order_id ORDER BY y.trade_id LIMIT {FILLS_MAX + 1}) f ON true
@@ -57,7 +64,7 @@ def _view(rows: Sequence[Any]) -> OrderTraceView:
         relayed_command_sequence=order["relayed_seq"],
         persisted_command_sequence=order["persisted_seq"],
         persisted_event_sequence=order["event_seq"],
-        hops=[*_on_its_way(order, seq), *_in_the_market(order, fills[:FILLS_MAX]), *_at_its_end(order, fills, seq)],
+        hops=[*_on_its_way(order, seq), *_in_the_market(order, fills[:FILLS_MAX]), *_at_its_end(order, seq)],
         has_more_fills=len(fills) > FILLS_MAX,
     )
 
@@ -67,8 +74,9 @@ def _on_its_way(order: Any, seq: int) -> Iterator[HopView]:
     command = public_command_id(order["name"], seq)
     is_relayed = max(order["relayed_seq"], order["persisted_seq"]) >= seq
     yield HopView(Hop.ACCEPTED, True, time=time_text(order["created_at"]), command_id=command)
-    yield HopView(Hop.RELAYED, is_relayed, command_id=command)
-    yield HopView(Hop.MATCHED, order["status"] != OrderStatus.PENDING, command_id=command)
+    yield HopView(Hop.RELAYED, is_relayed, time=time_text_or_none(order["sent_at"]), command_id=command)
+    is_matched = order["status"] != OrderStatus.PENDING
+    yield HopView(Hop.MATCHED, is_matched, time=time_text_or_none(order["matched_at"]), command_id=command)
 
 
 def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[HopView]:
@@ -81,12 +89,10 @@ def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[HopView]:
     return (hop for _, hop in sorted(hops, key=itemgetter(0)))
 
 
-def _at_its_end(order: Any, fills: Sequence[Any], seq: int) -> Iterator[HopView]:
+def _at_its_end(order: Any, seq: int) -> Iterator[HopView]:
     """Its end, if it has one, and whether all that its own command led to is persisted."""
-    status = OrderStatus(order["status"])
-    if not status.is_live:
-        is_filled = status is OrderStatus.FILLED and 0 < len(fills) <= FILLS_MAX
-        event = fills[-1]["fill_event"] if is_filled else order["failed_event"]
+    event = order["ended_event_seq"]
+    if not OrderStatus(order["status"]).is_live:
         yield HopView(
             Hop.ENDED,
             True,
@@ -94,7 +100,8 @@ def _at_its_end(order: Any, fills: Sequence[Any], seq: int) -> Iterator[HopView]
             event_id=None if event is None else public_event_id(order["name"], event),
             reason=None if order["reason"] is None else EndReason(order["reason"]),
         )
-    yield HopView(Hop.PERSISTED, order["persisted_seq"] >= seq, command_id=public_command_id(order["name"], seq))
+    is_persisted, command = order["persisted_seq"] >= seq, public_command_id(order["name"], seq)
+    yield HopView(Hop.PERSISTED, is_persisted, time=time_text_or_none(order["persisted_at"]), command_id=command)
 
 
 def _fill(order: Any, row: Any) -> HopView:

@@ -99,7 +99,7 @@ class Stream:
 
     async def records(self) -> list[EventRecord]:
         """Every event record in the log."""
-        return await read_records(self.settings.bootstrap, self.market, 0)
+        return [each.record for each in await read_records(self.settings.bootstrap, self.market, 0)]
 
     async def move_to(self, broker: Broker) -> None:
         """Look for the market's log on another broker, whose topics are made."""

@@ -26,7 +26,7 @@ class Delivered:
     """A record as the stream hands it over; remembers whether it was acknowledged."""
 
     def __init__(self, record: EventRecord) -> None:
-        self.message = SimpleNamespace(value=encode(record))
+        self.message = SimpleNamespace(value=encode(record), timestamp=1_800_000_000.123)
         self.is_acknowledged = False
 
     def ack(self) -> None:
@@ -49,10 +49,13 @@ async def test_a_gap_is_filled_from_the_log(broker: Broker, database: str, tmp_p
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(30)
         records = await matched(stream)
+        began = await stream.session.fetchval("SELECT date_trunc('milliseconds', now())")
         await append(stream, records)
         last = Delivered(records[-1])
         await persisted(Projector(stream.market, stream.settings), last)
         assert (await stream.standing()).command_seq == 31
+        of_orders = "SELECT count(*) FROM persisted_records WHERE matched_at BETWEEN $1 AND persisted_at"
+        assert await stream.session.fetchval(of_orders, began) == 30
 
 
 async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, database: str, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ PARTS = (Relay, engine_unit, projection_unit)
 TABLES = (
     *("orders", "fills", "ledger", "accounts", "positions", "outbox"),
     *("counters", "relay_cursors", "progress", "engine_snapshots", "markets"),
+    *("relayed_records", "persisted_records"),
 )
 
 

@@ -60,6 +60,8 @@ FORBIDDEN = {
     "relay": [
         "SELECT email FROM users",
         "UPDATE outbox SET payload = ''",
+        "SELECT user_id FROM orders",
+        "UPDATE relayed_records SET sent_at = now()",
         "INSERT INTO outbox SELECT * FROM outbox",
         "UPDATE accounts SET wallet = 1",
     ],

@@ -26,6 +26,7 @@ from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
 from store.connect import connect_reader_pool, connect_writer
 from store.markets import MarketRegistry
+from store.outbox import read_cursor, record_sent
 from store.projection import Projection
 from store.submission import Submission
 from store.users import create_user
@@ -170,7 +171,7 @@ class Exchange:
             await connection.close()
 
     async def run_engine(self) -> None:
-        """Match and persist every command that is in the outbox, as the stream would."""
+        """Relay, match and persist every command that is in the outbox, as the stream would."""
         connection = await asyncpg.connect(self.dsn)
         try:
             rows = await connection.fetch(
@@ -191,9 +192,18 @@ class Exchange:
             for event in write(market, seq, decode_command(payload))
         ]
         if written:
+            await self.relay(name, written[-1].command)
             projection = Projection(lambda: connect_writer(self.dsn, "test projection"), name)
-            await projection.apply([_record(name, before, written)])
+            await projection.apply([_record(name, before, written)], [now()])
             await projection.close()
+
+    async def relay(self, market: str, up_to: int) -> None:
+        """What the relay notes when it has sent the commands up to this one in one record."""
+        session = await connect_writer(self.dsn, "test relay")
+        market_id = await session.fetchval("SELECT market_id FROM markets WHERE name = $1", market)
+        if (cursor := await read_cursor(session, market_id)) < up_to:
+            await record_sent(session, market_id, cursor, up_to, now())
+        await session.close()
 
 
 async def _services(dsn: str, settings: ApiSettings) -> Services:

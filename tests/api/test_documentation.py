@@ -13,7 +13,8 @@ UPDATE orders SET created_at = '2027-01-15T12:00:00Z', updated_at = '2027-01-15T
 UPDATE fills SET at = '2027-01-15T12:00:01Z' WHERE trade_id = 1;
 UPDATE fills SET at = '2027-01-15T12:02:30Z' WHERE trade_id = 2;
 UPDATE progress SET at = '2027-01-15T12:02:31Z';
-UPDATE relay_cursors SET command_seq = 7;
+UPDATE relayed_records SET sent_at = '2027-01-15T12:00:00.004211Z';
+UPDATE persisted_records SET matched_at = '2027-01-15T12:00:00.007Z', persisted_at = '2027-01-15T12:00:00.010874Z';
 UPDATE markets SET mark = 600005, index_price = 60000250000000, funding_rate = 100000, predicted_funding_rate = 105000,
   next_funding_at = '2027-01-15T16:00:00Z';
 """

@@ -201,8 +201,10 @@ class FakeReader:
             await asyncio.sleep(timeout_ms / 1_000)
             return {}
         records = log[self._position : self._position + 50]
+        now_ms = self.broker.world.now() // 1_000
         fetched = [
-            SimpleNamespace(offset=at, key=key, value=value) for at, (key, value) in enumerate(records, self._position)
+            SimpleNamespace(offset=at, key=key, value=value, timestamp=now_ms)
+            for at, (key, value) in enumerate(records, self._position)
         ]
         self._position += len(records)
         return {partition: fetched}

@@ -47,7 +47,7 @@ async def _acknowledge_before_the_rows(projector: Projector, event: Any) -> None
     await _take(projector, event)
 
 
-async def _overwrite_the_cursor(session: Any, market_id: int, _from_seq: int, to_seq: int) -> bool:
+async def _overwrite_the_cursor(session: Any, market_id: int, _from_seq: int, to_seq: int, _sent_at: int) -> bool:
     await set_cursor(session, market_id, to_seq)
     return True
 
@@ -93,7 +93,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
     "a record is acknowledged before its rows": {(Projector, "take"): _acknowledge_before_the_rows},
-    "the cursor is overwritten after a rewind": {(agents.relay, "advance_cursor"): _overwrite_the_cursor},
+    "the cursor is overwritten after a rewind": {(agents.relay, "record_sent"): _overwrite_the_cursor},
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
     "the head is written before its chunks": {(agents.snapshots, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(Intake, "sort"): _take_seen_again},

@@ -102,7 +102,7 @@ def _append_many(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result(rows, effect, tuple({market.name: None for _, market, _, _ in asked}))
 
 
-def _advance(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+def _move_cursor(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
     if market.cursor != arguments[1]:
         return Result([])
@@ -245,7 +245,8 @@ STATEMENTS: dict[str, Statement] = {
     projecting.WRITE: Statement("projection", _project, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),
     commands._APPEND_MANY: Statement("append many", _append_many, locks=True),
-    outbox._ADVANCE: Statement("advance", _advance),
+    outbox._SENT: Statement("sent", _move_cursor),
+    outbox._MOVE: Statement("correct cursor", _move_cursor),
     outbox._REWIND: Statement("rewind", _rewind),
     outbox._SET_CURSOR: Statement("set cursor", _set_cursor),
     outbox._READ: Statement("read outbox", _read_commands),

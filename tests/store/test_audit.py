@@ -185,6 +185,7 @@ EXCUSED = {
     "markets.rules": "from the log: verify compares it",
     "orders.best_opposite": "from the log, told and not counted",
     "orders.cancel_seq": "of a cancel under way",
+    "orders.ended_event_seq": "says where in the log it ended, told and not counted",
     "orders.leverage": "as submitted",
     "orders.price": "from the log: verify compares it",
     "positions.leverage": "what the user chose",

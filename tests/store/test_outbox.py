@@ -14,7 +14,7 @@ from store.commands import CHANNEL, Addressed, MarketUnknown, append_command, ap
 from store.connect import Session
 from store.halts import halt
 from store.markets import list_market, load_registry
-from store.outbox import advance_cursor, prune, read_commands, read_cursor, read_pruned, rewind, set_cursor
+from store.outbox import prune, read_commands, read_cursor, read_pruned, record_sent, rewind, set_cursor
 from store.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
 from store.submission import Submission
 from tests.eventually import eventually
@@ -150,10 +150,10 @@ async def test_the_cursor_advances_only_from_where_the_relay_left_it(database: s
     """A rewind that came between is not overwritten."""
     async with session_to(database) as session:
         await _append_clock_ticks(session, 6)
-        assert await advance_cursor(session, 1, 0, 7)
+        assert await record_sent(session, 1, 0, 7, NOW)
         assert await rewind(session, "BTC-PERP", 4)
         assert await read_cursor(session, 1) == 3
-        assert not await advance_cursor(session, 1, 7, 9)
+        assert not await record_sent(session, 1, 7, 9, NOW)
         assert await read_cursor(session, 1) == 3
 
 

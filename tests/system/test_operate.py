@@ -115,6 +115,9 @@ async def _follow_an_order(session: aiohttp.ClientSession, maker: Trader, taker:
     assert [(hop["hop"], hop["isDone"]) for hop in hops] == [
         (name, True) for name in ("ACCEPTED", "RELAYED", "MATCHED", "FILLED", "PERSISTED")
     ]
+    taken = [hops[at]["time"] for at in (0, 1, 4)]
+    assert taken == sorted(taken)
+    assert hops[1]["time"][:-4] <= hops[2]["time"][:-4] <= hops[4]["time"][:-4]  # the log tells milliseconds
     told = {}
     for name in ("orderbook", "trades", "candles", "ticker"):
         async with session.get(f"/markets/BTC-PERP/{name}", headers=seen) as answer:
