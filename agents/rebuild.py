@@ -42,6 +42,10 @@ class RebuildRefused(Exception):
         self.reason = reason
 
 
+class WorkersRun(RebuildRefused):
+    """Workers of the stream run: a rebuild would take their market from under them."""
+
+
 async def check_broker(settings: StreamSettings, cluster_id: str) -> None:
     """ForeignLog unless this is the broker of the exchange; one that has none yet takes it.
 
@@ -92,12 +96,12 @@ async def _move(
 async def _be_alone(session: Connection) -> None:
     deadline = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
     for room, refusal in (
-        (Room.REBUILD, "another rebuild is under way"),
-        (Room.WORKERS, "workers run: stop them first"),
+        (Room.REBUILD, RebuildRefused("another rebuild is under way")),
+        (Room.WORKERS, WorkersRun("workers run: stop them first")),
     ):
         while not await try_lock(session, room):
             if asyncio.get_running_loop().time() > deadline:
-                raise RebuildRefused(refusal)
+                raise refusal
             await asyncio.sleep(CLAIM_EVERY_S)
 
 

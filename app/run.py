@@ -18,7 +18,7 @@ from collections.abc import Coroutine
 
 import aiohttp
 
-from agents.rebuild import RebuildRefused
+from agents.rebuild import RebuildRefused, WorkersRun
 from app.compose import prepare_database, prepare_topics, rebuild_markets
 from app.demo import is_quoting
 from app.demo.markets import DEMO_MARKETS
@@ -99,7 +99,7 @@ class _Tree:
         self._settings = settings = self._given.model_copy(update=known)
         await prepare_topics(settings)
         if isinstance(self._broker, EmbeddedBroker):
-            await rebuild_markets(settings)
+            await self._rebuild()
         url = f"http://{settings.http_host}:{settings.port}"
         self._supervisor.announce(
             url=url,
@@ -111,6 +111,16 @@ class _Tree:
         for name, tier in WORKER_TIERS.items():
             await self._keep(name, self._worker(name), tier=tier)
         await self._until_it_matches(url)
+
+    async def _rebuild(self) -> None:
+        """Workers that were started beside this tree, with a broker named, may still be at the old one: wait for their end."""
+        while True:
+            try:
+                await rebuild_markets(self._settings)
+            except WorkersRun as error:
+                print(f"the empty broker waits: {error}", flush=True)
+            else:
+                return
 
     async def _start_database(self) -> str:
         """PostgreSQL with its tables; its address."""

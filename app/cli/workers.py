@@ -1,11 +1,12 @@
 """Commands that run a part of the exchange until it is told to stop."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 import click
 
-from app.settings import load_settings, reach
+from app.settings import Settings, load_settings, reach
 
 ALL_MARKETS = "all"
 markets_option = click.option(
@@ -29,9 +30,11 @@ def run() -> None:
 @click.command()
 def api() -> None:
     """Serve the REST routes."""
+    import uvloop
+
     from app.compose import serve_api
 
-    _work(serve_api(reach(load_settings())))
+    uvloop.run(serve_api(reach(load_settings())))
 
 
 @click.command()
@@ -40,7 +43,7 @@ def relay(markets: tuple[str, ...]) -> None:
     """Carry commands from the outbox to the command logs."""
     from app.compose import work_relay
 
-    _work(work_relay(reach(load_settings()), markets))
+    _work(partial(work_relay, markets=markets))
 
 
 @click.command()
@@ -49,7 +52,7 @@ def engine(markets: tuple[str, ...]) -> None:
     """Match the orders of the given markets; a second process is their standby."""
     from app.compose import work_engine
 
-    _work(work_engine(reach(load_settings()), markets))
+    _work(partial(work_engine, markets=markets))
 
 
 @click.command()
@@ -58,7 +61,7 @@ def projection(markets: tuple[str, ...]) -> None:
     """Persist the events of the given markets to PostgreSQL."""
     from app.compose import work_projection
 
-    _work(work_projection(reach(load_settings()), markets))
+    _work(partial(work_projection, markets=markets))
 
 
 @click.command()
@@ -67,7 +70,7 @@ def publisher(markets: tuple[str, ...]) -> None:
     """Publish the fills of the given markets to `fills.{market}`, for consumers outside."""
     from app.compose import work_publisher
 
-    _work(work_publisher(reach(load_settings()), markets))
+    _work(partial(work_publisher, markets=markets))
 
 
 @click.command()
@@ -75,7 +78,7 @@ def clock() -> None:
     """Tell every market the time: each second, and at once where an order is due."""
     from app.compose import work_clock
 
-    _work(work_clock(reach(load_settings())))
+    _work(work_clock)
 
 
 @click.command()
@@ -83,7 +86,7 @@ def liquidator() -> None:
     """Liquidate accounts below maintenance, and audit the books every 30 s."""
     from app.compose import work_liquidator
 
-    _work(work_liquidator(reach(load_settings())))
+    _work(work_liquidator)
 
 
 @click.command()
@@ -102,7 +105,13 @@ def topics() -> None:
     asyncio.run(prepare_topics(reach(load_settings())))
 
 
-def _work(worker: Coroutine[None, None, None]) -> None:
+def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:
+    """Work at the broker that is named; at that of the exchange in DATA, where none is, as long as it is there."""
     import uvloop
 
-    uvloop.run(worker)
+    from app.local.beside import work_beside
+
+    given = load_settings()
+    settings = reach(given)
+    working = work(settings)
+    uvloop.run(working if given.broker_url else work_beside(working, settings.data, settings.broker_url))

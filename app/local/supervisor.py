@@ -106,12 +106,12 @@ class Supervisor:
             if kept.watch:
                 kept.watch.cancel()
         await asyncio.gather(*(kept.watch for kept in ending if kept.watch), return_exceptions=True)
+        self._record = None
+        forget_run_record(self._folder)
         by_tier = sorted(ending, key=lambda kept: -kept.tier)
         for _, together in groupby(by_tier, key=lambda kept: kept.tier):
             await asyncio.gather(*(kept.child.stop() for kept in together))
         self._kept = staying
-        self._record = None
-        forget_run_record(self._folder)
 
     async def stop(self) -> None:
         """End every child and give the folder back."""

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -36,13 +38,18 @@ def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None
 
 @pytest.mark.chaos  # most of a minute
 async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_exchange: Start) -> None:
-    """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, verify finds nothing lost."""
+    """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, verify finds nothing lost.
+
+    A worker that was started beside it ends, instead of waiting at the old broker and keeping the tree from the new one.
+    """
     exchange = await any_exchange("embedded")
     traders = await make_traders(exchange.url, 4)
     before = exchange.children()
     load = asyncio.create_task(send_orders(exchange.url, traders, 1_000))
-    os.kill(before["broker"], signal.SIGKILL)
-    await eventually(lambda: _is_rebuilt(exchange, before), within_s=60)
+    async with _projection_beside(exchange) as beside:
+        os.kill(before["broker"], signal.SIGKILL)
+        await eventually(lambda: _is_rebuilt(exchange, before), within_s=60)
+        assert await asyncio.wait_for(beside.wait(), 20) != 0, "it does not wait at the old one"
     after = exchange.children()
     assert {name: after[name] for name in ("api", "postgres")} == {name: before[name] for name in ("api", "postgres")}
     outcome = await load
@@ -92,6 +99,27 @@ async def _check_nothing_is_lost(exchange: ExchangeProcess, taken: list[tuple[Tr
     for words in (("audit",), ("verify", "--market", "BTC-PERP")):
         code, printed = await exchange.command(*words)
         assert code == 0, printed
+
+
+@asynccontextmanager
+async def _projection_beside(exchange: ExchangeProcess) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A standby as an operator starts it, with DATA alone, once it stands by."""
+    log = exchange.data / "beside.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app", "projection"),
+            cwd=ROOT,
+            env={**os.environ, "DATA": str(exchange.data)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        await eventually(lambda: "projection-BTC-PERP is up" in log.read_text(), within_s=60)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def _is_rebuilt(exchange: ExchangeProcess, before: dict[str, int]) -> bool:
