@@ -16,7 +16,9 @@ import pytest
 
 from bench.exchange_process import ROOT, ExchangeProcess
 from bench.load import Trader, make_traders, send_orders
+from store.advisory_locks import Room, share_lock
 from tests.eventually import eventually
+from tests.store.account_builder import session_to
 from tests.system.conftest import Start
 
 
@@ -40,14 +42,16 @@ def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None
 async def test_an_embedded_broker_that_dies_is_replaced_and_the_api_stays(any_exchange: Start) -> None:
     """Its death takes no order with it: PostgreSQL and the API go on, the logs are rebuilt, verify finds nothing lost.
 
-    A worker that was started beside it ends, instead of waiting at the old broker and keeping the tree from the new one.
+    A worker that was started beside it ends, instead of waiting at the old broker; for one that stays the tree waits.
     """
     exchange = await any_exchange("embedded")
     traders = await make_traders(exchange.url, 4)
     before = exchange.children()
     load = asyncio.create_task(send_orders(exchange.url, traders, 1_000))
     async with _projection_beside(exchange) as beside:
-        os.kill(before["broker"], signal.SIGKILL)
+        async with _another_worker(exchange):
+            os.kill(before["broker"], signal.SIGKILL)
+            await eventually(lambda: any("workers run" in line for line in exchange.printed), within_s=60)
         await eventually(lambda: _is_rebuilt(exchange, before), within_s=60)
         assert await asyncio.wait_for(beside.wait(), 20) != 0, "it does not wait at the old one"
     after = exchange.children()
@@ -99,6 +103,14 @@ async def _check_nothing_is_lost(exchange: ExchangeProcess, taken: list[tuple[Tr
     for words in (("audit",), ("verify", "--market", "BTC-PERP")):
         code, printed = await exchange.command(*words)
         assert code == 0, printed
+
+
+@asynccontextmanager
+async def _another_worker(exchange: ExchangeProcess) -> AsyncIterator[None]:
+    """What shows that a worker runs, whichever broker it was told."""
+    async with session_to(json.loads((exchange.data / "run.json").read_text())["databaseUrl"]) as session:
+        assert await share_lock(session, Room.WORKERS)
+        yield
 
 
 @asynccontextmanager
