@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from app.logs import LogFormat, formatter
+from app.logs import LINES_KNOWN_MAX, LogFormat, Sparing, formatter
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +59,41 @@ def test_lines_for_people_have_the_same() -> None:
 def test_what_a_library_tells_of_a_secret_is_left_out(told: str) -> None:
     """Wherever it stands: in the sentence, in what is named beside it."""
     assert "hush-hush" not in line("failed: %s", told, extra={"cause": told})
+
+
+def test_what_a_library_repeats_is_told_once_in_ten_seconds() -> None:
+    """Whatever is filled in; how many were left out stands in the next line. Other lines, and ours, come as they are."""
+    clock = [0.0]
+    sparing = Sparing(lambda: clock[0])
+    told: list[tuple[str, str, int]] = []
+
+    def log(name: str, message: str, *arguments: object) -> None:
+        record = logging.getLogger(name).makeRecord(name, logging.WARNING, __file__, 1, message, arguments, None)
+        if sparing.filter(record):
+            told.append((name, record.getMessage(), getattr(record, "left_out", 0)))
+
+    for node in range(5):
+        log("aiokafka.client", "no connection to %d", node)
+        log("aiokafka.client", "no metadata")
+        log("agents.relay", "it waits")
+        clock[0] += 3
+    assert told == [
+        ("aiokafka.client", "no connection to 0", 0),
+        ("aiokafka.client", "no metadata", 0),
+        *[("agents.relay", "it waits", 0)] * 4,
+        ("aiokafka.client", "no connection to 4", 3),
+        ("aiokafka.client", "no metadata", 3),
+        ("agents.relay", "it waits", 0),
+    ]
+
+
+def test_lines_that_never_come_again_are_not_kept_for_ever() -> None:
+    """A library that puts numbers into its text itself has no end of different ones."""
+    sparing = Sparing(lambda: 0.0)
+    for number in range(2 * LINES_KNOWN_MAX):
+        record = logging.getLogger("faust").makeRecord("faust", logging.WARNING, __file__, 1, f"at {number}", (), None)
+        assert sparing.filter(record)
+    assert len(sparing._told) <= LINES_KNOWN_MAX
 
 
 def test_nothing_is_logged_beside_the_log() -> None:
