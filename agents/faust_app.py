@@ -29,12 +29,19 @@ _RAW: dict[str, Any] = {
     "value_type": bytes,
     "value_serializer": "raw",
 }
+_NO_ENVIRONMENT: dict[str, str] = {}
+"""What Faust may read of the environment, where every name of its own would win over what it is given here.
+
+`PRODUCER_ACKS=0` meant for something else would lose records, and Faust too has a `BROKER_URL`. What an operator may set is
+in app/settings.py.
+"""
 
 
 def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
     """An app of one market: one partition, one owner. Its topics are made elsewhere, its web server is off."""
     app = faust.App(
         app_id,
+        env=_NO_ENVIRONMENT,
         **app_settings(settings.bootstrap),
         topic_disable_leader=True,
         topic_allow_declare=False,

@@ -9,6 +9,8 @@ import faust
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 
+from tables.refused_member import RefusalWatch
+
 LOOK_EVERY_S = 0.02
 FETCH_MAX_WAIT_MS = 200
 METADATA_MAX_AGE_MS = 2_000
@@ -20,7 +22,7 @@ nobody, and looks again when its metadata is too old: after five minutes, unless
 
 
 class PromptConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a short fetch wait.
+    """Faust's consumer thread with a short fetch wait, which says why it is kept out of its group.
 
     A broker answers at once where there is something to read. But a fetch that waits at the end of the changelog, 1,500 ms
     with Faust, holds up the first fetch of commands after a recovery.
@@ -30,6 +32,11 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # read when the consumer starts, after this
         return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer, and watch what keeps it out of its group."""
+        await super().on_start()
+        RefusalWatch(self._ensure_consumer()._coordinator)
 
 
 class PromptConsumer(driver.Consumer):

@@ -34,9 +34,14 @@ class SecureKafka(LocalKafka):
 
     async def allow(self, bootstrap: str) -> None:
         """Run docs/operate/kafka_acls.sh as the operator."""
-        tool = f"java -Xmx128m -cp {await fetch_jars()}/* org.apache.kafka.tools.AclCommand"
-        environment = {**os.environ, "KAFKA_ACLS": tool, "BOOTSTRAP": bootstrap}
+        environment = {**os.environ, "KAFKA_ACLS": await _tool(), "BOOTSTRAP": bootstrap}
         await asyncio.to_thread(subprocess.run, ["sh", "-f", str(ACLS)], check=True, env=environment)
+
+    async def allow_group(self, bootstrap: str, user: str, group: str) -> None:
+        """Give one user the right on one group, which is not his by the script."""
+        right = ["--add", "--allow-principal", f"User:{user}", "--operation", "Read", "--group", group]
+        command = [*(await _tool()).split(), "--bootstrap-server", bootstrap, *right]
+        await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
 
     def _write_settings(self) -> None:
         super()._write_settings()
@@ -68,3 +73,7 @@ class SecureKafka(LocalKafka):
         if await tool.wait() != 0:
             raise BrokerFailed(str(self._folder), tail_of(self._log))
         return cluster_id
+
+
+async def _tool() -> str:
+    return f"java -Xmx128m -cp {await fetch_jars()}/* org.apache.kafka.tools.AclCommand"

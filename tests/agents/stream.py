@@ -172,9 +172,9 @@ async def stream_on(
 
 @asynccontextmanager
 async def hosted(*units: Unit) -> AsyncIterator[None]:
-    """Units in the loop of the test, all up."""
-    await asyncio.gather(*(unit.start() for unit in units))
+    """Units in the loop of the test, all up. One that never comes up is stopped too: its threads would keep the run for ever."""
     try:
+        await asyncio.gather(*(unit.start() for unit in units))
         yield
     finally:
         await asyncio.gather(*(unit.stop() for unit in units))

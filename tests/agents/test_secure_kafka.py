@@ -1,5 +1,6 @@
 """The stream on Apache Kafka by TLS and SCRAM, each worker as a user of its own with the rights of docs/operate/kafka_acls.sh."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,27 @@ async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
         async with hosted(*parts()):
             await eventually(everything_is_published, within_s=30)
         await _nobody_does_what_is_not_his(kafka, stream.market)
+
+
+async def test_a_worker_without_its_right_on_its_group_says_so_and_works_once_it_has_it(
+    secure: tuple[SecureKafka, Broker], database: str, tmp_path: Path
+) -> None:
+    """It was mute, and stayed out of its group for good. SIGTERM ends it before and after."""
+    kafka, operator = secure
+    async with stream_on(operator, database, tmp_path) as stream:
+        stream.settings = replace(stream.settings, bootstrap=kafka.address_for("perpetua-reader"))
+        group = topics.publisher_app_id(stream.market)
+        refused, patient = stream.spawn("publisher"), stream.spawn("publisher")
+        for worker in (refused, patient):
+            await eventually(
+                lambda each=worker: f"{group} is kept out of its group" in stream.log_of(each), within_s=30
+            )
+        refused.terminate()
+        assert await asyncio.to_thread(refused.wait, 10) == 0
+        await kafka.allow_group(operator.bootstrap, "perpetua-reader", group)
+        await eventually(lambda: f"{group} is up" in stream.log_of(patient), within_s=30)
+        patient.terminate()
+        assert await asyncio.to_thread(patient.wait, 10) == 0
 
 
 async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:

@@ -1,0 +1,38 @@
+"""Units in the loop of a test: nothing of them is left, whether they came up or not."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+from mode.threads import WorkerThread
+
+from agents.publishing import publisher_unit
+from tests.agents.stream import hosted, stream_on
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+
+async def consumer_threads() -> list[threading.Thread]:
+    """The threads of Faust's consumers, any of which keeps a process from ending."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, WorkerThread)]
+
+
+async def test_a_unit_that_is_given_up_before_it_is_up_leaves_no_thread(
+    embedded_broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """A publisher without its right on its group never comes up: the run that had given it up did not end."""
+    async with stream_on(embedded_broker, database, tmp_path) as stream:
+        unit = publisher_unit(stream.market, stream.settings)
+
+        async def host() -> None:
+            async with hosted(unit):
+                await asyncio.Event().wait()
+
+        hosting = asyncio.create_task(host())
+        await eventually(consumer_threads)
+        hosting.cancel()
+        await asyncio.wait([hosting])
+        left = await consumer_threads()
+        await unit.stop()  # or a failure here would be the very hang
+        assert hosting.cancelled()
+        assert left == []
