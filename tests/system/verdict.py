@@ -61,7 +61,7 @@ async def healed(exchange: ExchangeProcess) -> None:
 async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
     """No event sequence was ever written with two contents, and none is missing; how many events there are."""
     bootstrap = exchange.published()["brokerUrl"]
-    return sum([count_events(await read_records(bootstrap, market, 0)) for market in MARKETS])
+    return sum([count_events([each.record for each in await read_records(bootstrap, market, 0)]) for market in MARKETS])
 
 
 async def no_snapshot_is_spoilt(exchange: ExchangeProcess) -> int:
