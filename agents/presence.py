@@ -25,10 +25,10 @@ class Presence(Service):
         self.is_shown = asyncio.Event()
 
     async def serve(self, session: Connection) -> None:
-        """Take the locks, and look now and then: that tells whether the session still lives, and what has changed hands."""
-        await show_process(session)
+        """Take the locks, again and again: a session that is lost says so only when it is asked. Show what has changed hands."""
         shown: frozenset[Task] = frozenset()
         while True:
+            await show_process(session)
             if not self._is_worker or await share_lock(session, Room.WORKERS):
                 self.is_shown.set()
             shown = await self._show(session, shown)

@@ -1,0 +1,43 @@
+"""A process that runs is seen, whatever becomes of the session by which it shows itself."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from agents.presence import present, seen
+from agents.settings import StreamSettings
+from store.connect import Session
+from store.presence import read_processes
+from tests.eventually import eventually
+from tests.store.account_builder import session_to
+
+_CUT = """SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'shown %'"""  # returns when they are gone
+Show = Callable[[str, Path], AbstractAsyncContextManager[None]]
+
+
+def as_a_worker(dsn: str, folder: Path) -> AbstractAsyncContextManager[None]:
+    """As engines, relays and all others that work at the logs."""
+    settings = StreamSettings(dsn=dsn, bootstrap="127.0.0.1:1", is_embedded=False, datadir=folder)
+    return present("shown", settings)
+
+
+def as_no_worker(dsn: str, _: Path) -> AbstractAsyncContextManager[None]:
+    """As an API, `prices` and the demo."""
+    return seen("shown", dsn, "")
+
+
+@pytest.mark.parametrize("show", [as_a_worker, as_no_worker])
+async def test_a_process_whose_session_was_cut_shows_itself_again(database: str, tmp_path: Path, show: Show) -> None:
+    """PostgreSQL ends every session when it restarts; whoever outlives that is in the list again, once."""
+    async with session_to(database) as session, show(database, tmp_path):
+        await eventually(lambda: _is_shown(session))
+        for _ in range(2):
+            assert await session.fetchval(_CUT) == 1
+            await eventually(lambda: _is_shown(session))
+
+
+async def _is_shown(session: Session) -> bool:
+    return [running.name.kind for running in await read_processes(session)] == ["shown"]
