@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from agents.database import close_quietly
 from app.settings import Settings
 from app.unreachable import BrokerSilent
 from schemas.commands import Command, MarketBarrier
@@ -218,4 +219,4 @@ async def _session(settings: Settings) -> AsyncIterator[Session]:
     try:
         yield session
     finally:
-        await session.close()
+        await close_quietly(session)  # it may be lost: what has been raised meanwhile is to be told, not this

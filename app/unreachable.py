@@ -7,12 +7,15 @@ Exception
 import asyncpg
 from aiokafka.errors import KafkaError
 
+from store.connect import OUTAGES, StoreUnavailable
+
 
 class BrokerSilent(Exception):
     """A log was not read to its end in time; a database that is silent raises the bare TimeoutError."""
 
 
-OUT_OF_REACH = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, KafkaError, BrokerSilent)
+DATABASE_OUT_OF_REACH = (*OUTAGES, asyncpg.InterfaceError, StoreUnavailable)
+OUT_OF_REACH = (*DATABASE_OUT_OF_REACH, KafkaError, BrokerSilent)
 
 
 def unreachable(error: BaseException) -> str:

@@ -90,10 +90,10 @@ def is_outage(error: BaseException) -> bool:
     """Whether an error tells of a lost, refused or silent server, not of a wrong statement."""
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "closing" in str(error)  # the call came after the connection was lost
-    return isinstance(error, _OUTAGES)
+    return isinstance(error, OUTAGES)
 
 
-_OUTAGES = (
+OUTAGES = (
     OSError,  # refused, reset, no such socket
     TimeoutError,
     asyncpg.InternalClientError,  # bare, after a kill
@@ -104,6 +104,7 @@ _OUTAGES = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
 )
+"""What a lost, refused or silent server raises; a call that comes after the loss an InterfaceError, see `is_outage`."""
 
 
 async def _bound_transactions(connection: Connection) -> None:

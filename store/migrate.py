@@ -7,6 +7,7 @@ transaction: `store.large_indexes` builds it beside them.
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from store.large_indexes import Session, build_missing_indexes
@@ -23,16 +25,17 @@ from store.large_indexes import Session, build_missing_indexes
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_370_001  # any constant: parallel runs wait for each other on it
 _ASK_AGAIN_S = 0.05
+_OUTAGES = ("08", "53", "57")  # classes of SQLSTATE: connection lost, no room for one more, shutting down
 _FILE_NAME = re.compile(r"(\d{4}[a-z]?)_\w+\.sql")
 
 
 def migrate(dsn: str) -> None:
     """Run every migration the database lacks, in one transaction, then build the indexes it lacks.
 
-    Parallel calls wait and then find nothing to do.
+    Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is away.
     """
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
-    with psycopg.connect(dsn, autocommit=True) as session:
+    with _an_outage_told(), psycopg.connect(dsn, autocommit=True) as session:
         _await_turn(session)
         with engine.begin() as connection:
             _upgrade(connection)
@@ -42,6 +45,19 @@ def migrate(dsn: str) -> None:
 def migration_files() -> list[Path]:
     """The SQL files in the order they run, by the number their name begins with."""
     return sorted(path for path in (MIGRATIONS / "sql").iterdir() if _FILE_NAME.fullmatch(path.name))
+
+
+@contextmanager
+def _an_outage_told() -> Iterator[None]:
+    """One error for a server that is away, whichever of the two drivers has seen it."""
+    try:
+        yield
+    except (psycopg.OperationalError, OperationalError) as error:
+        cause = error.orig if isinstance(error, OperationalError) else error
+        state = getattr(cause, "sqlstate", None)
+        if state is None or state.startswith(_OUTAGES):
+            raise ConnectionError(" ".join(str(cause).split())) from error
+        raise
 
 
 def _await_turn(session: Session) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from app.cli.output import end_at_ctrl_c, json_option, show
 from app.operator import audit_books, drain_markets, market_states, processes
 from app.settings import load_settings, reach
-from app.unreachable import unreachable
+from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
 
 BEHIND_MAX_S = 10
 WATCH_EVERY_S = 2.0
@@ -68,7 +68,7 @@ def _keep_showing(look: Callable[[], Coroutine[None, None, list[dict[str, Any]]]
     while True:
         try:
             rows, trouble = asyncio.run(look()), ""
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*DATABASE_OUT_OF_REACH, asyncpg.PostgresError) as error:
             rows, trouble = [], unreachable(error)
         if not as_json:
             click.clear()

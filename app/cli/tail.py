@@ -1,13 +1,16 @@
 """`tail`: the fills of a market, one a line, from any sequence on; what a consumer of the stream would have read."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import click
 
 from app.cli.output import end_at_ctrl_c
 from app.operator import fills_from
-from app.settings import load_settings, reach
-from schemas.fills import encode_fill
+from app.settings import Settings, load_settings, reach
+from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
+from schemas.fills import PublicFill, encode_fill
+from store.connect import is_outage
 
 POLL_S = 0.2
 
@@ -15,7 +18,7 @@ POLL_S = 0.2
 @click.command()
 @click.option("--market", required=True, help="The market.")
 @click.option("--from-sequence", type=click.IntRange(min=1), default=1, show_default=True, help="The first fill.")
-@click.option("--follow", is_flag=True, help="Go on with the fills that come.")
+@click.option("--follow", is_flag=True, help="Go on with the fills that come, through outages too.")
 def tail(market: str, from_sequence: int, follow: bool) -> None:
     """Print fills as the stream tells them, one JSON a line, also those from before a lost broker."""
     if follow:
@@ -25,10 +28,24 @@ def tail(market: str, from_sequence: int, follow: bool) -> None:
 
 async def _tail(market: str, sequence: int, follow: bool) -> None:
     settings = reach(load_settings())
+    fills = _followed(settings, market, sequence) if follow else fills_from(settings, market, sequence)
+    async for fill in fills:
+        click.echo(encode_fill(fill))
+
+
+async def _followed(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
+    """The fills from a sequence on, and those that come; an outage of the database is told once, and waited for."""
+    is_told = False
     while True:
-        async for fill in fills_from(settings, market, sequence):
-            click.echo(encode_fill(fill))
-            sequence = fill.sequence + 1
-        if not follow:
-            return
+        try:
+            async for fill in fills_from(settings, market, sequence):
+                yield fill
+                sequence = fill.sequence + 1
+            is_told = False
+        except DATABASE_OUT_OF_REACH as error:
+            if not is_outage(error):
+                raise
+            if not is_told:
+                click.echo(f"waits from sequence {sequence} on, {unreachable(error)}", err=True)
+            is_told = True
         await asyncio.sleep(POLL_S)
