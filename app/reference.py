@@ -29,7 +29,8 @@ def configuration_page() -> str:
     return _page(
         "Configuration",
         "A process reads its settings from the environment and judges all of them before it does anything: what is wrong is"
-        " said at once, exit code 2. `python -m app config` shows those in force, without the secrets. A name that is set to"
+        " said at once, exit code 2. `python -m app config` shows them as a process started there has them, and where each is from (what an exchange that"
+        " runs in `DATA` tells, included), without the secrets. A name that is set to"
         f" nothing counts as unset. What is named by {files} is read from that file.",
         _table(("name", "values", "default", "meaning"), rows),
         "## Rates",

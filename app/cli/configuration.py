@@ -1,41 +1,89 @@
 """The command that shows the settings in force."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
 from enum import StrEnum
 
 import click
 
 from app.cli.output import json_option, show
-from app.settings import Settings, load_settings
+from app.local.run_record import read_run_record
+from app.settings import Misconfigured, Settings, load_settings, reach
 
 IS_SET = "(set)"
+_IN_A_QUERY = {"host", "port", "user", "dbname", "sslmode", "sslrootcert"}
+_DSN = re.compile(
+    r"(?P<scheme>postgres(?:ql)?://)(?:(?P<user>[^:/?#@]*)(?P<password>:[^/?#@]*)?@)?(?P<place>[\w.,:\[\]-]*(?:/[\w-]*)?)"
+    r"(?:\?(?P<query>[^?#@]*))?"
+)
+
+
+class Origin(StrEnum):
+    """Where a value is from."""
+
+    ENVIRONMENT = "environment"
+    DATA = "DATA"
+    MODE = "mode"
+    DEFAULT = "default"
 
 
 @click.command()
 @json_option
 def config(as_json: bool) -> None:
-    """Show every setting as it is in force here, without the secrets; exit 2 when they do not hold together."""
-    rows = [{"name": name.upper(), "value": value} for name, value in shown(load_settings()).items()]
-    show(rows, as_json)
+    """Show every setting as a process started here has it, and where from, without secrets; exit 2 when they do not hold together."""
+    given = load_settings()
+    show(list(shown(given)), as_json)
+    if not as_json and (local := read_run_record(given.data)):
+        click.echo(f"an exchange runs in {given.data}: {local.url}")
 
 
-def shown(settings: Settings) -> Mapping[str, object]:
-    """What eyes may see: a secret only as being there, a rate that is unset as the mode has it."""
-    values = {name: _text(getattr(settings, name), field.repr) for name, field in Settings.model_fields.items()}
-    rates = {
-        f"rate_limit_{budget.replace('-', '_')}": f"{rate.calls}/{rate.window_s} s"
-        for budget, rate in settings.rates.items()
-    }
-    return {name: rates.get(name, value) for name, value in values.items()}
+def shown(given: Settings) -> Iterator[dict[str, object]]:
+    """What eyes may see: a secret only as being there; what is not given, as DATA or the mode has it."""
+    settings = _with_what_data_tells(given)
+    ruled = dict(_by_mode(settings))
+    for name in Settings.model_fields:
+        origin = Origin.MODE if name in ruled else Origin.DEFAULT
+        if name in settings.model_fields_set:
+            origin = Origin.ENVIRONMENT if name in given.model_fields_set else Origin.DATA
+        yield {"name": name.upper(), "value": ruled.get(name, _value(settings, name)), "from": origin}
 
 
-def _text(value: object, may_be_seen: bool) -> object:
+def _with_what_data_tells(given: Settings) -> Settings:
+    """The addresses and the session of an exchange that runs there, the secret that is kept there."""
+    try:
+        settings = reach(given)
+    except Misconfigured:
+        settings = given
+    keeps_secret = given.is_local and not given.jwt_secret and (given.data / "jwt_secret").exists()
+    return settings.model_copy(update={"jwt_secret": IS_SET}) if keeps_secret else settings
+
+
+def _by_mode(settings: Settings) -> Iterator[tuple[str, object]]:
+    yield "open_deposits", int(settings.deposits_are_open)
+    for budget, rate in settings.rates.items():
+        yield f"rate_limit_{budget.replace('-', '_')}", f"{rate.calls}/{rate.window_s} s"
+
+
+def _value(settings: Settings, name: str) -> object:
+    value = getattr(settings, name)
     if value is None or value in ("", (), {}):
         return None
-    if not may_be_seen:
+    if name == "database_url":
+        return _without_password(value)
+    if not Settings.model_fields[name].repr:
         return IS_SET
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(value) if isinstance(value, StrEnum | dict) or not isinstance(value, int | float) else value
+
+
+def _without_password(dsn: str) -> str:
+    """The address as it is given, and of an unusual one only that it is there."""
+    found = _DSN.fullmatch(dsn)
+    if found is None:
+        return IS_SET
+    user = "" if found["user"] is None else f"{found['user']}{':…' if found['password'] else ''}@"
+    pairs = [pair for pair in (found["query"] or "").split("&") if pair.split("=")[0] in _IN_A_QUERY]
+    return f"{found['scheme']}{user}{found['place']}{'?' if pairs else ''}{'&'.join(pairs)}"

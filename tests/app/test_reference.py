@@ -1,10 +1,14 @@
 """What the code says of itself is what stands in docs/, and what an operator is shown."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
+from app.local.folder_lock import FolderLock
+from app.local.run_record import RunRecord, write_run_record
 from app.reference import DOCS, PAGES
 from app.settings import Settings
 from schemas.rate_limits import Budget
@@ -40,6 +44,48 @@ def test_the_settings_in_force_are_shown_without_the_secrets() -> None:
     assert set(values) == {name.upper() for name in Settings.model_fields}
     assert (values["JWT_SECRET"], values["BROKER_PASSWORD"], values["MODE"]) == ("(set)", None, "production")
     assert (values["TRUSTED_PROXIES"], values["RATE_LIMIT_ORDERS"]) == ("10.0.0.0/8", "100/1 s")
+    assert values["DATABASE_URL"] == "postgresql://api:…@db/perpetua"
+
+
+async def test_beside_a_running_exchange_its_settings_are_shown(tmp_path: Path) -> None:
+    """As a worker started with the same DATA finds them, each with where it is from; what is given wins."""
+    tree = FolderLock(tmp_path)
+    await tree.acquire()
+    own = "postgresql://me@/perpetua?host=/tmp/x&password=hunter2"
+    write_run_record(tmp_path, RunRecord(1, "http://127.0.0.1:4712", own, "127.0.0.1:4711", "x", {}, 3.0))
+    (tmp_path / "jwt_secret").write_text(PRODUCTION["JWT_SECRET"])
+    try:
+        told = CliRunner(env={"DATA": str(tmp_path)}).invoke(cli, ["config"])
+        listed = CliRunner(env={"DATA": str(tmp_path), "SESSION_TIMEOUT_S": "9"}).invoke(cli, ["config", "--json"])
+    finally:
+        tree.release()
+    assert told.output.splitlines()[-1] == f"an exchange runs in {tmp_path}: http://127.0.0.1:4712"
+    assert not [secret for secret in ("hunter2", PRODUCTION["JWT_SECRET"]) if secret in told.output + listed.output]
+    rows = {row["name"]: (row["value"], row["from"]) for row in msgspec.json.decode(listed.output)}
+    assert rows["DATABASE_URL"] == ("postgresql://me@/perpetua?host=/tmp/x", "DATA")
+    assert rows["BROKER_URL"] == ("127.0.0.1:4711", "DATA")
+    assert rows["JWT_SECRET"] == ("(set)", "DATA")
+    assert rows["SESSION_TIMEOUT_S"] == (9.0, "environment")
+    assert (rows["OPEN_DEPOSITS"], rows["PORT"]) == ((1, "mode"), (8080, "default"))
+    assert ["SESSION_TIMEOUT_S", "3.0", "DATA"] in [line.split() for line in told.output.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:hunter2@db/x",
+        "postgresql://me:hun@ter2@db/x",
+        "postgresql://me:hun/ter2@db/x",
+        "postgresql://me:hun?ter2@db/x",
+        "postgresql://me:hun#ter2@db/x",
+        "postgresql://db/x?user=me&password=hunter2",
+        "host=db password=hunter2",
+    ],
+)
+def test_no_password_of_an_address_is_shown(address: str) -> None:
+    """Wherever it stands, and where the address is none that PostgreSQL would take."""
+    shown = CliRunner(env={"DATABASE_URL": address}).invoke(cli, ["config"])
+    assert (shown.exit_code, "ter2" in shown.output) == (0, False)
 
 
 def test_settings_that_do_not_hold_together_are_told_at_once() -> None:
