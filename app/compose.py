@@ -39,20 +39,21 @@ SUBMISSIONS_AT_ONCE = 3
 """Transactions of one API process in flight; a fourth only waits for the counters of the markets."""
 
 
-async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEED_MARKETS) -> None:
-    """Tables of this version, seed markets, insurance fund."""
+async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEED_MARKETS) -> str:
+    """Tables of this version, seed markets, insurance fund; the migration that is in force."""
     from store.migrate import migrate
 
-    migrate(settings.database_url)
+    newest = migrate(settings.database_url)
     await seed(settings.database_url, now(), specs, settings.status_of_new_markets)
+    return newest
 
 
-async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> None:
-    """The topics of these markets, or of every listed one."""
+async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> list[str]:
+    """The topics of these markets, or of every listed one; their names."""
     stream = await _stream(settings)
     names = list(markets or (await _registry(settings)).by_name)
     replication = settings.topic_replication
-    await create_topics(stream.bootstrap, names, is_embedded=stream.is_embedded, replication=replication)
+    return await create_topics(stream.bootstrap, names, is_embedded=stream.is_embedded, replication=replication)
 
 
 async def add_market(settings: Settings, spec: MarketSpec) -> bool:

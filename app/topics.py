@@ -32,8 +32,8 @@ class TopicRefused(Exception):
         self.reason = reason
 
 
-async def create_topics(bootstrap: str, markets: list[str], *, is_embedded: bool, replication: int = 1) -> None:
-    """Make whatever topic of the markets is missing; one that exists stays as it is. Raises TopicRefused.
+async def create_topics(bootstrap: str, markets: list[str], *, is_embedded: bool, replication: int = 1) -> list[str]:
+    """Make whatever topic of the markets is missing; one that exists stays as it is; their names. Raises TopicRefused.
 
     The embedded broker has one node and keeps every record whatever a topic says: replication is 1 there.
     """
@@ -51,6 +51,7 @@ async def create_topics(bootstrap: str, markets: list[str], *, is_embedded: bool
     for topic, code, *reason in answer.topic_errors:
         if code not in {0, TopicAlreadyExistsError.errno}:
             raise TopicRefused(topic, str(reason[0] if reason and reason[0] else for_code(code).__name__))
+    return [topic.name for topic in wanted]
 
 
 def topic_settings(markets: list[str]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -29,8 +29,8 @@ _OUTAGES = ("08", "53", "57")  # classes of SQLSTATE: connection lost, no room f
 _FILE_NAME = re.compile(r"(\d{4}[a-z]?)_\w+\.sql")
 
 
-def migrate(dsn: str) -> None:
-    """Run every migration the database lacks, in one transaction, then build the indexes it lacks.
+def migrate(dsn: str) -> str:
+    """Run every migration the database lacks, in one transaction, then build the indexes it lacks; the newest in force.
 
     Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is away.
     """
@@ -38,8 +38,9 @@ def migrate(dsn: str) -> None:
     with _an_outage_told(), psycopg.connect(dsn, autocommit=True) as session:
         _await_turn(session)
         with engine.begin() as connection:
-            _upgrade(connection)
+            newest = _upgrade(connection)
         build_missing_indexes(session)
+    return newest
 
 
 def migration_files() -> list[Path]:
@@ -69,14 +70,16 @@ def _await_turn(session: Session) -> None:
         time.sleep(_ASK_AGAIN_S)
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection) -> str:
     directory = ScriptDirectory(str(MIGRATIONS))
     directory.revision_map = RevisionMap(lambda: _scripts(connection))
 
     def steps(revision: Any, _context: MigrationContext) -> Any:
         return directory._upgrade_revs("head", revision)  # what Alembic's own `upgrade` command calls
 
-    MigrationContext.configure(connection, opts={"fn": steps}).run_migrations()
+    context = MigrationContext.configure(connection, opts={"fn": steps})
+    context.run_migrations()
+    return str(context.get_current_revision())
 
 
 def _scripts(connection: Connection) -> Iterator[Script]:

@@ -94,7 +94,8 @@ def migrate() -> None:
     """Bring the database's tables to this version and list the seed markets."""
     from app.compose import prepare_database
 
-    asyncio.run(prepare_database(reach(load_settings())))
+    newest = asyncio.run(prepare_database(reach(load_settings())))
+    click.echo(f"migration {newest} is in force")
 
 
 @click.command()
@@ -102,7 +103,8 @@ def topics() -> None:
     """Create the topics of every listed market."""
     from app.compose import prepare_topics
 
-    asyncio.run(prepare_topics(reach(load_settings())))
+    names = asyncio.run(prepare_topics(reach(load_settings())))
+    click.echo(f"{len(names)} topics are there: {', '.join(names)}")
 
 
 def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:

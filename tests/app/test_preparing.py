@@ -1,0 +1,30 @@
+"""What must be there before anything starts: tables and topics, and that the operator is told so."""
+
+import asyncio
+
+from click.testing import CliRunner, Result
+
+from app.cli import cli
+from schemas.topics import DEAD_LETTERS, book_changelog_topic, commands_topic, events_topic, fills_topic
+from store.migrate import migration_files
+from tests.conftest import Broker
+
+
+async def test_the_migration_that_is_in_force_is_told(database: str) -> None:
+    """The newest of this release, also where there was nothing left to do."""
+    told = await _type({"DATABASE_URL": database}, "migrate")
+    assert (told.exit_code, told.output) == (0, f"migration {migration_files()[-1].name[:4]} is in force\n")
+
+
+async def test_the_topics_that_are_there_are_told(database: str, embedded_broker: Broker) -> None:
+    """Those of every listed market and the one for dead letters; a second time they are there already."""
+    environment = {"DATABASE_URL": database, "BROKER_URL": embedded_broker.bootstrap}
+    kinds = (commands_topic, events_topic, fills_topic, book_changelog_topic)
+    names = [*(kind(market) for market in ("BTC-PERP", "ETH-PERP") for kind in kinds), DEAD_LETTERS]
+    for _ in range(2):
+        told = await _type(environment, "topics")
+        assert (told.exit_code, told.output) == (0, f"9 topics are there: {', '.join(names)}\n")
+
+
+async def _type(environment: dict[str, str], *words: str) -> Result:
+    return await asyncio.to_thread(CliRunner(env=environment).invoke, cli, words)
