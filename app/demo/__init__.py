@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
+from agents.presence import seen
 from agents.prices.feed import PriceFeed
 from app.demo.client import Client
 from app.demo.feed import DemoWalks, begin_walks
@@ -16,6 +17,7 @@ from app.demo.markets import DEMO_MARKETS
 from app.demo.shocks import take_shocks
 from app.demo.traders import credentials, log_in, seed_users
 from app.logs import configure_logs
+from app.metrics import figures_served
 from app.settings import Settings
 from store.connect import connect_writer
 
@@ -31,6 +33,14 @@ async def run_demo(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     walks = await _begin_walks(settings)
+    async with (
+        figures_served(settings.metrics_host, settings.metrics_port) as address,
+        seen("demo", settings.database_url, address),
+    ):
+        await _work(settings, walks, stopped)
+
+
+async def _work(settings: Settings, walks: DemoWalks, stopped: asyncio.Event) -> None:
     feed = PriceFeed(settings.database_url, walks.all)
     await feed.start()
     works = [feed.wait(), _shock(settings, walks), _trade(settings), stopped.wait()]

@@ -26,6 +26,7 @@ async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_market
             headers = {"Authorization": f"Bearer {(await answer.json())['token']}"}
         [position] = await eventually(lambda: _get(session, "/positions", headers))
         assert (position["marketId"], position["leverage"]) == ("BTC-PERP", 20)
+        await eventually(lambda: _reported_by_the_demo(exchange, session))
         before = await _index(session)
         assert (await exchange.command("demo", "shock", "BTC-PERP", "-6"))[0] == 0
         await eventually(lambda: _has_fallen(session, before * Decimal("0.945")))
@@ -45,6 +46,16 @@ async def _start_without_demo(exchange: ExchangeProcess) -> None:
     assert (await exchange.command("market", "sources", "SOL-PERP", "--json"))[1].strip() == "[]"
     _, printed = await exchange.command("status", "--json")
     assert {row["market"]: row["status"] for row in json.loads(printed)}["SOL-PERP"] == "ACTIVE"
+
+
+async def _reported_by_the_demo(exchange: ExchangeProcess, session: aiohttp.ClientSession) -> bool:
+    """`status --workers` says where the demo counts the prices that it reports."""
+    _, printed = await exchange.command("status", "--workers", "--json")
+    metrics = {row["process"]: row["metrics"] for row in json.loads(printed)}.get("demo")
+    if metrics is None:
+        return False
+    async with session.get(metrics) as answer:
+        return 'perpetua_prices_reported_total{market="BTC-PERP"' in await answer.text()
 
 
 async def _all_are(exchange: ExchangeProcess, status: str) -> bool:
