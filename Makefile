@@ -7,10 +7,13 @@ BIN := $(VENV)/bin
 export PORT DATA BROKER DEMO BENCH BENCH_ONLY STAGE PROFILE_S
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos soak bench profile docs lock
+.PHONY: help install run test check chaos soak bench profile docs lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## Make .venv with what the exchange needs, and start nothing
+	@echo "$(BIN)/python -m app"
 
 run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, BROKER=embedded|kafka, DEMO=1|0)
 	@$(BIN)/python -m app run

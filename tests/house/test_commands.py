@@ -14,6 +14,10 @@ TYPED = sorted(
     {found.strip() for page in PAGES for found in re.findall(r"python -m app ([a-z][^`\n#|;&>]*)", page.read_text())}
 )
 
+MADE = sorted(
+    {found for page in PAGES for found in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.MULTILINE)}
+)
+
 
 def named(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that the first words name, and the words behind them."""
@@ -36,6 +40,20 @@ def test_a_command_in_the_documents_is_there_with_its_options(line: str) -> None
     """Whoever types it in trouble must not find that it was renamed."""
     command, words = named(line.split())
     assert {word for word in words if word.startswith("--")} <= set(spelt(command))
+
+
+@pytest.mark.parametrize("target", MADE)
+def test_a_make_target_in_the_documents_is_there(target: str) -> None:
+    """Each of them is one that `make` alone lists."""
+    assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_a_release_is_set_up_by_a_target_that_starts_nothing() -> None:
+    """The manual of an upgrade names it; it makes the environment, and shows how its commands begin."""
+    assert "`make install`" in (ROOT / "docs" / "operate.md").read_text()
+    recipe = (ROOT / "Makefile").read_text().split("\ninstall: ", 1)[1].split("\n\n", 1)[0].splitlines()
+    assert recipe[0].startswith("$(VENV)/.installed ##")
+    assert recipe[1:] == ['\t@echo "$(BIN)/python -m app"']
 
 
 def test_the_manuals_hold_the_commands_that_matter() -> None:
