@@ -16,6 +16,7 @@ from store.advisory_locks import Room, try_lock
 from store.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.connect import Connection
 from store.outbox import set_cursor
+from store.presence import ProcessName, read_workers
 from store.snapshots import forget_ahead_of_progress, newest_snapshot_at_or_before_progress
 from store.standing import read_standing
 from tables.book_table import BEFORE_THE_FIRST_RECORD, snapshot_entries, snapshot_of
@@ -44,6 +45,10 @@ class RebuildRefused(Exception):
 
 class WorkersRun(RebuildRefused):
     """Workers of the stream run: a rebuild would take their market from under them."""
+
+    def __init__(self, running: Sequence[ProcessName]) -> None:
+        names = ", ".join(f"{name.kind} {name.place}" for name in running)
+        super().__init__(f"workers run: stop them first ({names})")
 
 
 async def check_broker(settings: StreamSettings, cluster_id: str) -> None:
@@ -97,11 +102,11 @@ async def _be_alone(session: Connection) -> None:
     deadline = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
     for room, refusal in (
         (Room.REBUILD, RebuildRefused("another rebuild is under way")),
-        (Room.WORKERS, WorkersRun("workers run: stop them first")),
+        (Room.WORKERS, None),
     ):
         while not await try_lock(session, room):
             if asyncio.get_running_loop().time() > deadline:
-                raise refusal
+                raise refusal or WorkersRun(await read_workers(session))
             await asyncio.sleep(CLAIM_EVERY_S)
 
 

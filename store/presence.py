@@ -104,6 +104,11 @@ async def read_processes(session: Session) -> list[RunningProcess]:
     return [RunningProcess(_decode(name), tuple(known)) for (name, _), known in tasks.items()]
 
 
+async def read_workers(session: Session) -> list[ProcessName]:
+    """Every process that works at the logs, by its name."""
+    return [_decode(row["name"]) for row in await session.fetch(_READ, [int(Room.WORKERS)])]
+
+
 def _decode(name: str) -> ProcessName:
     kind, place, metrics = (*name.split(" "), "", "", "")[:3]
     host, _, pid = place.rpartition(":")

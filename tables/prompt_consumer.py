@@ -3,11 +3,13 @@
 Stock loses a second and a half at every change of owner, and minutes when a broker has just come up.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from tables.refused_member import RefusalWatch
 
@@ -37,6 +39,19 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         """Start the consumer, and watch what keeps it out of its group."""
         await super().on_start()
         RefusalWatch(self._ensure_consumer()._coordinator)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go back to what is committed, and where nothing is, to the beginning; changelogs are the recovery's own matter.
+
+        Faust drops what has been fetched while its flow is stopped, and goes back. Stock goes back only where something is
+        committed: an owner that died before its first commit had a successor that began behind the dropped records.
+        """
+        committed: Mapping[TP, int] = await super().seek_to_committed()
+        changelogs = self.consumer.app.tables.changelog_topics
+        untouched = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
+        if untouched:
+            await self.call_thread(self._ensure_consumer().seek_to_beginning, *untouched)
+        return committed
 
 
 class PromptConsumer(driver.Consumer):

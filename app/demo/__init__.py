@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import AsyncIterator
 
@@ -24,6 +25,8 @@ from store.connect import connect_writer
 ROUND_S = 1.0
 SHOCKS_EVERY_S = 0.2
 GAMBLED_ON = DEMO_MARKETS[0].market
+
+log = logging.getLogger(__name__)
 
 
 async def run_demo(settings: Settings) -> None:
@@ -74,7 +77,7 @@ async def _begin_walks(settings: Settings) -> DemoWalks:
 async def _shock(settings: Settings, walks: DemoWalks) -> None:
     while True:
         for shock in take_shocks(settings.data):
-            print(f"{shock.market} jumps by {shock.by_ppm} ppm", flush=True)
+            log.info("%s jumps by %d ppm", shock.market, shock.by_ppm, extra={"market": shock.market})
             walks.take(shock)
         await asyncio.sleep(SHOCKS_EVERY_S)
 
@@ -95,7 +98,12 @@ async def _round(makers: list[Maker], gambler: Gambler) -> None:
         await asyncio.gather(*(maker.quote() for maker in makers))
         await gambler.play()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        print(f"demo waits: {error!r}", flush=True)
+        log.warning("the demo waits: %s", _told(error))
+
+
+def _told(error: Exception) -> str:
+    """What to log of it: the text of a refused request has its headers in it, and so the token."""
+    return f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 
 @contextlib.asynccontextmanager

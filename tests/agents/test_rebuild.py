@@ -1,5 +1,6 @@
 """The loss of the whole broker: when a rebuild may begin, and what it leads to."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_so
     monkeypatch.setattr("agents.rebuild.CLAIM_WITHIN_S", 0.2)
     async with stream_on(broker, database, tmp_path) as stream:
         async with present("engine", stream.settings):
-            with pytest.raises(RebuildRefused, match="workers run"):
+            with pytest.raises(RebuildRefused, match=rf"workers run: stop them first \(engine \S+:{os.getpid()}\)"):
                 await rebuild(stream.settings, [stream.market], "another")
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
             await stream.drained()
