@@ -16,6 +16,12 @@ class BrokerSilent(Exception):
 
 DATABASE_OUT_OF_REACH = (*OUTAGES, asyncpg.InterfaceError, StoreUnavailable)
 OUT_OF_REACH = (*DATABASE_OUT_OF_REACH, KafkaError, BrokerSilent)
+DATABASE_REFUSES = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password too
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""What PostgreSQL says to a name, a password, a database or a right that it does not know."""
 
 
 def unreachable(error: BaseException) -> str:

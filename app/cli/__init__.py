@@ -17,7 +17,7 @@ from app.cli.recovery import rebuild, verify
 from app.cli.tail import tail
 from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
-from app.unreachable import OUT_OF_REACH, unreachable
+from app.unreachable import DATABASE_REFUSES, OUT_OF_REACH, unreachable
 from store.commands import MarketUnknown
 
 
@@ -46,7 +46,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; settings that do not hold together and unknown markets exit with 2, an exchange out of reach with 1."""
+    """Run the command line; settings that do not hold together and unknown markets exit with 2, an exchange out of reach, or that refuses us, with 1."""
     try:
         cli(prog_name="python -m app")
     except Misconfigured as error:
@@ -56,6 +56,9 @@ def main() -> None:
     except MarketUnknown as error:
         click.echo(f"there is no market {error.market}", err=True)
         sys.exit(2)
+    except DATABASE_REFUSES as error:
+        click.echo(f"the database refuses: {error}", err=True)
+        sys.exit(1)
     except OUT_OF_REACH as error:
         click.echo(unreachable(error), err=True)
         sys.exit(1)
