@@ -1,9 +1,13 @@
 """Bringing a database to the newest schema: plain SQL files, run in order by Alembic under an advisory lock.
 
+A change of a table waits for every transaction that reads it, a dump for example, and whoever comes later waits behind the
+change: the migration gives way after a moment, and tries again.
+
 An index of a table that may be large is not built there, because that would stop its writers until the end of the
 transaction: `store.large_indexes` builds it beside them.
 """
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -15,7 +19,8 @@ import psycopg
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from store.large_indexes import Session, build_missing_indexes
@@ -23,7 +28,13 @@ from store.large_indexes import Session, build_missing_indexes
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_370_001  # any constant: parallel runs wait for each other on it
 _ASK_AGAIN_S = 0.05
+_LOCKS_WITHIN = "400ms"
+"""Below PostgreSQL's `deadlock_timeout`: where locks cross, it is the migration that gives way."""
+_TRY_AGAIN_S = 1.0
+_GIVES_WAY_TO = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _FILE_NAME = re.compile(r"(\d{4}[a-z]?)_\w+\.sql")
+
+log = logging.getLogger(__name__)
 
 
 def migrate(dsn: str) -> None:
@@ -34,8 +45,8 @@ def migrate(dsn: str) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     with psycopg.connect(dsn, autocommit=True) as session:
         _await_turn(session)
-        with engine.begin() as connection:
-            _upgrade(connection)
+        while not _upgrades(engine):
+            time.sleep(_TRY_AGAIN_S)
         build_missing_indexes(session)
 
 
@@ -51,6 +62,20 @@ def _await_turn(session: Session) -> None:
     """
     while session.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
         time.sleep(_ASK_AGAIN_S)
+
+
+def _upgrades(engine: Engine) -> bool:
+    """All or nothing; false where it could not have its locks at once."""
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCKS_WITHIN}'")
+            _upgrade(connection)
+    except OperationalError as error:
+        if not isinstance(error.orig, _GIVES_WAY_TO):
+            raise
+        log.warning("the tables are in use, by a dump for example: tried again until they are free")
+        return False
+    return True
 
 
 def _upgrade(connection: Connection) -> None:
