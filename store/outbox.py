@@ -73,13 +73,13 @@ async def read_pruned(session: Session, market_id: int) -> int:
 
 
 async def record_sent(
-    session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp, *, in_log: int = 0
+    session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp, *, sent_before: int = 0
 ) -> bool:
     """Advance the cursor over what was sent, and note when; False when it no longer stands at `from_seq`: it was rewound.
 
-    No time is noted of commands up to `in_log`: they are sent again, and only who sent them first would know when.
+    No time is noted of commands up to `sent_before`: they are sent again, and only who sent them first knew when.
     """
-    return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at), in_log))
+    return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at), sent_before))
 
 
 async def correct_cursor(session: Session, market_id: int, from_seq: int, to_seq: int) -> bool:
