@@ -66,6 +66,8 @@ class Relay(Service):
         self._poll_s = POLL_ANNOUNCED_S
         self._tidy_at_s = 0.0
         self._persisted = -1
+        self._sent_before = 0
+        """The last command that was in the log, or persisted, when this relay began: who sent it knew when."""
 
     async def serve(self, session: Connection) -> None:
         """Relay commands, unless the log turns out to be of another past than the database: then the market is halted."""
@@ -85,6 +87,7 @@ class Relay(Service):
         await wait_for_lock(session, Room.RELAY, market_id)  # 1
         standing = await read_standing(session, self._market)
         check_not_halted(self._market, standing)
+        self._sent_before = standing.command_seq
         await self._producer.start()
         await self._correct_cursor(session, standing)  # 2
         await prepare_relay_session(session, self._on_command)
@@ -126,6 +129,7 @@ class Relay(Service):
             raise ForeignLog(f"epoch of the command log of {market}", standing.epoch, record.epoch)
         await check_record_is_known(session, standing, record)
         cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
+        self._sent_before = max(self._sent_before, tail)
         if tail < cursor:
             known = {"market": self._market, "sequence": tail}
             log.error("%s: the command log ends at %d, the cursor is at %d", *known.values(), cursor, extra=known)
@@ -150,7 +154,7 @@ class Relay(Service):
         passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
         COMMANDS_RELAYED.labels(self._market).inc(len(commands))
         RECORDS_RELAYED.labels(self._market).inc()
-        await record_sent(session, standing.market_id, cursor, commands[-1].seq, sent_at)
+        await record_sent(session, standing.market_id, cursor, commands[-1].seq, sent_at, sent_before=self._sent_before)
         return len(commands)
 
     async def _hears_of_commands(self) -> bool:

@@ -1,9 +1,13 @@
 """Bringing a database to the newest schema: plain SQL files, run in order by Alembic under an advisory lock.
 
+A change of a table waits for every transaction that reads it, a dump for example, and whoever comes later waits behind the
+change: the migration gives way after a moment, and tries again.
+
 An index of a table that may be large is not built there, because that would stop its writers until the end of the
 transaction: `store.large_indexes` builds it beside them.
 """
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -16,29 +20,37 @@ import psycopg
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import RevisionMap
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from store.large_indexes import Session, build_missing_indexes
+from store.newer_database import DatabaseIsNewer
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_370_001  # any constant: parallel runs wait for each other on it
 _ASK_AGAIN_S = 0.05
 _OUTAGES = ("08", "53", "57")  # classes of SQLSTATE: connection lost, no room for one more, shutting down
+_LOCKS_WITHIN = "400ms"
+"""Below PostgreSQL's `deadlock_timeout`: where locks cross, it is the migration that gives way."""
+_TRY_AGAIN_S = 1.0
+_GIVES_WAY_TO = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _FILE_NAME = re.compile(r"(\d{4}[a-z]?)_\w+\.sql")
+
+log = logging.getLogger(__name__)
 
 
 def migrate(dsn: str) -> str:
     """Run every migration the database lacks, in one transaction, then build the indexes it lacks; the newest in force.
 
-    Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is away.
+    Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is away,
+    DatabaseIsNewer when a later release has been here.
     """
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     with _an_outage_told(), psycopg.connect(dsn, autocommit=True) as session:
         _await_turn(session)
-        with engine.begin() as connection:
-            newest = _upgrade(connection)
+        while (newest := _upgraded(engine)) is None:
+            time.sleep(_TRY_AGAIN_S)
         build_missing_indexes(session)
     return newest
 
@@ -70,6 +82,19 @@ def _await_turn(session: Session) -> None:
         time.sleep(_ASK_AGAIN_S)
 
 
+def _upgraded(engine: Engine) -> str | None:
+    """All or nothing; the newest migration in force, None where it could not have its locks at once."""
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCKS_WITHIN}'")
+            return _upgrade(connection)
+    except OperationalError as error:
+        if not isinstance(error.orig, _GIVES_WAY_TO):
+            raise
+        log.warning("the tables are in use, by a dump for example: tried again until they are free")
+        return None
+
+
 def _upgrade(connection: Connection) -> str:
     directory = ScriptDirectory(str(MIGRATIONS))
     directory.revision_map = RevisionMap(lambda: _scripts(connection))
@@ -78,6 +103,9 @@ def _upgrade(connection: Connection) -> str:
         return directory._upgrade_revs("head", revision)  # what Alembic's own `upgrade` command calls
 
     context = MigrationContext.configure(connection, opts={"fn": steps})
+    before = context.get_current_revision()
+    if before is not None and before not in {path.name.split("_", 1)[0] for path in migration_files()}:
+        raise DatabaseIsNewer(before)
     context.run_migrations()
     return str(context.get_current_revision())
 

@@ -23,9 +23,10 @@ _MOVE = "UPDATE relay_cursors SET command_seq = $3 WHERE market_id = $1 AND comm
 _SENT = f"""
 WITH moved AS ({_MOVE}), noted AS (
   INSERT INTO relayed_records (market_id, command_seq, after_seq, sent_at)
-  SELECT $1, $3, $2, $4 FROM moved WHERE EXISTS (
+  SELECT $1, $3, greatest($2, $5::int8), $4 FROM moved WHERE EXISTS (
     SELECT FROM orders o
-    WHERE o.order_id > {order_key(1, 0)} * $1::int8 + $2 AND o.order_id <= {order_key(1, 0)} * $1::int8 + $3)
+    WHERE o.order_id > {order_key(1, 0)} * $1::int8 + greatest($2, $5)
+      AND o.order_id <= {order_key(1, 0)} * $1::int8 + $3)
   ON CONFLICT DO NOTHING)
 SELECT true FROM moved
 """  # noqa: S608 - a constant of ours
@@ -71,9 +72,14 @@ async def read_pruned(session: Session, market_id: int) -> int:
     return seq
 
 
-async def record_sent(session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp) -> bool:
-    """Advance the cursor over what was sent, and note when; False when it no longer stands at `from_seq`: it was rewound."""
-    return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at)))
+async def record_sent(
+    session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp, *, sent_before: int = 0
+) -> bool:
+    """Advance the cursor over what was sent, and note when; False when it no longer stands at `from_seq`: it was rewound.
+
+    No time is noted of commands up to `sent_before`: they are sent again, and only who sent them first knew when.
+    """
+    return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at), sent_before))
 
 
 async def correct_cursor(session: Session, market_id: int, from_seq: int, to_seq: int) -> bool:

@@ -19,6 +19,7 @@ from app.cli.workers import api, clock, engine, liquidator, migrate, projection,
 from app.settings import Misconfigured
 from app.unreachable import DATABASE_REFUSES, OUT_OF_REACH, unreachable
 from store.commands import MarketUnknown
+from store.newer_database import DatabaseIsNewer
 
 
 class Commands(click.Group):
@@ -56,6 +57,9 @@ def main() -> None:
     except MarketUnknown as error:
         click.echo(f"there is no market {error.market}", err=True)
         sys.exit(2)
+    except DatabaseIsNewer as error:
+        click.echo(error, err=True)
+        sys.exit(1)
     except DATABASE_REFUSES as error:
         click.echo(f"the database refuses: {error}", err=True)
         sys.exit(1)

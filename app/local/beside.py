@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -22,18 +23,22 @@ log = logging.getLogger(__name__)
 
 
 async def work_beside(work: Awaitable[None], folder: Path, broker_url: str) -> None:
-    """Do the work of a worker, stopped as by SIGTERM once no exchange in the folder has this broker any more."""
-    leaving = asyncio.create_task(_leave_with(folder, broker_url))
+    """Do the work of a worker, stopped as by SIGTERM once no exchange in the folder has this broker any more; then SystemExit."""
+    is_gone = asyncio.Event()
+    leaving = asyncio.create_task(_leave_with(folder, broker_url, is_gone))
     try:
         await work
     finally:
         leaving.cancel()
+    if is_gone.is_set():
+        sys.exit(EXIT_BROKER_GONE)
 
 
-async def _leave_with(folder: Path, broker_url: str) -> None:
+async def _leave_with(folder: Path, broker_url: str, is_gone: asyncio.Event) -> None:
     while _is_there(folder, broker_url):  # noqa: ASYNC110 - a file and a lock of another process
         await asyncio.sleep(LOOK_EVERY_S)
     log.warning("the exchange in %s has stopped, or has another broker now: this process ends, start it again", folder)
+    is_gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(STOP_WITHIN_S)
     end_at_once(EXIT_BROKER_GONE)

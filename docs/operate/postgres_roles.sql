@@ -1,7 +1,10 @@
 -- One role for each process, with what it needs and no more. Run it as the owner of the tables, after every `migrate`:
 --   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/operate/postgres_roles.sql
--- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again.
+-- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again, beside
+-- processes at work too: it is one transaction, so that none of them is without its rights for a moment.
 -- `migrate`, `topics`, `rebuild`, `market …`, `admin grant` and `drain` are the operator's: they go on as the owner.
+
+BEGIN;
 
 DO $$
 DECLARE
@@ -90,3 +93,5 @@ GRANT UPDATE (ended_at) ON liquidations TO perpetua_liquidator;
 GRANT UPDATE (done_at, outcome) ON liquidation_steps TO perpetua_liquidator;
 GRANT UPDATE ON audit_checkpoint TO perpetua_liquidator;
 GRANT INSERT, UPDATE ON candles, candle_cursors TO perpetua_liquidator;
+
+COMMIT;

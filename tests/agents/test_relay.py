@@ -18,13 +18,15 @@ from schemas.wire import COMMANDS_PER_RECORD_MAX, RECORD_BYTES_MAX, CommandRecor
 from store.advisory_locks import Room, try_lock
 from store.commands import append_command
 from store.connect import connect_writer
-from store.outbox import OutboxCommand, read_cursor, rewind
+from store.outbox import OutboxCommand, read_cursor, rewind, set_cursor
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.system.conftest import FULL
 
 WRITERS = 32
+_PERSISTED = "UPDATE progress SET command_seq = $2 WHERE market_id = $1"
+_NOTED = "SELECT command_seq, after_seq FROM relayed_records WHERE market_id = $1 ORDER BY command_seq"
 
 
 class GivenUp(Exception):
@@ -112,6 +114,41 @@ async def test_a_log_that_lost_what_the_outbox_has_forgotten_is_gone_on_from(
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 31)
         assert sequences(await command_log(stream)) == [1, *range(21, 32)]
+
+
+async def test_what_another_relay_has_sent_is_noted_with_no_time_of_ours(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """It died before it noted them: they are sent again, in one record with later ones, and only those have a time."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(Relay(stream.market, stream.settings)):
+            await stream.trade(20)
+            await relayed(stream, 21)
+        market_id = (await stream.standing()).market_id
+        await set_cursor(stream.session, market_id, 10)
+        await stream.session.execute("DELETE FROM relayed_records WHERE market_id = $1 AND command_seq > 10", market_id)
+        before = await stream.session.fetch(_NOTED, market_id)
+        await stream.trade(5)
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 26)
+        assert sequences(await command_log(stream)) == [*range(1, 22), *range(11, 27)]
+        assert await stream.session.fetch(_NOTED, market_id) == [*before, (26, 21)]
+
+
+async def test_what_is_persisted_already_is_noted_with_no_time_of_a_rebuild(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """The log is new, what is persisted comes into it again: a relay that keeps no times may have sent it first."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(20)
+        market_id = (await stream.standing()).market_id
+        before = (await stream.standing()).command_seq
+        await stream.session.execute(_PERSISTED, market_id, 15)
+        async with hosted(Relay(stream.market, stream.settings)):
+            await relayed(stream, 21)
+        noted = await stream.session.fetch(_NOTED, market_id)
+        assert [min(row["after_seq"] for row in noted), max(row["command_seq"] for row in noted)] == [15, 21]
+        await stream.session.execute(_PERSISTED, market_id, before)
 
 
 async def test_a_rewind_is_not_overwritten(broker: Broker, database: str, tmp_path: Path) -> None:

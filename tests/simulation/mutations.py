@@ -47,7 +47,9 @@ async def _acknowledge_before_the_rows(projector: Projector, event: Any) -> None
     await _take(projector, event)
 
 
-async def _overwrite_the_cursor(session: Any, market_id: int, _from_seq: int, to_seq: int, _sent_at: int) -> bool:
+async def _overwrite_the_cursor(
+    session: Any, market_id: int, _from_seq: int, to_seq: int, *_: int, **_noted: int
+) -> bool:
     await set_cursor(session, market_id, to_seq)
     return True
 

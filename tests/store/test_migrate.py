@@ -9,12 +9,17 @@ import pytest_asyncio
 
 from store.large_indexes import index_files
 from store.migrate import migrate, migration_files
+from store.newer_database import DatabaseIsNewer
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, place, session_to, submission_to, user_with
 
 INDEXES = [path.stem for path in index_files()]
 _STATES = """SELECT c.relname, c.oid, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = ANY($1) ORDER BY 1"""
+_BEFORE_HOPS = """DROP TABLE relayed_records, persisted_records; ALTER TABLE orders DROP COLUMN ended_event_seq;
+UPDATE alembic_version SET version_num = '0013'"""
+_IS_WAITING = """SELECT count(*) FROM pg_locks
+WHERE relation = 'orders'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""
 _BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
 
 
@@ -73,6 +78,30 @@ async def test_writers_go_on_while_an_index_of_a_large_table_is_built(database: 
         count = "SELECT count(*) FROM orders WHERE market_id = 1 AND side = 'BUY' AND is_live"
         assert "orders_book" in str(await session.fetch(f"EXPLAIN {count}"))
         assert await session.fetchval(count) == 2
+
+
+async def test_orders_go_on_while_a_migration_waits_for_a_dump(database: str) -> None:
+    """A change of a table waits for whoever reads it, and nobody behind it: it gives way, and is made when the dump has ended."""
+    async with session_to(database) as session, session_to(database) as dump, submission_to(database) as submission:
+        user = await user_with(session, 10_000_000_000)
+        await session.execute(_BEFORE_HOPS)
+        async with dump.transaction():
+            await dump.execute("SELECT count(*) FROM orders")
+            migrating = asyncio.create_task(asyncio.to_thread(migrate, database))
+            await eventually(lambda: session.fetchval(_IS_WAITING))
+            await asyncio.wait_for(submission.run([place(user)], NOW, {}), 10)
+            assert not migrating.done()
+        await migrating
+        assert await session.fetchval("SELECT count(*) FROM orders WHERE ended_event_seq IS NULL") == 1
+
+
+async def test_a_database_of_a_later_release_is_left_alone(database: str) -> None:
+    """On the way back the old release says so, and changes nothing."""
+    async with session_to(database) as session:
+        await session.execute("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(DatabaseIsNewer, match="migration 9999 is not known"):
+            await asyncio.to_thread(migrate, database)
+        assert await session.fetchval("SELECT version_num FROM alembic_version") == "9999"
 
 
 async def test_an_index_that_was_broken_off_is_built_anew(database: str) -> None:
