@@ -19,6 +19,8 @@ from schemas.wire import (
     failed_command,
 )
 
+LOOKED_FURTHER = 1_000
+
 
 class LoggedRecord(NamedTuple):
     """An event record, and the log's own time of it, to the millisecond: when the engine gave it to the broker."""
@@ -57,10 +59,10 @@ def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
 
 
 async def read_written(
-    bootstrap: str, market: str, epoch: int, after_seq: int, on_fetched: Callable[[], None] = unnoticed
+    bootstrap: str, market: str, epoch: int, needed: range, on_fetched: Callable[[], None] = unnoticed
 ) -> WrittenLog:
-    """What the log says from event `after_seq` on, that one included where it is there."""
-    found = await _read_back(bootstrap, market, after_seq, on_fetched)
+    """What the log says from the first of the events that are needed on, where it is there, to its end."""
+    found = await _read_back(bootstrap, market, needed, on_fetched)
     records = [decode_event_record(each.value) for each in found]
     for record in records:
         if record.epoch != epoch:
@@ -68,7 +70,7 @@ async def read_written(
     hashes = (pair for record in records for pair in hashes_in(record))
     failed = (failed_command(body) for record in records for body in record.events)
     return WrittenLog(
-        {seq: chain for seq, chain in hashes if seq >= after_seq},
+        {seq: chain for seq, chain in hashes if seq >= needed.start},
         {seq for seq in failed if seq is not None},
         last_of(found),
     )
@@ -78,7 +80,7 @@ async def read_records(
     bootstrap: str, market: str, after_seq: int, on_fetched: Callable[[], None] = unnoticed
 ) -> list[LoggedRecord]:
     """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
-    found = await _read_back(bootstrap, market, after_seq, on_fetched)
+    found = await _read_back(bootstrap, market, range(after_seq, after_seq + 1), on_fetched)
     return [LoggedRecord(decode_event_record(each.value), Timestamp(each.timestamp * 1_000)) for each in found]
 
 
@@ -90,11 +92,33 @@ def event_record_or_none(value: bytes | None) -> EventRecord | None:
         return None
 
 
-async def _read_back(bootstrap: str, market: str, after_seq: int, on_fetched: Callable[[], None]) -> list[Any]:
-    def reaches_back(value: bytes) -> bool:
-        return decode_event_record(value).first_event_seq <= max(1, after_seq)
+async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Callable[[], None]) -> list[Any]:
+    """The end of the log, back to where it holds what is needed and all that follows.
 
-    return await read_back(bootstrap, events_topic(market), reaches_back, on_fetched=on_fetched)
+    That its first record reaches back so far does not do: where a frozen owner has thawed, it may be old events written once
+    more, and what was written before it lies further back. What is not found in a thousand more records is lost.
+    """
+    reached_in = 0
+
+    def is_enough(found: list[Any]) -> bool:
+        nonlocal reached_in
+        records = [decode_event_record(each.value) for each in found]
+        if not reached_in and records[0].first_event_seq <= max(1, needed.start):
+            reached_in = len(records)
+        stretches = [(record.first_event_seq, record.last_event_seq) for record in records]
+        return is_whole(stretches, needed) or 0 < reached_in <= len(records) - LOOKED_FURTHER
+
+    return await read_back(bootstrap, events_topic(market), is_enough, on_fetched=on_fetched)
+
+
+def is_whole(stretches: Sequence[tuple[int, int]], needed: range) -> bool:
+    """Whether stretches of sequences leave no hole from the first that is needed to the last, and to the highest of them."""
+    highest = max([needed.stop - 1, *(high for _, high in stretches)])
+    reached = max(1, needed.start) - 1
+    for low, high in sorted(stretches):
+        if low <= reached + 1:
+            reached = max(reached, high)
+    return reached >= highest
 
 
 def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *, is_complete: bool) -> EventRecord:

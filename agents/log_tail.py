@@ -56,13 +56,13 @@ async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
 async def read_back(
     bootstrap: str,
     topic: str,
-    reaches_back: Callable[[bytes], bool],
+    is_enough: Callable[[list[Any]], bool],
     step: int = FIRST_STEP,
     on_fetched: Callable[[], None] = unnoticed,
 ) -> list[Any]:
-    """The last records of a topic, as aiokafka gives them, oldest first, from one that `reaches_back` to the end.
+    """The last records of a topic, as aiokafka gives them, oldest first: as many, by steps, as it takes until they are enough.
 
-    All there are when none does. A few more may come before it: the steps are `step`, then four times that, …
+    All there are when they never are. The steps are `step`, then four times that, …
     `on_fetched` is called whenever some have come.
     """
     partition = TopicPartition(topic, 0)
@@ -70,7 +70,7 @@ async def read_back(
         first = int((await reader.beginning_offsets([partition]))[partition])
         stop = await end_offset(reader, partition)
         records: list[Any] = []
-        while stop > first and not (records and reaches_back(records[0].value)):
+        while stop > first and not (records and is_enough(records)):
             start = max(first, stop - step)
             records = await _read(reader, partition, start, stop, on_fetched) + records
             stop, step = start, step * STEP_GROWTH
@@ -94,7 +94,7 @@ async def last_record(bootstrap: str, topic: str) -> bytes | None:
 
 async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes], T | None]) -> T | None:
     """The newest record that `read` makes something of; None when there is none. Records that are not ours are passed."""
-    records = await read_back(bootstrap, topic, lambda value: read(value) is not None, step=1)
+    records = await read_back(bootstrap, topic, lambda found: read(found[0].value) is not None, step=1)
     return next((found for record in reversed(records) if (found := read(record.value)) is not None), None)
 
 

@@ -46,7 +46,8 @@ async def begin_tenure(
     for point in _starting_points(market, standing, entries, kept):  # 2
         state = point.market
         first = min(state.event_seq, standing.event_seq + 1)
-        written, failed, last = await read_written(settings.bootstrap, market, standing.epoch, first, on_step)
+        needed = range(first, state.event_seq + 1)
+        written, failed, last = await read_written(settings.bootstrap, market, standing.epoch, needed, on_step)
         if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
             collect_seldom()

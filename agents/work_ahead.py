@@ -17,7 +17,10 @@ async def has_commands(market: str, settings: StreamSettings, tenure: Tenure | N
     """
     standing = await _standing(market, settings, engine_app_id(market))
     found = await read_back(
-        settings.bootstrap, commands_topic(market), lambda value: record_or_none(value, market) is not None, step=1
+        settings.bootstrap,
+        commands_topic(market),
+        lambda each: record_or_none(each[0].value, market) is not None,
+        step=1,
     )
     if standing.halted_reason is not None or tenure is None:
         return standing.halted_reason is None

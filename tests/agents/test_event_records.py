@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from agents.event_records import hashes_in, pack
+from agents.event_records import hashes_in, is_whole, pack
 from agents.fail_stop import ForeignLog
 from exchange.journal import Written
 from schemas.wire import GENESIS_HASH, RECORD_BYTES_MAX, RULES_VERSION, EventRecord, chain_hash
@@ -45,6 +45,28 @@ def test_a_command_larger_than_a_record_counts_with_its_last_event() -> None:
     """Parts that do not finish a command name the one before it as their last."""
     parts = packed(written(1, 1, 1, size=THIRD))
     assert [part.last_command_seq for part in parts] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("stretches", "needed", "whole"),
+    [
+        ([(1, 4), (5, 9)], range(3, 4), True),
+        ([(5, 9), (10, 12)], range(3, 4), False),
+        ([(2, 4), (8, 9), (10, 10)], range(3, 4), False),
+        ([(2, 4), (8, 9), (3, 7), (10, 10)], range(3, 4), True),
+        ([(2, 4)], range(3, 6), False),
+        ([(2, 4), (3, 5)], range(3, 6), True),
+        ([(1, 2)], range(1), True),
+        ([(2, 2)], range(1), False),
+        ([(1, 9)], range(50, 51), False),
+        ([(1, 50), (3, 4)], range(50, 51), True),
+    ],
+)
+def test_a_part_of_the_log_is_whole_without_a_hole(
+    stretches: list[tuple[int, int]], needed: range, whole: bool
+) -> None:
+    """From the first event that is needed to the last of all, in whatever order and however often they are there."""
+    assert is_whole(stretches, needed) is whole
 
 
 def test_nothing_to_say_is_no_record() -> None:

@@ -10,6 +10,7 @@ import pytest
 from agents.acked_producer import AckedProducer
 from agents.event_records import pack
 from agents.fail_stop import ForeignLog
+from agents.log_tail import FIRST_STEP
 from agents.projector import Projector
 from exchange.journal import write
 from exchange.market import empty_market
@@ -67,6 +68,20 @@ async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, da
         behind = Delivered(records[4])
         await persisted(Projector(stream.market, stream.settings), behind)
         assert (await stream.standing()).command_seq == 7
+
+
+async def test_old_events_written_once_more_do_not_hide_what_is_before_them(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """A frozen owner has thawed: its record reaches back beyond the gap, and the missing events lie before it."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(2 * FIRST_STEP)
+        records = await matched(stream)
+        behind = len(records) - FIRST_STEP + 1
+        await append(stream, [*records[:behind], records[0], *records[behind:]])
+        await persisted(Projector(stream.market, stream.settings), *(Delivered(record) for record in records[:9]))
+        await persisted(Projector(stream.market, stream.settings), Delivered(records[-1]))
+        assert (await stream.standing()).command_seq == 2 * FIRST_STEP + 1
 
 
 async def test_a_gap_that_the_log_has_too_stops_the_projection(broker: Broker, database: str, tmp_path: Path) -> None:

@@ -80,9 +80,10 @@ class Watch:
             sent, missing = self._sent[str(values[0])], int(str(values[1]))
             if self.system.database.tables.named(str(values[0])).cursor >= missing:
                 sent.difference_update([seq for seq in sent if seq >= missing])
-        if name in {"advance", "set cursor"} and role == "relay":
+        if name in {"sent", "set cursor"} and role == "relay":
             market = self.system.database.tables.markets[int(str(values[0]))]
-            skipped = set(range(market.cursor + 1, int(str(values[-1])) + 1)) - self._sent[market.name]
+            cursor = int(str(values[2 if name == "sent" else 1]))
+            skipped = set(range(market.cursor + 1, cursor + 1)) - self._sent[market.name]
             if skipped:
                 self.world.violated(f"the cursor of {market.name} passes {sorted(skipped)}, which were not sent")
 
