@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -10,12 +12,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents.log_tail import record_at
+from agents.log_tail import NO_RECORD, LastRecord, record_at
 from tables.broker_address import client_settings
 from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
+DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): nobody takes over from an owner this quick
 Headers = Sequence[tuple[str, bytes]]
 T = TypeVar("T")
 
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class LogTruncated(Exception):
-    """A record, or a copy of it, is at or below the offset of one before it: the broker has lost the tail of its log."""
+    """A record is at or below the offset of one before it, or another is there: the broker has lost the tail of its log."""
 
     def __init__(self, topic: str, offset: int, last_offset: int) -> None:
         super().__init__(f"{topic}: offset {offset} after {last_offset}")
@@ -51,7 +54,8 @@ class AckedProducer:
         self._bootstrap = bootstrap
         self._is_embedded = is_embedded
         self._producer: AIOKafkaProducer | None = None
-        self._last_offsets: dict[str, int] = {}
+        self._last: dict[str, LastRecord] = {}
+        self._known_at_s: dict[str, float] = {}  # of the topics with an end that was read: when the last was on its way
         self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
@@ -89,9 +93,10 @@ class AckedProducer:
             await self._append(topic, partial(self._send_batch, topic, records[:count]), records[:count])
             records = records[count:]
 
-    def expect_beyond(self, topic: str, offset: int) -> None:
-        """Somebody has read the topic up to this offset: whatever is sent from now on must come behind it."""
-        self._last_offsets[topic] = max(offset, self._last_offsets.get(topic, -1))
+    def expect_beyond(self, topic: str, last: LastRecord) -> None:
+        """Somebody has read the topic up to this record: what is sent from now on must come behind it, and find it there."""
+        self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
+        self._known_at_s[topic] = -math.inf
 
     async def send_all(self, topic: str, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Append records in order, each durable before the next is sent."""
@@ -101,21 +106,27 @@ class AckedProducer:
     async def _append(self, topic: str, send: Callable[[], Awaitable[int]], records: Sequence[OutgoingRecord]) -> None:
         """Have the records sent, and see that they came behind all that we know of.
 
-        Where a try had no answer, its copy may have filled the place of what the log has lost, and hide that.
+        What the log has lost may have been replaced by others, and that hides it: by a copy of ours where a try had no
+        answer; by another owner, who noticed, where we knew the end by reading or have been silent (frozen) for long.
         """
+        began_s = time.monotonic()
         offset, tries = await self._until_answered(topic, send)
         self.appended += 1
-        last_offset = self._last_offsets.get(topic, -1)
-        if 0 <= offset <= last_offset or (tries > 1 and await self._is_copy(topic, last_offset, records)):
-            raise LogTruncated(topic, offset, last_offset)
-        self._last_offsets[topic] = max(offset + len(records) - 1, last_offset)
+        last = self._last.get(topic, NO_RECORD)
+        is_doubtful = tries > 1 or time.monotonic() >= self._known_at_s.get(topic, math.inf) + DOUBTED_AFTER_S
+        if 0 <= offset <= last.offset or (is_doubtful and await self._is_replaced(topic, last)):
+            raise LogTruncated(topic, offset, last.offset)
+        if offset >= 0:
+            self._last[topic] = LastRecord(offset + len(records) - 1, records[-1].key, records[-1].value)
+            if topic in self._known_at_s:
+                self._known_at_s[topic] = began_s
 
-    async def _is_copy(self, topic: str, last_offset: int, records: Sequence[OutgoingRecord]) -> bool:
-        """Whether one of these is where another record was."""
-        if last_offset < 0:
+    async def _is_replaced(self, topic: str, last: LastRecord) -> bool:
+        """Whether another record is where this one was; a place that was emptied (compaction, retention) tells nothing."""
+        if last.offset < 0:
             return False
-        found, _ = await self._until_answered(topic, partial(record_at, self._bootstrap, topic, last_offset))
-        return found is not None and (found.key, found.value) in [(record.key, record.value) for record in records]
+        found, _ = await self._until_answered(topic, partial(record_at, self._bootstrap, topic, last.offset))
+        return found is not None and (found.key, found.value) != (last.key, last.value)
 
     async def _until_answered(self, topic: str, ask: Callable[[], Awaitable[T]]) -> tuple[T, int]:
         """The broker's answer, and how many tries it took."""

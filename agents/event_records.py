@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agents.fail_stop import ForeignLog
-from agents.log_tail import read_back, unnoticed
+from agents.log_tail import LastRecord, last_of, read_back, unnoticed
 from exchange.journal import Written
 from schemas.topics import events_topic
 from schemas.units import Timestamp
@@ -30,11 +30,11 @@ class LoggedRecord(NamedTuple):
 
 
 class WrittenLog(NamedTuple):
-    """What the event log says: the hash of each event by its sequence, the commands that failed, the last offset (or -1)."""
+    """What the event log says: the hash of each event by its sequence, the commands that failed, the last record."""
 
     hashes: dict[int, str]
     failed: set[int]
-    last_offset: int
+    last: LastRecord
 
 
 def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) -> Iterator[EventRecord]:
@@ -72,7 +72,7 @@ async def read_written(
     return WrittenLog(
         {seq: chain for seq, chain in hashes if seq >= needed.start},
         {seq for seq in failed if seq is not None},
-        found[-1].offset if found else -1,
+        last_of(found),
     )
 
 

@@ -1,9 +1,9 @@
 """Reading a one-partition topic without a group: backwards from its end in growing steps, or from its beginning."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -15,6 +15,23 @@ FIRST_STEP = 64
 STEP_GROWTH = 4
 STALLED_AFTER_S = 30.0
 T = TypeVar("T")
+
+
+class LastRecord(NamedTuple):
+    """The record at the end of a log, as somebody has found or written it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+NO_RECORD = LastRecord(-1, None, None)
+"""The end of an empty log: before its first offset."""
+
+
+def last_of(records: Sequence[Any]) -> LastRecord:
+    """The last of these records, as aiokafka gives them."""
+    return LastRecord(records[-1].offset, records[-1].key, records[-1].value) if records else NO_RECORD
 
 
 def unnoticed() -> None:

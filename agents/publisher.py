@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from agents.acked_producer import AckedProducer, OutgoingRecord, can_be_retried
 from agents.database import ask_database, ask_once
 from agents.fail_stop import ForeignLog
-from agents.log_tail import read_back
+from agents.log_tail import last_of, read_back
 from agents.settings import StreamSettings
 from agents.standstill import Progress
 from schemas.crash_points import CrashPoint, passing
@@ -156,7 +156,7 @@ class Publisher:
                 await asyncio.sleep(LOOK_EVERY_S)
             else:
                 if records:
-                    self._producer.expect_beyond(self._topic, records[-1].offset)
+                    self._producer.expect_beyond(self._topic, last_of(records))
                 return last_fill_of(records)
 
     async def _read_end(self) -> list[Any]:

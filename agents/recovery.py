@@ -35,8 +35,8 @@ async def begin_tenure(
        behind that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
        did so by writing behind it.
     4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
-       failed, by the log or by PostgreSQL, fails again. The tenure remembers where that log ended: its first own record
-       must come behind.
+       failed, by the log or by PostgreSQL, fails again. The tenure remembers how that log ended: its first own record
+       must come behind, and the last one must still be there.
     """
     standing, kept, persisted = await ask_database(
         settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)
@@ -47,13 +47,13 @@ async def begin_tenure(
         state = point.market
         first = min(state.event_seq, standing.event_seq + 1)
         needed = range(first, state.event_seq + 1)
-        written, failed, last_offset = await read_written(settings.bootstrap, market, standing.epoch, needed, on_step)
+        written, failed, last = await read_written(settings.bootstrap, market, standing.epoch, needed, on_step)
         if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
             collect_seldom()
             known = {"market": market, "sequence": state.command_seq}
             log.info("%s goes on after command %d, event %d", *known.values(), state.event_seq, extra=known)
-            return Tenure(market, standing, point, written, failed | persisted, log_end=last_offset)
+            return Tenure(market, standing, point, written, failed | persisted, log_end=last)
         log.error(
             "%s: the event log has a hole before event %d of a snapshot, taking an older one", market, state.event_seq
         )

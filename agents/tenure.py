@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from agents.dead_letters import Failure
 from agents.fail_stop import ForeignLog
 from agents.intake import FreshCommand, GapWatch, Intake
+from agents.log_tail import NO_RECORD, LastRecord
 from exchange.errors import EngineError
 from exchange.journal import Written, write_again, write_failure
 from exchange.market import Market
@@ -38,7 +39,7 @@ class StartingPoint(NamedTuple):
 class Tenure:
     """A market from one recovery to the next. A rebalance begins another; whoever awaited compares them by identity.
 
-    `written`: hashes of the events that are in the log already; `log_end`: the last offset of that log.
+    `written`: hashes of the events that are in the log already; `log_end`: the last record of that log.
     `unacknowledged`: command records that wait for a snapshot. `failures`: commands that were undone and whose bytes
     are not among the dead letters yet. `is_settled`: every event of the commands applied is in the log, so a snapshot
     may be taken. `offset`: of the last command record.
@@ -52,7 +53,7 @@ class Tenure:
         written: dict[int, str],
         failed: Iterable[int] = (),
         *,
-        log_end: int = -1,
+        log_end: LastRecord = NO_RECORD,
     ) -> None:
         self.name = name
         self.market, self.offset = point

@@ -9,11 +9,14 @@ from aiokafka.errors import KafkaTimeoutError
 
 from agents.acked_producer import AckedProducer, LogTruncated, OutgoingRecord
 from agents.event_records import read_written
-from agents.log_tail import read_all
+from agents.log_tail import NO_RECORD, LastRecord, read_all
 from agents.recovery import begin_tenure
 from schemas.topics import events_topic
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
+
+GONE = LastRecord(0, b"", b"[0]")
+"""What recovery saw as the only record, and what the log has lost by now."""
 
 
 class Unanswered(AckedProducer):
@@ -46,17 +49,17 @@ async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_
     """Found by the simulator (seed 161): events counted as written were gone, and the projection stood before a hole for good."""
     async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
         topic = events_topic(stream.market)
-        producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
-        with pytest.raises(LogTruncated):
-            await producer.send(topic, b"{}", key=b"")
-        await producer.send(topic, b"{}", key=b"")  # offset 1: the log is as long as it was
+        producer.expect_beyond(topic, GONE)
+        for _ in range(2):  # the second at offset 1: the log is as long as it was, and holds something else
+            with pytest.raises(LogTruncated):
+                await producer.send(topic, b"{}", key=b"")
 
 
 async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: str, tmp_path: Path) -> None:
     """An empty log ends before its first offset."""
     async with stream_on(broker, database, tmp_path) as stream:
-        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == -1
-        assert (await read_written(stream.settings.bootstrap, stream.market, 1, range(1, 2))).last_offset == -1
+        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == NO_RECORD
+        assert (await read_written(stream.settings.bootstrap, stream.market, 1, range(1, 2))).last == NO_RECORD
 
 
 async def test_records_sent_together_are_there_in_order_and_counted(
@@ -71,7 +74,7 @@ async def test_records_sent_together_are_there_in_order_and_counted(
         await producer.send_together(topic, sent[:1])
         found = await read_all(stream.settings.bootstrap, topic)
         assert [OutgoingRecord(each.key, each.value, list(each.headers)) for each in found] == [*sent, sent[0]]
-        producer.expect_beyond(topic, 201)
+        producer.expect_beyond(topic, LastRecord(201, *sent[0][:2]))
         with pytest.raises(LogTruncated):
             await producer.send_together(topic, sent[:1])
 
@@ -82,7 +85,7 @@ async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
     """Found by the simulator: the first try took the lost record's place, so the second came behind it."""
     async with stream_on(broker, database, tmp_path) as stream, producing(stream, Unanswered) as producer:
         topic = events_topic(stream.market)
-        producer.expect_beyond(topic, 0)  # recovery saw one record, which is gone by now
+        producer.expect_beyond(topic, GONE)
         with pytest.raises(LogTruncated):
             await producer.send(topic, b"{}", key=b"")
         assert len(await read_all(stream.settings.bootstrap, topic)) == 2
@@ -97,7 +100,38 @@ async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: 
     ):
         topic = events_topic(stream.market)
         await before.send(topic, b"[]", key=b"")
-        producer.expect_beyond(topic, 0)
+        producer.expect_beyond(topic, LastRecord(0, b"", b"[]"))
         await producer.send(topic, b"{}", key=b"")
         found = await read_all(stream.settings.bootstrap, topic)
         assert [each.value for each in found] == [b"[]", b"{}", b"{}"]
+
+
+async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_loss(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator (seed 18280): another owner had noticed by writing there, and died; we came behind it."""
+    async with (
+        stream_on(broker, database, tmp_path) as stream,
+        producing(stream) as another,
+        producing(stream) as producer,
+    ):
+        topic = events_topic(stream.market)
+        await another.send(topic, b"[1]", key=b"")
+        producer.expect_beyond(topic, GONE)
+        with pytest.raises(LogTruncated):
+            await producer.send(topic, b"{}", key=b"")
+
+
+async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, database: str, tmp_path: Path) -> None:
+    """An owner that finds it in its place goes on, record by record, with nothing to doubt."""
+    async with (
+        stream_on(broker, database, tmp_path) as stream,
+        producing(stream) as another,
+        producing(stream) as producer,
+    ):
+        topic = events_topic(stream.market)
+        await another.send(topic, b"[0]", key=b"")
+        producer.expect_beyond(topic, GONE)
+        for value in (b"[1]", b"[2]"):
+            await producer.send(topic, value, key=b"")
+        assert [each.value for each in await read_all(stream.settings.bootstrap, topic)] == [b"[0]", b"[1]", b"[2]"]

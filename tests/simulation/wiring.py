@@ -23,6 +23,7 @@ import agents.snapshots
 import tables.book_table
 from tests.simulation.broker import Broker, FakeProducer, FakeReader, fake_end_offset
 from tests.simulation.database import Database
+from tests.simulation.members import SESSION_TIMEOUT_S
 from tests.simulation.virtual_loop import ProcessEnded
 from tests.simulation.world import World, current_process
 
@@ -67,6 +68,7 @@ def _small_bounds(world: World) -> dict[Place, Any]:
     dice = world.dice
     step = dice.choice((1, 2, 64))
     return {
+        (agents.acked_producer, "DOUBTED_AFTER_S"): 0.75 * SESSION_TIMEOUT_S,
         (agents.relay, "COMMANDS_PER_RECORD_MAX"): dice.choice((1, 3, 8, 500)),
         (agents.relay, "TIDY_EVERY_S"): 1.0,
         (agents.event_records, "RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
@@ -99,4 +101,4 @@ def _causes(error: BaseException | None) -> Iterator[str]:
 
 
 _ASKING = (agents.database, agents.service, agents.projector)
-_TIMED = (agents.matcher, agents.snapshots, agents.relay, agents.clock)
+_TIMED = (agents.acked_producer, agents.matcher, agents.snapshots, agents.relay, agents.clock)
