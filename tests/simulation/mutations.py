@@ -91,6 +91,10 @@ async def _give_up_at_the_hole(projector: Projector, missing_seq: int) -> None:
         await projector._apply([record])
 
 
+async def _see_nothing_replaced(*_: Any) -> bool:
+    return False
+
+
 MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
@@ -110,6 +114,9 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "nobody notices that the log has lost what recovery read": {
         (AckedProducer, "expect_beyond"): lambda *_: None,
     },
+    "nobody looks whether the last known record is still there": {
+        (AckedProducer, "_is_replaced"): _see_nothing_replaced,
+    },
     "the projection gives up at a hole that the log heals": {(Projector, "_fill"): _give_up_at_the_hole},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
@@ -118,6 +125,7 @@ SHOWN_BY = {
     "the cursor is overwritten after a rewind": 41,
     "a snapshot loses the order of the queue": 88,
     "nobody notices that the log has lost what recovery read": 50,
+    "nobody looks whether the last known record is still there": 1_039,
     "the projection gives up at a hole that the log heals": 158,
 }
-"""The first seed to try, where it takes many: the search goes on from there, and all around."""
+"""The first seed to try, where it takes many; the search goes on from the beginning."""

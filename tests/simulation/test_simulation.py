@@ -68,7 +68,7 @@ def test_a_seed_replays_bit_for_bit() -> None:
 @pytest.mark.chaos  # a minute of processor time
 @pytest.mark.parametrize("bug", MUTATIONS)
 def test_a_bug_put_in_on_purpose_is_found(bug: str) -> None:
-    """The simulator bites: one of 300 seeds shows it."""
-    first = SHOWN_BY.get(bug, 0)
+    """The simulator bites: the seed that showed it before does so, or one of 300."""
+    seeds = (SHOWN_BY.get(bug, 0), *range(SEEDS))
     with replaced(MUTATIONS[bug]):
-        assert any(simulate((first + n) % SEEDS, STEPS_WITH_BUG).violations for n in range(SEEDS))
+        assert any(simulate(seed, STEPS_WITH_BUG).violations for seed in seeds)
