@@ -43,6 +43,18 @@ async def producing(stream: Stream, kind: type[AckedProducer] = AckedProducer) -
         await producer.stop()
 
 
+@asynccontextmanager
+async def producing_behind(
+    value: bytes, broker: Broker, database: str, folder: Path, kind: type[AckedProducer] = AckedProducer
+) -> AsyncIterator[tuple[Stream, AckedProducer]]:
+    """A producer at an event log whose only record, of this value, another one has written."""
+    async with stream_on(broker, database, folder) as stream:
+        async with producing(stream) as another:
+            await another.send(events_topic(stream.market), value, key=b"")
+        async with producing(stream, kind) as producer:
+            yield stream, producer
+
+
 async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_noticed(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
@@ -93,13 +105,8 @@ async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
 
 async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: str, tmp_path: Path) -> None:
     """The record that recovery saw is where it was: a lost reply alone stops nobody."""
-    async with (
-        stream_on(broker, database, tmp_path) as stream,
-        producing(stream) as before,
-        producing(stream, Unanswered) as producer,
-    ):
+    async with producing_behind(b"[]", broker, database, tmp_path, Unanswered) as (stream, producer):
         topic = events_topic(stream.market)
-        await before.send(topic, b"[]", key=b"")
         producer.expect_beyond(topic, LastRecord(0, b"", b"[]"))
         await producer.send(topic, b"{}", key=b"")
         found = await read_all(stream.settings.bootstrap, topic)
@@ -110,13 +117,8 @@ async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_los
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """Found by the simulator (seed 18280): another owner had noticed by writing there, and died; we came behind it."""
-    async with (
-        stream_on(broker, database, tmp_path) as stream,
-        producing(stream) as another,
-        producing(stream) as producer,
-    ):
+    async with producing_behind(b"[1]", broker, database, tmp_path) as (stream, producer):
         topic = events_topic(stream.market)
-        await another.send(topic, b"[1]", key=b"")
         producer.expect_beyond(topic, GONE)
         with pytest.raises(LogTruncated):
             await producer.send(topic, b"{}", key=b"")
@@ -124,13 +126,8 @@ async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_los
 
 async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, database: str, tmp_path: Path) -> None:
     """An owner that finds it in its place goes on, record by record, with nothing to doubt."""
-    async with (
-        stream_on(broker, database, tmp_path) as stream,
-        producing(stream) as another,
-        producing(stream) as producer,
-    ):
+    async with producing_behind(b"[0]", broker, database, tmp_path) as (stream, producer):
         topic = events_topic(stream.market)
-        await another.send(topic, b"[0]", key=b"")
         producer.expect_beyond(topic, GONE)
         for value in (b"[1]", b"[2]"):
             await producer.send(topic, value, key=b"")
