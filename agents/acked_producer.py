@@ -14,7 +14,6 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.log_tail import NO_RECORD, LastRecord, record_at
 from tables.broker_address import client_settings
-from tables.embedded_broker import producer_settings
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
@@ -50,9 +49,8 @@ class AckedProducer:
     Faust's own producer is not idempotent and its failed sends are only logged.
     """
 
-    def __init__(self, bootstrap: str, *, is_embedded: bool) -> None:
+    def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._is_embedded = is_embedded
         self._producer: AIOKafkaProducer | None = None
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # of the topics with an end that was read: when the last was on its way
@@ -64,7 +62,9 @@ class AckedProducer:
             producer = AIOKafkaProducer(
                 **client_settings(self._bootstrap),
                 max_request_size=RECORD_BYTES_MAX,
-                **producer_settings(self._is_embedded),
+                acks="all",
+                linger_ms=0,
+                enable_idempotence=True,
             )
             await producer.start()
             self._producer = producer

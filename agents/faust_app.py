@@ -9,7 +9,6 @@ from agents.ownership import give_up, take_on
 from agents.settings import StreamSettings
 from store.presence import Task, Work
 from tables.broker_address import app_settings
-from tables.embedded_broker import lower_fetch_wait
 from tables.prompt_consumer import METADATA_MAX_AGE_MS, read_promptly
 from tables.safe_recovery import SAFE_TABLE_MANAGER
 
@@ -60,10 +59,7 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         web_enabled=False,
         datadir=str(settings.datadir / f"{app_id}-{os.getpid()}"),
     )
-    if settings.is_embedded:
-        lower_fetch_wait(app)
-    else:
-        read_promptly(app)
+    read_promptly(app)
     _show_ownership(app, app_id)
     return app
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tables.broker_address import client_settings
-from tables.embedded_broker import end_offset
-from tables.patient_fetch import patient_reader
 
 FIRST_STEP = 64
 STEP_GROWTH = 4
@@ -42,8 +40,7 @@ async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
     """The records of a topic from the first to the end it has now, as aiokafka gives them, a few in memory at a time."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
-        stop = await end_offset(reader, partition)
-        first = int((await reader.beginning_offsets([partition]))[partition])
+        first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
         reader.seek(partition, first)
         while first < stop and await reader.position(partition) < stop:
             async with asyncio.timeout(STALLED_AFTER_S):
@@ -67,8 +64,7 @@ async def read_back(
     """
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
-        first = int((await reader.beginning_offsets([partition]))[partition])
-        stop = await end_offset(reader, partition)
+        first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
         records: list[Any] = []
         while stop > first and not (records and is_enough(records)):
             start = max(first, stop - step)
@@ -102,15 +98,29 @@ async def read_all(bootstrap: str, topic: str) -> list[Any]:
     """Every record of a topic as the consumer gives it, with key and headers."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
-        first = int((await reader.beginning_offsets([partition]))[partition])
-        return await _read(reader, partition, first, await end_offset(reader, partition))
+        first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
+        return await _read(reader, partition, first, stop)
 
 
 @asynccontextmanager
 async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-    async with patient_reader(**client_settings(bootstrap)) as reader:
+    connection = client_settings(bootstrap)
+    reader = AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        await reader.start()
         reader.assign([partition])
         yield reader
+    finally:
+        await reader.stop()
+
+
+async def end_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    """The offset that the next record of a partition gets."""
+    return int((await consumer.end_offsets([partition]))[partition])
+
+
+async def _first_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    return int((await consumer.beginning_offsets([partition]))[partition])
 
 
 async def _read(

@@ -37,7 +37,7 @@ class Matcher:
         self.name = engine_app_id(market)
         self._settings = settings
         self._table = table
-        self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+        self._producer = AckedProducer(settings.bootstrap)
         self.snapshots = SnapshotWriter(market, settings, self._producer, table)
         self._tenure: Tenure | None = None
         self._recoveries = 0

@@ -63,7 +63,7 @@ class Publisher:
         self.name = publisher_app_id(market)
         self._settings = settings
         self._topic = fills_topic(market)
-        self._producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+        self._producer = AckedProducer(settings.bootstrap)
         self._progress = Progress()
         self._known: Known | None = None
         self._last = 0

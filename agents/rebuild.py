@@ -77,7 +77,7 @@ async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: 
        The same commands then give the same events with the same ids, and the projection drops what it has.
     4. Last of all, make the broker ours; a rebuild that was cut before can simply be run again.
     """
-    producer = AckedProducer(settings.bootstrap, is_embedded=settings.is_embedded)
+    producer = AckedProducer(settings.bootstrap)
     await producer.start()
     try:
         return await ask_once(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """Where the database and the broker are, of which kind the broker is, and how long a silent worker keeps its market.
+    """Where the database and the broker are, and how long a silent worker keeps its market.
 
     `datadir` is for Faust's own files; each app makes a folder of its own below it. `session_timeout_s`: seconds
     without a heartbeat after which the standby takes over. `standstill_s`: seconds after which an owner that gets nowhere,
@@ -15,7 +15,6 @@ class StreamSettings:
 
     dsn: str = field(repr=False)
     bootstrap: str = field(repr=False)  # as dsn, it may hold a password (tables/broker_address.py)
-    is_embedded: bool
     datadir: Path
     session_timeout_s: float = 6.0
     standstill_s: float = 30.0

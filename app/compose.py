@@ -50,10 +50,8 @@ async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEE
 
 async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> list[str]:
     """The topics of these markets, or of every listed one; their names."""
-    stream = await _stream(settings)
     names = list(markets or (await _registry(settings)).by_name)
-    replication = settings.topic_replication
-    return await create_topics(stream.bootstrap, names, is_embedded=stream.is_embedded, replication=replication)
+    return await create_topics(settings.broker_address, names, replication=settings.topic_replication)
 
 
 async def add_market(settings: Settings, spec: MarketSpec) -> bool:
@@ -63,12 +61,19 @@ async def add_market(settings: Settings, spec: MarketSpec) -> bool:
     return await list_new_market(settings, spec)
 
 
+async def has_lost_its_broker(settings: Settings) -> bool:
+    """Whether the exchange has lived on another broker than this one."""
+    from agents.rebuild import needs_rebuild
+
+    return await needs_rebuild(_stream(settings), await cluster_id(settings.broker_address))
+
+
 async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
     """Give an empty broker beside a full database what it must hold of every market, and make it ours."""
     from agents.rebuild import rebuild
 
     markets = list((await _registry(settings)).by_name)
-    return await rebuild(await _stream(settings), markets, await cluster_id(settings.broker_address))
+    return await rebuild(_stream(settings), markets, await cluster_id(settings.broker_address))
 
 
 async def verify_market(settings: Settings, market: str) -> "Report":
@@ -79,7 +84,7 @@ async def verify_market(settings: Settings, market: str) -> "Report":
 
     if market not in (await _registry(settings)).by_name:
         raise MarketUnknown(market)
-    stream, found = await _stream(settings), await cluster_id(settings.broker_address)
+    stream, found = _stream(settings), await cluster_id(settings.broker_address)
     if await needs_rebuild(stream, found):
         raise ForeignLog("cluster id of the broker", "the one that holds our logs", found)
     try:
@@ -212,17 +217,13 @@ def _begin(settings: Settings) -> None:
     arm_crash_points(settings.crash_at, settings.data)
 
 
-async def _stream(settings: Settings) -> StreamSettings:
-    """Where the workers of the stream work; the broker itself tells of which kind it is."""
-    from tables.embedded_broker import is_embedded_cluster
-
-    bootstrap = settings.broker_address
+def _stream(settings: Settings) -> StreamSettings:
+    """Where the workers of the stream work."""
     folder = settings.data / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     return StreamSettings(
         dsn=settings.database_url,
-        bootstrap=bootstrap,
-        is_embedded=is_embedded_cluster(await cluster_id(bootstrap)),
+        bootstrap=settings.broker_address,
         datadir=folder,
         session_timeout_s=settings.session_timeout_s,
         standstill_s=settings.standstill_s,
@@ -233,7 +234,7 @@ async def _stream_of_ours(settings: Settings) -> StreamSettings:
     """The same, after asking whether this broker is the one that holds our logs."""
     from agents.rebuild import check_broker
 
-    stream = await _stream(settings)
+    stream = _stream(settings)
     await check_broker(stream, await cluster_id(stream.bootstrap))
     return stream
 

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.crash_at import read_crash_at
+from app.local.kafka_heap import DEFAULT_HEAP, check_heap
 from app.local.run_record import read_run_record
 from app.logs import LogFormat
 from schemas.crash_points import CrashPoint
@@ -39,7 +40,7 @@ class Mode(StrEnum):
 
 
 class BrokerKind(StrEnum):
-    """Which broker `run` starts when BROKER_URL names none."""
+    """Which broker `run` starts when BROKER_URL names none: both names mean Apache Kafka, from Python wheels."""
 
     EMBEDDED = "embedded"
     KAFKA = "kafka"
@@ -114,7 +115,7 @@ class Settings(BaseModel):
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
     """The folder of a local exchange: its database, its logs, its secret. A worker keeps only empty folders in it."""
     broker: BrokerKind = BrokerKind.EMBEDDED
-    """Which broker `run` starts when `BROKER_URL` names none."""
+    """The broker that `run` starts when `BROKER_URL` names none: both words mean Apache Kafka, from Python wheels."""
     demo: bool = True
     """Whether `run` adds users, prices and a market maker."""
     database_url: str = Field("", repr=False)
@@ -165,8 +166,8 @@ class Settings(BaseModel):
     """Where a worker serves `/metrics`; the API serves its own at `PORT`."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """The port for that; 0: any free one, which `status --workers` tells."""
-    embedded_broker_max_mib: Annotated[int, Field(ge=24, le=65_536)] = 256
-    """MiB of memory at which `run` puts an empty embedded broker in the place of the old one."""
+    kafka_heap: Annotated[str, AfterValidator(check_heap)] = DEFAULT_HEAP
+    """The largest heap of the Kafka that `run` starts, 128m to 64g."""
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
     """How many brokers keep each topic that is made from now on."""
     log_format: LogFormat = LogFormat.JSON

@@ -32,14 +32,10 @@ class TopicRefused(Exception):
         self.reason = reason
 
 
-async def create_topics(bootstrap: str, markets: list[str], *, is_embedded: bool, replication: int = 1) -> list[str]:
-    """Make whatever topic of the markets is missing; one that exists stays as it is; their names. Raises TopicRefused.
-
-    The embedded broker has one node and keeps every record whatever a topic says: replication is 1 there.
-    """
-    factor = 1 if is_embedded else replication
+async def create_topics(bootstrap: str, markets: list[str], *, replication: int = 1) -> list[str]:
+    """Make whatever topic of the markets is missing; one that exists stays as it is; their names. Raises TopicRefused."""
     wanted = [
-        NewTopic(name, num_partitions=1, replication_factor=factor, topic_configs=settings)
+        NewTopic(name, num_partitions=1, replication_factor=replication, topic_configs=settings)
         for name, settings in topic_settings(markets)
     ]
     client = AIOKafkaAdminClient(**client_settings(bootstrap))

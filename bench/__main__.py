@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from app.local.kafka import is_available as kafka_is_available
 from bench.machine import describe
 from bench.measures import acceptance, book, completion, engine, flat, latency, memory, overload, projection, soak
 from bench.report import folder_for, markdown, run_of, write_run
@@ -39,7 +38,6 @@ class Bench:
         self._folder = folder
         self._size = size
         self._wanted = wanted
-        self._broker = "kafka" if kafka_is_available() else "embedded"
         self.outcomes: dict[str, Outcome] = {}
 
     async def run(self) -> list[Outcome]:
@@ -53,7 +51,7 @@ class Bench:
         if self._wanted & {"P2", "P3"}:
             await self._on_the_whole_tree()
         if "overload" in self._wanted:
-            async with whole_exchange(self._place("overload"), self._broker) as exchange:
+            async with whole_exchange(self._place("overload")) as exchange:
                 self._tell("overload", await overload.measure(exchange, self._size))
         return [self.outcomes[name] for name in REPORTED if name in self._wanted and name in self.outcomes]
 
@@ -64,23 +62,16 @@ class Bench:
                 self._tell("P1", await acceptance.measure(dsn, folder, self._size))
             if "P6" in self._wanted:
                 self._tell("P6", await projection.measure(dsn, self._size))
-            if "P5" in self._wanted and self._broker == "kafka":
+            if "P5" in self._wanted:
                 async with kafka(folder) as bootstrap:
                     self._tell("P5", await engine.measure(dsn, bootstrap, folder, self._size))
 
     async def _on_the_whole_tree(self) -> None:
-        latencies: list[Outcome] = []
-        async with whole_exchange(self._folder, self._broker) as exchange:
+        async with whole_exchange(self._folder) as exchange:
             if "P3" in self._wanted:
-                latencies.append(await latency.measure(exchange, self._broker, self._size))
+                self._tell("P3", await latency.measure(exchange, self._size))
             if "P2" in self._wanted:
                 self._tell("P2", await completion.measure(exchange, self._size, self._acceptance_per_s()))
-        if "P3" in self._wanted and self._broker != "embedded":
-            async with whole_exchange(self._folder, "embedded") as exchange:
-                latencies.append(await latency.measure(exchange, "embedded", self._size))
-        if latencies:
-            rows = [row for each in latencies for row in each.rows]
-            self._tell("P3", Outcome(rows, [point for each in latencies for point in each.points]))
 
     def _acceptance_per_s(self) -> float:
         return self.outcomes["P1"].rows[0].ours.median
@@ -114,16 +105,16 @@ async def bench(size: Size, wanted: set[str]) -> None:
 
 
 async def soaked(size: Size) -> None:
-    """`make soak`: P8, always on Kafka where there is one."""
-    began, machine, broker = time.monotonic(), describe(), "kafka" if kafka_is_available() else "embedded"
+    """`make soak`: P8."""
+    began, machine = time.monotonic(), describe()
     async with _folder() as folder:
-        async with whole_exchange(folder, broker) as exchange:
+        async with whole_exchange(folder) as exchange:
             flat_over_time, samples = await soak.measure(exchange, size, SOAK_S[size.name])
             tell(flat_over_time)
         async with durable_postgres(folder) as dsn:
             crowd = Outcome([await flat.accounts(dsn, folder, size, CROWD[size.name])])
             tell(crowd)
-        async with whole_exchange(folder / "markets", broker) as exchange:
+        async with whole_exchange(folder / "markets") as exchange:
             many = await flat.markets(exchange, size, MARKETS[size.name])
             tell(many)
     extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}

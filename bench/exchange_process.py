@@ -20,21 +20,22 @@ POLL_S = 0.05
 class ExchangeProcess:
     """One process tree over one DATA folder; it can be stopped, or killed, and started again, from any event loop."""
 
-    def __init__(
-        self, data: Path, broker: str, demo: bool = False, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, data: Path, demo: bool = False, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
-        self.broker = broker
         self.url = ""
         self._output = data.with_name(data.name + ".printed")
         self.environment = {
             "DATA": str(data),
-            "BROKER": broker,
             "DEMO": str(int(demo)),
             "PORT": "0",
             **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it was ever started."""
+        return self._process is not None
 
     @property
     def printed(self) -> list[str]:

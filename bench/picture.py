@@ -1,4 +1,4 @@
-"""The picture of latency against load: plain SVG, both axes logarithmic, one line a broker and percentile."""
+"""The picture of latency against load: plain SVG, both axes logarithmic, one line for each percentile."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from bench.result import LoadPoint
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 40, 56
-COLOURS = {"kafka": "#1f5fbf", "embedded": "#c2571a"}
+COLOUR = "#1f5fbf"
 DASHES = {"p50": "", "p90": "6 4", "p99": "2 3"}
 
 
@@ -21,7 +21,7 @@ def latency_against_load(points: Sequence[LoadPoint]) -> str:
     lowest = min(point.p50_ms for point in points)
     across = _Axis(_decade_below(min(rates)), _decade_above(max(rates)), LEFT, WIDTH - RIGHT)
     up = _Axis(_decade_below(max(lowest, 0.1)), _decade_above(max(highest, 1.0)), HEIGHT - BOTTOM, TOP)
-    body = [*_frame(across, up), *_lines(points, across, up), *_legend(points)]
+    body = [*_frame(across, up), *_lines(points, across, up), *_legend()]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">'
     return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>', *body, "</svg>\n"])
 
@@ -61,32 +61,22 @@ def _frame(across: _Axis, up: _Axis) -> Iterable[str]:
 
 
 def _lines(points: Sequence[LoadPoint], across: _Axis, up: _Axis) -> Iterable[str]:
-    for broker in _brokers(points):
-        mine = sorted((p for p in points if p.broker == broker), key=lambda point: point.offered_per_s)
-        for name, dash in DASHES.items():
-            places = [(across.place(p.offered_per_s), up.place(getattr(p, f"{name}_ms"))) for p in mine]
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-            style = f'fill="none" stroke="{_colour(broker)}" stroke-width="2" stroke-dasharray="{dash}"'
-            yield f'<polyline points="{path}" {style}/>'
-            yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{_colour(broker)}"/>' for x, y in places)
+    ordered = sorted(points, key=lambda point: point.offered_per_s)
+    for name, dash in DASHES.items():
+        places = [(across.place(p.offered_per_s), up.place(getattr(p, f"{name}_ms"))) for p in ordered]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        style = f'fill="none" stroke="{COLOUR}" stroke-width="2" stroke-dasharray="{dash}"'
+        yield f'<polyline points="{path}" {style}/>'
+        yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOUR}"/>' for x, y in places)
 
 
-def _legend(points: Sequence[LoadPoint]) -> Iterable[str]:
+def _legend() -> Iterable[str]:
     x, y = WIDTH - RIGHT + 16, TOP + 10
-    for broker in _brokers(points):
-        for name, dash in DASHES.items():
-            style = f'stroke="{_colour(broker)}" stroke-width="2" stroke-dasharray="{dash}"'
-            yield f'<line x1="{x}" y1="{y - 4}" x2="{x + 28}" y2="{y - 4}" {style}/>'
-            yield _text(x + 34, y, f"{broker} {name}", "start")
-            y += 20
-
-
-def _brokers(points: Sequence[LoadPoint]) -> list[str]:
-    return list(dict.fromkeys(point.broker for point in points))
-
-
-def _colour(broker: str) -> str:
-    return COLOURS.get(broker, "#444444")
+    for name, dash in DASHES.items():
+        style = f'stroke="{COLOUR}" stroke-width="2" stroke-dasharray="{dash}"'
+        yield f'<line x1="{x}" y1="{y - 4}" x2="{x + 28}" y2="{y - 4}" {style}/>'
+        yield _text(x + 34, y, name, "start")
+        y += 20
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> str:

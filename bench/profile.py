@@ -12,7 +12,6 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from app.local.kafka import is_available as kafka_is_available
 from bench.load_job import ROOT
 from bench.whole import load_on, people_of, whole_exchange
 
@@ -21,12 +20,12 @@ WARM_UP_S = 3.0
 PY_SPY = Path(sys.executable).with_name("py-spy")
 
 
-async def profile(stage: str, seconds: float, broker: str) -> None:
+async def profile(stage: str, seconds: float) -> None:
     """Load, look, print."""
     target = ROOT / ".local" / "profile"
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="perpetua-profile-") as folder:
-        async with whole_exchange(Path(folder), broker) as exchange:
+        async with whole_exchange(Path(folder)) as exchange:
             people = await people_of(exchange, 256, "profile")
             loading = asyncio.create_task(
                 load_on(exchange, people, seconds=2 * seconds + 4 * WARM_UP_S, connections=32)
@@ -80,6 +79,4 @@ def _print_shares(stacks: str) -> None:
 
 if __name__ == "__main__":
     wanted = os.environ.get("STAGE") or "api"
-    asyncio.run(
-        profile(wanted, float(os.environ.get("PROFILE_S") or 10), "kafka" if kafka_is_available() else "embedded")
-    )
+    asyncio.run(profile(wanted, float(os.environ.get("PROFILE_S") or 10)))

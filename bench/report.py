@@ -86,12 +86,12 @@ def _line(row: Row) -> str:
 
 def _point_table(points: list[LoadPoint]) -> list[str]:
     lines = [
-        "| broker | offered/s | filled/s | p50 ms | p90 ms | p99 ms | generator late p99 ms | without fill |",
-        "|---|---|---|---|---|---|---|---|",
+        "| offered/s | filled/s | p50 ms | p90 ms | p99 ms | generator late p99 ms | without fill |",
+        "|---|---|---|---|---|---|---|",
     ]
     for p in points:
         cells = (p.offered_per_s, p.completed_per_s, p.p50_ms, p.p90_ms, p.p99_ms, p.late_p99_ms, p.unanswered)
-        lines.append(f"| {p.broker} | {' | '.join(map(_figure, cells))} |")
+        lines.append(f"| {' | '.join(map(_figure, cells))} |")
     return lines
 
 

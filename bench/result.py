@@ -37,7 +37,6 @@ class LoadPoint(msgspec.Struct, frozen=True, rename="camel"):
     `unanswered`: orders that were refused, or whose fill did not come. `late_p99_ms`: how late the generator itself was.
     """
 
-    broker: str
     offered_per_s: float
     completed_per_s: float
     p50_ms: float

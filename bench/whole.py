@@ -28,9 +28,9 @@ class Lost(Exception):
 
 
 @asynccontextmanager
-async def whole_exchange(folder: Path, broker: str) -> AsyncIterator[ExchangeProcess]:
-    """A fresh exchange on a kind of broker, up and ready."""
-    exchange = ExchangeProcess(folder / f"whole-{broker}", broker)
+async def whole_exchange(folder: Path) -> AsyncIterator[ExchangeProcess]:
+    """A fresh exchange up and ready."""
+    exchange = ExchangeProcess(folder / "whole")
     await exchange.start()
     try:
         yield exchange

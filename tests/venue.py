@@ -140,8 +140,8 @@ async def direct_venue(dsn: str, markets: Sequence[str]) -> AsyncIterator[Direct
 async def stream_venue(dsn: str, broker: Broker, folder: Path, markets: Sequence[str]) -> AsyncIterator[StreamVenue]:
     """The stream for listed markets, hosted in the loop of the test."""
     session: Connection = await asyncpg.connect(dsn)
-    await create_topics(broker.bootstrap, list(markets), is_embedded=broker.is_embedded)
-    settings = StreamSettings(dsn, broker.bootstrap, broker.is_embedded, folder, session_timeout_s=10.0)
+    await create_topics(broker.bootstrap, list(markets))
+    settings = StreamSettings(dsn, broker.bootstrap, folder, session_timeout_s=10.0)
     units: list[Unit] = [part(name, settings) for name in markets for part in (engine_unit, projection_unit, Relay)]
     try:
         async with hosted(*units):

@@ -1,4 +1,10 @@
-"""Apache Kafka on this machine without Docker: one KRaft node on free ports of 127.0.0.1, from jars of Maven."""
+"""Apache Kafka on this machine, from Python wheels: one KRaft node on free ports of 127.0.0.1.
+
+What one machine may lose: a record is acknowledged when it is in the page cache, so a kill of any process loses nothing,
+and a power cut at most the last second of a log (`log.flush.interval.ms`). That is safe because no log is the only place of
+anything: a lost command is relayed again from the outbox, lost events and fills are written again by the same commands, a lost
+snapshot is an older one. Kafka cuts a torn tail off when it starts.
+"""
 
 import base64
 import signal
@@ -6,14 +12,13 @@ import uuid
 from pathlib import Path
 
 from app.local.broker_readiness import BrokerFailed, until_broker_answers
-from app.local.kafka_jars import fetch_jars, is_available
+from app.local.kafka_heap import DEFAULT_HEAP
+from app.local.kafka_jars import Progress, fetch_jars
+from app.local.kafka_jvm import cache_path, java_command
 from app.local.process import BoundProcess, free_port, open_log, resident_bytes, tail_of
-
-__all__ = ["LocalKafka", "is_available"]
 
 READY_TIMEOUT_S = 90.0
 STOP_GRACE_S = 10.0
-HEAP = ["-Xms256m", "-Xmx512m"]
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -37,7 +42,9 @@ SETTINGS = {
     "log.segment.bytes": str(64 * 2**20),
     "log.cleaner.threads": "1",
     "log.cleaner.backoff.ms": "5000",
-    "log.cleaner.dedupe.buffer.size": str(32 * 2**20),
+    "log.cleaner.dedupe.buffer.size": str(8 * 2**20),  # 300,000 keys at a time; a book has a few hundred
+    "log.flush.interval.ms": "1000",
+    "log.flush.scheduler.interval.ms": "1000",
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
@@ -51,13 +58,28 @@ appender.console.layout.pattern = %d{ISO8601} %p %c{1} %m%n
 
 
 class LocalKafka:
-    """One node over one data folder: its records, groups and cluster id outlive every start; its ports this object."""
+    """One node over one data folder: its records, groups and cluster id outlive every start; its ports this object.
 
-    def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
+    `heap` is the largest heap of its virtual machine, as Java writes it; `options` are further ones. `report` hears of a
+    long first start.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        heap: str = DEFAULT_HEAP,
+        options: tuple[str, ...] | None = None,
+        report: Progress = lambda _: None,
+    ) -> None:
         self._folder = data_dir.expanduser().resolve()
         self._log = self._folder / "kafka.log"
         self._port = port or free_port()
         self._controller_port = free_port()
+        self._heap = heap
+        self._options = options
+        self._report = report
         self._process: BoundProcess | None = None
         self.cluster_id = ""
 
@@ -71,8 +93,11 @@ class LocalKafka:
         return resident_bytes(self.pid) if self.pid is not None else 0
 
     async def start(self) -> str:
-        """Fetch the jars and format the folder if it is the first time, serve; the bootstrap address."""
-        class_path = f"{await fetch_jars()}/*"
+        """Fetch the jars and format the folder if it is the first time, serve; the bootstrap address.
+
+        Raises FetchFailed and BrokerFailed.
+        """
+        class_path = await fetch_jars(report=self._report)
         self._write_settings()
         self.cluster_id = self._known_cluster_id() or await self._format(class_path)
         address = f"127.0.0.1:{self._port}"
@@ -111,7 +136,7 @@ class LocalKafka:
         lines = properties.read_text().splitlines() if properties.exists() else []
         return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
 
-    async def _format(self, class_path: str) -> str:
+    async def _format(self, class_path: Path) -> str:
         cluster_id = base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = ["kafka.tools.StorageTool", "format", "--config", str(self._settings), "--cluster-id", cluster_id]
         tool = await self._java(class_path, *command)
@@ -119,8 +144,12 @@ class LocalKafka:
             raise BrokerFailed(str(self._folder), tail_of(self._log))
         return cluster_id
 
-    async def _java(self, class_path: str, *arguments: str) -> BoundProcess:
-        logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
-        command = ["java", *HEAP, "-Djava.awt.headless=true", logging, "-cp", class_path, *arguments]
+    async def _java(self, class_path: Path, *arguments: str) -> BoundProcess:
+        options = self._loaded_ahead(class_path) if self._options is None else self._options
+        command = java_command(self._folder, class_path, list(arguments), heap=self._heap, options=options)
         with open_log(self._log) as log:
             return await BoundProcess.spawn(command, output=log, cwd=self._folder)
+
+    def _loaded_ahead(self, class_path: Path) -> tuple[str, ...]:
+        cache = cache_path(class_path, self._heap)
+        return (f"-XX:AOTCache={cache}",) if cache.exists() else ()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -37,21 +37,18 @@ class Kept:
     name: str
     child: Child
     tier: int
-    is_critical: bool
     watch: "asyncio.Task[None] | None" = None
 
 
 class Supervisor:
     """Children by name, each started again when it dies: after 0.2 s, doubling to 5 s, anew after 30 s of life.
 
-    A critical child is not started again: its death means the whole tree must, which `on_critical_death` is told.
     All that live longer die with this process, however it dies (with_parent.py).
     """
 
-    def __init__(self, folder: Path, *, on_critical_death: Callable[[str], None] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder.expanduser().resolve()
         self._lock = FolderLock(self._folder)
-        self._on_critical_death = on_critical_death
         self._kept: list[Kept] = []
         self._record: RunRecord | None = None
 
@@ -66,14 +63,13 @@ class Supervisor:
         child: Child,
         *,
         tier: int = 1,
-        critical: bool = False,
         requires_ready: Callable[[], Awaitable[bool]] | None = None,
     ) -> str:
         """Start a child, wait until it is ready, keep it alive; its address. Raises what its first start raises.
 
         When the tree stops, the highest tier goes first, children of one tier together.
         """
-        kept = Kept(name, child, tier, critical)
+        kept = Kept(name, child, tier)
         self._kept.append(kept)
         address = await child.start()
         kept.watch = asyncio.create_task(self._keep_alive(kept), name=f"watch {name}")
@@ -94,28 +90,18 @@ class Supervisor:
         """The process id of every child that runs."""
         return {kept.name: kept.child.pid for kept in self._kept if kept.child.pid is not None}
 
-    def keeps(self, name: str) -> bool:
-        """Whether a child of this name is kept alive, be it just down."""
-        return any(kept.name == name and kept.watch for kept in self._kept)
-
-    async def stop_children(self, *, but: Collection[str] = ()) -> None:
-        """End every child but the named ones, highest tier first, and forget them; the folder stays ours."""
-        staying = [kept for kept in self._kept if kept.name in but and kept.watch]
-        ending = [kept for kept in self._kept if kept not in staying]
-        for kept in ending:
+    async def stop(self) -> None:
+        """End every child, highest tier first, and give the folder back."""
+        for kept in self._kept:
             if kept.watch:
                 kept.watch.cancel()
-        await asyncio.gather(*(kept.watch for kept in ending if kept.watch), return_exceptions=True)
+        await asyncio.gather(*(kept.watch for kept in self._kept if kept.watch), return_exceptions=True)
         self._record = None
         forget_run_record(self._folder)
-        by_tier = sorted(ending, key=lambda kept: -kept.tier)
+        by_tier = sorted(self._kept, key=lambda kept: -kept.tier)
         for _, together in groupby(by_tier, key=lambda kept: kept.tier):
             await asyncio.gather(*(kept.child.stop() for kept in together))
-        self._kept = staying
-
-    async def stop(self) -> None:
-        """End every child and give the folder back."""
-        await self.stop_children()
+        self._kept = []
         self._lock.release()
 
     async def _keep_alive(self, kept: Kept) -> None:
@@ -125,9 +111,6 @@ class Supervisor:
             began = clock.time()
             code = await kept.child.wait()
             log.warning("%s ended with %d", kept.name, code)
-            if kept.is_critical and self._on_critical_death:
-                self._on_critical_death(kept.name)
-                return
             if clock.time() - began > HEALTHY_AFTER_S:
                 backoff_s = BACKOFF_FIRST_S
             backoff_s = await self._start_again(kept, backoff_s)

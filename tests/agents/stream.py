@@ -103,8 +103,8 @@ class Stream:
 
     async def move_to(self, broker: Broker) -> None:
         """Look for the market's log on another broker, whose topics are made."""
-        await create_topics(broker.bootstrap, [self.market], is_embedded=broker.is_embedded)
-        self.settings = replace(self.settings, bootstrap=broker.bootstrap, is_embedded=broker.is_embedded)
+        await create_topics(broker.bootstrap, [self.market])
+        self.settings = replace(self.settings, bootstrap=broker.bootstrap)
 
     def spawn(self, kind: str, hindrance: str = "") -> subprocess.Popen[bytes]:
         """Start a worker in a process of its own, hindered as tests/agents/hindered_worker.py says."""
@@ -153,9 +153,9 @@ async def stream_on(
     session = await connect_writer(dsn, "test")
     await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=market), BEGAN_AT)
     if has_topics:
-        await create_topics(broker.bootstrap, [market], is_embedded=broker.is_embedded)
+        await create_topics(broker.bootstrap, [market])
     submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))
-    settings = StreamSettings(dsn, broker.bootstrap, broker.is_embedded, folder, session_timeout_s=2.0)
+    settings = StreamSettings(dsn, broker.bootstrap, folder, session_timeout_s=2.0)
     stream = Stream(market, settings, session, submission)
     stream.users = [await _rich_user(session, f"{number}@{market}") for number in range(users)]
     try:

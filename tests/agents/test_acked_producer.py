@@ -35,7 +35,7 @@ class Unanswered(AckedProducer):
 @asynccontextmanager
 async def producing(stream: Stream, kind: type[AckedProducer] = AckedProducer) -> AsyncIterator[AckedProducer]:
     """A producer of that kind, connected."""
-    producer = kind(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = kind(stream.settings.bootstrap)
     await producer.start()
     try:
         yield producer

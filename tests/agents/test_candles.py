@@ -13,7 +13,7 @@ from tests.store.projection_builders import Exchange, an_order, open_exchange
 
 def maker(exchange: Exchange) -> CandleMaker:
     """A candle maker that catches up with this exchange; it never asks the broker."""
-    return CandleMaker(StreamSettings(exchange.dsn, "", is_embedded=True, datadir=Path()))
+    return CandleMaker(StreamSettings(exchange.dsn, "", datadir=Path()))
 
 
 async def trade(exchange: Exchange, buyer: int, seller: int) -> None:

@@ -32,7 +32,7 @@ async def session_of_test(database: str) -> AsyncIterator[Session]:
 
 def clock_on(dsn: str) -> Clock:
     """A clock for that database; it never asks the broker."""
-    return Clock(StreamSettings(dsn, "", is_embedded=True, datadir=Path()))
+    return Clock(StreamSettings(dsn, "", datadir=Path()))
 
 
 async def test_every_market_is_told_each_second_once(session: Session, database: str) -> None:

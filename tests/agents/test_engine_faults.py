@@ -39,7 +39,7 @@ async def append_records(stream: Stream, records: list[list[int]]) -> None:
     """Write these commands into the command log as records, as a relay would."""
     standing = await stream.standing()
     bodies = dict(await read_commands(stream.session, standing.market_id, 0, 10_000))
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for seqs in records:
         commands = [NumberedCommand(seq, msgspec.Raw(bodies[seq])) for seq in seqs]
@@ -51,7 +51,7 @@ async def append_records(stream: Stream, records: list[list[int]]) -> None:
 async def append_snapshot(stream: Stream, state: bytes) -> None:
     """Write a state into the changelog of the book table, as an engine would."""
     taken = snapshot_of(state, load(state), epoch=1, offset=0)
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     await producer.send_all(book_changelog_topic(stream.market), snapshot_entries(taken))
     await producer.stop()
@@ -221,7 +221,7 @@ async def test_a_record_of_another_epoch_ends_the_process(broker: Broker, databa
 
 
 async def test_a_snapshot_beyond_the_end_of_the_log_is_not_taken(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """A log that lost its tail takes the snapshots behind that tail with it: else readers would find a hole."""
     async with stream_on(broker, database, tmp_path) as stream:
@@ -234,7 +234,7 @@ async def test_a_snapshot_beyond_the_end_of_the_log_is_not_taken(
             await eventually(lambda: is_matched(stream, 101))
         state = await stream.session.fetchval("SELECT state FROM engine_snapshots ORDER BY command_seq DESC LIMIT 1")
 
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await append_snapshot(stream, state)
         await append_records(stream, [[101]])
         async with hosted(*(part(stream.market, stream.settings) for part in parts)):
@@ -244,7 +244,7 @@ async def test_a_snapshot_beyond_the_end_of_the_log_is_not_taken(
 
 
 async def test_an_empty_broker_gives_the_same_events_again(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """The whole broker is lost: rebuilt from PostgreSQL, the market goes on, and what is repeated is the same."""
     async with stream_on(broker, database, tmp_path) as stream:
@@ -256,7 +256,7 @@ async def test_an_empty_broker_gives_the_same_events_again(
             await eventually(lambda: is_matched(stream, 161))
         before = one_hash_each(await stream.records())
 
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await claim_cluster(stream.session, "the lost one")
         assert await needs_rebuild(stream.settings, "another")
         await rebuild(stream.settings, [stream.market], "another")

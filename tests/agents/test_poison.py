@@ -47,7 +47,7 @@ ALL_PARTS = (Relay, engine_unit, projection_unit)
 
 async def append(stream: Stream, topic: str, values: Sequence[bytes | None]) -> None:
     """Write these values into a topic, as anyone could."""
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for value in values:
         await producer.send(topic, value, key=b"")
@@ -158,7 +158,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on
 
 
 async def test_a_verdict_outlives_the_bug_and_the_broker(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Matched again from the first command on, by an engine without the bug, the events are the same.
 
@@ -173,7 +173,7 @@ async def test_a_verdict_outlives_the_bug_and_the_broker(
         monkeypatch.undo()
         await stream.session.execute("DELETE FROM engine_snapshots")
         assert await matched_again(stream) == (await stream.standing()).event_hash
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await claim_cluster(stream.session, "the lost one")
         await rebuild(stream.settings, [stream.market], "another")
         async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
@@ -250,7 +250,7 @@ async def test_a_letter_too_large_for_a_record_is_cut(broker: Broker, database: 
     async with stream_on(broker, database, tmp_path) as stream:
         size = 3 * 2**20
         fault = UnreadableRecord(Unreadable.MALFORMED, "x" * 10_000)
-        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()
         await send_letter(producer, letter_of_record(stream.market, 7, b"x" * size, fault))
         await producer.stop()
@@ -287,7 +287,7 @@ async def test_dead_letters_are_listed_and_retried_without_a_second_effect(
         missing, foreign = await command_record(stream, 2, 3, 4), await command_record(stream, 5)
         altered = msgspec.structs.replace(foreign, commands=[NumberedCommand(5, missing.commands[0].body)])
         values = [encode(missing), encode(altered), encode(msgspec.structs.replace(missing, epoch=9)), b"{broken"]
-        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()
         await send_letter(
             producer, letter_of_failure(stream.market, Failure(2, missing.commands[0].body, KeyError("x")))

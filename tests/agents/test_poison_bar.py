@@ -45,7 +45,7 @@ def junk(stream: Stream, dice: random.Random) -> bytes | None:
 
 async def play(stream: Stream, rounds: int) -> None:
     """Good orders with junk and poison between them, all at once."""
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for number in range(rounds):
         await stream.trade(ORDERS)

@@ -20,7 +20,7 @@ Show = Callable[[str, Path], AbstractAsyncContextManager[None]]
 
 def as_a_worker(dsn: str, folder: Path) -> AbstractAsyncContextManager[None]:
     """As engines, relays and all others that work at the logs."""
-    settings = StreamSettings(dsn=dsn, bootstrap="127.0.0.1:1", is_embedded=False, datadir=folder)
+    settings = StreamSettings(dsn=dsn, bootstrap="127.0.0.1:1", datadir=folder)
     return present("shown", settings)
 
 

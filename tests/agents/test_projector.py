@@ -120,7 +120,7 @@ async def test_a_record_of_another_epoch_is_refused(broker: Broker, database: st
 
 async def append(stream: Stream, records: list[EventRecord]) -> None:
     """Write records into the event log, as an engine would."""
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for record in records:
         await producer.send(events_topic(stream.market), encode(record), key=b"")

@@ -68,7 +68,7 @@ async def everything_is_published(stream: Stream, records: int = 0) -> list[Publ
 
 async def send_fills(stream: Stream, fills: list[PublicFill]) -> None:
     """Write records into the stream, as a publisher would."""
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     records = [OutgoingRecord(stream.market.encode(), encode_fill(fill), fill_headers(fill)) for fill in fills]
     await producer.send_together(fills_topic(stream.market), records)
@@ -145,14 +145,14 @@ async def test_a_stream_that_lost_its_tail_is_mended(broker: Broker, database: s
 
 
 async def test_what_the_event_log_has_forgotten_comes_out_of_postgresql(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """The whole broker is lost: its successor's stream tells every fill again, under the same sequence, in the same bytes."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS, publisher_unit)):
             await stream.trade(100)
             before = await everything_is_published(stream)
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
         async with hosted(*parts(stream, *PARTS, publisher_unit)):
             await stream.barrier()

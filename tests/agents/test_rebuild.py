@@ -25,7 +25,7 @@ PARTS = (Relay, engine_unit, projection_unit)
 
 
 async def test_a_rebuild_on_an_empty_broker_gives_the_same_events_with_the_same_ids(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """Matched and not yet persisted when the logs are lost: every event comes again as it was, and verify agrees."""
     async with stream_on(broker, database, tmp_path) as stream:
@@ -37,7 +37,7 @@ async def test_a_rebuild_on_an_empty_broker_gives_the_same_events_with_the_same_
             await eventually(lambda: is_matched(stream, 101))
         before = one_hash_each(await stream.records())
 
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         ours = await cluster_id(stream.settings.bootstrap)
         (moved,) = await rebuild(stream.settings, [stream.market], ours)
         await check_broker(stream.settings, ours)
@@ -57,7 +57,7 @@ async def test_a_rebuild_on_an_empty_broker_gives_the_same_events_with_the_same_
 
 
 async def test_a_rebuild_forgets_a_snapshot_ahead_of_what_is_persisted(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """An engine left it in a database restored from its past: what comes now under these sequences is something else."""
     async with stream_on(broker, database, tmp_path) as stream:
@@ -70,7 +70,7 @@ async def test_a_rebuild_forgets_a_snapshot_ahead_of_what_is_persisted(
             standing.market_id,
             standing.command_seq,
         )
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await rebuild(stream.settings, [stream.market], "another")
         newest = "SELECT max(command_seq) FROM engine_snapshots WHERE market_id = $1"
         assert await stream.session.fetchval(newest, standing.market_id) == standing.command_seq
@@ -97,7 +97,7 @@ async def test_a_rebuild_is_refused_where_fills_are_published_already(
 ) -> None:
     """The publisher goes on where the stream ends: behind a foreign one it would leave out as many fills of ours."""
     async with stream_on(broker, database, tmp_path) as stream:
-        producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+        producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()
         await producer.send(fills_topic(stream.market), encode_fill(FILLS["trade"]), key=b"")
         await producer.stop()

@@ -56,7 +56,7 @@ async def is_halted(stream: Stream) -> bool:
 
 
 async def test_a_database_restored_from_its_past_halts_the_market_until_it_is_rebuilt(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """New orders took the sequences of lost ones: no event of the lost ones reaches a row, orders are refused."""
     async with stream_on(broker, database, tmp_path) as stream:
@@ -78,7 +78,7 @@ async def test_a_database_restored_from_its_past_halts_the_market_until_it_is_re
         assert (await stream.standing()).command_seq == 21
         assert (await verify(stream.settings, stream.market)).differences_found > 0
 
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await claim_cluster(stream.session, "the distrusted one")
         (moved,) = await rebuild(stream.settings, [stream.market], "another")
         assert moved == MovedMarket(stream.market, 2, moved.after_command)

@@ -20,7 +20,6 @@ from agents.matching import engine_unit
 from agents.projection import projection_unit
 from agents.publishing import publisher_unit
 from agents.relay import Relay
-from app.local.kafka import is_available
 from app.topics import cluster_id
 from schemas import topics
 from store.queries.public_fills import newest_public_fill
@@ -31,10 +30,7 @@ from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.tls import make_certificate
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.skipif(not is_available(), reason="needs Apache Kafka: java and mvn were not found"),
-]
+pytestmark = pytest.mark.chaos
 
 
 @pytest_asyncio.fixture(name="secure")
@@ -43,7 +39,7 @@ async def kafka_with_tls(tmp_path: Path) -> AsyncIterator[tuple[SecureKafka, Bro
     server = SecureKafka(tmp_path / "kafka", make_certificate(tmp_path))
     bootstrap = await server.start()
     await server.allow(bootstrap)
-    yield server, Broker(bootstrap, is_embedded=False)
+    yield server, Broker(bootstrap)
     await server.stop()
 
 
@@ -126,7 +122,7 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
 
 
 async def _forge(address: str, topic: str) -> None:
-    producer = AckedProducer(address, is_embedded=False)
+    producer = AckedProducer(address)
     try:
         await producer.start()
         await producer.send(topic, b"forged", b"x")

@@ -18,7 +18,7 @@ RECORDS = 5
 
 async def append(stream: Stream, count: int) -> None:
     """Write so many records into the event log."""
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for number in range(count):
         await producer.send(events_topic(stream.market), b"%d" % number, key=b"")

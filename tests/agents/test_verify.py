@@ -14,7 +14,7 @@ from agents.matching import engine_unit
 from agents.projection import projection_unit
 from agents.relay import Relay
 from agents.verify import Report, verify
-from app.local.broker import EmbeddedBroker
+from app.local.kafka import LocalKafka
 from exchange.market import empty_market
 from exchange.snapshot import dump
 from schemas.orders import OrderType, Side
@@ -178,7 +178,7 @@ ALTERATIONS: dict[str, tuple[str, Alter]] = {
 
 async def copy_logs(stream: Stream, source: str, log: str = "", alter: Alter | None = None) -> None:
     """Copy a market's three topics to the broker it looks at now, one of them altered in one record."""
-    producer = AckedProducer(stream.settings.bootstrap, is_embedded=stream.settings.is_embedded)
+    producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     altered = 0
     for name, topic in TOPICS.items():
@@ -198,8 +198,8 @@ async def test_verify_finds_what_is_altered_in_a_log(traded: Stream, tmp_path: P
     """The logs copied record by record hold; with one byte, one event or one record altered they do not."""
     source, differing = traded.settings.bootstrap, set()
     for alteration, (log, alter) in {"nothing": ("", None), **ALTERATIONS}.items():
-        server = EmbeddedBroker(tmp_path / "copy.log")
-        await traded.move_to(Broker(await server.start(), is_embedded=True))
+        server = LocalKafka(tmp_path / alteration)
+        await traded.move_to(Broker(await server.start()))
         await copy_logs(traded, source, log, alter)
         if (await verified(traded)).differences_found:
             differing.add(alteration)
@@ -212,7 +212,7 @@ async def test_a_zombies_late_head_over_forgotten_chunks_is_no_difference(traded
     market = empty_market(traded.market)
     *chunks, (head_key, head) = snapshot_entries(snapshot_of(dump(market), market, epoch=1, offset=-1))
     late = [*chunks, *((key, None) for key, _ in chunks), (head_key, head)]
-    producer = AckedProducer(traded.settings.bootstrap, is_embedded=traded.settings.is_embedded)
+    producer = AckedProducer(traded.settings.bootstrap)
     await producer.start()
     await producer.send_all(book_changelog_topic(traded.market), late)
     await producer.stop()

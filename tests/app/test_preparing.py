@@ -16,9 +16,9 @@ async def test_the_migration_that_is_in_force_is_told(database: str) -> None:
     assert (told.exit_code, told.output) == (0, f"migration {migration_files()[-1].name[:4]} is in force\n")
 
 
-async def test_the_topics_that_are_there_are_told(database: str, embedded_broker: Broker) -> None:
+async def test_the_topics_that_are_there_are_told(database: str, empty_broker: Broker) -> None:
     """Those of every listed market and the one for dead letters; a second time they are there already."""
-    environment = {"DATABASE_URL": database, "BROKER_URL": embedded_broker.bootstrap}
+    environment = {"DATABASE_URL": database, "BROKER_URL": empty_broker.bootstrap}
     kinds = (commands_topic, events_topic, fills_topic, book_changelog_topic)
     names = [*(kind(market) for market in ("BTC-PERP", "ETH-PERP") for kind in kinds), DEAD_LETTERS]
     for _ in range(2):

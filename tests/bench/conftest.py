@@ -13,8 +13,8 @@ from bench.whole import whole_exchange
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def small_tree(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ExchangeProcess]:
-    """A whole exchange on the embedded broker, which is up soonest."""
-    async with whole_exchange(tmp_path_factory.mktemp("bench"), "embedded") as exchange:
+    """A whole exchange."""
+    async with whole_exchange(tmp_path_factory.mktemp("bench")) as exchange:
         yield exchange
 
 

@@ -49,14 +49,12 @@ async def test_projection_is_measured_beside_single_transactions(database: str) 
 
 async def test_the_matching_agent_is_measured_beside_a_bare_loop(broker: Broker, database: str, tmp_path: Path) -> None:
     """P5: both answer every command."""
-    if broker.is_embedded:
-        pytest.skip("Java and Maven are not here: the yardstick needs an idempotent producer")
     assert len(_sane(await engine.measure(database, broker.bootstrap, tmp_path, TINY))) == len(engine.PACKINGS)
 
 
 async def test_every_order_finds_its_fill(small_tree: ExchangeProcess) -> None:
     """P3: idle, by waiting, and at a rate."""
-    outcome = await latency.measure(small_tree, "embedded", TINY)
+    outcome = await latency.measure(small_tree, TINY)
     assert len(_sane(outcome)) == 2 + len(TINY.rates)
     assert [point.offered_per_s for point in outcome.points] == list(TINY.rates)
 

@@ -7,7 +7,7 @@ from bench.picture import latency_against_load
 from bench.report import BEGIN, END, Run, run_of, write_run
 from bench.result import Bar, LoadPoint, Outcome, alone, compared, percentile, spread
 
-POINTS = [LoadPoint("kafka", rate, rate, 5.0, 8.0, 20.0, 1.0) for rate in (10.0, 100.0, 800.0)]
+POINTS = [LoadPoint(rate, rate, 5.0, 8.0, 20.0, 1.0) for rate in (10.0, 100.0, 800.0)]
 
 
 def _run() -> Run:
@@ -48,7 +48,7 @@ def test_the_table_replaces_itself_and_leaves_the_prose(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_an_image_with_a_line_for_each_percentile() -> None:
-    """One broker, three percentiles, three points each."""
+    """Three percentiles, three points each."""
     image = ElementTree.fromstring(latency_against_load(POINTS))  # noqa: S314 - our own words
     lines = image.findall("{http://www.w3.org/2000/svg}polyline")
     assert [len(line.attrib["points"].split()) for line in lines] == [3, 3, 3]

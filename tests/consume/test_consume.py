@@ -105,7 +105,7 @@ async def test_every_fill_is_kept_once_across_kills_of_consumer_publisher_and_en
 
 
 async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
-    broker: Broker, embedded_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, empty_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fills that he never saw went with the broker, and its successor's stream begins behind them: the replay has them."""
     monkeypatch.setattr("agents.publisher.AGAIN_ON_A_NEW_BROKER", 5)
@@ -117,7 +117,7 @@ async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
             stranger.kill()
             await stream.trade(60)
             await everything_is_published(stream)
-        await stream.move_to(embedded_broker)
+        await stream.move_to(empty_broker)
         await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
         stranger.environment["KAFKA"] = stream.settings.bootstrap
         stranger.start(CONSUMER)
@@ -147,8 +147,6 @@ async def test_faust_keeps_every_fill_once(
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, database: str, tmp_path: Path) -> None:
     """Both of the guide's commands on a stream with repetitions: all records with headers; each fill behind the last kept."""
-    if broker.is_embedded:
-        pytest.skip("kcat cannot read what the embedded broker answers")
     async with market_with_stranger(broker, database, tmp_path, *ALL) as (stream, stranger):
         await stream.trade(60)
         fills = await everything_is_published(stream)

@@ -64,7 +64,7 @@ class Day:
         self.fund_low = int(scenario.fund) * 10**6
         self._submission = submission
         self._listed = dict(listed)
-        self._liquidator = Liquidator(StreamSettings("", "nowhere", is_embedded=False, datadir=Path()))
+        self._liquidator = Liquidator(StreamSettings("", "nowhere", datadir=Path()))
         self._specs: dict[str, MarketSpec] = {}
         self._names: dict[int, str] = {}
 

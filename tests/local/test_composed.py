@@ -61,15 +61,15 @@ async def a_venue_with_a_price() -> AsyncIterator[str]:
 
 
 @pytest.fixture(name="composed")
-def composed_on(empty_database: str, embedded_broker: Broker, tmp_path: Path) -> Iterator[Composed]:
+def composed_on(empty_database: str, empty_broker: Broker, tmp_path: Path) -> Iterator[Composed]:
     """The file's services, none started yet."""
-    composed = Composed(tmp_path, empty_database, embedded_broker.bootstrap)
+    composed = Composed(tmp_path, empty_database, empty_broker.bootstrap)
     yield composed
     composed.kill()
 
 
 async def test_an_exchange_of_containers_trades_under_its_roles(
-    composed: Composed, embedded_broker: Broker, venue: str, tmp_path: Path
+    composed: Composed, empty_broker: Broker, venue: str, tmp_path: Path
 ) -> None:
     """Prepared, started, healthy, priced; an administrator credits two users, whose trade is persisted and published."""
     (tmp_path / "prices.toml").write_text(PRICES.format(url=venue))
@@ -85,7 +85,7 @@ async def test_an_exchange_of_containers_trades_under_its_roles(
         await _trade(session, await _funded_users(composed, session))
 
     async def published() -> list[str]:
-        records = await read_all(embedded_broker.bootstrap, fills_topic("BTC-PERP"))
+        records = await read_all(empty_broker.bootstrap, fills_topic("BTC-PERP"))
         return [decode_fill(record.value).quantity for record in records]
 
     assert await eventually(published, HEALTHY_WITHIN_S) == ["0.1"]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from app.local.broker import EmbeddedBroker
 from app.local.folder_lock import FolderTaken, is_taken
 from app.local.run_record import read_run_record
 from app.local.supervisor import Supervisor
@@ -23,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TREE = """
 import asyncio, sys
 from pathlib import Path
-from app.local.broker import EmbeddedBroker
+from app.local.kafka import LocalKafka
 from app.local.postgres import EmbeddedPostgres
 from app.local.supervisor import Supervisor
 from app.local.worker import Worker
@@ -32,7 +31,7 @@ async def main(folder):
     supervisor = Supervisor(folder)
     await supervisor.take_folder()
     dsn = await supervisor.add("postgres", EmbeddedPostgres(folder / "postgres"), tier=0)
-    address = await supervisor.add("broker", EmbeddedBroker(folder / "broker.log"), tier=0, critical=True)
+    address = await supervisor.add("broker", LocalKafka(folder / "kafka"), tier=0)
     await supervisor.add("worker", Worker("worker", [sys.executable, "-c", "import time; time.sleep(600)"]))
     supervisor.announce(url="http://x", database_url=dsn, broker_url=address, cluster_id="c", session_timeout_s=3)
     await asyncio.Event().wait()
@@ -99,21 +98,6 @@ async def test_a_child_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Pa
     assert pauses[0] >= 0.2
     assert pauses[1] >= 0.4
     assert pauses[2] >= 0.8
-
-
-async def test_the_death_of_a_critical_child_is_told_and_not_mended(tmp_path: Path) -> None:
-    """The embedded broker takes all it held with it: who composed the tree hears of it, it is not started again."""
-    died: list[str] = []
-    broker = EmbeddedBroker(tmp_path / "broker.log")
-    supervisor = Supervisor(tmp_path, on_critical_death=died.append)
-    await supervisor.take_folder()
-    await supervisor.add("broker", broker, tier=0, critical=True)
-    try:
-        os.kill(supervisor.pids["broker"], signal.SIGKILL)
-        await eventually(lambda: died == ["broker"])
-        assert broker.pid is None
-    finally:
-        await supervisor.stop()
 
 
 async def test_the_highest_tier_ends_first_and_an_obstinate_child_is_killed(

@@ -157,7 +157,7 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
 
 
 class FakeReader:
-    """In the place of the reader of a log's tail (tables.patient_fetch), connected while it is used."""
+    """In the place of the consumer that reads a log without a group (agents.log_tail)."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -165,13 +165,14 @@ class FakeReader:
         self._position = 0
         self._topic = ""
 
-    async def __aenter__(self) -> "FakeReader":
+    async def start(self) -> None:
+        """Connect."""
         await asyncio.sleep(self.broker.world.latency())
         if not self.broker.is_up:
             raise KafkaConnectionError("the broker is away")
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Disconnect."""
         if self._position > 0:
             self.broker.was_read_back(self._topic, self._process)
 
@@ -211,6 +212,6 @@ class FakeReader:
 
 
 async def fake_end_offset(reader: FakeReader, partition: Any) -> int:
-    """In the place of tables.embedded_broker.end_offset."""
+    """In the place of agents.log_tail.end_offset."""
     await asyncio.sleep(reader.broker.world.latency())
     return len(reader.broker.log(partition.topic))

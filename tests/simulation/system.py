@@ -31,7 +31,7 @@ from tests.simulation.members import (
 from tests.simulation.virtual_loop import Life, Process
 from tests.simulation.world import World
 
-SETTINGS = StreamSettings("", "", is_embedded=False, datadir=Path(), session_timeout_s=SESSION_TIMEOUT_S)
+SETTINGS = StreamSettings("", "", datadir=Path(), session_timeout_s=SESSION_TIMEOUT_S)
 NAMES = ("api-1", "api-2", "relay-1", "relay-2", "engine-1", "engine-2", "projection-1", "clock-1")
 USERS = 12
 USER_WALLETS = (2_000, 20_000, 1_000_000)

@@ -18,7 +18,7 @@ TOPIC, KEY = "engine.events.BTC-PERP", b"BTC-PERP"
 
 async def _write_twice(broker: Broker, frozen_for_s: float) -> None:
     """Write a record, freeze; the log loses it, another owner writes there and dies; write the next one."""
-    producer = AckedProducer("", is_embedded=False)
+    producer = AckedProducer("")
     await producer.start()
     producer.expect_beyond(TOPIC, NO_RECORD)
     await producer.send(TOPIC, b"1", key=KEY)

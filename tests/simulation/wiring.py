@@ -54,7 +54,7 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
     time = SimpleNamespace(monotonic=world.loop.time, time_ns=lambda: world.now() * 1_000)
     places: dict[Place, Any] = {
         (agents.acked_producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
-        (agents.log_tail, "patient_reader"): lambda **_: FakeReader(broker),
+        (agents.log_tail, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
         (agents.log_tail, "end_offset"): fake_end_offset,
         (agents.fail_stop, "end_at_once"): functools.partial(_end, world),
         (agents.recovery, "collect_seldom"): lambda: None,

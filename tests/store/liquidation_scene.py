@@ -110,7 +110,7 @@ class Scene:
 
 def new_liquidator(dsn: str) -> Liquidator:
     """A liquidator that remembers nothing."""
-    return Liquidator(StreamSettings(dsn, "nowhere", is_embedded=False, datadir=Path()))
+    return Liquidator(StreamSettings(dsn, "nowhere", datadir=Path()))
 
 
 @asynccontextmanager

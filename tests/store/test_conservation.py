@@ -65,7 +65,7 @@ class Crowd:
         self.specs: dict[str, MarketSpec] = {}
         self.index: dict[str, int] = {}
         self.answers: Counter[str] = Counter()
-        self._liquidator = Liquidator(StreamSettings("", "nowhere", is_embedded=False, datadir=Path()))
+        self._liquidator = Liquidator(StreamSettings("", "nowhere", datadir=Path()))
 
     async def begin(self) -> None:
         """Register and pay in."""

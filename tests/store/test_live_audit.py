@@ -34,7 +34,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
 
 def auditor(exchange: Exchange) -> Auditor:
     """An auditor that begins at the first page."""
-    return Auditor(StreamSettings(exchange.dsn, "nowhere", is_embedded=False, datadir=Path()))
+    return Auditor(StreamSettings(exchange.dsn, "nowhere", datadir=Path()))
 
 
 async def status(exchange: Exchange, market: str) -> str:

@@ -1,4 +1,4 @@
-"""The whole exchange for a test, on each kind of broker this machine has."""
+"""The whole exchange for a test."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,14 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.local.kafka import is_available as kafka_is_available
 from bench.exchange_process import ExchangeProcess
 from schemas.crash_points import CrashPoint
 from tests.system.faults import hold
-
-REAL_BROKER = "kafka" if kafka_is_available() else "embedded"
-EVERY_BROKER = sorted({REAL_BROKER, "embedded"})
-OTHER_BROKERS = [kind for kind in EVERY_BROKER if kind != REAL_BROKER]
 
 FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
 """The size of bars.md, which `make chaos` runs; the default run has the short one."""
@@ -28,8 +23,8 @@ async def start_exchange(tmp_path: Path) -> AsyncIterator[Start]:
     """Starts exchanges in folders of this test and stops them after it: for tests that need an empty book."""
     started: list[ExchangeProcess] = []
 
-    async def start(broker: str = REAL_BROKER, demo: bool = False) -> ExchangeProcess:
-        exchange = ExchangeProcess(tmp_path / f"data-{len(started)}", broker, demo)
+    async def start(demo: bool = False) -> ExchangeProcess:
+        exchange = ExchangeProcess(tmp_path / f"data-{len(started)}", demo)
         started.append(exchange)
         await exchange.start()
         return exchange
@@ -40,37 +35,30 @@ async def start_exchange(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def running() -> AsyncIterator[dict[str, ExchangeProcess]]:
-    """The exchanges that tests share, by kind of broker; each is started when it is first asked for."""
-    exchanges: dict[str, ExchangeProcess] = {}
-    yield exchanges
-    for exchange in exchanges.values():
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ExchangeProcess]:
+    """The exchange that tests share, its crash points armed and held; started when it is first asked for."""
+    data = tmp_path_factory.mktemp("shared") / "data"
+    for point in CrashPoint:
+        hold(data, point)
+    exchange = ExchangeProcess(data, environment={"CRASH_AT": ",".join(CrashPoint)})
+    yield exchange
+    if exchange.has_started:
         await exchange.stop()
 
 
 @pytest_asyncio.fixture
-async def any_exchange(running: dict[str, ExchangeProcess], tmp_path_factory: pytest.TempPathFactory) -> Start:
+async def any_exchange(running: ExchangeProcess) -> Start:
     """Gives a running exchange, whatever other tests left in its books; whoever stops it starts it again.
 
-    Its crash points are armed, and held until a test lets one go (tests/system/faults.py).
+    A test lets a crash point go (tests/system/faults.py).
     """
 
-    async def give(broker: str = REAL_BROKER) -> ExchangeProcess:
-        if broker not in running:
-            data = tmp_path_factory.mktemp("shared") / "data"
-            for point in CrashPoint:
-                hold(data, point)
-            running[broker] = ExchangeProcess(data, broker, environment={"CRASH_AT": ",".join(CrashPoint)})
-            await running[broker].start()
-        return running[broker]
+    async def give() -> ExchangeProcess:
+        if not running.has_started:
+            await running.start()
+        return running
 
     return give
-
-
-@pytest.fixture(params=EVERY_BROKER)
-def broker_kind(request: pytest.FixtureRequest) -> str:
-    """Apache Kafka where it can be run, and the embedded broker."""
-    return str(request.param)
 
 
 @pytest.fixture

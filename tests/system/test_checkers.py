@@ -16,7 +16,7 @@ from tests.system import (
     test_retries,
     test_stop,
 )
-from tests.system.conftest import REAL_BROKER, Measured, Start
+from tests.system.conftest import Measured, Start
 from tests.system.faults import dead, hanging, hold
 from tests.system.mutations import environment_with
 
@@ -32,7 +32,7 @@ FOUND_BY: dict[str, tuple[Exercise, str]] = {
         "missing in the log",
     ),
     "a record is acknowledged before its snapshot": (
-        lambda give, _: test_crash_points.test_every_crash_point_is_hit_and_nothing_is_lost(give, REAL_BROKER),
+        lambda give, _: test_crash_points.test_every_crash_point_is_hit_and_nothing_is_lost(give),
         "missing in the log",
     ),
     "every snapshot has the same keys": (
@@ -62,7 +62,7 @@ FOUND_BY: dict[str, tuple[Exercise, str]] = {
         "",
     ),
     "the API stops without a word": (
-        lambda give, measured: test_stop.test_the_tree_stops_in_order_under_load(give, REAL_BROKER, 1, 20.0, measured),
+        lambda give, measured: test_stop.test_the_tree_stops_in_order_under_load(give, 1, 20.0, measured),
         "stopping",
     ),
 }
@@ -76,10 +76,10 @@ async def give_faulty(tmp_path: Path, fault: str) -> AsyncIterator[Start]:
     for point in CrashPoint:
         hold(data, point)
     armed = {"CRASH_AT": ",".join(CrashPoint)}
-    exchange = ExchangeProcess(data, REAL_BROKER, environment={**armed, **environment_with(fault)})
+    exchange = ExchangeProcess(data, environment={**armed, **environment_with(fault)})
     await exchange.start()
 
-    async def give(_broker: str = REAL_BROKER) -> ExchangeProcess:
+    async def give() -> ExchangeProcess:
         return exchange
 
     yield give

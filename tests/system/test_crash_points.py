@@ -6,7 +6,7 @@ from app.crash_at import crash_mark
 from bench.exchange_process import ExchangeProcess
 from schemas.crash_points import CrashPoint
 from tests.eventually import eventually
-from tests.system.conftest import FULL, OTHER_BROKERS, REAL_BROKER, Start
+from tests.system.conftest import Start
 from tests.system.faults import let_go, standby_engine
 from tests.system.patient_load import trading
 from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
@@ -14,20 +14,18 @@ from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a
 HIT_WITHIN_S = 60.0
 
 
-@pytest.mark.parametrize("broker", [REAL_BROKER, *(pytest.param(kind, marks=FULL) for kind in OTHER_BROKERS)])
 @pytest.mark.timeout(400)
-async def test_every_crash_point_is_hit_and_nothing_is_lost(any_exchange: Start, broker: str) -> None:
+async def test_every_crash_point_is_hit_and_nothing_is_lost(any_exchange: Start) -> None:
     """Each part dies where it is told to, its successor goes on: every order taken ends or rests, fills are there once.
 
     The engine dies four times in a row, the second time while it recovers from the first.
     """
-    exchange = await any_exchange(broker)
+    exchange = await any_exchange()
     points = [point for point in CrashPoint if point is not CrashPoint.DURING_REBALANCE]
     async with trading(exchange.url) as load:
         await until_taken(load, 20)
         await _die_at(exchange, *points)
-        if broker == REAL_BROKER:
-            await _die_in_a_rebalance(exchange)
+        await _die_in_a_rebalance(exchange)
         await until_taken(load, 20)
     await nothing_is_lost_or_doubled(exchange, load)
     await one_event_a_sequence(exchange)

@@ -17,7 +17,7 @@ MARKETS = ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
 @pytest.mark.timeout(400)  # two starts of a demo, on a machine that may be busy
 async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_markets_wait(start_exchange: Start) -> None:
     """Three markets of three sources each; -6 % within seconds; started again without the demo they take no orders."""
-    exchange = await start_exchange("embedded", demo=True)
+    exchange = await start_exchange(demo=True)
     assert any("carol@demo.example" in line for line in exchange.printed)
     carol = json.loads((exchange.data / "demo.json").read_bytes())["carol"]
     async with aiohttp.ClientSession(exchange.url) as session:

@@ -14,9 +14,9 @@ CLIENTS = 8
 LIVE_OR_ENDED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED", "REJECTED"}
 
 
-async def test_the_whole_tree_killed_under_load_loses_nothing(any_exchange: Start, broker_kind: str) -> None:
+async def test_the_whole_tree_killed_under_load_loses_nothing(any_exchange: Start) -> None:
     """Every order that was answered 202 has ended or rests, every fill is there once, and the books balance."""
-    exchange = await any_exchange(broker_kind)
+    exchange = await any_exchange()
     traders = await make_traders(exchange.url, CLIENTS)
     load = asyncio.create_task(send_orders(exchange.url, traders, 1_000_000))
     await _until_it_trades(exchange.url, traders[0])

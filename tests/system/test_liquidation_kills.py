@@ -35,10 +35,10 @@ GROUP BY 1, 2 HAVING count(*) > 1
 
 @pytest.mark.parametrize("rounds", [pytest.param(len(VICTIMS), marks=FULL, id="full")])
 async def test_a_ladder_whose_parts_are_killed_ends_as_if_nothing_had_been(
-    start_exchange: Start, broker_kind: str, rounds: int, measured: Measured
+    start_exchange: Start, rounds: int, measured: Measured
 ) -> None:
     """Twelve longs at 20x go down with the price while a part is killed at every price; one part a round."""
-    exchange = await start_exchange(broker_kind)
+    exchange = await start_exchange()
     dice = random.Random(5)  # noqa: S311 - the same instants on every run
     async with aiohttp.ClientSession(exchange.url) as client:
         rich = [await make_trader(client, "9000000") for _ in range(2)]

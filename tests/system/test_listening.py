@@ -3,9 +3,8 @@
 from ipaddress import IPv6Address, ip_address
 
 import psutil
-import pytest
 
-from tests.system.conftest import EVERY_BROKER, FULL, REAL_BROKER, Start
+from tests.system.conftest import Start
 
 
 def _is_loopback(text: str) -> bool:
@@ -14,12 +13,9 @@ def _is_loopback(text: str) -> bool:
     return (mapped or address).is_loopback
 
 
-@pytest.mark.parametrize(
-    "broker", [pytest.param(kind, marks=[] if kind == REAL_BROKER else FULL) for kind in EVERY_BROKER]
-)
-async def test_nothing_listens_beyond_loopback(any_exchange: Start, broker: str) -> None:
+async def test_nothing_listens_beyond_loopback(any_exchange: Start) -> None:
     """Each listening socket of the whole tree is on loopback; a worker has one, for /metrics: Faust's web server is off."""
-    exchange = await any_exchange(broker)
+    exchange = await any_exchange()
     by_pid = {pid: name for name, pid in exchange.children().items()}
     listening: dict[str, list[str]] = {}
     for process in psutil.Process(exchange.pid).children(recursive=True):

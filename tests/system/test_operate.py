@@ -21,7 +21,7 @@ MARKET_BUY = {"marketId": "BTC-PERP", "side": "BUY", "type": "MARKET", "quantity
 
 async def test_an_operator_halts_moves_and_drains_a_market(start_exchange: Start) -> None:
     """Status and index change through the market's log; drains are for administrators; unknown names are wrong use."""
-    exchange = await start_exchange("embedded")
+    exchange = await start_exchange()
     async with aiohttp.ClientSession(exchange.url) as session:
         trader = await make_trader(session, "1000")
         await _halt_and_resume(exchange, session, trader)
@@ -38,7 +38,7 @@ async def test_an_operator_adds_a_market_and_says_what_its_index_is_made_of(
     start_exchange: Start, tmp_path: Path
 ) -> None:
     """Listed, matched and priced without a restart; without fresh prices it waits; twice is wrong use."""
-    exchange = await start_exchange("embedded")
+    exchange = await start_exchange()
     market = {"id": "SOL-PERP", "tickSize": "0.01", "lotSize": "0.1", "maxQuantity": "100000", "referencePrice": "150"}
     (tmp_path / "sol.json").write_text(json.dumps(market))
     assert await exchange.command("market", "add", str(tmp_path / "sol.json")) == (0, "SOL-PERP is ACTIVE\n")

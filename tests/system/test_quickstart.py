@@ -29,7 +29,7 @@ def _shell(script: str, data: Path) -> str:
 
 async def test_the_quick_start_leads_to_a_first_fill(start_exchange: Start) -> None:
     """The order is filled against the demo's maker, the fill and the position are shown, and the books balance; who can log in is printed at the start."""
-    exchange = await start_exchange("embedded", demo=True)
+    exchange = await start_exchange(demo=True)
     assert any("alice@demo.example" in line for line in exchange.printed)
     printed = await asyncio.to_thread(_shell, _typed(exchange.url), exchange.data)
     registered, deposited, order, fills, positions, closing, audit = printed.splitlines()

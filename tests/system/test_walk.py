@@ -56,9 +56,9 @@ class Client:
         return Decimal((await self.get("/balances"))[0]["total"])
 
 
-async def test_the_walk_of_the_readme_holds_to_the_last_micro(start_exchange: Start, broker_kind: str) -> None:
+async def test_the_walk_of_the_readme_holds_to_the_last_micro(start_exchange: Start) -> None:
     """Two users trade at the maker's price; fees, balances, positions, replay and refusals are exact."""
-    exchange = await start_exchange(broker_kind)
+    exchange = await start_exchange()
     async with aiohttp.ClientSession(exchange.url) as session:
         a, b = [Client(session, await make_trader(session, "10000")) for _ in range(2)]
         await _trade(a, b)

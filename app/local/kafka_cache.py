@@ -1,0 +1,93 @@
+"""Making the ahead-of-time cache of Apache Kafka: a node of its own records what it loads, and writes the cache when it ends."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from app.local.kafka import LocalKafka
+from app.local.kafka_heap import DEFAULT_HEAP
+from app.local.kafka_jars import fetch_jars
+from app.local.kafka_jvm import cache_path
+from app.topics import create_topics
+from schemas.topics import commands_topic
+
+WRITTEN_WITHIN_S = 120.0
+NICENESS = 10
+RECORDS = 50
+
+
+async def make_cache(heap: str = DEFAULT_HEAP) -> bool:
+    """Make the cache if there is none; whether it is there. It takes some ten seconds of a core that nobody else wants.
+
+    Caches for anything else (another Java, other jars, options or processor) are removed. One process makes it at a time:
+    the others find it made. Raises FetchFailed and BrokerFailed.
+    """
+    class_path = await fetch_jars()
+    cache = cache_path(class_path, heap)
+    if cache.exists():
+        return True
+    with (class_path / "cache.lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if not cache.exists():
+            await _record(cache, heap)
+            for other in set(class_path.glob("kafka-*.aot")) - {cache}:
+                other.unlink()
+    return cache.exists()
+
+
+async def _record(cache: Path, heap: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="perpetua-cache-", ignore_cleanup_errors=True) as folder:
+        fresh = cache.with_suffix(f".{os.getpid()}")
+        node = _RecordingKafka(Path(folder) / "kafka", heap=heap, options=(f"-XX:AOTCacheOutput={fresh}",))
+        try:
+            await _use(await node.start())
+            await node.stop()
+            if fresh.exists():
+                fresh.replace(cache)
+        finally:
+            await node.kill()
+            fresh.unlink(missing_ok=True)
+
+
+async def _use(bootstrap: str) -> None:
+    """Have the node load what an exchange needs of it: topics, an idempotent producer, a group."""
+    await create_topics(bootstrap, ["BTC-PERP"])
+    topic = commands_topic("BTC-PERP")
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True) as producer:
+        for _ in range(RECORDS):
+            await producer.send_and_wait(topic, b"recorded", partition=0)
+    settings = {"group_id": "recording", "auto_offset_reset": "earliest"}
+    async with AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, **settings) as consumer:
+        for _ in range(RECORDS):
+            await consumer.getone()
+
+
+class _RecordingKafka(LocalKafka):
+    """A node that gives way to everybody else, and may take its time to end."""
+
+    async def start(self) -> str:
+        address = await super().start()
+        if self.pid is not None:
+            os.setpriority(os.PRIO_PGRP, self.pid, NICENESS)
+        return address
+
+    async def stop(self) -> None:
+        if self._process:
+            await self._process.end((signal.SIGTERM, WRITTEN_WITHIN_S))
+
+    async def kill(self) -> None:
+        """End it at once, with what it has started."""
+        if self._process:
+            await self._process.end()
+
+    async def _format(self, class_path: Path) -> str:
+        recording, self._options = self._options, ()  # only the node is recorded
+        try:
+            return await super()._format(class_path)
+        finally:
+            self._options = recording

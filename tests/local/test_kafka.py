@@ -1,0 +1,131 @@
+"""The local Kafka keeps the promises the agents build on, through kills and torn logs."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from agents.log_tail import end_offset
+from app.local.kafka import LocalKafka
+from app.topics import cluster_id, create_topics, topic_settings
+from schemas import topics
+
+COMMANDS = TopicPartition(topics.commands_topic("BTC-PERP"), 0)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started broker, its folder and where it listens."""
+
+    server: LocalKafka
+    folder: Path
+    address: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """A broker with the topics of a market."""
+    folder = tmp_path_factory.mktemp("broker") / "kafka"
+    server = LocalKafka(folder)
+    running = Running(server, folder, await server.start())
+    await create_topics(running.address, ["BTC-PERP"])
+    yield running
+    await server.stop()
+
+
+async def test_every_record_comes_back_in_order_and_the_end_is_the_next_offset(running: Running) -> None:
+    """100 records in ten batches come back as sent, and the end offset is the number of them."""
+    await _send(running, batches=10, records=10)
+    assert await _read(running) == [b"%d" % number for number in range(100)]
+
+
+async def test_an_empty_topic_ends_at_zero(running: Running) -> None:
+    """Nothing was sent to the dead letters, so the next record gets offset 0."""
+    assert await _end(running, TopicPartition(topics.DEAD_LETTERS, 0)) == 0
+
+
+async def test_topics_are_made_once_with_one_partition_and_our_settings(running: Running) -> None:
+    """Creating them again changes nothing; the book topic is compacted only."""
+    await create_topics(running.address, ["BTC-PERP"])
+    client = AIOKafkaAdminClient(bootstrap_servers=running.address)
+    await client.start()
+    try:
+        for name, settings in topic_settings(["BTC-PERP"]):
+            description = (await client.describe_topics([name]))[0]
+            assert (description["topic"], len(description["partitions"])) == (name, 1)
+            answer = (await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)]))[0]
+            stored = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+            assert settings.items() <= stored.items()
+    finally:
+        await client.close()
+
+
+async def test_a_killed_broker_is_the_same_one_with_every_record(running: Running) -> None:
+    """kill -9: it starts at its address, with its cluster id and every record that was acknowledged."""
+    server, before = running.server, running.server.cluster_id
+    assert await cluster_id(running.address) == before
+    await _kill(server)
+    assert (await server.start(), server.cluster_id) == (running.address, before)
+    assert await _end(running, COMMANDS) == 100
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeroed"])
+async def test_a_torn_log_is_cut_to_its_last_whole_record(running: Running, damage: str) -> None:
+    """A power cut loses unwritten pages: the end of a segment is missing, or zeros. What is whole before it stays."""
+    await _kill(running.server)
+    segment = max((running.folder / "log" / f"{COMMANDS.topic}-0").glob("*.log"))
+    whole, before = segment.read_bytes().rstrip(b"\0"), await _restarted(running)
+    await _kill(running.server)
+    torn = whole[: len(whole) - 150] + (b"\0" * 150 if damage == "zeroed" else b"")
+    segment.write_bytes(torn)
+    after = await _restarted(running)
+    assert after == before[: len(after)]
+    assert len(before) - 20 <= len(after) < len(before)
+
+
+async def _restarted(running: Running) -> list[bytes]:
+    """Every record after another start."""
+    await running.server.start()
+    return await _read(running)
+
+
+async def _kill(server: LocalKafka) -> None:
+    assert server.pid is not None
+    assert server.memory_bytes() > 2**20
+    os.kill(server.pid, signal.SIGKILL)
+    assert await server.wait() == -signal.SIGKILL
+
+
+async def _read(running: Running) -> list[bytes]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=running.address, group_id=None, enable_auto_commit=False)
+    async with consumer:
+        consumer.assign([COMMANDS])
+        count = await end_offset(consumer, COMMANDS)
+        consumer.seek(COMMANDS, 0)
+        return [(await consumer.getone(COMMANDS)).value for _ in range(count)]
+
+
+async def _end(running: Running, partition: TopicPartition) -> int:
+    consumer = AIOKafkaConsumer(bootstrap_servers=running.address, group_id=None, enable_auto_commit=False)
+    async with consumer:
+        consumer.assign([partition])
+        return await end_offset(consumer, partition)
+
+
+async def _send(running: Running, *, batches: int, records: int) -> None:
+    """Numbered records, each batch awaited before the next is sent."""
+    producer = AIOKafkaProducer(bootstrap_servers=running.address, acks="all", enable_idempotence=True)
+    async with producer:
+        for batch in range(batches):
+            numbers = range(batch * records, (batch + 1) * records)
+            sent = [await producer.send(COMMANDS.topic, b"%d" % number, partition=0) for number in numbers]
+            await asyncio.gather(*sent)
