@@ -17,7 +17,7 @@ EVERY_BROKER = sorted({REAL_BROKER, "embedded"})
 OTHER_BROKERS = [kind for kind in EVERY_BROKER if kind != REAL_BROKER]
 
 FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
-"""The size of bars.md, which `make chaos` runs; the default run has the short one."""
+"""The full size of docs/bars.md, which `make chaos` runs; the default run has the short one."""
 
 Start = Callable[..., Awaitable[ExchangeProcess]]
 Measured = Callable[[str, float], None]
