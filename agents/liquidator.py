@@ -1,4 +1,4 @@
-"""The liquidator: looks at every account that a mark concerns, and drives the ladder of semantics.md section 6.
+"""The liquidator: looks at every account that a mark concerns, and drives it down the ladder (docs/semantics.md, "Liquidation").
 
 It decides nothing in memory: what is done, and what it waits for, are rows of `liquidations` and `liquidation_steps`.
 Killed anywhere, it goes on where they say.

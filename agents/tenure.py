@@ -108,7 +108,7 @@ class Tenure:
             return write_again(self.market, each.seq, each.command, self._failed)
         except (MemoryError, EngineError):
             raise
-        except Exception as error:  # design.md section 2: one user's command must not stop everyone's market
+        except Exception as error:  # docs/design.md, "Poison": one user's command must not stop everyone's market
             if not isinstance(each.command, UserCommand):
                 raise
             self._undo(each, error, before)

@@ -131,7 +131,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         answer = _closing(answer_of_status(request_id_of(request), 400))
     except ConnectionError:
         raise  # the client has left: aiohttp closes the connection
-    except Exception:  # the HTTP middleware is one of the two places that style.md allows this
+    except Exception:  # allowed here, at the top of a worker and where a command is undone (CONTRIBUTING.md, "Code")
         known = {"request": request_id_of(request), "route": f"{request.method} {request.path}"}
         log.exception("request %(request)s failed: %(route)s", known, extra=known)
         answer = answer_of_status(request_id_of(request), 500)

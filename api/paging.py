@@ -1,6 +1,6 @@
 """Lists over HTTP: strict query parameters in, a bare array or a page out.
 
-A list answers `{"data": [...], "nextCursor": ...}`. The five of the origin answer as a bare array of the 500 newest when
+A list answers `{"data": [...], "nextCursor": ...}`. The five oldest of them answer as a bare array of the 500 newest when
 they are asked without any query parameter, with `Link: rel="next"` when there are more.
 """
 

@@ -17,7 +17,7 @@ class Spread(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True, rename="camel"):
     """One line of the table. `ratio` is what the bar judges; without a yardstick it is None and `ours` is judged.
 
-    `bar` is the bound of bars.md in words, `is_met` whether the median keeps it; None where nothing is asked.
+    `bar` is the bound of docs/bars.md in words, `is_met` whether the median keeps it; None where nothing is asked.
     """
 
     measure: str

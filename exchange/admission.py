@@ -1,4 +1,4 @@
-"""Whether an order may enter: market status, load, filters and margin, in that order (api.md, semantics.md 2 and 4).
+"""Whether an order may enter: market status, load, filters and margin, in that order (docs/semantics.md, "Orders" and "Margin").
 
 Pure: the account, the markets and the time are handed in; what is admitted comes back as the command to write and the
 exposure that results, so that the next decision in a batch sees it.
@@ -85,7 +85,7 @@ def admit(
 
 
 def may_only_reduce(account: Account, markets: Mapping[str, MarketTerms]) -> bool:
-    """Whether the account is being liquidated, or has a position that nobody can value (semantics.md sections 5 and 6)."""
+    """Whether the account is being liquidated, or has a position that nobody can value (docs/semantics.md, "Margin")."""
     return account.is_liquidated or any(
         held.lots and markets[name].is_frozen for name, held in account.exposures.items()
     )

@@ -1,4 +1,4 @@
-"""Trading fees, cumulative per order and role: many small fills cost no more than one (semantics.md section 3)."""
+"""Trading fees, cumulative per order and role: many small fills cost no more than one (docs/semantics.md, "Position, profit, fees")."""
 
 from schemas.units import PPM, Micros, divide_up
 

@@ -1,4 +1,4 @@
-"""What is done to a position because its margin is gone (semantics.md section 6): a liquidation order, a take-over by the
+"""What is done to a position because its margin is gone (docs/semantics.md, "Liquidation"): a liquidation order, a take-over by the
 insurance fund, a deleveraging. The liquidator decides, with all markets in view; the engine carries out what still fits."""
 
 from typing import NamedTuple

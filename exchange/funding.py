@@ -1,4 +1,4 @@
-"""Funding: what keeps a perpetual near its index (semantics.md section 5; BNC for the rate, DYD for the impact notional).
+"""Funding: what keeps a perpetual near its index (docs/semantics.md, "Index, mark, funding"; BNC for the rate, DYD for the impact notional).
 
 Rates and premiums are integers of 10^-9. Payers round up, receivers down, the residue goes to the insurance fund: a
 funding sums to exactly zero.

@@ -1,4 +1,4 @@
-"""Impact prices: what filling a stated notional against the book would cost on average (semantics.md section 5, DYD).
+"""Impact prices: what filling a stated notional against the book would cost on average (docs/semantics.md, "Index, mark, funding"; DYD).
 
 One lot at the top of the book cannot move them; a side that cannot fill the notional has none.
 """

@@ -1,4 +1,4 @@
-"""The index: the weighted median of fresh price sources, or a constant where there are none (semantics.md section 5)."""
+"""The index: the weighted median of fresh price sources, or a constant where there are none (docs/semantics.md, "Index, mark, funding")."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The ladder of a liquidation (semantics.md section 6): what is to be done next with an account, from what is known now.
+"""The ladder of a liquidation (docs/semantics.md, "Liquidation"): what is to be done next with an account, from what is known now.
 
 Pure. Nothing is remembered but what the receipts say: whoever takes over after a crash decides the same.
 """
@@ -66,7 +66,7 @@ class Debtor(msgspec.Struct, frozen=True):
 
     @property
     def is_unvalued(self) -> bool:
-        """Whether nobody knows what a position is worth, so that the account is left alone (section 5)."""
+        """Whether nobody knows what a position is worth, so that the account is left alone."""
         return any(held.holding.is_frozen for held in self.held)
 
     @property

@@ -1,7 +1,7 @@
-"""Liquidation, insurance and deleveraging: when, how much and at what price (semantics.md section 6).
+"""Liquidation, insurance and deleveraging: when, how much and at what price (docs/semantics.md, "Liquidation").
 
 Every function is a formula of its own, in integers or exact fractions. Values are micros and signed like the position;
-lots are signed, prices ticks. The bankruptcy price is never kept: a position is settled at an amount, V of section 6.
+lots are signed, prices ticks. The bankruptcy price is never kept: a position is settled at an amount, V there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def is_warned(equity: int, maintenance: int) -> bool:
 
 
 def must_cancel_orders(equity: int, open_loss: int, maintenance: int) -> bool:
-    """Whether the losses that live orders would realize could bring the account down to maintenance (section 4)."""
+    """Whether the losses that live orders would realize could bring the account down to maintenance."""
     return equity - open_loss <= maintenance
 
 

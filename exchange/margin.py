@@ -1,4 +1,4 @@
-"""Cross margin on the worse side (semantics.md section 4): what an account has, and what it must keep.
+"""Cross margin on the worse side (docs/semantics.md, "Margin"): what an account has, and what it must keep.
 
 Everything is computed from a position and the sums over its live orders, never from a hold per order: holds do not
 add up. At the mark at which the live orders were accepted no fill and no cancel lowers equity - requirement.

@@ -1,4 +1,4 @@
-"""The mark, and the band that resting orders must keep to (semantics.md sections 5 and 2). Integers only, no last
+"""The mark, and the band that resting orders must keep to (docs/semantics.md, "Index, mark, funding" and "Orders"). Integers only, no last
 price alone: two machines get the same bytes, and one trade moves nothing."""
 
 from itertools import takewhile

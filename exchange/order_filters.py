@@ -1,4 +1,4 @@
-"""The filters of a market (semantics.md section 2), and what an order adds to the margin sums per remaining lot."""
+"""The filters of a market (docs/semantics.md, "Orders"), and what an order adds to the margin sums per remaining lot."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -62,7 +62,7 @@ def off_grid(spec: MarketSpec, draft: OrderDraft) -> Breach | None:
 
 
 def size_order(spec: MarketSpec, mark: int, draft: OrderDraft) -> SizedOrder:
-    """Price an order on the grid at this mark (semantics.md section 4).
+    """Price an order on the grid at this mark (docs/semantics.md, "Margin").
 
     A sell's margin price is at least mark. Loss per lot is exact; fee per lot is the worst fee, rounded up, never
     below 0. A sell that fills above its margin price owes more fee, but gains more equity than that.

@@ -1,4 +1,4 @@
-"""A position: signed lots and their signed cost. The average price is a view, never kept (semantics.md section 3)."""
+"""A position: signed lots and their signed cost. The average price is a view, never kept (docs/semantics.md, "Position, profit, fees")."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Reduce-only: the reduce-only orders of a side never exceed the position together (semantics.md section 2).
+"""Reduce-only: the reduce-only orders of a side never exceed the position together (docs/semantics.md, "Orders").
 
 Held at arrival and after every trade, for both parties. The least aggressive order gives way first, of equals the
 newest: it shrinks, or is cancelled when nothing is left of it.

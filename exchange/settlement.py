@@ -1,4 +1,4 @@
-"""The end of a market: every position closes at one price, without a fee (semantics.md section 8)."""
+"""The end of a market: every position closes at one price, without a fee (docs/semantics.md, "Market states")."""
 
 from exchange.batches import in_batches
 from exchange.market import Market

@@ -1,4 +1,4 @@
-"""The states of a market: which orders each takes, and what a change does to those that rest (semantics.md section 8)."""
+"""The states of a market: which orders each takes, and what a change does to those that rest (docs/semantics.md, "Market states")."""
 
 from exchange.market import Market
 from exchange.settlement import settle_positions

@@ -142,7 +142,7 @@ class LiquidationOrdered(
 class TakeOverOrdered(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="take_over.ordered"):
     """The insurance fund takes over the account's position: `lots` and `cost` are what it must still be.
 
-    `amount` (micros, signed like the cost) is what the whole position is settled at: V of semantics.md section 6.
+    `amount` (micros, signed like the cost) is what the whole position is settled at: V of docs/semantics.md, "Liquidation".
     """
 
     at: Timestamp

@@ -17,7 +17,7 @@ RULES_FIRST = 1
 
 
 class MarketStatus(StrEnum):
-    """States of a market, from free to closed (semantics.md section 8)."""
+    """States of a market, from free to closed (docs/semantics.md, "Market states")."""
 
     INITIALIZING = "INITIALIZING"
     ACTIVE = "ACTIVE"
@@ -97,7 +97,7 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
 
 
 def spec_faults(spec: MarketSpec) -> list[str]:
-    """Why a market cannot be created; empty when it can (semantics.md section 1)."""
+    """Why a market cannot be created; empty when it can (docs/semantics.md, "Units")."""
     checks = {
         "tickSize and lotSize must be positive": spec.tick_size_e18 > 0 and spec.lot_size_e18 > 0,
         "tickSize x lotSize must be a whole number of micros": spec.tick_size_e18
@@ -155,4 +155,4 @@ SEED_MARKETS = (
     _seed("BTC", E18 // 10, E18 // 1_000, 1_000_000, 60_000 * 10**9),
     _seed("ETH", E18 // 100, E18 // 100, 1_000_000, 3_000 * 10**9),
 )
-"""The markets a new exchange starts with: BTC-PERP and ETH-PERP (semantics.md section 1)."""
+"""The markets a new exchange starts with: BTC-PERP and ETH-PERP (docs/semantics.md, "Units")."""

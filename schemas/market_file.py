@@ -22,7 +22,7 @@ class MarketFileRefused(Exception):
 
 
 class MarketFile(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a market is; what is left out is as in the markets of a new exchange (semantics.md section 1)."""
+    """What a market is; what is left out is as in the markets of a new exchange (docs/semantics.md, "Units")."""
 
     id: str
     tick_size: str

@@ -65,7 +65,7 @@ _LIVE = frozenset({OrderStatus.PENDING, OrderStatus.OPEN, OrderStatus.PARTIALLY_
 
 
 class EndReason(StrEnum):
-    """Why an order ended without being filled in full (semantics.md section 2)."""
+    """Why an order ended without being filled in full (docs/semantics.md, "Orders")."""
 
     POST_ONLY_WOULD_TAKE = "POST_ONLY_WOULD_TAKE"
     REDUCE_ONLY = "REDUCE_ONLY"

@@ -1,4 +1,4 @@
-"""Why a request is refused: one enum of stable codes and one table from code to HTTP status (api.md)."""
+"""Why a request is refused: one enum of stable codes and one table from code to HTTP status (docs/errors.md)."""
 
 from enum import StrEnum
 

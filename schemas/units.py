@@ -25,7 +25,7 @@ SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 E9 = 1_000_000_000
 AMOUNT_MAX_E18 = 10**12 * E18
-"""No price, quantity, notional or wallet is above 10^12 (semantics.md section 1)."""
+"""No price, quantity, notional or wallet is above 10^12 (docs/semantics.md, "Units")."""
 
 DECIMAL_PATTERN = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?$"
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,18}))?")

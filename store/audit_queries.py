@@ -1,4 +1,4 @@
-"""What must hold in the database at all times, one query an invariant (semantics.md section 7).
+"""What must hold in the database at all times, one query an invariant (docs/semantics.md, "Ledger and conservation").
 
 Each answers the rows that break it as (subject, expected, got): none when it holds. All read only; the caller gives
 them one snapshot.

@@ -1,6 +1,6 @@
 """An independent recomputation of every fee, profit, position, funding and wallet, to the micro.
 
-It shares no arithmetic with the engine: everything is decimal here, written anew from semantics.md sections 3, 5 and 7, and
+It shares no arithmetic with the engine: everything is decimal here, written again from docs/semantics.md, and
 read from what anyone can export: fills, funding payments, premiums, fundings, settlements, the ledger and prices. How
 things stand is read in one snapshot; what led there is never changed any more, and is read page by page up to it.
 """

@@ -24,7 +24,7 @@ class House(IntEnum):
 
 
 class EntryType(StrEnum):
-    """What moved the money (semantics.md section 7)."""
+    """What moved the money (docs/semantics.md, "Ledger and conservation")."""
 
     DEPOSIT = "DEPOSIT"
     WITHDRAW = "WITHDRAW"

@@ -128,7 +128,7 @@ class Sums(NamedTuple):
 
     @property
     def difference(self) -> Decimal:
-        """wallets + fees + fund - costs - what was paid in: zero, always (semantics.md section 7)."""
+        """wallets + fees + fund - costs - what was paid in: zero, always (docs/semantics.md, "Ledger and conservation")."""
         return self.wallets + self.fees + self.insurance - self.costs + self.external
 
 

@@ -15,9 +15,10 @@ async def withdraw(
 ) -> BalanceView | Refused:
     """Debit a user and answer his balance; the same key with the same body answers the first answer again.
 
-    What may leave is `available` of semantics.md section 4, nothing during a liquidation or on a frozen mark, decided under the account's lock: no order, fill or other
-    withdrawal uses the same dollar. Refused: INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key,
-    another body or route), UNAUTHENTICATED (no such user).
+    What may leave is `available` of docs/semantics.md, "Margin": nothing during a liquidation or on a frozen mark. It is
+    decided under the account's lock: no order, fill or other withdrawal uses the same dollar.
+    Refused: INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key, another body or route),
+    UNAUTHENTICATED (no such user).
     """
     amount = read_amount(request.asset, request.amount)
     if isinstance(amount, Refused):

@@ -54,7 +54,7 @@ async def accounts(dsn: str, folder: Path, size: Size, count: int) -> Row:
 async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Outcome:
     """Completion with the two seed markets alone, with so many listed beside them, and with orders spread over all of them.
 
-    bars.md asks for no ratio here. An order alone in its record costs every stage what twenty together cost, so the last row
+    docs/bars.md asks for no ratio here. An order alone in its record costs every stage what twenty together cost, so the last row
     says what it costs that nothing is shared.
     """
     people = await people_of(exchange, size.users, "markets")

@@ -1,4 +1,4 @@
-"""The insurance fund sells what it took over, step by step in every market (semantics.md section 6)."""
+"""The insurance fund sells what it took over, step by step in every market (docs/semantics.md, "Liquidation")."""
 
 from exchange.ladder import inventory_step
 from schemas.ids import INSURANCE_FUND

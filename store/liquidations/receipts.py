@@ -1,4 +1,4 @@
-"""Receipts: everything that a forced action was decided on, so that anyone can recompute it (semantics.md section 6).
+"""Receipts: everything that a forced action was decided on, so that anyone can recompute it (docs/semantics.md, "Liquidation").
 
 Money, prices and quantities are decimal strings, as in every answer; sizes, costs and amounts are signed.
 """

@@ -1,7 +1,7 @@
 """Writing what the ladder decided: commands into the logs, the order of a step, and the receipt, in one transaction.
 
 The caller holds the locks of the accounts concerned, so that nobody else writes their orders and positions; counters are
-locked last, in market order (design.md section 1).
+locked last, in market order (docs/design.md, "Why commit order is sequence order").
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Funding: premium samples, what an interval came to, and who paid whom (semantics.md section 5)."""
+"""Funding: premium samples, what an interval came to, and who paid whom (docs/semantics.md, "Index, mark, funding")."""
 
 from exchange.funding import next_interval_end
 from schemas.events import FundingPaid, FundingSettled, PremiumSampled

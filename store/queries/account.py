@@ -42,7 +42,7 @@ class AccountState(NamedTuple):
 
     @property
     def available(self) -> Micros:
-        """What may leave the account: nothing while it is liquidated (semantics.md sections 4 to 6)."""
+        """What may leave the account: nothing while it is liquidated (docs/semantics.md, "Margin")."""
         return Micros(0) if self.is_liquidated else withdrawable(self.wallet, self.holdings)
 
 

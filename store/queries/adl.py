@@ -1,4 +1,4 @@
-"""Who would be deleveraged first: the rank of every open position on its side of its market (semantics.md section 6).
+"""Who would be deleveraged first: the rank of every open position on its side of its market (docs/semantics.md, "Liquidation").
 
 The score is that of exchange.liquidation, reckoned in one statement over all positions; a rank is a view of it.
 """

@@ -1,4 +1,4 @@
-"""Balances: one quote asset an account, valued at mark (semantics.md section 4, "In answers")."""
+"""Balances: one quote asset an account, valued at mark (docs/semantics.md, "Margin")."""
 
 from exchange.margin import available_margin
 from schemas.refusals import Refused

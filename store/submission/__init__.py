@@ -1,4 +1,4 @@
-"""Group commit of orders and cancels: one transaction carries everyone who waits (design.md section 1, point 2)."""
+"""Group commit of orders and cancels: one transaction carries everyone who waits (docs/design.md, "Submission")."""
 
 from store.submission.requests import (
     Answer,

@@ -105,7 +105,7 @@ async def test_the_ledger_is_paged_and_filtered(exchange: Exchange) -> None:
 
 
 async def test_lists_of_ours_are_always_pages(exchange: Exchange) -> None:
-    """The bare array is the origin's shape, not theirs; nothing unknown is asked of them."""
+    """The bare array is the shape of the five oldest lists, not theirs; nothing unknown is asked of them."""
     alice = await exchange.user(None)
     for path in ("/ledger", "/funding-payments", "/liquidations"):
         assert (await alice.get(path)).body == {"data": [], "nextCursor": None}

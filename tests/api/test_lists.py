@@ -37,7 +37,7 @@ async def _ids(client: Client, path: str) -> list[str]:
 
 
 async def test_a_list_is_a_bare_array_without_and_a_page_with_parameters(exchange: Exchange) -> None:
-    """The origin's shape when nothing is asked; `{data, nextCursor}` as soon as anything is."""
+    """A bare array when nothing is asked; `{data, nextCursor}` as soon as anything is."""
     alice = await exchange.user()
     for path in ("/markets", "/balances", "/positions", "/orders", "/fills"):
         bare, page = await alice.get(path), await alice.get(f"{path}?limit=500")
@@ -103,7 +103,7 @@ async def test_fills_are_filtered_by_order(exchange: Exchange) -> None:
 
 
 async def test_positions_and_markets_show_the_contracts_fields(exchange: Exchange) -> None:
-    """Every field of api.md, money as strings."""
+    """Every field of the contract, money as strings."""
     market = (await exchange.anonymous().get("/markets/BTC-PERP")).body
     assert {
         "id": "BTC-PERP",

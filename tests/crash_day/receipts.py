@@ -1,5 +1,5 @@
 """Receipts recomputed: from the decimal strings a receipt says it was decided on, in fractions, with the formulas of
-semantics.md section 6 written down a second time. Nothing of the exchange is imported.
+docs/semantics.md, "Liquidation", written down a second time. Nothing of the exchange is imported.
 
 What a receipt's outcome says is compared with the fills of its order.
 """

@@ -1,4 +1,4 @@
-"""How orders may end (semantics.md section 2): every reason goes with one or two states, and every one is reached."""
+"""How orders may end (docs/semantics.md, "Orders"): every reason goes with one or two states, and every one is reached."""
 
 from hypothesis import given, settings
 
@@ -39,7 +39,7 @@ STATES = {
         EndReason.AMENDED,
     },
 }
-"""The states that have a reason, as the specification lists them."""
+"""The states that have a reason, as docs/semantics.md, "Orders", lists them."""
 NOT_OF_THE_ENGINE_YET = {
     (OrderStatus.CANCELLED, reason)
     for reason in (EndReason.MARGIN, EndReason.LIQUIDATION, EndReason.ADL, EndReason.DEAD_MAN, EndReason.AMENDED)
@@ -139,7 +139,7 @@ def test_an_order_expires_at_its_time_whatever_the_command_that_brings_it() -> N
 
 
 def test_a_halted_market_still_lets_orders_expire() -> None:
-    """Cancels and expiries work in every state (semantics.md section 8)."""
+    """Cancels and expiries work in every state (docs/semantics.md, "Market states")."""
     driver = Driver()
     driver.send(
         buy(ANN, 1, 99, at=10, time_in_force=TimeInForce.GTD, expires_at=60), status(MarketStatus.HALTED, at=11)

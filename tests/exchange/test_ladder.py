@@ -1,4 +1,4 @@
-"""The ladder of a liquidation, rung by rung (semantics.md section 6)."""
+"""The ladder of a liquidation, rung by rung (docs/semantics.md, "Liquidation")."""
 
 import msgspec
 

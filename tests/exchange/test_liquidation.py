@@ -1,4 +1,4 @@
-"""The formulas of liquidation, insurance and deleveraging, with their worked examples (semantics.md section 6)."""
+"""The formulas of liquidation, insurance and deleveraging, with their worked examples (docs/semantics.md, "Liquidation")."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Margin on the worse side, and the views derived from it (semantics.md section 4)."""
+"""Margin on the worse side, and the views derived from it (docs/semantics.md, "Margin")."""
 
 from exchange.margin import (
     Exposure,

@@ -107,7 +107,7 @@ def buy_and_sell_then_cancel_the_buy() -> int:
 
 
 def test_a_marginal_hold_is_seen_to_leave_an_order_naked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Holds are not additive (semantics.md section 4): sums over the live orders cost nothing here, holds do."""
+    """Holds are not additive (docs/semantics.md, "Margin"): sums over the live orders cost nothing here, holds do."""
     assert buy_and_sell_then_cancel_the_buy() == 0
     monkeypatch.setattr(admission, "_with_order", hold_what_it_adds)
     assert buy_and_sell_then_cancel_the_buy() > 29 * USDC  # the margin of 600, less what the fee was held higher

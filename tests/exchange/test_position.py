@@ -1,4 +1,4 @@
-"""Positions and fees (semantics.md section 3)."""
+"""Positions and fees (docs/semantics.md, "Position, profit, fees")."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,17 +1,25 @@
-"""The worked examples of semantics.md and of the venues it follows, with their own numbers."""
+"""The worked examples of docs/semantics.md and of the venues it follows, with their own numbers."""
+
+from fractions import Fraction
 
 import pytest
 
+from exchange.admission import Account, Admitted, MarketTerms, admit
 from exchange.fees import fee_of_fill
 from exchange.funding import funding_rate, payment
-from exchange.margin import Exposure, Holding, requirement
+from exchange.liquidation import adl_score, bankrupt_shares, limit_price, step_lots
+from exchange.margin import Exposure, Holding, equity, maintenance, requirement
+from exchange.order_draft import OrderDraft, read_order
 from exchange.position import Position, fill
-from schemas.units import E9, Ticks
+from schemas.market import MarketStatus
+from schemas.orders import OrderType, Side
+from schemas.rest import OrderRequest
+from schemas.units import E9, Micros, Ticks, Timestamp
 from tests.exchange.margin_builders import BTC, USDC, btc
 
 
 def test_half_a_bitcoin_from_60000_to_65000_leaves_12483_75() -> None:
-    """Balance 10,000 after the opening fee; the taker fee is 16.25, the profit 2,500 (semantics.md section 3)."""
+    """Balance 10,000 after the opening fee; the taker fee is 16.25, the profit 2,500 (docs/semantics.md, "Position, profit, fees")."""
     position = Position()
     fill(position, 500, BTC.notional(btc(60_000), 500), 1)
     proceeds = BTC.notional(btc(65_000), 500)
@@ -34,6 +42,10 @@ def test_many_small_fills_cost_no_more_than_one() -> None:
         (400_000, 100_000),  # premium 0.04 %: 0.04 % + clamp(0.01 % - 0.04 %) = 0.01 %
         (700_000, 200_000),  # premium 0.07 %: 0.07 % - 0.05 % = 0.02 %
         (-500_000, 0),  # premium -0.05 %: -0.05 % + 0.05 % = 0
+        (0, 100_000),  # no premium: the interest alone, 0.01 %
+        (300_000, 100_000),  # premium 0.03 %: 0.03 % + clamp(0.01 % - 0.03 %) = 0.01 %
+        (1_000_000, 500_000),  # premium 0.1 %: 0.1 % - 0.05 % = 0.05 %
+        (-1_000_000, -500_000),  # premium -0.1 %: -0.1 % + 0.05 % = -0.05 %
     ],
 )
 def test_the_funding_rate_is_premium_plus_clamped_interest(premium: int, rate: int) -> None:
@@ -56,3 +68,57 @@ def test_the_open_loss_of_a_bid_above_mark_is_part_of_its_cost() -> None:
     assert requirement(BTC, buying, mark) == 462_665_000
     assert requirement(BTC, selling, mark) == 462_990_000 + 6_500_000
     assert Holding(BTC, Ticks(mark), selling).exposure.open_loss == 6_500_000
+
+
+def test_a_fill_that_crosses_zero_closes_first_and_then_opens() -> None:
+    """Long 0.5 from 60,000, SELL 0.8 at 65,000: 2,500 realized, short 0.3 with cost -19,500."""
+    position = Position()
+    fill(position, 500, BTC.notional(btc(60_000), 500), 1)
+    assert fill(position, -800, -BTC.notional(btc(65_000), 800), 2) == 2_500 * USDC
+    assert (position.lots, position.cost) == (-300, -19_500 * USDC)
+
+
+def test_one_of_three_lots_that_cost_10_releases_3_333333() -> None:
+    """Rounded towards zero; what is left of the cost stays with the position."""
+    position = Position()
+    fill(position, 3, 10 * USDC, 1)
+    assert fill(position, -1, -4 * USDC, 2) == 666_667
+    assert (position.lots, position.cost) == (2, 6_666_667)
+
+
+def test_the_worse_side_counts_and_losses_and_fees_are_added() -> None:
+    """BUY 1 at 59,900, SELL 1 at 60,100, BUY 0.5 at 60,600 at mark 60,000: 3,024.95, then 3,065, then 4,885.15."""
+    exposure = Exposure(leverage=20)
+    markets = {BTC.market: MarketTerms(1, BTC, MarketStatus.ACTIVE, Ticks(btc(60_000)))}
+    account = Account(1, Micros(10_000 * USDC), {BTC.market: exposure})
+    needed = []
+    for side, quantity, price in ((Side.BUY, "1", "59900"), (Side.SELL, "1", "60100"), (Side.BUY, "0.5", "60600")):
+        draft = read_order(OrderRequest(BTC.market, side, OrderType.LIMIT, quantity, price))
+        assert isinstance(draft, OrderDraft)
+        admitted = admit(draft, account, markets, Timestamp(1))
+        assert isinstance(admitted, Admitted)
+        account.exposures[BTC.market] = admitted.exposure
+        needed.append(requirement(BTC, admitted.exposure, btc(60_000)))
+    assert needed == [3_024_950_000, 3_065_000_000, 4_885_150_000]
+
+
+@pytest.mark.parametrize(
+    ("mark", "has", "needs", "amount"),
+    [(57_000, 100, 85_500_000, 17_000), (56_900, 70, 85_350_000, 17_000), (55_000, -500, 82_500_000, 17_000)],
+)
+def test_what_a_long_of_0_3_with_1000_is_settled_at(mark: int, has: int, needs: int, amount: int) -> None:
+    """V = size x mark - E is 17,000 at every mark, because it leaves nothing of the 1,000; the step sells no lower."""
+    held = Holding(BTC, Ticks(btc(mark)), Exposure(leverage=20, lots=300, cost=18_000 * USDC))
+    share = bankrupt_shares(1_000 * USDC, [held])[0]
+    assert equity(1_000 * USDC, [held]) == share.equity == has * USDC
+    assert maintenance(BTC, held.exposure, held.mark) == needs
+    assert share.amount == amount * USDC
+    assert limit_price(BTC, 300, share.amount) == 566_667
+    assert step_lots(BTC, held.mark, 300) == 300
+
+
+def test_the_score_of_a_short_of_0_3_from_62000() -> None:
+    """Wallet 2,000, mark 55,000: profit 0.1129 of the cost times leverage 16,500 / 4,100 is 0.454."""
+    held = Holding(BTC, Ticks(btc(55_000)), Exposure(leverage=20, lots=-300, cost=-18_600 * USDC))
+    amount = bankrupt_shares(2_000 * USDC, [held])[0].amount
+    assert adl_score(-16_500 * USDC, -18_600 * USDC, amount) == Fraction(2_100, 18_600) * Fraction(16_500, 4_100)

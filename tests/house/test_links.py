@@ -9,6 +9,7 @@ import yaml
 from tests.house.test_alerts import ROOT, anchors
 
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
+ENTRANCES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 _LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
@@ -18,7 +19,7 @@ def links(page: Path) -> list[str]:
     return [link for link in _LINK.findall(_CODE.sub("", page.read_text())) if not re.match(r"[a-z]+://", link)]
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*ENTRANCES, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
     """A page of docs/ leads to pages of docs/ alone: the site has no others."""
     for link in links(page):

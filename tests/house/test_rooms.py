@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("agents", "api", "app", "exchange", "schemas", "store", "tables")
 TOP_LEVEL = {
     *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "Dockerfile", "Makefile", "README.md"),
+    *("CONTRIBUTING.md", "SECURITY.md"),
     *("docker-compose.yml", "pyproject.toml", "mkdocs.yml"),
     *("requirements.lock", "requirements-dev.lock", "requirements-docs.lock"),
     *("bench", "docs", "tests", "web"),
@@ -43,7 +44,7 @@ def test_each_package_came_from_this_tree(room: str) -> None:
 
 
 def test_nothing_lies_beside_the_rooms() -> None:
-    """The top level holds the rooms of design.md and nothing else."""
+    """The top level holds the rooms that CONTRIBUTING.md lists, and nothing else."""
     assert {path.parts[0] for path in _tracked()} <= TOP_LEVEL
 
 

@@ -17,7 +17,7 @@ def changed(**fields: Any) -> MarketSpec:
 
 
 def test_the_seed_markets_have_no_fault() -> None:
-    """BTC-PERP and ETH-PERP, as semantics.md section 1 names them."""
+    """BTC-PERP and ETH-PERP, as docs/semantics.md, "Units", names them."""
     assert [spec.market for spec in SEED_MARKETS] == ["BTC-PERP", "ETH-PERP"]
     assert [spec_faults(spec) for spec in SEED_MARKETS] == [[], []]
 

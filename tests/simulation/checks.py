@@ -99,7 +99,7 @@ def _outbox_differences(row: MarketRow) -> Iterator[str]:
 
 
 def _money_differences(tables: Tables) -> Iterator[str]:
-    """Double entry, and conservation (semantics.md section 7)."""
+    """Double entry, and conservation (docs/semantics.md, "Ledger and conservation")."""
     totals: dict[int, int] = defaultdict(int)
     transactions: dict[tuple[object, object], int] = defaultdict(int)
     for entry in tables.ledger:

@@ -1,4 +1,4 @@
-"""The rank shown on a position: which fifth of its side is deleveraged first (semantics.md section 6)."""
+"""The rank shown on a position: which fifth of its side is deleveraged first (docs/semantics.md, "Liquidation")."""
 
 from schemas.units import Timestamp
 from store.connect import Session

@@ -48,7 +48,7 @@ async def trade(market: LongMarket, fills: int) -> None:
 
 
 async def check_conservation(market: LongMarket) -> None:
-    """semantics.md section 7, by the one view."""
+    """Conservation (docs/semantics.md), by the one view."""
     row = await market.exchange.session.fetchrow("SELECT difference, clearing_difference FROM conservation")
     assert tuple(row) == (0, 0)
 

@@ -1,4 +1,4 @@
-"""The ladder on real tables with the real engine: every rung with its numbers (semantics.md section 6)."""
+"""The ladder on real tables with the real engine: every rung with its numbers (docs/semantics.md, "Liquidation")."""
 
 from schemas.orders import Side
 from tests.store.liquidation_scene import ETH, USDC, scene_on

@@ -71,7 +71,7 @@ async def test_the_worked_walk_ends_in_the_numbers_of_the_specification(exchange
 
 
 async def test_profit_is_paid_to_the_wallet_when_a_position_closes(exchange: Exchange) -> None:
-    """Long 0.5 from 60,000 closed at 65,000 as taker: fee 16.25, realized 2,500 (semantics.md section 3)."""
+    """Long 0.5 from 60,000 closed at 65,000 as taker: fee 16.25, realized 2,500 (docs/semantics.md, "Position, profit, fees")."""
     trader, other = await exchange.user("a@x.io"), await exchange.user("b@x.io", "100000")
     await exchange.submit(BTC, an_order(trader, Side.BUY, 500, 600_000))
     await exchange.submit(BTC, an_order(other, Side.SELL, 500, 600_000))

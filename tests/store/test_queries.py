@@ -74,7 +74,7 @@ async def test_a_balance_locks_what_margin_and_losses_need(exchange: Exchange) -
 
 
 async def test_a_position_is_valued_at_mark(exchange: Exchange) -> None:
-    """Wallet 3,000, long 1 from 60,000: liquidated at 57,286.5 (semantics.md section 6)."""
+    """Wallet 3,000, long 1 from 60,000: liquidated at 57,286.5 (docs/semantics.md, "Liquidation")."""
     user = await exchange.user("a@x.io", "3012")
     await long_one_btc(exchange, user)
     await exchange.submit(BTC, IndexSet(NOON, Nanos(61_000 * 10**9)))
@@ -121,7 +121,7 @@ async def test_positions_are_filtered_by_market(exchange: Exchange) -> None:
 
 
 async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> None:
-    """The seed markets as semantics.md section 1 lists them; an unknown market is None."""
+    """The seed markets as docs/semantics.md, "Units", lists them; an unknown market is None."""
     page = await list_markets(exchange.session, ALL)
     assert [market.id for market in page.data] == [BTC, ETH]
     market = await read_market(exchange.session, ETH)

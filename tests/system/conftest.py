@@ -12,7 +12,7 @@ from schemas.crash_points import CrashPoint
 from tests.system.faults import hold
 
 FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
-"""The size of bars.md, which `make chaos` runs; the default run has the short one."""
+"""The full size of docs/bars.md, which `make chaos` runs; the default run has the short one."""
 
 Start = Callable[..., Awaitable[ExchangeProcess]]
 Measured = Callable[[str, float], None]

@@ -36,7 +36,7 @@ SELECT market_id, name,
   div((spec->>'tickSizeE18')::numeric * (spec->>'lotSizeE18')::numeric, 1000000000000000000000000000000) AS lot_value
 FROM markets;
 
--- Conservation, exact, at all times (semantics.md section 7): wallets + fees + fund - signed costs = net deposits +
+-- Conservation, exact, at all times (docs/semantics.md, "Ledger and conservation"): wallets + fees + fund - signed costs = net deposits +
 -- seeded fund, and the clearing account is always the opposite of the signed costs. One row, all in micros.
 CREATE VIEW conservation AS
 WITH house AS (

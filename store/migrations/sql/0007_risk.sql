@@ -1,4 +1,4 @@
--- Index sources, funding, liquidation and the insurance fund's own positions (semantics.md sections 5 and 6).
+-- Index sources, funding, liquidation and the insurance fund's own positions (docs/semantics.md).
 
 -- The insurance fund holds positions like an account. Its number is that of its house account, so that what it realizes
 -- is posted there; its row of `accounts` exists for the locks and its wallet stays 0.
