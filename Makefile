@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-export PORT DATA BROKER DEMO BENCH BENCH_ONLY STAGE PROFILE_S
+export PORT DATA BROKER DEMO KAFKA_HEAP BENCH BENCH_ONLY STAGE PROFILE_S
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check chaos soak bench profile docs lock
@@ -15,10 +15,10 @@ help: ## List the targets
 install: $(VENV)/.installed ## Make .venv with what the exchange needs, and start nothing
 	@echo "$(BIN)/python -m app"
 
-run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, BROKER=embedded|kafka, DEMO=1|0)
+run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, DEMO=1|0)
 	@$(BIN)/python -m app run
 
-test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real broker
+test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real Kafka
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev ## Lint, types, import law
@@ -27,7 +27,7 @@ check: $(VENV)/.installed-dev ## Lint, types, import law
 chaos: $(VENV)/.installed-dev ## Kill, freeze and cut at full size, an hour or two; prints what it measured
 	@$(BIN)/python -m pytest -m chaos
 
-soak: $(VENV)/.installed-dev ## Ten minutes of load on Kafka (BENCH=quick: one), then seeds for an hour (MINUTES)
+soak: $(VENV)/.installed-dev ## Ten minutes of load (BENCH=quick: one), then seeds for an hour (MINUTES)
 	@$(BIN)/python -m bench soak
 	@$(BIN)/python -m tests.simulation --steps 30 --minutes $(or $(MINUTES),60)
 

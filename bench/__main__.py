@@ -1,6 +1,6 @@
 """`make bench`: every measure of the speed bars beside its own yardstick in the same run.
 
-BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7 and `overload`. `make soak` adds P8.
+BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7, `overload` and `start`. `make soak` adds P8.
 """
 
 import asyncio
@@ -17,14 +17,26 @@ from typing import Any
 import msgspec
 
 from bench.machine import describe
-from bench.measures import acceptance, book, completion, engine, flat, latency, memory, overload, projection, soak
+from bench.measures import (
+    acceptance,
+    book,
+    completion,
+    engine,
+    flat,
+    latency,
+    memory,
+    overload,
+    projection,
+    soak,
+    start,
+)
 from bench.report import folder_for, markdown, run_of, write_run
 from bench.result import Outcome
 from bench.servers import durable_postgres, kafka
 from bench.sizes import SIZES, Size
 from bench.whole import whole_exchange
 
-MEASURES = ("P4", "P7", "P1", "P6", "P5", "P3", "P2", "overload")
+MEASURES = ("P4", "P7", "P1", "P6", "P5", "P3", "P2", "overload", "start")
 REPORTED = sorted(MEASURES)
 SOAK_S = {"full": 600.0, "quick": 60.0, "tiny": 12.0}
 CROWD = {"full": 100_000, "quick": 10_000, "tiny": 50}
@@ -53,6 +65,8 @@ class Bench:
         if "overload" in self._wanted:
             async with whole_exchange(self._place("overload")) as exchange:
                 self._tell("overload", await overload.measure(exchange, self._size))
+        if "start" in self._wanted:
+            self._tell("start", await start.measure(self._place("start"), self._size))
         return [self.outcomes[name] for name in REPORTED if name in self._wanted and name in self.outcomes]
 
     async def _on_a_database(self) -> None:

@@ -24,6 +24,8 @@ class Size(msgspec.Struct, frozen=True):
     projection_rounds: int
     overload_s: float
     peak_s: float
+    starts: int
+    idle_s: float
 
 
 FULL = Size(
@@ -45,6 +47,8 @@ FULL = Size(
     projection_rounds=5,
     overload_s=60.0,
     peak_s=15.0,
+    starts=3,
+    idle_s=20.0,
 )
 QUICK = Size(
     name="quick",
@@ -65,6 +69,8 @@ QUICK = Size(
     projection_rounds=2,
     overload_s=15.0,
     peak_s=6.0,
+    starts=1,
+    idle_s=20.0,
 )
 TINY = Size(
     name="tiny",
@@ -85,5 +91,7 @@ TINY = Size(
     projection_rounds=1,
     overload_s=1.0,
     peak_s=0.5,
+    starts=1,
+    idle_s=1.0,
 )
 SIZES = {size.name: size for size in (FULL, QUICK, TINY)}

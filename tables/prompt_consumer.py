@@ -40,18 +40,21 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         RefusalWatch(self._ensure_consumer()._coordinator)
 
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Go back to what is committed, and where nothing is, to the beginning; changelogs are the recovery's own matter.
+    async def seek_to_committed(self) -> Mapping[TP, Any]:
+        """Go back to what is committed; to the beginning where nothing is, or where the log ends before it.
 
         Faust drops what has been fetched while its flow is stopped, and goes back. Stock goes back only where something is
-        committed: an owner that died before its first commit had a successor that began behind the dropped records.
+        committed: an owner that died before its first commit had a successor that began after the dropped records. And a
+        log that lost its end in a power cut is shorter than what was committed: stock drops every record until the log has
+        grown past that place. Changelogs are the recovery's own matter.
         """
-        committed: Mapping[TP, int] = await super().seek_to_committed()
-        changelogs = self.consumer.app.tables.changelog_topics
-        untouched = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
-        if untouched:
-            await self.call_thread(self._ensure_consumer().seek_to_beginning, *untouched)
-        return committed
+        committed: Mapping[TP, Any] = await super().seek_to_committed()
+        ours = [tp for tp in committed if tp.topic not in self.consumer.app.tables.changelog_topics]
+        ends = await self.call_thread(self._ensure_consumer().end_offsets, ours) if ours else {}
+        restarted = [tp for tp in ours if not 0 < (committed[tp] or 0) <= ends[tp]]
+        if restarted:
+            await self.call_thread(self._ensure_consumer().seek_to_beginning, *restarted)
+        return {**committed, **dict.fromkeys(restarted, None)}
 
 
 class PromptConsumer(driver.Consumer):

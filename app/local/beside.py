@@ -1,7 +1,7 @@
-"""A worker started by hand with nothing but the DATA of a running exchange ends with it, and with its embedded broker.
+"""A worker started by hand with nothing but the DATA of a running exchange ends with it.
 
-The next one has another address: whoever knew the old one would stand by at a broker that is gone, and keep the exchange
-from moving on to an empty one.
+The next start may have another address: a worker that knew the old one would wait at a broker that is gone, and keep the
+exchange from moving on to an empty one.
 """
 
 import asyncio
@@ -23,7 +23,11 @@ log = logging.getLogger(__name__)
 
 
 async def work_beside(work: Awaitable[None], folder: Path, broker_url: str) -> None:
-    """Do the work of a worker, stopped as by SIGTERM once no exchange in the folder has this broker any more; then SystemExit."""
+    """A worker started by hand with nothing but the DATA of a running exchange ends with it.
+
+    The next start may have another address: a worker that knew the old one would wait at a broker that is gone, and keep the
+    exchange from moving on to an empty one.
+    """
     is_gone = asyncio.Event()
     leaving = asyncio.create_task(_leave_with(folder, broker_url, is_gone))
     try:

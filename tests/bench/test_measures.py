@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 from bench.exchange_process import ExchangeProcess
-from bench.measures import acceptance, book, completion, engine, flat, latency, memory, overload, projection, soak
+from bench.measures import (
+    acceptance,
+    book,
+    completion,
+    engine,
+    flat,
+    latency,
+    memory,
+    overload,
+    projection,
+    soak,
+    start,
+)
 from bench.result import Outcome, Row
 from bench.sizes import TINY
 from tests.conftest import Broker
@@ -50,6 +62,14 @@ async def test_projection_is_measured_beside_single_transactions(database: str) 
 async def test_the_matching_agent_is_measured_beside_a_bare_loop(broker: Broker, database: str, tmp_path: Path) -> None:
     """P5: both answer every command."""
     assert len(_sane(await engine.measure(database, broker.bootstrap, tmp_path, TINY))) == len(engine.PACKINGS)
+
+
+async def test_a_start_is_measured_from_an_empty_folder_and_from_a_full_one(tmp_path: Path) -> None:
+    """Seconds until ready, memory and what idling costs; all of the tree weighs more than its broker."""
+    rows = _sane(await start.measure(tmp_path, TINY))
+    weights = [row.ours.median for row in rows.values() if row.unit == "MiB"]
+    assert len(rows) == 5
+    assert weights == sorted(weights)
 
 
 async def test_every_order_finds_its_fill(small_tree: ExchangeProcess) -> None:
