@@ -6,7 +6,7 @@ generator makes without the exchange's code (course.py). Nothing recorded depend
 events, event records, chain hashes, snapshots, public fills, and the REST answers on the crash day.
 
     python -m tests.recorded          records everything again
-    pytest tests/recorded             compares, about 20 s; the whole soak stream runs in `make chaos`
+    pytest tests/recorded             compares and names the first case, command and field that differ
 
 Record again only when the rules version moves, or when bytes are meant to change, and then in a commit of its own whose
 body says why. A refactoring never does: there a difference is a bug of the refactoring.

@@ -4,7 +4,6 @@ import json
 import lzma
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +39,20 @@ class Case:
     every: int
     failed: Container[int] = ()
 
-    def play(self, length: int | None = None) -> Iterator[Figures]:
-        """Figures of the first `length` commands, or of all."""
-        for figures, _ in play(self.market, islice(self.commands, length), self.every, self.failed):
-            yield figures
+    def play(self) -> Iterator[Figures]:
+        """What is to be recorded."""
+        return (figures for figures, _ in play(self.market, self.commands, self.every, self.failed))
 
-    def first_difference(self, recorded: Iterable[Figures], length: int | None = None) -> str | None:
+    def first_difference(self, recorded: Iterable[Figures]) -> str | None:
         """Case, command and field of the first difference to what was recorded; None where there is none."""
         expected = iter(recorded)
-        for now, played in play(self.market, islice(self.commands, length), self.every, self.failed):
+        for now, played in play(self.market, self.commands, self.every, self.failed):
             before = next(expected, None)
             if before is None:
-                return f"{self.name}: command {now['commandSeq']} was not recorded"
+                return f"{self.name}: commands up to {now['commandSeq']} were not recorded"
             if now != before:
                 return f"{self.name}, {_difference(before, now, played)}"
-        rest = next(expected, None) if length is None else None
+        rest = next(expected, None)
         return None if rest is None else f"{self.name}: the log ends before command {rest['commandSeq']}"
 
 

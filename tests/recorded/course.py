@@ -18,6 +18,7 @@ LOT_VALUE = 100
 NANOS_A_TICK = 100_000_000
 USERS = 80
 SOURCES = ("north", "south", "west")
+SOURCES_EVERY = 1_500
 ENDING = 60
 FAILS_EVERY = 97
 GTC, IOC, FOK, GTD = "GTC", "IOC", "FOK", "GTD"
@@ -83,40 +84,37 @@ class Course:
 
     def _planned(self, seq: int) -> Wire | None:
         """What stands at a fixed place: the opening, sources or a constant index in turn, the way back, the ending."""
-        match seq:
-            case 20:
-                return self._said("rules.set", rules=1)
-            case 50:
-                return self._said("market.status_set", status="ACTIVE")
-            case _ if seq == self.length - ENDING:
-                return self._said("market.status_set", status="SETTLEMENT_ONLY")
-            case _ if seq == self.length - ENDING // 2:
-                return self._said("market.status_set", status="SETTLED")
-            case _ if seq % 1_500 == 0:
-                self.has_sources = not self.has_sources
-                return self._sources()
-            case _ if seq == self.resumes_at:
-                return self._said("market.status_set", status="ACTIVE")
-            case _:
-                return None
+        if seq % SOURCES_EVERY == 0:
+            self.has_sources = not self.has_sources
+            return self._sources()
+        if seq == 20:
+            return self._said("rules.set", rules=1)
+        statuses = {self.resumes_at: "ACTIVE", 50: "ACTIVE"} | {
+            self.length - ENDING: "SETTLEMENT_ONLY",
+            self.length - ENDING // 2: "SETTLED",
+        }
+        return self._said("market.status_set", status=statuses[seq]) if seq in statuses else None
 
     def _drawn(self, seq: int) -> Wire | Gap:
         roll = self.dice.random()
-        if roll < 0.24:
+        if roll < 0.675:
+            return self._order(seq)
+        if roll < 0.915:
             return self._cancel(seq)
-        if roll < 0.28:
+        if roll < 0.955:
             return self._price()
-        if roll < 0.315:
+        if roll < 0.99:
             return self._said("clock.ticked")
-        if roll < 0.325:
+        return self._seldom(seq)
+
+    def _seldom(self, seq: int) -> Wire | Gap:
+        roll = self.dice.random()
+        if roll < 0.7:
             return Gap(seq, self.dice.choice(FORCED), self.at, self.mid)
-        if roll < 0.3265:
+        if roll < 0.85:
             return self._said("market.barrier", barrier=f"drain-{seq}")
-        if roll < 0.328:
-            self.resumes_at = seq + self.dice.randint(3, 40)
-            status = self.dice.choice(("CANCEL_ONLY", "HALTED", "INITIALIZING"))
-            return self._said("market.status_set", status=status)
-        return self._order(seq)
+        self.resumes_at = seq + self.dice.randint(3, 40)
+        return self._said("market.status_set", status=self.dice.choice(("CANCEL_ONLY", "HALTED", "INITIALIZING")))
 
     def _said(self, kind: str, **fields: Any) -> Wire:
         return {"type": kind, "at": self._stamped(), **fields, "v": 1}

@@ -26,8 +26,8 @@ OF_MARKETS = ("", "/trades", "/ticker", "/orderbook?depth=500", "/funding", "/fi
 INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
 ORDER_EVERY = 5
 """Of so many orders one is asked for by itself, with its trace."""
-NORMALISED = re.compile(rb'"(nothing)":"[^"]*"')
-"""What another playing answers differently."""
+NORMALISED = re.compile(rb'("hop":"PERSISTED","isDone":true,"time":)"[^"]*"')
+"""All that another playing answers differently: when the database was written, which only the machine's clock knows."""
 
 _COMMANDS = "SELECT o.payload FROM outbox o JOIN markets m USING (market_id) WHERE m.name = $1 ORDER BY o.command_seq"
 _USERS = "SELECT user_id FROM users WHERE user_id > 0 ORDER BY user_id"
@@ -43,7 +43,7 @@ class Answers:
 
     def add(self, route: str, whose: str, body: bytes) -> None:
         """Take in an answer."""
-        body = NORMALISED.sub(rb'"\1":""', body)
+        body = NORMALISED.sub(rb'\1""', body)
         self.routes[route][whose] = blake2b(body, digest_size=8).hexdigest()
         for name, value in _fields_of(orjson.loads(body)):
             column = self._columns[route].setdefault(name, blake2b(digest_size=8))
@@ -74,6 +74,19 @@ async def play_day(dsn: str, folder: Path) -> Played:
             name: [row["payload"] for row in await day.session.fetch(_COMMANDS, name)] for name in LISTED.values()
         }
         return Played(commands, await _ask(dsn, day))
+
+
+def first_difference(before: Any, now: Any) -> str | None:
+    """Route, whose answer, and the fields of the first answer that differs from the one recorded; None where none does."""
+    for route in {**before["routes"], **now["routes"]}:
+        old, new = before["routes"].get(route, {}), now["routes"].get(route, {})
+        differing = [whose for whose in {**old, **new} if old.get(whose) != new.get(whose)]
+        if differing:
+            old_fields, new_fields = before["fields"].get(route, {}), now["fields"].get(route, {})
+            fields = [name for name in {**old_fields, **new_fields} if old_fields.get(name) != new_fields.get(name)]
+            said = ", ".join(fields) or "none: the same values in other bytes"
+            return f"GET {route}: the answer for {differing[0] or 'everybody'} differs ({len(differing)} do); fields: {said}"
+    return None
 
 
 async def _ask(dsn: str, day: Day) -> dict[str, Any]:
