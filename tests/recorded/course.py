@@ -20,7 +20,7 @@ USERS = 80
 SOURCES = ("north", "south", "west")
 SOURCES_EVERY = 1_500
 ENDING = 60
-FAILS_EVERY = 97
+FAILS_EVERY = 125
 GTC, IOC, FOK, GTD = "GTC", "IOC", "FOK", "GTD"
 MODES = ("EXPIRE_MAKER", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH")
 CANCEL_REASONS = ("USER",) * 6 + ("MARGIN", "LIQUIDATION", "DEAD_MAN", "AMENDED")
@@ -196,7 +196,8 @@ class Course:
 
 
 def fails(seq: int) -> bool:
-    """Whether the command was answered with its failure, if it is a user's."""
+    """Whether the command was answered with its failure, if it is a user's. The last before a checkpoint is one of them,
+    so that a snapshot shows what a failure leaves behind."""
     return seq % FAILS_EVERY == 0
 
 
