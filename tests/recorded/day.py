@@ -24,7 +24,7 @@ OF_USERS = ("/orders", "/fills", "/positions", "/balances", "/ledger", "/funding
 OF_EXCHANGE = ("/markets", "/insurance-fund")
 OF_MARKETS = ("", "/trades", "/ticker", "/orderbook?depth=500", "/funding", "/fills")
 INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
-ORDER_EVERY = 5
+ORDER_EVERY = 10
 """Of so many orders one is asked for by itself, with its trace."""
 NORMALISED = re.compile(rb'("hop":"PERSISTED","isDone":true,"time":)"[^"]*"')
 """All that another playing answers differently: when the database was written, which only the machine's clock knows."""

@@ -107,8 +107,12 @@ def play(
 ) -> Iterable[tuple[Figures, Sequence[tuple[bytes, list[bytes]]]]]:
     """Figures after every so many commands, with the last bytes of the chain (`chain`) and what was played since."""
     player, chain, played = Player(market, failed, on_event), "", []
-    for body in commands:
-        end, events = player.take(body)
+    for seq, body in enumerate(commands, 1):
+        try:
+            end, events = player.take(body)
+        except Exception as error:
+            error.add_note(f"{market}: command {seq}: {body.decode()}")
+            raise
         chain += end
         played.append((body, events))
         if len(played) == every:

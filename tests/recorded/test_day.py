@@ -12,7 +12,9 @@ async def test_the_crash_day_comes_to_the_same_commands_and_answers(database: st
     for case in crash_days():
         now = played.commands[case.market]
         for seq, (recorded, body) in enumerate(zip(case.commands, now, strict=False), 1):
-            assert body == recorded, f"{case.name}: command {seq} differs"
+            assert body == recorded, (
+                f"{case.name}: command {seq} was\n  {recorded.decode()}\nand is now\n  {body.decode()}"
+            )
         assert len(now) == len(list(case.commands)), f"{case.name}: it has another number of commands"
     difference = first_difference(read_figures("answers"), played.answers)
     assert difference is None, difference
