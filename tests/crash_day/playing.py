@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,11 +20,13 @@ _numbers = itertools.count(1)
 
 
 @asynccontextmanager
-async def day_on(scenario: Scenario, dsn: str, broker: Broker | None, folder: Path) -> AsyncIterator[Day]:
-    """A day that can be played; without a broker its engines run in memory."""
+async def day_on(
+    scenario: Scenario, dsn: str, broker: Broker | None, folder: Path, listed: Mapping[str, str] | None = None
+) -> AsyncIterator[Day]:
+    """A day that can be played; without a broker its engines run in memory. Its markets have new names unless `listed`."""
     session: Connection = await asyncpg.connect(dsn)
     number = next(_numbers)
-    listed = {key: f"{key.upper()}{os.getpid():07}X{number:02}-PERP" for key in scenario.markets}
+    listed = listed or {key: f"{key.upper()}{os.getpid():07}X{number:02}-PERP" for key in scenario.markets}
     for key, name in listed.items():
         await list_market(session, scenario.spec(key, name), scenario.began_at)
     submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))
