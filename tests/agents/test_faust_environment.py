@@ -17,7 +17,7 @@ STRANGE = "7"  # Faust refuses it, or takes it for what is never the case here
 
 def _settings(folder: Path) -> dict[str, Any]:
     """All that Faust goes by in a worker's app, also where it is deprecated."""
-    conf = faust_app("engine-X", StreamSettings("", "one:9092,two:9092", False, folder)).conf
+    conf = faust_app("engine-X", StreamSettings("", "one:9092,two:9092", folder)).conf
     kept = {name: getattr(conf, setting.storage_name) for name, setting in Settings.SETTINGS.items() if name != DRAWN}
     return kept | {"id": conf.id}
 

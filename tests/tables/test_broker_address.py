@@ -44,7 +44,7 @@ def test_every_client_is_told_of_tls_and_who_it_is(tmp_path: Path) -> None:
         "sasl_plain_password": "p@ss:w/rd?",
     }
     assert client_settings(load_settings(given).broker_address)["security_protocol"] == "SSL"
-    app = faust_app("engine-X", StreamSettings("", load_settings(named).broker_address, False, tmp_path))
+    app = faust_app("engine-X", StreamSettings("", load_settings(named).broker_address, tmp_path))
     credentials = app.conf.broker_credentials
     assert (credentials.username, credentials.password) == ("engine", "p@ss:w/rd?")
     assert (credentials.protocol.value, credentials.mechanism.value) == ("SASL_SSL", "SCRAM-SHA-512")
@@ -58,6 +58,6 @@ def test_every_client_is_told_of_tls_and_who_it_is(tmp_path: Path) -> None:
 def test_no_password_is_shown(kind: str, tmp_path: Path) -> None:
     """What is logged of a worker's settings has no secret in it."""
     address = BrokerAddress(SERVERS, True, "", "engine", "hidden").text()
-    stream = StreamSettings("postgresql://u:hidden@db/x", address, False, tmp_path)
+    stream = StreamSettings("postgresql://u:hidden@db/x", address, tmp_path)
     shown = {"settings": repr(stream), "address": str(app_settings(address)["broker_credentials"])}
     assert "hidden" not in shown[kind]
