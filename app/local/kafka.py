@@ -35,8 +35,8 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.min.session.timeout.ms": "2000",  # a standby takes over in 4 to 5 s
     "group.initial.rebalance.delay.ms": "0",
-    "broker.heartbeat.interval.ms": "500",
-    "broker.session.timeout.ms": "2000",  # after a kill the controller lets the same node in again this late
+    "broker.heartbeat.interval.ms": "250",
+    "broker.session.timeout.ms": "1000",  # after a kill the controller lets the same node in again this late
     "message.max.bytes": str(2 * 2**20),
     "log.retention.hours": "168",
     "log.segment.bytes": str(64 * 2**20),
@@ -97,11 +97,11 @@ class LocalKafka:
 
         Raises FetchFailed and BrokerFailed.
         """
-        class_path = await fetch_jars(report=self._report)
+        jars = await fetch_jars(report=self._report)
         self._write_settings()
-        self.cluster_id = self._known_cluster_id() or await self._format(class_path)
+        self.cluster_id = self._known_cluster_id() or await self._format(jars)
         address = f"127.0.0.1:{self._port}"
-        self._process = await self._java(class_path, "kafka.Kafka", str(self._settings))
+        self._process = await self._java(jars, "kafka.Kafka", str(self._settings))
         await until_broker_answers(address, self._process, self.cluster_id, READY_TIMEOUT_S, self._log)
         return address
 
@@ -136,20 +136,20 @@ class LocalKafka:
         lines = properties.read_text().splitlines() if properties.exists() else []
         return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
 
-    async def _format(self, class_path: Path) -> str:
+    async def _format(self, jars: Path) -> str:
         cluster_id = base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = ["kafka.tools.StorageTool", "format", "--config", str(self._settings), "--cluster-id", cluster_id]
-        tool = await self._java(class_path, *command)
+        tool = await self._java(jars, *command)
         if await tool.wait() != 0:
             raise BrokerFailed(str(self._folder), tail_of(self._log))
         return cluster_id
 
-    async def _java(self, class_path: Path, *arguments: str) -> BoundProcess:
-        options = self._loaded_ahead(class_path) if self._options is None else self._options
-        command = java_command(self._folder, class_path, list(arguments), heap=self._heap, options=options)
+    async def _java(self, jars: Path, *arguments: str) -> BoundProcess:
+        options = self._loaded_ahead(jars) if self._options is None else self._options
+        command = java_command(self._folder, jars, list(arguments), heap=self._heap, options=options)
         with open_log(self._log) as log:
             return await BoundProcess.spawn(command, output=log, cwd=self._folder)
 
-    def _loaded_ahead(self, class_path: Path) -> tuple[str, ...]:
-        cache = cache_path(class_path, self._heap)
+    def _loaded_ahead(self, jars: Path) -> tuple[str, ...]:
+        cache = cache_path(jars, self._heap)
         return (f"-XX:AOTCache={cache}",) if cache.exists() else ()

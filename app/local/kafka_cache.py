@@ -27,15 +27,15 @@ async def make_cache(heap: str = DEFAULT_HEAP) -> bool:
     Caches for anything else (another Java, other jars, options or processor) are removed. One process makes it at a time:
     the others find it made. Raises FetchFailed and BrokerFailed.
     """
-    class_path = await fetch_jars()
-    cache = cache_path(class_path, heap)
+    jars = await fetch_jars()
+    cache = cache_path(jars, heap)
     if cache.exists():
         return True
-    with (class_path / "cache.lock").open("w") as lock:
+    with (jars / "cache.lock").open("w") as lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not cache.exists():
             await _record(cache, heap)
-            for other in set(class_path.glob("kafka-*.aot")) - {cache}:
+            for other in set(jars.glob("kafka-*.aot")) - {cache}:
                 other.unlink()
     return cache.exists()
 
@@ -85,9 +85,9 @@ class _RecordingKafka(LocalKafka):
         if self._process:
             await self._process.end()
 
-    async def _format(self, class_path: Path) -> str:
+    async def _format(self, jars: Path) -> str:
         recording, self._options = self._options, ()  # only the node is recorded
         try:
-            return await super()._format(class_path)
+            return await super()._format(jars)
         finally:
             self._options = recording

