@@ -16,6 +16,7 @@ RUN /opt/venv/bin/pip install --require-hashes -r requirements.lock \
 COPY schemas ./schemas
 COPY exchange ./exchange
 COPY tables ./tables
+COPY broker ./broker
 COPY store ./store
 COPY agents ./agents
 COPY api ./api

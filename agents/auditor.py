@@ -4,12 +4,10 @@ import asyncio
 import logging
 import time
 
-from agents.service import Service
-from agents.settings import StreamSettings
+from agents.worker.service import Service
+from agents.worker.settings import StreamSettings
 from schemas.units import Timestamp
-from store.advisory_locks import Room, wait_for_lock
-from store.connect import Connection
-from store.live_audit import (
+from store.audit.live_audit import (
     Discrepancy,
     advance_checkpoint,
     check_accounts,
@@ -18,6 +16,8 @@ from store.live_audit import (
     read_sums,
     record_run,
 )
+from store.session.advisory_locks import Room, wait_for_lock
+from store.session.connect import Connection
 
 AUDIT_EVERY_S = 30.0
 FIRST_USER = -(2**62)

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from agents.service import Service
-from agents.settings import StreamSettings
-from store.advisory_locks import Room, wait_for_lock
-from store.candles import TRADES_A_ROLL, roll_candles
-from store.connect import Connection
+from agents.worker.service import Service
+from agents.worker.settings import StreamSettings
+from store.markets.candles import TRADES_A_ROLL, roll_candles
+from store.session.advisory_locks import Room, wait_for_lock
+from store.session.connect import Connection
 
 ROLL_EVERY_S = 5.0
 

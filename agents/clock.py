@@ -4,17 +4,17 @@ import asyncio
 import time
 from typing import NamedTuple
 
-from agents.figures import TICKS
-from agents.ownership import working
-from agents.service import Service
-from agents.settings import StreamSettings
+from agents.worker.metrics import TICKS
+from agents.worker.ownership import working
+from agents.worker.service import Service
+from agents.worker.settings import StreamSettings
 from schemas.commands import ClockTicked
 from schemas.units import SECOND_US, Timestamp
-from store.advisory_locks import Room, wait_for_lock
-from store.commands import Addressed, append_commands
-from store.connect import Connection
-from store.due_orders import TickingMarket, read_ticking
-from store.presence import Task, Work
+from store.command_log.commands import Addressed, append_commands
+from store.markets.due_orders import TickingMarket, read_ticking
+from store.session.advisory_locks import Room, wait_for_lock
+from store.session.connect import Connection
+from store.session.presence import Task, Work
 
 LOOK_EVERY_US = 200_000
 

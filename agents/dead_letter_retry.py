@@ -4,12 +4,12 @@ from enum import StrEnum
 
 import msgspec
 
-from agents.command_records import UnreadableRecord, read_command, read_record
-from agents.dead_letters import DeadLetter
+from broker.command_records import UnreadableRecord, read_command, read_record
+from broker.dead_letters import DeadLetter
 from schemas.wire import CommandRecord, NumberedCommand
-from store.connect import Session
-from store.outbox import read_commands, rewind
-from store.standing import Standing, read_standing
+from store.command_log.outbox import read_commands, rewind
+from store.markets.progress import Standing, read_standing
+from store.session.connect import Session
 
 
 class Retried(StrEnum):

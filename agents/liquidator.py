@@ -11,12 +11,10 @@ from collections.abc import Awaitable
 
 import asyncpg
 
-from agents.ownership import working
-from agents.service import Service
-from agents.settings import StreamSettings
+from agents.worker.ownership import working
+from agents.worker.service import Service
+from agents.worker.settings import StreamSettings
 from schemas.units import Timestamp
-from store.advisory_locks import Room, wait_for_lock
-from store.connect import Connection
 from store.liquidations import (
     Ready,
     Verdict,
@@ -32,7 +30,9 @@ from store.liquidations import (
     survey,
     sweep,
 )
-from store.presence import Task, Work
+from store.session.advisory_locks import Room, wait_for_lock
+from store.session.connect import Connection
+from store.session.presence import Task, Work
 
 LOOK_EVERY_S = 0.2
 SURVEY_EVERY_US = 1_000_000

@@ -5,20 +5,20 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agents.acked_producer import AckedProducer
-from agents.database import ask_once
-from agents.fail_stop import ForeignLog
-from agents.log_tail import last_record
-from agents.settings import StreamSettings
-from exchange.snapshot import load
+from agents.worker.database import ask_once
+from agents.worker.settings import StreamSettings
+from broker.errors import ForeignLog
+from broker.producer import AckedProducer
+from broker.reader import last_record
+from exchange.engine.log.snapshot import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic, fills_topic
-from store.advisory_locks import Room, try_lock
-from store.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
-from store.connect import Connection
-from store.outbox import set_cursor
-from store.presence import ProcessName, read_workers
-from store.snapshots import forget_ahead_of_progress, newest_snapshot_at_or_before_progress
-from store.standing import read_standing
+from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
+from store.command_log.outbox import set_cursor
+from store.command_log.snapshots import forget_ahead_of_progress, newest_snapshot_at_or_before_progress
+from store.markets.progress import read_standing
+from store.session.advisory_locks import Room, try_lock
+from store.session.connect import Connection
+from store.session.presence import ProcessName, read_workers
 from tables.book_table import BEFORE_THE_FIRST_RECORD, snapshot_entries, snapshot_of
 
 CLAIM_WITHIN_S = 5.0

@@ -6,16 +6,15 @@ import time
 
 import msgspec
 
-from agents.acked_producer import AckedProducer
-from agents.command_records import record_or_none
-from agents.fail_stop import ForeignLog
-from agents.figures import COMMANDS_RELAYED, RECORDS_RELAYED
-from agents.halting import check_not_halted, check_record_is_known, unless_halted
-from agents.log_tail import last_readable
-from agents.ownership import working
-from agents.service import Service
-from agents.settings import StreamSettings
-from schemas.crash_points import CrashPoint, passing
+from agents.worker.halting import check_not_halted, check_record_is_known, unless_halted
+from agents.worker.metrics import COMMANDS_RELAYED, RECORDS_RELAYED
+from agents.worker.ownership import working
+from agents.worker.service import Service
+from agents.worker.settings import StreamSettings
+from broker.command_records import record_or_none
+from broker.errors import ForeignLog
+from broker.producer import AckedProducer
+from broker.reader import last_readable
 from schemas.topics import commands_topic
 from schemas.units import Timestamp
 from schemas.wire import (
@@ -25,13 +24,22 @@ from schemas.wire import (
     NumberedCommand,
     encode,
 )
-from store.advisory_locks import Room, wait_for_lock
-from store.connect import Connection
-from store.outbox import OutboxCommand, correct_cursor, prune, read_commands, read_cursor, read_pruned, record_sent
-from store.presence import Task, Work
-from store.relay_session import prepare_relay_session
-from store.snapshots import forget_old
-from store.standing import Standing, read_standing
+from store.command_log.outbox import (
+    OutboxCommand,
+    correct_cursor,
+    prune,
+    read_commands,
+    read_cursor,
+    read_pruned,
+    record_sent,
+)
+from store.command_log.relay_session import prepare_relay_session
+from store.command_log.snapshots import forget_old
+from store.crash_points import CrashPoint, passing
+from store.markets.progress import Standing, read_standing
+from store.session.advisory_locks import Room, wait_for_lock
+from store.session.connect import Connection
+from store.session.presence import Task, Work
 
 POLL_ANNOUNCED_S = 0.25
 POLL_UNANNOUNCED_S = 0.02

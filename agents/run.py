@@ -7,17 +7,17 @@ from collections.abc import Callable, Collection
 from agents.auditor import Auditor
 from agents.candles import CandleMaker
 from agents.clock import Clock
-from agents.database import ask_database
-from agents.fail_stop import or_stop
-from agents.host import Host, Unit
+from agents.fills.app import publisher_unit
 from agents.liquidator import Liquidator
-from agents.matching import engine_unit
-from agents.presence import present
-from agents.projection import projection_unit
-from agents.publishing import publisher_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
-from agents.settings import StreamSettings
-from store.markets import load_registry
+from agents.worker.database import ask_database
+from agents.worker.fail_stop import or_stop
+from agents.worker.host import Host, Unit
+from agents.worker.presence import present
+from agents.worker.settings import StreamSettings
+from store.markets.registry import load_registry
 
 FOLLOW_EVERY_S = 2.0
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from store.connect import Pool, Session, StoreUnavailable, is_outage
+from store.session.connect import Pool, Session, StoreUnavailable, is_outage
 
 T = TypeVar("T")
 _OF_THE_DATABASE = (

@@ -17,10 +17,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from api.figures import ANSWERS
+from api.metrics import ANSWERS
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
-from schemas.rest import ErrorBody, ErrorView
-from store.connect import StoreUnavailable
+from schemas.rest.errors import ErrorBody, ErrorView
+from store.session.connect import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

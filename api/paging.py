@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from api.answers import json_answer
 from api.errors import Refusal, refusal_of
 from api.paths import no_such_market
+from api.responses import json_answer
 from api.route import Parameter
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import Page, View
+from schemas.rest.bodies import Page, View
 from schemas.units import Timestamp, timestamp_of
 from store.queries.paging import LIMIT_DEFAULT, LIMIT_MAX, ListRequest
 

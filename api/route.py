@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from schemas.api_keys import Scope
-from schemas.rate_limits import Budget
+from api.access.budgets import Budget
 from schemas.refusals import ErrorCode
+from schemas.rest.api_keys import Scope
 
 _OF_THE_SERVER = frozenset({"health", "docs"})
 """Tags of what tells of the process, not of the exchange."""

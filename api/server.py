@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api.answers import add_common_headers
-from api.auth import guarded
+from api.access.auth import guarded
 from api.errors import error_middleware
-from api.protocol import JsonRunner
+from api.fast_path.protocol import JsonRunner
+from api.read_your_writes import PERSISTED_COMMANDS, PersistedCommands
+from api.responses import add_common_headers
 from api.routes import ALL_ROUTES
 from api.routes.docs import DOCUMENT, encoded_document
 from api.services import SERVICES, Services
-from api.waiting import PERSISTED_COMMANDS, PersistedCommands
 
 _HEADER_BYTES_MAX = 64 * 1024
 """Enough for a forged token of any size worth refusing with 401; longer ones are refused by the parser."""

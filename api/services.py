@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from api.addresses import Proxies
-from api.api_keys import ApiKeys
+from api.access.addresses import Proxies
+from api.access.api_keys import ApiKeys
+from api.access.budgets import Budget, Rate
+from api.access.passwords import Passwords
+from api.access.rate_limits import RateLimits
+from api.access.tokens import Tokens
 from api.database import Database
-from api.load_poller import LoadPoller
-from api.passwords import Passwords
-from api.rate_limits import RateLimits
-from api.submission_queue import SubmissionQueue
-from api.tokens import Tokens
-from schemas.networks import Network
-from schemas.rate_limits import Budget, Rate
+from api.submission.load_poller import LoadPoller
+from api.submission.submission_queue import SubmissionQueue
 from schemas.units import Timestamp
-from store.markets import MarketRegistry
-from store.queries.adl import AdlRanks
+from store.markets.registry import MarketRegistry
+from store.queries.accounts.adl import AdlRanks
+from store.users.networks import Network
 
 
 @dataclass(frozen=True)

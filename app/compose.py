@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from agents.collector import collect_seldom
-from agents.presence import seen
-from agents.settings import StreamSettings
+from agents.worker.gc_tuning import collect_seldom
+from agents.worker.presence import seen
+from agents.worker.settings import StreamSettings
 from app.crash_at import arm_crash_points
 from app.logs import configure_logs
 from app.metrics import figures_served
 from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
-from app.topics import cluster_id, create_topics
 from app.unreachable import BrokerSilent
+from broker.topics import cluster_id, create_topics
 from schemas.market import SEED_MARKETS, MarketSpec
-from store.commands import MarketUnknown
-from store.connect import connect_reader_pool, connect_writer
-from store.markets import MarketRegistry, load_registry, seed
+from store.command_log.commands import MarketUnknown
+from store.markets.registry import MarketRegistry, load_registry, seed
+from store.session.connect import connect_reader_pool, connect_writer
 
 if TYPE_CHECKING:
     from agents.prices.source import Source
@@ -41,7 +41,7 @@ SUBMISSIONS_AT_ONCE = 3
 
 async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEED_MARKETS) -> str:
     """Tables of this version, seed markets, insurance fund; the migration that is in force."""
-    from store.migrate import migrate
+    from store.schema.migrate import migrate
 
     newest = migrate(settings.database_url)
     await seed(settings.database_url, now(), specs, settings.status_of_new_markets)
@@ -78,9 +78,9 @@ async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
 
 async def verify_market(settings: Settings, market: str) -> "Report":
     """Replay a market's log and compare; raises ForeignLog for a broker that is not ours, MarketUnknown."""
-    from agents.fail_stop import ForeignLog
     from agents.rebuild import needs_rebuild
     from agents.verify import verify
+    from broker.errors import ForeignLog
 
     if market not in (await _registry(settings)).by_name:
         raise MarketUnknown(market)
@@ -96,16 +96,16 @@ async def verify_market(settings: Settings, market: str) -> "Report":
 
 async def serve_api(settings: Settings) -> None:
     """The REST face until SIGTERM: registry, pool, submission and their server."""
-    from api.addresses import Proxies
-    from api.api_keys import ApiKeys
+    from api.access.addresses import Proxies
+    from api.access.api_keys import ApiKeys
+    from api.access.passwords import Passwords
+    from api.access.rate_limits import RateLimits
+    from api.access.tokens import Tokens
     from api.database import Database
-    from api.load_poller import LoadPoller
-    from api.passwords import Passwords
-    from api.rate_limits import RateLimits
     from api.server import ApiServer
     from api.services import ApiSettings, Services
-    from api.submission_queue import SubmissionQueue
-    from api.tokens import Tokens
+    from api.submission.load_poller import LoadPoller
+    from api.submission.submission_queue import SubmissionQueue
     from store.submission import Submission
 
     _begin(settings)
@@ -144,8 +144,8 @@ async def serve_api(settings: Settings) -> None:
 
 async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
     """The feed of these sources until SIGTERM. Raises MarketUnknown."""
-    from agents.host import Host
     from agents.prices.feed import PriceFeed
+    from agents.worker.host import Host
 
     _begin(settings)
     await _named(settings, [source.market for source in sources])

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from schemas.crash_points import CrashPoint, arm
+from store.crash_points import CrashPoint, arm
 
 FOLDER = "crashed"
 

@@ -8,32 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from agents.database import close_quietly
+from agents.worker.database import close_quietly
 from app.settings import Settings
 from app.unreachable import BrokerSilent
 from schemas.commands import Command, MarketBarrier
 from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
-from schemas.rest import DrainedMarket, MarketView, Page
+from schemas.rest.bodies import Page
+from schemas.rest.drains import DrainedMarket
+from schemas.rest.markets import MarketView
 from schemas.units import Timestamp
-from store.audit import Finding, audit
-from store.backlog import read_load
-from store.commands import MarketUnknown, append_command
-from store.connect import Session
-from store.deep_audit import deep_audit
-from store.halts import read_halted
-from store.markets import MarketRefused, list_market, load_registry
-from store.presence import RunningProcess, Work, read_processes
-from store.price_sources import IndexSources, read_index_sources
-from store.queries.markets import list_markets
+from store.audit.audit import Finding, audit
+from store.audit.deep_audit import deep_audit
+from store.command_log.commands import MarketUnknown, append_command
+from store.markets.backlog import read_load
+from store.markets.halts import read_halted
+from store.markets.price_sources import IndexSources, read_index_sources
+from store.markets.registry import MarketRefused, list_market, load_registry
+from store.queries.market_data.markets import list_markets
+from store.queries.market_data.public_fills import read_public_fills
+from store.queries.operations.progress import MarketProgress, read_progress
 from store.queries.paging import LIMIT_MAX, ListRequest
-from store.queries.progress import MarketProgress, read_progress
-from store.queries.public_fills import read_public_fills
-from store.users import grant_admin as grant
+from store.session.connect import Session
+from store.session.presence import RunningProcess, Work, read_processes
+from store.users.users import grant_admin as grant
 
 if TYPE_CHECKING:  # the broker's client is loaded by those who ask the broker
     from agents.dead_letter_retry import RetryOutcome
-    from agents.dead_letters import DeadLetter
+    from broker.dead_letters import DeadLetter
 
 ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 30.0
@@ -170,7 +172,7 @@ async def processes(settings: Settings) -> list[dict[str, Any]]:
 
 async def dead_letters(settings: Settings) -> "list[DeadLetter]":
     """Every dead letter, oldest first."""
-    from agents.dead_letters import read_letters
+    from broker.dead_letters import read_letters
 
     try:
         return await read_letters(settings.broker_address)

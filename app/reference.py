@@ -11,9 +11,9 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from api.access.budgets import Budget
 from api.errors import RETRIABLE
 from app.settings import FILE_NAMES, LOCAL_RATES, PRODUCTION_RATES, Settings
-from schemas.rate_limits import Budget
 from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -34,7 +34,7 @@ from app.local.supervisor import Supervisor
 from app.local.worker import Worker
 from app.operator import all_index_sources, drain_markets, markets_now
 from app.settings import Settings, signing_secret
-from app.topics import cluster_id
+from broker.topics import cluster_id
 from schemas.market import SEED_MARKETS
 
 ASK_AGAIN_S = 0.2

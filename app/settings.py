@@ -10,14 +10,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from api.access.budgets import Budget, Rate, parse_rate
 from app.crash_at import read_crash_at
 from app.local.kafka_heap import DEFAULT_HEAP, check_heap
 from app.local.run_record import read_run_record
 from app.logs import LogFormat
-from schemas.crash_points import CrashPoint
+from broker.address import BrokerAddress
 from schemas.market import MarketStatus
-from schemas.rate_limits import Budget, Rate, parse_rate
-from tables.broker_address import BrokerAddress
+from store.crash_points import CrashPoint
 
 SECRET_CHARACTERS_MIN = 32
 FILE_NAMES = (

@@ -7,7 +7,7 @@ Exception
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from store.connect import OUTAGES, StoreUnavailable
+from store.session.connect import OUTAGES, StoreUnavailable
 
 
 class BrokerSilent(Exception):

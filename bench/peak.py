@@ -4,7 +4,7 @@ import time
 from typing import Any, NamedTuple
 
 from bench.exchange_process import ExchangeProcess
-from bench.people import Person
+from bench.load.users import Person
 from bench.watching import costs_of, cpu_seconds
 from bench.whole import drained, load_on
 

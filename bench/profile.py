@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from bench.load_job import ROOT
+from bench.load.job import ROOT
 from bench.whole import load_on, people_of, whole_exchange
 
 SHOWN = 40

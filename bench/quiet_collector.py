@@ -1,10 +1,10 @@
-"""The cyclic collector as the matching agent has it at work (agents/collector.py): frozen, and seldom called."""
+"""The cyclic collector as the matching agent has it at work (agents/worker/gc_tuning.py): frozen, and seldom called."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agents.collector import collect_seldom
+from agents.worker.gc_tuning import collect_seldom
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bench.load_job import ROOT
+from bench.load.job import ROOT
 from bench.picture import latency_against_load
 from bench.result import LoadPoint, Outcome, Row, Spread
 

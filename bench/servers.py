@@ -12,9 +12,9 @@ from app.local.kafka import LocalKafka
 from app.local.postgres import EmbeddedPostgres
 from app.local.process import free_port, tail_of
 from app.operator import now
-from bench.load_job import ROOT
-from store.markets import seed
-from store.migrate import migrate
+from bench.load.job import ROOT
+from store.markets.registry import seed
+from store.schema.migrate import migrate
 
 LISTENS_WITHIN_S = 30.0
 
@@ -59,7 +59,7 @@ async def listening(
 async def bare_server(folder: Path, handler: str) -> AsyncIterator[int]:
     """A bare aiohttp server, `plain` or `lean`; its port."""
     port = free_port()
-    async with listening("-m", "bench.bare", str(port), handler, port=port, log=folder / f"{handler}.log"):
+    async with listening("-m", "bench.yardsticks.bare", str(port), handler, port=port, log=folder / f"{handler}.log"):
         yield port
 
 
@@ -67,7 +67,9 @@ async def bare_server(folder: Path, handler: str) -> AsyncIterator[int]:
 async def handler_only(folder: Path, secret: str) -> AsyncIterator[int]:
     """Our API with nothing behind it; its port."""
     port = free_port()
-    async with listening("-m", "bench.handler_only", str(port), secret, port=port, log=folder / "handler.log"):
+    async with listening(
+        "-m", "bench.yardsticks.handler_only", str(port), secret, port=port, log=folder / "handler.log"
+    ):
         yield port
 
 

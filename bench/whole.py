@@ -12,9 +12,9 @@ import asyncpg
 from app.operator import audit_books, drain_markets
 from app.settings import Settings, load_settings, reach
 from bench.exchange_process import ExchangeProcess
-from bench.load_job import Job, Kind, Report, run_load
-from bench.order_bodies import random_orders
-from bench.people import Person, make_people
+from bench.load.job import Job, Kind, Report, run_load
+from bench.load.order_bodies import random_orders
+from bench.load.users import Person, make_people
 
 DRAINS = 20  # of 30 s each, before a backlog counts as lost
 

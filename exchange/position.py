@@ -2,6 +2,7 @@
 
 import msgspec
 
+from schemas.orders import Side
 from schemas.units import Micros, divide_toward_zero
 
 
@@ -34,6 +35,17 @@ def fill(position: Position, lots: int, notional: int, event: int) -> Micros:
     realized = _close(position, closing, closing_notional)
     _open(position, lots - closing, notional - closing_notional, event)
     return realized
+
+
+def closing_side(lots: int) -> Side:
+    """The side that reduces a position."""
+    return Side.SELL if lots > 0 else Side.BUY
+
+
+def settled_part(amount: int, lots: int, before: int, after: int) -> Micros:
+    """What the lots from `before` to `after` of `lots` are settled at: V split by lots, cumulatively, truncated."""
+    size = abs(lots)
+    return Micros(divide_toward_zero(amount * after, size) - divide_toward_zero(amount * before, size))
 
 
 def _open(position: Position, lots: int, notional: int, event: int) -> Micros:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import faust
 import msgspec
 
-from exchange.market import Market
-from exchange.snapshot import dump, state_hash
+from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.market import Market
 from schemas.topics import book_table
 
 CHUNK_BYTES = 512 * 1024

@@ -16,8 +16,8 @@ from app.local.kafka_cache import make_cache
 from app.local.kafka_jars import KAFKA_VERSION
 from app.local.postgres import EmbeddedPostgres
 from schemas.units import Timestamp
-from store.markets import seed
-from store.migrate import migrate
+from store.markets.registry import seed
+from store.schema.migrate import migrate
 
 STARTED_AT = Timestamp(1_800_000_000_000_000)
 _numbers = itertools.count(1)

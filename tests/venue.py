@@ -11,21 +11,21 @@ from typing import Protocol
 
 import asyncpg
 
-from agents.event_records import pack, read_records
-from agents.host import Unit
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
-from agents.settings import StreamSettings
-from app.topics import create_topics
-from exchange.journal import write
-from exchange.market import Market, empty_market
+from agents.worker.host import Unit
+from agents.worker.settings import StreamSettings
+from broker.event_records import pack, read_records
+from broker.topics import create_topics
+from exchange.engine.log.journal import write
+from exchange.engine.market import Market, empty_market
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_command
-from store.connect import Connection, Session, connect_writer
-from store.markets import MarketRegistry, load_registry
-from store.outbox import read_commands
+from store.command_log.outbox import read_commands
+from store.markets.registry import MarketRegistry, load_registry
 from store.projection import Projection
+from store.session.connect import Connection, Session, connect_writer
 from tests.agents.stream import hosted
 from tests.conftest import Broker
 

@@ -8,14 +8,14 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agents.figures import PRICES_REPORTED
 from agents.prices.source import Observation, Source
-from agents.service import Service
+from agents.worker.metrics import PRICES_REPORTED
+from agents.worker.service import Service
 from schemas.commands import PriceReported
 from schemas.units import Timestamp
-from store.advisory_locks import Room, try_locks
-from store.commands import Addressed, append_commands
-from store.connect import Connection
+from store.command_log.commands import Addressed, append_commands
+from store.session.advisory_locks import Room, try_locks
+from store.session.connect import Connection
 
 GATHER_S = 0.05
 """So long what is seen at about the same moment waits to go together."""

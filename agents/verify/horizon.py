@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from agents.verify.digests import Digests
 from agents.verify.known_snapshots import KnownSnapshot
 from agents.verify.report import Report
-from exchange.market import Market, empty_market
-from exchange.snapshot import load
-from store.standing import Standing
+from exchange.engine.log.snapshot import load
+from exchange.engine.market import Market, empty_market
+from store.markets.progress import Standing
 
 
 def choose_start(

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from agents.log_tail import stream_records
-from agents.settings import StreamSettings
 from agents.verify.report import Report
-from exchange.snapshot import state_hash
+from agents.worker.settings import StreamSettings
+from broker.reader import stream_records
+from exchange.engine.log.snapshot import state_hash
 from schemas.topics import book_changelog_topic
-from store.snapshots import StoredSnapshot
-from store.standing import Standing
+from store.command_log.snapshots import StoredSnapshot
+from store.markets.progress import Standing
 from tables.book_table import Head, chunk_keys, heads, is_head, read_head, state_of
 
 

@@ -3,16 +3,16 @@
 import msgspec
 
 from agents.verify.report import Report
-from exchange.market import Market
-from exchange.replay import HoldingLeft, OrderLeft, Replay
-from store.connect import Connection
-from store.verification import (
+from exchange.engine.log.replay import HoldingLeft, OrderLeft, Replay
+from exchange.engine.market import Market
+from store.audit.verification import (
     OrderStored,
     Persisted,
     read_fills_of_trades,
     read_order_numbers,
     read_orders_by_number,
 )
+from store.session.connect import Connection
 
 BEYOND_ANY_TRADE = 2**62
 _FILL_COLUMNS = (

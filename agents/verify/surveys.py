@@ -2,10 +2,10 @@
 
 import msgspec
 
-from agents.log_tail import stream_records
-from agents.settings import StreamSettings
 from agents.verify.digests import Digests, digest
 from agents.verify.report import Report
+from agents.worker.settings import StreamSettings
+from broker.reader import stream_records
 from schemas.events import CommandFailed
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import (
@@ -19,7 +19,7 @@ from schemas.wire import (
     decode_event,
     decode_event_record,
 )
-from store.standing import Standing
+from store.markets.progress import Standing
 
 
 async def survey_commands(settings: StreamSettings, standing: Standing, report: Report) -> Digests:

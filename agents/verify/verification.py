@@ -3,24 +3,24 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from agents.database import ask_once
-from agents.log_tail import stream_records
-from agents.settings import StreamSettings
 from agents.verify.digests import Digests, digest
 from agents.verify.horizon import choose_start
 from agents.verify.known_snapshots import KnownSnapshot, stored_snapshots, table_snapshots
 from agents.verify.report import Report
 from agents.verify.rows import RowComparison
 from agents.verify.surveys import EventSurvey, command_record, survey_commands, survey_events
-from exchange.journal import Written
-from exchange.market import Market
-from exchange.replay import Replay
-from exchange.snapshot import dump, state_hash
+from agents.worker.database import ask_once
+from agents.worker.settings import StreamSettings
+from broker.reader import stream_records
+from exchange.engine.log.journal import Written
+from exchange.engine.log.replay import Replay
+from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.market import Market
 from schemas.topics import commands_topic
 from schemas.wire import CommandRecord
-from store.connect import Connection
-from store.standing import Standing
-from store.verification import read_payloads, read_persisted_state
+from store.audit.verification import read_payloads, read_persisted_state
+from store.markets.progress import Standing
+from store.session.connect import Connection
 
 COMMANDS_PER_BLOCK = 2_000
 

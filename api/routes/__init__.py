@@ -3,25 +3,19 @@
 from api.route import Route
 from api.routes import (
     account,
-    admin,
     api_keys,
     auth,
-    closing,
     docs,
     event_docs,
-    health,
     history,
     leverage,
     market_data,
     markets,
-    metrics,
-    order_groups,
-    order_trace,
-    orders,
-    preview,
     public_fills,
     transfers,
 )
+from api.routes.operations import admin, health, metrics
+from api.routes.orders import closing, order_groups, order_trace, orders, preview
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,

@@ -2,18 +2,21 @@
 
 from aiohttp import web
 
-from api.answers import json_answer
 from api.errors import Refusal
 from api.paging import MARKET, ORDER, PAGING, TIMED, list_answer, list_request
+from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode
-from schemas.rest import BalanceView, FillView, MeView, Page, PositionView
-from store.queries.balances import list_balances
-from store.queries.fills import list_fills
-from store.queries.positions import Ranking, list_positions
-from store.users import read_user
+from schemas.rest.accounts import BalanceView, PositionView
+from schemas.rest.api_keys import Scope
+from schemas.rest.bodies import Page
+from schemas.rest.orders import FillView
+from schemas.rest.users import MeView
+from store.queries.accounts.balances import list_balances
+from store.queries.accounts.fills import list_fills
+from store.queries.accounts.positions import Ranking, list_positions
+from store.users.users import read_user
 
 _POSITIONS = (*PAGING, MARKET)
 _FILLS = (*PAGING, *TIMED, ORDER)

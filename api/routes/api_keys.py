@@ -4,19 +4,19 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from api.answers import json_answer
-from api.api_keys import hash_of, new_secret
+from api.access.api_keys import hash_of, new_secret
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
 from api.paging import PAGING, page_answer, page_request
+from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView, Scope
-from schemas.networks import Network, parse_network
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import Page
+from schemas.rest.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView, Scope
+from schemas.rest.bodies import Page
 from schemas.units import Timestamp, timestamp_of
-from store.api_keys import NewKey, create_key, list_keys, revoke_key
+from store.users.api_keys import NewKey, create_key, list_keys, revoke_key
+from store.users.networks import Network, parse_network
 
 _request = BodyReader(ApiKeyRequest)
 _ID_DIGITS_MAX = 18

@@ -2,15 +2,15 @@
 
 from aiohttp import web
 
-from api.answers import json_answer
+from api.access.budgets import Budget
 from api.bodies import BodyReader
 from api.errors import Refusal
+from api.responses import json_answer
 from api.route import Answer, Route
 from api.services import services_of
-from schemas.rate_limits import Budget
 from schemas.refusals import ErrorCode
-from schemas.rest import Credentials, LoggedIn, Registered
-from store.users import create_user, find_user
+from schemas.rest.users import Credentials, LoggedIn, Registered
+from store.users.users import create_user, find_user
 
 _credentials = BodyReader(Credentials)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
-from api.openapi import document
+from api.documents.openapi import document
 from api.route import Answer, Route
 from api.security_headers import FRAMED_BY_NOBODY
 from schemas.refusals import ErrorCode

@@ -3,8 +3,8 @@
 import msgspec
 from aiohttp import web
 
-from api.asyncapi import event_document
-from api.events_page import events_page
+from api.documents.asyncapi import event_document
+from api.documents.events_page import events_page
 from api.route import Answer, Route
 
 _DOCUMENT = msgspec.json.encode(event_document())

@@ -5,12 +5,15 @@ from aiohttp import web
 from api.paging import PAGING, TIMED, page_answer, page_request
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.api_keys import Scope
-from schemas.rest import FundingPaymentView, InsuranceFundView, LedgerEntryView, Page, ReceiptView
-from store.queries.funding import list_payments
-from store.queries.insurance_fund import read_fund
-from store.queries.ledger import list_ledger
-from store.queries.receipts import list_receipts
+from schemas.rest.accounts import LedgerEntryView
+from schemas.rest.api_keys import Scope
+from schemas.rest.bodies import Page
+from schemas.rest.liquidations import InsuranceFundView, ReceiptView
+from schemas.rest.markets import FundingPaymentView
+from store.queries.accounts.ledger import list_ledger
+from store.queries.accounts.receipts import list_receipts
+from store.queries.market_data.funding import list_payments
+from store.queries.market_data.insurance_fund import read_fund
 
 _LISTED = (*PAGING, *TIMED)
 

@@ -2,16 +2,16 @@
 
 from aiohttp import web
 
-from api.answers import json_answer
 from api.bodies import BodyReader
 from api.errors import refusal_of
 from api.paths import market_id_of
+from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import LeverageRequest, LeverageView
-from store.leverage import LeverageWish, change_leverage
+from schemas.rest.accounts import LeverageRequest, LeverageView
+from schemas.rest.api_keys import Scope
+from store.submission.leverage import LeverageWish, change_leverage
 
 _leverage = BodyReader(LeverageRequest)
 

@@ -2,18 +2,18 @@
 
 from aiohttp import web
 
-from api.answers import json_answer
 from api.paging import FROM, PAGING, TO, market_page_answer, one_of, page_request, whole_number
 from api.paths import market_id_of, of_market
+from api.responses import json_answer
 from api.route import Answer, Parameter, Route
 from api.services import services_of
-from schemas.market_data import CandleInterval, CandleView, OrderBookView, TickerView, TradeView
 from schemas.refusals import ErrorCode
-from schemas.rest import Page
-from store.queries.candles import list_candles
-from store.queries.order_book import DEPTH_DEFAULT, DEPTH_MAX, read_order_book
-from store.queries.ticker import read_ticker
-from store.queries.trades import list_trades
+from schemas.rest.bodies import Page
+from schemas.rest.market_data import CandleInterval, CandleView, OrderBookView, TickerView, TradeView
+from store.queries.market_data.candles import list_candles
+from store.queries.market_data.order_book import DEPTH_DEFAULT, DEPTH_MAX, read_order_book
+from store.queries.market_data.ticker import read_ticker
+from store.queries.market_data.trades import list_trades
 
 _INTERVALS = [interval.value for interval in CandleInterval]
 _DEPTH = Parameter(

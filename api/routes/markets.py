@@ -2,15 +2,16 @@
 
 from aiohttp import web
 
-from api.answers import json_answer
 from api.paging import FROM, PAGING, TO, list_answer, list_request, market_page_answer, page_request
 from api.paths import market_id_of, of_market
+from api.responses import json_answer
 from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
-from schemas.rest import MarketFundingView, MarketView, Page
-from store.queries.funding import read_funding
-from store.queries.markets import list_markets, read_market
+from schemas.rest.bodies import Page
+from schemas.rest.markets import MarketFundingView, MarketView
+from store.queries.market_data.funding import read_funding
+from store.queries.market_data.markets import list_markets, read_market
 
 _HISTORY = (*PAGING, FROM, TO)
 

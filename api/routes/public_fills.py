@@ -8,8 +8,8 @@ from api.route import Answer, Route
 from api.services import services_of
 from schemas.fills import PublicFill
 from schemas.refusals import ErrorCode
-from schemas.rest import Page
-from store.queries.public_fills import replay_fills
+from schemas.rest.bodies import Page
+from store.queries.market_data.public_fills import replay_fills
 
 _REPLAY = (FROM_SEQUENCE, *PAGING)
 

@@ -2,17 +2,18 @@
 
 from aiohttp import web
 
-from api.answers import json_answer
-from api.auth import check_admin
+from api.access.auth import check_admin
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
+from api.responses import json_answer
 from api.route import Access, Answer, Parameter, Route
 from api.services import services_of
-from schemas.api_keys import Scope
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import BalanceView, DepositRequest, WithdrawalRequest
-from store.deposits import deposit
-from store.withdrawals import withdraw
+from schemas.rest.accounts import BalanceView
+from schemas.rest.api_keys import Scope
+from schemas.rest.transfers import DepositRequest, WithdrawalRequest
+from store.money.deposits import deposit
+from store.money.withdrawals import withdraw
 
 _deposit = BodyReader(DepositRequest)
 _withdrawal = BodyReader(WithdrawalRequest)

@@ -11,15 +11,15 @@ from app.cli.demo import demo
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.output import INTERRUPTED
-from app.cli.people import admin
 from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
 from app.cli.tail import tail
+from app.cli.users import admin
 from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
 from app.unreachable import DATABASE_REFUSES, OUT_OF_REACH, unreachable
-from store.commands import MarketUnknown
-from store.newer_database import DatabaseIsNewer
+from store.command_log.commands import MarketUnknown
+from store.schema.newer_database import DatabaseIsNewer
 
 
 class Commands(click.Group):

@@ -50,7 +50,7 @@ def _read_percent(text: str) -> int:
 
 def _check_market(market: str) -> None:
     from app.demo.markets import DEMO_MARKETS
-    from store.commands import MarketUnknown
+    from store.command_log.commands import MarketUnknown
 
     if market not in {spec.market for spec in DEMO_MARKETS}:
         raise MarketUnknown(market)

@@ -9,15 +9,15 @@ import msgspec
 from app.cli.market_sources import sources
 from app.cli.output import json_option, show
 from app.cli.sending import send
+from app.market_file import MarketFileRefused, read_market_file
 from app.operator import index_sources, markets_now, now
 from app.settings import load_settings, reach
 from schemas.commands import IndexSet, RulesSet, StatusSet
 from schemas.market import INDEX_MAX, MarketStatus
-from schemas.market_file import MarketFileRefused, read_market_file
-from schemas.rest import MarketView
+from schemas.rest.markets import MarketView
 from schemas.units import NANO_E18, Nanos, parse_whole_units
 from schemas.wire import RULES_VERSION
-from store.markets import MarketRefused
+from store.markets.registry import MarketRefused
 
 
 @click.group()

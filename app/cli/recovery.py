@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @json_option
 def verify(market: str, as_json: bool) -> None:
     """Replay a market's log and compare events, hashes, snapshots and rows; exit 1 when anything differs."""
-    from agents.fail_stop import ForeignLog
     from app.compose import verify_market
+    from broker.errors import ForeignLog
     from exchange.errors import UnknownRules
 
     try:

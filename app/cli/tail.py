@@ -10,7 +10,7 @@ from app.operator import fills_from
 from app.settings import Settings, load_settings, reach
 from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
 from schemas.fills import PublicFill, encode_fill
-from store.connect import is_outage
+from store.session.connect import is_outage
 
 POLL_S = 0.2
 

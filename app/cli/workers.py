@@ -111,7 +111,7 @@ def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:
     """Work at the broker that is named; at that of the exchange in DATA, where none is, as long as it is there."""
     import uvloop
 
-    from app.local.beside import work_beside
+    from app.local.attached_worker import work_beside
 
     given = load_settings()
     settings = reach(given)

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from agents.presence import seen
 from agents.prices.feed import PriceFeed
+from agents.worker.presence import seen
 from app.demo.client import Client
 from app.demo.feed import DemoWalks, begin_walks
 from app.demo.gambler import Gambler
@@ -20,7 +20,7 @@ from app.demo.traders import credentials, log_in, seed_users
 from app.logs import configure_logs
 from app.metrics import figures_served
 from app.settings import Settings
-from store.connect import connect_writer
+from store.session.connect import connect_writer
 
 ROUND_S = 1.0
 SHOCKS_EVERY_S = 0.2

@@ -7,9 +7,9 @@ from app.demo.markets import DEMO_MARKETS, DEMO_QUORUM, DEMO_SOURCES
 from app.demo.shocks import Shock
 from schemas.commands import PriceSourcesSet
 from schemas.units import Nanos, Timestamp
-from store.commands import append_command
-from store.connect import Session
-from store.price_sources import read_index_sources
+from store.command_log.commands import append_command
+from store.markets.price_sources import read_index_sources
+from store.session.connect import Session
 
 
 class DemoWalks:

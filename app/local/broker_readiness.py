@@ -7,7 +7,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from app.local.process import BoundProcess, ChildFailed, tail_of
-from app.topics import cluster_id
+from broker.topics import cluster_id
 
 STOP_GRACE_S = 2.0
 

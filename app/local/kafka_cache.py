@@ -13,7 +13,7 @@ from app.local.kafka import LocalKafka
 from app.local.kafka_heap import DEFAULT_HEAP
 from app.local.kafka_jars import fetch_jars
 from app.local.kafka_jvm import cache_path
-from app.topics import create_topics
+from broker.topics import create_topics
 from schemas.topics import commands_topic
 
 WRITTEN_WITHIN_S = 120.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import asyncpg
 
-from bench.load_job import Job, Kind, Report, run_load
-from bench.order_bodies import random_orders
-from bench.people import make_people
+from bench.load.job import Job, Kind, Report, run_load
+from bench.load.order_bodies import random_orders
+from bench.load.users import make_people
 from bench.result import Bar, Outcome, Row, compared, percentile
 from bench.servers import api_server, bare_server, handler_only
 from bench.sizes import Size

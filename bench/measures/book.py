@@ -11,11 +11,11 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
-from bench.flow import Flow, Operation, commands, do
+from bench.load.flow import Flow, Operation, commands, do
 from bench.quiet_collector import quiet_collector
 from bench.result import Bar, Outcome, compared
 from bench.sizes import Size
-from exchange.book import Book
+from exchange.engine.book import Book
 from schemas.wire import encode
 
 SMALL_BOOK = 2_000

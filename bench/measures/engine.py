@@ -15,20 +15,20 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.log_tail import last_record, stream_records
 from app.local.process import tail_of
-from app.topics import create_topics
-from bench.flow import BEGAN_AT, Flow, commands
-from bench.load_job import ROOT
+from bench.load.flow import BEGAN_AT, Flow, commands
+from bench.load.job import ROOT
 from bench.result import Bar, Outcome, Row, compared
 from bench.servers import EndedEarly, python
 from bench.sizes import Size
+from broker.reader import last_record, stream_records
+from broker.topics import create_topics
 from schemas.commands import MarketListed
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
-from store.connect import connect_writer
-from store.markets import list_market
+from store.markets.registry import list_market
+from store.session.connect import connect_writer
 
 PACKINGS = (50, 500)
 RESTING = 2_000
@@ -61,7 +61,7 @@ async def _round(dsn: str, bootstrap: str, folder: Path, total: int, packing: in
     await _list(dsn, market)
     await create_topics(bootstrap, [market, bare_market])
     await _fill(bootstrap, market, total, packing)
-    bare = ("-m", "bench.bare_loop", bootstrap, market, events_topic(bare_market), str(total))
+    bare = ("-m", "bench.yardsticks.bare_loop", bootstrap, market, events_topic(bare_market), str(total))
     async with _ending(*bare, log=folder / f"{bare_market}.log"):
         bare_rate = await _rate_of_log(bootstrap, events_topic(bare_market), total, packing)
     environment = {"DATABASE_URL": dsn, "BROKER_URL": bootstrap, "DATA": str(folder / market), "SESSION_TIMEOUT_S": "3"}

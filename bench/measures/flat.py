@@ -9,21 +9,21 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from api.tokens import Tokens
+from api.access.tokens import Tokens
 from app.operator import now
-from app.topics import create_topics
 from bench.exchange_process import ExchangeProcess
-from bench.load_job import Job, Kind, run_load
+from bench.load.job import Job, Kind, run_load
+from bench.load.order_bodies import random_orders
+from bench.load.users import make_people
 from bench.measures.acceptance import SECRET, clear
-from bench.order_bodies import random_orders
 from bench.peak import CLIENTS, completed
-from bench.people import make_people
 from bench.result import Bar, Outcome, Row, compared
 from bench.servers import api_server
 from bench.sizes import Size
 from bench.whole import drained, people_of, settings_of
+from broker.topics import create_topics
 from schemas.market import SEED_MARKETS
-from store.markets import list_market
+from store.markets.registry import list_market
 
 FLAT = Bar(0.9)
 ACTIVE = 5_000

@@ -8,9 +8,9 @@ answer without it, later after a tenth of the time it has waited. A maker's two 
 from typing import Any
 
 from bench.exchange_process import ExchangeProcess
-from bench.load_job import Job, Kind, Report, Seen, run_load
-from bench.order_bodies import takers, walls
-from bench.people import Person
+from bench.load.job import Job, Kind, Report, Seen, run_load
+from bench.load.order_bodies import takers, walls
+from bench.load.users import Person
 from bench.result import Bar, LoadPoint, Outcome, Row, Spread, alone, percentile
 from bench.sizes import Size
 from bench.whole import drained, job_for, people_of

@@ -14,14 +14,14 @@ from collections.abc import Callable
 import orjson
 
 from app.local.process import resident_bytes
-from bench.flow import Flow
-from bench.load_job import ROOT
+from bench.load.flow import Flow
+from bench.load.job import ROOT
 from bench.quiet_collector import quiet_collector
 from bench.result import Bar, Outcome, alone, compared
 from bench.sizes import Size
-from exchange.level import Order
-from exchange.market import Market
-from exchange.snapshot import dump, load
+from exchange.engine.log.snapshot import dump, load
+from exchange.engine.market import Market
+from exchange.engine.price_level import Order
 from schemas.market import SEED_MARKETS
 
 BYTES_AN_ORDER = Bar(360, is_floor=False, unit="bytes")

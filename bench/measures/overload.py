@@ -7,7 +7,7 @@ sending. Afterwards: how long until a barrier sent at the end of the load has go
 import time
 
 from bench.exchange_process import ExchangeProcess
-from bench.load_job import Report
+from bench.load.job import Report
 from bench.peak import CLIENTS, completed
 from bench.result import Bar, Outcome, alone, compared, percentile
 from bench.sizes import Size

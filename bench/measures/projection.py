@@ -11,20 +11,20 @@ from functools import partial
 
 import msgspec
 
-from bench.flow import BEGAN_AT
-from bench.people import make_people
+from bench.load.flow import BEGAN_AT
+from bench.load.users import make_people
 from bench.result import Bar, Outcome, compared
 from bench.sizes import Size
-from exchange.journal import Written, write
-from exchange.market import empty_market
+from exchange.engine.log.journal import Written, write
+from exchange.engine.market import empty_market
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
-from store.connect import Connection, connect_writer
-from store.markets import list_market, load_registry
-from store.outbox import read_commands
+from store.command_log.outbox import read_commands
+from store.markets.registry import list_market, load_registry
 from store.projection import Projection
+from store.session.connect import Connection, connect_writer
 from store.submission import BATCH_MAX, Placed, PlaceOrder, Submission
 
 BATCH = 500

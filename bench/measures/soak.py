@@ -9,8 +9,8 @@ process and the size of every table are looked at all the time and kept in the J
 import asyncio
 
 from bench.exchange_process import ExchangeProcess
-from bench.load_job import Kind, Report, Seen
-from bench.order_bodies import takers, walls
+from bench.load.job import Kind, Report, Seen
+from bench.load.order_bodies import takers, walls
 from bench.peak import completed
 from bench.result import Bar, Outcome, Row, compared, percentile
 from bench.sizes import Size

@@ -1,10 +1,10 @@
 """Liquidations in PostgreSQL: who must be liquidated, one transaction for each thing that is done, and its receipt."""
 
+from store.liquidations.account_scan import Verdict, read_marks, survey
 from store.liquidations.cancelling import sweep
-from store.liquidations.driving import Driven, Ready, advance, begin, credit, read_ready
 from store.liquidations.inventory import sell_inventory
 from store.liquidations.margin_calls import call_for_margin, cancel_for_margin, end_calls
-from store.liquidations.survey import Verdict, read_marks, survey
+from store.liquidations.steps import Driven, Ready, advance, begin, credit, read_ready
 
 __all__ = [
     "Driven",

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import asyncpg
 
-from exchange.ladder import Debtor, Held
-from exchange.margin import Exposure, Holding
-from exchange.status import MATCHING
+from exchange.engine.status import MATCHING
+from exchange.risk.liquidation_policy import Debtor, Held
+from exchange.risk.margin import Exposure, Holding
 from schemas.ids import INSURANCE_FUND
 from schemas.units import Micros, Ticks
-from store.connect import Session
-from store.queries.figures import spec_of
+from store.queries.formatting import spec_of
+from store.session.connect import Session
 
 _LOCK = "SELECT 1 FROM accounts WHERE user_id = ANY($1::int8[]) ORDER BY user_id FOR NO KEY UPDATE"
 _READ = """

@@ -6,10 +6,10 @@ from schemas.commands import OrderCancelled
 from schemas.ids import seq_of_order_key
 from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of
-from store.connect import Session
 from store.liquidations.accounts import LiveOrder
 from store.liquidations.receipts import Receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
+from store.session.connect import Session
 
 # Who was held for a deleveraging bears the negative number of another account's liquidation; locked as everyone locks.
 _LET_GO = """

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exchange.ladder import Closure, Debtor
-from exchange.liquidation import Candidate, adl_order, bankrupt_shares, counterparties, is_beyond_fund
+from exchange.risk.liquidation import Candidate, adl_order, bankrupt_shares, counterparties, is_beyond_fund
+from exchange.risk.liquidation_policy import Closure, Debtor
 from schemas.commands import Counterparty, DeleveragingOrdered, StatusSet, TakeOverOrdered
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
-from store.connect import Session
 from store.liquidations.accounts import lock_accounts, read_accounts
 from store.liquidations.receipts import Receipt, account_receipt, closure_receipt, fund_receipt, ranking_receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
+from store.session.connect import Session
 
 _OTHER_SIDE = "SELECT user_id FROM positions WHERE market_id = $1 AND lots <> 0 AND sign(lots) = $2 AND user_id <> $3"
 # Until it is persisted nobody knows what a deleveraging leaves of those on the other side: they neither order nor withdraw.

@@ -1,12 +1,12 @@
 """The insurance fund sells what it took over, step by step in every market (docs/semantics.md, "Liquidation")."""
 
-from exchange.ladder import inventory_step
+from exchange.risk.liquidation_policy import inventory_step
 from schemas.ids import INSURANCE_FUND
 from schemas.units import Timestamp, timestamp_of
-from store.connect import Session
 from store.liquidations.accounts import lock_accounts, read_accounts
-from store.liquidations.driving import order_step
+from store.liquidations.steps import order_step
 from store.liquidations.writing import Episode, find_episode, open_episode
+from store.session.connect import Session
 
 PATIENCE_US = 1_000_000
 PATIENCE_MAX_US = 64_000_000

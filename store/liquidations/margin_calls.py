@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from exchange.liquidation import is_warned, orders_to_cancel
+from exchange.risk.liquidation import is_warned, orders_to_cancel
 from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of, format_micros
-from store.connect import Session
 from store.liquidations.accounts import lock_accounts, read_accounts, read_live_orders
 from store.liquidations.cancelling import cancel_orders
 from store.liquidations.receipts import account_receipt
 from store.liquidations.writing import Episode, NewReceipt, find_episode, open_episode
+from store.session.connect import Session
 
 _CALLED = (
     "SELECT user_id FROM liquidations WHERE user_id = ANY($1::int8[]) AND kind = 'MARGIN_CALL' AND ended_at IS NULL"

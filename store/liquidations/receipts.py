@@ -6,12 +6,12 @@ Money, prices and quantities are decimal strings, as in every answer; sizes, cos
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from exchange.ladder import Closure, Debtor, Held, Step
-from exchange.liquidation import Candidate, adl_score
+from exchange.risk.liquidation import Candidate, adl_score
+from exchange.risk.liquidation_policy import Closure, Debtor, Held, Step
 from schemas.commands import Counterparty
 from schemas.market import MarketSpec
 from schemas.units import format_micros, format_ppm, format_ratio_6
-from store.queries.figures import price_text, quantity_text
+from store.queries.formatting import price_text, quantity_text
 
 Receipt: TypeAlias = dict[str, object]
 """What becomes `liquidation_steps.inputs`."""

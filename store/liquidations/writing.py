@@ -15,8 +15,8 @@ from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import encode
-from store.connect import Session
 from store.liquidations.receipts import Receipt
+from store.session.connect import Session
 
 _APPEND = """
 WITH locked AS MATERIALIZED (

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from exchange.rules import check_known
+from exchange.engine.rules import check_known
 from schemas.events import Event
 from schemas.units import Timestamp, datetime_or_none
 from schemas.wire import EventRecord, chain_hash, decode_event

@@ -35,8 +35,8 @@ from schemas.ids import order_key
 from schemas.market import MarketSpec
 from schemas.orders import LiquidityRole, OrderStatus, Side
 from schemas.units import datetime_of
-from store.ledger import trade_entries
-from store.projection.books import Books
+from store.money.ledger import trade_entries
+from store.projection.batch_rows import Books
 from store.projection.errors import ProjectionBroken
 from store.projection.forced import end_forced_action, end_step, hold, settle_positions, transfer_position
 from store.projection.funding import FundingSums, pay_funding, sample_premium, settle_funding

@@ -11,8 +11,8 @@ from schemas.events import (
 from schemas.ids import order_key
 from schemas.orders import LiquidityRole, Side
 from schemas.units import datetime_of
-from store.ledger import liquidation_fee_entries, settlement_entries, transfer_entries
-from store.projection.books import Books
+from store.money.ledger import liquidation_fee_entries, settlement_entries, transfer_entries
+from store.projection.batch_rows import Books
 from store.projection.rows import PositionChange, StepOutcome
 
 

@@ -1,10 +1,10 @@
 """Funding: premium samples, what an interval came to, and who paid whom (docs/semantics.md, "Index, mark, funding")."""
 
-from exchange.funding import next_interval_end
+from exchange.engine.prices.funding import next_interval_end
 from schemas.events import FundingPaid, FundingSettled, PremiumSampled
 from schemas.units import datetime_of
-from store.ledger import funding_entries
-from store.projection.books import Books
+from store.money.ledger import funding_entries
+from store.projection.batch_rows import Books
 from store.projection.errors import ProjectionBroken
 
 

@@ -1,6 +1,6 @@
 """The market's own row: its status, its mark and what its index is made of."""
 
-from exchange.funding import next_interval_end
+from exchange.engine.prices.funding import next_interval_end
 from schemas.events import MarketOpened, MarkMoved, PriceSourcesChanged, RulesChanged, StatusChanged
 from schemas.wire import encode
 from store.projection.rows import MarketChange

@@ -7,14 +7,14 @@ import asyncpg
 from schemas.orders import OrderStatus, Side
 from schemas.units import Timestamp
 from schemas.wire import EventRecord
-from store.connect import Connection, StoreUnavailable, is_outage
-from store.markets import KnownMarket, load_registry
+from store.markets.registry import KnownMarket, load_registry
 from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after, rows_of_records
 from store.projection.errors import ProjectionBroken
 from store.projection.fold import Fold
+from store.projection.lock_keys import keys_to_lock
 from store.projection.rows import OrderRow, Rows
-from store.projection.touched import keys_to_lock
 from store.projection.write import LOCK, WRITE, write_arguments
+from store.session.connect import Connection, StoreUnavailable, is_outage
 
 ATTEMPTS_MAX = 20
 CLOSE_TIMEOUT_S = 1.0

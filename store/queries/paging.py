@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import Page
+from schemas.rest.bodies import Page
 from schemas.units import Timestamp, datetime_of, timestamp_of
 
 Key = TypeVar("Key")

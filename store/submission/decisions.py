@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from exchange.admission import admit
-from exchange.margin import Exposure
+from exchange.risk.admission import admit
+from exchange.risk.margin import Exposure
 from schemas.commands import OrderCancelled, OrderCreated
 from schemas.ids import public_command_id, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
-from store.markets import MarketRegistry
+from store.markets.registry import MarketRegistry
 from store.submission.reading import Reading, Wish, key_of
 from store.submission.requests import Answer, CancelOrder, CancelPlaced, Placed, SubmissionRequest
 

@@ -5,17 +5,17 @@ from typing import NamedTuple
 
 import asyncpg
 
-from exchange.admission import Account, MarketTerms
-from exchange.margin import Exposure, Holding
-from exchange.order_draft import OrderDraft, read_order, request_hash
+from exchange.risk.admission import Account, MarketTerms
+from exchange.risk.margin import Exposure, Holding
+from exchange.risk.order_draft import OrderDraft, read_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.market import MarketStatus
 from schemas.orders import OrderStatus
 from schemas.refusals import Refused
 from schemas.units import Micros, Ticks
-from store.backlog import MarketLoad
-from store.connect import Connection, Session
-from store.markets import MarketRegistry
+from store.markets.backlog import MarketLoad
+from store.markets.registry import MarketRegistry
+from store.session.connect import Connection, Session
 from store.submission.requests import CancelOrder, PlaceOrder, SubmissionRequest
 
 _LOCK_AND_READ = "SELECT * FROM lock_submission($1::int8[], $2::int8[], $3::text[], $4::int8[])"

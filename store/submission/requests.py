@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.orders import OrderStatus
 from schemas.refusals import Refused
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 
 
 class PlaceOrder(msgspec.Struct, frozen=True):

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
-from schemas.crash_points import CrashPoint, passing
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
-from store.backlog import MarketLoad
-from store.connect import Connection, StoreUnavailable, is_outage
-from store.markets import MarketRegistry
+from store.crash_points import CrashPoint, passing
+from store.markets.backlog import MarketLoad
+from store.markets.registry import MarketRegistry
+from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
 from store.submission.reading import Wish, lock_and_read, read_wishes
 from store.submission.requests import Answer, SubmissionRequest

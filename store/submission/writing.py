@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
-from store.connect import Connection
+from store.session.connect import Connection
 from store.submission.decisions import Decisions, NewCancel, NewOrder
 
 # Orders and margin sums come as JSON, a row an array: asyncpg takes seven times as long for nineteen arrays of columns.

@@ -8,10 +8,10 @@ from typing import Any
 from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.tables.table import Table
 
-import agents.matcher
-from agents.settings import StreamSettings
-from agents.tenure import Tenure
-from tables.prompt_consumer import PromptConsumer, PromptConsumerThread
+import agents.matching.worker
+from agents.matching.market_assignment import Tenure
+from agents.worker.settings import StreamSettings
+from broker.prompt_consumer import PromptConsumer, PromptConsumerThread
 from tests.agents.worker_process import main
 
 SLOW_STEP_S = 0.8
@@ -24,7 +24,7 @@ def hang_in_the_recovery() -> None:
     async def begin_never(*_: object) -> Tenure:
         return await asyncio.get_running_loop().create_future()
 
-    agents.matcher.begin_tenure = begin_never
+    agents.matching.worker.begin_tenure = begin_never
 
 
 def freeze_the_fetch() -> None:
@@ -43,7 +43,7 @@ def slow_down() -> None:
     async def take_time(*_: object) -> None:
         await asyncio.sleep(SLOW_STEP_S)
 
-    begin = agents.matcher.begin_tenure
+    begin = agents.matching.worker.begin_tenure
 
     async def begin_slowly(
         market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None]
@@ -54,7 +54,7 @@ def slow_down() -> None:
         return await begin(market, settings, entries, on_step)
 
     Table.on_changelog_event = take_time
-    agents.matcher.begin_tenure = begin_slowly
+    agents.matching.worker.begin_tenure = begin_slowly
 
 
 def leak_a_cancellation() -> None:

@@ -1,7 +1,7 @@
 """Orders and cancels that break the engine, once it is told so: the bug that no test knows of yet."""
 
-from exchange import engine
-from exchange.market import Market
+from exchange.engine import engine
+from exchange.engine.market import Market
 from schemas.commands import Command, MarketBarrier, OrderCancelled, OrderCreated
 from schemas.events import Event
 

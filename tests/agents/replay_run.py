@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from agents import event_records
-from agents.event_records import pack
-from agents.tenure import StartingPoint, Tenure
-from exchange.market import empty_market
-from exchange.snapshot import dump, load, state_hash
+from agents.matching.market_assignment import StartingPoint, Tenure
+from broker import event_records
+from broker.event_records import pack
+from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.market import empty_market
 from schemas.commands import Command
 from schemas.wire import GENESIS_HASH, CommandRecord, EventRecord, NumberedCommand, encode
+from store.markets.progress import Standing
 from store.projection.chain import Progress, decode_chain, events_after
-from store.standing import Standing
 from tests.exchange.builders import listed
 from tests.exchange.streams import long_course
 

@@ -11,7 +11,7 @@ from app.local.broker_readiness import BrokerFailed
 from app.local.kafka import LocalKafka
 from app.local.kafka_jars import fetch_jars, read_lock
 from app.local.process import free_port, tail_of
-from tables.broker_address import MECHANISM, BrokerAddress
+from broker.address import MECHANISM, BrokerAddress
 from tests.tls import Certificate
 
 ACLS = Path(__file__).parents[2] / "docs" / "operate" / "kafka_acls.sh"

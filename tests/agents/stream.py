@@ -14,24 +14,25 @@ from pathlib import Path
 
 import msgspec
 
-from agents.event_records import hashes_in, read_records
-from agents.host import Unit
-from agents.settings import StreamSettings
-from app.topics import create_topics
+from agents.worker.host import Unit
+from agents.worker.settings import StreamSettings
+from broker.event_records import hashes_in, read_records
+from broker.topics import create_topics
 from schemas.commands import MarketBarrier
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderType, Side
-from schemas.rest import DepositRequest, OrderRequest
+from schemas.rest.orders import OrderRequest
+from schemas.rest.transfers import DepositRequest
 from schemas.units import Timestamp
 from schemas.wire import EventRecord
-from store.audit import audit
-from store.commands import append_command
-from store.connect import Connection, connect_writer
-from store.deposits import deposit
-from store.markets import list_market, load_registry
-from store.standing import Standing, read_standing
+from store.audit.audit import audit
+from store.command_log.commands import append_command
+from store.markets.progress import Standing, read_standing
+from store.markets.registry import list_market, load_registry
+from store.money.deposits import deposit
+from store.session.connect import Connection, connect_writer
 from store.submission import CancelOrder, PlaceOrder, Submission
-from store.users import create_user
+from store.users.users import create_user
 from tests.conftest import Broker
 from tests.eventually import eventually
 

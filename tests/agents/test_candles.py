@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from agents.candles import CandleMaker
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 from schemas.orders import Side
-from store.audit import audit
+from store.audit.audit import audit
 from tests.agents.stream import hosted
 from tests.eventually import eventually
 from tests.store.projection_builders import Exchange, an_order, open_exchange

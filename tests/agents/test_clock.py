@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest_asyncio
 
 from agents.clock import Clock
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 from schemas.commands import ClockTicked
 from schemas.market import MarketStatus
 from schemas.orders import TimeInForce
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_command
-from store.advisory_locks import Room, try_lock
-from store.connect import Session
-from store.halts import halt
+from store.markets.halts import halt
+from store.session.advisory_locks import Room, try_lock
+from store.session.connect import Session
 from tests.agents.stream import hosted
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, USDC, place, session_to, submission_to, user_with

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import msgspec
 
-from agents.acked_producer import AckedProducer
-from agents.event_records import hashes_in
-from agents.fail_stop import EXIT_WRONG
-from agents.log_tail import last_record
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.rebuild import check_broker, needs_rebuild, rebuild
 from agents.relay import Relay
 from agents.verify import verify
-from exchange.snapshot import load
+from agents.worker.fail_stop import EXIT_WRONG
+from broker.event_records import hashes_in
+from broker.producer import AckedProducer
+from broker.reader import last_record
+from exchange.engine.log.snapshot import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
-from store.broker_identity import claim_cluster
-from store.halts import read_halted
-from store.outbox import read_commands, set_cursor
+from store.command_log.broker_identity import claim_cluster
+from store.command_log.outbox import read_commands, set_cursor
+from store.markets.halts import read_halted
 from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
 from tests.conftest import Broker

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from faust.types.settings import Settings
 
-from agents.faust_app import faust_app
-from agents.settings import StreamSettings
+from agents.worker.faust_app import faust_app
+from agents.worker.settings import StreamSettings
 
 NAMES = sorted({setting.env_name for setting in Settings.SETTINGS.values() if setting.env_name})
 """As the library has them, so that one that comes with a new version is among them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mode.threads import WorkerThread
 
-from agents.publishing import publisher_unit
+from agents.fills.app import publisher_unit
 from tests.agents.stream import hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually

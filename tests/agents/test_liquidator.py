@@ -4,14 +4,14 @@ from pathlib import Path
 
 from agents.auditor import Auditor
 from agents.liquidator import Liquidator
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
 from schemas.commands import IndexSet
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos
-from store.commands import append_command
+from store.command_log.commands import append_command
 from store.submission import PlaceOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
 from tests.conftest import Broker

@@ -12,29 +12,29 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import REGISTRY
 
-from agents.acked_producer import AckedProducer
-from agents.command_records import Unreadable, UnreadableRecord
 from agents.dead_letter_retry import Retried, retry_letter
-from agents.dead_letters import DeadLetter, Failure, letter_of_failure, letter_of_record, read_letters, send_letter
-from agents.event_records import pack
-from agents.fail_stop import EXIT_WRONG
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.matching.recovery import begin_tenure
+from agents.projection.app import projection_unit
 from agents.rebuild import rebuild
-from agents.recovery import begin_tenure
 from agents.relay import Relay
 from agents.verify import verify
+from agents.worker.fail_stop import EXIT_WRONG
 from app.cli import cli
-from exchange import journal
-from exchange.journal import write
-from exchange.market import empty_market
+from broker.command_records import Unreadable, UnreadableRecord
+from broker.dead_letters import DeadLetter, Failure, letter_of_failure, letter_of_record, read_letters, send_letter
+from broker.event_records import pack
+from broker.producer import AckedProducer
+from exchange.engine.log import journal
+from exchange.engine.log.journal import write
+from exchange.engine.market import empty_market
 from schemas.commands import MarketBarrier
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, decode_command, encode
-from store.broker_identity import claim_cluster
-from store.outbox import read_commands, read_cursor, set_cursor
+from store.command_log.broker_identity import claim_cluster
+from store.command_log.outbox import read_commands, read_cursor, set_cursor
 from store.submission import CancelOrder, Placed, PlaceOrder
 from tests.agents.poison import POISON, broken_apply
 from tests.agents.stream import BEGAN_AT, Stream, hosted, one_hash_each, stream_on
@@ -153,8 +153,10 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on
         assert POISON in str(decode_command(buried[0].value))
         assert counted(stream, "INTERNAL") == 3
         orders = dict(zip([letter.seq for letter in buried], (first, bait, second), strict=True))
-        assert named_in(caplog, "agents.tenure") == [(stream.market, seq, order) for seq, order in orders.items()]
-        assert named_in(caplog, "agents.matcher") == [(stream.market, seq, None) for seq in orders]
+        assert named_in(caplog, "agents.matching.market_assignment") == [
+            (stream.market, seq, order) for seq, order in orders.items()
+        ]
+        assert named_in(caplog, "agents.matching.worker") == [(stream.market, seq, None) for seq in orders]
 
 
 async def test_a_verdict_outlives_the_bug_and_the_broker(

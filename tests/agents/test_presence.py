@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.presence import present, seen
-from agents.settings import StreamSettings
-from store.connect import Session
-from store.presence import read_processes
+from agents.worker.presence import present, seen
+from agents.worker.settings import StreamSettings
+from store.session.connect import Session
+from store.session.presence import read_processes
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 

@@ -7,15 +7,15 @@ from typing import NoReturn
 import pytest
 import pytest_asyncio
 
-import agents.service
+import agents.worker.service
 from agents.prices.feed import PriceFeed
 from agents.prices.recorded import Recorded, parse_recording
 from agents.prices.source import Observation
 from schemas.commands import PriceReported
 from schemas.units import Nanos, Timestamp
 from schemas.wire import decode_command
-from store.connect import Session
-from store.halts import halt
+from store.markets.halts import halt
+from store.session.connect import Session
 from tests.agents.stream import hosted
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
@@ -88,7 +88,7 @@ async def test_a_store_that_was_away_hears_the_newest_price_alone(
     async with hosted(PriceFeed(database, [source])):
         source.sees(1)
         await eventually(lambda: _reports(session, 1))
-        monkeypatch.setattr(agents.service, "connect_writer", _refuse)
+        monkeypatch.setattr(agents.worker.service, "connect_writer", _refuse)
         await _cut_off_feeds(session)
         source.sees(*range(2, 1_000))
         await asyncio.sleep(0.5)  # long enough for a few vain attempts

@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from agents.acked_producer import AckedProducer
-from agents.event_records import pack
-from agents.fail_stop import ForeignLog
-from agents.log_tail import FIRST_STEP
-from agents.projector import Projector
-from exchange.journal import write
-from exchange.market import empty_market
+from agents.projection.worker import Projector
+from broker.errors import ForeignLog
+from broker.event_records import pack
+from broker.producer import AckedProducer
+from broker.reader import FIRST_STEP
+from exchange.engine.log.journal import write
+from exchange.engine.market import empty_market
 from schemas.topics import events_topic
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command, encode
-from store.outbox import read_commands
+from store.command_log.outbox import read_commands
 from store.projection import SequenceGap
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from agents.acked_producer import AckedProducer, OutgoingRecord
-from agents.host import Unit
-from agents.log_tail import read_all
-from agents.matching import engine_unit
-from agents.projection import projection_unit
-from agents.publisher import FillsMissing, Publisher, end_without_hole
-from agents.publishing import publisher_unit
+from agents.fills.app import publisher_unit
+from agents.fills.worker import FillsMissing, Publisher, end_without_hole
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.rebuild import rebuild
 from agents.relay import Relay
-from app.topics import cluster_id
+from agents.worker.host import Unit
+from broker.producer import AckedProducer, OutgoingRecord
+from broker.reader import read_all
+from broker.topics import cluster_id
 from schemas.fills import PublicFill, decode_fill, encode_fill, fill_headers
 from schemas.topics import fills_topic
 from schemas.wire import encode
-from store.queries.public_fills import newest_public_fill, read_public_fills
+from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
 from tests.agents.fill_reader import kept_by_sequence
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.agents.test_projector import Delivered, append, matched
@@ -167,7 +167,7 @@ async def test_a_new_broker_begins_with_the_newest_fills(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long history is not sent again: the stream begins so many fills before the last, and has no hole from there."""
-    monkeypatch.setattr("agents.publisher.AGAIN_ON_A_NEW_BROKER", 7)
+    monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 7)
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS)):
             await stream.trade(100)
@@ -183,7 +183,7 @@ async def test_a_publisher_ahead_of_the_projection_waits_and_leaves_no_hole(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fill that is neither in the log nor persisted is waited for; one that never comes stops the publisher."""
-    monkeypatch.setattr("agents.publisher.PERSISTED_WITHIN_S", 0.5)
+    monkeypatch.setattr("agents.fills.worker.PERSISTED_WITHIN_S", 0.5)
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(60)
         records = await matched(stream)

@@ -10,11 +10,11 @@ import msgspec
 import pytest_asyncio
 
 from agents.clock import Clock
-from agents.matching import engine_unit
+from agents.matching.app import engine_unit
 from agents.prices.feed import PriceFeed
 from agents.prices.random_walk import RandomWalk
 from agents.prices.recorded import as_commands, parse_recording
-from agents.projection import projection_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
 from schemas.commands import ClockTicked, Command, PriceReported, PriceSourcesSet, StatusSet
 from schemas.events import Event, MarkMoved, PriceIgnored, StatusChanged

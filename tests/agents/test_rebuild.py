@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.acked_producer import AckedProducer
-from agents.matching import engine_unit
-from agents.presence import present
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.rebuild import RebuildRefused, check_broker, rebuild
 from agents.relay import Relay
 from agents.verify import verify
-from app.topics import cluster_id
+from agents.worker.presence import present
+from broker.producer import AckedProducer
+from broker.topics import cluster_id
 from schemas.fills import encode_fill
 from schemas.topics import fills_topic
 from tests.agents.stream import hosted, one_hash_each, stream_on

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from agents.log_tail import read_back
 from agents.relay import PAUSE_MAX_S, Relay, fitting, pause_after
+from broker.reader import read_back
 from schemas.commands import MarketBarrier
 from schemas.topics import commands_topic
 from schemas.wire import COMMANDS_PER_RECORD_MAX, RECORD_BYTES_MAX, CommandRecord, decode_command_record
-from store.advisory_locks import Room, try_lock
-from store.commands import append_command
-from store.connect import connect_writer
-from store.outbox import OutboxCommand, read_cursor, rewind, set_cursor
+from store.command_log.commands import append_command
+from store.command_log.outbox import OutboxCommand, read_cursor, rewind, set_cursor
+from store.session.advisory_locks import Room, try_lock
+from store.session.connect import connect_writer
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually

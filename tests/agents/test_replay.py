@@ -9,14 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.fail_stop import ForeignLog
-from agents.intake import Intake, Sorted
-from agents.tenure import Tenure
-from exchange import engine, journal
+from agents.matching.command_sequencer import Intake, Sorted
+from agents.matching.market_assignment import Tenure
+from broker.errors import ForeignLog
+from exchange.engine import engine
+from exchange.engine.log import journal
+from exchange.engine.log.journal import Written
+from exchange.engine.log.snapshot import dump
+from exchange.engine.market import Market
 from exchange.errors import EngineError
-from exchange.journal import Written
-from exchange.market import Market
-from exchange.snapshot import dump
 from schemas.commands import Command
 from schemas.events import Event
 from schemas.wire import CommandRecord

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.rebuild import MovedMarket, rebuild
 from agents.relay import Relay
 from agents.verify import verify
@@ -11,11 +11,11 @@ from schemas.commands import StatusSet
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import OrderRequest
-from store.broker_identity import claim_cluster
-from store.commands import append_command
-from store.connect import Connection
-from store.halts import read_halted
+from schemas.rest.orders import OrderRequest
+from store.command_log.broker_identity import claim_cluster
+from store.command_log.commands import append_command
+from store.markets.halts import read_halted
+from store.session.connect import Connection
 from store.submission import PlaceOrder
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.conftest import Broker

@@ -10,21 +10,21 @@ import pytest
 from agents.auditor import Auditor
 from agents.clock import Clock
 from agents.liquidator import Liquidator
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.rebuild import check_broker
 from agents.relay import Relay
 from schemas.commands import IndexSet
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos
-from store.audit import audit
-from store.candles import roll_candles
-from store.commands import append_command
-from store.halts import halt
-from store.outbox import prune, rewind
-from store.queries.public_fills import newest_public_fill
-from store.snapshots import StoredSnapshot, forget_old, save_snapshot
+from store.audit.audit import audit
+from store.command_log.commands import append_command
+from store.command_log.outbox import prune, rewind
+from store.command_log.snapshots import StoredSnapshot, forget_old, save_snapshot
+from store.markets.candles import roll_candles
+from store.markets.halts import halt
+from store.queries.market_data.public_fills import newest_public_fill
 from store.submission import PlaceOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
 from tests.conftest import Broker

@@ -3,21 +3,22 @@
 import msgspec
 import pytest
 
-from agents.event_records import pack
-from agents.intake import FreshCommand
-from agents.tenure import StartingPoint, Tenure
-from exchange import arrival, engine
-from exchange import rules as known_rules
+from agents.matching.command_sequencer import FreshCommand
+from agents.matching.market_assignment import StartingPoint, Tenure
+from broker.event_records import pack
+from exchange.engine import engine
+from exchange.engine import order_entry as arrival
+from exchange.engine import rules as known_rules
+from exchange.engine.emitter import Turn
+from exchange.engine.log.journal import Written
+from exchange.engine.log.snapshot import dump, load
+from exchange.engine.market import empty_market
 from exchange.errors import UnknownRules
-from exchange.journal import Written
-from exchange.market import empty_market
-from exchange.snapshot import dump, load
-from exchange.turn import Turn
 from schemas.commands import Command, OrderCreated
 from schemas.units import Lots
 from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, encode
+from store.markets.progress import Standing
 from store.projection.chain import decode_chain
-from store.standing import Standing
 from tests.exchange.builders import ANN, BOB, buy, listed, rules, sell
 
 TEA = "TEA-PERP"

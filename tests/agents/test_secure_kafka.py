@@ -14,15 +14,15 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from agents.acked_producer import AckedProducer
-from agents.log_tail import last_record, read_all
-from agents.matching import engine_unit
-from agents.projection import projection_unit
-from agents.publishing import publisher_unit
+from agents.fills.app import publisher_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
-from app.topics import cluster_id
+from broker.producer import AckedProducer
+from broker.reader import last_record, read_all
+from broker.topics import cluster_id
 from schemas import topics
-from store.queries.public_fills import newest_public_fill
+from store.queries.market_data.public_fills import newest_public_fill
 from tests.agents.fill_reader import kept_by_sequence
 from tests.agents.secure_kafka import SecureKafka
 from tests.agents.stream import hosted, one_hash_each, stream_on

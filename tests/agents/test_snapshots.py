@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.snapshots import pause_after
+from agents.matching.snapshots import pause_after
 
 
 @pytest.mark.parametrize(("took_s", "pause_s"), [(0.01, 0.5), (1, 50), (25, 60), (120, 60)])

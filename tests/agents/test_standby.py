@@ -3,9 +3,9 @@
 import subprocess
 from pathlib import Path
 
-from agents.projection import projection_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
-from store.presence import Task, Work, read_processes
+from store.session.presence import Task, Work, read_processes
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually

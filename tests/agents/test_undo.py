@@ -3,18 +3,19 @@
 import msgspec
 import pytest
 
-from agents.fail_stop import ForeignLog
-from agents.intake import FreshCommand
-from agents.tenure import StartingPoint, Tenure, UndoneDiffers
-from exchange import engine, journal
+from agents.matching.command_sequencer import FreshCommand
+from agents.matching.market_assignment import StartingPoint, Tenure, UndoneDiffers
+from broker.errors import ForeignLog
+from exchange.engine import engine
+from exchange.engine.log import journal
+from exchange.engine.log.journal import Written, write, write_failure
+from exchange.engine.log.snapshot import dump
+from exchange.engine.market import Market, empty_market
 from exchange.errors import SequenceGap
-from exchange.journal import Written, write, write_failure
-from exchange.market import Market, empty_market
-from exchange.snapshot import dump
 from schemas.commands import Command, OrderCancelled, OrderCreated
 from schemas.events import Event
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, encode, failed_command
-from store.standing import Standing
+from store.markets.progress import Standing
 from tests.agents.poison import POISON, EngineBroke, broken_apply
 from tests.exchange.builders import ANN, BOB, barrier, buy, cancel, listed, sell
 

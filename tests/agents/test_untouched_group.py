@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from agents.acked_producer import AckedProducer
-from agents.faust_app import faust_app, raw_topic
-from agents.host import FaustUnit
-from agents.standstill import Standstill
+from agents.worker.faust_app import faust_app, raw_topic
+from agents.worker.host import FaustUnit
+from agents.worker.stall_watchdog import Standstill
+from broker.producer import AckedProducer
 from schemas.topics import events_topic, projection_app_id
-from store.presence import Task, Work
+from store.session.presence import Task, Work
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually

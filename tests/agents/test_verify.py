@@ -7,22 +7,22 @@ from pathlib import Path
 import msgspec
 import pytest_asyncio
 
-from agents.acked_producer import AckedProducer
-from agents.event_records import hashes_in
-from agents.log_tail import stream_records
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
 from agents.verify import Report, verify
 from app.local.kafka import LocalKafka
-from exchange.market import empty_market
-from exchange.snapshot import dump
+from broker.event_records import hashes_in
+from broker.producer import AckedProducer
+from broker.reader import stream_records
+from exchange.engine.log.snapshot import dump
+from exchange.engine.market import empty_market
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import CommandRecord, EventRecord, decode_command_record, decode_event_record, encode
-from store.connect import connect_writer
 from store.projection import Projection
+from store.session.connect import connect_writer
 from store.submission import PlaceOrder
 from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, stream_on

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from agents.clock import Clock
-from agents.matching import engine_unit
-from agents.projection import projection_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.relay import Relay
 from schemas.orders import OrderType, Side, TimeInForce
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_event
 from store.submission import PlaceOrder

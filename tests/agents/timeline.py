@@ -9,8 +9,8 @@ from operator import attrgetter
 
 from schemas.commands import ClockTicked, Command
 from schemas.units import Timestamp
-from store.commands import Addressed, append_commands
-from store.connect import Session
+from store.command_log.commands import Addressed, append_commands
+from store.session.connect import Session
 
 SECOND_US = 1_000_000
 APPENDED_AT_ONCE = 500

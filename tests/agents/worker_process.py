@@ -8,7 +8,7 @@ import msgspec
 import uvloop
 
 from agents.run import run_clock, run_engine, run_projection, run_publisher, run_relay
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 
 _RUN = {"engine": run_engine, "projection": run_projection, "relay": run_relay, "publisher": run_publisher}
 

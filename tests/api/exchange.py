@@ -10,26 +10,26 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from api.addresses import Proxies
-from api.api_keys import ApiKeys
+from api.access.addresses import Proxies
+from api.access.api_keys import ApiKeys
+from api.access.passwords import Passwords
+from api.access.rate_limits import RateLimits
+from api.access.tokens import Tokens
 from api.database import Database
-from api.load_poller import LoadPoller
-from api.passwords import Passwords
-from api.rate_limits import RateLimits
 from api.server import ApiServer
 from api.services import ApiSettings, Services
-from api.submission_queue import SubmissionQueue
-from api.tokens import Tokens
-from exchange.journal import Written, write
-from exchange.market import Market, empty_market
+from api.submission.load_poller import LoadPoller
+from api.submission.submission_queue import SubmissionQueue
+from exchange.engine.log.journal import Written, write
+from exchange.engine.market import Market, empty_market
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
-from store.connect import connect_reader_pool, connect_writer
-from store.markets import MarketRegistry
-from store.outbox import read_cursor, record_sent
+from store.command_log.outbox import read_cursor, record_sent
+from store.markets.registry import MarketRegistry
 from store.projection import Projection
+from store.session.connect import connect_reader_pool, connect_writer
 from store.submission import Submission
-from store.users import create_user
+from store.users.users import create_user
 
 SECRET = "the secret of the tests, which is long enough"
 QUICK = ApiSettings(

@@ -12,9 +12,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from api.read_your_writes import WAIT
 from api.route import Access, Parameter, Route
 from api.routes import ALL_ROUTES
-from api.waiting import WAIT
 from tests.api.exchange import Exchange, Reply
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rest.md"

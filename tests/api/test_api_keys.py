@@ -6,11 +6,11 @@ from hashlib import sha256
 from ipaddress import ip_network
 from typing import Any
 
-from api.api_keys import BELIEVED_S, ApiKeys, new_secret
+from api.access.api_keys import BELIEVED_S, ApiKeys, new_secret
 from api.route import Access
 from api.routes import ALL_ROUTES
-from schemas.api_keys import Scope
-from store.api_keys import KEYS_MAX
+from schemas.rest.api_keys import Scope
+from store.users.api_keys import KEYS_MAX
 from tests.api.exchange import Client, Exchange, Reply, example_path, now
 from tests.eventually import eventually
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from api.asyncapi import EXAMPLE, event_document
+from api.documents.asyncapi import EXAMPLE, event_document
 from schemas.fills import PublicFill, encode_fill, fill_headers
 from schemas.topics import fills_topic
 from tests.api.exchange import Exchange

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.refusals import HTTP_STATUS, ErrorCode
 from tests.api.exchange import Exchange
-from tests.api.test_quick import BID
+from tests.api.test_fast_path import BID
 
 NOT_PLAIN = {"Content-Type": "application/json; charset=utf-8"}
 """What sends an order aiohttp's own way."""

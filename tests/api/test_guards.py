@@ -8,11 +8,11 @@ from typing import Any
 
 import jwt
 
-from api.api_keys import hash_of, new_secret
+from api.access.api_keys import hash_of, new_secret
+from api.access.tokens import Tokens
 from api.route import Access
 from api.routes import ALL_ROUTES
-from api.tokens import Tokens
-from schemas.api_keys import KEY_PREFIX
+from schemas.rest.api_keys import KEY_PREFIX
 from schemas.units import Timestamp
 from tests.api.exchange import SECRET, Exchange, example_path
 

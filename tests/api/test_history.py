@@ -6,7 +6,7 @@ from urllib.parse import quote
 from schemas.commands import ClockTicked, Command, IndexSet, LiquidationOrdered, TakeOverOrdered
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp, format_timestamp
-from store.commands import append_command
+from store.command_log.commands import append_command
 from tests.api.exchange import Client, Exchange, now
 from tests.conftest import STARTED_AT
 

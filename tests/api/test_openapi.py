@@ -7,8 +7,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.openapi import document, errors_of
-from api.openapi_examples import EXAMPLES
+from api.documents.openapi import document, errors_of
+from api.documents.openapi_examples import EXAMPLES
 from api.route import Access
 from api.routes import ALL_ROUTES
 from schemas.refusals import HTTP_STATUS, ErrorCode

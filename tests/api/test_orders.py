@@ -3,7 +3,7 @@ from urllib.parse import quote
 import msgspec
 
 from schemas.market import SEED_MARKETS
-from store.markets import list_market
+from store.markets.registry import list_market
 from tests.api.exchange import Exchange, now
 
 BID = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}

@@ -9,9 +9,9 @@ import pytest
 
 from api.database import Database
 from app.local.postgres import EmbeddedPostgres
-from store.connect import StoreUnavailable, connect_reader_pool
-from store.markets import seed
-from store.migrate import migrate
+from store.markets.registry import seed
+from store.schema.migrate import migrate
+from store.session.connect import StoreUnavailable, connect_reader_pool
 from tests.api.exchange import Client, Exchange, Reply, now
 from tests.eventually import eventually
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from schemas.fills import PublicFill, encode_fill
-from store.queries.public_fills import read_public_fills
+from store.queries.market_data.public_fills import read_public_fills
 from tests.api.exchange import Client, Exchange
 from tests.api.test_history import pages, take_over, traded
 

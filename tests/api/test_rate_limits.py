@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 
-from api.api_keys import new_secret
-from schemas.rate_limits import Budget, Rate
+from api.access.api_keys import new_secret
+from api.access.budgets import Budget, Rate
 from tests.api.exchange import Client, Exchange, Reply
 
 HOUR = 3_600

@@ -2,8 +2,8 @@ import asyncio
 import time
 from dataclasses import replace
 
+from api.access.passwords import Passwords
 from api.errors import Refusal
-from api.passwords import Passwords
 from schemas.refusals import ErrorCode
 from tests.api.exchange import Exchange
 

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import asyncpg
 import pytest_asyncio
 
-from api.submission_queue import BatchFailed, QueueLimits, SubmissionQueue
+from api.submission.submission_queue import BatchFailed, QueueLimits, SubmissionQueue
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Timestamp
-from store.backlog import MarketLoad
-from store.connect import connect_writer
-from store.markets import MarketRegistry
+from store.markets.backlog import MarketLoad
+from store.markets.registry import MarketRegistry
+from store.session.connect import connect_writer
 from store.submission import Answer, CancelOrder, CancelPlaced, Placed, PlaceOrder, Submission, SubmissionRequest
 from tests.api.exchange import Exchange, now
 from tests.eventually import eventually

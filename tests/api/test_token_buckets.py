@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import token_buckets
-from api.token_buckets import TokenBuckets
-from schemas.rate_limits import Rate
+from api.access import token_buckets
+from api.access.budgets import Rate
+from api.access.token_buckets import TokenBuckets
 
 SECOND = 1_000_000_000
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest_asyncio
 
-from api.tokens import Tokens
+from api.access.tokens import Tokens
 from app.local.process import free_port
 from app.operator import now
-from store.users import create_user
+from store.users.users import create_user
 from tests.api.exchange import Client
 from tests.app.test_settings import PRODUCTION
 from tests.eventually import eventually

@@ -9,14 +9,14 @@ import pytest
 
 from app.crash_at import crash_mark
 from app.settings import load_settings
-from schemas.crash_points import CrashPoint, arm, disarm_all, passing
+from store.crash_points import CrashPoint, arm, disarm_all, passing
 
 PROGRAM = """
 import sys
 from pathlib import Path
 from app.crash_at import arm_crash_points
 from app.settings import load_settings
-from schemas.crash_points import CrashPoint, passing
+from store.crash_points import CrashPoint, passing
 
 settings = load_settings({"CRASH_AT": "during-recovery:3", "DATA": sys.argv[1]})
 arm_crash_points(settings.crash_at, settings.data)

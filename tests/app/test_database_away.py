@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaConnectionError
 from app.local.postgres import EmbeddedPostgres
 from app.unreachable import OUT_OF_REACH, BrokerSilent, unreachable
 from schemas.orders import Side
-from store.connect import StoreUnavailable
-from store.markets import seed
-from store.migrate import migrate
+from store.markets.registry import seed
+from store.schema.migrate import migrate
+from store.session.connect import StoreUnavailable
 from tests.conftest import STARTED_AT
 from tests.store.account_builder import session_to
 from tests.store.projection_builders import an_order, open_exchange

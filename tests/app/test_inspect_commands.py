@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 import pytest
 from click.testing import CliRunner, Result
 
-from agents.ownership import working
-from agents.presence import seen
+from agents.worker.ownership import working
+from agents.worker.presence import seen
 from app.cli import cli
 from app.operator import dead_letters
 from app.settings import load_settings
 from app.unreachable import BrokerSilent, unreachable
-from store.presence import Task, Work
+from store.session.presence import Task, Work
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 
@@ -148,7 +148,7 @@ async def test_a_silence_is_told_of_the_part_that_is_silent(database: str, monke
     async def silent(_: str) -> NoReturn:
         raise TimeoutError
 
-    monkeypatch.setattr("agents.dead_letters.read_letters", silent)
+    monkeypatch.setattr("broker.dead_letters.read_letters", silent)
     with pytest.raises(BrokerSilent) as raised:
         await dead_letters(settings)
     assert "its broker" in unreachable(raised.value)

@@ -98,7 +98,7 @@ def test_lines_that_never_come_again_are_not_kept_for_ever() -> None:
 
 def test_nothing_is_logged_beside_the_log() -> None:
     """Every line goes through the one formatter: a logger of another library's would write what it likes where it likes."""
-    rooms = ("schemas", "exchange", "tables", "store", "agents", "api", "app")
+    rooms = ("schemas", "exchange", "tables", "broker", "store", "agents", "api", "app")
     sources = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
     assert len(sources) > 200
     assert not [path for path in sources if re.search(r"\bget_logger\b", path.read_text())]

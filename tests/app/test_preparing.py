@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import cli
 from schemas.topics import DEAD_LETTERS, book_changelog_topic, commands_topic, events_topic, fills_topic
-from store.migrate import migration_files
+from store.schema.migrate import migration_files
 from tests.conftest import Broker
 
 

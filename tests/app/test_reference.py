@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from api.access.budgets import Budget
 from app.cli import cli
 from app.local.folder_lock import FolderLock
 from app.local.run_record import RunRecord, write_run_record
 from app.reference import DOCS, PAGES
 from app.settings import Settings
-from schemas.rate_limits import Budget
 from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
 from tests.app.test_settings import PRODUCTION
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from api.access.budgets import Budget, Rate
 from app.cli import cli
 from app.local.folder_lock import FolderLock
 from app.local.run_record import RunRecord, write_run_record
 from app.settings import Misconfigured, load_settings, reach, signing_secret
-from schemas.rate_limits import Budget, Rate
 
 ROOT = Path(__file__).parents[2]
 PRODUCTION = {

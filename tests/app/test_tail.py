@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from app.cli import cli
 from schemas.fills import encode_fill
 from schemas.orders import Side
-from store.commands import MarketUnknown
-from store.queries.public_fills import read_public_fills
+from store.command_log.commands import MarketUnknown
+from store.queries.market_data.public_fills import read_public_fills
 from tests.store.projection_builders import an_order, open_exchange
 from tests.store.test_public_fills import everything_forced
 

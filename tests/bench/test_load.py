@@ -1,6 +1,6 @@
 import asyncio
 
-from bench.load_job import Job, Kind, Report, run_load
+from bench.load.job import Job, Kind, Report, run_load
 
 ORDER = b'{"marketId":"BTC-PERP"}'
 

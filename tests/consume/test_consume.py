@@ -11,16 +11,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.host import Unit
-from agents.matching import engine_unit
-from agents.projection import projection_unit
-from agents.publishing import publisher_unit
+from agents.fills.app import publisher_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
 from agents.rebuild import rebuild
 from agents.relay import Relay
+from agents.worker.host import Unit
 from app.local.run_record import RunRecord, write_run_record
-from app.topics import cluster_id
+from broker.topics import cluster_id
 from schemas.fills import PublicFill, encode_fill
-from store.queries.public_fills import newest_public_fill
+from store.queries.market_data.public_fills import newest_public_fill
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.agents.test_publisher import everything_is_published, parts, send_fills, stored
 from tests.api.exchange import Exchange
@@ -108,7 +108,7 @@ async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fills that he never saw went with the broker, and its successor's stream begins behind them: the replay has them."""
-    monkeypatch.setattr("agents.publisher.AGAIN_ON_A_NEW_BROKER", 5)
+    monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 5)
     async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
         async with hosted(*parts(stream, *ALL)):
             await stream.trade(60)
@@ -130,7 +130,7 @@ async def test_faust_keeps_every_fill_once(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guide's agent on a stream that begins behind the first fills: the replay has them. Killed, it goes on."""
-    monkeypatch.setattr("agents.publisher.AGAIN_ON_A_NEW_BROKER", 5)
+    monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 5)
     unpublished = market_with_stranger(broker, database, tmp_path, Relay, engine_unit, projection_unit)
     async with unpublished as (stream, stranger):
         await stream.trade(60)

@@ -10,21 +10,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agents.liquidator import Liquidator
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 from schemas.commands import ClockTicked, Command, PriceReported, PriceSourcesSet
 from schemas.ids import public_id_of_order
 from schemas.market import MarketSpec, PriceSource
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import Refused
-from schemas.rest import DepositRequest, OrderRequest
+from schemas.rest.orders import OrderRequest
+from schemas.rest.transfers import DepositRequest
 from schemas.units import PPM, Timestamp
-from store.commands import append_command
-from store.connect import Connection
-from store.deposits import deposit
-from store.markets import load_registry
-from store.queries.figures import price_text, quantity_text
+from store.command_log.commands import append_command
+from store.markets.registry import load_registry
+from store.money.deposits import deposit
+from store.queries.formatting import price_text, quantity_text
+from store.session.connect import Connection
 from store.submission import BATCH_MAX, CancelOrder, PlaceOrder, Submission
-from store.users import create_user
+from store.users.users import create_user
 from tests.crash_day.scenario import Member, Scenario, members_of
 from tests.venue import Venue, set_fund
 

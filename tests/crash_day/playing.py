@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 
-from store.connect import Connection, connect_writer
-from store.markets import list_market, load_registry
+from store.markets.registry import list_market, load_registry
+from store.session.connect import Connection, connect_writer
 from store.submission import Submission
 from tests.conftest import Broker
 from tests.crash_day.day import Day

@@ -12,7 +12,7 @@ from schemas.events import OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted
 from schemas.ids import order_key
 from schemas.units import E18
 from schemas.wire import decode_event
-from store.connect import Connection
+from store.session.connect import Connection
 from tests.crash_day.receipts import FUND, MICRO, Fill, Grid, Step
 from tests.venue import Venue
 

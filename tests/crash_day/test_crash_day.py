@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from store.audit import audit
-from store.deep_audit import deep_audit
+from store.audit.audit import audit
+from store.audit.deep_audit import deep_audit
 from tests.conftest import Broker
 from tests.crash_day.day import Day
 from tests.crash_day.playing import day_on

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from exchange.engine import apply
-from exchange.market import Market, empty_market
+from exchange.engine.engine import apply
+from exchange.engine.market import Market, empty_market
 from schemas.commands import (
     ClockTicked,
     Command,

@@ -1,8 +1,8 @@
 """What holds after every command, whatever was asked."""
 
-from exchange.market import Market
-from exchange.reduce_only import reducible
-from exchange.snapshot import dump, load
+from exchange.engine.log.snapshot import dump, load
+from exchange.engine.market import Market
+from exchange.engine.reduce_only import reducible
 from schemas.events import (
     Event,
     FundingPaid,

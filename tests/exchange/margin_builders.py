@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from exchange.admission import Account, Admitted, MarketTerms, admit
-from exchange.margin import Exposure, Holding
-from exchange.order_draft import read_order
+from exchange.risk.admission import Account, Admitted, MarketTerms, admit
+from exchange.risk.margin import Exposure, Holding
+from exchange.risk.order_draft import read_order
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.refusals import Refused
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Micros, Ticks, Timestamp
 
 BTC, ETH = SEED_MARKETS

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from exchange.admission import Account, Admitted
 from exchange.fees import fee_of_fill
-from exchange.margin import Exposure, Holding, equity, requirement
 from exchange.position import Position, fill
+from exchange.risk.admission import Account, Admitted
+from exchange.risk.margin import Exposure, Holding, equity, requirement
 from schemas.commands import OrderCreated
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.refusals import Refused
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Ticks
 from tests.exchange.margin_builders import decide, terms
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from exchange.level import Order
+from exchange.engine.price_level import Order
 from schemas.orders import Side
 from schemas.units import Lots, Ticks
 
 
 class ReferenceBook:
-    """What exchange.book.Book must do, in as few thoughts as possible."""
+    """What exchange.engine.book.Book must do, in as few thoughts as possible."""
 
     def __init__(self) -> None:
         self.waiting: list[Order] = []

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, assert_never
 
-from exchange.market import Market
+from exchange.engine.market import Market
 from schemas.commands import Command
 from schemas.events import (
     BarrierPassed,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from exchange.margin import Exposure
-from exchange.order_draft import read_order, request_hash
+from exchange.risk.margin import Exposure
+from exchange.risk.order_draft import read_order, request_hash
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exchange.admission import Account, set_leverage
-from exchange.margin import Exposure, Holding, withdrawable
+from exchange.risk.admission import Account, set_leverage
+from exchange.risk.margin import Exposure, Holding, withdrawable
 from schemas.events import OrderEnded, TradeExecuted
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, Side

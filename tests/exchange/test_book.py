@@ -2,8 +2,8 @@
 
 import pytest
 
-from exchange.book import Book, NotResting
-from exchange.level import Order
+from exchange.engine.book import Book, NotResting
+from exchange.engine.price_level import Order
 from schemas.orders import Side
 from schemas.units import Lots, Ticks
 from tests.exchange.builders import ANN, BUY, SELL

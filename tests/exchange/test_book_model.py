@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from exchange.book import Book
-from exchange.level import Order
+from exchange.engine.book import Book
+from exchange.engine.price_level import Order
 from schemas.orders import Side
 from schemas.units import Lots, Ticks
 from tests.exchange.builders import ANN, BUY

@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 
-from exchange.engine import apply, fail
+from exchange.engine.engine import apply, fail
 from schemas.commands import Command
 from schemas.events import CommandFailed, OrderAccepted, OrderEnded, TradeExecuted
 from schemas.market import MarketStatus

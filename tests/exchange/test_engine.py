@@ -2,9 +2,9 @@
 
 import pytest
 
-from exchange.engine import apply
+from exchange.engine.engine import apply
+from exchange.engine.market import empty_market
 from exchange.errors import EngineError, ForeignLog, SequenceGap
-from exchange.market import empty_market
 from schemas.commands import Command
 from schemas.events import (
     BarrierPassed,

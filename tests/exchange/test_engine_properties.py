@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.journal import write
-from exchange.market import Market, empty_market
-from exchange.snapshot import dump, load, state_hash
+from exchange.engine.log.journal import write
+from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.market import Market, empty_market
 from schemas.commands import Command, LiquidationOrdered, OrderCreated
 from schemas.events import Event, OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted
 from schemas.orders import OrderType, Side, TimeInForce

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exchange.funding import funding_rate, next_interval_end, payment, premium
-from exchange.impact import ImpactPrices
+from exchange.engine.prices.funding import funding_rate, next_interval_end, payment, premium
+from exchange.engine.prices.impact import ImpactPrices
 from schemas.events import FundingPaid, FundingPayment, FundingSettled, PremiumSampled
 from schemas.market import MarketStatus
 from schemas.units import E9, Nanos, Timestamp

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exchange.index import WeighedPrice, weighted_median
+from exchange.engine.prices.index import WeighedPrice, weighted_median
 from schemas.commands import PriceReported
 from schemas.events import ClockAdvanced, MarkMoved, OrderEnded, PriceIgnored, StatusChanged
 from schemas.market import MarketStatus

@@ -1,8 +1,8 @@
 """The journal: what leaves the engine."""
 
-from exchange.journal import write, write_failure
-from exchange.market import empty_market
-from exchange.snapshot import dump, load
+from exchange.engine.log.journal import write, write_failure
+from exchange.engine.log.snapshot import dump, load
+from exchange.engine.market import empty_market
 from schemas.events import CommandFailed
 from schemas.wire import GENESIS_HASH, chain_hash, decode_event
 from tests.exchange.builders import ANN, BOB, Driver, buy, cancel, listed, sell

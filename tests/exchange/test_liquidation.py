@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.liquidation import (
+from exchange.position import settled_part
+from exchange.risk.liquidation import (
     Candidate,
     adl_order,
     adl_score,
@@ -21,10 +22,9 @@ from exchange.liquidation import (
     must_cancel_orders,
     orders_to_cancel,
     sale_price,
-    settled_part,
     step_lots,
 )
-from exchange.margin import Exposure, Holding, equity, maintenance, unrealized_pnl
+from exchange.risk.margin import Exposure, Holding, equity, maintenance, unrealized_pnl
 from schemas.commands import Counterparty
 from schemas.units import Ticks
 from tests.exchange.margin_builders import BTC, ETH, USDC, btc, holding

@@ -1,6 +1,6 @@
 """Margin on the worse side, and the views derived from it (docs/semantics.md, "Margin")."""
 
-from exchange.margin import (
+from exchange.risk.margin import (
     Exposure,
     Holding,
     available_margin,

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exchange import admission
-from exchange.margin import Exposure, requirement
-from exchange.order_filters import SizedOrder
+from exchange.risk import admission
+from exchange.risk.margin import Exposure, requirement
+from exchange.risk.order_filters import SizedOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.units import Ppm, format_e18

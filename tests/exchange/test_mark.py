@@ -2,8 +2,8 @@
 
 import pytest
 
-from exchange.impact import impact_notional, impact_price
-from exchange.mark import clamp_to_index
+from exchange.engine.prices.impact import impact_notional, impact_price
+from exchange.engine.prices.mark import clamp_to_index
 from schemas.events import MarkMoved
 from schemas.orders import Side
 from schemas.units import E9, E18, RateE9

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from exchange import rules as known_rules
+from exchange.engine import rules as known_rules
+from exchange.engine.log.snapshot import dump, load
+from exchange.engine.market import empty_market
 from exchange.errors import EngineError, UnknownRules
-from exchange.market import empty_market
-from exchange.snapshot import dump, load
 from schemas.commands import MarketListed
 from schemas.events import RulesChanged
 from schemas.wire import RULES_VERSION, decode_command, encode

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from exchange.market import empty_market
-from exchange.snapshot import dump, load, state_hash
+from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.market import empty_market
 from schemas.orders import TimeInForce
 from tests.exchange.builders import ANN, BOB, BUY, CAT, SELL, Driver, buy, cancel, index, sell, tick
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from exchange.engine import apply
-from exchange.market import empty_market
-from exchange.snapshot import dump
+from exchange.engine.engine import apply
+from exchange.engine.log.snapshot import dump
+from exchange.engine.market import empty_market
 from tests.exchange.story import FOLDER, retell
 
 STORIES = sorted(FOLDER.glob("*.txt"))

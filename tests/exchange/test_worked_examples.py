@@ -4,16 +4,16 @@ from fractions import Fraction
 
 import pytest
 
-from exchange.admission import Account, Admitted, MarketTerms, admit
+from exchange.engine.prices.funding import funding_rate, payment
 from exchange.fees import fee_of_fill
-from exchange.funding import funding_rate, payment
-from exchange.liquidation import adl_score, bankrupt_shares, limit_price, step_lots
-from exchange.margin import Exposure, Holding, equity, maintenance, requirement
-from exchange.order_draft import OrderDraft, read_order
 from exchange.position import Position, fill
+from exchange.risk.admission import Account, Admitted, MarketTerms, admit
+from exchange.risk.liquidation import adl_score, bankrupt_shares, limit_price, step_lots
+from exchange.risk.margin import Exposure, Holding, equity, maintenance, requirement
+from exchange.risk.order_draft import OrderDraft, read_order
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import E9, Micros, Ticks, Timestamp
 from tests.exchange.margin_builders import BTC, USDC, btc
 

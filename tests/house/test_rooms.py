@@ -4,12 +4,13 @@ import ast
 import importlib
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("agents", "api", "app", "exchange", "schemas", "store", "tables")
+ROOMS = ("agents", "api", "app", "broker", "exchange", "schemas", "store", "tables")
 TOP_LEVEL = {
     *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "Dockerfile", "Makefile", "README.md"),
     *("CONTRIBUTING.md", "SECURITY.md"),
@@ -50,7 +51,11 @@ def test_nothing_lies_beside_the_rooms() -> None:
 
 def test_only_store_and_the_roof_talk_to_postgresql() -> None:
     """SQL lives in store/; workers and routes are handed what they need, and at most name the driver's types."""
-    pure = [path for path in _tracked() if path.suffix == ".py" and path.parts[0] in {"schemas", "exchange", "tables"}]
+    pure = [
+        path
+        for path in _tracked()
+        if path.suffix == ".py" and path.parts[0] in {"schemas", "exchange", "tables", "broker"}
+    ]
     assert pure
     assert not [path for path in pure if _imports(path) & DRIVERS_OF_POSTGRES]
 
@@ -84,7 +89,38 @@ def test_money_has_no_float() -> None:
 
 def test_the_schema_keeps_money_exact() -> None:
     """No column of the database is a floating-point number."""
-    files = list((ROOT / "store/migrations/sql").glob("*.sql"))
+    files = list((ROOT / "store/schema/migrations/sql").glob("*.sql"))
     assert files
     sql = "\n".join(line for path in files for line in path.read_text().lower().splitlines() if "--" not in line)
     assert not re.findall(r"\b(double precision|real|float\d?|money)\b", sql)
+
+
+PUBLIC_AIOHTTP = {"aiohttp", "aiohttp.web", "aiohttp.typedefs", "aiohttp.http_exceptions"}
+"""What of aiohttp the API may name outside its fast path."""
+
+
+def test_only_the_fast_path_uses_private_names_of_aiohttp() -> None:
+    """A new release of aiohttp can break that one room only."""
+    leaning = set()
+    for path in _tracked():
+        if path.suffix == ".py" and path.parts[0] == "api":
+            for node in ast.walk(ast.parse((ROOT / path).read_text())):
+                is_inside = isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "aiohttp"
+                if is_inside and node.module not in PUBLIC_AIOHTTP:
+                    leaning.add(path.parent)
+                if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                    owner = node.value.id if isinstance(node.value, ast.Name) else ""
+                    if owner in {"web", "app", "payload", "request", "response", "transport"}:
+                        leaning.add(path.parent)
+    assert leaning == {Path("api/fast_path")}
+
+
+FILES_MAX = 15
+FLAT = {"tests", "docs"}  # a test file for each subject, a page for each
+
+
+def test_no_room_has_too_many_modules() -> None:
+    """A room lists at most fifteen modules side by side, its `__init__` not counted."""
+    modules = [path for path in _tracked() if path.suffix == ".py" and path.name != "__init__.py"]
+    counted = Counter(path.parent for path in modules if path.parts[0] not in FLAT)
+    assert not {str(room): count for room, count in counted.items() if count > FILES_MAX}

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from api.access.budgets import Budget, parse_rate
 from app.settings import FILE_NAMES, load_settings
-from schemas.api_keys import Scope
-from schemas.rate_limits import Budget, parse_rate
-from store.api_keys import KEYS_MAX
+from schemas.rest.api_keys import Scope
+from store.users.api_keys import KEYS_MAX
 from tests.app.test_settings import PRODUCTION
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from agents.log_tail import read_all
+from broker.reader import read_all
 from schemas.fills import decode_fill
 from schemas.topics import fills_topic
 from tests.conftest import Broker

@@ -158,6 +158,6 @@ def test_every_room_of_the_house_is_in_the_image() -> None:
     """A package that is not copied would be missing only in production."""
     dockerfile = (REPOSITORY / "Dockerfile").read_text()
     allowed = (REPOSITORY / ".dockerignore").read_text().splitlines()
-    for room in ("schemas", "exchange", "tables", "store", "agents", "api", "app", "web"):
+    for room in ("schemas", "exchange", "tables", "broker", "store", "agents", "api", "app", "web"):
         assert f"COPY {room} ./{room}" in dockerfile
         assert f"!{room}" in allowed

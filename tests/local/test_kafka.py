@@ -13,13 +13,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.log_tail import end_offset
 from app.local.kafka import LocalKafka
 from app.local.kafka_cache import make_cache
 from app.local.kafka_heap import DEFAULT_HEAP
 from app.local.kafka_jars import KAFKA_VERSION, fetch_jars
 from app.local.kafka_jvm import cache_path, java_command
-from app.topics import cluster_id, create_topics, topic_settings
+from broker.reader import end_offset
+from broker.topics import cluster_id, create_topics, topic_settings
 from schemas import topics
 
 COMMANDS = TopicPartition(topics.commands_topic("BTC-PERP"), 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from app.local.postgres import EmbeddedPostgres
 from schemas.wire import encode
-from store.markets import seed
-from store.migrate import migrate
+from store.markets.registry import seed
+from store.schema.migrate import migrate
 from tests.conftest import STARTED_AT
 from tests.exchange.story import FOLDER, retell
 from tests.recorded import cases

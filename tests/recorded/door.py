@@ -7,11 +7,11 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from agents.event_records import pack
-from agents.publisher import fills_of
-from exchange.journal import Written, write_again
-from exchange.market import empty_market
-from exchange.snapshot import dump, load, state_hash
+from agents.fills.worker import fills_of
+from broker.event_records import pack
+from exchange.engine.log.journal import Written, write_again
+from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.market import empty_market
 from schemas.fills import encode_fill, fill_headers
 from schemas.wire import decode_command, encode
 

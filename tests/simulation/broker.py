@@ -157,7 +157,7 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
 
 
 class FakeReader:
-    """In the place of the consumer that reads a log without a group (agents.log_tail)."""
+    """In the place of the consumer that reads a log without a group (broker.reader)."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -212,6 +212,6 @@ class FakeReader:
 
 
 async def fake_end_offset(reader: FakeReader, partition: Any) -> int:
-    """In the place of agents.log_tail.end_offset."""
+    """In the place of broker.reader.end_offset."""
     await asyncio.sleep(reader.broker.world.latency())
     return len(reader.broker.log(partition.topic))

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from exchange.journal import write
-from exchange.market import Market, empty_market
-from exchange.snapshot import dump, state_hash
+from exchange.engine.log.journal import write
+from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.market import Market, empty_market
 from schemas.events import TradeExecuted
 from schemas.ids import order_key, parse_public_order_id
 from schemas.orders import Side
 from schemas.wire import decode_command, decode_event
-from store.ledger import House
+from store.money.ledger import House
 from store.projection.chain import Progress
 from tests.exchange.invariants import check_book, check_reduce_only
 from tests.simulation.statement import EXPOSURE

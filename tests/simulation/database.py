@@ -50,7 +50,7 @@ class Database:
         self._advisory: dict[tuple[int, int], FakeSession] = {}
 
     async def connect(self, *_: object, **__: object) -> "FakeSession":
-        """In the place of store.connect.connect_writer."""
+        """In the place of store.session.connect.connect_writer."""
         process = current_process()
         await asyncio.sleep(self.world.latency())
         if not self.is_up:

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from agents.fail_stop import or_stop
-from agents.matcher import Matcher
-from agents.matching import SNAPSHOT_CHECK_S
-from agents.projector import Projector
-from agents.settings import StreamSettings
+from agents.matching.app import SNAPSHOT_CHECK_S
+from agents.matching.worker import Matcher
+from agents.projection.worker import Projector
+from agents.worker.fail_stop import or_stop
+from agents.worker.settings import StreamSettings
 from schemas.topics import book_changelog_topic, commands_topic, engine_app_id, events_topic, projection_app_id
 from tests.simulation.broker import Broker
 from tests.simulation.virtual_loop import Life, Process

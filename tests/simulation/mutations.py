@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
+import agents.matching.snapshots
 import agents.relay
-import agents.snapshots
-import exchange.snapshot
+import exchange.engine.log.snapshot
 import store.projection.fold
 import store.projection.projector
-from agents.acked_producer import AckedProducer
-from agents.event_records import read_records
-from agents.intake import Intake, Sorted
-from agents.matcher import Matcher
-from agents.projector import Projector
-from agents.tenure import Tenure
-from exchange.journal import Written
-from exchange.market import Market
+from agents.matching.command_sequencer import Intake, Sorted
+from agents.matching.market_assignment import Tenure
+from agents.matching.worker import Matcher
+from agents.projection.worker import Projector
+from broker.event_records import read_records
+from broker.producer import AckedProducer
+from exchange.engine.log.journal import Written
+from exchange.engine.market import Market
 from schemas.events import Event
 from schemas.orders import Side
 from schemas.wire import CommandRecord
-from store.ledger import Entry, House, trade_entries
-from store.outbox import set_cursor
+from store.command_log.outbox import set_cursor
+from store.money.ledger import Entry, House, trade_entries
 from store.projection.chain import ChainedEvent, Progress
 from store.projection.fold import Fold
 from store.projection.rows import OrderRow
@@ -28,7 +28,12 @@ from store.submission.decisions import Decisions
 from tables.book_table import Snapshot, snapshot_entries
 from tests.simulation.wiring import Place
 
-_handle, _take, _fitting, _waiting = Matcher.handle, Projector.take, agents.relay.fitting, exchange.snapshot._waiting
+_handle, _take, _fitting, _waiting = (
+    Matcher.handle,
+    Projector.take,
+    agents.relay.fitting,
+    exchange.engine.log.snapshot._waiting,
+)
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
 
 
@@ -101,10 +106,10 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "a record is acknowledged before its rows": {(Projector, "take"): _acknowledge_before_the_rows},
     "the cursor is overwritten after a rewind": {(agents.relay, "record_sent"): _overwrite_the_cursor},
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
-    "the head is written before its chunks": {(agents.snapshots, "snapshot_entries"): _head_first},
+    "the head is written before its chunks": {(agents.matching.snapshots, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(Intake, "sort"): _take_seen_again},
     "the relay leaves a command out": {(agents.relay, "fitting"): _send_less},
-    "a snapshot loses the order of the queue": {(exchange.snapshot, "_waiting"): _lose_the_queue},
+    "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot, "_waiting"): _lose_the_queue},
     "events after written ones chain to the wrong hash": {(Tenure, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},

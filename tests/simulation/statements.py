@@ -7,7 +7,8 @@ import msgspec
 
 from schemas.units import timestamp_of
 from schemas.wire import encode
-from store import broker_identity, commands, due_orders, halts, outbox, snapshots
+from store.command_log import broker_identity, commands, outbox, snapshots
+from store.markets import due_orders, halts
 from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress

@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 
 from agents.clock import Clock
-from agents.host import STOP_TIMEOUT_S, Host, Unit
 from agents.rebuild import needs_rebuild, rebuild
 from agents.relay import Relay
-from agents.settings import StreamSettings
-from api.submission_queue import SubmissionQueue
-from exchange.snapshot import dump, state_hash
+from agents.worker.host import STOP_TIMEOUT_S, Host, Unit
+from agents.worker.settings import StreamSettings
+from api.submission.submission_queue import SubmissionQueue
+from exchange.engine.log.snapshot import dump, state_hash
 from schemas.market import SEED_MARKETS
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
-from store.markets import MarketRegistry
+from store.markets.registry import MarketRegistry
 from store.submission import Submission
 from tests.simulation.broker import Broker
 from tests.simulation.database import Database
@@ -176,7 +176,7 @@ class System:
         self.world.later(self.world.dice.uniform(0.1, 1.0), self.start, process.name)
 
     async def _leave(self, process: Process) -> None:
-        """As agents.host: what cannot stop in time is ended."""
+        """As agents.worker.host: what cannot stop in time is ended."""
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await asyncio.gather(*(member.stop() for member in self.members.get(process, ())))

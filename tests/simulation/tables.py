@@ -7,7 +7,7 @@ from schemas.commands import MarketListed
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, encode
-from store.ledger import deposit_entries
+from store.money.ledger import deposit_entries
 from store.projection.chain import Progress
 
 Row = dict[str, Any]

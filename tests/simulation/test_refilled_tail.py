@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from agents.acked_producer import AckedProducer, LogTruncated
-from agents.log_tail import NO_RECORD
+from broker.producer import AckedProducer, LogTruncated
+from broker.reader import NO_RECORD
 from tests.simulation.broker import Broker
 from tests.simulation.database import Database
 from tests.simulation.members import SESSION_TIMEOUT_S

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from api.submission_queue import BatchFailed
+from api.submission.submission_queue import BatchFailed
 from schemas.commands import Command, IndexSet, MarketBarrier, StatusSet
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos, datetime_of, format_e18
-from store.commands import append_command
+from store.command_log.commands import append_command
 from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder
 from tests.simulation.system import USERS, System
 from tests.simulation.virtual_loop import Process

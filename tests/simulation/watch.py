@@ -1,6 +1,6 @@
 """What is checked at every step: one sequence has one body for ever, and nobody says done before it is."""
 
-from agents.event_records import hashes_in
+from broker.event_records import hashes_in
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import EventRecord, decode_command_record, decode_event_record
 from tables.book_table import heads, verified_snapshots

@@ -8,19 +8,17 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import agents.acked_producer
 import agents.clock
-import agents.database
-import agents.event_records
-import agents.fail_stop
-import agents.log_tail
-import agents.matcher
-import agents.projector
-import agents.recovery
+import agents.matching.recovery
+import agents.matching.snapshots
+import agents.matching.worker
+import agents.projection.worker
 import agents.relay
-import agents.service
-import agents.snapshots
+import agents.worker.database
+import agents.worker.fail_stop
+import agents.worker.service
 import tables.book_table
+from broker import event_records, producer, reader
 from tests.simulation.broker import Broker, FakeProducer, FakeReader, fake_end_offset
 from tests.simulation.database import Database
 from tests.simulation.members import SESSION_TIMEOUT_S
@@ -53,11 +51,11 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
     """The real workers on the fakes."""
     time = SimpleNamespace(monotonic=world.loop.time, time_ns=lambda: world.now() * 1_000)
     places: dict[Place, Any] = {
-        (agents.acked_producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
-        (agents.log_tail, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
-        (agents.log_tail, "end_offset"): fake_end_offset,
-        (agents.fail_stop, "end_at_once"): functools.partial(_end, world),
-        (agents.recovery, "collect_seldom"): lambda: None,
+        (producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
+        (reader, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
+        (reader, "end_offset"): fake_end_offset,
+        (agents.worker.fail_stop, "end_at_once"): functools.partial(_end, world),
+        (agents.matching.recovery, "collect_seldom"): lambda: None,
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
     places |= {(module, "time"): time for module in _TIMED}
@@ -68,14 +66,14 @@ def _small_bounds(world: World) -> dict[Place, Any]:
     dice = world.dice
     step = dice.choice((1, 2, 64))
     return {
-        (agents.acked_producer, "DOUBTED_AFTER_S"): 0.75 * SESSION_TIMEOUT_S,
+        (producer, "DOUBTED_AFTER_S"): 0.75 * SESSION_TIMEOUT_S,
         (agents.relay, "COMMANDS_PER_RECORD_MAX"): dice.choice((1, 3, 8, 500)),
         (agents.relay, "TIDY_EVERY_S"): 1.0,
-        (agents.event_records, "RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
-        (agents.event_records, "read_back"): functools.partial(agents.log_tail.read_back, step=step),
-        (agents.snapshots, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
-        (agents.snapshots, "AGE_MAX_S"): dice.choice((0.3, 1.0)),
-        (agents.snapshots, "SHARE_OF_TIME_MIN"): 5,
+        (event_records, "RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
+        (event_records, "read_back"): functools.partial(reader.read_back, step=step),
+        (agents.matching.snapshots, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
+        (agents.matching.snapshots, "AGE_MAX_S"): dice.choice((0.3, 1.0)),
+        (agents.matching.snapshots, "SHARE_OF_TIME_MIN"): 5,
         (tables.book_table, "CHUNK_BYTES"): dice.choice((700, 2_000)),
     }
 
@@ -100,5 +98,5 @@ def _causes(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
 
 
-_ASKING = (agents.database, agents.service, agents.projector)
-_TIMED = (agents.acked_producer, agents.matcher, agents.snapshots, agents.relay, agents.clock)
+_ASKING = (agents.worker.database, agents.worker.service, agents.projection.worker)
+_TIMED = (producer, agents.matching.worker, agents.matching.snapshots, agents.relay, agents.clock)

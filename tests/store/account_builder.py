@@ -8,10 +8,10 @@ from typing import Any
 import asyncpg
 
 from schemas.orders import OrderType, Side
-from schemas.rest import OrderRequest
+from schemas.rest.orders import OrderRequest
 from schemas.units import Timestamp, datetime_of
-from store.connect import Connection, Session, connect_writer
-from store.markets import load_registry
+from store.markets.registry import load_registry
+from store.session.connect import Connection, Session, connect_writer
 from store.submission import PlaceOrder, Submission
 
 NOW = Timestamp(1_800_000_100_000_000)

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from agents.liquidator import Liquidator
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 from schemas.commands import Command, IndexSet
 from schemas.orders import Side, TimeInForce
 from schemas.units import Nanos, Timestamp
-from store.audit import audit
-from store.connect import Connection
+from store.audit.audit import audit
+from store.session.connect import Connection
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"

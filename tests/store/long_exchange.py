@@ -11,15 +11,15 @@ from typing import Any
 
 import msgspec
 
-from agents.event_records import pack
-from agents.tenure import StartingPoint, Tenure
-from exchange.snapshot import dump
+from agents.matching.market_assignment import StartingPoint, Tenure
+from broker.event_records import pack
+from exchange.engine.log.snapshot import dump
 from schemas.commands import ClockTicked, Command, IndexSet, OrderCancelled, OrderCreated
 from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Nanos, Timestamp, datetime_of
 from schemas.wire import CommandRecord, EventRecord, NumberedCommand, encode
-from store.standing import read_standing
+from store.markets.progress import read_standing
 from tests.store.projection_builders import NOON, Exchange, an_order
 
 BTC = "BTC-PERP"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from exchange.journal import Written, write
-from exchange.market import Market, empty_market
+from exchange.engine.log.journal import Written, write
+from exchange.engine.market import Market, empty_market
 from schemas.commands import (
     Command,
     DeleveragingOrdered,
@@ -18,16 +18,16 @@ from schemas.commands import (
 )
 from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
-from schemas.rest import DepositRequest
+from schemas.rest.transfers import DepositRequest
 from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
-from store.commands import append_command
-from store.connect import Connection, connect_writer
-from store.deposits import deposit
-from store.markets import MarketRegistry, load_registry
-from store.outbox import read_commands
+from store.command_log.commands import append_command
+from store.command_log.outbox import read_commands
+from store.markets.registry import MarketRegistry, load_registry
+from store.money.deposits import deposit
 from store.projection import Projection
-from store.users import create_user
+from store.session.connect import Connection, connect_writer
+from store.users.users import create_user
 
 NOON = Timestamp(1_800_014_400_000_000)  # 2027-01-15T12:00:00Z
 _STORE = """

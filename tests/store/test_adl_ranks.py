@@ -1,8 +1,8 @@
 """The rank shown on a position: which fifth of its side is deleveraged first (docs/semantics.md, "Liquidation")."""
 
 from schemas.units import Timestamp
-from store.connect import Session
-from store.queries.adl import AdlRanks
+from store.queries.accounts.adl import AdlRanks
+from store.session.connect import Session
 from tests.store.account_builder import NOW, USDC, hold, session_to, user_with
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"

@@ -8,9 +8,9 @@ import pytest_asyncio
 from schemas.commands import IndexSet, OrderCancelled
 from schemas.orders import Side, TimeInForce
 from schemas.units import Nanos
-from store.audit import Finding, audit
-from store.audit_queries import INVARIANTS
-from store.candles import roll_candles
+from store.audit.audit import Finding, audit
+from store.audit.invariants import INVARIANTS
+from store.markets.candles import roll_candles
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"

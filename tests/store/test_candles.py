@@ -8,15 +8,15 @@ import asyncpg
 import pytest_asyncio
 
 from schemas.market import SEED_MARKETS
-from schemas.market_data import CandleInterval, CandleView
 from schemas.refusals import Refused
+from schemas.rest.market_data import CandleInterval, CandleView
 from schemas.units import SECOND_US, Timestamp, datetime_of, format_micros, format_timestamp
-from store.candles import roll_candles
-from store.connect import Connection
-from store.queries.candles import list_candles
-from store.queries.figures import price_text, quantity_text
+from store.markets.candles import roll_candles
+from store.queries.formatting import price_text, quantity_text
+from store.queries.market_data.candles import list_candles
+from store.queries.market_data.ticker import read_ticker
 from store.queries.paging import ListRequest
-from store.queries.ticker import read_ticker
+from store.session.connect import Connection
 from tests.store.projection_builders import NOON, seeded
 
 BTC = "BTC-PERP"

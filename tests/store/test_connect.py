@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from store.connect import Session, connect_reader_pool, connect_writer, is_outage
+from store.session.connect import Session, connect_reader_pool, connect_writer, is_outage
 from tests.store.account_builder import session_to
 
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)

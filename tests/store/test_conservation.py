@@ -17,24 +17,25 @@ import msgspec
 import pytest
 
 from agents.liquidator import Liquidator
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 from schemas.commands import ClockTicked, IndexSet
 from schemas.ids import public_id_of_order
 from schemas.market import SEED_MARKETS, MarketSpec
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import Refused
-from schemas.rest import DepositRequest, OrderRequest, WithdrawalRequest
+from schemas.rest.orders import OrderRequest
+from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from schemas.units import Nanos, Timestamp
-from store.audit import audit
-from store.commands import append_command
-from store.connect import Connection, connect_writer
-from store.deep_audit import deep_audit
-from store.deposits import deposit
-from store.markets import list_market, load_registry
-from store.queries.figures import price_text, quantity_text
+from store.audit.audit import audit
+from store.audit.deep_audit import deep_audit
+from store.command_log.commands import append_command
+from store.markets.registry import list_market, load_registry
+from store.money.deposits import deposit
+from store.money.withdrawals import withdraw
+from store.queries.formatting import price_text, quantity_text
+from store.session.connect import Connection, connect_writer
 from store.submission import BATCH_MAX, CancelOrder, PlaceOrder, Submission
-from store.users import create_user
-from store.withdrawals import withdraw
+from store.users.users import create_user
 from tests.venue import DirectVenue, direct_venue, set_fund
 
 BEGAN_AT = Timestamp(1_800_014_400_000_000)

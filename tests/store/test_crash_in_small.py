@@ -3,8 +3,8 @@
 import pytest
 
 from schemas.orders import Side, TimeInForce
-from store.audit import audit
-from store.deep_audit import deep_audit
+from store.audit.audit import audit
+from store.audit.deep_audit import deep_audit
 from tests.store.liquidation_scene import BTC, ETH, USDC, Scene, scene_on
 from tests.store.projection_builders import seeded
 

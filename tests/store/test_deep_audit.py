@@ -8,8 +8,8 @@ from schemas.commands import ClockTicked, StatusSet
 from schemas.market import MarketStatus
 from schemas.orders import Side, TimeInForce
 from schemas.units import Timestamp
-from store.audit import audit
-from store.deep_audit import deep_audit
+from store.audit.audit import audit
+from store.audit.deep_audit import deep_audit
 from tests.store.liquidation_scene import ETH, Scene, scene_on
 from tests.store.projection_builders import NOON, seeded
 

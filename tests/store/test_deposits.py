@@ -8,9 +8,10 @@ import pytest_asyncio
 
 from schemas.orders import Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import BalanceView, DepositRequest
-from store.audit import audit
-from store.deposits import deposit
+from schemas.rest.accounts import BalanceView
+from schemas.rest.transfers import DepositRequest
+from store.audit.audit import audit
+from store.money.deposits import deposit
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 

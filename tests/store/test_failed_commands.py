@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from exchange.journal import write_failure
+from exchange.engine.log.journal import write_failure
 from schemas.commands import OrderCancelled, UserCommand
 from schemas.ids import order_key
 from schemas.orders import Side
-from store.audit import audit
+from store.audit.audit import audit
 from store.projection import ProjectionBroken
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 

@@ -2,10 +2,10 @@
 
 from schemas.commands import StatusSet
 from schemas.market import MarketStatus
-from store.broker_identity import raise_epoch
-from store.halts import first_unknown_command, halt, read_halted
-from store.outbox import read_commands
-from store.queries.markets import read_market
+from store.command_log.broker_identity import raise_epoch
+from store.command_log.outbox import read_commands
+from store.markets.halts import first_unknown_command, halt, read_halted
+from store.queries.market_data.markets import read_market
 from tests.store.projection_builders import NOON, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"

@@ -7,11 +7,11 @@ import pytest_asyncio
 
 from schemas.commands import ClockTicked
 from schemas.ids import public_order_id
-from schemas.order_trace import Hop
 from schemas.orders import Side
+from schemas.rest.order_trace import Hop
 from schemas.units import SECOND_US, Timestamp, format_timestamp
-from store.outbox import correct_cursor, record_sent, rewind
-from store.queries.order_trace import read_order_trace
+from store.command_log.outbox import correct_cursor, record_sent, rewind
+from store.queries.accounts.order_trace import read_order_trace
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC = "BTC-PERP"

@@ -4,7 +4,7 @@ from schemas.events import FundingPaid, FundingPayment, LiquidationStepped, Posi
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import FillCause
 from schemas.units import Lots, Micros, RateE9, Ticks, Timestamp
-from store.ledger import (
+from store.money.ledger import (
     Entry,
     EntryType,
     House,

@@ -9,10 +9,10 @@ import pytest
 
 from schemas.orders import Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import WithdrawalRequest
+from schemas.rest.transfers import WithdrawalRequest
 from schemas.units import Timestamp
+from store.money.withdrawals import withdraw
 from store.submission import Placed
-from store.withdrawals import withdraw
 from tests.store.account_builder import place, submission_to
 from tests.store.liquidation_scene import BTC, ETH, LOOK_US, USDC, Scene, new_liquidator, scene_on
 from tests.store.projection_builders import an_order, seeded

@@ -10,13 +10,14 @@ from schemas.commands import ClockTicked, PriceReported, PriceSourcesSet
 from schemas.market import PriceSource
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import DepositRequest, OrderRequest, WithdrawalRequest
+from schemas.rest.orders import OrderRequest
+from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from schemas.units import Nanos, Timestamp
-from store.audit import audit
-from store.connect import connect_writer
-from store.deposits import deposit
+from store.audit.audit import audit
+from store.money.deposits import deposit
+from store.money.withdrawals import withdraw
+from store.session.connect import connect_writer
 from store.submission import Placed, PlaceOrder
-from store.withdrawals import withdraw
 from tests.store.account_builder import submission_to
 from tests.store.liquidation_scene import BTC, USDC, Scene, new_liquidator, scene_on
 

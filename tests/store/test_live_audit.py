@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 
 from agents.auditor import Auditor
-from agents.settings import StreamSettings
+from agents.worker.settings import StreamSettings
 from schemas.orders import Side, TimeInForce
-from schemas.rest import DepositRequest
-from store.audit import audit
-from store.deposits import deposit
-from store.live_audit import advance_checkpoint, read_sums
+from schemas.rest.transfers import DepositRequest
+from store.audit.audit import audit
+from store.audit.live_audit import advance_checkpoint, read_sums
+from store.money.deposits import deposit
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.engine import apply, fail
-from exchange.market import Market, empty_market
+from exchange.engine.engine import apply, fail
+from exchange.engine.market import Market, empty_market
 from schemas.commands import Command, LiquidationOrdered, OrderCreated, UserCommand
 from schemas.events import Event
 from schemas.ids import INSURANCE_FUND, order_key

@@ -9,11 +9,11 @@ from schemas.commands import MarketListed
 from schemas.market import SEED_MARKETS, MarketStatus
 from schemas.units import Ppm, Timestamp
 from schemas.wire import GENESIS_HASH, decode_command
-from store.backlog import MarketLoad, read_load
-from store.broker_identity import claim_cluster, raise_epoch, read_cluster, read_epoch, replace_cluster
-from store.commands import MarketUnknown, append_command
-from store.markets import INSURANCE_SEED, MarketRefused, list_market, load_registry, seed
-from store.outbox import read_commands, read_cursor
+from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, read_epoch, replace_cluster
+from store.command_log.commands import MarketUnknown, append_command
+from store.command_log.outbox import read_commands, read_cursor
+from store.markets.backlog import MarketLoad, read_load
+from store.markets.registry import INSURANCE_SEED, MarketRefused, list_market, load_registry, seed
 from tests.store.account_builder import NOW, session_to
 
 SOL = replace(SEED_MARKETS[1], market="SOL-PERP", base_asset="SOL")

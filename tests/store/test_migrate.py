@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from store.large_indexes import index_files
-from store.migrate import migrate, migration_files
-from store.newer_database import DatabaseIsNewer
+from store.schema.large_indexes import index_files
+from store.schema.migrate import migrate, migration_files
+from store.schema.newer_database import DatabaseIsNewer
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, place, session_to, submission_to, user_with
 

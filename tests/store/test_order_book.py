@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from exchange.book import Book
-from schemas.market_data import OrderBookView
+from exchange.engine.book import Book
 from schemas.orders import Side, TimeInForce
+from schemas.rest.market_data import OrderBookView
 from schemas.units import Ticks
-from store.queries.figures import price_text, quantity_text
-from store.queries.order_book import read_order_book
+from store.queries.formatting import price_text, quantity_text
+from store.queries.market_data.order_book import read_order_book
 from tests.store.projection_builders import Exchange, an_order, open_exchange, seeded
 
 BTC = "BTC-PERP"

@@ -7,10 +7,10 @@ import pytest_asyncio
 
 from schemas.commands import OrderCancelled
 from schemas.orders import OrderStatus, OrderType, Side, TimeInForce
-from schemas.rest import FillView, OrderView
+from schemas.rest.orders import FillView, OrderView
 from schemas.units import Timestamp
-from store.queries.fills import list_fills
-from store.queries.orders import list_orders, read_order
+from store.queries.accounts.fills import list_fills
+from store.queries.accounts.orders import list_orders, read_order
 from store.queries.paging import ListRequest
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 

@@ -10,12 +10,12 @@ from schemas.commands import ClockTicked, MarketBarrier
 from schemas.market import SEED_MARKETS
 from schemas.units import Timestamp
 from schemas.wire import decode_command
-from store.commands import CHANNEL, Addressed, MarketUnknown, append_command, append_commands
-from store.connect import Session
-from store.halts import halt
-from store.markets import list_market, load_registry
-from store.outbox import prune, read_commands, read_cursor, read_pruned, record_sent, rewind, set_cursor
-from store.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
+from store.command_log.commands import CHANNEL, Addressed, MarketUnknown, append_command, append_commands
+from store.command_log.outbox import prune, read_commands, read_cursor, read_pruned, record_sent, rewind, set_cursor
+from store.command_log.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
+from store.markets.halts import halt
+from store.markets.registry import list_market, load_registry
+from store.session.connect import Session
 from store.submission import Submission
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, USDC, place, session_to, submission_to, user_with

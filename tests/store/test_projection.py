@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from exchange import rules as known_rules
+from exchange.engine import rules as known_rules
 from schemas.commands import ClockTicked, IndexSet, MarketBarrier, OrderCancelled, OrderCreated, RulesSet, StatusSet
 from schemas.events import (
     CancelRefused,
@@ -20,13 +20,13 @@ from schemas.events import (
 from schemas.market import MarketStatus
 from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.wire import RULES_VERSION, decode_event
-from store.audit import audit
-from store.queries.adl import AdlRanks
-from store.queries.balances import list_balances
-from store.queries.fills import list_fills
-from store.queries.orders import list_orders
+from store.audit.audit import audit
+from store.queries.accounts.adl import AdlRanks
+from store.queries.accounts.balances import list_balances
+from store.queries.accounts.fills import list_fills
+from store.queries.accounts.orders import list_orders
+from store.queries.accounts.positions import Ranking, list_positions
 from store.queries.paging import ListRequest
-from store.queries.positions import Ranking, list_positions
 from tests.store.engine_rows import assert_rows_equal_the_engine
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 

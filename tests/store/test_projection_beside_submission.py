@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from schemas.orders import OrderType, Side, TimeInForce
-from schemas.rest import DepositRequest, OrderRequest
-from store.audit import audit
-from store.connect import connect_writer
-from store.deposits import deposit
+from schemas.rest.orders import OrderRequest
+from schemas.rest.transfers import DepositRequest
+from store.audit.audit import audit
+from store.money.deposits import deposit
+from store.session.connect import connect_writer
 from store.submission import CancelOrder, Placed, PlaceOrder, Submission
 from tests.store.projection_builders import NOON, Exchange, open_exchange, seeded
 

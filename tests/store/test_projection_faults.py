@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from schemas.orders import Side
 from schemas.wire import EventRecord, chain_hash
-from store.audit import audit
-from store.connect import Connection, StoreUnavailable
+from store.audit.audit import audit
 from store.projection import ChainBroken, Projection, ProjectionBroken, SequenceGap
+from store.session.connect import Connection, StoreUnavailable
 from tests.eventually import eventually
 from tests.store.projection_builders import Exchange, an_order, open_exchange
 

@@ -25,7 +25,7 @@ from schemas.market import MarketStatus, PriceSource
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
 from schemas.wire import GENESIS_HASH, chain_hash, decode_event, encode
-from store.audit_queries import INVARIANTS
+from store.audit.invariants import INVARIANTS
 from store.projection import ProjectionBroken
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 

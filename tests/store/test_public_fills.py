@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from agents.publisher import fills_of
+from agents.fills.worker import fills_of
 from schemas.commands import Counterparty, DeleveragingOrdered, LiquidationOrdered, TakeOverOrdered
 from schemas.fills import PublicFill, encode_fill
 from schemas.orders import FillCause, Side
 from schemas.units import Lots, Micros, Ticks
+from store.queries.market_data.public_fills import newest_public_fill, read_public_fills, replay_fills
 from store.queries.paging import ListRequest
-from store.queries.public_fills import newest_public_fill, read_public_fills, replay_fills
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC = "BTC-PERP"

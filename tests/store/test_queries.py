@@ -7,14 +7,15 @@ import pytest_asyncio
 from schemas.commands import IndexSet
 from schemas.orders import Side
 from schemas.refusals import Refused
-from schemas.rest import BalanceView, MarketView, PositionView
+from schemas.rest.accounts import BalanceView, PositionView
+from schemas.rest.markets import MarketView
 from schemas.units import Nanos, Ticks
-from store.queries.adl import AdlRanks
-from store.queries.balances import list_balances
-from store.queries.markets import list_markets, read_market
+from store.queries.accounts.adl import AdlRanks
+from store.queries.accounts.balances import list_balances
+from store.queries.accounts.positions import Ranking, list_positions
+from store.queries.market_data.markets import list_markets, read_market
+from store.queries.operations.progress import read_progress
 from store.queries.paging import ListRequest
-from store.queries.positions import Ranking, list_positions
-from store.queries.progress import read_progress
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"

@@ -7,22 +7,22 @@ import pytest_asyncio
 from asyncpg.connection import LoggedQuery
 
 from schemas.ids import INSURANCE_FUND, order_key
-from schemas.market_data import CandleInterval
 from schemas.orders import OrderStatus
+from schemas.rest.market_data import CandleInterval
 from schemas.units import Timestamp
-from store.candles import roll_candles
-from store.connect import Connection, connect_writer
-from store.queries.candles import list_candles
-from store.queries.fills import list_fills
-from store.queries.funding import list_payments, read_funding
-from store.queries.ledger import list_ledger
-from store.queries.order_book import read_order_book
-from store.queries.orders import list_orders, read_order
+from store.markets.candles import roll_candles
+from store.queries.accounts.fills import list_fills
+from store.queries.accounts.ledger import list_ledger
+from store.queries.accounts.orders import list_orders, read_order
+from store.queries.accounts.receipts import list_receipts
+from store.queries.market_data.candles import list_candles
+from store.queries.market_data.funding import list_payments, read_funding
+from store.queries.market_data.order_book import read_order_book
+from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
+from store.queries.market_data.ticker import read_ticker
+from store.queries.market_data.trades import list_trades
 from store.queries.paging import ListRequest, encode_cursor
-from store.queries.public_fills import newest_public_fill, read_public_fills
-from store.queries.receipts import list_receipts
-from store.queries.ticker import read_ticker
-from store.queries.trades import list_trades
+from store.session.connect import Connection, connect_writer
 from tests.eventually import eventually
 
 ROWS = 4_000

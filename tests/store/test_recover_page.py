@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 
 from schemas.orders import Side
-from store.audit import audit
-from store.deep_audit import deep_audit
+from store.audit.audit import audit
+from store.audit.deep_audit import deep_audit
 from tests.store.projection_builders import an_order, open_exchange
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recover.md").read_text()

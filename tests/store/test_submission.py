@@ -11,9 +11,9 @@ from schemas.orders import OrderStatus, Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_command
-from store.backlog import MarketLoad
-from store.connect import Session
-from store.markets import list_market
+from store.markets.backlog import MarketLoad
+from store.markets.registry import list_market
+from store.session.connect import Session
 from store.submission import BATCH_MAX, Answer, CancelOrder, CancelPlaced, Placed
 from tests.store.account_builder import NOW, USDC, hold, place, session_to, submission_to, user_with
 

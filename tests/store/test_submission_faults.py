@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from schemas.orders import OrderStatus
-from store.connect import Connection, Session, StoreUnavailable, connect_writer, is_outage
-from store.markets import MarketRegistry, load_registry
+from store.markets.registry import MarketRegistry, load_registry
+from store.session.connect import Connection, Session, StoreUnavailable, connect_writer, is_outage
 from store.submission import CancelOrder, Placed, Submission
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, USDC, place, session_to, submission_to, user_with

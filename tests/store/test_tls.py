@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from api.database import Database
 from schemas.units import Timestamp
-from store.connect import connect_reader_pool, connect_writer
-from store.markets import load_registry, seed
-from store.migrate import migrate
+from store.markets.registry import load_registry, seed
+from store.schema.migrate import migrate
+from store.session.connect import connect_reader_pool, connect_writer
 from tests.store.tls_postgres import PASSWORD, programs, tls_postgres
 from tests.tls import Certificate, make_certificate
 

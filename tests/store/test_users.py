@@ -7,8 +7,8 @@ import asyncpg
 import pytest_asyncio
 
 from schemas.units import Timestamp
-from store.connect import Connection
-from store.users import create_user, find_user, grant_admin, role_of
+from store.session.connect import Connection
+from store.users.users import create_user, find_user, grant_admin, role_of
 
 NOON = Timestamp(1_800_000_000_000_000)
 

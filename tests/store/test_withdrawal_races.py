@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from exchange.margin import equity, total_requirement, unrealized_pnl
+from exchange.risk.margin import equity, total_requirement, unrealized_pnl
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import Refused
-from schemas.rest import BalanceView, OrderRequest, WithdrawalRequest
-from store.audit import audit
-from store.connect import connect_writer
-from store.queries.account import read_account
+from schemas.rest.accounts import BalanceView
+from schemas.rest.orders import OrderRequest
+from schemas.rest.transfers import WithdrawalRequest
+from store.audit.audit import audit
+from store.money.withdrawals import withdraw
+from store.queries.accounts.account import read_account
+from store.session.connect import connect_writer
 from store.submission import Placed, PlaceOrder, Submission
-from store.withdrawals import withdraw
 from tests.store.projection_builders import NOON, Exchange, open_exchange
 
 USDC = 10**6

@@ -10,13 +10,14 @@ import pytest_asyncio
 from schemas.commands import IndexSet
 from schemas.orders import Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest import BalanceView, DepositRequest, WithdrawalRequest
+from schemas.rest.accounts import BalanceView
+from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from schemas.units import Nanos
-from store.audit import audit
-from store.deposits import deposit
-from store.queries.balances import list_balances
+from store.audit.audit import audit
+from store.money.deposits import deposit
+from store.money.withdrawals import withdraw
+from store.queries.accounts.balances import list_balances
 from store.queries.paging import ListRequest
-from store.withdrawals import withdraw
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC = "BTC-PERP"

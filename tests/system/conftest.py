@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from bench.exchange_process import ExchangeProcess
-from schemas.crash_points import CrashPoint
+from store.crash_points import CrashPoint
 from tests.system.faults import hold
 
 FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]

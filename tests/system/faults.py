@@ -13,7 +13,7 @@ import psutil
 
 from app.crash_at import crash_mark
 from bench.exchange_process import ROOT, ExchangeProcess
-from schemas.crash_points import CrashPoint
+from store.crash_points import CrashPoint
 from tests.eventually import eventually
 from tests.system.verdict import MARKETS
 

@@ -1,9 +1,9 @@
 """What must hold of the public fill streams of an exchange, whatever was done to it."""
 
-from agents.log_tail import read_all
-from agents.publisher import AGAIN_ON_A_NEW_BROKER
+from agents.fills.worker import AGAIN_ON_A_NEW_BROKER
 from app.operator import fills_from
 from app.settings import Settings
+from broker.reader import read_all
 from schemas.fills import encode_fill
 from schemas.topics import fills_topic
 from tests.agents.fill_reader import kept_by_sequence

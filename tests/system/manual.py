@@ -14,8 +14,8 @@ import msgspec
 from app.operator import now
 from bench.exchange_process import ROOT
 from schemas.market import SEED_MARKETS
-from store.markets import seed
-from store.migrate import migrate
+from store.markets.registry import seed
+from store.schema.migrate import migrate
 from tests.conftest import Broker
 from tests.store.account_builder import session_to
 from tests.system.parts import Parts

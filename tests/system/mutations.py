@@ -6,16 +6,16 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import agents.faust_app
+import agents.worker.faust_app
 import api.database
 import api.server
 import app.compose
 import app.local.postgres
-import store.backlog
+import store.markets.backlog
 import tables.book_table
-from agents.matcher import Matcher
+from agents.matching.worker import Matcher
 from bench.exchange_process import ROOT
-from store.connect import Connection, Pool, connect_reader_pool, connect_writer
+from store.session.connect import Connection, Pool, connect_reader_pool, connect_writer
 from store.submission.decisions import Decisions
 
 FAULTY = Path(__file__).with_name("faulty")
@@ -47,7 +47,7 @@ async def _pool_without_hurry(dsn: str, application_name: str, **_: Any) -> Pool
 
 
 MUTATIONS: dict[str, dict[Place, Any]] = {
-    "recovery is the framework's own": {(agents.faust_app, "SAFE_TABLE_MANAGER"): "faust.tables:TableManager"},
+    "recovery is the framework's own": {(agents.worker.faust_app, "SAFE_TABLE_MANAGER"): "faust.tables:TableManager"},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
     "every snapshot has the same keys": {
         (tables.book_table, "_head_key"): lambda _: b"head/now",
@@ -58,7 +58,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
         (app.local.postgres, "SETTINGS"): {**app.local.postgres.SETTINGS, "wal_writer_delay": "10s"},
     },
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
-    "orders are taken however old the backlog": {(store.backlog, "BACKLOG_AGE_MAX_S"): 1e9},
+    "orders are taken however old the backlog": {(store.markets.backlog, "BACKLOG_AGE_MAX_S"): 1e9},
     "the API waits for a database that hangs": {
         (api.database.Database, "__init__"): _be_patient,
         (app.compose, "connect_reader_pool"): _pool_without_hurry,

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.operator import market_states
 from app.settings import load_settings
-from store.queries.progress import read_persisted
+from store.queries.operations.progress import read_persisted
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.system.parts import Parts

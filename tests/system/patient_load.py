@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.load import REFERENCE, Reference, Trader, make_traders, orders
+from bench.load.generator import REFERENCE, Reference, Trader, make_traders, orders
 
 AGAIN_AFTER_S = 0.1
 PACE_S = 0.02  # between two orders of a client, so that faults are what is seen, not a full machine

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from bench.exchange_process import ExchangeProcess
-from bench.load import Trader, make_traders
+from bench.load.generator import Trader, make_traders
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.faults import strike
 from tests.system.patient_load import trading

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from bench.exchange_process import ExchangeProcess
-from schemas.crash_points import CrashPoint
+from store.crash_points import CrashPoint
 from tests.system import (
     test_crash_points,
     test_hand_over,

@@ -4,7 +4,7 @@ import pytest
 
 from app.crash_at import crash_mark
 from bench.exchange_process import ExchangeProcess
-from schemas.crash_points import CrashPoint
+from store.crash_points import CrashPoint
 from tests.eventually import eventually
 from tests.system.conftest import Start
 from tests.system.faults import let_go, standby_engine

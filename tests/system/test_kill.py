@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.load import Outcome, Trader, make_traders, send_orders
+from bench.load.generator import Outcome, Trader, make_traders, send_orders
 from tests.eventually import eventually
 from tests.system.conftest import Start
 

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from bench.exchange_process import ExchangeProcess
-from bench.load import Trader, make_trader
+from bench.load.generator import Trader, make_trader
 from schemas.units import Timestamp
-from store.connect import Connection
+from store.session.connect import Connection
 from tests.crash_day.proofs import find_unresolved, read_grids, read_steps
 from tests.crash_day.receipts import check_receipts
 from tests.eventually import eventually

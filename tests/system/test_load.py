@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from bench.load import make_traders, send_orders
+from bench.load.generator import make_traders, send_orders
 from tests.system.conftest import Start
 from tests.system.test_kill import every
 

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from bench.exchange_process import ROOT, ExchangeProcess
-from bench.load import PASSWORD, Trader, make_trader
+from bench.load.generator import PASSWORD, Trader, make_trader
 from schemas.wire import RULES_VERSION
 from tests.eventually import eventually
 from tests.system.conftest import Start

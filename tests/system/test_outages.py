@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from bench.exchange_process import ExchangeProcess
-from bench.load import Trader, make_trader
+from bench.load.generator import Trader, make_trader
 from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.faults import dead, hanging

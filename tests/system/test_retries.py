@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.load import make_traders
+from bench.load.generator import make_traders
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.patient_load import place_all
 from tests.system.reply_cutter import cutting_replies

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from app.local.process import free_port
-from store.migrate import migrate
+from store.schema.migrate import migrate
 from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.store.account_builder import session_to

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from bench.exchange_process import ExchangeProcess
-from bench.load import PASSWORD, make_traders, send_orders
+from bench.load.generator import PASSWORD, make_traders, send_orders
 from tests.eventually import eventually
 from tests.house.test_alerts import figures_asked_for, figures_in_the_manuals, labels_asked_for
 from tests.system.conftest import Start

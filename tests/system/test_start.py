@@ -16,8 +16,8 @@ import asyncpg
 
 from app.local.postgres import EmbeddedPostgres
 from bench.exchange_process import ROOT, ExchangeProcess
-from bench.load import Trader, make_traders, send_orders
-from store.advisory_locks import Room, share_lock
+from bench.load.generator import Trader, make_traders, send_orders
+from store.session.advisory_locks import Room, share_lock
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.system.conftest import Start

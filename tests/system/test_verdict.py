@@ -2,7 +2,7 @@
 
 import pytest
 
-from exchange.market import empty_market
+from exchange.engine.market import empty_market
 from tables.book_table import Entry, Snapshot, keys_of_snapshot, snapshot_entries, snapshot_of
 from tests.system.verdict import count_snapshots
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.load import Trader, make_trader
+from bench.load.generator import Trader, make_trader
 from tests.eventually import eventually
 from tests.system.conftest import Start
 

@@ -8,15 +8,15 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from agents.event_records import hashes_in, read_records
-from agents.log_tail import read_all
 from app.operator import audit_books, drain_markets
 from app.settings import Settings, load_settings, reach
 from bench.exchange_process import ExchangeProcess
-from bench.load import Trader
+from bench.load.generator import Trader
+from broker.event_records import hashes_in, read_records
+from broker.reader import read_all
 from schemas.topics import book_changelog_topic
 from schemas.wire import EventRecord
-from store.connect import is_outage
+from store.session.connect import is_outage
 from tables.book_table import heads, is_head, read_head, verified_snapshots
 from tests.eventually import eventually
 from tests.system.fill_stream import every_fill_is_published

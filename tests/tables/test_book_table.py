@@ -2,7 +2,7 @@
 
 import msgspec
 
-from exchange.market import Market, empty_market
+from exchange.engine.market import Market, empty_market
 from tables.book_table import (
     CHUNK_BYTES,
     Snapshot,

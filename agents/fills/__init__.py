@@ -1,0 +1,1 @@
+"""The publishing worker: the public fill stream of a market."""

@@ -1,0 +1,201 @@
+"""What the publishing agent does: every trade of a market goes to `fills.{market}`, in order, none left out.
+
+It keeps nothing of its own: the end of the topic is where it goes on, and PostgreSQL, where every fill is kept, has what
+the topic and the event log do not hold any more. Whatever it is wrong about, it says something twice, never too little.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from agents.worker.database import ask_database, ask_once
+from agents.worker.settings import StreamSettings
+from agents.worker.stall_watchdog import Progress
+from broker.errors import ForeignLog
+from broker.producer import AckedProducer, OutgoingRecord, can_be_retried
+from broker.reader import last_of, read_back
+from schemas.events import PositionTransferred, TradeExecuted
+from schemas.fills import PublicFill, decode_fill, encode_fill, fill_headers, fill_of_trade, fill_of_transfer
+from schemas.market import MarketSpec
+from schemas.topics import fills_topic, publisher_app_id
+from schemas.wire import EventRecord, decode_event, decode_event_record
+from store.crash_points import CrashPoint, passing
+from store.markets.progress import read_standing
+from store.markets.registry import load_registry
+from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
+from store.session.connect import Connection
+
+CATCH_UP_ROWS = 500
+AGAIN_ON_A_NEW_BROKER = 10_000
+END_RECORDS = 64
+PERSISTED_WITHIN_S = 60.0
+LOOK_EVERY_S = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class FillsMissing(Exception):
+    """A trade is neither in the event log nor persisted in time: whoever published on would leave a hole."""
+
+    def __init__(self, market: str, sequence: int) -> None:
+        super().__init__(f"fill {market} {sequence} is nowhere to be found")
+        self.market = market
+        self.sequence = sequence
+
+
+class Known(NamedTuple):
+    """What PostgreSQL says of the market when a publisher begins; `newest` is the last fill that is persisted, 0 for none."""
+
+    spec: MarketSpec
+    epoch: int
+    newest: int
+
+
+class Publisher:
+    """The one who publishes the fills of a market; another one beside it would send the same bytes again."""
+
+    def __init__(self, market: str, settings: StreamSettings) -> None:
+        self.market = market
+        self.name = publisher_app_id(market)
+        self._settings = settings
+        self._topic = fills_topic(market)
+        self._producer = AckedProducer(settings.bootstrap)
+        self._progress = Progress()
+        self._known: Known | None = None
+        self._last = 0
+
+    async def take(self, event: Any) -> None:
+        """Publish the trades of an event record, then acknowledge it. Raises ForeignLog, FillsMissing."""
+        self._progress.step()
+        known = self._known or await self._begin()
+        record = decode_event_record(event.message.value)
+        if (record.market, record.epoch) != (self.market, known.epoch):
+            raise ForeignLog("event record of", (self.market, known.epoch), (record.market, record.epoch))
+        await self._publish(list(fills_of(known.spec, record)))
+        event.ack()
+
+    def advance(self) -> object:
+        """Differs whenever a record or an acknowledgement has come since."""
+        return self._progress.steps, self._producer.appended
+
+    async def has_work(self) -> bool:
+        """Whether fills are persisted that the topic does not hold; raises what an outage raises."""
+        newest = await ask_once(self._settings.dsn, self.name, lambda s: newest_public_fill(s, self.market))
+        return newest > (last_fill_of(await self._read_end()) or 0)
+
+    def release(self) -> None:
+        """The market may be somebody else's for a while: look again where the topic ends."""
+        self._known = None
+
+    async def disconnect(self) -> None:
+        """Let go of the broker, after the app has stopped."""
+        await self._producer.stop()
+
+    async def _begin(self) -> Known:
+        """Go on where the topic ends, first of all with what is persisted beyond its end.
+
+        The topic of a new broker begins with the last 10,000 fills; older ones are had by their sequence over REST.
+        """
+        await self._producer.start()
+        known = await ask_database(self._settings.dsn, self.name, self._read_market)
+        published = await self._end_of_topic()
+        self._last = max(0, known.newest - AGAIN_ON_A_NEW_BROKER) if published is None else published
+        log.info("%s goes on after fill %d, persisted up to %d", self.name, self._last, known.newest)
+        await self._catch_up(known.newest + 1)
+        self._known = known
+        return known
+
+    async def _publish(self, fills: Sequence[PublicFill]) -> None:
+        """Send the fills, after those before them that the event log does not hold; what was sent already is dropped."""
+        fresh = [fill for fill in fills if fill.sequence > self._last]
+        if fresh:
+            await self._catch_up(fresh[0].sequence)
+            await self._send(fresh)
+            passing(CrashPoint.AFTER_PUBLICATION_BEFORE_OFFSET)
+
+    async def _catch_up(self, until: int) -> None:
+        """Publish the fills before `until` out of PostgreSQL."""
+        while self._last + 1 < until:
+            await self._send(await self._persisted(self._last + 1, until))
+
+    async def _persisted(self, first: int, until: int) -> list[PublicFill]:
+        """Some fills from `first` on, before `until`; waits for a projection that is behind. Raises FillsMissing."""
+        limit = min(until - first, CATCH_UP_ROWS)
+        for _ in range(round(PERSISTED_WITHIN_S / LOOK_EVERY_S)):
+            stored = await ask_database(
+                self._settings.dsn,
+                self.name,
+                lambda session: read_public_fills(session, self.market, first, limit),
+            )
+            if stored and end_without_hole(fill.sequence for fill in stored) == first + len(stored) - 1:
+                return stored
+            log.warning("%s waits for fill %d to be persisted", self.name, first)
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise FillsMissing(self.market, first)
+
+    async def _send(self, fills: Sequence[PublicFill]) -> None:
+        key = self.market.encode()
+        records = [OutgoingRecord(key, encode_fill(fill), fill_headers(fill)) for fill in fills]
+        await self._producer.send_together(self._topic, records)
+        self._last = fills[-1].sequence
+
+    async def _end_of_topic(self) -> int | None:
+        """The fill up to which the end of the topic has no hole (an owner before us may have noticed a lost tail by
+        writing behind it); None when the topic holds nothing of ours."""
+        while True:
+            try:
+                records = await self._read_end()
+            except KafkaError as error:
+                if not can_be_retried(error):
+                    raise
+                log.warning("%s waits for the broker: %r", self.name, error)
+                await asyncio.sleep(LOOK_EVERY_S)
+            else:
+                if records:
+                    self._producer.expect_beyond(self._topic, last_of(records))
+                return last_fill_of(records)
+
+    async def _read_end(self) -> list[Any]:
+        """The newest records of the topic."""
+        return await read_back(self._settings.bootstrap, self._topic, lambda _: True, step=END_RECORDS)
+
+    async def _read_market(self, session: Connection) -> Known:
+        spec = (await load_registry(session)).by_name[self.market].spec
+        epoch = (await read_standing(session, self.market)).epoch
+        return Known(spec, epoch, await newest_public_fill(session, self.market))
+
+
+def fills_of(spec: MarketSpec, record: EventRecord) -> Iterator[PublicFill]:
+    """The trades among the events of a record, as they are published."""
+    for event in map(decode_event, record.events):
+        if isinstance(event, TradeExecuted):
+            yield fill_of_trade(spec, event)
+        elif isinstance(event, PositionTransferred):
+            yield fill_of_transfer(spec, event)
+
+
+def last_fill_of(records: Sequence[Any]) -> int | None:
+    """Up to where the fills in these records of the topic count on; None where none of them is a fill."""
+    return end_without_hole(sequences_in(record.value for record in records))
+
+
+def end_without_hole(sequences: Iterator[int]) -> int | None:
+    """Up to where these sequences count on from the first of them, repetitions passed over; None for none at all."""
+    last: int | None = None
+    for sequence in sequences:
+        if last is None or sequence == last + 1:
+            last = sequence
+    return last
+
+
+def sequences_in(bodies: Iterator[bytes]) -> Iterator[int]:
+    """The sequences of the records that are fills; what is not ours is passed over."""
+    for body in bodies:
+        try:
+            yield decode_fill(body).sequence
+        except msgspec.DecodeError:
+            log.error("a record in the public fill stream is not a fill")

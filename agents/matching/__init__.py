@@ -1,0 +1,1 @@
+"""The matching worker: commands of a market in, events out."""

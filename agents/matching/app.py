@@ -1,0 +1,70 @@
+"""The matching agent: the Faust app `engine-{market}` around one market."""
+
+from typing import Any
+
+import faust
+
+from agents.matching.worker import Matcher
+from agents.worker.fail_stop import or_stop
+from agents.worker.faust_app import faust_app, raw_topic
+from agents.worker.host import FaustUnit
+from agents.worker.settings import StreamSettings
+from agents.worker.stall_watchdog import Standstill
+from schemas.topics import commands_topic, engine_app_id
+from store.crash_points import CrashPoint, passing
+from store.session.presence import Task, Work
+from tables.book_table import declare_book_table
+from tables.safe_recovery import restored
+
+SNAPSHOT_CHECK_S = 1.0
+COPY_EVERY_S = 60.0
+
+
+def engine_unit(market: str, settings: StreamSettings) -> FaustUnit:
+    """The engine of a market, ready to be hosted."""
+    app, matcher = engine_app(market, settings)
+
+    def advance() -> object:
+        return matcher.advance(), restored(app)
+
+    watch = Standstill(Task(Work.ENGINE, market), settings.standstill_s, advance, matcher.has_work)
+    return FaustUnit(app, watch, before_stop=matcher.close, after_stop=matcher.disconnect)
+
+
+def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matcher]:
+    """The app and the matcher it drives. What either raises ends the process: Faust would go on without it."""
+    app = faust_app(engine_app_id(market), settings)
+    table = declare_book_table(app, market)
+    matcher = Matcher(market, settings, table)
+
+    @table.on_recover  # type: ignore[untyped-decorator]  # Faust's classes are untyped
+    async def recover() -> None:
+        if _owns(app, market):
+            await or_stop(matcher.recover(), matcher.name)
+
+    @app.on_partitions_revoked.connect
+    async def release(_: Any, /, *revoked: Any, **__: Any) -> None:
+        matcher.release()
+        if any(revoked):
+            passing(CrashPoint.DURING_REBALANCE)
+
+    @app.agent(raw_topic(app, commands_topic(market)), name=f"match-{market}")
+    async def match(stream: Any) -> None:
+        """Match the commands of a market; events out, snapshots into its book table."""
+        async for event in stream.noack().events():
+            await or_stop(matcher.handle(event), matcher.name)
+
+    @app.timer(interval=SNAPSHOT_CHECK_S)  # type: ignore[untyped-decorator]
+    async def take_snapshot() -> None:
+        await or_stop(matcher.snapshot_if_due(), matcher.name)
+
+    @app.timer(interval=COPY_EVERY_S)  # type: ignore[untyped-decorator]
+    async def copy_snapshot() -> None:
+        await or_stop(matcher.copy_to_database(), matcher.name)
+
+    return app, matcher
+
+
+def _owns(app: faust.App, market: str) -> bool:
+    """Whether the command log of the market is assigned to this process; a standby recovers nothing."""
+    return any(partition.topic == commands_topic(market) for partition in app.consumer.assignment())

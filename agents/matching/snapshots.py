@@ -1,0 +1,97 @@
+"""When a market's snapshot is due, and writing it: to the changelog of the book table, and to PostgreSQL."""
+
+import time
+from typing import Any
+
+from agents.matching.market_assignment import Tenure
+from agents.worker.database import ask_database
+from agents.worker.metrics import SNAPSHOT_AT
+from agents.worker.settings import StreamSettings
+from broker.producer import AckedProducer
+from schemas.topics import book_changelog_topic, engine_app_id
+from store.command_log.snapshots import StoredSnapshot, save_snapshot
+from store.session.connect import Connection
+from tables.book_table import Snapshot, heads, keys_of_snapshot, snapshot_entries, take_snapshot, verified_snapshots
+
+COMMANDS_MAX = 5_000
+AGE_MAX_S = 5.0
+SHARE_OF_TIME_MIN = 50  # a snapshot that took d seconds is the only one for 50 d: 2 % of the time
+PAUSE_MAX_S = 60.0  # whatever it took: one that waited for a broker that was down says nothing about the next
+KEPT = 2
+
+
+class SnapshotWriter:
+    """Writes the snapshots of one market and keeps the newest two in the table."""
+
+    def __init__(self, market: str, settings: StreamSettings, producer: AckedProducer, table: Any) -> None:
+        self._market = market
+        self._dsn = settings.dsn
+        self._topic = book_changelog_topic(market)
+        self._producer = producer
+        self._table = table
+        self._taken_at_s = 0.0
+        self._not_before_s = 0.0
+        self._copied_seq = 0
+
+    def begin(self) -> None:
+        """A tenure begins: its first record is followed by a snapshot.
+
+        Before the first commit of a group Faust does not seek back, so that commit must not wait.
+        """
+        self._taken_at_s = 0.0
+
+    def is_due(self, tenure: Tenure) -> bool:
+        """Whether to take one now: 5,000 commands, or 5 s, unless the last one was too costly for that."""
+        now_s = time.monotonic()
+        if not (tenure.is_settled and tenure.unacknowledged) or now_s < self._not_before_s:
+            return False
+        commands = tenure.market.command_seq - tenure.snapshot_seq
+        return commands >= COMMANDS_MAX or now_s >= self._taken_at_s + AGE_MAX_S
+
+    async def write(self, tenure: Tenure) -> None:
+        """Make the present state recoverable.
+
+        1. Dump the market.
+        2. Write the chunks and last the head, each durable before the next.
+        3. Set the live table; Faust must not send it again.
+        4. Forget all but the newest two.
+        """
+        begun_s = time.monotonic()
+        taken = take_snapshot(tenure.market, tenure.epoch, tenure.offset)  # 1
+        entries = snapshot_entries(taken)
+        await self._producer.send_all(self._topic, entries)  # 2
+        self._table.data.data.update(entries)  # 3
+        await self._forget_old()  # 4
+        tenure.saved(taken.head.command_seq, taken.state)
+        SNAPSHOT_AT.labels(self._market).set_to_current_time()
+        self._taken_at_s = time.monotonic()
+        self._not_before_s = self._taken_at_s + pause_after(self._taken_at_s - begun_s)
+
+    async def copy_to_database(self, tenure: Tenure) -> None:
+        """The newest snapshot of the table, if PostgreSQL does not have it yet; waits through an outage."""
+        newest = next(iter(verified_snapshots(self._table.data.data, tenure.epoch)), None)
+        if newest is not None and newest.head.command_seq > self._copied_seq:
+            await self._copy(tenure, newest)
+            self._copied_seq = newest.head.command_seq
+
+    async def _copy(self, tenure: Tenure, newest: Snapshot) -> None:
+        head, at = newest.head, tenure.market.clock
+        stored = StoredSnapshot(head.command_seq, head.event_seq, head.event_hash, head.state_hash, newest.state)
+
+        async def save(connection: Connection) -> None:
+            await save_snapshot(connection, tenure.market_id, stored, at)
+
+        await ask_database(self._dsn, engine_app_id(self._market), save)
+
+    async def _forget_old(self) -> None:
+        entries = self._table.data.data
+        for head in heads(entries)[KEPT:]:
+            keys = keys_of_snapshot(entries, head.command_seq)
+            for key in keys:
+                entries.pop(key, None)
+            await self._producer.send_all(self._topic, [(key, None) for key in keys])
+
+
+def pause_after(took_s: float) -> float:
+    """For how long no other snapshot is taken after one that took so long, in seconds."""
+    return min(took_s * SHARE_OF_TIME_MIN, PAUSE_MAX_S)

@@ -1,0 +1,199 @@
+"""What the matching agent does with a record, with a recovery and with its last hours; Faust calls it."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from agents.matching.command_sequencer import FreshCommand, GapNeverFilled, Sorted
+from agents.matching.market_assignment import Tenure
+from agents.matching.recovery import begin_tenure
+from agents.matching.snapshots import SnapshotWriter
+from agents.pending_work import has_commands
+from agents.worker.database import ask_database
+from agents.worker.halting import MarketHalted, halt_market
+from agents.worker.metrics import COMMANDS_MATCHED, DEAD_LETTERS, EVENTS_WRITTEN, RECOVERIES
+from agents.worker.settings import StreamSettings
+from agents.worker.stall_watchdog import Progress
+from broker.command_records import UnreadableRecord, read_record
+from broker.dead_letters import DeadLetter, letter_of_failure, letter_of_record, send_letter
+from broker.errors import AlteredCommand
+from broker.event_records import pack
+from broker.producer import AckedProducer
+from schemas.topics import engine_app_id, events_topic
+from schemas.wire import encode
+from store.command_log.outbox import rewind
+from store.crash_points import CrashPoint, passing
+
+LAST_COPY_TIMEOUT_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class Matcher:
+    """The owner of one market. All that changes it goes through `handle`, one record at a time."""
+
+    def __init__(self, market: str, settings: StreamSettings, table: Any) -> None:
+        self.market = market
+        self.name = engine_app_id(market)
+        self._settings = settings
+        self._table = table
+        self._producer = AckedProducer(settings.bootstrap)
+        self.snapshots = SnapshotWriter(market, settings, self._producer, table)
+        self._tenure: Tenure | None = None
+        self._recoveries = 0
+        self._progress = Progress()
+        self._at_work = asyncio.Lock()
+        self._is_closing = False
+
+    async def recover(self) -> None:
+        """Begin a new tenure from the newest snapshot; the old one is over from the first moment on.
+
+        A halted market gets none: its records stay where they are.
+        """
+        self.release()
+        self._recoveries += 1
+        self._progress.step()
+        recovery = self._recoveries
+        await self._producer.start()
+        try:
+            tenure = await begin_tenure(self.market, self._settings, self._table.data.data, self._progress.step)
+        except MarketHalted as error:
+            log.critical("%s rests: %s", self.name, error)
+            return
+        passing(CrashPoint.DURING_RECOVERY)
+        if recovery == self._recoveries:
+            self._producer.expect_beyond(events_topic(self.market), tenure.log_end)
+            self.snapshots.begin()
+            self._tenure = tenure
+            RECOVERIES.labels(self.market).inc()
+
+    def release(self) -> None:
+        """The market is somebody else's now, or will be recovered: whatever is under way here counts no more."""
+        self._tenure = None
+
+    async def handle(self, event: Any) -> None:
+        """Take one command record through the market.
+
+        1. Read it; one that is no command record of ours goes to the dead letters and takes no sequence.
+        2. Drop the commands seen before; where one is missing, drop the rest and ask the relay for it. One that was
+           other bytes then halts the market.
+        3. Apply what is new; a user's command that breaks the engine is undone and goes to the dead letters.
+        4. Leave out the events that an earlier owner has written: they must be the same.
+        5. Write the others as one record, and wait for the broker.
+        6. Keep the command record unacknowledged until a snapshot covers it.
+        7. Take that snapshot when it is due.
+
+        Whoever finds another tenure after an await drops everything: the record comes again.
+        """
+        async with self._at_work:
+            self._progress.step()
+            tenure = self._tenure
+            if tenure is None or self._is_closing:
+                return
+            try:
+                fresh, missing = await self._sort(tenure, event.message)  # 1, 2
+            except AlteredCommand as error:
+                self.release()
+                await halt_market(self.name, self.market, self._settings, error)
+                return
+            if missing is not None:
+                await self._ask_relay(tenure, missing)
+            await self._match(tenure, fresh)  # 3, 4, 5
+            if tenure is not self._tenure:
+                return
+            tenure.unacknowledged.append(event)  # 6
+            tenure.offset = event.message.offset
+            if self.snapshots.is_due(tenure):  # 7
+                await self._snapshot(tenure)
+
+    async def snapshot_if_due(self) -> None:
+        """Take the snapshot that is due though no command comes any more."""
+        async with self._at_work:
+            if self._tenure is not None and not self._is_closing and self.snapshots.is_due(self._tenure):
+                await self._snapshot(self._tenure)
+
+    async def copy_to_database(self) -> None:
+        """Put the newest snapshot into PostgreSQL as well, from where a lost broker is rebuilt."""
+        tenure = self._tenure
+        if tenure is not None:
+            await self.snapshots.copy_to_database(tenure)
+
+    async def close(self) -> None:
+        """Finish the record at hand, take no other, leave a last snapshot in both places."""
+        self._is_closing = True
+        async with self._at_work:
+            if self._tenure is not None and self._tenure.is_settled:
+                if self._tenure.is_dirty:
+                    await self._snapshot(self._tenure)
+                await self._leave_a_copy()
+
+    def advance(self) -> object:
+        """Differs whenever a record, a step of a recovery or an acknowledgement has come since."""
+        return self._progress.steps, self._producer.appended
+
+    async def has_work(self) -> bool:
+        """Whether the log waits for this owner; raises what an outage raises."""
+        return await has_commands(self.market, self._settings, self._tenure)
+
+    async def disconnect(self) -> None:
+        """Let go of the broker, after the app has stopped."""
+        await self._producer.stop()
+
+    async def _leave_a_copy(self) -> None:
+        """A rebuild can do without: an older snapshot only makes it longer."""
+        try:
+            async with asyncio.timeout(LAST_COPY_TIMEOUT_S):
+                await self.copy_to_database()
+        except TimeoutError:
+            log.warning("%s stops without a copy of its last snapshot in PostgreSQL", self.name)
+
+    async def _sort(self, tenure: Tenure, message: Any) -> Sorted:
+        try:
+            record = read_record(message.value, self.market)
+            tenure.check_epoch(record)
+            return tenure.intake.sort(record)
+        except UnreadableRecord as fault:
+            await self._bury(letter_of_record(self.market, message.offset, message.value, fault))
+            return Sorted([], None)
+
+    async def _bury(self, letter: DeadLetter) -> None:
+        known = {"market": letter.market, "sequence": letter.seq}
+        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail, extra=known)
+        await send_letter(self._producer, letter)
+        DEAD_LETTERS.labels(self.market, letter.reason).inc()
+
+    async def _match(self, tenure: Tenure, fresh: list[FreshCommand]) -> None:
+        before = tenure.market.event_hash
+        tenure.is_settled = False
+        before, unwritten = tenure.leave_out_written(tenure.apply(fresh), before)
+        while tenure.failures:
+            await self._bury(letter_of_failure(self.market, tenure.failures.pop(0)))
+        for record in pack(self.market, tenure.epoch, before, unwritten):
+            await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
+            passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
+            EVENTS_WRITTEN.labels(self.market).inc(len(record.events))
+        tenure.is_settled = True
+        COMMANDS_MATCHED.labels(self.market).inc(len(fresh))
+
+    async def _snapshot(self, tenure: Tenure) -> None:
+        """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
+        covered = len(tenure.unacknowledged)
+        await self.snapshots.write(tenure)
+        passing(CrashPoint.AFTER_SNAPSHOT_BEFORE_OFFSET)
+        if tenure is not self._tenure:
+            return
+        for event in tenure.unacknowledged[:covered]:
+            event.ack()
+        del tenure.unacknowledged[:covered]
+
+    async def _ask_relay(self, tenure: Tenure, missing: int) -> None:
+        if not tenure.gap.must_ask(missing, time.monotonic()):
+            return
+        known = {"market": self.market, "sequence": missing}
+        log.warning("%s: command %d is missing in the log, the relay is asked for it", *known.values(), extra=known)
+        is_there = await ask_database(
+            self._settings.dsn, self.name, lambda session: rewind(session, self.market, missing)
+        )
+        if not is_there:
+            raise GapNeverFilled(self.market, missing)

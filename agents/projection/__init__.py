@@ -1,0 +1,1 @@
+"""The projection worker: events of a market into PostgreSQL."""

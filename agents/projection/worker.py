@@ -1,0 +1,156 @@
+"""What the projection agent does with event records: many of them in one transaction, then acknowledged."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from agents.pending_work import has_events
+from agents.worker.database import ask_database
+from agents.worker.halting import check_log_is_known, unless_halted
+from agents.worker.metrics import EVENTS_PERSISTED
+from agents.worker.settings import StreamSettings
+from agents.worker.stall_watchdog import Progress
+from broker.errors import ForeignLog
+from broker.event_records import LoggedRecord, read_records
+from schemas.topics import projection_app_id
+from schemas.units import SECOND_US, Timestamp
+from schemas.wire import decode_event_record
+from store.crash_points import CrashPoint, passing
+from store.markets.progress import read_standing
+from store.projection import Projection, SequenceGap
+from store.session.connect import Connection, StoreUnavailable, connect_writer
+
+EVENTS_MAX = 1_000
+RECORDS_WAITING_MAX = 64
+RETRY_AFTER_S = 0.1
+RETRY_AFTER_MAX_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Delivery(NamedTuple):
+    """A record with the log's time of it, and the stream's event that is acknowledged when it is persisted."""
+
+    logged: LoggedRecord
+    event: Any
+
+
+class Projector:
+    """Persists the events of one market. Records wait here while a transaction runs, and go together in the next."""
+
+    def __init__(self, market: str, settings: StreamSettings) -> None:
+        self.market = market
+        self.name = projection_app_id(market)
+        self._settings = settings
+        self._projection = Projection(self._connect, market)
+        self._progress = Progress()
+        self._epoch: int | None = None
+        self._waiting: deque[Delivery] = deque()
+        self._has_come = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def take(self, event: Any) -> None:
+        """Let a record wait for the next transaction; holds the stream back when many do. ForeignLog, if it is not ours."""
+        self._progress.step()
+        record = decode_event_record(event.message.value)
+        if (record.market, record.epoch) != (self.market, await self._epoch_in_force()):
+            raise ForeignLog("event record of", (self.market, self._epoch), (record.market, record.epoch))
+        await self._has_room.wait()
+        at = Timestamp(round(event.message.timestamp * SECOND_US))
+        self._waiting.append(Delivery(LoggedRecord(record, at), event))
+        self._has_come.set()
+        if len(self._waiting) >= RECORDS_WAITING_MAX:
+            self._has_room.clear()
+
+    async def work(self) -> None:
+        """Persist whatever waits, again and again; of a market that is halted, nothing."""
+        await unless_halted(self._work(), self.name, self.market, self._settings)
+
+    async def _work(self) -> None:
+        """Acknowledge only what is committed."""
+        while True:
+            await self._has_come.wait()
+            batch = self._next_batch()
+            await self._persist([delivery.logged for delivery in batch])
+            passing(CrashPoint.AFTER_PROJECTION_BEFORE_OFFSET)
+            EVENTS_PERSISTED.labels(self.market).observe(sum(len(delivery.logged.record.events) for delivery in batch))
+            for delivery in batch:
+                delivery.event.ack()
+
+    def advance(self) -> object:
+        """Differs whenever a record has come since, or PostgreSQL has taken a batch or said that it cannot yet."""
+        return self._progress.steps
+
+    async def has_work(self) -> bool:
+        """Whether the log waits for this owner; raises what an outage raises."""
+        return await has_events(self.market, self._settings)
+
+    async def close(self) -> None:
+        """Give the session back."""
+        await self._projection.close()
+
+    def _next_batch(self) -> list[Delivery]:
+        """At most 1,000 events, but always one record."""
+        batch = [self._waiting.popleft()]
+        events = len(batch[0].logged.record.events)
+        while self._waiting and events + len(self._waiting[0].logged.record.events) <= EVENTS_MAX:
+            batch.append(self._waiting.popleft())
+            events += len(batch[-1].logged.record.events)
+        if not self._waiting:
+            self._has_come.clear()
+        self._has_room.set()
+        return batch
+
+    async def _persist(self, records: Sequence[LoggedRecord]) -> None:
+        try:
+            await self._apply(records)
+        except SequenceGap as gap:
+            log.error("%s, reading it from the log", gap, extra={"market": self.market, "sequence": gap.expected})
+            await self._fill(gap.expected)
+            await self._apply(records)
+
+    async def _fill(self, missing_seq: int) -> None:
+        """Persist from the missing event to the end of the log, in whatever order the log has them.
+
+        Offsets are acknowledged behind a commit only, so this happens when commits were lost (PostgreSQL came back
+        without its last seconds), or when the log has lost its tail: the engine notices by writing behind the hole, and
+        writes everything again behind that. So a record ahead of the hole is passed over here.
+        """
+        for record in await read_records(self._settings.bootstrap, self.market, missing_seq, self._progress.step):
+            with suppress(SequenceGap):
+                await self._apply([record])
+
+    async def _apply(self, records: Sequence[LoggedRecord]) -> None:
+        """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""
+        wait_s = RETRY_AFTER_S
+        while True:
+            try:
+                await self._projection.apply([each.record for each in records], [each.at for each in records])
+                self._progress.step()
+            except StoreUnavailable as error:
+                self._progress.step()  # it works at it, and says so
+                log.warning("%s waits for PostgreSQL: %r", self.name, error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)
+            else:
+                return
+
+    async def _connect(self) -> Connection:
+        """A session with the database that the log was written for: MarketHalted, StrangeCommand."""
+        session = await connect_writer(self._settings.dsn, self.name)
+        try:
+            await check_log_is_known(session, self._settings.bootstrap, self.market)
+        except BaseException:
+            session.terminate()
+            raise
+        return session
+
+    async def _epoch_in_force(self) -> int:
+        if self._epoch is None:
+            standing = await ask_database(self._settings.dsn, self.name, lambda c: read_standing(c, self.market))
+            self._epoch = standing.epoch
+        return self._epoch

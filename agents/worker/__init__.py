@@ -1,0 +1,1 @@
+"""What every worker is built from; it imports none of them."""

@@ -1,0 +1,84 @@
+"""A Faust app as this house sets it up, and one record as it comes."""
+
+import os
+from typing import Any
+
+import faust
+
+from agents.worker.ownership import give_up, take_on
+from agents.worker.settings import StreamSettings
+from broker.address import app_settings
+from broker.prompt_consumer import METADATA_MAX_AGE_MS, read_promptly
+from store.session.presence import Task, Work
+from tables.safe_recovery import SAFE_TABLE_MANAGER
+
+HEARTBEATS_PER_SESSION = 6
+COMMIT_INTERVAL_S = 0.5
+REBALANCE_TIMEOUT_S = 5.0  # a member killed while it joins holds up the group this long; the default is a minute
+FETCHLESS_S_MAX = 100 * 365 * 86_400.0
+"""How long a member may fetch nothing, which is for ever.
+
+Faust gives it 1,000 seconds. A standby has nothing to fetch: it left its group then, and never joined it again (aiokafka
+0.14.0, its issues 720 and 1187). Whoever owns a market and gets nowhere is found by agents/worker/stall_watchdog.py.
+"""
+_RAW: dict[str, Any] = {
+    "partitions": 1,
+    "key_type": bytes,
+    "key_serializer": "raw",
+    "value_type": bytes,
+    "value_serializer": "raw",
+}
+_NO_ENVIRONMENT: dict[str, str] = {}
+"""What Faust may read of the environment, where every name of its own would win over what it is given here.
+
+`PRODUCER_ACKS=0` meant for something else would lose records, and Faust too has a `BROKER_URL`. What an operator may set is
+in app/settings.py.
+"""
+
+
+def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
+    """An app of one market: one partition, one owner. Its topics are made elsewhere, its web server is off."""
+    app = faust.App(
+        app_id,
+        env=_NO_ENVIRONMENT,
+        **app_settings(settings.bootstrap),
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS_PER_SESSION,
+        broker_rebalance_timeout=max(REBALANCE_TIMEOUT_S, settings.session_timeout_s),
+        broker_max_poll_interval=FETCHLESS_S_MAX,
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        stream_wait_empty=False,
+        producer_acks=-1,
+        consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        TableManager=SAFE_TABLE_MANAGER,
+        store="memory://",
+        web_enabled=False,
+        datadir=str(settings.datadir / f"{app_id}-{os.getpid()}"),
+    )
+    read_promptly(app)
+    _show_ownership(app, app_id)
+    return app
+
+
+def raw_topic(app: faust.App, name: str) -> Any:
+    """A topic whose records we decode ourselves."""
+    return app.topic(name, **_RAW)
+
+
+def _show_ownership(app: faust.App, app_id: str) -> None:
+    """The one member of the group that has the partition works for the market; the others stand by."""
+    work, _, market = app_id.partition("-")
+    task = Task(Work(work), market)
+
+    @app.on_partitions_assigned.connect
+    async def own(_: Any, /, *assigned: Any, **__: Any) -> None:
+        if any(assigned):
+            take_on(task)
+
+    @app.on_partitions_revoked.connect
+    async def disown(_: Any, /, *___: Any, **__: Any) -> None:
+        give_up(task)

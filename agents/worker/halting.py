@@ -1,0 +1,117 @@
+"""Halting a market whose command log and database do not belong together, instead of crashing over it for ever.
+
+Exception
+|-- MarketHalted     the market was halted before: leave it alone
+`-- StrangeCommand   the log holds a command that this database never took on: it was restored from its past
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import NoReturn
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from agents.worker.database import ask_database
+from agents.worker.settings import StreamSettings
+from broker.command_records import record_or_none
+from broker.errors import AlteredCommand
+from broker.producer import can_be_retried
+from broker.reader import last_readable
+from schemas.topics import commands_topic
+from schemas.wire import UNDECODABLE, CommandRecord, decode_command
+from store.markets.halts import first_unknown_command, halt
+from store.markets.progress import Standing, read_standing
+from store.projection import ProjectionStopped
+from store.session.connect import Connection, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class MarketHalted(Exception):
+    """Nobody works for this market until an operator has decided which of log and database to believe."""
+
+    def __init__(self, market: str, reason: str) -> None:
+        super().__init__(f"{market} is HALTED: {reason}")
+        self.market = market
+        self.reason = reason
+
+
+class StrangeCommand(Exception):
+    """A command of the log is not the one that PostgreSQL has, or has none of."""
+
+    def __init__(self, market: str, seq: int) -> None:
+        super().__init__(f"command {market}:{seq} of the log is not in this database, which was restored from its past")
+        self.market = market
+        self.seq = seq
+
+
+def check_not_halted(market: str, standing: Standing) -> None:
+    """Raises MarketHalted."""
+    if standing.halted_reason is not None:
+        raise MarketHalted(market, standing.halted_reason)
+
+
+async def check_record_is_known(session: Connection, standing: Standing, record: CommandRecord) -> None:
+    """Raises StrangeCommand when the newest record of the log tells of another past than this database."""
+    if not all(_is_readable(command.body) for command in record.commands):
+        return  # a record with a command that nobody can read is no past of ours
+    logged = {command.seq: bytes(command.body) for command in record.commands}
+    seq = await first_unknown_command(session, standing.market_id, logged)
+    if seq is not None:
+        raise StrangeCommand(record.market, seq)
+
+
+async def check_log_is_known(session: Connection, bootstrap: str, market: str) -> None:
+    """Both checks for whoever begins to work with a session, which may be the first one after a restore.
+
+    Raises MarketHalted or StrangeCommand; StoreUnavailable while the broker cannot be asked: try again.
+    """
+    standing = await read_standing(session, market)
+    check_not_halted(market, standing)
+    try:
+        record = await last_readable(bootstrap, commands_topic(market), lambda value: record_or_none(value, market))
+    except KafkaError as error:
+        if can_be_retried(error):
+            raise StoreUnavailable(outcome_is_unknown=False) from error
+        raise
+    if record is not None and record.epoch == standing.epoch:
+        await check_record_is_known(session, standing, record)
+
+
+async def unless_halted(work: Awaitable[None], worker: str, market: str, settings: StreamSettings) -> None:
+    """Await the work of one market; where log and database turn out not to belong together, halt it and work no more."""
+    try:
+        await work
+    except MarketHalted as error:
+        await park(worker, error)
+    except (StrangeCommand, AlteredCommand) as error:
+        await halt_market(worker, market, settings, error)
+        await park(worker, error)
+    except ProjectionStopped as error:  # of a halted market the events cannot fit the rows
+        standing = await ask_database(settings.dsn, worker, lambda session: read_standing(session, market))
+        if standing.halted_reason is None:
+            raise
+        await park(worker, error)
+
+
+async def halt_market(worker: str, market: str, settings: StreamSettings, reason: Exception) -> None:
+    """Let everyone see in PostgreSQL that the market is halted, and why; waits through an outage."""
+    log.critical("%s halts %s: %s (docs/adr/0004)", worker, market, reason)
+    await ask_database(settings.dsn, worker, lambda session: halt(session, market, str(reason)))
+
+
+async def park(worker: str, reason: Exception) -> NoReturn:
+    """Do nothing for this market any more, while the process goes on for others: a restart would find the same."""
+    log.critical("%s rests: %s", worker, reason)
+    while True:
+        await asyncio.Event().wait()
+
+
+def _is_readable(body: msgspec.Raw) -> bool:
+    try:
+        decode_command(body)
+    except UNDECODABLE:
+        return False
+    return True

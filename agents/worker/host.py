@@ -1,0 +1,146 @@
+"""Hosting apps and services in one loop until the process is told to stop; one that ends by itself ends the process."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+import faust
+from faust.contrib.asgi import bind_to_running_loop
+from structlog.contextvars import bind_contextvars
+
+from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, or_stop, stop_loudly
+from agents.worker.stall_watchdog import Standstill
+
+STOP_TIMEOUT_S = 9.0
+GOODBYE_TIMEOUT_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class Unit(Protocol):
+    """Something that works until it is stopped."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+
+    async def start(self) -> None:
+        """Come up; may take as long as it takes to become the owner of a market."""
+
+    async def wait(self) -> None:
+        """Return or raise when it has ended by itself."""
+
+    async def stop(self) -> None:
+        """Finish what is at hand and end."""
+
+
+class FaustUnit:
+    """A Faust app among others in one loop, without Faust's worker and its signal handlers, under the eyes of `watch`."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        watch: Standstill,
+        *,
+        before_stop: Callable[[], Awaitable[None]] | None = None,
+        after_stop: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._app = app
+        self._watch = watch
+        self._watching: asyncio.Task[None] | None = None
+        self._before_stop = before_stop
+        self._after_stop = after_stop
+        self.is_cut = False
+
+    @property
+    def name(self) -> str:
+        """The app's id."""
+        return str(self._app.conf.id)
+
+    async def start(self) -> None:
+        """Start the app; it is up when its tables are recovered."""
+        bind_to_running_loop(self._app)
+        self._app.finalize()
+        self._watching = asyncio.create_task(or_stop(self._watch.watch(), self.name))
+        await self._app.maybe_start()
+
+    async def wait(self) -> None:
+        """Return when the app has crashed: it does not tell the loop it runs in."""
+        await self._app.wait_until_stopped()
+
+    async def stop(self) -> None:
+        """Let the agent finish its record, then commit and leave the group.
+
+        An app that is just being given its partitions never stops (seen). By then all that counts is saved: the group
+        misses the goodbye, no more, and hands the market over when the session has timed out.
+        """
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._before_stop is not None:
+            await self._before_stop()
+        try:
+            await asyncio.wait_for(self._app.stop(), GOODBYE_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("%s leaves its group without a goodbye", self.name)
+            self.is_cut = True
+        if self._after_stop is not None:
+            await self._after_stop()
+
+
+class Host:
+    """Runs units side by side. `stopping` may be set by anyone who wants a clean end."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self._units: dict[str, tuple[Unit, asyncio.Task[None]]] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """The units that are hosted."""
+        return set(self._units)
+
+    def add(self, unit: Unit) -> None:
+        """Start a unit now, and watch over it."""
+        self._units[unit.name] = (unit, asyncio.create_task(self._watch(unit), name=unit.name))
+
+    async def run(self, units: Iterable[Unit] = ()) -> None:
+        """Host these units, and those added later, until SIGTERM or SIGINT; then stop them within 9 s."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        for unit in units:
+            self.add(unit)
+        await self.stopping.wait()
+        await self._stop_all()
+        if any(isinstance(unit, FaustUnit) and unit.is_cut for unit, _ in self._units.values()):
+            end_at_once()  # the consumer thread of that app would keep the process for ever
+
+    async def _watch(self, unit: Unit) -> None:
+        _, _, market = unit.name.partition("-")
+        if market:
+            bind_contextvars(market=market)  # for every line that the tasks of this unit log
+        try:
+            await unit.start()
+            log.info("%s is up", unit.name)
+            await unit.wait()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the top of a worker
+            stop_loudly(unit.name, error)
+        if not self.stopping.is_set():
+            stop_loudly(unit.name, None, EXIT_CRASHED)
+
+    async def _stop_all(self) -> None:
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await asyncio.gather(*(self._stop(unit, watch) for unit, watch in self._units.values()))
+        except TimeoutError as error:
+            stop_loudly("the host did not stop in time and", error, EXIT_WRONG)
+
+    async def _stop(self, unit: Unit, watch: asyncio.Task[None]) -> None:
+        await unit.stop()
+        watch.cancel()
+        await asyncio.wait([watch])
+        log.info("%s has stopped", unit.name)

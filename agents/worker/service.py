@@ -1,0 +1,74 @@
+"""A service: one task that serves over a session of its own, and comes back after any outage."""
+
+import asyncio
+import logging
+
+from aiokafka.errors import KafkaError
+
+from agents.worker.database import DATABASE_ERRORS, away, close_quietly
+from broker.producer import can_be_retried
+from store.session.connect import Connection, connect_writer
+
+RETRY_AFTER_S = 0.1
+RETRY_AFTER_MAX_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Calls `serve` with a fresh session, again and again while PostgreSQL or the broker is away."""
+
+    def __init__(self, name: str, dsn: str) -> None:
+        self._name = name
+        self._dsn = dsn
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What the log and PostgreSQL's list of sessions call it."""
+        return self._name
+
+    async def serve(self, session: Connection) -> None:
+        """Work until cancelled; an outage may be raised."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        self._task = asyncio.create_task(self._serve_through_outages(), name=self._name)
+
+    async def wait(self) -> None:
+        """Return or raise when it has ended by itself."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Cancel it: whatever is at hand can be done twice."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _serve_through_outages(self) -> None:
+        wait_s = RETRY_AFTER_S
+        loop = asyncio.get_running_loop()
+        while True:
+            begun_s = loop.time()
+            try:
+                await self._serve_once()
+            except (*DATABASE_ERRORS, KafkaError) as error:
+                if not is_outage(error):
+                    raise
+                log.warning("%s waits: %r", self._name, error)
+            wait_s = RETRY_AFTER_S if loop.time() - begun_s > RETRY_AFTER_MAX_S else min(2 * wait_s, RETRY_AFTER_MAX_S)
+            await asyncio.sleep(wait_s)
+
+    async def _serve_once(self) -> None:
+        session = await connect_writer(self._dsn, self._name)
+        try:
+            await self.serve(session)
+        finally:
+            await close_quietly(session)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether PostgreSQL or the broker is away; anything else is our fault."""
+    return away(error) or (isinstance(error, KafkaError) and can_be_retried(error))

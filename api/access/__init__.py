@@ -1,0 +1,1 @@
+"""Access: authentication, API keys, passwords, rate limits."""

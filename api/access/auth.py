@@ -1,0 +1,121 @@
+"""The guard at the door of every route: who calls, may he, how often, and must he wait.
+
+Who calls is said by one header, `Authorization: Bearer …`, with the token of a login or with an API key.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from api.access.addresses import counted_as
+from api.access.budgets import Budget
+from api.errors import Refusal
+from api.read_your_writes import after_waiting
+from api.route import Access, Route
+from api.services import Services, services_of
+from schemas.refusals import ErrorCode
+from schemas.rest.api_keys import KEY_PREFIX, Scope
+from store.users.api_keys import KeyInForce
+from store.users.users import role_of
+
+ADMIN = "admin"
+
+
+def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The route's handler behind its guard; a query string on a route that knows none is refused.
+
+    What reads waits, behind the guard, for the command that the request names.
+    """
+    handler, takes_query = after_waiting(route.handler) if route.can_wait else route.handler, route.takes_query
+    budget, scope = route.budget, route.scope
+
+    async def public(request: web.Request) -> web.StreamResponse:
+        services_of(request).limits.take(request, budget, _address_name(request))
+        _check_query(request, takes_query)
+        return await handler(request)
+
+    async def counted_caller(request: web.Request) -> int:
+        """The user whom the one token or key names; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
+        services, word = services_of(request), bearer_word(request.headers)
+        is_key = word.startswith(KEY_PREFIX)
+        user = await _owner_of_key(request, word, scope) if is_key else services.tokens.user_of(word)
+        if user is None:
+            raise _stranger(request)
+        services.limits.take_of_user(request, budget, user)
+        return user
+
+    async def for_users(request: web.Request) -> web.StreamResponse:
+        user = await counted_caller(request)
+        _check_query(request, takes_query)
+        return await handler(request, user)
+
+    async def for_administrators(request: web.Request) -> web.StreamResponse:
+        user = await counted_caller(request)
+        await check_admin(request, user)
+        _check_query(request, takes_query)
+        return await handler(request, user)
+
+    return {Access.PUBLIC: public, Access.USER: for_users, Access.ADMIN: for_administrators}[route.access]
+
+
+def plain_caller(services: Services, headers: CIMultiDictProxy[str], scope: Scope) -> int | None:
+    """The user whom the one bearer word names, as far as that is known without asking anybody; None where it is not.
+
+    A key that is bound to addresses is left to the guard.
+    """
+    word = bearer_word(headers)
+    if not word.startswith(KEY_PREFIX):
+        return services.tokens.user_of(word)
+    key = services.keys.known(word)
+    return key.user if key is not None and not key.networks and scope in key.scopes else None
+
+
+def bearer_word(headers: CIMultiDictProxy[str]) -> str:
+    """What the one bearer header carries; empty when there is not exactly one."""
+    named = headers.getall("Authorization", ())
+    if len(named) != 1:
+        return ""
+    scheme, _, word = named[0].partition(" ")
+    return word if scheme.lower() == "bearer" else ""
+
+
+async def check_admin(request: web.Request, user: int) -> None:
+    """Refuse with FORBIDDEN unless the user is an administrator now; the token says nothing about roles."""
+    role = await services_of(request).database.run(lambda session: role_of(session, user))
+    if role != ADMIN:
+        raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
+
+
+async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) -> int:
+    """Whose key it is. From a wrong address it is no key at all: who has stolen it learns nothing of it."""
+    services = services_of(request)
+    key = services.keys.known(secret) or await _looked_up(request, secret)
+    if key is None or (key.networks and not key.works_from(services.proxies.client_of(request))):
+        raise _stranger(request)
+    if scope not in key.scopes:
+        needed = "no API key may do this" if scope is None else f"this needs an API key with the scope `{scope}`"
+        raise Refusal(ErrorCode.FORBIDDEN, needed)
+    return key.user
+
+
+async def _looked_up(request: web.Request, secret: str) -> KeyInForce | None:
+    """What the database says of a key, unless this address has shown too many that are none."""
+    services = services_of(request)
+    services.limits.check(request, Budget.STRANGERS, _address_name(request))
+    return await services.keys.look_up(secret)
+
+
+def _stranger(request: web.Request) -> Refusal:
+    """401, or RATE_LIMITED where an address has been refused too often."""
+    services_of(request).limits.take(request, Budget.STRANGERS, _address_name(request))
+    return Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token or API key is required")
+
+
+def _address_name(request: web.Request) -> str:
+    return counted_as(services_of(request).proxies.client_of(request))
+
+
+def _check_query(request: web.Request, takes_query: bool) -> None:
+    if not takes_query and "?" in request.raw_path and request.query_string:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "this route takes no query parameters")

@@ -1,0 +1,99 @@
+"""Rate limits: each call is counted in one budget, by user or by address, in the memory of this process.
+
+Several API processes count each for itself: N of them let up to N times the rate through. Who needs one count over all
+of them limits at the proxy in front.
+
+Every counted answer tells where its caller stands, by the fields of draft-ietf-httpapi-ratelimit-headers-10:
+`RateLimit-Policy: "orders";q=100;w=1` and `RateLimit: "orders";r=99;t=1`.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from api.access.budgets import OF_USERS, Budget, Rate
+from api.access.token_buckets import Standing, TokenBuckets
+from api.errors import Refusal
+from schemas.refusals import ErrorCode
+
+LIMIT_FIELD = "RateLimit"
+POLICY_FIELD = "RateLimit-Policy"
+_MESSAGES = {
+    Budget.LOGIN_ATTEMPTS: "too many logins with this e-mail address; wait before you try again",
+    Budget.STRANGERS: "too many calls without a valid token; wait before you try again",
+}
+TOLD = web.RequestKey("told", tuple)
+"""The values of the two fields, for the answer to this request."""
+
+
+class RateLimited(Refusal):
+    """A budget is used up; the next call has a chance after `retry_after_s`."""
+
+    def __init__(self, budget: Budget, retry_after_s: int) -> None:
+        message = _MESSAGES.get(budget, f"too many calls ({budget}); wait before the next one")
+        super().__init__(ErrorCode.RATE_LIMITED, message, {"limit": budget, "retryAfterSeconds": retry_after_s})
+        self.retry_after_s = retry_after_s
+
+
+class RateLimits:
+    """The budgets that have a rate; what has none is without limit."""
+
+    def __init__(self, rates: Mapping[Budget, Rate] | None = None) -> None:
+        given = dict(rates or {})
+        self._buckets = {budget: TokenBuckets(given[budget]) for budget in given if budget in OF_USERS}
+        self._items = {
+            budget: RateLimitItemPerSecond(rate.calls, rate.window_s, namespace=budget)
+            for budget, rate in given.items()
+            if budget not in OF_USERS
+        }
+        self._windows = FixedWindowRateLimiter(MemoryStorage())
+        self._policies = {budget: f'"{budget}";q={rate.calls};w={rate.window_s}' for budget, rate in given.items()}
+
+    def take_of_user(self, request: web.Request, budget: Budget, user: int) -> None:
+        """Count a user's call; refuses with RATE_LIMITED."""
+        bucket = self._buckets.get(budget)
+        if bucket is not None:
+            self._tell(request, budget, bucket.take(user))
+
+    def take_plainly(self, budget: Budget, user: int) -> str | None:
+        """Count a user's call and say what his answer tells of it, as header lines; None when the budget is used up."""
+        bucket = self._buckets.get(budget)
+        if bucket is None:
+            return ""
+        standing = bucket.take(user)
+        is_within, _, _ = standing
+        policy, limit = self._fields(budget, standing)
+        return f"{POLICY_FIELD}: {policy}\r\n{LIMIT_FIELD}: {limit}\r\n" if is_within else None
+
+    def take(self, request: web.Request, budget: Budget, name: str) -> None:
+        """Count a call under the name of an address; refuses with RATE_LIMITED."""
+        item = self._items.get(budget)
+        if item is not None:
+            is_within = self._windows.hit(item, name)
+            self._tell(request, budget, self._standing(item, name, is_within))
+
+    def check(self, request: web.Request, budget: Budget, name: str) -> None:
+        """Refuse with RATE_LIMITED when the budget is used up already; nothing is counted."""
+        item = self._items.get(budget)
+        if item is not None and not self._windows.test(item, name):
+            self._tell(request, budget, self._standing(item, name, is_within=False))
+
+    def _standing(self, item: RateLimitItemPerSecond, name: str, is_within: bool) -> Standing:
+        window = self._windows.get_window_stats(item, name)
+        return is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time()))
+
+    def _tell(self, request: web.Request, budget: Budget, standing: Standing) -> None:
+        is_within, _, seconds = standing
+        request[TOLD] = self._fields(budget, standing)
+        if not is_within:
+            raise RateLimited(budget, seconds)
+
+    def _fields(self, budget: Budget, standing: Standing) -> tuple[str, str]:
+        """The values of both fields: the policy, and where the caller stands in it."""
+        _, remaining, seconds = standing
+        return self._policies[budget], f'"{budget}";r={remaining};t={seconds}'

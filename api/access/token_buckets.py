@@ -1,0 +1,50 @@
+"""How often a user may call, counted exactly and in a third of a microsecond.
+
+The library `limits` counts what is counted by address (api/access/rate_limits.py). Here it is too slow: its memory storage took
+2.9 us for a hit and 3.2 us for the figures that the headers tell, and starts a thread every 10 ms to forget; an order
+has about 3 us to spare.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+from api.access.budgets import Rate
+
+_FORGET_ABOVE = 16_384
+
+
+Standing: TypeAlias = tuple[bool, int, int]
+"""Where a caller stands in a budget: whether the call is within it, calls left, and seconds until the budget is whole or, for
+a call that is refused, until the next one. A bare tuple: a named one costs as much as all the counting."""
+
+
+class TokenBuckets:
+    """One bucket for each user: `calls` at once, and refilled evenly over the window, in whole nanoseconds.
+
+    A bucket is one number, the time at which it will be full again; one that is full is not kept.
+    """
+
+    def __init__(self, rate: Rate, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._interval_ns = -(-rate.window_s * 1_000_000_000 // rate.calls)  # up: never more than the rate
+        self._whole_ns = self._interval_ns * rate.calls
+        self._clock_ns = clock_ns
+        self._full_at_ns: dict[int, int] = {}
+        self._forget_above = _FORGET_ABOVE
+
+    def take(self, user: int) -> Standing:
+        """Count one call, unless the bucket is empty."""
+        now = self._clock_ns()
+        full_at = self._full_at_ns.get(user, 0)
+        full_at = (max(now, full_at)) + self._interval_ns
+        missing = full_at - now
+        if missing > self._whole_ns:
+            return (False, 0, -((self._whole_ns - missing) // 1_000_000_000))
+        if user not in self._full_at_ns and len(self._full_at_ns) >= self._forget_above:
+            self._forget_the_full(now)
+        self._full_at_ns[user] = full_at
+        return (True, (self._whole_ns - missing) // self._interval_ns, -(-missing // 1_000_000_000))
+
+    def _forget_the_full(self, now: int) -> None:
+        self._full_at_ns = {user: at for user, at in self._full_at_ns.items() if at > now}
+        self._forget_above = max(_FORGET_ABOVE, 2 * len(self._full_at_ns))  # each sweep is paid for by as many calls

@@ -1,0 +1,1 @@
+"""The generated documents: OpenAPI and AsyncAPI."""

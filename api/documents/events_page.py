@@ -1,0 +1,90 @@
+"""The AsyncAPI document as a page for people; nothing in it runs, and nothing leads elsewhere."""
+
+import json
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from api.documents.openapi import JsonObject
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
+    "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #d5d9de;padding:.4rem .6rem;text-align:left;"
+    "vertical-align:top}code,pre{font-family:ui-monospace,monospace;font-size:.9em}"
+    "pre{background:#f4f5f7;padding:1rem;overflow-x:auto}"
+)
+
+
+def events_page(document: JsonObject) -> str:
+    """HTML of the whole document: every channel with its messages, their headers, key, body and examples."""
+    info = document["info"]
+    body = "\n".join(part for channel in document["channels"].values() for part in _channel(document, channel))
+    return f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(info["title"])}: events</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head>
+<body>
+<h1>{escape(info["title"])}: events</h1>
+<p>{_prose(info["description"])}</p>
+<p>For programs: <a href="/asyncapi.json">/asyncapi.json</a>. The REST interface: <a href="/docs">/docs</a>.</p>
+{body}
+</body>
+</html>
+"""
+
+
+def _channel(document: JsonObject, channel: JsonObject) -> Iterator[str]:
+    yield f"<h2><code>{escape(channel['address'])}</code></h2>"
+    yield f"<p>{_prose(channel['description'])}</p>"
+    for name, parameter in channel["parameters"].items():
+        yield f"<p><code>{escape(name)}</code>: {_prose(parameter['description'])}.</p>"
+    for message in channel["messages"].values():
+        yield from _message(document, _resolved(document, message))
+
+
+def _message(document: JsonObject, message: JsonObject) -> Iterator[str]:
+    yield f"<h3>{escape(message['title'])}</h3><p>{_prose(message['summary'])}.</p>"
+    yield f"<p>Key: {_prose(message['bindings']['kafka']['key']['description'])}.</p>"
+    for title, part in (("Headers", "headers"), ("Body", "payload")):
+        yield f"<h4>{title}</h4>"
+        yield _table(document, _resolved(document, message[part]))
+    for example in message["examples"]:
+        yield f"<h4>Example: {escape(example['name'])}</h4><pre>{escape(json.dumps(example['payload'], indent=2))}</pre>"
+
+
+def _table(document: JsonObject, schema: JsonObject) -> str:
+    rows = [
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_kind(document, field))}</td>"
+        f"<td>{_prose(field.get('description', ''))}</td></tr>"
+        for name, field in schema["properties"].items()
+    ]
+    return f"<table><tr><th>name</th><th>type</th><th>meaning</th></tr>{''.join(rows)}</table>"
+
+
+def _kind(document: JsonObject, schema: JsonObject) -> str:
+    """The type of a field in words: its alternatives, or the values it can have."""
+    schema = _resolved(document, schema)
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    alternatives = schema.get("anyOf") or schema.get("allOf")
+    if alternatives:
+        return " | ".join(_kind(document, each) for each in alternatives)
+    return str(schema["type"])
+
+
+def _resolved(document: JsonObject, schema: JsonObject) -> JsonObject:
+    """What a reference inside the document leads to."""
+    while "$ref" in schema:
+        found: Any = document
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        schema = found
+    return schema
+
+
+def _prose(text: str) -> str:
+    """Text with its `code` marked up."""
+    pieces = escape(text).split("`")
+    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))

@@ -1,0 +1,118 @@
+"""The quick way through the server for orders and cancels: from the bytes of a request to the submission, and its answer back.
+
+aiohttp's own way (a task, a request, a route, middlewares, a response) costs twice what everything else about an order
+does. It stays the only way for whatever is not plain: here a request is either taken as a whole, or left as it came.
+"""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import HttpVersion11
+
+from api.access.auth import plain_caller
+from api.access.budgets import Budget
+from api.errors import Refusal, answer_of_status, new_request_id, refused_answer
+from api.metrics import ANSWERS
+from api.paths import is_plain_id
+from api.security_headers import of_every_answer
+from api.services import Services
+from api.submission.submitting import ORDER_BODY, taken
+from schemas.refusals import Refused
+from schemas.rest.api_keys import Scope
+from store.submission import Answer, CancelOrder, PlaceOrder, SubmissionRequest
+
+_ORDERS = "/orders"
+_AN_ORDER = "/orders/"
+_ROUTES = {PlaceOrder: ("POST", _ORDERS), CancelOrder: ("DELETE", "/orders/{orderId}")}
+_encode = msgspec.json.Encoder().encode
+_BEGINNINGS = {
+    status: (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: ",
+        status.value,
+    )
+    for status in HTTPStatus
+}
+"""What an answer begins with, and its status as a number: an enum's own attributes are slow."""
+
+
+class Plain(NamedTuple):
+    """A request that can be submitted as it is, and the lines that its answer begins with after those of HTTP."""
+
+    request: SubmissionRequest
+    lines: str
+
+
+def plain_of(services: Services, message: Any, body: bytes) -> Plain | None:
+    """What a plain request asks of the submission; None for every other, and for one that must be refused.
+
+    `message` is aiohttp's RawRequestMessage. Plain is an order or a cancel over HTTP/1.1 on a connection that stays
+    open, with one valid token or key, within its caller's budget, and a JSON body (a cancel: none) that needs no decoding
+    and fits.
+    """
+    headers = message.headers
+    if message.version != HttpVersion11 or message.should_close or message.chunked or message.upgrade:
+        return None
+    if "Expect" in headers or "Content-Encoding" in headers or services.lifecycle.is_stopping:
+        return None
+    user = plain_caller(services, headers, Scope.TRADE)
+    if user is None:
+        return None
+    request = _request_of(user, message, body, services.settings.body_bytes_max)
+    if request is None:
+        return None
+    budget = Budget.ORDERS if isinstance(request, PlaceOrder) else Budget.CANCELS
+    told = services.limits.take_plainly(budget, user)
+    return None if told is None else Plain(request, _FIXED[services.settings.is_behind_tls] + told)
+
+
+def answer_to(plain: Plain, outcome: Answer) -> bytes:
+    """The whole answer, head included, to what the submission made of a plain request."""
+    request_id = new_request_id()
+    if isinstance(outcome, Refused):
+        return _bytes_of(plain, refused_answer(request_id, outcome), request_id)
+    status, body, headers = taken(outcome)
+    return _message(plain, status, request_id, _encode(body), _lines(headers))
+
+
+def answer_to_a_bug(plain: Plain, request_id: str) -> bytes:
+    """500 with the request id under which it is logged."""
+    return _bytes_of(plain, answer_of_status(request_id, HTTPStatus.INTERNAL_SERVER_ERROR), request_id)
+
+
+def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> SubmissionRequest | None:
+    if message.method == "POST" and message.path == _ORDERS:
+        if message.headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
+            return None
+        try:
+            return PlaceOrder(user, ORDER_BODY.decode(body))
+        except Refusal:
+            return None  # aiohttp's way says what is wrong with it
+    if message.method == "DELETE" and message.path.startswith(_AN_ORDER) and not body:
+        order_id = message.path[len(_AN_ORDER) :]
+        return CancelOrder(user, order_id) if is_plain_id(order_id) else None
+    return None
+
+
+def _bytes_of(plain: Plain, answer: web.Response, request_id: str) -> bytes:
+    own = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    assert isinstance(answer.body, bytes)  # noqa: S101 - ours always are
+    return _message(plain, HTTPStatus(answer.status), request_id, answer.body, _lines(own))
+
+
+def _message(plain: Plain, status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
+    begin, number = _BEGINNINGS[status]
+    ANSWERS.count_of(*_ROUTES[type(plain.request)], number)
+    head = (
+        f"{begin}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{plain.lines}{own}\r\n"
+    )
+    return head.encode() + body
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+_FIXED = {is_behind: _lines(of_every_answer(is_behind_tls=is_behind)) for is_behind in (False, True)}

@@ -1,0 +1,174 @@
+"""A connection of ours: orders and cancels go the quick way, and what HTTP itself gets wrong is answered in our words.
+
+aiohttp has no public hook for either; what is relied on here of its inside is pinned by version.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from api.errors import answer_of_status, new_request_id
+from api.fast_path.fast_request import Plain, answer_to, answer_to_a_bug, plain_of
+from api.security_headers import of_every_answer
+from api.services import SERVICES, Services
+from store.submission import Answer
+
+log = logging.getLogger(__name__)
+
+
+class JsonProtocol(web.RequestHandler):
+    """A connection whose plain orders and cancels are taken as they are parsed (api.fast_path.fast_request), one at a time, in order.
+
+    Whatever is not plain goes aiohttp's way, through its task for the connection. `_ahead`: requests that were handed to
+    that task and are not answered. `_behind`: requests that came while a plain one is being answered; the task must not
+    see them before.
+    """
+
+    __slots__ = ("_ahead", "_behind", "_is_answering", "_services")
+
+    def __init__(self, manager: web.Server, services: Services, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._services = services
+        self._is_answering = False
+        self._ahead = 0
+        self._behind: deque[Any] = deque()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; a plain request that nothing is ahead of goes the quick way, the others wait in line."""
+        if self._is_answering:
+            self._swap_lines()
+            self._parse(data)
+            self._swap_lines()
+            return
+        known = len(self._messages)
+        self._parse(data)
+        come = len(self._messages) - known
+        if come and not (come == 1 and not known and not self._ahead and self._takes_quickly()):
+            self._ahead += come
+            self._wake()
+
+    def _parse(self, data: bytes) -> None:
+        """As aiohttp does, but let its task sleep: it is not known yet whose the requests are."""
+        sleeping, self._waiter = self._waiter, None
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = sleeping
+
+    def _takes_quickly(self) -> bool:
+        """Submit the one message that was parsed, when it is plain and the client reads what it is answered."""
+        message, payload = self._messages[0]
+        if not hasattr(message, "headers") or not payload.is_eof():
+            return False
+        if self.transport is None or self.transport.get_write_buffer_size():
+            return False
+        body = b"" if payload is EMPTY_PAYLOAD else b"".join(payload._buffer)
+        plain = plain_of(self._services, message, body)
+        if plain is None:
+            return False
+        self._messages.clear()
+        self._parser.message_consumed()  # type: ignore[union-attr]  # there is one as long as there is a transport
+        self._manager.requests_count += 1  # type: ignore[union-attr]
+        self._is_answering = self._request_in_progress = True  # the second is what aiohttp's shutdown waits for
+        self._services.submissions.submit(plain.request).add_done_callback(partial(self._answer, plain))
+        return True
+
+    def _answer(self, plain: Plain, submitted: "asyncio.Future[Answer]") -> None:
+        self._is_answering = self._request_in_progress = False
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(_answer_to(plain, submitted))
+            self._expect_the_next()
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self._behind:
+            self._swap_lines()
+            self._ahead = len(self._messages)
+            self._wake()
+
+    def _swap_lines(self) -> None:
+        self._messages, self._behind = self._behind, self._messages
+
+    def _expect_the_next(self) -> None:
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
+        if self._keepalive_handle is None and not self._force_close:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        """A connection that waits for its answer is not idle, though aiohttp's task sleeps."""
+        if self._is_answering:
+            self._keepalive_handle = None  # set again with the answer
+        else:
+            super()._process_keepalive()
+
+    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            self._ahead = max(0, self._ahead - 1)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP as we read it, and close the connection."""
+        if status >= 500:
+            log.error("connection failed: %s", message, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        request_id = new_request_id()
+        answer = answer_of_status(request_id, status)
+        fixed = of_every_answer(is_behind_tls=self._services.settings.is_behind_tls)
+        answer.headers.update({"X-Request-Id": request_id, **fixed})
+        answer.force_close()
+        return answer
+
+
+def _answer_to(plain: Plain, submitted: "asyncio.Future[Answer]") -> bytes:
+    bug = submitted.exception()
+    if bug is None:
+        return answer_to(plain, submitted.result())
+    known = {"request": new_request_id(), "route": type(plain.request).__name__}
+    log.error("request %(request)s failed: %(route)s", known, exc_info=bug, extra=known)
+    return answer_to_a_bug(plain, known["request"])
+
+
+class _JsonServer(web.Server):
+    def __init__(self, services: Services, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._services = services
+
+    def __call__(self) -> JsonProtocol:
+        return JsonProtocol(self, self._services, loop=self._loop, **self._kwargs)
+
+
+class JsonRunner(web.AppRunner):
+    """Runs an application on such connections."""
+
+    __slots__ = ()
+
+    async def _make_server(self) -> web.Server:
+        app, loop = self._app, asyncio.get_running_loop()
+        app._set_loop(loop)
+        app.on_startup.freeze()
+        await app.startup()
+        app.freeze()
+        settings: dict[str, Any] = {**self._kwargs, "debug": False}
+        return _JsonServer(
+            app[SERVICES],
+            app._handle,
+            request_factory=app._make_request,
+            loop=loop,
+            **settings,
+        )

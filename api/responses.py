@@ -1,0 +1,32 @@
+"""Successful answers: structs as JSON, with the headers that every answer carries."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from api.access.rate_limits import LIMIT_FIELD, POLICY_FIELD, TOLD
+from api.errors import request_id_of
+from api.security_headers import of_every_answer
+from api.services import services_of
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A struct, or a list of them, as JSON."""
+    return web.Response(status=status, body=_encode(body), content_type="application/json", headers=headers)
+
+
+async def add_common_headers(request: web.Request, answer: web.StreamResponse) -> None:
+    """What every answer carries: its request id, what browsers may do with it, and where its caller's budget stands."""
+    services, headers = services_of(request), answer.headers
+    headers["X-Request-Id"] = request_id_of(request)
+    for name, value in of_every_answer(is_behind_tls=services.settings.is_behind_tls).items():
+        if name != "Content-Security-Policy" or name not in headers:  # a page brings its own policy
+            headers[name] = value
+    if TOLD in request:
+        headers[POLICY_FIELD], headers[LIMIT_FIELD] = request[TOLD]
+    if services.lifecycle.is_stopping:
+        answer.force_close()
+        headers["Connection"] = "close"

@@ -1,0 +1,110 @@
+"""Whether this process lives, may be sent requests, and how its parts are."""
+
+from aiohttp import web
+
+from api.responses import json_answer
+from api.route import Answer, Route
+from api.services import Services, services_of
+from schemas.rest.bodies import View
+from store.markets.backlog import MarketLoad
+from store.session.connect import Session, StoreUnavailable
+
+
+class Health(View, frozen=True):
+    """`ok`, or what is wrong."""
+
+    status: str
+
+
+class Part(View, frozen=True):
+    """One part of the process: whether it is well, and a word about it."""
+
+    name: str
+    is_well: bool
+    state: str
+
+
+class HealthReport(View, frozen=True):
+    """`ok` when every part is well, else `degraded`."""
+
+    status: str
+    parts: list[Part]
+
+
+async def livez(_request: web.Request) -> web.Response:
+    """The process answers: it lives."""
+    return json_answer(Health("ok"))
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """200 while requests are welcome: not on the way out, and the database answers."""
+    services = services_of(request)
+    if services.lifecycle.is_stopping:
+        return json_answer(Health("stopping"), status=503)
+    if not await _database_answers(services):
+        return json_answer(Health("database unavailable"), status=503)
+    return json_answer(Health("ok"))
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """Every part with its state; 503 when one of them is not well."""
+    services = services_of(request)
+    parts = [await _database_part(services), _queue_part(services), *_market_parts(services)]
+    if all(part.is_well for part in parts):
+        return json_answer(HealthReport("ok", parts))
+    return json_answer(HealthReport("degraded", parts), status=503)
+
+
+async def _database_answers(services: Services) -> bool:
+    async def ask(session: Session) -> None:
+        await session.fetchval("SELECT 1")
+
+    try:
+        await services.database.run(ask)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+async def _database_part(services: Services) -> Part:
+    answers = await _database_answers(services)
+    return Part("database", answers, "answers" if answers else "unavailable")
+
+
+def _queue_part(services: Services) -> Part:
+    queue = services.submissions
+    state = "stuck" if queue.is_stuck else f"{queue.waiting} waiting"
+    return Part("submission queue", not queue.is_stuck, state)
+
+
+def _market_parts(services: Services) -> list[Part]:
+    return [
+        Part(f"market {name}", not (load.is_stale or load.is_backlogged), _state_of(load))
+        for name, load in sorted(services.load.current.items())
+    ]
+
+
+def _state_of(load: MarketLoad) -> str:
+    waiting = f"{load.backlog} commands to be persisted"
+    return f"{waiting}, mark {load.mark_age_s:.1f} s old" if load.mark_age_s else waiting
+
+
+ROUTES = (
+    Route("GET", "/livez", livez, "Does the process live", {200: Answer(Health, "It does.")}, tag="health"),
+    Route(
+        "GET",
+        "/readyz",
+        readyz,
+        "May requests be sent here",
+        {200: Answer(Health, "They may."), 503: Answer(Health, "Not now; `status` says why.")},
+        tag="health",
+    ),
+    Route(
+        "GET",
+        "/healthz",
+        healthz,
+        "How the parts are",
+        {200: Answer(HealthReport, "All are well."), 503: Answer(HealthReport, "One is not.")},
+        tag="health",
+    ),
+)

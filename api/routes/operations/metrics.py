@@ -1,0 +1,121 @@
+"""Figures for Prometheus: how far each market is behind, whether the books balance, and what this process has counted.
+
+What stands in the database is read at every scrape, whichever process it concerns; while it is away, that is all that is
+told of it (`perpetua_database_up` 0), and what the process counts goes on.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Gauge, generate_latest
+
+from api.route import Answer, Route
+from api.services import Services, services_of
+from store.markets.backlog import MarketLoad
+from store.queries.operations.health import AuditRun, read_last_audit
+from store.queries.operations.lags import MarketLag, read_lags, read_oldest_transaction_s
+from store.session.connect import Session, StoreUnavailable
+
+_OF_MARKETS: dict[str, tuple[str, Callable[[MarketLoad], float]]] = {
+    "perpetua_backlog_commands": ("Commands accepted and not yet persisted", lambda load: load.backlog),
+    "perpetua_backlog_oldest_seconds": ("Age of the oldest of them", lambda load: load.oldest_age_s),
+    "perpetua_mark_age_seconds": ("Age of the mark, 0 where the index is constant", lambda load: load.mark_age_s),
+}
+_OF_LAGS: dict[str, tuple[str, Callable[[MarketLag], float | None]]] = {
+    "perpetua_relay_lag_commands": ("Commands accepted and not yet in the log", lambda lag: lag.unsent),
+    "perpetua_relay_lag_seconds": ("Age of the oldest of them: of the outbox", lambda lag: lag.unsent_age_s),
+    "perpetua_projection_lag_commands": ("Commands in the log and not yet persisted", lambda lag: lag.unpersisted),
+    "perpetua_projection_lag_seconds": ("Age of the oldest of them", lambda lag: lag.unpersisted_age_s),
+    "perpetua_outbox_kept_commands": ("Commands in the outbox that no kept snapshot covers", lambda lag: lag.kept),
+    "perpetua_stored_snapshot_age_seconds": (
+        "Age of the newest snapshot in PostgreSQL, from where a lost broker is rebuilt",
+        lambda lag: lag.snapshot_age_s,
+    ),
+    "perpetua_market_halted": ("1 for a market that the exchange itself has halted", lambda lag: lag.is_halted),
+}
+_OF_AUDITS: dict[str, tuple[str, Callable[[AuditRun], float]]] = {
+    "perpetua_audit_difference_micros": (
+        "What the last audit was off by; anything but 0 halts",
+        lambda run: run.difference,
+    ),
+    "perpetua_audit_findings": ("Broken invariants that the last audit found", lambda run: run.findings),
+    "perpetua_audit_duration_seconds": ("How long the last audit took", lambda run: run.took_ms / 1_000),
+    "perpetua_audit_timestamp_seconds": ("When the last audit ran", lambda run: run.at / 1_000_000),
+}
+
+
+class _Stored(NamedTuple):
+    """What the database tells."""
+
+    audit: AuditRun | None
+    lags: list[MarketLag]
+    oldest_transaction_s: float
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """All figures as they are now."""
+    services = services_of(request)
+    try:
+        stored = await services.database.run(lambda session: _read(session, services))
+    except StoreUnavailable:
+        stored = None
+    body = _figures(services, stored) + generate_latest()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def _read(session: Session, services: Services) -> _Stored:
+    lags = await read_lags(session, services.now())
+    return _Stored(await read_last_audit(session), lags, await read_oldest_transaction_s(session))
+
+
+def _figures(services: Services, stored: _Stored | None) -> bytes:
+    """A registry of this moment: what another process does is read, not remembered."""
+    registry = CollectorRegistry(auto_describe=False)
+    for name, (about, measure) in _OF_MARKETS.items():
+        rows = [((market,), measure(load)) for market, load in services.load.current.items()]
+        _set(registry, name, about, ("market",), rows)
+    waiting = [((), services.submissions.waiting)]
+    _set(registry, "perpetua_requests_waiting", "Orders and cancels that wait", (), waiting)
+    _set(registry, "perpetua_database_up", "1 while PostgreSQL answers", (), [((), stored is not None)])
+    if stored is not None:
+        _set_stored(registry, stored)
+    return generate_latest(registry)
+
+
+def _set_stored(registry: CollectorRegistry, stored: _Stored) -> None:
+    if stored.audit is not None:
+        for name, (about, figure) in _OF_AUDITS.items():
+            _set(registry, name, about, (), [((), figure(stored.audit))])
+    for name, (about, measure) in _OF_LAGS.items():
+        _set(registry, name, about, ("market",), [((lag.market,), measure(lag)) for lag in stored.lags])
+    statuses = [((lag.market, lag.status), 1) for lag in stored.lags]
+    _set(registry, "perpetua_market_status", "1 for the status in force", ("market", "status"), statuses)
+    about = "For how long a transaction holds rows or a snapshot"
+    _set(registry, "perpetua_database_oldest_transaction_seconds", about, (), [((), stored.oldest_transaction_s)])
+
+
+def _set(
+    registry: CollectorRegistry,
+    name: str,
+    about: str,
+    labels: tuple[str, ...],
+    rows: Iterable[tuple[tuple[str, ...], float | None]],
+) -> None:
+    gauge = Gauge(name, about, labels, registry=registry)
+    for values, number in rows:
+        if number is not None:
+            (gauge.labels(*values) if labels else gauge).set(number)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/metrics",
+        metrics,
+        "Figures for Prometheus",
+        {200: Answer(str, "The text format of Prometheus.")},
+        content_type="text/plain",
+        tag="health",
+    ),
+)

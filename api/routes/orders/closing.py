@@ -1,0 +1,48 @@
+"""Closing a position: a reduce-only market order for all of it, so that asking twice cannot open another."""
+
+from aiohttp import web
+
+from api.errors import Refusal
+from api.paths import market_id_of, of_market
+from api.route import Access, Route
+from api.services import services_of
+from api.submission.submitting import ORDER_REFUSALS, PLACED, submitted
+from schemas.orders import OrderType, Side
+from schemas.refusals import ErrorCode
+from schemas.rest.api_keys import Scope
+from schemas.rest.orders import OrderRequest
+from store.queries.accounts.positions import read_position_lots
+from store.queries.formatting import quantity_text
+from store.submission import PlaceOrder
+
+
+async def close(request: web.Request, user: int) -> web.StreamResponse:
+    """Sell all of a long, or buy all of a short, at the market."""
+    name = market_id_of(request)
+    held = await services_of(request).database.run(lambda session: read_position_lots(session, user, name))
+    spec, lots = of_market(name, held)
+    if not lots:
+        raise Refusal(ErrorCode.INVALID_ORDER, "there is no position to close", {"marketId": name})
+    order = OrderRequest(
+        market_id=name,
+        side=Side.SELL if lots > 0 else Side.BUY,
+        type=OrderType.MARKET,
+        quantity=quantity_text(spec, abs(lots)),
+        reduce_only=True,
+    )
+    return await submitted(request, PlaceOrder(user, order))
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/positions/{marketId}/close",
+        close,
+        "Close a position at the market",
+        {202: PLACED},
+        access=Access.USER,
+        scope=Scope.TRADE,
+        errors=ORDER_REFUSALS,
+        tag="account",
+    ),
+)

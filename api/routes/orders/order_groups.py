@@ -1,0 +1,113 @@
+"""Several orders at once: a batch to place, and everything that lives to cancel."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from api.access.budgets import Budget
+from api.bodies import BodyReader
+from api.errors import refusal_of
+from api.paging import MARKET, market_or_none
+from api.paths import no_such_market
+from api.responses import json_answer
+from api.route import Access, Answer, Route
+from api.services import services_of
+from schemas.ids import parse_public_command_id, public_command_id
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest.api_keys import Scope
+from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
+from store.queries.accounts.orders import live_order_ids
+from store.submission import Answer as Outcome
+from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder, SubmissionRequest
+
+_batch = BodyReader(BatchRequest, misfit=ErrorCode.INVALID_ORDER)
+_UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
+
+
+async def place_batch(request: web.Request, user: int) -> web.Response:
+    """Place up to 20 orders, in their order; each is taken or refused for itself, and counts as one for the rate limit."""
+    orders = (await _batch.read(request)).orders
+    for _ in orders[1:]:  # the guard has counted the first
+        services_of(request).limits.take_of_user(request, Budget.ORDERS, user)
+    return _answer(await _outcomes_of(request, [PlaceOrder(user, order) for order in orders]), status=200)
+
+
+async def cancel_all(request: web.Request, user: int) -> web.Response:
+    """Ask that every live order of the caller be taken out, of one market or of all."""
+    market = market_or_none(request)
+    found = await services_of(request).database.run(lambda session: live_order_ids(session, user, market))
+    if found is None:
+        raise no_such_market(market or "")
+    outcomes = await _outcomes_of(request, [CancelOrder(user, order_id) for order_id in found])
+    live = [outcome for outcome in outcomes if not _has_ended(outcome)]
+    if live and all(isinstance(outcome, Refused) and outcome.code in _UNAVAILABLE for outcome in live):
+        raise refusal_of(next(outcome for outcome in live if isinstance(outcome, Refused)))
+    return _answer(live, status=202)
+
+
+async def _outcomes_of(request: web.Request, asked: Sequence[SubmissionRequest]) -> list[Outcome]:
+    """They enter the queue one behind the other before any is waited for, so that nobody's come between."""
+    submissions = services_of(request).submissions
+    return await asyncio.gather(*[submissions.submit(each) for each in asked])
+
+
+def _has_ended(outcome: Outcome) -> bool:
+    """Whether an order that was live when it was looked up had ended when it was to be cancelled."""
+    return isinstance(outcome, Refused) and outcome.code is ErrorCode.ORDER_NOT_OPEN
+
+
+def _answer(outcomes: Sequence[Outcome], status: int) -> web.Response:
+    views = [_view(outcome) for outcome in outcomes]
+    last = _last_command([view.command_id for view in views if view.command_id is not None])
+    return json_answer(OrderAnswersView(views), status, None if last is None else {"X-Command-Id": last})
+
+
+def _last_command(commands: Sequence[str]) -> str | None:
+    """The command whose persistence means that of all; None where they are of several markets, or none."""
+    parsed = [command for command in map(parse_public_command_id, commands) if command is not None]
+    markets = {market for market, _ in parsed}
+    return public_command_id(*max(parsed)) if len(markets) == 1 else None
+
+
+def _view(outcome: Outcome) -> OrderAnswerView:
+    match outcome:
+        case Placed():
+            return OrderAnswerView(outcome.order_id, outcome.status, outcome.command_id, outcome.is_replay, None)
+        case CancelPlaced():
+            return OrderAnswerView(outcome.order_id, "PENDING_CANCEL", outcome.command_id, False, None)
+        case Refused():
+            why = RefusalView(outcome.code, outcome.message, outcome.details)
+            return OrderAnswerView(None, None, None, False, why)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/orders/batch",
+        place_batch,
+        "Place up to 20 orders",
+        {
+            200: Answer(
+                OrderAnswersView, "An answer for every order; those without `error` are stored.", ("X-Command-Id",)
+            )
+        },
+        access=Access.USER,
+        scope=Scope.TRADE,
+        body=BatchRequest,
+        errors=(ErrorCode.INVALID_ORDER,),
+        tag="orders",
+    ),
+    Route(
+        "DELETE",
+        "/orders",
+        cancel_all,
+        "Cancel all orders",
+        {202: Answer(OrderAnswersView, "A cancel for every order that lived is stored.", ("X-Command-Id",))},
+        access=Access.USER,
+        scope=Scope.TRADE,
+        errors=(ErrorCode.MARKET_NOT_FOUND, ErrorCode.OVERLOADED),
+        parameters=(MARKET,),
+        tag="orders",
+    ),
+)

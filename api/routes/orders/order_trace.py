@@ -1,0 +1,36 @@
+"""Where an order is, and where it has been."""
+
+from aiohttp import web
+
+from api.paths import no_such_order, order_id_of
+from api.responses import json_answer
+from api.route import Access, Answer, Route
+from api.services import services_of
+from schemas.refusals import ErrorCode
+from schemas.rest.api_keys import Scope
+from schemas.rest.order_trace import OrderTraceView
+from store.queries.accounts.order_trace import read_order_trace
+
+
+async def trace(request: web.Request, user: int) -> web.Response:
+    """Every hop of one order of the caller."""
+    order_id = order_id_of(request)
+    view = await services_of(request).database.run(lambda session: read_order_trace(session, user, order_id))
+    if view is None:
+        raise no_such_order(order_id)
+    return json_answer(view)
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/orders/{orderId}/trace",
+        trace,
+        "Trace an order through the exchange",
+        {200: Answer(OrderTraceView, "Every hop, with what is known of when and where.")},
+        access=Access.USER,
+        scope=Scope.READ,
+        errors=(ErrorCode.ORDER_NOT_FOUND,),
+        tag="orders",
+    ),
+)

@@ -1,0 +1,120 @@
+"""Placing, cancelling and reading orders. Plain orders and cancels do not come by here: api.fast_path.fast_request."""
+
+from aiohttp import web
+
+from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
+from api.paths import client_order_id_of, no_such_client_order, no_such_order, order_id_of
+from api.responses import json_answer
+from api.route import Access, Answer, Route
+from api.services import services_of
+from api.submission.submitting import ORDER_BODY, ORDER_REFUSALS, PLACED, submitted
+from schemas.refusals import ErrorCode
+from schemas.rest.api_keys import Scope
+from schemas.rest.bodies import Page
+from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken, OrderView
+from store.queries.accounts.orders import list_orders, read_order, read_order_by_client_id
+from store.submission import CancelOrder, PlaceOrder
+
+_LISTED = (*PAGING, *TIMED, STATUS)
+
+
+async def place(request: web.Request, user: int) -> web.Response:
+    """Hand an order to the submission; 202 once it is stored, 200 when it had been stored before."""
+    return await submitted(request, PlaceOrder(user, await ORDER_BODY.read(request)))
+
+
+async def cancel(request: web.Request, user: int) -> web.Response:
+    """Ask that an order be taken out of the book; it ends by an event."""
+    return await submitted(request, CancelOrder(user, order_id_of(request)))
+
+
+async def list_own(request: web.Request, user: int) -> web.Response:
+    """The caller's orders, newest first."""
+    asked = list_request(request, _LISTED)
+    page = await services_of(request).database.run(lambda session: list_orders(session, user, asked))
+    return list_answer(request, page)
+
+
+async def show_by_client_id(request: web.Request, user: int) -> web.Response:
+    """The order that the caller gave this id."""
+    client_id = client_order_id_of(request)
+    order = await services_of(request).database.run(lambda session: read_order_by_client_id(session, user, client_id))
+    if order is None:
+        raise no_such_client_order(client_id)
+    return json_answer(order)
+
+
+async def show(request: web.Request, user: int) -> web.Response:
+    """One order of the caller; another user's is as unknown as one that never was."""
+    order_id = order_id_of(request)
+    order = await services_of(request).database.run(lambda session: read_order(session, user, order_id))
+    if order is None:
+        raise no_such_order(order_id)
+    return json_answer(order)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/orders",
+        place,
+        "Place an order",
+        {
+            202: PLACED,
+            200: Answer(
+                OrderTaken,
+                "A repeated clientOrderId: the first order.",
+                ("Location", "X-Command-Id", "Idempotent-Replayed"),
+            ),
+        },
+        access=Access.USER,
+        scope=Scope.TRADE,
+        body=OrderRequest,
+        errors=(*ORDER_REFUSALS, ErrorCode.DUPLICATE_CLIENT_ORDER_ID),
+        tag="orders",
+    ),
+    Route(
+        "DELETE",
+        "/orders/{orderId}",
+        cancel,
+        "Cancel an order",
+        {202: Answer(CancelTaken, "The cancel is stored; the order ends by an event.", ("X-Command-Id",))},
+        access=Access.USER,
+        scope=Scope.TRADE,
+        errors=(ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN, ErrorCode.OVERLOADED),
+        tag="orders",
+    ),
+    Route(
+        "GET",
+        "/orders",
+        list_own,
+        "List orders, newest first",
+        {200: Answer(list[OrderView] | Page[OrderView], "Orders.")},
+        access=Access.USER,
+        scope=Scope.READ,
+        parameters=_LISTED,
+        tag="orders",
+    ),
+    Route(
+        "GET",
+        "/orders/{orderId}",
+        show,
+        "Show an order",
+        {200: Answer(OrderView, "The order.")},
+        access=Access.USER,
+        scope=Scope.READ,
+        errors=(ErrorCode.ORDER_NOT_FOUND,),
+        tag="orders",
+    ),
+    Route(
+        "GET",
+        "/orders/by-client-id/{clientOrderId}",
+        show_by_client_id,
+        "Show an order by the id that its client gave it",
+        {200: Answer(OrderView, "The order.")},
+        access=Access.USER,
+        scope=Scope.READ,
+        errors=(ErrorCode.ORDER_NOT_FOUND,),
+        tag="orders",
+    ),
+)

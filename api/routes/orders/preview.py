@@ -1,0 +1,40 @@
+"""Asking about an order without placing it."""
+
+from aiohttp import web
+
+from api.errors import refusal_of
+from api.responses import json_answer
+from api.route import Access, Answer, Route
+from api.services import services_of
+from api.submission.submitting import ORDER_BODY
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest.api_keys import Scope
+from schemas.rest.order_groups import PreviewView
+from schemas.rest.orders import OrderRequest
+from store.submission.preview import PreviewWish, preview_order
+
+
+async def preview(request: web.Request, user: int) -> web.Response:
+    """What an order would need, or why it would be refused; nothing is stored."""
+    order, services = await ORDER_BODY.read(request), services_of(request)
+    wish = PreviewWish(user, order, services.now(), services.load.current)
+    outcome = await services.database.run(lambda session: preview_order(session, services.registry, wish))
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    return json_answer(outcome)
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/orders/preview",
+        preview,
+        "Ask what an order would need",
+        {200: Answer(PreviewView, "What it would need, or its refusal.")},
+        access=Access.USER,
+        scope=Scope.READ,
+        body=OrderRequest,
+        errors=(ErrorCode.INVALID_ORDER,),
+        tag="orders",
+    ),
+)

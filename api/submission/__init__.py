@@ -1,0 +1,1 @@
+"""Submitting orders and cancels to the store, in batches."""

@@ -1,0 +1,73 @@
+"""How much of each market is accepted but not yet projected, asked four times a second; admission refuses by it.
+
+The same poll notices newly listed markets, so that they are traded without a restart.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from api.database import Database
+from schemas.units import Timestamp
+from store.markets.backlog import MarketLoad, read_load
+from store.markets.registry import MarketRegistry
+from store.session.connect import Session, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class LoadPoller:
+    """Keeps the newest answer. While the database is away it keeps the last one: nothing is accepted then anyway."""
+
+    def __init__(
+        self, database: Database, registry: MarketRegistry, now: Callable[[], Timestamp], every_s: float = 0.25
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._now = now
+        self._every_s = every_s
+        self._current: Mapping[str, MarketLoad] = {}
+        self._is_away = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def current(self) -> Mapping[str, MarketLoad]:
+        """Load by market name, as of the last poll that got an answer."""
+        return self._current
+
+    async def start(self) -> None:
+        """Poll once, so that the first order already meets a known load, then go on in the background."""
+        await self.poll()
+        self._task = asyncio.create_task(self._go_on(), name="load poller")
+
+    async def stop(self) -> None:
+        """Stop polling."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def poll(self) -> None:
+        """Ask the database once; an outage leaves the last answer in place."""
+        try:
+            self._current = await self._database.run(self._read)
+            self._is_away = False
+        except StoreUnavailable:
+            if not self._is_away:
+                log.warning("the database is away; the load stays as it was last seen")
+            self._is_away = True
+
+    async def _read(self, session: Session) -> Mapping[str, MarketLoad]:
+        load = await read_load(session, self._now())
+        if not load.keys() <= self._registry.by_name.keys():
+            await self._registry.refresh(session)
+        return load
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self.poll()
+            except Exception:  # the top of a worker: a poll that fails must not end the polling
+                log.exception("the load poller failed; it goes on")

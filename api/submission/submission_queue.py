@@ -1,0 +1,205 @@
+"""Group commit: what waits when a batch has ended goes next, in one transaction, cancels first.
+
+Where many wait, another batch may start while one is in flight, of accounts that are in none: transactions of a process
+then meet only at the counters of the markets, which they lock last. Fewer waiting requests are not worth a transaction
+of their own. Every request gets its own answer, and the requests of an account are served in their order.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from api.errors import unavailable
+from api.metrics import BATCH_SECONDS, BATCH_SIZE
+from schemas.refusals import ErrorCode, Refused
+from schemas.units import Timestamp
+from store.markets.backlog import MarketLoad
+from store.session.connect import StoreUnavailable
+from store.submission import Answer, CancelOrder, SubmissionRequest
+
+log = logging.getLogger(__name__)
+
+
+class Submits(Protocol):
+    """What carries a batch into the database: store.submission.Submission."""
+
+    def run(
+        self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
+    ) -> Coroutine[Any, Any, Sequence[Answer]]:
+        """One outcome for each request, in their order; raises StoreUnavailable."""
+
+    async def close(self) -> None:
+        """Give its session back."""
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """Bounds of the queue: requests a batch, requests that are worth one more batch in flight, requests that wait (of each
+    kind), seconds a batch may take."""
+
+    batch_max: int = 256
+    worth_another: int = 16
+    waiting_max: int = 2_000
+    batch_deadline_s: float = 1.8
+
+
+class _Waiting(NamedTuple):
+    request: SubmissionRequest
+    answer: asyncio.Future[Answer]
+
+
+@dataclass
+class _Flight:
+    """A batch on its way: what carries it, whose it is, when it began, and whether it is past its deadline."""
+
+    batch: list[_Waiting]
+    submission: Submits
+    users: set[int]
+    began_s: float
+    is_late: bool = False
+
+
+class SubmissionQueue:
+    """Collects orders and cancels of all connections and submits them batch by batch."""
+
+    def __init__(
+        self,
+        submissions: Sequence[Submits],
+        now: Callable[[], Timestamp],
+        load: Callable[[], Mapping[str, MarketLoad]],
+        limits: QueueLimits = QueueLimits(),
+    ) -> None:
+        self._submissions = list(submissions)
+        self._idle = deque(submissions)
+        self._busy: set[int] = set()
+        self._now = now
+        self._load = load
+        self._limits = limits
+        self._cancels: deque[_Waiting] = deque()
+        self._orders: deque[_Waiting] = deque()
+        self._something = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Task[Sequence[Answer]]] = set()
+        self._is_closing = False
+        self._late = 0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a batch is past its deadline: then everything is refused at once until it returns."""
+        return self._late > 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for the next batch."""
+        return len(self._cancels) + len(self._orders)
+
+    def start(self) -> None:
+        """Begin to submit."""
+        self._task = asyncio.create_task(self._work(), name="submission queue")
+
+    async def stop(self) -> None:
+        """Submit what waits, then end."""
+        self._is_closing = True
+        self._something.set()
+        if self._task is not None:
+            await self._task
+        for submission in self._submissions:
+            await submission.close()
+
+    def submit(self, request: SubmissionRequest) -> asyncio.Future[Answer]:
+        """Wait in line; the future's result is the outcome of this request. Nothing is lost if nobody awaits it."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        line = self._cancels if isinstance(request, CancelOrder) else self._orders
+        if self.is_stuck or self._is_closing:
+            answer.set_result(unavailable(outcome_is_unknown=False))
+        elif len(line) >= self._limits.waiting_max:
+            answer.set_result(Refused(ErrorCode.OVERLOADED, "too many requests wait; try again shortly"))
+        else:
+            line.append(_Waiting(request, answer))
+            self._something.set()
+        return answer
+
+    async def _work(self) -> None:
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            while self._is_worth_a_batch() and (batch := self._next_batch()):
+                self._send(batch)
+            if self._is_closing and not self._in_flight and not self.waiting:
+                return
+
+    def _is_worth_a_batch(self) -> bool:
+        if not self._idle or self.is_stuck:
+            return False
+        return self.waiting >= (self._limits.worth_another if self._in_flight else 1)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """The first that wait, cancels first; whose account is in flight stays in his place."""
+        batch: list[_Waiting] = []
+        for line in (self._cancels, self._orders):
+            passed: list[_Waiting] = []
+            while line and len(batch) < self._limits.batch_max:
+                waiting = line.popleft()
+                (passed if waiting.request.user in self._busy else batch).append(waiting)
+            line.extendleft(reversed(passed))
+        return batch
+
+    def _send(self, batch: list[_Waiting]) -> None:
+        loop, submission = asyncio.get_running_loop(), self._idle.popleft()
+        flight = _Flight(batch, submission, {waiting.request.user for waiting in batch}, loop.time())
+        self._busy |= flight.users
+        running = asyncio.create_task(submission.run([waiting.request for waiting in batch], self._now(), self._load()))
+        self._in_flight.add(running)
+        deadline = loop.call_later(self._limits.batch_deadline_s, self._give_up_waiting_for, flight)
+        running.add_done_callback(partial(self._land, flight, deadline))
+
+    def _give_up_waiting_for(self, flight: _Flight) -> None:
+        flight.is_late = True
+        self._late += 1
+        _answer_all(flight.batch, unavailable(outcome_is_unknown=True))
+        self._refuse_all_that_wait()
+
+    def _land(self, flight: _Flight, deadline: asyncio.TimerHandle, ran: "asyncio.Task[Sequence[Answer]]") -> None:
+        deadline.cancel()
+        self._late -= flight.is_late
+        self._in_flight.remove(ran)
+        self._busy -= flight.users
+        self._idle.appendleft(flight.submission)
+        _answer_each(flight.batch, ran)
+        BATCH_SIZE.observe(len(flight.batch))
+        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.began_s)
+        self._something.set()
+
+    def _refuse_all_that_wait(self) -> None:
+        for line in (self._cancels, self._orders):
+            _answer_all(line, unavailable(outcome_is_unknown=False))
+            line.clear()
+
+
+def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: Answer) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_result(outcome)
+
+
+def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[Answer]]") -> None:
+    bug = ran.exception()
+    if isinstance(bug, StoreUnavailable):
+        _answer_all(batch, unavailable(outcome_is_unknown=bug.outcome_is_unknown))
+    elif bug is not None:
+        log.error("a batch of %d failed", len(batch), exc_info=bug)
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(BatchFailed())
+    else:
+        for waiting, outcome in zip(batch, ran.result(), strict=True):
+            if not waiting.answer.done():  # its client may have left
+                waiting.answer.set_result(outcome)
+
+
+class BatchFailed(Exception):
+    """A bug of ours ended the batch that carried this request; the log has the cause."""

@@ -1,0 +1,55 @@
+"""From a route to the submission queue and back: the outcome of one request, and how what was taken on is answered."""
+
+from http import HTTPStatus
+from typing import NamedTuple
+
+from aiohttp import web
+
+from api.bodies import BodyReader
+from api.errors import refusal_of
+from api.responses import json_answer
+from api.route import Answer
+from api.services import services_of
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken
+from store.submission import CancelPlaced, Placed, SubmissionRequest
+
+ORDER_BODY = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
+PLACED = Answer(OrderTaken, "The order is stored; the engine sees it next.", ("Location", "X-Command-Id"))
+ORDER_REFUSALS = (
+    ErrorCode.INVALID_ORDER,
+    ErrorCode.MARKET_NOT_FOUND,
+    ErrorCode.MARKET_NOT_ACTIVE,
+    ErrorCode.INSUFFICIENT_MARGIN,
+    ErrorCode.OVERLOADED,
+)
+"""Why an order without a client id can be refused."""
+
+
+class Taken(NamedTuple):
+    """How a request that was taken on is answered, whichever way it came."""
+
+    status: HTTPStatus
+    body: OrderTaken | CancelTaken
+    headers: dict[str, str]
+
+
+def taken(outcome: Placed | CancelPlaced) -> Taken:
+    """202 for what is stored now, 200 for an order that had been."""
+    match outcome:
+        case Placed(order_id, command_id, status, is_replay):
+            headers = {"Location": f"/orders/{order_id}", "X-Command-Id": command_id}
+            if is_replay:
+                headers["Idempotent-Replayed"] = "true"
+            return Taken(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, OrderTaken(order_id, status), headers)
+        case CancelPlaced(order_id, command_id):
+            return Taken(HTTPStatus.ACCEPTED, CancelTaken(order_id), {"X-Command-Id": command_id})
+
+
+async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Response:
+    """Have it submitted, and answer; raises its refusal."""
+    outcome = await services_of(request).submissions.submit(asked)
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    answer = taken(outcome)
+    return json_answer(answer.body, answer.status, answer.headers)

@@ -1,0 +1,53 @@
+"""A worker started by hand with nothing but the DATA of a running exchange ends with it.
+
+The next start may have another address: a worker that knew the old one would wait at a broker that is gone, and keep the
+exchange from moving on to an empty one.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+from agents.worker.fail_stop import end_at_once
+from app.local.run_record import read_run_record
+
+LOOK_EVERY_S = 1.0
+STOP_WITHIN_S = 3.0  # what belongs to a broker that is gone may not end by itself
+EXIT_BROKER_GONE = 75  # sysexits.h EX_TEMPFAIL: start it again
+
+log = logging.getLogger(__name__)
+
+
+async def work_beside(work: Awaitable[None], folder: Path, broker_url: str) -> None:
+    """A worker started by hand with nothing but the DATA of a running exchange ends with it.
+
+    The next start may have another address: a worker that knew the old one would wait at a broker that is gone, and keep the
+    exchange from moving on to an empty one.
+    """
+    is_gone = asyncio.Event()
+    leaving = asyncio.create_task(_leave_with(folder, broker_url, is_gone))
+    try:
+        await work
+    finally:
+        leaving.cancel()
+    if is_gone.is_set():
+        sys.exit(EXIT_BROKER_GONE)
+
+
+async def _leave_with(folder: Path, broker_url: str, is_gone: asyncio.Event) -> None:
+    while _is_there(folder, broker_url):  # noqa: ASYNC110 - a file and a lock of another process
+        await asyncio.sleep(LOOK_EVERY_S)
+    log.warning("the exchange in %s has stopped, or has another broker now: this process ends, start it again", folder)
+    is_gone.set()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(STOP_WITHIN_S)
+    end_at_once(EXIT_BROKER_GONE)
+
+
+def _is_there(folder: Path, broker_url: str) -> bool:
+    record = read_run_record(folder)
+    return record is not None and record.broker_url == broker_url

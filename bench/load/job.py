@@ -1,0 +1,98 @@
+"""What the load generator is asked for and what it answers; it is a process of its own, so both travel as JSON."""
+
+import asyncio
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+
+
+class Kind(StrEnum):
+    """CLOSED: the next request when the last is answered. OPEN: at times fixed in advance, whatever is answered."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class Seen(StrEnum):
+    """When an operation counts as done: at the answer to the order, or when its fill is in GET /fills.
+
+    FILL asks again and again; FILL_AFTER_WAIT lets the API hold the answer back (X-Wait-For-Command).
+    """
+
+    ANSWER = "answer"
+    FILL = "fill"
+    FILL_AFTER_WAIT = "fill-after-wait"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A load. `orders`: bodies that are sent in turn; `tokens`: who sends them, in turn.
+
+    `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: each so many-th request of a
+    connection cancels the last order taken on it. `keeps_orders`: whether the ids of the orders taken are reported.
+    """
+
+    host: str
+    port: int
+    kind: Kind
+    seconds: float
+    connections: int
+    tokens: list[str]
+    orders: list[bytes]
+    rate: float = 0.0
+    count: int = 0
+    seen: Seen = Seen.ANSWER
+    cancel_every: int = 0
+    keeps_orders: bool = False
+
+
+class Report(msgspec.Struct):
+    """What came of it. `latencies_ms` by what was asked and how it was answered, for example `order 202`;
+    `codes` by what was asked and why it was refused.
+
+    `per_second` counts the orders answered 202 in each second since the start; `late_ms` tells how much later than
+    intended requests left though a connection was free.
+    """
+
+    seconds: float = 0.0
+    statuses: dict[str, int] = {}
+    codes: dict[str, int] = {}
+    latencies_ms: dict[str, list[float]] = {}
+    per_second: list[int] = []
+    late_ms: list[float] = []
+    orders: list[str] = []
+    cut: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """Orders answered 202."""
+        return self.statuses.get("order 202", 0)
+
+
+class LoadFailed(Exception):
+    """The load generator ended with an error; what it printed."""
+
+    def __init__(self, printed: str) -> None:
+        super().__init__(printed)
+        self.printed = printed
+
+
+async def run_load(job: Job) -> Report:
+    """Let a process of its own do it."""
+    with tempfile.TemporaryDirectory(prefix="perpetua-load-") as folder:
+        target = Path(folder) / "report.json"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bench.load.process", str(target)),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, complaint = await process.communicate(msgspec.json.encode(job))
+        if process.returncode != 0 or not target.exists():
+            raise LoadFailed(complaint.decode())
+        printed = target.read_bytes()
+    return msgspec.json.decode(printed, type=Report)

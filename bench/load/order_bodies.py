@@ -1,0 +1,29 @@
+"""Bodies of POST /orders, as bytes."""
+
+import itertools
+import json
+
+from bench.load.generator import orders
+
+
+def random_orders(seed: int, count: int) -> list[bytes]:
+    """Small limit orders around the reference prices of both markets; about half of them trade."""
+    return [_encoded(order) for order in itertools.islice(orders(seed), count)]
+
+
+def walls() -> list[bytes]:
+    """Two resting orders of 1,000 BTC on both sides of 60,000: all that takers can wish for."""
+    return [_encoded(_btc("SELL", "1000", "60000.1")), _encoded(_btc("BUY", "1000", "59999.9"))]
+
+
+def takers() -> list[bytes]:
+    """A smallest order that hits one wall, and one that hits the other."""
+    return [_encoded(_btc("BUY", "0.001", "60000.1")), _encoded(_btc("SELL", "0.001", "59999.9"))]
+
+
+def _btc(side: str, quantity: str, price: str) -> dict[str, str]:
+    return {"marketId": "BTC-PERP", "side": side, "type": "LIMIT", "quantity": quantity, "price": price}
+
+
+def _encoded(order: dict[str, str]) -> bytes:
+    return json.dumps(order, separators=(",", ":")).encode()

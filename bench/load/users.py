@@ -1,0 +1,36 @@
+"""Funded users and their tokens, made behind the API's back: hashing passwords is not what is measured."""
+
+from typing import NamedTuple
+
+import asyncpg
+
+from api.access.tokens import Tokens
+from app.operator import now
+from schemas.rest.transfers import DepositRequest
+from store.money.deposits import deposit
+from store.users.users import create_user
+
+WEALTH = "100000000"
+
+
+class Person(NamedTuple):
+    """A user of the database and a token that names him."""
+
+    user: int
+    token: str
+
+
+async def make_people(dsn: str, secret: str, count: int, prefix: str, wealth: str = WEALTH) -> list[Person]:
+    """So many rich users."""
+    tokens, at = Tokens(secret, now), now()
+    session = await asyncpg.connect(dsn)
+    try:
+        people = []
+        for number in range(count):
+            user = await create_user(session, f"{prefix}-{number}@bench.example", "!", at)
+            assert user is not None
+            await deposit(session, user, DepositRequest("USDC", wealth), None, at)
+            people.append(Person(user, tokens.issue(user)))
+        return people
+    finally:
+        await session.close()

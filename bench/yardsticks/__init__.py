@@ -1,0 +1,1 @@
+"""Bare programs to compare with."""

@@ -1,0 +1,80 @@
+"""The second yardstick of order acceptance: our own routes, tokens, rate limits, decoding and answers, with nothing stored.
+
+`python -m bench.yardsticks.handler_only PORT SECRET`: an order that waits is answered in the next turn of the loop, as if a
+transaction without cost had carried the batch.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import uvloop
+
+from api.access.addresses import Proxies
+from api.access.api_keys import ApiKeys
+from api.access.passwords import Passwords
+from api.access.rate_limits import RateLimits
+from api.access.tokens import Tokens
+from api.database import Database
+from api.server import ApiServer
+from api.services import ApiSettings, Services
+from api.submission.load_poller import LoadPoller
+from api.submission.submission_queue import SubmissionQueue
+from app.operator import now
+from app.settings import load_settings
+from schemas.orders import OrderStatus
+from schemas.units import Timestamp
+from store.markets.backlog import MarketLoad
+from store.markets.registry import MarketRegistry
+from store.session.connect import connect_reader_pool
+from store.submission import Answer, Placed, SubmissionRequest
+
+NO_DATABASE = "postgresql://nobody@/nothing?host=/nowhere"
+
+
+class NothingStored:
+    """Answers every request as placed."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+
+    async def run(
+        self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
+    ) -> Sequence[Answer]:
+        """One number after the other."""
+        del now, load
+        return [self._placed() for _ in batch]
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    def _placed(self) -> Placed:
+        self._seq += 1
+        return Placed(f"BTC-PERP-{self._seq}", f"BTC-PERP:{self._seq}", OrderStatus.PENDING, is_replay=False)
+
+
+async def serve(port: int, secret: str) -> None:
+    """Serve on 127.0.0.1 until killed."""
+    database = Database(await connect_reader_pool(NO_DATABASE, "nothing"))
+    registry = MarketRegistry()
+    load = LoadPoller(database, registry, now, every_s=3_600)
+    services = Services(
+        settings=ApiSettings(),
+        database=database,
+        submissions=SubmissionQueue([NothingStored()], now, dict),
+        load=load,
+        registry=registry,
+        tokens=Tokens(secret, now),
+        keys=ApiKeys(database, now, time.monotonic),
+        passwords=Passwords(),
+        now=now,
+        limits=RateLimits(load_settings({}).rates),
+        proxies=Proxies(),
+    )
+    await ApiServer(services, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Everything that speaks Kafka: producer, reader, record formats, address, topics."""

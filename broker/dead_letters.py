@@ -1,0 +1,106 @@
+"""The dead-letter topic: what a matching agent could not read or could not apply, as it came, with the reason beside it."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from broker.command_records import UnreadableRecord
+from broker.producer import RECORD_BYTES_MAX, AckedProducer
+from broker.reader import read_all
+from schemas.ids import public_command_id
+from schemas.orders import EndReason
+from schemas.topics import DEAD_LETTERS, commands_topic
+
+VALUE_BYTES_MAX = RECORD_BYTES_MAX - 16 * 1024  # room for key and headers
+DETAIL_CHARACTERS_MAX = 500
+
+
+class Failure(NamedTuple):
+    """A user's command that broke the engine, and what the engine raised."""
+
+    seq: int
+    body: msgspec.Raw
+    error: Exception
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One letter. Two with the same `id` are the same: a crash may have it written twice.
+
+    `reason` is INTERNAL for a command that was undone, with `seq` and, in `detail`, the class of the exception; else why
+    the record at `offset` of the market's command log could not be read. `size_bytes` is its full length: a value too large
+    for a record is cut.
+    """
+
+    id: str
+    market: str
+    reason: str
+    detail: str
+    seq: int | None
+    offset: int | None
+    size_bytes: int
+    value: bytes
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it is a command that was answered by `command.failed`."""
+        return self.seq is not None
+
+
+def letter_of_record(market: str, offset: int, value: bytes | None, fault: UnreadableRecord) -> DeadLetter:
+    """The letter for a record that takes no sequence."""
+    value = value or b""
+    place = f"{commands_topic(market)}@{offset}"
+    return DeadLetter(place, market, fault.reason, fault.detail, None, offset, len(value), value)
+
+
+def letter_of_failure(market: str, failure: Failure) -> DeadLetter:
+    """The letter for a command that was undone."""
+    value, raised = bytes(failure.body), type(failure.error)
+    name = f"{raised.__module__}.{raised.__qualname__}"
+    place = public_command_id(market, failure.seq)
+    return DeadLetter(place, market, EndReason.INTERNAL, name, failure.seq, None, len(value), value)
+
+
+async def send_letter(producer: AckedProducer, letter: DeadLetter) -> None:
+    """Put a letter on the topic and wait for the broker."""
+    fields = {
+        "market": letter.market,
+        "reason": letter.reason,
+        "exception" if letter.is_command else "detail": letter.detail[:DETAIL_CHARACTERS_MAX],
+        "seq": letter.seq,
+        "offset": letter.offset,
+        "bytes": letter.size_bytes,
+    }
+    headers = [(name, str(value).encode()) for name, value in fields.items() if value is not None]
+    await producer.send(DEAD_LETTERS, letter.value[:VALUE_BYTES_MAX], letter.id.encode(), headers)
+
+
+async def read_letters(bootstrap: str) -> list[DeadLetter]:
+    """Every letter there is, oldest first, each once; what others have put on the topic is passed over."""
+    letters: dict[str, DeadLetter] = {}
+    for record in await read_all(bootstrap, DEAD_LETTERS):
+        letter = _letter(record)
+        if letter is not None:
+            letters.setdefault(letter.id, letter)
+    return list(letters.values())
+
+
+def _letter(record: Any) -> DeadLetter | None:
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    try:
+        return DeadLetter(
+            id=record.key.decode(),
+            market=headers["market"],
+            reason=headers["reason"],
+            detail=headers.get("exception", headers.get("detail", "")),
+            seq=_number(headers.get("seq")),
+            offset=_number(headers.get("offset")),
+            size_bytes=int(headers["bytes"]),
+            value=record.value or b"",
+        )
+    except (KeyError, ValueError, AttributeError):
+        return None
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)

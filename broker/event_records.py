@@ -1,0 +1,162 @@
+"""Event records: packing what the journal wrote, and reading back what is already in the log."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from broker.errors import ForeignLog
+from broker.reader import LastRecord, last_of, read_back, unnoticed
+from exchange.engine.log.journal import Written
+from schemas.topics import events_topic
+from schemas.units import Timestamp
+from schemas.wire import (
+    RECORD_BYTES_MAX,
+    UNDECODABLE,
+    EventRecord,
+    chain_hash,
+    decode_event_record,
+    failed_command,
+)
+
+LOOKED_FURTHER = 1_000
+
+
+class LoggedRecord(NamedTuple):
+    """An event record, and the log's own time of it, to the millisecond: when the engine gave it to the broker."""
+
+    record: EventRecord
+    at: Timestamp
+
+
+class WrittenLog(NamedTuple):
+    """What the event log says: the hash of each event by its sequence, the commands that failed, the last record."""
+
+    hashes: dict[int, str]
+    failed: set[int]
+    last: LastRecord
+
+
+def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) -> Iterator[EventRecord]:
+    """One record for these events; several when they exceed 512 KiB, cut where a command ends.
+
+    A single command above 512 KiB of events is cut between its events, and every part but its last says
+    `lastCommandSeq` = the command before: a command counts as done only with its last event.
+    """
+    for part in _parts(written):
+        yield _record(market, epoch, prev_hash, part, is_complete=_ends_command(part, written))
+        prev_hash = part[-1].hash
+
+
+def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
+    """Sequence and chain hash of each event of a record; ForeignLog when they do not end at the record's own hash."""
+    chain = record.prev_hash
+    for seq, body in enumerate(record.events, record.first_event_seq):
+        chain = chain_hash(chain, body)
+        yield seq, chain
+    if chain != record.hash:
+        raise ForeignLog(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
+
+
+async def read_written(
+    bootstrap: str, market: str, epoch: int, needed: range, on_fetched: Callable[[], None] = unnoticed
+) -> WrittenLog:
+    """What the log says from the first of the events that are needed on, where it is there, to its end."""
+    found = await _read_back(bootstrap, market, needed, on_fetched)
+    records = [decode_event_record(each.value) for each in found]
+    for record in records:
+        if record.epoch != epoch:
+            raise ForeignLog(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
+    hashes = (pair for record in records for pair in hashes_in(record))
+    failed = (failed_command(body) for record in records for body in record.events)
+    return WrittenLog(
+        {seq: chain for seq, chain in hashes if seq >= needed.start},
+        {seq for seq in failed if seq is not None},
+        last_of(found),
+    )
+
+
+async def read_records(
+    bootstrap: str, market: str, after_seq: int, on_fetched: Callable[[], None] = unnoticed
+) -> list[LoggedRecord]:
+    """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
+    found = await _read_back(bootstrap, market, range(after_seq, after_seq + 1), on_fetched)
+    return [LoggedRecord(decode_event_record(each.value), Timestamp(each.timestamp * 1_000)) for each in found]
+
+
+def event_record_or_none(value: bytes | None) -> EventRecord | None:
+    """An event record, or None for what is in the log but none of ours."""
+    try:
+        return None if value is None else decode_event_record(value)
+    except UNDECODABLE:
+        return None
+
+
+async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Callable[[], None]) -> list[Any]:
+    """The end of the log, back to where it holds what is needed and all that follows.
+
+    That its first record reaches back so far does not do: where a frozen owner has thawed, it may be old events written once
+    more, and what was written before it lies further back. What is not found in a thousand more records is lost.
+    """
+    reached_in = 0
+
+    def is_enough(found: list[Any]) -> bool:
+        nonlocal reached_in
+        records = [decode_event_record(each.value) for each in found]
+        if not reached_in and records[0].first_event_seq <= max(1, needed.start):
+            reached_in = len(records)
+        stretches = [(record.first_event_seq, record.last_event_seq) for record in records]
+        return is_whole(stretches, needed) or 0 < reached_in <= len(records) - LOOKED_FURTHER
+
+    return await read_back(bootstrap, events_topic(market), is_enough, on_fetched=on_fetched)
+
+
+def is_whole(stretches: Sequence[tuple[int, int]], needed: range) -> bool:
+    """Whether stretches of sequences leave no hole from the first that is needed to the last, and to the highest of them."""
+    highest = max([needed.stop - 1, *(high for _, high in stretches)])
+    reached = max(1, needed.start) - 1
+    for low, high in sorted(stretches):
+        if low <= reached + 1:
+            reached = max(reached, high)
+    return reached >= highest
+
+
+def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *, is_complete: bool) -> EventRecord:
+    return EventRecord(
+        market=market,
+        epoch=epoch,
+        first_command_seq=part[0].command,
+        last_command_seq=part[-1].command if is_complete else part[-1].command - 1,
+        first_event_seq=part[0].seq,
+        last_event_seq=part[-1].seq,
+        prev_hash=prev_hash,
+        hash=part[-1].hash,
+        rules=part[-1].rules,
+        events=[msgspec.Raw(event.body) for event in part],
+    )
+
+
+def _ends_command(part: Sequence[Written], written: Sequence[Written]) -> bool:
+    """Whether the last command of a part has all its events in it."""
+    following = part[-1].seq - written[0].seq + 1
+    return following == len(written) or written[following].command != part[-1].command
+
+
+def _parts(written: Sequence[Written]) -> Iterator[Sequence[Written]]:
+    start = 0
+    while start < len(written):
+        stop = _last_that_fits(written, start)
+        yield written[start:stop]
+        start = stop
+
+
+def _last_that_fits(written: Sequence[Written], start: int) -> int:
+    """Where a part that begins at `start` stops: behind the last whole command that fits, else behind the last event."""
+    size, border = 0, start
+    for at in range(start, len(written)):
+        size += len(written[at].body) + 1
+        if size > RECORD_BYTES_MAX and at > start:
+            return border if border > start else at
+        if at + 1 == len(written) or written[at + 1].command != written[at].command:
+            border = at + 1
+    return len(written)

@@ -1,0 +1,170 @@
+"""A producer of our own: when its send returns, the record is in the log."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from broker.address import client_settings
+from broker.reader import NO_RECORD, LastRecord, record_at
+
+RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
+RETRY_AFTER_S = 0.2
+DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): nobody takes over from an owner this quick
+Headers = Sequence[tuple[str, bytes]]
+T = TypeVar("T")
+
+
+class OutgoingRecord(NamedTuple):
+    """A record before it is in a log."""
+
+    key: bytes
+    value: bytes | None
+    headers: Headers = ()
+
+
+log = logging.getLogger(__name__)
+
+
+class LogTruncated(Exception):
+    """A record is at or below the offset of one before it, or another is there: the broker has lost the tail of its log."""
+
+    def __init__(self, topic: str, offset: int, last_offset: int) -> None:
+        super().__init__(f"{topic}: offset {offset} after {last_offset}")
+        self.topic = topic
+        self.offset = offset
+        self.last_offset = last_offset
+
+
+class AckedProducer:
+    """Sends one record at a time, each awaited; while the broker is away it tries again, for as long as it takes.
+
+    Faust's own producer is not idempotent and its failed sends are only logged.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+        self._last: dict[str, LastRecord] = {}
+        self._known_at_s: dict[str, float] = {}  # of the topics with an end that was read: when the last was on its way
+        self.appended = 0  # how many times the broker has acknowledged something
+
+    async def start(self) -> None:
+        """Connect; raises KafkaConnectionError when the broker is away."""
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **client_settings(self._bootstrap),
+                max_request_size=RECORD_BYTES_MAX,
+                acks="all",
+                linger_ms=0,
+                enable_idempotence=True,
+            )
+            await producer.start()
+            self._producer = producer
+
+    async def stop(self) -> None:
+        """Disconnect; harmless when not connected."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def send(self, topic: str, value: bytes | None, key: bytes, headers: Headers = ()) -> None:
+        """Append a record to partition 0 and wait until all replicas have it; a repeated try may append it twice.
+
+        Raises LogTruncated, and KafkaError for what another try cannot heal.
+        """
+        record = OutgoingRecord(key, value, headers)
+        await self._append(topic, partial(self._send_once, topic, record), [record])
+
+    async def send_together(self, topic: str, records: Sequence[OutgoingRecord]) -> None:
+        """Append records in order, as many at a time as fit into a batch, which the log takes whole or not at all.
+
+        A repeated try may append a batch twice, never a later one before it. Raises like `send`.
+        """
+        while records:
+            _, count = self._packed(records)
+            await self._append(topic, partial(self._send_batch, topic, records[:count]), records[:count])
+            records = records[count:]
+
+    def expect_beyond(self, topic: str, last: LastRecord) -> None:
+        """Somebody has read the topic up to this record: what is sent from now on must come behind it, and find it there."""
+        self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
+        self._known_at_s[topic] = -math.inf
+
+    async def send_all(self, topic: str, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Append records in order, each durable before the next is sent."""
+        for key, value in entries:
+            await self.send(topic, value, key)
+
+    async def _append(self, topic: str, send: Callable[[], Awaitable[int]], records: Sequence[OutgoingRecord]) -> None:
+        """Have the records sent, and see that they came behind all that we know of.
+
+        What the log has lost may have been replaced by others, and that hides it: by a copy of ours where a try had no
+        answer; by another owner, who noticed, where we knew the end by reading or have been silent (frozen) for long.
+        """
+        began_s = time.monotonic()
+        offset, tries = await self._until_answered(topic, send)
+        self.appended += 1
+        last = self._last.get(topic, NO_RECORD)
+        is_doubtful = tries > 1 or time.monotonic() >= self._known_at_s.get(topic, math.inf) + DOUBTED_AFTER_S
+        if 0 <= offset <= last.offset or (is_doubtful and await self._is_replaced(topic, last)):
+            raise LogTruncated(topic, offset, last.offset)
+        if offset >= 0:
+            self._last[topic] = LastRecord(offset + len(records) - 1, records[-1].key, records[-1].value)
+            if topic in self._known_at_s:
+                self._known_at_s[topic] = began_s
+
+    async def _is_replaced(self, topic: str, last: LastRecord) -> bool:
+        """Whether another record is where this one was; a place that was emptied (compaction, retention) tells nothing."""
+        if last.offset < 0:
+            return False
+        found, _ = await self._until_answered(topic, partial(record_at, self._bootstrap, topic, last.offset))
+        return found is not None and (found.key, found.value) != (last.key, last.value)
+
+    async def _until_answered(self, topic: str, ask: Callable[[], Awaitable[T]]) -> tuple[T, int]:
+        """The broker's answer, and how many tries it took."""
+        tries = 1
+        while True:
+            try:
+                return await ask(), tries
+            except KafkaError as error:
+                if not can_be_retried(error):
+                    raise
+                log.warning("no answer about %s, trying again: %r", topic, error)
+                await asyncio.sleep(RETRY_AFTER_S)
+                tries += 1
+
+    async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
+        key, value, headers = record
+        sent = await self._started.send(topic, value, key=key, partition=0, headers=list(headers))
+        return int((await sent).offset)
+
+    async def _send_batch(self, topic: str, records: Sequence[OutgoingRecord]) -> int:
+        batch, _ = self._packed(records)
+        sent = await self._started.send_batch(batch, topic, partition=0)
+        return int((await sent).offset)
+
+    def _packed(self, records: Sequence[OutgoingRecord]) -> tuple[BatchBuilder, int]:
+        """A batch of the first records, and how many it has taken."""
+        batch = self._started.create_batch()
+        for count, (key, value, headers) in enumerate(records):
+            if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+                return batch, count
+        return batch, len(records)
+
+    @property
+    def _started(self) -> AIOKafkaProducer:
+        assert self._producer is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
+        return self._producer
+
+
+def can_be_retried(error: KafkaError) -> bool:
+    """Whether the broker may take the same record later: it is away or busy, not refusing."""
+    return bool(error.retriable) or isinstance(error, KafkaConnectionError | KafkaTimeoutError)

@@ -1,0 +1,70 @@
+"""The topics of the exchange, made by us with explicit settings: one partition each, so one market has one owner."""
+
+from collections.abc import Iterator
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from broker.address import client_settings
+from schemas import topics
+
+DAY_MS = 24 * 60 * 60 * 1000
+RECORD_BYTES_MAX = 2 * 2**20
+LOG = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), "max.message.bytes": str(RECORD_BYTES_MAX)}
+BOOK = {  # never expired: time retention on a changelog breaks its recovery; small segments, so that it stays small
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 * 2**20),
+    "segment.ms": str(10 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
+    "min.compaction.lag.ms": "0",
+    "delete.retention.ms": str(60 * 60 * 1000),
+    "max.message.bytes": str(RECORD_BYTES_MAX),
+}
+DEAD = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(RECORD_BYTES_MAX)}
+
+
+class TopicRefused(Exception):
+    """The broker would not create a topic."""
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(f"{topic}: {reason}")
+        self.topic = topic
+        self.reason = reason
+
+
+async def create_topics(bootstrap: str, markets: list[str], *, replication: int = 1) -> list[str]:
+    """Make whatever topic of the markets is missing; one that exists stays as it is; their names. Raises TopicRefused."""
+    wanted = [
+        NewTopic(name, num_partitions=1, replication_factor=replication, topic_configs=settings)
+        for name, settings in topic_settings(markets)
+    ]
+    client = AIOKafkaAdminClient(**client_settings(bootstrap))
+    try:
+        await client.start()
+        answer = await client.create_topics(wanted)
+    finally:
+        await client.close()
+    for topic, code, *reason in answer.topic_errors:
+        if code not in {0, TopicAlreadyExistsError.errno}:
+            raise TopicRefused(topic, str(reason[0] if reason and reason[0] else for_code(code).__name__))
+    return [topic.name for topic in wanted]
+
+
+def topic_settings(markets: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every topic of these markets with its settings."""
+    for market in markets:
+        yield topics.commands_topic(market), LOG
+        yield topics.events_topic(market), LOG
+        yield topics.fills_topic(market), LOG
+        yield topics.book_changelog_topic(market), BOOK
+    yield topics.DEAD_LETTERS, DEAD
+
+
+async def cluster_id(bootstrap: str) -> str:
+    """The id of the cluster behind an address: another id means another, perhaps empty, broker."""
+    client = AIOKafkaAdminClient(**client_settings(bootstrap))
+    try:
+        await client.start()
+        return str((await client.describe_cluster())["cluster_id"])
+    finally:
+        await client.close()

@@ -1,0 +1,1 @@
+"""One market, all accounts: commands in, events out."""

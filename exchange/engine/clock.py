@@ -1,0 +1,48 @@
+"""What the clock brings: stale feeds, the basis each second, funding and premiums each minute, and a mark that follows."""
+
+from exchange.engine.emitter import Turn
+from exchange.engine.market import Market
+from exchange.engine.prices.funding import sample_premium, settle_due
+from exchange.engine.prices.impact import ImpactPrices, impact_prices
+from exchange.engine.prices.index import refresh
+from exchange.engine.prices.mark import follow_book, mark_price, move
+from exchange.engine.settlement import INDEX_MINUTES
+from schemas.market import MarketStatus
+from schemas.units import MINUTE_US, SECOND_US
+
+
+def tick(turn: Turn) -> None:
+    """Time has come to the market's clock. However often it ticks, a second and a minute count once.
+
+    An interval that ends now is settled at the mark as it stood, and before the minute that begins is sampled.
+    """
+    market = turn.market
+    if market.operator_status is not MarketStatus.SETTLED:
+        is_index_moved = refresh(turn)
+        impact = impact_prices(market)
+        _each_second(market, impact)
+        settle_due(turn)
+        _each_minute(turn, impact)
+        mark = market.mark if market.is_frozen else mark_price(market, impact)
+        if is_index_moved or mark != market.mark:
+            move(turn, mark)
+    turn.clock_advanced()
+
+
+def _each_second(market: Market, impact: ImpactPrices) -> None:
+    second = market.clock // SECOND_US
+    if second > market.second:
+        market.second = second
+        if not market.is_frozen:
+            follow_book(market, impact)
+
+
+def _each_minute(turn: Turn, impact: ImpactPrices) -> None:
+    market = turn.market
+    minute = market.clock // MINUTE_US
+    if minute <= market.minute:
+        return
+    market.minute = minute
+    if not market.is_frozen and market.operator_status is not MarketStatus.HALTED:
+        market.index_minutes = [*market.index_minutes, market.index][-INDEX_MINUTES:]
+        sample_premium(turn, impact)

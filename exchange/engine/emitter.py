@@ -1,0 +1,292 @@
+"""One command's turn at a market, and what is told of it: events, numbered without holes, ids derived."""
+
+from exchange.engine.market import Market
+from exchange.engine.price_level import Order
+from schemas.commands import DeleveragingOrdered, LiquidationOrdered, OrderCreated, TakeOverOrdered
+from schemas.events import (
+    BarrierPassed,
+    CancelRefused,
+    ClockAdvanced,
+    CommandFailed,
+    Event,
+    ForcedActionDone,
+    FundingPaid,
+    FundingPayment,
+    FundingSettled,
+    LiquidationStepped,
+    MarketOpened,
+    MarkMoved,
+    OrderAccepted,
+    OrderEnded,
+    OrderShrunk,
+    PositionsSettled,
+    PositionTransferred,
+    PremiumSampled,
+    PriceIgnored,
+    PriceSourcesChanged,
+    RulesChanged,
+    Settlement,
+    StatusChanged,
+    TradeExecuted,
+    TradeSide,
+    TransferSide,
+)
+from schemas.orders import EndReason, FillCause, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.units import Lots, Micros, RateE9, Ticks, Timestamp
+
+
+class Turn:
+    """The market while it answers command `command`, which carried the time `at`; `events` are its answer so far."""
+
+    __slots__ = ("at", "command", "events", "market")
+
+    def __init__(self, market: Market, command: int, at: Timestamp) -> None:
+        self.market = market
+        self.command = command
+        self.at = at
+        self.events: list[Event] = []
+
+    def _next(self) -> int:
+        self.market.event_seq += 1
+        return self.market.event_seq
+
+    def opened(self) -> None:
+        """The market exists, as it stands."""
+        market = self.market
+        self.events.append(
+            MarketOpened(self._next(), self.command, self.at, market.spec, market.status, market.index, market.mark)
+        )
+
+    def accepted(self, order: Order, command: OrderCreated) -> None:
+        """The order is taken on, as it was asked for."""
+        self.events.append(
+            OrderAccepted(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.number,
+                user=order.user,
+                side=order.side,
+                order_type=command.order_type,
+                quantity=command.quantity,
+                price=command.price,
+                time_in_force=command.time_in_force,
+                post_only=command.post_only,
+                reduce_only=command.reduce_only,
+                self_trade_prevention=command.self_trade_prevention,
+                margin_price=command.margin_price,
+                loss_per_lot=command.loss_per_lot,
+                fee_per_lot=command.fee_per_lot,
+                leverage=command.leverage,
+                client_order_id=command.client_order_id,
+                expires_at=command.expires_at,
+            )
+        )
+
+    def accepted_liquidation(self, order: Order, command: LiquidationOrdered) -> None:
+        """The order of a liquidation is taken on."""
+        self.events.append(
+            OrderAccepted(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.number,
+                user=order.user,
+                side=order.side,
+                order_type=OrderType.LIMIT,
+                quantity=command.quantity,
+                price=command.price,
+                time_in_force=TimeInForce.IOC,
+                post_only=False,
+                reduce_only=True,
+                self_trade_prevention=SelfTradePrevention.EXPIRE_MAKER,
+                margin_price=command.price,
+                loss_per_lot=Micros(0),
+                fee_per_lot=Micros(0),
+                leverage=command.leverage,
+                client_order_id=None,
+                expires_at=None,
+            )
+        )
+
+    def ended(self, order: Order, status: OrderStatus, reason: EndReason, best_opposite: Ticks | None = None) -> None:
+        """The order left the market; what remained of it is released."""
+        self.events.append(
+            OrderEnded(
+                self._next(),
+                self.command,
+                self.at,
+                order.number,
+                order.user,
+                status,
+                reason,
+                order.remaining,
+                best_opposite,
+            )
+        )
+
+    def shrunk(self, order: Order, by: int) -> None:
+        """The reduce-only order has just lost `by` lots."""
+        self.events.append(
+            OrderShrunk(self._next(), self.command, self.at, order.number, order.user, Lots(by), order.remaining)
+        )
+
+    def traded(
+        self,
+        *,
+        price: Ticks,
+        lots: Lots,
+        notional: Micros,
+        taker_side: Side,
+        maker: TradeSide,
+        taker: TradeSide,
+        cause: FillCause,
+    ) -> None:
+        """Two orders met; the market's trade counter has been raised."""
+        self.events.append(
+            TradeExecuted(
+                self._next(),
+                self.command,
+                self.at,
+                self.market.trade_seq,
+                price,
+                lots,
+                notional,
+                taker_side,
+                maker,
+                taker,
+                cause,
+            )
+        )
+
+    def transferred(
+        self,
+        command: TakeOverOrdered | DeleveragingOrdered,
+        *,
+        cause: FillCause,
+        closing_side: Side,
+        lots: Lots,
+        amount: Micros,
+        price: Ticks,
+        bankrupt: TransferSide,
+        counterparty: TransferSide,
+    ) -> None:
+        """Lots changed hands without the book; the market's trade counter has been raised."""
+        self.events.append(
+            PositionTransferred(
+                self._next(),
+                self.command,
+                self.at,
+                self.market.trade_seq,
+                cause,
+                command.liquidation,
+                command.step,
+                closing_side,
+                lots,
+                amount,
+                price,
+                bankrupt,
+                counterparty,
+            )
+        )
+
+    def liquidation_stepped(self, command: LiquidationOrdered, lots: Lots, notional: Micros, fee: Micros) -> None:
+        """The step's order has ended, having closed so many lots."""
+        self.events.append(
+            LiquidationStepped(
+                self._next(),
+                self.command,
+                self.at,
+                self.command,
+                command.user,
+                command.liquidation,
+                command.step,
+                lots,
+                notional,
+                fee,
+                self.market.mark,
+            )
+        )
+
+    def forced_action_done(self, command: TakeOverOrdered | DeleveragingOrdered, lots: Lots, *, is_stale: bool) -> None:
+        """The take-over or deleveraging has ended, having moved so many lots."""
+        named = (command.user, command.liquidation, command.step)
+        self.events.append(ForcedActionDone(self._next(), self.command, self.at, *named, lots, is_stale))
+
+    def sources_changed(self) -> None:
+        """The sources of the index, as they stand."""
+        sources = tuple(feed.source for feed in self.market.feeds.values())
+        self.events.append(PriceSourcesChanged(self._next(), self.command, self.at, sources, self.market.quorum))
+
+    def price_ignored(self, source: str) -> None:
+        """The price does not count."""
+        self.events.append(PriceIgnored(self._next(), self.command, self.at, source))
+
+    def premium_sampled(self, premium: RateE9, predicted: RateE9) -> None:
+        """This minute's premium was added to the interval's."""
+        market = self.market
+        self.events.append(
+            PremiumSampled(
+                self._next(), self.command, self.at, premium, market.index, market.funding.ends_at, predicted
+            )
+        )
+
+    def funding_settled(self, rate: RateE9, *, residue: Micros, is_void: bool) -> None:
+        """The interval that the market stands in has ended."""
+        market, ended = self.market, self.market.funding
+        self.events.append(
+            FundingSettled(
+                self._next(),
+                self.command,
+                self.at,
+                ended.ends_at,
+                rate,
+                ended.premium_sum,
+                market.mark,
+                market.index,
+                residue,
+                is_void,
+            )
+        )
+
+    def funding_paid(self, rate: RateE9, payments: tuple[FundingPayment, ...]) -> None:
+        """What positions pay or are paid for the interval that the market stands in."""
+        market = self.market
+        self.events.append(
+            FundingPaid(self._next(), self.command, self.at, market.funding.ends_at, rate, market.mark, payments)
+        )
+
+    def positions_settled(self, price: Ticks, settlements: tuple[Settlement, ...]) -> None:
+        """The market has ended, and these positions with it."""
+        self.events.append(PositionsSettled(self._next(), self.command, self.at, price, settlements))
+
+    def cancel_refused(self, order: int, user: int) -> None:
+        """There is no such resting order of this user."""
+        self.events.append(CancelRefused(self._next(), self.command, self.at, order, user))
+
+    def failed(self, order: int, user: int) -> None:
+        """The command broke the engine and was undone."""
+        self.events.append(CommandFailed(self._next(), self.command, self.at, order, user))
+
+    def mark_moved(self) -> None:
+        """Index and mark, as they stand."""
+        self.events.append(MarkMoved(self._next(), self.command, self.at, self.market.index, self.market.mark))
+
+    def status_changed(self) -> None:
+        """The status in force, as it stands."""
+        market = self.market
+        self.events.append(
+            StatusChanged(self._next(), self.command, self.at, market.status, market.operator_status, market.is_frozen)
+        )
+
+    def rules_changed(self) -> None:
+        """The rules version in force, as it stands."""
+        self.events.append(RulesChanged(self._next(), self.command, self.at, self.market.rules))
+
+    def barrier_passed(self, barrier: str) -> None:
+        """Everything before the barrier has been matched."""
+        self.events.append(BarrierPassed(self._next(), self.command, self.at, barrier))
+
+    def clock_advanced(self) -> None:
+        """The command's time has come."""
+        self.events.append(ClockAdvanced(self._next(), self.command, self.at))

@@ -1,0 +1,119 @@
+"""The engine: a market, the next command of its log, and the events that follow. Pure, synchronous, integers only."""
+
+from typing import assert_never
+
+from exchange.engine.clock import tick
+from exchange.engine.emitter import Turn
+from exchange.engine.expiry import expire_due
+from exchange.engine.forced_actions import deleverage, liquidate, take_over
+from exchange.engine.market import Market
+from exchange.engine.order_entry import arrive
+from exchange.engine.prices.funding import next_interval_end
+from exchange.engine.prices.index import report, set_index, set_sources
+from exchange.engine.rules import check_known, set_rules
+from exchange.engine.status import STAGES, set_status
+from exchange.errors import ForeignLog, SequenceGap
+from schemas.commands import (
+    ClockTicked,
+    Command,
+    DeleveragingOrdered,
+    IndexSet,
+    LiquidationOrdered,
+    MarketBarrier,
+    MarketListed,
+    OrderCancelled,
+    OrderCreated,
+    PriceReported,
+    PriceSourcesSet,
+    RulesSet,
+    StatusSet,
+    TakeOverOrdered,
+    UserCommand,
+)
+from schemas.events import Event
+from schemas.orders import OrderStatus
+from schemas.units import MINUTE_US, SECOND_US, Timestamp
+
+
+def apply(market: Market, seq: int, command: Command) -> list[Event]:
+    """Let the market answer command `seq`, which must be its next; changes the market, returns at least one event."""
+    _check_next(market, seq)
+    if (seq == 1) != isinstance(command, MarketListed):
+        raise ForeignLog(market.spec.market, seq)
+    turn = Turn(market, seq, command.at)
+    market.command_seq = seq
+    market.clock = Timestamp(max(market.clock, command.at))
+    expire_due(turn)
+    _answer(turn, command)
+    return turn.events
+
+
+def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
+    """Answer command `seq` with its failure. The market is as it was but for its sequences: not even its clock moves."""
+    _check_next(market, seq)
+    turn = Turn(market, seq, command.at)
+    market.command_seq = seq
+    turn.failed(command.order if isinstance(command, OrderCancelled) else seq, command.user)
+    return turn.events
+
+
+def _check_next(market: Market, seq: int) -> None:
+    if seq != market.command_seq + 1:
+        raise SequenceGap(market.command_seq + 1, seq)
+
+
+def _answer(turn: Turn, command: Command) -> None:  # noqa: C901, PLR0912 - one branch for each kind of command
+    match command:
+        case OrderCreated():
+            arrive(turn, command)
+        case OrderCancelled():
+            _cancel(turn, command)
+        case PriceSourcesSet():
+            set_sources(turn, command)
+        case PriceReported():
+            report(turn, command)
+        case ClockTicked():
+            tick(turn)
+        case LiquidationOrdered():
+            liquidate(turn, command)
+        case TakeOverOrdered():
+            take_over(turn, command)
+        case DeleveragingOrdered():
+            deleverage(turn, command)
+        case IndexSet():
+            set_index(turn, command.index)
+        case StatusSet():
+            set_status(turn, command.status)
+        case RulesSet():
+            set_rules(turn, command.rules)
+        case MarketBarrier():
+            turn.barrier_passed(command.barrier)
+        case MarketListed():
+            _open(turn, command)
+        case _:
+            assert_never(command)
+
+
+def _cancel(turn: Turn, command: OrderCancelled) -> None:
+    order = turn.market.book.find(command.order)
+    if order is None or order.user != command.user:
+        turn.cancel_refused(command.order, command.user)
+        return
+    turn.market.remove(order)
+    turn.ended(order, OrderStatus.CANCELLED, command.reason)
+
+
+def _open(turn: Turn, command: MarketListed) -> None:
+    market = turn.market
+    if command.spec.market != market.spec.market:
+        raise ForeignLog(market.spec.market, turn.command)
+    check_known(command.rules)
+    market.rules = command.rules
+    market.spec = command.spec
+    market.operator_status = command.status
+    market.stage = STAGES[command.status]
+    market.index = command.spec.reference_price
+    market.mark = command.spec.mark_of_index(market.index)
+    market.second, market.minute = market.clock // SECOND_US, market.clock // MINUTE_US
+    market.funding.ends_at = next_interval_end(market.clock, command.spec.funding_interval_us)
+    turn.opened()

@@ -1,0 +1,227 @@
+"""A market replayed from its log: the events it must have written, and what they leave of every order and account.
+
+What is left is folded from the events alone, by other code than the projection's: the two are compared.
+"""
+
+from collections.abc import Container
+from typing import NamedTuple, assert_never
+
+import msgspec
+
+from exchange.engine.log.journal import Written, write, write_failure
+from exchange.engine.market import Market
+from exchange.engine.price_level import Order
+from schemas.commands import LiquidationOrdered, OrderCreated, UserCommand
+from schemas.events import (
+    BarrierPassed,
+    CancelRefused,
+    ClockAdvanced,
+    CommandFailed,
+    Event,
+    ForcedActionDone,
+    FundingPaid,
+    FundingSettled,
+    LiquidationStepped,
+    MarketOpened,
+    MarkMoved,
+    OrderAccepted,
+    OrderEnded,
+    OrderShrunk,
+    PositionsSettled,
+    PositionTransferred,
+    PremiumSampled,
+    PriceIgnored,
+    PriceSourcesChanged,
+    RulesChanged,
+    StatusChanged,
+    TradeExecuted,
+    TradeSide,
+    TransferSide,
+)
+from schemas.orders import EndReason, LiquidityRole, OrderStatus, Side
+from schemas.units import Timestamp
+from schemas.wire import decode_command, decode_event
+
+
+class OrderLeft(msgspec.Struct):
+    """What an order has come to. `filled_lots` is None for one that was resting where the replay began."""
+
+    number: int
+    user: int
+    side: Side
+    price: int
+    remaining: int
+    filled_notional: int
+    filled_lots: int | None
+    status: OrderStatus = OrderStatus.PENDING
+    reason: EndReason | None = None
+
+
+class FillLeft(NamedTuple):
+    """One side of a trade, prices in ticks, money in micros."""
+
+    trade: int
+    role: LiquidityRole
+    event: int
+    order: int | None
+    user: int
+    side: Side
+    price: int
+    quantity: int
+    notional: int
+    fee: int
+    realized: int
+    cause: str
+    at: Timestamp
+
+
+class HoldingLeft(NamedTuple):
+    """A position: signed lots, signed cost and the profit since it last left zero (micros)."""
+
+    lots: int
+    cost: int
+    realized: int
+
+
+class Replay:
+    """A market going through its log again, from the state it is given up to event `last_event`.
+
+    `failed`: the commands that broke the engine when they came first, and fail again whatever this code makes of them.
+
+    `live` and `holdings` stand for this moment; `ended`, `fills` and `created` collect until they are taken away.
+    """
+
+    def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
+        self.market = market
+        self.live = {order.number: _resting(order) for side in Side for order in market.book.walk(side)}
+        self.holdings = {user: HoldingLeft(p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+        self.ended: list[OrderLeft] = []
+        self.fills: list[FillLeft] = []
+        self.created: set[int] = set()
+        self._last_event = last_event
+        self._failed = failed
+
+    def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
+        """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
+        command = decode_command(body)
+        if isinstance(command, OrderCreated | LiquidationOrdered):
+            self._create(seq, command)
+        if seq in self._failed and isinstance(command, UserCommand):
+            answer = write_failure(self.market, seq, command)
+        else:
+            answer = write(self.market, seq, command)
+        written = [event for event in answer if event.seq <= self._last_event]
+        for event in written:
+            self._fold(decode_event(event.body))
+        return written
+
+    def _create(self, seq: int, command: OrderCreated | LiquidationOrdered) -> None:
+        self.created.add(seq)
+        self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
+
+    def _fold(self, event: Event) -> None:
+        match event:
+            case OrderAccepted():
+                self.live[event.order].status = OrderStatus.OPEN
+            case TradeExecuted():
+                self._fill(event, event.maker, LiquidityRole.MAKER, event.taker_side.opposite)
+                self._fill(event, event.taker, LiquidityRole.TAKER, event.taker_side)
+            case OrderShrunk():
+                self.live[event.order].remaining = event.remaining
+            case OrderEnded():
+                self._end(event.order, event.status, event.reason)
+            case CommandFailed():
+                if event.rejects_order:
+                    self._end(event.order, OrderStatus.REJECTED, event.reason)
+            case PositionTransferred():
+                self._transfer(event)
+            case PositionsSettled():
+                self.holdings |= {closed.user: HoldingLeft(0, 0, 0) for closed in event.settlements}
+            case (
+                MarketOpened()
+                | MarkMoved()
+                | StatusChanged()
+                | RulesChanged()
+                | CancelRefused()
+                | BarrierPassed()
+                | ClockAdvanced()
+                | PriceSourcesChanged()
+                | PriceIgnored()
+                | PremiumSampled()
+                | FundingSettled()
+                | FundingPaid()
+                | LiquidationStepped()
+                | ForcedActionDone()
+            ):
+                pass
+            case _:
+                assert_never(event)
+
+    def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
+        order = self.live[party.order]
+        order.remaining = party.remaining
+        order.filled_notional += trade.notional
+        order.filled_lots = None if order.filled_lots is None else order.filled_lots + trade.quantity
+        order.status = OrderStatus.PARTIALLY_FILLED
+        if not party.remaining:
+            self._end(party.order, OrderStatus.FILLED, None)
+        self.holdings[party.user] = HoldingLeft(party.position, party.cost, party.position_realized)
+        self.fills.append(_fill_left(trade, party, role, side))
+
+    def _transfer(self, event: PositionTransferred) -> None:
+        closing = event.closing_side
+        taker, maker = (
+            (event.bankrupt, LiquidityRole.TAKER, closing),
+            (event.counterparty, LiquidityRole.MAKER, closing.opposite),
+        )
+        for party, role, side in (taker, maker):
+            self.holdings[party.user] = HoldingLeft(party.position, party.cost, party.position_realized)
+            self.fills.append(_forced_fill_left(event, party, role, side))
+
+    def _end(self, number: int, status: OrderStatus, reason: EndReason | None) -> None:
+        order = self.live.pop(number)
+        order.status, order.reason = status, reason
+        self.ended.append(order)
+
+
+def _resting(order: Order) -> OrderLeft:
+    filled = order.taken + order.made
+    status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
+    return OrderLeft(order.number, order.user, order.side, order.price, order.remaining, filled, None, status)
+
+
+def _forced_fill_left(event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> FillLeft:
+    """A fill without an order; its notional is the amount it was settled at, signed so that a buy's is its cost."""
+    return FillLeft(
+        trade=event.trade,
+        role=role,
+        event=event.seq,
+        order=None,
+        user=party.user,
+        side=side,
+        price=event.price,
+        quantity=event.quantity,
+        notional=event.amount * event.closing_side.opposite.sign,
+        fee=0,
+        realized=party.realized,
+        cause=str(event.cause),
+        at=event.at,
+    )
+
+
+def _fill_left(trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> FillLeft:
+    return FillLeft(
+        trade=trade.trade,
+        role=role,
+        event=trade.seq,
+        order=party.order,
+        user=party.user,
+        side=side,
+        price=trade.price,
+        quantity=trade.quantity,
+        notional=trade.notional,
+        fee=party.fee,
+        realized=party.realized,
+        cause=str(trade.cause),
+        at=trade.at,
+    )

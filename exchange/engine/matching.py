@@ -1,0 +1,128 @@
+"""Matching: an arriving order against those that wait, best price and oldest first, at the maker's price."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from exchange.engine.emitter import Turn
+from exchange.engine.market import Market
+from exchange.engine.price_level import Order
+from exchange.engine.reduce_only import enforce, reducible
+from exchange.fees import fee_of_fill
+from schemas.events import TradeSide
+from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention
+from schemas.units import Lots, Micros
+
+
+class Terms(NamedTuple):
+    """What an arriving order trades by: its self-trade prevention, the taker's fee rate (ppm), and the cause of its fills."""
+
+    prevention: SelfTradePrevention
+    taker_fee_rate: int
+    cause: FillCause = FillCause.TRADE
+
+
+def match(turn: Turn, taker: Order, terms: Terms) -> bool:
+    """Trade the taker as far as its price reaches; False when self-trade prevention ended it."""
+    book = turn.market.book
+    opposite = taker.side.opposite
+    while taker.remaining:
+        maker = book.best(opposite)
+        if maker is None or not crosses(taker, maker):
+            return True
+        if maker.user != taker.user:
+            _trade(turn, maker, taker, terms)
+        elif not _prevent_self_trade(turn, maker, taker, terms.prevention):
+            return False
+    return True
+
+
+def crosses(taker: Order, maker: Order) -> bool:
+    """Whether the maker's price is one the taker accepts."""
+    return taker.side.sign * (taker.price - maker.price) >= 0
+
+
+def can_fill_whole(market: Market, taker: Order, mode: SelfTradePrevention) -> bool:
+    """Whether all of the taker would trade, now and at once: the question of a fill-or-kill order.
+
+    Own orders are no liquidity: EXPIRE_MAKER looks behind them, the other modes would end the taker there.
+    """
+    found = 0
+    for maker, lots in _liquidity(market, taker):
+        if maker.user != taker.user:
+            found += lots
+        elif mode is not SelfTradePrevention.EXPIRE_MAKER:
+            break
+        if found >= taker.remaining:
+            return True
+    return False
+
+
+def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
+    """The makers within reach, and the lots each would still offer when the taker gets to it.
+
+    A reduce-only maker offers no more than what its account's earlier fills in this sweep leave of the position.
+    """
+    filled: dict[int, int] = {}
+    for maker in market.book.walk(taker.side.opposite):
+        if not crosses(taker, maker):
+            return
+        lots: int = maker.remaining
+        earlier = filled.get(maker.user, 0)
+        if maker.reduce_only:
+            lots = max(0, min(lots, reducible(market, maker.user, maker.side) - earlier))
+        filled[maker.user] = earlier + lots
+        yield maker, lots
+
+
+def _prevent_self_trade(turn: Turn, maker: Order, taker: Order, mode: SelfTradePrevention) -> bool:
+    """End the order or orders that give way; whether the taker goes on."""
+    if mode is not SelfTradePrevention.EXPIRE_TAKER:
+        turn.market.remove(maker)
+        turn.ended(maker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)
+    if mode is SelfTradePrevention.EXPIRE_MAKER:
+        return True
+    turn.ended(taker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)
+    return False
+
+
+def _trade(turn: Turn, maker: Order, taker: Order, terms: Terms) -> None:
+    market = turn.market
+    spec = market.spec
+    lots = min(maker.remaining, taker.remaining)
+    notional = spec.notional(maker.price, lots)
+    market.trade_seq += 1
+    market.last_price = maker.price
+    market.reduce(maker, lots)
+    taker.remaining = Lots(taker.remaining - lots)
+    maker_fee = fee_of_fill(maker.made, notional, spec.maker_fee_rate)
+    taker_fee = fee_of_fill(taker.taken, notional, terms.taker_fee_rate)
+    maker.made = Micros(maker.made + notional)
+    taker.taken = Micros(taker.taken + notional)
+    turn.traded(
+        price=maker.price,
+        lots=lots,
+        notional=notional,
+        taker_side=taker.side,
+        maker=_settle(market, maker, lots, notional, maker_fee),
+        taker=_settle(market, taker, lots, notional, taker_fee),
+        cause=terms.cause,
+    )
+    enforce(turn, maker.user)
+    enforce(turn, taker.user)
+
+
+def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros) -> TradeSide:
+    """Book one party's half of a trade."""
+    sign = order.side.sign
+    position, realized = market.book_fill(order.user, sign * lots, sign * notional)
+    return TradeSide(
+        order=order.number,
+        user=order.user,
+        remaining=order.remaining,
+        fee=fee,
+        realized=realized,
+        position=position.lots,
+        cost=position.cost,
+        position_realized=position.realized,
+        position_opened=position.opened,
+    )

@@ -1,0 +1,103 @@
+"""An order arrives: refused, or accepted, matched, and what remains of it rests or ends."""
+
+from typing import NamedTuple
+
+from exchange.engine.emitter import Turn
+from exchange.engine.market import Market
+from exchange.engine.matching import Terms, can_fill_whole, crosses, match
+from exchange.engine.price_level import Order
+from exchange.engine.prices.mark import is_beyond_band
+from exchange.engine.reduce_only import enforce_at_arrival, room_for
+from exchange.engine.status import takes
+from schemas.commands import OrderCreated
+from schemas.orders import EndReason, OrderStatus, OrderType, TimeInForce
+from schemas.units import Ticks
+
+
+class Ending(NamedTuple):
+    """How an order ends; `best_opposite` is the price that a post-only order would have taken."""
+
+    status: OrderStatus
+    reason: EndReason
+    best_opposite: Ticks | None = None
+
+
+_TIMED_OUT = Ending(OrderStatus.EXPIRED, EndReason.TIMED_OUT)
+_GTD_EXPIRED = Ending(OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)
+_WRONG_STATUS = Ending(OrderStatus.REJECTED, EndReason.MARKET_STATUS)
+_NOTHING_TO_REDUCE = Ending(OrderStatus.REJECTED, EndReason.REDUCE_ONLY)
+_UNFILLABLE = Ending(OrderStatus.EXPIRED, EndReason.FOK_UNFILLABLE)
+_IOC_REMAINDER = Ending(OrderStatus.EXPIRED, EndReason.IOC_REMAINDER)
+_BEYOND_PROTECTION = Ending(OrderStatus.EXPIRED, EndReason.PRICE_BAND)
+_BEYOND_BAND = Ending(OrderStatus.CANCELLED, EndReason.PRICE_BAND)
+_NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
+
+
+def arrive(turn: Turn, command: OrderCreated) -> None:
+    """Take an order on, all the way to its rest or its end."""
+    order = _order_of(turn.command, command)
+    refusal = _refusal(turn.market, order, command)
+    if refusal is not None:
+        turn.ended(order, *refusal)
+        return
+    turn.accepted(order, command)
+    if command.time_in_force is TimeInForce.FOK and not _can_fill_whole(turn.market, order, command):
+        turn.ended(order, *_UNFILLABLE)
+        return
+    if order.reduce_only:
+        enforce_at_arrival(turn, order)
+    terms = Terms(command.self_trade_prevention, turn.market.spec.taker_fee_rate)
+    if match(turn, order, terms) and order.remaining:
+        _leave_remainder(turn, order, command)
+
+
+def _order_of(number: int, command: OrderCreated) -> Order:
+    return Order(
+        number=number,
+        user=command.user,
+        side=command.side,
+        price=command.price,
+        remaining=command.quantity,
+        reduce_only=command.reduce_only,
+        loss_per_lot=command.loss_per_lot,
+        expires_at=command.expires_at,
+    )
+
+
+def _refusal(market: Market, order: Order, command: OrderCreated) -> Ending | None:
+    """Why the market does not take the order on, first reason first."""
+    if command.valid_until is not None and command.valid_until < market.clock:
+        return _TIMED_OUT
+    if command.expires_at is not None and command.expires_at <= market.clock:
+        return _GTD_EXPIRED
+    if not takes(market.status, command):
+        return _WRONG_STATUS
+    if is_beyond_band(market, order):
+        return _BEYOND_PROTECTION if command.order_type is OrderType.MARKET else _BEYOND_BAND
+    if order.reduce_only and room_for(market, order) <= 0:
+        return _NOTHING_TO_REDUCE
+    return _would_take(market, order) if command.post_only else None
+
+
+def _would_take(market: Market, order: Order) -> Ending | None:
+    maker = market.book.best(order.side.opposite)
+    if maker is None or not crosses(order, maker):
+        return None
+    return Ending(OrderStatus.REJECTED, EndReason.POST_ONLY_WOULD_TAKE, maker.price)
+
+
+def _can_fill_whole(market: Market, order: Order, command: OrderCreated) -> bool:
+    """A fill-or-kill order that the position would cut short can't be filled whole either."""
+    if order.reduce_only and room_for(market, order) < order.remaining:
+        return False
+    return can_fill_whole(market, order, command.self_trade_prevention)
+
+
+def _leave_remainder(turn: Turn, order: Order, command: OrderCreated) -> None:
+    if command.order_type is OrderType.MARKET:
+        is_empty = turn.market.book.best(order.side.opposite) is None
+        turn.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))
+    elif command.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}:
+        turn.market.rest(order)
+    else:
+        turn.ended(order, *_IOC_REMAINDER)

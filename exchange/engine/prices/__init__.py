@@ -1,0 +1,1 @@
+"""Prices of a market: index, mark, impact, funding."""

@@ -1,0 +1,92 @@
+"""The index: the weighted median of fresh price sources, or a constant where there are none (docs/semantics.md, "Index, mark, funding")."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from exchange.engine.emitter import Turn
+from exchange.engine.market import Feed, Market
+from exchange.engine.prices.mark import follow
+from exchange.engine.status import freeze
+from schemas.commands import PriceReported, PriceSourcesSet
+from schemas.market import INDEX_MAX
+from schemas.units import Nanos, Timestamp, divide_half_even
+
+
+class WeighedPrice(NamedTuple):
+    """A price (nanos) and its weight."""
+
+    price: Nanos
+    weight: int
+
+
+def weighted_median(prices: Sequence[WeighedPrice]) -> Nanos:
+    """The price at which half of the weight is reached; half even between two when it is reached exactly there."""
+    ordered = sorted(prices)
+    total, below = sum(each.weight for each in ordered), 0
+    for place, each in enumerate(ordered):
+        below += each.weight
+        if 2 * below == total:
+            return Nanos(divide_half_even(each.price + ordered[place + 1].price, 2))
+        if 2 * below > total:
+            return each.price
+    raise ValueError(prices)
+
+
+def set_index(turn: Turn, index: Nanos) -> None:
+    """Move the constant index; a market with price sources takes no index by hand."""
+    if turn.market.feeds:
+        turn.price_ignored("")
+        return
+    turn.market.index = index
+    follow(turn)
+
+
+def set_sources(turn: Turn, command: PriceSourcesSet) -> None:
+    """Make the index of these sources; one that was there already keeps what it reported."""
+    market, before = turn.market, turn.market.feeds
+    market.feeds = {}
+    for source in command.sources:
+        known = before.get(source.name) or Feed(source)
+        market.feeds[source.name] = Feed(source, known.price, known.observed_at)
+    market.quorum = command.quorum
+    turn.sources_changed()
+    if refresh(turn):
+        follow(turn)
+
+
+def report(turn: Turn, command: PriceReported) -> None:
+    """Take what a source has seen; nothing older than what it saw before, and nothing from the future."""
+    market = turn.market
+    feed = market.feeds.get(command.source)
+    observed_at = min(command.observed_at, command.at)
+    if feed is None or observed_at <= feed.observed_at or not 0 < command.price <= INDEX_MAX:
+        turn.price_ignored(command.source)
+        return
+    feed.price, feed.observed_at = command.price, Timestamp(observed_at)
+    refresh(turn)
+    if market.is_frozen:
+        turn.clock_advanced()
+    else:
+        follow(turn)
+
+
+def refresh(turn: Turn) -> bool:
+    """Take the index of the sources that are fresh now; below the quorum index and mark freeze where they are.
+
+    Whether the index has moved: the caller must tell it, with the mark that follows.
+    """
+    market = turn.market
+    before = market.index
+    fresh = _fresh(market)
+    if len(fresh) >= market.quorum and fresh:
+        market.index = weighted_median(fresh)
+    freeze(turn, is_frozen=len(fresh) < market.quorum)
+    return market.index != before
+
+
+def _fresh(market: Market) -> list[WeighedPrice]:
+    return [
+        WeighedPrice(feed.price, feed.source.weight)
+        for feed in market.feeds.values()
+        if feed.observed_at and market.clock - feed.observed_at <= feed.source.max_age_ms * 1_000
+    ]

@@ -1,0 +1,72 @@
+"""The states of a market: which orders each takes, and what a change does to those that rest (docs/semantics.md, "Market states")."""
+
+from exchange.engine.emitter import Turn
+from exchange.engine.market import Market
+from exchange.engine.settlement import settle_positions
+from schemas.commands import OrderCreated
+from schemas.market import MarketStatus
+from schemas.orders import EndReason, OrderStatus, Side
+
+STAGES = {
+    MarketStatus.INITIALIZING: 0,
+    MarketStatus.ACTIVE: 1,
+    MarketStatus.CANCEL_ONLY: 1,
+    MarketStatus.HALTED: 1,
+    MarketStatus.SETTLEMENT_ONLY: 2,
+    MarketStatus.SETTLED: 3,
+}
+"""How far a market's life has come in each status; it never goes back."""
+
+
+MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
+"""The operator's states in which positions can be forced; CANCEL_ONLY stops users alone (docs/adr/0006)."""
+
+
+def is_forced_action_possible(market: Market) -> bool:
+    """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not the ladder."""
+    return market.operator_status in MATCHING and not market.is_frozen
+
+
+def freeze(turn: Turn, *, is_frozen: bool) -> None:
+    """Have the price feed close the market, or give back what the operator left open."""
+    market = turn.market
+    if market.is_frozen != is_frozen:
+        market.is_frozen = is_frozen
+        turn.status_changed()
+
+
+def takes(status: MarketStatus, order: OrderCreated) -> bool:
+    """Whether a market in this state takes the order on."""
+    match status:
+        case MarketStatus.ACTIVE:
+            return True
+        case MarketStatus.INITIALIZING:
+            return order.post_only
+        case MarketStatus.SETTLEMENT_ONLY:
+            return order.reduce_only
+        case _:
+            return False
+
+
+def set_status(turn: Turn, status: MarketStatus) -> None:
+    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all.
+
+    Every market but a settled one can be halted, and goes on from the stage in which it was.
+    """
+    market = turn.market
+    is_settled = market.operator_status is MarketStatus.SETTLED
+    if STAGES[status] >= market.stage or (status is MarketStatus.HALTED and not is_settled):
+        market.operator_status = status
+        market.stage = max(market.stage, STAGES[status])
+    turn.status_changed()
+    if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:
+        _end_what_may_not_rest(turn, is_settled=market.operator_status is MarketStatus.SETTLED)
+    if market.operator_status is MarketStatus.SETTLED and not is_settled:
+        settle_positions(turn)
+
+
+def _end_what_may_not_rest(turn: Turn, *, is_settled: bool) -> None:
+    for side in Side:
+        for order in [order for order in turn.market.book.walk(side) if is_settled or not order.reduce_only]:
+            turn.market.remove(order)
+            turn.ended(order, OrderStatus.CANCELLED, EndReason.MARKET_STATUS)

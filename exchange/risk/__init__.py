@@ -1,0 +1,1 @@
+"""One account, all markets: margin, admission of orders, liquidation."""

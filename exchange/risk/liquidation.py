@@ -1,0 +1,173 @@
+"""Liquidation, insurance and deleveraging: when, how much and at what price (docs/semantics.md, "Liquidation").
+
+Every function is a formula of its own, in integers or exact fractions. Values are micros and signed like the position;
+lots are signed, prices ticks. The bankruptcy price is never kept: a position is settled at an amount, V there.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+import msgspec
+
+from exchange.position import settled_part
+from exchange.risk.margin import Holding, equity, maintenance, unrealized_pnl
+from schemas.commands import Counterparty
+from schemas.market import MarketSpec
+from schemas.units import PPM, Lots, Micros, Ticks, divide_toward_zero, divide_up
+
+STEP_PARTS = 5
+"""A step closes a fifth of what remains, 20 % (Hyperliquid)."""
+STEP_WHOLE_BELOW = 100_000 * 10**6
+"""Micros of notional at mark below which a step closes everything (Hyperliquid)."""
+
+
+class Share(msgspec.Struct, frozen=True, gc=False):
+    """A position's part of its account's equity (E) and what the whole position is settled at when it goes with it (V)."""
+
+    equity: Micros
+    amount: Micros
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A position on the opposite side of a bankrupt one, and all that ranking and sparing it depend on.
+
+    `equity` is of its whole account, `bankrupt_amount` V of this position (see `bankrupt_shares`).
+    """
+
+    user: int
+    lots: int
+    cost: int
+    mark_value: int
+    bankrupt_amount: int
+    equity: int
+    opened_seq: int
+
+
+def is_liquidatable(equity: int, maintenance: int) -> bool:
+    """Whether an account with a position is liquidated: equity at mark does not exceed maintenance (BNC)."""
+    return maintenance > 0 and equity <= maintenance
+
+
+def is_warned(equity: int, maintenance: int) -> bool:
+    """Whether an account with a position is called for margin: equity at most 1.25 times maintenance."""
+    return maintenance > 0 and 4 * equity <= 5 * maintenance
+
+
+def must_cancel_orders(equity: int, open_loss: int, maintenance: int) -> bool:
+    """Whether the losses that live orders would realize could bring the account down to maintenance."""
+    return equity - open_loss <= maintenance
+
+
+def orders_to_cancel(equity: int, maintenance: int, losses: Iterable[tuple[int, int]]) -> list[int]:
+    """Which live orders go, of pairs (order, open loss): the largest loss first, until what is left cannot hurt.
+
+    An account whose equity alone does not exceed maintenance loses them all.
+    """
+    ranked = sorted(losses, key=lambda pair: (-pair[1], pair[0]))
+    open_loss = sum(loss for _, loss in ranked)
+    going: list[int] = []
+    for order, loss in ranked:
+        if not must_cancel_orders(equity, open_loss, maintenance):
+            break
+        going.append(order)
+        open_loss -= loss
+    return going
+
+
+def step_lots(spec: MarketSpec, mark: int, lots: int) -> Lots:
+    """How much of the position one step closes: a fifth, rounded up; everything when it is worth less than 100,000."""
+    size = abs(lots)
+    return Lots(size if spec.notional(mark, size) < STEP_WHOLE_BELOW else divide_up(size, STEP_PARTS))
+
+
+def bankrupt_shares(wallet: int, holdings: Sequence[Holding]) -> list[Share]:
+    """What each position is settled at so that nothing is left of the account: V = size x mark - E.
+
+    E = equity x maintenance of the position / sum of maintenances, truncated; the last one takes the rest. Settling all of
+    them leaves the wallet at exactly zero: wallet + sum of (V - cost) = 0.
+    """
+    total = left = equity(wallet, holdings)
+    kept = [maintenance(held.spec, held.exposure, held.mark) for held in holdings]
+    kept_in_all = sum(kept)
+    shares: list[Share] = []
+    for place, (held, part) in enumerate(zip(holdings, kept, strict=True), 1):
+        mine = left if place == len(holdings) else divide_toward_zero(total * part, kept_in_all)
+        left = Micros(left - mine)
+        shares.append(Share(Micros(mine), Micros(held.spec.notional(held.mark, held.exposure.lots) - mine)))
+    return shares
+
+
+def limit_price(spec: MarketSpec, lots: int, amount: int) -> Ticks:
+    """The limit of a step: the bankruptcy price V / size, rounded to a tick in the account's favour; at least one tick.
+
+    A long sells no lower, a short buys no higher.
+    """
+    worth = lots * spec.lot_value
+    price = divide_up(amount, worth) if lots > 0 else -amount // -worth
+    return Ticks(max(1, price))
+
+
+def sale_price(spec: MarketSpec, mark: int, lots: int) -> Ticks:
+    """The limit at which the fund sells its inventory: mark x (1 -+ maintenanceMarginRate), rounded towards mark."""
+    rate = spec.maintenance_margin_rate
+    price = divide_up(mark * (PPM - rate), PPM) if lots > 0 else mark * (PPM + rate) // PPM
+    return Ticks(max(1, price))
+
+
+def is_taken_over(equity: int, maintenance: int) -> bool:
+    """Whether, after a step, the fund takes the account's positions over: equity below two thirds of maintenance (HL)."""
+    return 3 * equity < 2 * maintenance
+
+
+def is_beyond_fund(fund_equity: int, share: int) -> bool:
+    """Whether the fund's wallet and unrealized profit would be below zero after taking over a position with this E."""
+    return fund_equity + share < 0
+
+
+def adl_score(mark_value: int, cost: int, bankrupt_amount: int) -> Fraction:
+    """The rank of a position for deleveraging, the highest first (BMX).
+
+    pnlPct x leverage when in profit, pnlPct / leverage otherwise; pnlPct = (mark value - cost) / |cost|, leverage =
+    |mark value| / (mark value - bankrupt value). Exact. An account without equity is not ranked: see `can_carry`.
+    """
+    profit = Fraction(mark_value - cost, max(1, abs(cost)))
+    value, margin = abs(mark_value), max(1, mark_value - bankrupt_amount)
+    return profit * (Fraction(value, margin) if profit > 0 else Fraction(margin, value))
+
+
+def adl_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Candidates in the order they are deleveraged: by score, then the longest held position, then the user's number."""
+    scored = [(adl_score(each.mark_value, each.cost, each.bankrupt_amount), each) for each in candidates]
+    return [each for _, each in sorted(scored, key=lambda pair: (-pair[0], pair[1].opened_seq, pair[1].user))]
+
+
+def can_carry(equity: int, mark_value: int, amount: int) -> bool:
+    """Whether a counterparty may be deleveraged: it has equity, and not less than zero after the settlement.
+
+    It closes lots worth `mark_value` (signed like the bankrupt position) at `amount`: what it pays beyond mark it loses.
+    """
+    return equity > 0 and equity + mark_value - amount >= 0
+
+
+def counterparties(
+    spec: MarketSpec, mark: int, lots: int, amount: int, ranked: Iterable[Candidate]
+) -> list[Counterparty]:
+    """Against whom `lots` settled at `amount` are closed, best rank first; those who cannot carry their part are spared.
+
+    Fewer lots than `lots` when nobody is left who can.
+    """
+    chosen: list[Counterparty] = []
+    done, size, sign = 0, abs(lots), 1 if lots > 0 else -1
+    for each in ranked:
+        part = min(abs(each.lots), size - done)
+        if part and can_carry(
+            each.equity, spec.notional(mark, sign * part), settled_part(amount, lots, done, done + part)
+        ):
+            chosen.append(Counterparty(each.user, Lots(part)))
+            done += part
+    return chosen
+
+
+def equity_elsewhere(wallet: int, others: Iterable[Holding]) -> Micros:
+    """The wallet and what is unrealized in all markets but one: with the position there it bounds the liquidation fee."""
+    return Micros(wallet + sum(unrealized_pnl(held.spec, held.exposure, held.mark) for held in others))

@@ -1,0 +1,70 @@
+"""Balances, positions and leverage."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.orders import FillCause
+from schemas.rest.bodies import Request, View
+
+
+class LeverageRequest(Request, frozen=True):
+    """Sets the caller's leverage in one market."""
+
+    leverage: Annotated[int, Meta(ge=1, le=1_000)]
+
+
+class BalanceView(View, frozen=True):
+    """Money of an account: `total` is the wallet, `available` what can be withdrawn, `locked` the difference."""
+
+    asset: str
+    total: str
+    locked: str
+    available: str
+    available_margin: str
+
+
+class PositionView(View, frozen=True):
+    """An open position, valued at mark. `adlRank`: 4 for the fifth of its side that is deleveraged first, 0 for the last."""
+
+    market_id: str
+    side: str
+    quantity: str
+    entry_price: str
+    mark_price: str
+    unrealized_pnl: str
+    realized_pnl: str
+    leverage: int
+    liquidation_price: str | None
+    initial_margin: str
+    maintenance_margin: str
+    adl_rank: int
+
+
+class LeverageView(View, frozen=True):
+    """The account's leverage in a market, what it makes position and orders there need, and what is left of its margin."""
+
+    market_id: str
+    leverage: int
+    max_leverage: int
+    initial_margin: str
+    maintenance_margin: str
+    available_margin: str
+
+
+class LedgerEntryView(View, frozen=True):
+    """One line of the ledger. `balanceAfter` is the wallet after it; a house account carries none.
+
+    `referenceId` is the trade, order or transfer that it was for, else the event.
+    """
+
+    entry_id: str
+    type: str
+    cause: FillCause | None
+    asset: str
+    amount: str
+    balance_after: str | None
+    reference_id: str
+    event_id: str | None
+    market_id: str | None
+    time: str

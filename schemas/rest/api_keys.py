@@ -1,0 +1,65 @@
+"""API keys: what a program may do in a user's name, and the bodies by which keys are made, listed and revoked."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.rest.bodies import Moment, Request, View
+
+KEY_PREFIX = "perp_"
+"""Every key begins with it: a guard tells keys from tokens by it, and a scanner finds keys that lie about."""
+SCOPES_MAX = 3
+ADDRESSES_MAX = 20
+
+
+class Scope(StrEnum):
+    """What a key may do; none includes another."""
+
+    READ = "read"
+    """See the account: balances, positions, orders, fills, ledger."""
+    TRADE = "trade"
+    """Place and cancel orders, set the leverage."""
+    WITHDRAW = "withdraw"
+    """Take money out."""
+
+
+Label = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)", description="For people, to tell keys apart")
+]
+NetworkText = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$(?!\n)",
+        description="An address, or a network in CIDR notation without host bits",
+        examples=["192.0.2.0/24"],
+    ),
+]
+
+
+class ApiKeyRequest(Request, frozen=True):
+    """Makes a key. Without `allowedAddresses` it works from everywhere, without `expiresAt` until it is revoked."""
+
+    label: Label
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=SCOPES_MAX)]
+    allowed_addresses: Annotated[list[NetworkText], Meta(max_length=ADDRESSES_MAX)] = []  # noqa: RUF012 - msgspec copies it
+    expires_at: Moment | None = None
+
+
+class ApiKeyView(View, frozen=True):
+    """A key without its secret, which nobody can show again."""
+
+    key_id: str
+    label: str
+    scopes: list[Scope]
+    allowed_addresses: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class ApiKeyCreated(View, frozen=True):
+    """A new key; `secret` is what goes behind `Authorization: Bearer`, and is shown this once."""
+
+    secret: str
+    key: ApiKeyView

@@ -1,0 +1,33 @@
+"""The base structs of all bodies, pages, and the types of their fields."""
+
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from schemas.units import DECIMAL_PATTERN
+
+T = TypeVar("T")
+DecimalText = Annotated[
+    str, Meta(pattern=DECIMAL_PATTERN[:-1] + r"$(?!\n)", max_length=37, description="A decimal number as a string")
+]
+ClientOrderId = Annotated[str, Meta(pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$(?!\n)", description="Unique per user for ever")]
+Email = Annotated[str, Meta(pattern=r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}$(?!\n)", max_length=254)]
+Password = Annotated[str, Meta(min_length=8, max_length=128)]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A body from outside."""
+
+
+class View(msgspec.Struct, frozen=True, rename="camel"):
+    """A body that we answer."""
+
+
+class Page(View, Generic[T], frozen=True):
+    """One page of a list, newest first unless its route says otherwise; `nextCursor` leads to the next one."""
+
+    data: list[T]
+    next_cursor: str | None

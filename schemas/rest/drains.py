@@ -1,0 +1,29 @@
+"""Draining markets."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.rest.bodies import Request, View
+
+
+class DrainRequest(Request, frozen=True):
+    """Which market to drain; all of them when none is named."""
+
+    market_id: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+
+
+class DrainedMarket(View, frozen=True):
+    """Where a market stood when the barrier had passed the projection."""
+
+    market_id: str
+    command_sequence: int
+    event_sequence: int
+    event_hash: str
+
+
+class Drained(View, frozen=True):
+    """Everything accepted before the call is matched and persisted; `processed` commands were persisted meanwhile."""
+
+    processed: int
+    markets: list[DrainedMarket]

@@ -1,0 +1,47 @@
+"""Liquidations and the insurance fund."""
+
+from typing import Any
+
+from schemas.rest.accounts import LedgerEntryView
+from schemas.rest.bodies import View
+
+
+class ReceiptView(View, frozen=True):
+    """The receipt of one forced action: everything it was decided on, and what came of it once `doneAt` is there."""
+
+    liquidation_id: str
+    step: int
+    kind: str
+    action: str
+    market_id: str | None
+    order_id: str | None
+    inputs: dict[str, Any]
+    outcome: dict[str, Any] | None
+    event_id: str | None
+    time: str
+    done_at: str | None
+    started_at: str
+    ended_at: str | None
+
+
+class InventoryView(View, frozen=True):
+    """A position that the insurance fund has taken over, at mark."""
+
+    market_id: str
+    side: str
+    quantity: str
+    entry_price: str
+    mark_price: str
+    unrealized_pnl: str
+
+
+class InsuranceFundView(View, frozen=True):
+    """The insurance fund: its money, what it has taken over, both together, and a page of its ledger, newest first."""
+
+    asset: str
+    wallet: str
+    unrealized_pnl: str
+    equity: str
+    positions: list[InventoryView]
+    data: list[LedgerEntryView]
+    next_cursor: str | None

@@ -1,0 +1,110 @@
+"""What everybody may know of a market: its book, its trades, its candles and its ticker. No user and no order is named."""
+
+from enum import StrEnum
+
+import msgspec
+
+from schemas.market import MarketStatus
+from schemas.orders import FillCause, Side
+from schemas.rest.bodies import View
+
+
+class CandleInterval(StrEnum):
+    """How long a candle lasts; each begins at a whole multiple of it since 1970-01-01 00:00 UTC."""
+
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    QUARTER = "15m"
+    HOUR = "1h"
+    FOUR_HOURS = "4h"
+    DAY = "1d"
+
+    @property
+    def seconds(self) -> int:
+        """Its length."""
+        return int(self.value[:-1]) * {"m": 60, "h": 3_600, "d": 86_400}[self.value[-1]]
+
+
+class BookLevelView(View, frozen=True):
+    """What rests at one price: the sum of what remains of its orders, and how many they are."""
+
+    price: str
+    quantity: str
+    orders: int
+
+
+class OrderBookView(View, frozen=True):
+    """The best levels of a book, bids falling and asks rising, exactly as they are after event `sequence` of the market.
+
+    `time` is of that event.
+    """
+
+    market_id: str
+    sequence: int
+    time: str
+    bids: list[BookLevelView]
+    asks: list[BookLevelView]
+
+
+class TradeView(View, frozen=True):
+    """A trade in the book, without who traded. `sequence` is the market's trade counter.
+
+    `cause` tells the trades of a liquidation from the others.
+    """
+
+    trade_id: str
+    sequence: int
+    price: str
+    quantity: str
+    notional: str
+    taker_side: Side
+    cause: FillCause
+    time: str
+
+
+class CandleView(View, frozen=True):
+    """The trades of one interval from `time` on: first, highest, lowest and last price, and what was traded.
+
+    First and last go by the trade counter. Where nothing was traded all four are the close of the candle before.
+    """
+
+    time: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    notional: str
+    trades: int
+
+
+class TickerView(View, frozen=True):
+    """A market at a glance after event `sequence`: last trade, touch, mark, funding, and the last 24 hours.
+
+    The 24 hours begin with the minute that was under way a day ago. `change24h` is from their first trade to the last one,
+    `changeRate24h` the same as a fraction. What no trade tells is null.
+    """
+
+    market_id: str
+    status: MarketStatus
+    sequence: int
+    time: str
+    last_price: str | None
+    last_quantity: str | None
+    last_time: str | None
+    best_bid: BookLevelView | None
+    best_ask: BookLevelView | None
+    mark_price: str
+    index_price: str
+    funding_rate: str
+    predicted_funding_rate: str | None
+    next_funding_time: str | None
+    open_interest: str
+    volume_24h: str = msgspec.field(name="volume24h")
+    notional_24h: str = msgspec.field(name="notional24h")
+    trades_24h: int = msgspec.field(name="trades24h")
+    open_24h: str | None = msgspec.field(name="open24h")
+    high_24h: str | None = msgspec.field(name="high24h")
+    low_24h: str | None = msgspec.field(name="low24h")
+    change_24h: str | None = msgspec.field(name="change24h")
+    change_rate_24h: str | None = msgspec.field(name="changeRate24h")

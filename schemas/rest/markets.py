@@ -1,0 +1,73 @@
+"""Markets and their funding."""
+
+from schemas.market import MarketStatus
+from schemas.rest.bodies import View
+
+
+class MarketView(View, frozen=True):
+    """A market with its parameters, its status, its mark and the version of the rules it is matched by."""
+
+    id: str
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    tick_size: str
+    lot_size: str
+    min_quantity: str
+    max_quantity: str
+    min_notional: str
+    price_band: str
+    max_open_orders: int
+    max_leverage: int
+    initial_margin_rate: str
+    maintenance_margin_rate: str
+    maker_fee_rate: str
+    taker_fee_rate: str
+    funding_interval_hours: int
+    funding_rate_cap: str
+    reference_price: str
+    index_price: str
+    mark_price: str
+    funding_rate: str
+    predicted_funding_rate: str | None
+    next_funding_time: str | None
+    status: MarketStatus
+    rules: int
+
+
+class FundingPaymentView(View, frozen=True):
+    """What a position paid (below zero) or was paid at a funding; `time` is the end of its interval."""
+
+    market_id: str
+    side: str
+    quantity: str
+    mark_price: str
+    rate: str
+    amount: str
+    event_id: str
+    time: str
+
+
+class FundingView(View, frozen=True):
+    """One funding of a market: the rate, and what it was computed from. `isVoid`: its end was missed, or had no mark."""
+
+    time: str
+    rate: str
+    mean_premium: str
+    mark_price: str
+    index_price: str
+    is_void: bool
+    event_id: str
+
+
+class MarketFundingView(View, frozen=True):
+    """Funding of a market now, and a page of its history, newest first."""
+
+    market_id: str
+    funding_rate: str
+    predicted_funding_rate: str | None
+    next_funding_time: str | None
+    index_price: str
+    mark_price: str
+    data: list[FundingView]
+    next_cursor: str | None

@@ -1,0 +1,63 @@
+"""Orders by the dozen, and orders that are only asked about: bodies of the batch, of cancel-all and of the preview."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from schemas.refusals import ErrorCode
+from schemas.rest.bodies import Request, View
+from schemas.rest.orders import OrderRequest
+
+BATCH_ORDERS_MAX = 20
+
+
+class BatchRequest(Request, frozen=True):
+    """Orders to place in this order; each stands for itself."""
+
+    orders: Annotated[list[OrderRequest], Meta(min_length=1, max_length=BATCH_ORDERS_MAX)]
+
+
+class RefusalView(View, frozen=True):
+    """Why something was refused: what the error of a request of its own would say."""
+
+    code: ErrorCode
+    message: str
+    details: dict[str, Any] | None
+
+
+class OrderAnswerView(View, frozen=True):
+    """What became of one order of several: taken on under `commandId`, or refused with `error`.
+
+    `isReplay`: its clientOrderId had been placed before, with the same body.
+    """
+
+    order_id: str | None
+    status: str | None
+    command_id: str | None
+    is_replay: bool
+    error: RefusalView | None
+
+
+class OrderAnswersView(View, frozen=True):
+    """An answer for every order, in the order of the request."""
+
+    orders: list[OrderAnswerView]
+
+
+class PreviewView(View, frozen=True):
+    """What `POST /orders` would answer now: the refusal, or what the order would ask of the account.
+
+    `price` is the limit, or the protection of a market order, `notional` the order at it. `marginRequired` is of the whole
+    account with the order, `marginAdded` what the order adds to it (below zero when it lowers it), `availableMargin` what
+    would be left of the equity. `feeMax` is the most it can cost in fees.
+    """
+
+    is_accepted: bool
+    refusal: RefusalView | None
+    price: str | None
+    notional: str | None
+    margin_required: str | None
+    margin_added: str | None
+    equity: str | None
+    available_margin: str | None
+    fee_max: str | None

@@ -1,0 +1,57 @@
+"""The trace of one order: every hop it has taken, with what is known of when and where in the market's log."""
+
+from enum import StrEnum
+
+from schemas.orders import EndReason, LiquidityRole, OrderStatus
+from schemas.rest.bodies import View
+
+
+class Hop(StrEnum):
+    """The hops of an order, in the order in which it takes them."""
+
+    ACCEPTED = "ACCEPTED"
+    RELAYED = "RELAYED"
+    MATCHED = "MATCHED"
+    FILLED = "FILLED"
+    CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    ENDED = "ENDED"
+    PERSISTED = "PERSISTED"
+
+
+class HopView(View, frozen=True, omit_defaults=True):
+    """One hop. What does not belong to it, or is kept nowhere, is left out.
+
+    `time`: of ACCEPTED and CANCEL_REQUESTED when the API took it on; of RELAYED when its command was first given to the
+    broker, of MATCHED when its events were (to the millisecond), of PERSISTED when they were written to the database; of
+    FILLED and ENDED the time of the command that caused the event, because the engine has no clock.
+    """
+
+    hop: Hop
+    is_done: bool
+    time: str | None = None
+    command_id: str | None = None
+    event_id: str | None = None
+    trade_id: str | None = None
+    liquidity_role: LiquidityRole | None = None
+    price: str | None = None
+    quantity: str | None = None
+    reason: EndReason | None = None
+
+
+class OrderTraceView(View, frozen=True):
+    """An order's hops, and how far its market has come: the last command accepted, relayed and persisted, the last event.
+
+    A hop that is not done is the one it waits for. At most the first 500 fills are hops; `hasMoreFills` says so.
+    """
+
+    order_id: str
+    market_id: str
+    client_order_id: str | None
+    status: OrderStatus
+    command_sequence: int
+    accepted_command_sequence: int
+    relayed_command_sequence: int
+    persisted_command_sequence: int
+    persisted_event_sequence: int
+    hops: list[HopView]
+    has_more_fills: bool

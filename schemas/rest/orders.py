@@ -1,0 +1,101 @@
+"""Orders and their fills."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.orders import (
+    EndReason,
+    FillCause,
+    LiquidityRole,
+    OrderStatus,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from schemas.rest.bodies import ClientOrderId, DecimalText, Moment, Request, View
+
+
+class OrderRequest(Request, frozen=True):
+    """An order as a client writes it."""
+
+    market_id: Annotated[str, Meta(min_length=1, max_length=32)]
+    side: Side
+    type: OrderType
+    quantity: DecimalText
+    price: DecimalText | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    reduce_only: bool = False
+    post_only: bool = False
+    client_order_id: ClientOrderId | None = None
+    leverage: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    self_trade_prevention_mode: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER
+    expires_at: Moment | None = None
+    valid_until: Moment | None = None
+
+
+class OrderTaken(View, frozen=True):
+    """An order was taken on (or had been: then its present status)."""
+
+    order_id: str
+    status: OrderStatus
+
+
+class CancelTaken(View, frozen=True):
+    """A cancel was taken on; the order ends by an event."""
+
+    order_id: str
+    status: str = "PENDING_CANCEL"
+
+
+class OrderView(View, frozen=True):
+    """An order with every field submitted and what became of it.
+
+    `quantity` is what the order is for: filled plus remaining. What reduce-only has taken from it is `cut_quantity`, so
+    the two together are what was submitted, and a FILLED order has always filled its quantity.
+    """
+
+    order_id: str
+    market_id: str
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    quantity: str
+    cut_quantity: str
+    price: str | None
+    protection_price: str | None
+    remaining_quantity: str
+    filled_quantity: str
+    average_price: str | None
+    status: OrderStatus
+    reason: EndReason | None
+    best_opposite_price: str | None
+    reduce_only: bool
+    post_only: bool
+    self_trade_prevention_mode: SelfTradePrevention
+    leverage: int | None
+    client_order_id: str | None
+    expires_at: str | None
+    valid_until: str | None
+    cancel_requested_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class FillView(View, frozen=True):
+    """One side of a trade. A take-over and a deleveraging come without an order; `notional` is what they settled at."""
+
+    trade_id: str
+    order_id: str | None
+    market_id: str
+    side: Side
+    liquidity_role: LiquidityRole
+    price: str
+    quantity: str
+    notional: str
+    fee: str
+    realized_pnl: str
+    event_id: str
+    cause: FillCause
+    time: str

@@ -1,0 +1,22 @@
+"""Deposits and withdrawals."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.rest.bodies import DecimalText, Request
+
+
+class DepositRequest(Request, frozen=True):
+    """Credits an account; `userId` is for administrators in production."""
+
+    asset: Annotated[str, Meta(min_length=1, max_length=16)]
+    amount: DecimalText
+    user_id: Annotated[str, Meta(max_length=20)] | None = None
+
+
+class WithdrawalRequest(Request, frozen=True):
+    """Takes the caller's own money out."""
+
+    asset: Annotated[str, Meta(min_length=1, max_length=16)]
+    amount: DecimalText

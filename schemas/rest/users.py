@@ -1,0 +1,32 @@
+"""Registering and logging in."""
+
+from schemas.rest.bodies import Email, Password, Request, View
+
+
+class Credentials(Request, frozen=True):
+    """Registers a user or logs him in."""
+
+    email: Email
+    password: Password
+
+
+class Registered(View, frozen=True):
+    """A new user."""
+
+    user_id: str
+
+
+class LoggedIn(View, frozen=True):
+    """A bearer token and whose it is."""
+
+    token: str
+    user_id: str
+
+
+class MeView(View, frozen=True):
+    """Who the caller is."""
+
+    user_id: str
+    email: str
+    role: str
+    created_at: str

@@ -1,0 +1,1 @@
+"""Audits: the invariants, checked in one snapshot, in depth, and continuously."""

@@ -1,0 +1,29 @@
+"""The audit: every invariant of the exchange checked in one snapshot of the database."""
+
+from typing import NamedTuple
+
+from store.audit.invariants import INVARIANTS
+from store.session.connect import Session
+
+FINDINGS_MAX = 20
+"""Rows reported for each invariant that does not hold."""
+
+
+class Finding(NamedTuple):
+    """Something that does not add up: which invariant, where, and its two numbers (micros, lots or counts)."""
+
+    invariant: str
+    subject: str
+    expected: str
+    got: str
+
+
+async def audit(session: Session) -> list[Finding]:
+    """What is wrong in the books; empty when everything holds. All invariants are read at the same moment."""
+    findings: list[Finding] = []
+    async with session.transaction(isolation="repeatable_read", readonly=True):
+        for invariant, query in INVARIANTS.items():
+            for row in await session.fetch(f"{query} LIMIT {FINDINGS_MAX}"):
+                subject, expected, got = (str(value) for value in row)
+                findings.append(Finding(invariant, subject, expected, got))
+    return findings

@@ -1,0 +1,196 @@
+"""What must hold in the database at all times, one query an invariant (docs/semantics.md, "Ledger and conservation").
+
+Each answers the rows that break it as (subject, expected, got): none when it holds. All read only; the caller gives
+them one snapshot.
+"""
+
+from store.audit.market_data_invariants import MARKET_DATA
+from store.audit.risk_invariants import RISK
+
+_MONEY = {
+    "conservation": """
+        SELECT 'wallets + fees + fund - costs', paid_in, paid_in + difference FROM conservation WHERE difference <> 0
+    """,
+    "clearing is the opposite of the open costs": """
+        SELECT 'clearing', -costs, clearing FROM conservation WHERE clearing_difference <> 0
+    """,
+    "a ledger transaction sums to zero": """
+        SELECT coalesce('event ' || m.name || ':' || l.event_seq, 'transfer ' || l.transfer_id), 0, sum(l.amount)
+        FROM ledger l LEFT JOIN markets m USING (market_id)
+        GROUP BY m.name, l.event_seq, l.transfer_id HAVING sum(l.amount) <> 0
+    """,
+    "a wallet is the sum of its ledger entries": """
+        SELECT 'user ' || coalesce(a.user_id, l.account), coalesce(l.total, 0), coalesce(a.wallet, 0)
+        FROM accounts a FULL JOIN (
+          SELECT account, sum(amount) AS total FROM ledger
+          WHERE account NOT IN (SELECT account FROM house_accounts) GROUP BY account) l ON l.account = a.user_id
+        WHERE coalesce(a.wallet, 0) <> coalesce(l.total, 0) OR a.user_id IS NULL
+    """,
+    "an entry carries the wallet after it": """
+        SELECT 'entry ' || entry_id, expected, balance_after FROM (
+          SELECT entry_id, balance_after,
+            CASE WHEN account > 0 THEN sum(amount) OVER (PARTITION BY account ORDER BY entry_id) END AS expected
+          FROM ledger) e
+        WHERE balance_after IS DISTINCT FROM expected
+    """,
+    "what fills, fundings, settlements and liquidations owe is posted": """
+        WITH due AS (
+          SELECT market_id, event_seq, user_id AS account, 'TRADING_FEE' AS type, -fee AS amount FROM fills
+          UNION ALL SELECT market_id, event_seq, user_id, 'REALIZED_PNL', realized FROM fills
+          UNION ALL SELECT market_id, event_seq, -2, 'TRADING_FEE', fee FROM fills
+          UNION ALL SELECT market_id, event_seq, -4, 'REALIZED_PNL', -realized FROM fills
+          UNION ALL SELECT market_id, event_seq, user_id, 'REALIZED_PNL', realized FROM settlements
+          UNION ALL SELECT market_id, event_seq, -4, 'REALIZED_PNL', -realized FROM settlements
+          UNION ALL SELECT market_id, event_seq, user_id, 'FUNDING_PAYMENT', amount FROM funding_payments
+          UNION ALL SELECT market_id, event_seq, -3, 'FUNDING_PAYMENT', -amount FROM funding_payments
+          UNION ALL SELECT market_id, event_seq, user_id, 'LIQUIDATION_FEE', -(outcome->>'fee')::int8
+            FROM liquidation_steps WHERE outcome ? 'fee'
+          UNION ALL SELECT market_id, event_seq, -3, 'LIQUIDATION_FEE', (outcome->>'fee')::int8
+            FROM liquidation_steps WHERE outcome ? 'fee'
+        ), posted AS (SELECT market_id, event_seq, account, type, amount FROM ledger WHERE event_seq IS NOT NULL),
+        both_sides AS (SELECT *, 0 AS got FROM due
+          UNION ALL SELECT market_id, event_seq, account, type, 0, amount FROM posted)
+        SELECT m.name || ':' || event_seq || ' account ' || account || ' ' || type, sum(amount), sum(got)
+        FROM both_sides LEFT JOIN markets m USING (market_id)
+        GROUP BY m.name, event_seq, account, type HAVING sum(amount) <> sum(got)
+    """,
+}
+
+_TRADES = {
+    "sizes of a market sum to zero": """
+        SELECT m.name, 0, sum(p.lots) FROM positions p JOIN markets m USING (market_id)
+        GROUP BY m.name HAVING sum(p.lots) <> 0
+    """,
+    "a trade has two sides that agree": """
+        SELECT m.name || '-' || trade_id, 2, count(*) FROM fills f JOIN markets m USING (market_id)
+        GROUP BY m.name, trade_id
+        HAVING count(*) <> 2 OR count(DISTINCT role) <> 2 OR count(DISTINCT side) <> 2
+          OR count(DISTINCT (price, quantity, notional, event_seq, cause, at)) <> 1
+    """,
+    "trades are counted without holes": """
+        SELECT m.name, max(trade_id), count(DISTINCT trade_id) FROM fills f JOIN markets m USING (market_id)
+        GROUP BY m.name HAVING max(trade_id) <> count(DISTINCT trade_id) OR min(trade_id) <> 1
+    """,
+    "a notional is price times quantity": """
+        SELECT v.name || '-' || f.trade_id || ' ' || f.role, f.price * f.quantity * v.lot_value, f.notional
+        FROM fills f JOIN market_lot_values v USING (market_id)
+        WHERE f.notional <> f.price * f.quantity * v.lot_value AND f.cause NOT IN ('TAKE_OVER', 'ADL')
+    """,
+    "a fill belongs to its order": """
+        SELECT 'fill ' || f.market_id || '-' || f.trade_id || ' ' || f.role, f.order_id, o.order_id
+        FROM fills f LEFT JOIN orders o ON o.order_id = f.order_id AND o.user_id = f.user_id AND o.side = f.side
+          AND o.market_id = f.market_id
+        WHERE CASE WHEN f.cause IN ('TAKE_OVER', 'ADL') THEN f.order_id IS NOT NULL ELSE o.order_id IS NULL END
+    """,
+    "what an order filled is the sum of its fills": """
+        SELECT 'order ' || o.order_id || ' ' || s.name, s.expected, s.got
+        FROM orders o LEFT JOIN (SELECT order_id, sum(quantity) AS lots, sum(notional) AS notional FROM fills
+          GROUP BY order_id) f USING (order_id)
+        CROSS JOIN LATERAL (VALUES ('lots', coalesce(f.lots, 0), o.filled_lots),
+          ('notional', coalesce(f.notional, 0), o.filled_notional)) s(name, expected, got)
+        WHERE s.expected <> s.got
+    """,
+    "a position is the sum of its fills and its settlement": """
+        WITH moves AS (
+          SELECT *, sum(signed) OVER (PARTITION BY user_id, market_id ORDER BY event_seq) AS after
+          FROM (
+            SELECT user_id, market_id, event_seq, realized, CASE side WHEN 'BUY' THEN quantity ELSE -quantity END AS signed,
+              CASE side WHEN 'BUY' THEN notional ELSE -notional END + realized AS cost, false AS is_settled FROM fills
+            UNION ALL
+            SELECT user_id, market_id, event_seq, realized, -lots, realized - lots * price * lot_value, true
+            FROM settlements JOIN market_lot_values USING (market_id)) f
+        ), begun AS (
+          SELECT user_id, market_id, max(event_seq) AS event_seq FROM moves
+          WHERE after <> 0 AND sign(after) <> sign(after - signed) GROUP BY user_id, market_id
+        ), held AS (
+          SELECT v.user_id, v.market_id, sum(v.signed) AS lots, sum(v.cost) AS cost,
+            CASE WHEN bool_or(v.is_settled) THEN 0  -- a market that has ended keeps no positions
+              ELSE coalesce(sum(v.realized) FILTER (WHERE v.event_seq > b.event_seq), 0) END AS realized,
+            CASE WHEN sum(v.signed) <> 0 THEN max(b.event_seq) ELSE 0 END AS opened
+          FROM moves v JOIN begun b USING (user_id, market_id) GROUP BY v.user_id, v.market_id
+        )
+        SELECT 'user ' || user_id || ' market ' || market_id || ' ' || s.name, s.expected, s.got
+        FROM positions p FULL JOIN held h USING (user_id, market_id)
+        CROSS JOIN LATERAL (VALUES ('lots', coalesce(h.lots, 0), coalesce(p.lots, 0)),
+          ('cost', coalesce(h.cost, 0), coalesce(p.cost, 0)),
+          ('realized', coalesce(h.realized, 0), coalesce(p.realized, 0)),
+          ('opened', coalesce(h.opened, 0), coalesce(p.opened_seq, 0))) s(name, expected, got)
+        WHERE s.expected <> s.got
+    """,
+}
+
+_ORDERS = {
+    "margin sums are the sums over live orders": """
+        WITH live AS (
+          SELECT user_id, market_id, count(*) AS live_orders,
+            sum(CASE side WHEN 'BUY' THEN remaining ELSE 0 END) AS buy_lots,
+            sum(CASE side WHEN 'SELL' THEN remaining ELSE 0 END) AS sell_lots,
+            sum(CASE side WHEN 'BUY' THEN remaining * margin_price * lot_value ELSE 0 END) AS buy_notional,
+            sum(CASE side WHEN 'SELL' THEN remaining * margin_price * lot_value ELSE 0 END) AS sell_notional,
+            sum(remaining * loss_per_lot) AS open_loss, sum(remaining * fee_per_lot) AS open_fees
+          FROM orders JOIN market_lot_values USING (market_id) WHERE is_live GROUP BY user_id, market_id
+        )
+        SELECT 'user ' || user_id || ' market ' || market_id || ' ' || s.name, s.expected, s.got
+        FROM positions p FULL JOIN live l USING (user_id, market_id)
+        CROSS JOIN LATERAL (VALUES
+          ('live_orders', coalesce(l.live_orders, 0), coalesce(p.live_orders, 0)),
+          ('buy_lots', coalesce(l.buy_lots, 0), coalesce(p.buy_lots, 0)),
+          ('sell_lots', coalesce(l.sell_lots, 0), coalesce(p.sell_lots, 0)),
+          ('buy_notional', coalesce(l.buy_notional, 0), coalesce(p.buy_notional, 0)),
+          ('sell_notional', coalesce(l.sell_notional, 0), coalesce(p.sell_notional, 0)),
+          ('open_loss', coalesce(l.open_loss, 0), coalesce(p.open_loss, 0)),
+          ('open_fees', coalesce(l.open_fees, 0), coalesce(p.open_fees, 0))) s(name, expected, got)
+        WHERE s.expected <> s.got
+    """,
+    "an order's lots and status agree": """
+        SELECT 'order ' || order_id || ' ' || status, quantity, remaining + filled_lots FROM orders
+        WHERE is_live <> (status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')) OR (status = 'FILLED') <> (remaining = 0)
+          OR (reason IS NULL) <> (status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED', 'FILLED'))
+          OR (status IN ('PENDING', 'OPEN', 'REJECTED') AND filled_lots <> 0)
+          OR (status = 'PARTIALLY_FILLED' AND filled_lots = 0)
+          OR remaining + filled_lots > quantity OR (remaining + filled_lots < quantity AND NOT reduce_only)
+    """,
+    "an order is pending until its command is persisted": """
+        SELECT 'order ' || o.order_id || ' ' || o.status, p.command_seq, o.command_seq
+        FROM (SELECT *, order_id - market_id * 1099511627776 AS command_seq FROM orders) o
+        JOIN progress p USING (market_id)
+        WHERE CASE o.status WHEN 'PENDING' THEN o.command_seq <= p.command_seq
+          ELSE o.command_seq > p.command_seq + 1 END  -- the next one may be told in part
+    """,
+    "nothing is ahead of what caused it": """
+        SELECT m.name || ' ' || s.name, s.most, s.got FROM markets m JOIN counters c USING (market_id)
+        JOIN progress p USING (market_id) JOIN relay_cursors r USING (market_id)
+        CROSS JOIN LATERAL (VALUES ('persisted command', c.command_seq, p.command_seq),
+          ('relayed command', c.command_seq, r.command_seq), ('pruned command', r.command_seq, r.pruned_seq),
+          ('order', c.command_seq, (SELECT max(order_id) FROM orders o WHERE o.market_id = m.market_id)
+            - m.market_id * 1099511627776),
+          ('fill', p.event_seq, (SELECT max(event_seq) FROM fills f WHERE f.market_id = m.market_id)),
+          ('ledger entry', p.event_seq, (SELECT max(event_seq) FROM ledger l WHERE l.market_id = m.market_id)))
+          s(name, most, got)
+        WHERE s.got > s.most
+    """,
+    "the outbox has no hole": """
+        SELECT m.name, c.command_seq - r.pruned_seq, count(o.command_seq)
+        FROM markets m JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
+        LEFT JOIN outbox o ON o.market_id = m.market_id AND o.command_seq > r.pruned_seq AND o.command_seq <= c.command_seq
+        GROUP BY m.name, c.command_seq, r.pruned_seq HAVING count(o.command_seq) <> c.command_seq - r.pruned_seq
+    """,
+}
+
+_PROMISES = {
+    "every order taken on has its row": """
+        WITH taken AS (
+          SELECT market_id, market_id * 1099511627776 + command_seq AS order_id FROM outbox
+          WHERE substring(payload FROM 1 FOR 23) = '{"type":"order.created"'::bytea
+            OR substring(payload FROM 1 FOR 29) = '{"type":"liquidation.ordered"'::bytea
+        ), stored AS (
+          SELECT o.market_id, o.order_id FROM orders o JOIN relay_cursors r USING (market_id)
+          WHERE o.order_id > o.market_id * 1099511627776 + r.pruned_seq
+        )
+        SELECT 'order ' || coalesce(t.order_id, s.order_id), t.order_id, s.order_id
+        FROM taken t FULL JOIN stored s USING (order_id) WHERE t.order_id IS NULL OR s.order_id IS NULL
+    """,
+}
+
+INVARIANTS = _MONEY | _TRADES | _ORDERS | _PROMISES | RISK | MARKET_DATA
+"""Every invariant by the sentence that states it."""

@@ -1,0 +1,135 @@
+"""What the tables hold of one market, read for comparison with a replay of its log: in pages, never one long snapshot."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+
+from schemas.ids import order_key, seq_of_order_key
+from schemas.units import timestamp_of
+from store.command_log.failed_commands import read_failed_commands
+from store.command_log.outbox import read_commands
+from store.command_log.snapshots import StoredSnapshot
+from store.markets.progress import Standing, read_standing
+from store.session.connect import Session
+
+_ORDERS = """
+SELECT order_id, user_id, side, price, remaining, filled_notional, filled_lots, status, reason, is_live FROM orders
+"""
+_FILLS = """
+SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, cause, at FROM fills
+"""
+_MARKET = """
+SELECT CASE WHEN halted_reason IS NULL THEN status END, index_price, mark, rules, operator_status, is_frozen, price_quorum
+FROM markets WHERE market_id = $1
+"""
+_SNAPSHOTS = """
+SELECT command_seq, event_seq, event_hash, state_hash, state FROM engine_snapshots WHERE market_id = $1
+"""
+
+
+class OrderStored(NamedTuple):
+    """A row of `orders`."""
+
+    number: int
+    user: int
+    side: str
+    price: int
+    remaining: int
+    filled_notional: int
+    filled_lots: int
+    status: str
+    reason: str | None
+    is_live: bool
+
+
+class MarketStored(msgspec.Struct, frozen=True):
+    """What a row of `markets` says of where the log has brought the market; `status` is None while it is halted from outside."""
+
+    status: str | None
+    index: int
+    mark: int
+    rules: int
+    operator_status: str
+    is_frozen: bool
+    quorum: int
+
+
+class Persisted(NamedTuple):
+    """A market's rows at one moment: its standing and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
+
+    `positions`: (signed lots, signed cost, realized) by user.
+    """
+
+    standing: Standing
+    market: MarketStored
+    live: dict[int, OrderStored]
+    positions: dict[int, tuple[int, int, int]]
+    snapshots: list[StoredSnapshot]
+    failed: set[int]
+
+
+async def read_persisted_state(session: Session, market: str) -> Persisted:
+    """All that changes while the exchange goes on, of one moment. KeyError for a market that is not listed."""
+    async with session.transaction(isolation="repeatable_read", readonly=True):
+        standing = await read_standing(session, market)
+        (stored,) = await session.fetch(_MARKET, standing.market_id)
+        live = await session.fetch(f"{_ORDERS} WHERE is_live AND market_id = $1", standing.market_id)
+        positions = await session.fetch(
+            "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", standing.market_id
+        )
+        snapshots = await session.fetch(_SNAPSHOTS, standing.market_id)
+        failed = await read_failed_commands(session, standing.market_id)
+    return Persisted(
+        standing,
+        MarketStored(*stored),
+        {order.number: order for order in map(_order, live)},
+        {row["user_id"]: (row["lots"], row["cost"], row["realized"]) for row in positions},
+        [StoredSnapshot(*row) for row in snapshots],
+        failed,
+    )
+
+
+async def read_orders_by_number(session: Session, market_id: int, numbers: Collection[int]) -> dict[int, OrderStored]:
+    """The orders of these numbers that are there."""
+    keys = [order_key(market_id, number) for number in numbers]
+    rows = await session.fetch(f"{_ORDERS} WHERE order_id = ANY($1::int8[])", keys)
+    return {order.number: order for order in map(_order, rows)}
+
+
+async def read_order_numbers(session: Session, market_id: int, first: int, last: int) -> set[int]:
+    """The numbers of all orders from `first` to `last`."""
+    statement = "SELECT order_id FROM orders WHERE order_id BETWEEN $1 AND $2"
+    rows = await session.fetch(statement, order_key(market_id, first), order_key(market_id, last))
+    return {seq_of_order_key(row["order_id"]) for row in rows}
+
+
+async def read_fills_of_trades(
+    session: Session, market_id: int, first: int, last: int, event_max: int
+) -> dict[tuple[int, str], tuple[object, ...]]:
+    """The fills of trades `first` to `last`, none of a later event, by trade and role: columns as in exchange.engine.log.replay."""
+    rows = await session.fetch(
+        f"{_FILLS} WHERE market_id = $1 AND trade_id BETWEEN $2 AND $3 AND event_seq <= $4",
+        market_id,
+        first,
+        last,
+        event_max,
+    )
+    return {(row["trade_id"], row["role"]): _fill(row) for row in rows}
+
+
+async def read_payloads(session: Session, market_id: int, after_seq: int, limit: int) -> dict[int, bytes]:
+    """The next commands behind `after_seq` that the outbox still keeps, by sequence."""
+    return dict(await read_commands(session, market_id, after_seq, limit))
+
+
+def _order(row: asyncpg.Record) -> OrderStored:
+    number, *others = row
+    return OrderStored(seq_of_order_key(number), *others)
+
+
+def _fill(row: asyncpg.Record) -> tuple[object, ...]:
+    trade, role, event, order, *others, at = row
+    number = None if order is None else seq_of_order_key(order)  # none: a take-over or a deleveraging
+    return (trade, role, event, number, *others, timestamp_of(at))

@@ -1,0 +1,47 @@
+"""Which broker this exchange belongs to, and the epoch of each market's log: a foreign or outdated one is noticed."""
+
+from store.command_log.commands import MarketUnknown
+from store.session.connect import Session
+
+_CLAIM = "INSERT INTO broker_identity (cluster_id) VALUES ($1) ON CONFLICT DO NOTHING"
+_REPLACE = """
+INSERT INTO broker_identity (cluster_id) VALUES ($1) ON CONFLICT (one) DO UPDATE SET cluster_id = excluded.cluster_id
+"""
+
+
+async def read_cluster(session: Session) -> str | None:
+    """Cluster id of the broker that holds our logs; None before the first start."""
+    cluster_id: str | None = await session.fetchval("SELECT cluster_id FROM broker_identity")
+    return cluster_id
+
+
+async def claim_cluster(session: Session, cluster_id: str) -> str:
+    """Bind the exchange to a broker if it has none; the cluster id it is bound to, which the caller compares."""
+    await session.execute(_CLAIM, cluster_id)
+    owner: str = await session.fetchval("SELECT cluster_id FROM broker_identity")
+    return owner
+
+
+async def replace_cluster(session: Session, cluster_id: str) -> None:
+    """Bind the exchange to another broker: part of a rebuild only."""
+    await session.execute(_REPLACE, cluster_id)
+
+
+async def read_epoch(session: Session, market: str) -> int:
+    """The epoch in force for a market's records. Raises MarketUnknown."""
+    return _known(market, await session.fetchval("SELECT epoch FROM markets WHERE name = $1", market))
+
+
+async def raise_epoch(session: Session, market: str) -> int:
+    """Begin a new epoch of a market: records of older ones no longer count; its number. Raises MarketUnknown.
+
+    A log that did not belong to this database is left behind with it; the market's status stays until it is resumed.
+    """
+    statement = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
+    return _known(market, await session.fetchval(statement, market))
+
+
+def _known(market: str, epoch: int | None) -> int:
+    if epoch is None:
+        raise MarketUnknown(market)
+    return epoch

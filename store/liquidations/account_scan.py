@@ -1,0 +1,60 @@
+"""The one look at every account that a mark concerns, and the cheap questions that say when to look."""
+
+from typing import NamedTuple
+
+from schemas.ids import INSURANCE_FUND
+from store.session.connect import PLAN_FOR_ALL, Session
+
+# Finds; what is done is decided again, by exchange.risk.liquidation, under the account's lock. Whole numbers that fit into int8
+# keep it fast, so maintenance is taken up to rate + 1 micros too high, never too low.
+_SURVEY = """
+WITH terms AS MATERIALIZED (
+  SELECT v.market_id, m.is_frozen, m.mark * v.lot_value::int8 AS lot_price,
+    (m.spec->>'maintenanceMarginRate')::int8 AS rate
+  FROM markets m JOIN market_lot_values v USING (market_id)
+), stands AS (
+  SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss) AS open_loss,
+    sum(CASE p.lots WHEN 0 THEN 0 ELSE (abs(p.lots) * t.lot_price / 1000000 + 1) * t.rate + 1 END) AS maintenance,
+    bool_or(p.lots <> 0) AS has_position, bool_or(p.live_orders <> 0) AS has_orders,
+    bool_or(p.lots <> 0 AND t.is_frozen) AS is_unvalued
+  FROM positions p JOIN terms t USING (market_id)
+  WHERE (p.lots <> 0 OR p.live_orders <> 0) AND p.user_id <> $1 GROUP BY p.user_id
+), verdicts AS (
+  SELECT a.user_id, a.liquidation_id IS NOT NULL AS is_flagged, coalesce(s.is_unvalued, false) AS is_unvalued,
+    coalesce(s.has_position AND a.wallet + s.profit <= s.maintenance, false) AS is_liquidatable,
+    coalesce(s.has_position AND 4 * (a.wallet + s.profit) <= 5 * s.maintenance, false) AS is_warned,
+    coalesce(s.has_orders AND a.wallet + s.profit - s.open_loss <= s.maintenance, false) AS must_cancel,
+    a.wallet < 0 AND s.user_id IS NULL AS is_owing
+  FROM accounts a LEFT JOIN stands s USING (user_id) WHERE a.user_id <> $1
+)
+SELECT v.*, l.liquidation_id AS margin_call
+FROM verdicts v LEFT JOIN liquidations l ON l.user_id = v.user_id AND l.kind = 'MARGIN_CALL' AND l.ended_at IS NULL
+WHERE v.is_liquidatable OR v.is_warned OR v.must_cancel OR v.is_owing OR l.liquidation_id IS NOT NULL
+ORDER BY v.user_id
+"""
+_MARKS = "SELECT market_id, mark, is_frozen, operator_status FROM markets ORDER BY market_id"
+
+
+class Verdict(NamedTuple):
+    """What an account's margin asks for. `is_owing`: its wallet is below zero, and it has no position and no live order."""
+
+    user_id: int
+    is_flagged: bool
+    is_unvalued: bool
+    is_liquidatable: bool
+    is_warned: bool
+    must_cancel: bool
+    is_owing: bool
+    margin_call: int | None
+
+
+async def survey(session: Session) -> list[Verdict]:
+    """Every account that something must be done about, by user; the fund is never among them."""
+    async with session.transaction():
+        await session.execute(PLAN_FOR_ALL)
+        return [Verdict(**row) for row in await session.fetch(_SURVEY, INSURANCE_FUND)]
+
+
+async def read_marks(session: Session) -> list[tuple[object, ...]]:
+    """The marks and states of all markets: as long as they are the same, hardly any verdict changes."""
+    return [tuple(row) for row in await session.fetch(_MARKS)]

@@ -1,0 +1,213 @@
+"""Driving one account down the ladder: each call is one transaction, decided on rows read under the account's lock.
+
+Whatever a crash interrupts has happened or not: the rows of `liquidations` and `liquidation_steps` say where to go on.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from exchange.risk.liquidation import is_liquidatable
+from exchange.risk.liquidation_policy import Closure, Past, Release, Step, Wait, next_action
+from schemas.commands import LiquidationOrdered
+from schemas.ids import INSURANCE_FUND
+from schemas.orders import EndReason
+from schemas.units import Micros, Timestamp, timestamp_of
+from store.liquidations.accounts import Account, lock_accounts, read_accounts, read_live_orders
+from store.liquidations.cancelling import cancel_orders, cancels
+from store.liquidations.closing import Case, close, lock_for_closing, needs_deleveraging, other_side, read_in_flight
+from store.liquidations.receipts import account_receipt, step_receipt
+from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands, insert_order, open_episode
+from store.money.ledger import fund_credit_entries
+from store.money.transfers import post
+from store.session.connect import Session
+
+TIRED_US = 1_000_000
+"""How long a market is left alone after a step that filled nothing."""
+
+_READY = """
+SELECT l.liquidation_id, l.user_id FROM liquidations l
+WHERE l.kind = 'LIQUIDATION' AND l.ended_at IS NULL AND NOT EXISTS (
+  SELECT 1 FROM liquidation_steps s WHERE s.liquidation_id = l.liquidation_id AND s.done_at IS NULL)
+ORDER BY l.liquidation_id
+"""
+_FLAG = "UPDATE accounts SET liquidation_id = $2 WHERE user_id = $1"
+_CLOSE_TO_ORDERS = "UPDATE accounts SET liquidation_id = -abs(liquidation_id) WHERE user_id = $1"
+_OPEN_TO_ORDERS = "UPDATE accounts SET liquidation_id = abs(liquidation_id) WHERE user_id = $1"
+_PAST = """
+SELECT market_id, at, (outcome->>'quantity')::int8 AS filled FROM liquidation_steps
+WHERE liquidation_id = $1 AND action = 'LIQUIDATION' ORDER BY step
+"""
+_UNDER_WAY = "SELECT 1 FROM liquidation_steps WHERE liquidation_id = $1 AND done_at IS NULL LIMIT 1"
+
+
+class Ready(NamedTuple):
+    """A liquidation of which no step is under way."""
+
+    liquidation_id: int
+    user_id: int
+
+
+class Driven(NamedTuple):
+    """What was done with an account, for the log; `is_fund_below_zero` asks for the operator."""
+
+    did: str
+    is_fund_below_zero: bool = False
+
+
+async def read_ready(session: Session) -> list[Ready]:
+    """The open liquidations that can go on, the oldest first."""
+    return [Ready(**row) for row in await session.fetch(_READY)]
+
+
+async def begin(session: Session, user: int, now: Timestamp) -> bool:
+    """Flag the account and cancel all its orders, if it is still at maintenance; whether it was flagged.
+
+    From the commit on it may only reduce, and withdraws nothing.
+    """
+    async with session.transaction():
+        await lock_accounts(session, [user])
+        account = (await read_accounts(session, [user]))[user]
+        debtor = account.debtor
+        if account.liquidation_id is not None or debtor.is_unvalued:
+            return False
+        if not is_liquidatable(debtor.equity, debtor.maintenance):
+            return False
+        episode = await open_episode(session, "LIQUIDATION", user, now)
+        await session.execute(_FLAG, user, episode.liquidation_id)
+        orders = await read_live_orders(session, user)
+        await cancel_orders(episode, orders, EndReason.LIQUIDATION, account_receipt(debtor))
+        return True
+
+
+async def advance(session: Session, ready: Ready, now: Timestamp) -> Driven:
+    """Do the next thing with an account that is being liquidated.
+
+    Those who may be deleveraged are locked with it: the transaction is begun again with them when they are needed.
+    """
+    others: list[int] | None = None
+    while True:
+        async with session.transaction():
+            driven = await _advance_once(Episode(session, ready.liquidation_id, ready.user_id, now), others)
+        if isinstance(driven, Driven):
+            return driven
+        others = driven
+
+
+async def credit(session: Session, user: int, now: Timestamp) -> bool:
+    """Pay a wallet below zero from the fund, if the account has neither position nor live order; whether it was paid."""
+    async with session.transaction():
+        await lock_accounts(session, [user])
+        account = (await read_accounts(session, [user]))[user]
+        if account.liquidation_id is not None or not _is_owing(account):
+            return False
+        await _pay(await open_episode(session, "LIQUIDATION", user, now, is_over=True), account)
+        return True
+
+
+async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | list[int]:
+    """1 lock, 2 read, 3 decide, 4 write. A list: these accounts must be locked as well."""
+    session, user = episode.session, episode.user
+    await lock_for_closing(session, user, others or [])  # 1
+    accounts = await read_accounts(session, [user, INSURANCE_FUND])  # 2
+    account = accounts[user]
+    if account.liquidation_id != episode.liquidation_id or await session.fetchval(_UNDER_WAY, episode.liquidation_id):
+        return Driven("gone")  # to another liquidator, who was first
+    action = next_action(account.debtor, await _past(episode))  # 3
+    match action:  # 4
+        case Wait():
+            return Driven("wait")
+        case Release():
+            return await _release(episode, account)
+        case Step():
+            if account.is_closing:
+                await session.execute(_OPEN_TO_ORDERS, user)
+            await order_step(episode, account, action, "LIQUIDATION", first=await _stray_cancels(episode, account))
+            return Driven("step")
+        case Closure():
+            return await _close(episode, accounts, action, others)
+
+
+async def _close(
+    episode: Episode, accounts: Mapping[int, Account], closure: Closure, others: list[int] | None
+) -> Driven | list[int]:
+    in_flight, is_deleveraging = await read_in_flight(episode.session)
+    account = accounts[episode.user]
+    case = Case(episode, account.debtor, accounts[INSURANCE_FUND].debtor, in_flight)
+    if needs_deleveraging(case, closure):
+        if is_deleveraging:  # what it takes from the other side is not known yet
+            return Driven("busy")
+        if others is None:
+            return await other_side(episode.session, closure)
+    if not account.is_closing:
+        await episode.session.execute(_CLOSE_TO_ORDERS, episode.user)
+    closed = await close(case, closure, others or [], first=await _stray_cancels(episode, account))
+    return Driven(closed.action, closed.is_fund_below_zero)
+
+
+async def _past(episode: Episode) -> Past:
+    rows = await episode.session.fetch(_PAST, episode.liquidation_id)
+    last = {row["market_id"]: row for row in rows}
+    tired = {market_id for market_id, row in last.items() if not row["filled"] and _is_recent(row["at"], episode.now)}
+    return Past(has_stepped=bool(rows), tired=frozenset(tired))
+
+
+def _is_recent(at: datetime, now: Timestamp) -> bool:
+    return now < timestamp_of(at) + TIRED_US
+
+
+async def _release(episode: Episode, account: Account) -> Driven:
+    """Give the account back to its user, its debt paid by the fund; not while an order may still fill without a position."""
+    if not account.debtor.held and account.live_orders:
+        if commands := await _stray_cancels(episode, account):
+            await append_commands(episode.session, commands, episode.now)
+        return Driven("busy")
+    if _is_owing(account):
+        await _pay(episode, account)
+    await episode.keep(NewReceipt(await episode.next_step(), "RELEASE", account_receipt(account.debtor)))
+    await episode.session.execute(_FLAG, episode.user, None)
+    await episode.end()
+    return Driven("release")
+
+
+async def order_step(
+    episode: Episode, account: Account, step: Step, action: str, *, first: Sequence[NewCommand] = ()
+) -> None:
+    """The order of a step, its command and its receipt; the commands `first` go before it."""
+    held = next(each for each in account.debtor.held if each.market_id == step.market_id)
+    number = await episode.next_step()
+    command = LiquidationOrdered(
+        at=episode.now,
+        user=episode.user,
+        liquidation=episode.liquidation_id,
+        step=number,
+        side=step.side,
+        quantity=step.lots,
+        price=step.price,
+        equity_elsewhere=step.equity_elsewhere,
+        leverage=step.leverage,
+    )
+    commands = [*first, NewCommand(step.market_id, command)]
+    *_, seq = await append_commands(episode.session, commands, episode.now)
+    await insert_order(episode.session, step.market_id, seq, command, held.holding.spec.lot_value)
+    inputs = account_receipt(account.debtor) | {"step": step_receipt(held.holding.spec, step)}
+    await episode.keep(NewReceipt(number, action, inputs, step.market_id, seq))
+
+
+async def _stray_cancels(episode: Episode, account: Account) -> list[NewCommand]:
+    """Cancels of what could open a position: orders whose first cancel broke the engine. Mostly none."""
+    if not account.live_orders:
+        return []
+    strays = [order for order in await read_live_orders(episode.session, episode.user) if not order.reduce_only]
+    return cancels(episode.user, strays, EndReason.LIQUIDATION, episode.now)
+
+
+def _is_owing(account: Account) -> bool:
+    return account.debtor.wallet < 0 and not account.debtor.held and not account.live_orders
+
+
+async def _pay(episode: Episode, account: Account) -> None:
+    """INSURANCE_FUND_CREDIT: what the wallet lacks to zero, from the fund, whatever the fund has."""
+    amount = Micros(-account.debtor.wallet)
+    await post(episode.session, episode.user, amount, fund_credit_entries(episode.user, amount), episode.now)
+    await episode.keep(NewReceipt(await episode.next_step(), "FUND_CREDIT", account_receipt(account.debtor)))

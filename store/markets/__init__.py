@@ -1,0 +1,1 @@
+"""Markets: the registry, progress, halts, price sources, candles."""

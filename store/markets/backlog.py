@@ -1,0 +1,53 @@
+"""How far the projection is behind what was accepted: the bound behind OVERLOADED."""
+
+from datetime import datetime
+
+import msgspec
+
+from schemas.units import Timestamp, timestamp_of
+from store.session.connect import Session
+
+BACKLOG_MAX = 20_000
+BACKLOG_AGE_MAX_S = 10.0
+
+
+class MarketLoad(msgspec.Struct, frozen=True):
+    """Commands accepted but not yet projected, and the age of the oldest of them; an idle market is never stale.
+
+    `mark_age_s` is 0 for a market with a constant index, and where nobody can trade.
+    """
+
+    backlog: int
+    oldest_age_s: float
+    mark_age_s: float = 0.0
+
+    @property
+    def is_backlogged(self) -> bool:
+        """Too many commands wait."""
+        return self.backlog > BACKLOG_MAX
+
+    @property
+    def is_stale(self) -> bool:
+        """The oldest command waits too long, or the mark is too old: positions are not to be trusted for new risk."""
+        return max(self.oldest_age_s, self.mark_age_s) > BACKLOG_AGE_MAX_S
+
+
+_LOAD = """
+SELECT m.name, c.command_seq - p.command_seq AS backlog, o.created_at,
+  CASE WHEN m.price_sources <> '[]' AND m.status NOT IN ('HALTED', 'SETTLED') THEN m.mark_at END AS mark_at
+FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id) LEFT JOIN LATERAL (
+  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = p.command_seq + 1) o ON true
+ORDER BY m.market_id
+"""
+
+
+async def read_load(session: Session, now: Timestamp) -> dict[str, MarketLoad]:
+    """The load of every market, by name."""
+    return {
+        row["name"]: MarketLoad(max(0, row["backlog"]), _age_s(row["created_at"], now), _age_s(row["mark_at"], now))
+        for row in await session.fetch(_LOAD)
+    }
+
+
+def _age_s(moment: datetime | None, now: Timestamp) -> float:
+    return 0.0 if moment is None else max(0, now - timestamp_of(moment)) / 1e6

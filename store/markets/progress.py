@@ -1,0 +1,31 @@
+"""How a market stands in PostgreSQL, as the workers of the stream must know it when they begin."""
+
+from typing import NamedTuple
+
+from store.session.connect import Session
+
+
+class Standing(NamedTuple):
+    """Its number, the epoch its records must carry, and up to which event and command it is persisted.
+
+    `halted_reason`: why nobody may work for it (store/markets/halts.py); None when all is well.
+    """
+
+    market_id: int
+    epoch: int
+    event_seq: int
+    command_seq: int
+    event_hash: str
+    halted_reason: str | None = None
+
+
+async def read_standing(connection: Session, market: str) -> Standing:
+    """The standing of a listed market; KeyError for one that is not."""
+    row = await connection.fetchrow(
+        "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
+        " FROM markets JOIN progress USING (market_id) WHERE name = $1",
+        market,
+    )
+    if row is None:
+        raise KeyError(market)
+    return Standing(*row)

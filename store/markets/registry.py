@@ -1,0 +1,133 @@
+"""Markets in the database: listing one, seeding a new exchange, and the registry every process keeps.
+
+Exception
+└── MarketRefused         a specification the exchange does not admit, or a name that is taken
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+import msgspec
+
+from schemas.commands import MarketListed
+from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, spec_faults
+from schemas.units import Timestamp, datetime_of
+from schemas.wire import GENESIS_HASH, RULES_VERSION, encode
+from store.session.connect import Session
+
+INSURANCE_SEED = 1_000_000 * 10**6
+"""Micros that the insurance fund of a new exchange starts with."""
+
+_LISTING = """
+WITH market AS (
+  INSERT INTO markets (market_id, name, spec, status, operator_status, index_price, mark, mark_at, created_at, rules)
+  VALUES ($1, $2, $3::jsonb, $4, $4, $5, $6, $7, $7, $10)),
+counter AS (INSERT INTO counters VALUES ($1, 1)),
+cursor AS (INSERT INTO relay_cursors VALUES ($1, 0)),
+progress AS (INSERT INTO progress VALUES ($1, 0, 0, $8, $7))
+INSERT INTO outbox (market_id, command_seq, created_at, payload) VALUES ($1, 1, $7, $9)
+"""
+_FUND = """
+WITH transfer AS (SELECT nextval('transfers') AS id)
+INSERT INTO ledger (account, type, amount, transfer_id, at)
+SELECT entry.account, 'INSURANCE_FUND_TRANSFER', entry.amount, transfer.id, $2
+FROM transfer, (VALUES (-3, $1::int8), (-1, -$1::int8)) AS entry (account, amount)
+"""
+
+
+class MarketRefused(Exception):
+    """A market that cannot be listed; `faults` says why, one sentence each."""
+
+    def __init__(self, market: str, faults: list[str]) -> None:
+        super().__init__(market, faults)
+        self.market = market
+        self.faults = faults
+
+
+class KnownMarket(msgspec.Struct, frozen=True):
+    """A listed market: its number in the database, its public name and its rules."""
+
+    market_id: int
+    name: str
+    spec: MarketSpec
+
+
+class MarketRegistry:
+    """The listed markets a process knows, by name and by number; it only ever grows."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, KnownMarket] = {}
+        self.by_id: dict[int, KnownMarket] = {}
+
+    async def refresh(self, connection: Session) -> None:
+        """Learn the markets that were listed since."""
+        for row in await connection.fetch("SELECT market_id, name, spec FROM markets ORDER BY market_id"):
+            known = KnownMarket(row["market_id"], row["name"], msgspec.json.decode(row["spec"], type=MarketSpec))
+            self.by_name[known.name] = known
+            self.by_id[known.market_id] = known
+
+
+async def load_registry(connection: Session) -> MarketRegistry:
+    """A registry with every market listed so far."""
+    registry = MarketRegistry()
+    await registry.refresh(connection)
+    return registry
+
+
+async def list_market(
+    connection: Session,
+    spec: MarketSpec,
+    at: Timestamp,
+    status: MarketStatus = MarketStatus.ACTIVE,
+) -> int:
+    """List a market in one transaction, its first command `market.listed` included; its number. Raises MarketRefused."""
+    if faults := spec_faults(spec):
+        raise MarketRefused(spec.market, faults)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE markets IN SHARE ROW EXCLUSIVE MODE")
+        if await connection.fetchval("SELECT 1 FROM markets WHERE name = $1", spec.market):
+            raise MarketRefused(spec.market, ["the name is taken"])
+        market_id: int = await connection.fetchval("SELECT coalesce(max(market_id), 0) + 1 FROM markets")
+        await _insert_listing(connection, market_id, MarketListed(at, spec, status, RULES_VERSION))
+    return market_id
+
+
+async def seed(
+    dsn: str, at: Timestamp, specs: Sequence[MarketSpec] = SEED_MARKETS, status: MarketStatus = MarketStatus.ACTIVE
+) -> None:
+    """Give a new exchange its markets and its insurance fund; what is there already is left as it is."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE markets IN SHARE ROW EXCLUSIVE MODE")
+            known = (await load_registry(connection)).by_name
+            for spec in specs:
+                if spec.market not in known:
+                    await list_market(connection, spec, at, status)
+            await _fund_insurance(connection, at)
+    finally:
+        await connection.close()
+
+
+async def _insert_listing(connection: Session, market_id: int, command: MarketListed) -> None:
+    spec = command.spec
+    await connection.execute(
+        _LISTING,
+        market_id,
+        spec.market,
+        encode(spec).decode(),
+        command.status,
+        spec.reference_price,
+        spec.mark_of_index(spec.reference_price),
+        datetime_of(command.at),
+        GENESIS_HASH,
+        encode(command),
+        command.rules,
+    )
+    await connection.execute("SELECT pg_notify('commands', $1)", spec.market)
+
+
+async def _fund_insurance(connection: Session, at: Timestamp) -> None:
+    seeded = "SELECT 1 FROM ledger WHERE account = -3 AND type = 'INSURANCE_FUND_TRANSFER' LIMIT 1"
+    if not await connection.fetchval(seeded):
+        await connection.execute(_FUND, INSURANCE_SEED, datetime_of(at))

@@ -1,0 +1,41 @@
+"""Deposits: money comes in from outside."""
+
+from schemas.refusals import Refused
+from schemas.rest.accounts import BalanceView
+from schemas.rest.transfers import DepositRequest
+from schemas.units import AMOUNT_MAX_E18, MICRO_E18, Timestamp
+from store.money.idempotency import claim
+from store.money.ledger import deposit_entries
+from store.money.transfers import Transfer, invalid, read_amount, transfer
+from store.queries.accounts.account import AccountState
+from store.session.connect import Session
+
+WALLET_MAX = AMOUNT_MAX_E18 // MICRO_E18
+"""Micros that a wallet may hold after a deposit."""
+
+
+async def deposit(
+    session: Session,
+    user: int,
+    request: DepositRequest,
+    key: str | None,
+    at: Timestamp,
+    *,
+    caller: int | None = None,
+) -> BalanceView | Refused:
+    """Credit a user and answer his balance; the same key with the same body answers the first answer again.
+
+    Keys belong to the `caller` who sent them (the user himself, or an administrator). Refused: INVALID_REQUEST,
+    IDEMPOTENCY_CONFLICT (same key, another body or route), UNAUTHENTICATED (no such user).
+    """
+    amount = read_amount(request.asset, request.amount)
+    if isinstance(amount, Refused):
+        return amount
+    claimed = claim(caller or user, key, ["deposit", user, request.asset, amount], at)
+    if isinstance(claimed, Refused):
+        return claimed
+
+    def refusal(account: AccountState) -> Refused | None:
+        return invalid("amount", "the wallet would be above 10^12") if account.wallet + amount > WALLET_MAX else None
+
+    return await transfer(session, Transfer(user, amount, deposit_entries(user, amount), claimed, refusal))

@@ -1,0 +1,90 @@
+"""Money between a wallet and the outside: ledger rows and the balance in one transaction, once for each key."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest.accounts import BalanceView
+from schemas.units import MICRO_E18, Micros, Timestamp, datetime_of, parse_whole_units
+from store.money.idempotency import Claim, KeyTaken, recall, remember
+from store.money.ledger import Entry
+from store.queries.accounts.account import AccountState, read_account
+from store.queries.accounts.balances import ASSET, balance_view
+from store.session.connect import Session
+
+_LOCK = "SELECT 1 FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE"
+_POST = """
+WITH transfer AS MATERIALIZED (SELECT nextval('transfers') AS id),
+wallet AS (UPDATE accounts SET wallet = wallet + $2::int8 WHERE user_id = $1 RETURNING wallet)
+INSERT INTO ledger (account, type, amount, balance_after, transfer_id, at)
+SELECT entry.account, entry.type, entry.amount, CASE WHEN entry.account = $1 THEN wallet.wallet END, transfer.id, $3
+FROM transfer, wallet, unnest($4::int8[], $5::text[], $6::int8[]) AS entry (account, type, amount)
+"""
+
+
+class Transfer(NamedTuple):
+    """What is asked: `change` micros for a user's wallet, below zero when they leave, and the entries that post them.
+
+    `refusal` looks at the account under its lock and says what forbids it, if anything.
+    """
+
+    user: int
+    change: Micros
+    entries: Sequence[Entry]
+    claim: Claim
+    refusal: Callable[[AccountState], Refused | None]
+
+
+async def transfer(session: Session, wanted: Transfer) -> BalanceView | Refused:
+    """Move the money and answer the balance after it; the same key with the same request answers the first answer.
+
+    Refused: what `refusal` says, IDEMPOTENCY_CONFLICT, UNAUTHENTICATED (no such user). A refusal leaves the key free.
+    """
+    while True:
+        try:
+            async with session.transaction():
+                return await _transfer_once(session, wanted)
+        except KeyTaken:
+            continue  # a key is never forgotten, so the next round finds it
+
+
+async def post(session: Session, user: int, change: Micros, entries: Sequence[Entry], at: Timestamp) -> None:
+    """Move the wallet and write the entries of one transfer, in a transaction of the caller's that has locked the account."""
+    columns = [[int(e.account) for e in entries], [str(e.type) for e in entries], [e.amount for e in entries]]
+    await session.execute(_POST, user, change, datetime_of(at), *columns)
+
+
+def read_amount(asset: str, text: str) -> Micros | Refused:
+    """An amount of money from outside, in micros; INVALID_REQUEST for another asset and for what is no amount."""
+    if asset != ASSET:
+        return invalid("asset", f"the asset must be {ASSET}")
+    amount = parse_whole_units(text, MICRO_E18)
+    if not amount:
+        return invalid("amount", "the amount must be a decimal string above 0, at most 10^12, with at most 6 decimals")
+    return Micros(amount)
+
+
+def invalid(field: str, message: str) -> Refused:
+    """INVALID_REQUEST, for one field of the request."""
+    return Refused(ErrorCode.INVALID_REQUEST, message, {"field": field})
+
+
+async def _transfer_once(session: Session, wanted: Transfer) -> BalanceView | Refused:
+    """1 lock the account, 2 see whether the key is new, 3 read what the lock protects, 4 decide, 5 write.
+
+    The lock and the reading are two statements: one that locks and reads would see rows of before it waited.
+    """
+    await session.execute(_LOCK, wanted.user)  # 1
+    if (earlier := await recall(session, wanted.claim)) is not None:  # 2
+        return earlier if isinstance(earlier, Refused) else msgspec.json.decode(earlier, type=BalanceView)
+    account = await read_account(session, wanted.user)  # 3
+    if account is None:
+        return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
+    if (refused := wanted.refusal(account)) is not None:  # 4
+        return refused
+    await post(session, wanted.user, wanted.change, wanted.entries, wanted.claim.at)  # 5
+    answer = balance_view(account._replace(wallet=account.wallet + wanted.change))
+    await remember(session, wanted.claim, msgspec.json.encode(answer))
+    return answer

@@ -1,0 +1,41 @@
+"""Withdrawals: money goes out, never more than the margin of positions and live orders leaves free."""
+
+from schemas.refusals import ErrorCode, Refused
+from schemas.rest.accounts import BalanceView
+from schemas.rest.transfers import WithdrawalRequest
+from schemas.units import Micros, Timestamp, format_micros
+from store.money.idempotency import claim
+from store.money.ledger import withdrawal_entries
+from store.money.transfers import Transfer, read_amount, transfer
+from store.queries.accounts.account import AccountState
+from store.session.connect import Session
+
+
+async def withdraw(
+    session: Session, user: int, request: WithdrawalRequest, key: str | None, at: Timestamp
+) -> BalanceView | Refused:
+    """Debit a user and answer his balance; the same key with the same body answers the first answer again.
+
+    What may leave is `available` of docs/semantics.md, "Margin": nothing during a liquidation or on a frozen mark. It is
+    decided under the account's lock: no order, fill or other withdrawal uses the same dollar.
+    Refused: INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key, another body or route),
+    UNAUTHENTICATED (no such user).
+    """
+    amount = read_amount(request.asset, request.amount)
+    if isinstance(amount, Refused):
+        return amount
+    claimed = claim(user, key, ["withdrawal", user, request.asset, amount], at)
+    if isinstance(claimed, Refused):
+        return claimed
+
+    def refusal(account: AccountState) -> Refused | None:
+        available = account.available
+        return _insufficient(amount, available) if amount > available else None
+
+    entries = withdrawal_entries(user, amount)
+    return await transfer(session, Transfer(user, Micros(-amount), entries, claimed, refusal))
+
+
+def _insufficient(requested: Micros, available: Micros) -> Refused:
+    details = {"requested": format_micros(requested), "available": format_micros(available)}
+    return Refused(ErrorCode.INSUFFICIENT_BALANCE, "more than can be withdrawn", {**details})

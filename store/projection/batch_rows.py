@@ -1,0 +1,46 @@
+"""What every fold writes into: the rows of a batch, with the two things that many events change, positions and the ledger."""
+
+from collections.abc import Iterable
+
+from schemas.events import Event
+from schemas.market import MarketSpec
+from schemas.units import datetime_of
+from store.money.ledger import Entry
+from store.projection.errors import ProjectionBroken
+from store.projection.rows import PositionChange, Rows
+
+
+class Books:
+    """The rows of one market while events are folded into them."""
+
+    def __init__(self, market_id: int, spec: MarketSpec, rows: Rows) -> None:
+        self.market_id = market_id
+        self.spec = spec
+        self.rows = rows
+
+    def position(self, user: int) -> PositionChange:
+        """The account's row of this market."""
+        position = self.rows.positions.get(user)
+        if position is None:
+            position = self.rows.positions[user] = PositionChange(user)
+        return position
+
+    def post(
+        self, event: Event, entries: Iterable[Entry], *, trade: int | None = None, order: int | None = None
+    ) -> None:
+        """Write the entries of one transaction; wallets follow. `trade` or `order` (its key) is what they are for."""
+        for entry in entries:
+            after = None
+            if entry.account > 0:
+                after = self._wallet(event, entry.account) + entry.amount
+                self.rows.wallets[entry.account] = after
+                self.rows.touched_wallets.add(entry.account)
+            cause = None if entry.cause is None else str(entry.cause)
+            moved = (int(entry.account), str(entry.type), cause, entry.amount, after)
+            self.rows.entries.append((*moved, event.seq, trade, order, datetime_of(event.at)))
+
+    def _wallet(self, event: Event, user: int) -> int:
+        wallet = self.rows.wallets.get(user)
+        if wallet is None:
+            raise ProjectionBroken(self.spec.market, event=event.seq, reason="no such account", user=user)
+        return wallet

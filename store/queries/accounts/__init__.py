@@ -1,0 +1,1 @@
+"""Queries on one account: balances, positions, orders, fills, receipts."""

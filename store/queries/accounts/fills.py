@@ -1,0 +1,69 @@
+"""Fills of a user, newest first: his side of every trade."""
+
+from typing import Any
+
+from schemas.ids import (
+    order_key,
+    parse_public_order_id,
+    public_event_id,
+    public_id_of_order_or_none,
+    public_trade_id,
+)
+from schemas.orders import FillCause, LiquidityRole, Side
+from schemas.refusals import Refused
+from schemas.rest.bodies import Page
+from schemas.rest.orders import FillView
+from schemas.units import format_micros
+from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text
+from store.queries.paging import (
+    Conditions,
+    Int8,
+    ListRequest,
+    Moment,
+    bounded_datetime,
+    decode_cursor,
+    page_of,
+    record_key,
+)
+from store.session.connect import Session
+
+_COLUMNS = "SELECT f.*, m.name, m.spec::text AS spec FROM fills f JOIN markets m USING (market_id) WHERE "
+_NEWEST_FIRST = " ORDER BY f.at DESC, f.market_id DESC, f.trade_id DESC LIMIT "
+
+
+async def list_fills(session: Session, user: int, request: ListRequest) -> Page[FillView] | Refused:
+    """A page of a user's fills by time, filtered by market, order and period; an unknown order has none."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8, Int8])
+    if isinstance(after, Refused):
+        return after
+    where = Conditions("f.user_id = {}", user)
+    where.add_period("f.at", request)
+    if request.market_id is not None:
+        where.add("m.name = {}", storable(request.market_id))
+    if request.order_id is not None:
+        market, seq = parse_public_order_id(request.order_id) or ("", 0)
+        where.add(f"m.name = {{}} AND f.order_id = m.market_id * {order_key(1, 0)} + {{}}::int8", storable(market), seq)
+    if after is not None:
+        where.add("(f.at, f.market_id, f.trade_id) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
+    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+    return page_of(rows, request.limit, record_key("at", "market_id", "trade_id"), fill_view)
+
+
+def fill_view(row: Any) -> FillView:
+    """A row of `fills`, with its market's name and rules, as it is answered."""
+    spec, market = spec_of(row["spec"]), row["name"]
+    return FillView(
+        trade_id=public_trade_id(market, row["trade_id"]),
+        order_id=public_id_of_order_or_none(market, row["order_id"]),
+        market_id=market,
+        side=Side(row["side"]),
+        liquidity_role=LiquidityRole(row["role"]),
+        price=price_text(spec, row["price"]),
+        quantity=quantity_text(spec, row["quantity"]),
+        notional=format_micros(row["notional"]),
+        fee=format_micros(row["fee"]),
+        realized_pnl=format_micros(row["realized"]),
+        event_id=public_event_id(market, row["event_seq"]),
+        cause=FillCause(row["cause"]),
+        time=time_text(row["at"]),
+    )

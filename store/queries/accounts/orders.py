@@ -1,0 +1,120 @@
+"""Orders of a user, newest first, with every field submitted and what became of them."""
+
+from typing import Any
+
+from schemas.ids import order_key, parse_public_order_id, public_id_of_order
+from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.refusals import Refused
+from schemas.rest.bodies import Page
+from schemas.rest.orders import OrderView
+from store.queries.formatting import (
+    average_price_text,
+    price_text,
+    quantity_text,
+    spec_of,
+    storable,
+    time_text,
+    time_text_or_none,
+)
+from store.queries.paging import (
+    Conditions,
+    Int8,
+    ListRequest,
+    Moment,
+    bounded_datetime,
+    decode_cursor,
+    page_of,
+    record_key,
+)
+from store.session.connect import Session
+
+_COLUMNS = "SELECT o.*, m.name, m.spec::text AS spec FROM orders o JOIN markets m USING (market_id) WHERE "
+_LIVE = """
+SELECT m.name, o.order_id FROM markets m
+LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND o.is_live
+WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
+"""
+_NEWEST_FIRST = " ORDER BY o.created_at DESC, o.order_id DESC LIMIT "
+
+
+async def list_orders(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
+    """A page of a user's orders by time of creation, filtered by market, status and period."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8])
+    if isinstance(after, Refused):
+        return after
+    where = Conditions("o.user_id = {}", user)
+    where.add_period("o.created_at", request)
+    if request.market_id is not None:
+        where.add("m.name = {}", storable(request.market_id))
+    if request.status is not None:
+        where.add("o.status = {}", str(request.status))
+        where.add("o.is_live" if request.status.is_live else "NOT o.is_live")  # the few live ones have an index
+    if after is not None:
+        where.add("(o.created_at, o.order_id) < ({}, {})", bounded_datetime(after[0]), after[1])
+    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+    return page_of(rows, request.limit, record_key("created_at", "order_id"), order_view)
+
+
+async def read_order(session: Session, user: int, order_id: str) -> OrderView | None:
+    """One order of a user by its public id; None for unknown ids and for those of others alike."""
+    parsed = parse_public_order_id(order_id)
+    if parsed is None:
+        return None
+    market, seq = parsed
+    row = await session.fetchrow(
+        f"{_COLUMNS} m.name = $1 AND o.order_id = m.market_id * {order_key(1, 0)} + $2 AND o.user_id = $3",
+        storable(market),
+        seq,
+        user,
+    )
+    return None if row is None else order_view(row)
+
+
+async def read_order_by_client_id(session: Session, user: int, client_order_id: str) -> OrderView | None:
+    """One order of a user by the id that he gave it; None when he gave it to none."""
+    row = await session.fetchrow(
+        f"{_COLUMNS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
+    )
+    return None if row is None else order_view(row)
+
+
+async def live_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:
+    """Public ids of a user's live orders, of one market or of all, oldest first; None where there is no such market."""
+    rows = await session.fetch(_LIVE, user, None if market is None else storable(market))
+    if market is not None and not rows:
+        return None
+    return [public_id_of_order(row["name"], row["order_id"]) for row in rows if row["order_id"]]
+
+
+def order_view(row: Any) -> OrderView:
+    """A row of `orders`, with its market's name and rules, as it is answered."""
+    spec, is_market = spec_of(row["spec"]), row["type"] == OrderType.MARKET
+    standing = row["filled_lots"] + row["remaining"]
+    price, best_opposite = price_text(spec, row["price"]), row["best_opposite"]
+    return OrderView(
+        order_id=public_id_of_order(row["name"], row["order_id"]),
+        market_id=row["name"],
+        side=Side(row["side"]),
+        type=OrderType(row["type"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        quantity=quantity_text(spec, standing),
+        cut_quantity=quantity_text(spec, row["quantity"] - standing),
+        price=None if is_market else price,
+        protection_price=price if is_market else None,
+        remaining_quantity=quantity_text(spec, row["remaining"]),
+        filled_quantity=quantity_text(spec, row["filled_lots"]),
+        average_price=average_price_text(spec, row["filled_notional"], row["filled_lots"]),
+        status=OrderStatus(row["status"]),
+        reason=None if row["reason"] is None else EndReason(row["reason"]),
+        best_opposite_price=None if best_opposite is None else price_text(spec, best_opposite),
+        reduce_only=row["reduce_only"],
+        post_only=row["post_only"],
+        self_trade_prevention_mode=SelfTradePrevention(row["self_trade_prevention"]),
+        leverage=row["leverage"],
+        client_order_id=row["client_order_id"],
+        expires_at=time_text_or_none(row["expires_at"]),
+        valid_until=time_text_or_none(row["valid_until"]),
+        cancel_requested_at=time_text_or_none(row["cancel_requested_at"]),
+        created_at=time_text(row["created_at"]),
+        updated_at=time_text(row["updated_at"]),
+    )

@@ -1,0 +1,114 @@
+"""Funding: a market's rates, and what an account paid and was paid."""
+
+from typing import Any
+
+from schemas.ids import public_event_id
+from schemas.market import MarketSpec
+from schemas.refusals import Refused
+from schemas.rest.bodies import Page
+from schemas.rest.markets import FundingPaymentView, FundingView, MarketFundingView
+from schemas.units import divide_toward_zero, format_micros, format_rate_e9
+from store.queries.formatting import (
+    index_text,
+    price_text,
+    quantity_text,
+    rate_text_or_none,
+    side_text,
+    spec_of,
+    storable,
+    time_text,
+    time_text_or_none,
+)
+from store.queries.paging import (
+    Conditions,
+    Int8,
+    ListRequest,
+    Moment,
+    bounded_datetime,
+    decode_cursor,
+    page_of,
+    record_key,
+)
+from store.session.connect import Session
+
+_MARKET = """
+SELECT market_id, name, spec::text AS spec, index_price, mark, funding_rate, predicted_funding_rate, next_funding_at
+FROM markets WHERE name = $1
+"""
+_PAYMENTS = "SELECT p.*, m.name, m.spec::text AS spec FROM funding_payments p JOIN markets m USING (market_id) WHERE "
+_NEWEST_FIRST = " ORDER BY p.interval_end DESC, p.market_id DESC LIMIT "
+
+
+async def read_funding(session: Session, market: str, request: ListRequest) -> MarketFundingView | Refused | None:
+    """A market's funding now and a page of its history, filtered by period; None where there is no such market."""
+    after = decode_cursor(request.cursor, Moment)
+    if isinstance(after, Refused):
+        return after
+    row = await session.fetchrow(_MARKET, storable(market))
+    if row is None:
+        return None
+    where = Conditions("market_id = {}", row["market_id"])
+    where.add_period("interval_end", request)
+    if after is not None:
+        where.add("interval_end < {}", bounded_datetime(after))
+    query = f"SELECT * FROM fundings WHERE {where} ORDER BY interval_end DESC LIMIT {request.limit + 1}"  # noqa: S608 - conditions are ours
+    rows, spec = await session.fetch(query, *where.arguments), spec_of(row["spec"])
+    page = page_of(
+        rows, request.limit, lambda each: record_key("interval_end")(each)[0], lambda each: _view(spec, each)
+    )
+    return _with_present(row, spec, page)
+
+
+async def list_payments(session: Session, user: int, request: ListRequest) -> Page[FundingPaymentView] | Refused:
+    """A page of what a user's positions paid and were paid, by the end of the interval, filtered by market and period."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8])
+    if isinstance(after, Refused):
+        return after
+    where = Conditions("p.user_id = {}", user)
+    where.add_period("p.interval_end", request)
+    if request.market_id is not None:
+        where.add("m.name = {}", storable(request.market_id))
+    if after is not None:
+        where.add("(p.interval_end, p.market_id) < ({}, {})", bounded_datetime(after[0]), after[1])
+    rows = await session.fetch(f"{_PAYMENTS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+    return page_of(rows, request.limit, record_key("interval_end", "market_id"), payment_view)
+
+
+def payment_view(row: Any) -> FundingPaymentView:
+    """A row of `funding_payments`, with its market's name and rules, as it is answered."""
+    spec = spec_of(row["spec"])
+    return FundingPaymentView(
+        market_id=row["name"],
+        side=side_text(row["lots"]),
+        quantity=quantity_text(spec, abs(row["lots"])),
+        mark_price=price_text(spec, row["mark"]),
+        rate=format_rate_e9(row["rate"]),
+        amount=format_micros(row["amount"]),
+        event_id=public_event_id(row["name"], row["event_seq"]),
+        time=time_text(row["interval_end"]),
+    )
+
+
+def _view(spec: MarketSpec, row: Any) -> FundingView:
+    return FundingView(
+        time=time_text(row["interval_end"]),
+        rate=format_rate_e9(row["rate"]),
+        mean_premium=format_rate_e9(divide_toward_zero(row["premium_sum"], spec.funding_interval_hours * 60)),
+        mark_price=price_text(spec, row["mark"]),
+        index_price=index_text(row["index_price"]),
+        is_void=row["is_void"],
+        event_id=public_event_id(spec.market, row["event_seq"]),
+    )
+
+
+def _with_present(row: Any, spec: MarketSpec, page: Page[FundingView]) -> MarketFundingView:
+    return MarketFundingView(
+        market_id=row["name"],
+        funding_rate=format_rate_e9(row["funding_rate"]),
+        predicted_funding_rate=rate_text_or_none(row["predicted_funding_rate"]),
+        next_funding_time=time_text_or_none(row["next_funding_at"]),
+        index_price=index_text(row["index_price"]),
+        mark_price=price_text(spec, row["mark"]),
+        data=page.data,
+        next_cursor=page.next_cursor,
+    )

@@ -1,0 +1,48 @@
+"""The insurance fund as everybody may see it: its money, what it has taken over, and its ledger."""
+
+from exchange.risk.margin import unrealized_pnl
+from schemas.ids import INSURANCE_FUND
+from schemas.refusals import Refused
+from schemas.rest.liquidations import InsuranceFundView, InventoryView
+from schemas.units import format_micros
+from store.queries.accounts.account import MarketHolding, read_account
+from store.queries.accounts.balances import ASSET
+from store.queries.accounts.ledger import list_ledger
+from store.queries.formatting import average_price_text, price_text, quantity_text, side_text
+from store.queries.paging import ListRequest
+from store.session.connect import Session
+
+_WALLET = "SELECT coalesce(sum(amount), 0)::int8 FROM ledger WHERE account = -3"
+
+
+async def read_fund(session: Session, request: ListRequest) -> InsuranceFundView | Refused:
+    """The fund and a page of its ledger, all of one moment."""
+    async with session.transaction(isolation="repeatable_read", readonly=True):
+        page = await list_ledger(session, INSURANCE_FUND, request)
+        if isinstance(page, Refused):
+            return page
+        wallet = await session.fetchval(_WALLET)
+        account = await read_account(session, INSURANCE_FUND)
+    held = [market for market in account.markets if market.holding.exposure.lots] if account else []
+    profit = sum(unrealized_pnl(each.holding.spec, each.holding.exposure, each.holding.mark) for each in held)
+    return InsuranceFundView(
+        asset=ASSET,
+        wallet=format_micros(wallet),
+        unrealized_pnl=format_micros(profit),
+        equity=format_micros(wallet + profit),
+        positions=sorted(map(_inventory, held), key=lambda view: view.market_id),
+        data=page.data,
+        next_cursor=page.next_cursor,
+    )
+
+
+def _inventory(market: MarketHolding) -> InventoryView:
+    spec, mark, exposure = market.holding.spec, market.holding.mark, market.holding.exposure
+    return InventoryView(
+        market_id=market.market,
+        side=side_text(exposure.lots),
+        quantity=quantity_text(spec, abs(exposure.lots)),
+        entry_price=average_price_text(spec, abs(exposure.cost), abs(exposure.lots)) or "0",
+        mark_price=price_text(spec, mark),
+        unrealized_pnl=format_micros(unrealized_pnl(spec, exposure, mark)),
+    )

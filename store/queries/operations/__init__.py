@@ -1,0 +1,1 @@
+"""Queries for operators: health, lags, progress."""

@@ -1,0 +1,26 @@
+"""What the audit that runs by itself has found last."""
+
+from typing import NamedTuple
+
+from schemas.units import Timestamp, timestamp_of
+from store.session.connect import Session
+
+_LAST = """
+SELECT at, took_ms, least(greatest(difference, -1e18), 1e18)::int8 AS difference, jsonb_array_length(findings) AS findings FROM audit_runs
+ORDER BY audit_id DESC LIMIT 1
+"""
+
+
+class AuditRun(NamedTuple):
+    """When it ran, for how long, the difference it found (micros), and how many invariants' rows were broken."""
+
+    at: Timestamp
+    took_ms: int
+    difference: int
+    findings: int
+
+
+async def read_last_audit(session: Session) -> AuditRun | None:
+    """The last run; None before the first."""
+    row = await session.fetchrow(_LAST)
+    return None if row is None else AuditRun(timestamp_of(row["at"]), *tuple(row)[1:])

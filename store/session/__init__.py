@@ -1,0 +1,1 @@
+"""Sessions with PostgreSQL: connections, advisory locks, presence of processes."""

@@ -1,0 +1,1 @@
+"""Users, their API keys, and the networks that keys are bound to."""

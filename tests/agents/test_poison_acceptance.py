@@ -1,0 +1,105 @@
+"""Bar 12 at full size: junk in the log and commands that break the engine, by the hundred, under a market that goes on."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agents.dead_letter_retry import Retried, retry_letter
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
+from agents.relay import Relay
+from agents.verify import verify
+from broker.dead_letters import DeadLetter, read_letters
+from broker.producer import AckedProducer
+from exchange.engine.log import journal
+from schemas.orders import OrderType, Side
+from schemas.rest.orders import OrderRequest
+from schemas.topics import commands_topic
+from store.submission import PlaceOrder
+from tests.agents.poison import POISON, broken_apply
+from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from tests.conftest import Broker
+
+ROUNDS, FULL_ROUNDS = 3, 150
+ORDERS, JUNK, POISONED = 30, 6, 2
+"""What one round brings: good orders, records that are not ours, orders that break the engine."""
+
+
+def junk(stream: Stream, dice: random.Random) -> bytes | None:
+    """A value that nobody can read, of one of many kinds; a known sequence with other bytes would be none, but a repetition."""
+    market = stream.market.encode()
+    return dice.choice(
+        (
+            None,
+            b"",
+            b"{broken",
+            dice.randbytes(dice.randint(1, 400)),
+            b"[" * 10_000,
+            b'{"market":"%s","epoch":1,"commands":[],"v":2}' % market,
+            b'{"market":"NOT-OURS","epoch":1,"commands":[],"v":1}',
+        )
+    )
+
+
+async def play(stream: Stream, rounds: int) -> None:
+    """Good orders with junk and poison between them, all at once."""
+    producer = AckedProducer(stream.settings.bootstrap)
+    await producer.start()
+    for number in range(rounds):
+        await stream.trade(ORDERS)
+        for _ in range(JUNK):
+            await producer.send(commands_topic(stream.market), junk(stream, stream.random), key=b"")
+        ids = [f"{POISON}-{number}-{at}" for at in range(POISONED)]
+        asked = [
+            OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "0.001", "59000", client_order_id=each)
+            for each in ids
+        ]
+        await stream.submit([PlaceOrder(stream.random.choice(stream.users), request) for request in asked])
+    await producer.stop()
+
+
+async def check(stream: Stream, rounds: int) -> str:
+    """Every order answered, every piece of poison buried once, and trying again twice changes nothing."""
+    standing = await stream.drained(within_s=600.0)
+    assert standing.command_seq == 1 + rounds * (ORDERS + POISONED)
+    assert await stream.unfinished() == 0
+    buried = [letter for letter in await read_letters(stream.settings.bootstrap) if letter.market == stream.market]
+    assert Counter(letter.is_command for letter in buried) == {True: rounds * POISONED, False: rounds * JUNK}
+    rejected = await stream.session.fetchval(
+        "SELECT count(*) FROM orders JOIN markets USING (market_id) WHERE name = $1 AND reason = 'INTERNAL'",
+        stream.market,
+    )
+    assert rejected == rounds * POISONED
+    outcomes = [await retried(stream, buried) for _ in range(2)]
+    assert outcomes[0] == outcomes[1] == {Retried.ANSWERED: rounds * POISONED, Retried.UNREADABLE: rounds * JUNK}
+    assert await stream.standing() == standing
+    one_hash_each(await stream.records())
+    assert (await verify(stream.settings, stream.market)).differences == []
+    return f"{standing.command_seq:,} commands, {rounds * JUNK:,} junk records and {rejected:,} poisoned orders: {outcomes[0]}"
+
+
+async def retried(stream: Stream, letters: list[DeadLetter]) -> Counter[Retried]:
+    """What came of trying every letter again."""
+    return Counter([(await retry_letter(stream.session, letter)).result for letter in letters])
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param(ROUNDS, id="short"),
+        pytest.param(FULL_ROUNDS, id="full", marks=[pytest.mark.chaos, pytest.mark.timeout(3600)]),
+    ],
+)
+async def test_a_market_under_poison_goes_on(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """Nothing good is lost with the bad: verify, without the bug, finds no difference."""
+    monkeypatch.setattr(journal, "apply", broken_apply)
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
+            await play(stream, rounds)
+            await stream.drained(within_s=600.0)
+        monkeypatch.undo()
+        print(await check(stream, rounds))  # noqa: T201 - what was measured

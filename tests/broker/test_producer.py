@@ -1,0 +1,134 @@
+"""The producer of our own notices that a log has lost its tail."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+
+from agents.matching.recovery import begin_tenure
+from broker.event_records import read_written
+from broker.producer import AckedProducer, LogTruncated, OutgoingRecord
+from broker.reader import NO_RECORD, LastRecord, read_all
+from schemas.topics import events_topic
+from tests.agents.stream import Stream, stream_on
+from tests.conftest import Broker
+
+GONE = LastRecord(0, b"", b"[0]")
+"""What recovery saw as the only record, and what the log has lost by now."""
+
+
+class Unanswered(AckedProducer):
+    """A producer whose first record reaches the log, and the reply to it is lost."""
+
+    _is_first = True
+
+    async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
+        offset = await super()._send_once(topic, record)
+        if self._is_first:
+            self._is_first = False
+            raise KafkaTimeoutError
+        return offset
+
+
+@asynccontextmanager
+async def producing(stream: Stream, kind: type[AckedProducer] = AckedProducer) -> AsyncIterator[AckedProducer]:
+    """A producer of that kind, connected."""
+    producer = kind(stream.settings.bootstrap)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def producing_behind(
+    value: bytes, broker: Broker, database: str, folder: Path, kind: type[AckedProducer] = AckedProducer
+) -> AsyncIterator[tuple[Stream, AckedProducer]]:
+    """A producer at an event log whose only record, of this value, another one has written."""
+    async with stream_on(broker, database, folder) as stream:
+        async with producing(stream) as another:
+            await another.send(events_topic(stream.market), value, key=b"")
+        async with producing(stream, kind) as producer:
+            yield stream, producer
+
+
+async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_noticed(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator (seed 161): events counted as written were gone, and the projection stood before a hole for good."""
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, GONE)
+        for _ in range(2):  # the second at offset 1: the log is as long as it was, and holds something else
+            with pytest.raises(LogTruncated):
+                await producer.send(topic, b"{}", key=b"")
+
+
+async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: str, tmp_path: Path) -> None:
+    """An empty log ends before its first offset."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == NO_RECORD
+        assert (await read_written(stream.settings.bootstrap, stream.market, 1, range(1, 2))).last == NO_RECORD
+
+
+async def test_records_sent_together_are_there_in_order_and_counted(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """More than fit into one batch, with key and headers; what comes next must come behind the last of them."""
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
+        topic = events_topic(stream.market)
+        sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 400, [("n", b"%d" % n)]) for n in range(200)]
+        await producer.send_together(topic, sent)
+        await producer.send_together(topic, [])
+        await producer.send_together(topic, sent[:1])
+        found = await read_all(stream.settings.bootstrap, topic)
+        assert [OutgoingRecord(each.key, each.value, list(each.headers)) for each in found] == [*sent, sent[0]]
+        producer.expect_beyond(topic, LastRecord(201, *sent[0][:2]))
+        with pytest.raises(LogTruncated):
+            await producer.send_together(topic, sent[:1])
+
+
+async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator: the first try took the lost record's place, so the second came behind it."""
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream, Unanswered) as producer:
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, GONE)
+        with pytest.raises(LogTruncated):
+            await producer.send(topic, b"{}", key=b"")
+        assert len(await read_all(stream.settings.bootstrap, topic)) == 2
+
+
+async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The record that recovery saw is where it was: a lost reply alone stops nobody."""
+    async with producing_behind(b"[]", broker, database, tmp_path, Unanswered) as (stream, producer):
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, LastRecord(0, b"", b"[]"))
+        await producer.send(topic, b"{}", key=b"")
+        found = await read_all(stream.settings.bootstrap, topic)
+        assert [each.value for each in found] == [b"[]", b"{}", b"{}"]
+
+
+async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_loss(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """Found by the simulator (seed 18280): another owner had noticed by writing there, and died; we came behind it."""
+    async with producing_behind(b"[1]", broker, database, tmp_path) as (stream, producer):
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, GONE)
+        with pytest.raises(LogTruncated):
+            await producer.send(topic, b"{}", key=b"")
+
+
+async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, database: str, tmp_path: Path) -> None:
+    """An owner that finds it in its place goes on, record by record, with nothing to doubt."""
+    async with producing_behind(b"[0]", broker, database, tmp_path) as (stream, producer):
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, GONE)
+        for value in (b"[1]", b"[2]"):
+            await producer.send(topic, value, key=b"")
+        assert [each.value for each in await read_all(stream.settings.bootstrap, topic)] == [b"[0]", b"[1]", b"[2]"]
