@@ -21,8 +21,7 @@ _NO_ORDER_IDS = sorted(
     {route.path.split("/")[2] for route in ALL_ROUTES if route.path.startswith("/orders/")} - {"{orderId}"}
 )
 
-_SETTLING_S = 0.05
-"""aiohttp closes idle connections once; one accepted a moment before would be waited for until the time-out."""
+_LOOK_EVERY_S = 0.05
 
 
 def create_app(services: Services) -> web.Application:
@@ -72,13 +71,30 @@ class ApiServer:
         await web.TCPSite(self._runner, self._host, self._port, backlog=1_024).start()
 
     async def stop(self) -> None:
-        """Stop gracefully: 1 /readyz says so, 2 no new connections, 3 requests end, 4 the queue is submitted."""
+        """Stop gracefully.
+
+        1. /readyz says so, and every answer closes its connection.
+        2. No new connections: those that wait to be accepted are accepted first.
+        3. Connections end by themselves, each with its next answer; who keeps one idle for longer than the grace loses it.
+        4. The queue is submitted.
+        """
+        settings = self._services.settings
         self._services.lifecycle.is_stopping = True  # 1
-        await asyncio.sleep(self._services.settings.readiness_grace_s)
+        await asyncio.sleep(settings.readiness_grace_s)
+        await asyncio.sleep(0)
         for site in self._runner.sites:
             await site.stop()  # 2
-        await asyncio.sleep(_SETTLING_S)
+        await self._until_connections_end(settings.idle_grace_s)  # 3
         await self._runner.cleanup()  # 3 and 4
+
+    async def _until_connections_end(self, within_s: float) -> None:
+        """At least one look later: a connection that was accepted a moment ago is not known before."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            server = self._runner.server
+            if server is None or not server.connections or asyncio.get_running_loop().time() >= deadline:
+                return
 
 
 def _pattern_of(path: str) -> str:

@@ -40,6 +40,8 @@ class ApiSettings:
     keepalive_timeout_s: float = 15.0
     readiness_grace_s: float = 0.5
     """How long /readyz answers 503 before the listener closes, so that a load balancer has seen it."""
+    idle_grace_s: float = 1.0
+    """How long an idle connection may still bring a request after the listener has closed: it is answered, and closed."""
     stop_timeout_s: float = 8.0
 
 

@@ -33,7 +33,12 @@ from store.users.users import create_user
 
 SECRET = "the secret of the tests, which is long enough"
 QUICK = ApiSettings(
-    drain_timeout_s=0.3, wait_timeout_s=0.3, body_timeout_s=0.5, readiness_grace_s=0.0, stop_timeout_s=5.0
+    drain_timeout_s=0.3,
+    wait_timeout_s=0.3,
+    body_timeout_s=0.5,
+    readiness_grace_s=0.0,
+    idle_grace_s=0.0,
+    stop_timeout_s=5.0,
 )
 _numbers = itertools.count(1)
 

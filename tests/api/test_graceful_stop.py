@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -21,6 +22,21 @@ async def test_readyz_turns_before_the_listener_closes(database: str) -> None:
     assert placed.status == 202
     assert placed.headers["Connection"] == "close"
     await stopping
+    await exchange.session.close()
+
+
+async def test_a_request_on_a_kept_connection_is_answered_after_the_listener_closed(database: str) -> None:
+    """A client that pauses between two requests finds its connection still there once, and is asked to close it."""
+    exchange = await Exchange(database).start(idle_grace_s=5.0)
+    alice = await exchange.user()
+    assert (await alice.order()).status == 202
+    began = time.perf_counter()
+    stopping = asyncio.create_task(exchange.server.stop())
+    await eventually(lambda: _refuses_connections(alice.url))
+    placed = await alice.order()
+    assert (placed.status, placed.headers["Connection"]) == (202, "close")
+    await stopping
+    assert time.perf_counter() - began < 4, "the grace ends with the last connection"
     await exchange.session.close()
 
 
@@ -47,6 +63,16 @@ async def test_nothing_is_cut_when_it_stops_under_load(database: str) -> None:
     assert {reply.status for reply in replies} <= {202, 503}
     stored = await exchange.value("SELECT array_agg('BTC-PERP-' || (order_id & 1099511627775)) FROM orders")
     assert {reply.body["orderId"] for reply in replies if reply.status == 202} <= set(stored)
+
+
+async def _refuses_connections(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        _, writer = await asyncio.open_connection(place.hostname, place.port)
+    except OSError:
+        return True
+    writer.close()
+    return False
 
 
 async def _not_ready(client: Client) -> Reply | None:
