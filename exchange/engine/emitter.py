@@ -2,7 +2,7 @@
 
 from exchange.engine.market import Market
 from exchange.engine.price_level import Order
-from schemas.commands import DeleveragingOrdered, LiquidationOrdered, OrderCreated, TakeOverOrdered
+from schemas.commands import Deleverage, Liquidate, PlaceOrder, TakeOver
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
@@ -57,7 +57,7 @@ class Turn:
             MarketOpened(self._next(), self.command, self.at, market.spec, market.status, market.index, market.mark)
         )
 
-    def accepted(self, order: Order, command: OrderCreated) -> None:
+    def accepted(self, order: Order, command: PlaceOrder) -> None:
         """The order is taken on, as it was asked for."""
         self.events.append(
             OrderAccepted(
@@ -83,7 +83,7 @@ class Turn:
             )
         )
 
-    def accepted_liquidation(self, order: Order, command: LiquidationOrdered) -> None:
+    def accepted_liquidation(self, order: Order, command: Liquidate) -> None:
         """The order of a liquidation is taken on."""
         self.events.append(
             OrderAccepted(
@@ -161,7 +161,7 @@ class Turn:
 
     def transferred(
         self,
-        command: TakeOverOrdered | DeleveragingOrdered,
+        command: TakeOver | Deleverage,
         *,
         cause: FillCause,
         closing_side: Side,
@@ -190,7 +190,7 @@ class Turn:
             )
         )
 
-    def liquidation_stepped(self, command: LiquidationOrdered, lots: Lots, notional: Micros, fee: Micros) -> None:
+    def liquidation_stepped(self, command: Liquidate, lots: Lots, notional: Micros, fee: Micros) -> None:
         """The step's order has ended, having closed so many lots."""
         self.events.append(
             LiquidationStepped(
@@ -208,7 +208,7 @@ class Turn:
             )
         )
 
-    def forced_action_done(self, command: TakeOverOrdered | DeleveragingOrdered, lots: Lots, *, is_stale: bool) -> None:
+    def forced_action_done(self, command: TakeOver | Deleverage, lots: Lots, *, is_stale: bool) -> None:
         """The take-over or deleveraging has ended, having moved so many lots."""
         named = (command.user, command.liquidation, command.step)
         self.events.append(ForcedActionDone(self._next(), self.command, self.at, *named, lots, is_stale))

@@ -14,20 +14,20 @@ from exchange.engine.rules import check_known, set_rules
 from exchange.engine.status import STAGES, set_status
 from exchange.errors import ForeignLog, SequenceGap
 from schemas.commands import (
-    ClockTicked,
+    AdvanceClock,
+    CancelOrder,
     Command,
-    DeleveragingOrdered,
-    IndexSet,
-    LiquidationOrdered,
-    MarketBarrier,
-    MarketListed,
-    OrderCancelled,
-    OrderCreated,
-    PriceReported,
-    PriceSourcesSet,
-    RulesSet,
-    StatusSet,
-    TakeOverOrdered,
+    Deleverage,
+    Liquidate,
+    ListMarket,
+    PassBarrier,
+    PlaceOrder,
+    ReportPrice,
+    SetIndex,
+    SetPriceSources,
+    SetRules,
+    SetStatus,
+    TakeOver,
     UserCommand,
 )
 from schemas.events import Event
@@ -38,7 +38,7 @@ from schemas.units import MINUTE_US, SECOND_US, Timestamp
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
     """Let the market answer command `seq`, which must be its next; changes the market, returns at least one event."""
     _check_next(market, seq)
-    if (seq == 1) != isinstance(command, MarketListed):
+    if (seq == 1) != isinstance(command, ListMarket):
         raise ForeignLog(market.spec.market, seq)
     turn = Turn(market, seq, command.at)
     market.command_seq = seq
@@ -53,7 +53,7 @@ def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
     _check_next(market, seq)
     turn = Turn(market, seq, command.at)
     market.command_seq = seq
-    turn.failed(command.order if isinstance(command, OrderCancelled) else seq, command.user)
+    turn.failed(command.order if isinstance(command, CancelOrder) else seq, command.user)
     return turn.events
 
 
@@ -64,37 +64,37 @@ def _check_next(market: Market, seq: int) -> None:
 
 def _answer(turn: Turn, command: Command) -> None:  # noqa: C901, PLR0912 - one branch for each kind of command
     match command:
-        case OrderCreated():
+        case PlaceOrder():
             arrive(turn, command)
-        case OrderCancelled():
+        case CancelOrder():
             _cancel(turn, command)
-        case PriceSourcesSet():
+        case SetPriceSources():
             set_sources(turn, command)
-        case PriceReported():
+        case ReportPrice():
             report(turn, command)
-        case ClockTicked():
+        case AdvanceClock():
             tick(turn)
-        case LiquidationOrdered():
+        case Liquidate():
             liquidate(turn, command)
-        case TakeOverOrdered():
+        case TakeOver():
             take_over(turn, command)
-        case DeleveragingOrdered():
+        case Deleverage():
             deleverage(turn, command)
-        case IndexSet():
+        case SetIndex():
             set_index(turn, command.index)
-        case StatusSet():
+        case SetStatus():
             set_status(turn, command.status)
-        case RulesSet():
+        case SetRules():
             set_rules(turn, command.rules)
-        case MarketBarrier():
+        case PassBarrier():
             turn.barrier_passed(command.barrier)
-        case MarketListed():
+        case ListMarket():
             _open(turn, command)
         case _:
             assert_never(command)
 
 
-def _cancel(turn: Turn, command: OrderCancelled) -> None:
+def _cancel(turn: Turn, command: CancelOrder) -> None:
     order = turn.market.book.find(command.order)
     if order is None or order.user != command.user:
         turn.cancel_refused(command.order, command.user)
@@ -103,7 +103,7 @@ def _cancel(turn: Turn, command: OrderCancelled) -> None:
     turn.ended(order, OrderStatus.CANCELLED, command.reason)
 
 
-def _open(turn: Turn, command: MarketListed) -> None:
+def _open(turn: Turn, command: ListMarket) -> None:
     market = turn.market
     if command.spec.market != market.spec.market:
         raise ForeignLog(market.spec.market, turn.command)

@@ -10,7 +10,7 @@ from exchange.engine.price_level import Order
 from exchange.engine.reduce_only import enforce, reducible
 from exchange.engine.status import is_forced_action_possible
 from exchange.position import Position, closing_side, settled_part
-from schemas.commands import DeleveragingOrdered, LiquidationOrdered, TakeOverOrdered
+from schemas.commands import Deleverage, Liquidate, TakeOver
 from schemas.events import TransferSide
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention, Side
@@ -28,7 +28,7 @@ class Share(NamedTuple):
     amount: int
 
 
-def liquidate(turn: Turn, command: LiquidationOrdered) -> None:
+def liquidate(turn: Turn, command: Liquidate) -> None:
     """A reduce-only IOC order that no band and no filter stops; then the fee for what it closed."""
     market = turn.market
     order = Order(turn.command, command.user, command.side, command.price, command.quantity, reduce_only=True)
@@ -47,7 +47,7 @@ def liquidate(turn: Turn, command: LiquidationOrdered) -> None:
     turn.liquidation_stepped(command, closed, order.taken, _fee(market, command, cost, order.taken))
 
 
-def take_over(turn: Turn, command: TakeOverOrdered) -> None:
+def take_over(turn: Turn, command: TakeOver) -> None:
     """The insurance fund takes the whole position at its amount, unless it is not the position that was meant."""
     if not _is_as_named(turn.market, command):
         turn.forced_action_done(command, Lots(0), is_stale=True)
@@ -58,7 +58,7 @@ def take_over(turn: Turn, command: TakeOverOrdered) -> None:
     turn.forced_action_done(command, Lots(lots), is_stale=False)
 
 
-def deleverage(turn: Turn, command: DeleveragingOrdered) -> None:
+def deleverage(turn: Turn, command: Deleverage) -> None:
     """Close the position against each counterparty in turn, as far as he still holds the opposite of it."""
     market = turn.market
     if not _is_as_named(market, command):
@@ -76,13 +76,13 @@ def deleverage(turn: Turn, command: DeleveragingOrdered) -> None:
     turn.forced_action_done(command, Lots(done), is_stale=False)
 
 
-def _is_as_named(market: Market, command: TakeOverOrdered | DeleveragingOrdered) -> bool:
+def _is_as_named(market: Market, command: TakeOver | Deleverage) -> bool:
     position = market.positions.get(command.user)
     is_same = position is not None and (position.lots, position.cost) == (command.lots, command.cost)
     return is_same and is_forced_action_possible(market)
 
 
-def _transfer(turn: Turn, command: TakeOverOrdered | DeleveragingOrdered, share: Share) -> None:
+def _transfer(turn: Turn, command: TakeOver | Deleverage, share: Share) -> None:
     market = turn.market
     side = closing_side(command.lots)
     market.trade_seq += 1
@@ -120,7 +120,7 @@ def _cut_to(turn: Turn, order: Order, lots: int) -> None:
         turn.shrunk(order, by)
 
 
-def _fee(market: Market, command: LiquidationOrdered, cost_before: int, notional: int) -> Micros:
+def _fee(market: Market, command: Liquidate, cost_before: int, notional: int) -> Micros:
     """min(rate x closed notional, max(0, equity after the fill)), rounded up; the fund pays itself nothing."""
     if command.user == INSURANCE_FUND:
         return Micros(0)

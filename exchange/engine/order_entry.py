@@ -9,7 +9,7 @@ from exchange.engine.price_level import Order
 from exchange.engine.prices.mark import is_beyond_band
 from exchange.engine.reduce_only import enforce_at_arrival, room_for
 from exchange.engine.status import takes
-from schemas.commands import OrderCreated
+from schemas.commands import PlaceOrder
 from schemas.orders import EndReason, OrderStatus, OrderType, TimeInForce
 from schemas.units import Ticks
 
@@ -33,7 +33,7 @@ _BEYOND_BAND = Ending(OrderStatus.CANCELLED, EndReason.PRICE_BAND)
 _NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
 
 
-def arrive(turn: Turn, command: OrderCreated) -> None:
+def arrive(turn: Turn, command: PlaceOrder) -> None:
     """Take an order on, all the way to its rest or its end."""
     order = _order_of(turn.command, command)
     refusal = _refusal(turn.market, order, command)
@@ -51,7 +51,7 @@ def arrive(turn: Turn, command: OrderCreated) -> None:
         _leave_remainder(turn, order, command)
 
 
-def _order_of(number: int, command: OrderCreated) -> Order:
+def _order_of(number: int, command: PlaceOrder) -> Order:
     return Order(
         number=number,
         user=command.user,
@@ -64,7 +64,7 @@ def _order_of(number: int, command: OrderCreated) -> Order:
     )
 
 
-def _refusal(market: Market, order: Order, command: OrderCreated) -> Ending | None:
+def _refusal(market: Market, order: Order, command: PlaceOrder) -> Ending | None:
     """Why the market does not take the order on, first reason first."""
     if command.valid_until is not None and command.valid_until < market.clock:
         return _TIMED_OUT
@@ -86,14 +86,14 @@ def _would_take(market: Market, order: Order) -> Ending | None:
     return Ending(OrderStatus.REJECTED, EndReason.POST_ONLY_WOULD_TAKE, maker.price)
 
 
-def _can_fill_whole(market: Market, order: Order, command: OrderCreated) -> bool:
+def _can_fill_whole(market: Market, order: Order, command: PlaceOrder) -> bool:
     """A fill-or-kill order that the position would cut short can't be filled whole either."""
     if order.reduce_only and room_for(market, order) < order.remaining:
         return False
     return can_fill_whole(market, order, command.self_trade_prevention)
 
 
-def _leave_remainder(turn: Turn, order: Order, command: OrderCreated) -> None:
+def _leave_remainder(turn: Turn, order: Order, command: PlaceOrder) -> None:
     if command.order_type is OrderType.MARKET:
         is_empty = turn.market.book.best(order.side.opposite) is None
         turn.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))

@@ -3,7 +3,7 @@
 from exchange.engine.emitter import Turn
 from exchange.engine.market import Market
 from exchange.engine.settlement import settle_positions
-from schemas.commands import OrderCreated
+from schemas.commands import PlaceOrder
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, OrderStatus, Side
 
@@ -35,7 +35,7 @@ def freeze(turn: Turn, *, is_frozen: bool) -> None:
         turn.status_changed()
 
 
-def takes(status: MarketStatus, order: OrderCreated) -> bool:
+def takes(status: MarketStatus, order: PlaceOrder) -> bool:
     """Whether a market in this state takes the order on."""
     match status:
         case MarketStatus.ACTIVE:

@@ -11,7 +11,7 @@ import msgspec
 from exchange.risk.margin import Exposure, Holding, requirement_and_equity
 from exchange.risk.order_draft import OrderDraft, invalid
 from exchange.risk.order_filters import Breach, SizedOrder, first_breach, off_grid, size_order
-from schemas.commands import OrderCreated
+from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
@@ -55,7 +55,7 @@ class Account(msgspec.Struct):
 class Admitted(msgspec.Struct, frozen=True):
     """An order that may enter: the command to write, and the account's exposure in its market with it."""
 
-    command: OrderCreated
+    command: PlaceOrder
     exposure: Exposure
 
 
@@ -202,10 +202,10 @@ def _others(account: Account, markets: Mapping[str, MarketTerms], market: str) -
 
 def _command(
     draft: OrderDraft, order: SizedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
-) -> OrderCreated:
+) -> PlaceOrder:
     """Where the account may only reduce, the engine holds the order to it: the position may be gone when it arrives."""
     request = draft.request
-    return OrderCreated(
+    return PlaceOrder(
         at=now,
         user=user,
         side=order.side,

@@ -14,7 +14,7 @@ from exchange.engine.log.journal import Written
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import UnknownRules
-from schemas.commands import Command, OrderCreated
+from schemas.commands import Command, PlaceOrder
 from schemas.units import Lots
 from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, encode
 from store.markets.progress import Standing
@@ -35,7 +35,7 @@ LOG: tuple[Command, ...] = (
 """A market that moves on, with its fourth command, to rules that only the next release knows."""
 
 
-def larger(turn: Turn, command: OrderCreated) -> None:
+def larger(turn: Turn, command: PlaceOrder) -> None:
     """The new rule: an order that arrives is one lot larger."""
     arrival.arrive(turn, msgspec.structs.replace(command, quantity=Lots(command.quantity + 1)))
 
@@ -43,7 +43,7 @@ def larger(turn: Turn, command: OrderCreated) -> None:
 def upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the code is of the next release, which has a new rule."""
 
-    def arrive(turn: Turn, command: OrderCreated) -> None:
+    def arrive(turn: Turn, command: PlaceOrder) -> None:
         by_the_rules = larger if turn.market.rules >= NEWER else arrival.arrive
         by_the_rules(turn, command)
 

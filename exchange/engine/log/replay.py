@@ -11,7 +11,7 @@ import msgspec
 from exchange.engine.log.journal import Written, write, write_failure
 from exchange.engine.market import Market
 from exchange.engine.price_level import Order
-from schemas.commands import LiquidationOrdered, OrderCreated, UserCommand
+from schemas.commands import Liquidate, PlaceOrder, UserCommand
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
@@ -104,7 +104,7 @@ class Replay:
     def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
         """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
         command = decode_command(body)
-        if isinstance(command, OrderCreated | LiquidationOrdered):
+        if isinstance(command, PlaceOrder | Liquidate):
             self._create(seq, command)
         if seq in self._failed and isinstance(command, UserCommand):
             answer = write_failure(self.market, seq, command)
@@ -115,7 +115,7 @@ class Replay:
             self._fold(decode_event(event.body))
         return written
 
-    def _create(self, seq: int, command: OrderCreated | LiquidationOrdered) -> None:
+    def _create(self, seq: int, command: PlaceOrder | Liquidate) -> None:
         self.created.add(seq)
         self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
 

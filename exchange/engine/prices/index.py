@@ -7,7 +7,7 @@ from exchange.engine.emitter import Turn
 from exchange.engine.market import Feed, Market
 from exchange.engine.prices.mark import follow
 from exchange.engine.status import freeze
-from schemas.commands import PriceReported, PriceSourcesSet
+from schemas.commands import ReportPrice, SetPriceSources
 from schemas.market import INDEX_MAX
 from schemas.units import Nanos, Timestamp, divide_half_even
 
@@ -41,7 +41,7 @@ def set_index(turn: Turn, index: Nanos) -> None:
     follow(turn)
 
 
-def set_sources(turn: Turn, command: PriceSourcesSet) -> None:
+def set_sources(turn: Turn, command: SetPriceSources) -> None:
     """Make the index of these sources; one that was there already keeps what it reported."""
     market, before = turn.market, turn.market.feeds
     market.feeds = {}
@@ -54,7 +54,7 @@ def set_sources(turn: Turn, command: PriceSourcesSet) -> None:
         follow(turn)
 
 
-def report(turn: Turn, command: PriceReported) -> None:
+def report(turn: Turn, command: ReportPrice) -> None:
     """Take what a source has seen; nothing older than what it saw before, and nothing from the future."""
     market = turn.market
     feed = market.feeds.get(command.source)
