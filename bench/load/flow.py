@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from exchange.engine.book import Book
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from schemas.commands import CancelOrder, PlaceOrder
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Lots, Micros, Ticks, Timestamp
@@ -79,7 +79,7 @@ class Flow:
             self._waiting[place], self._waiting[-1] = self._waiting[-1], self._waiting[place]
             order = self._book.find(self._waiting.pop())
             if order is not None:
-                operation = Operation(CANCEL, order.number, order.user, order.side, order.price, order.remaining)
+                operation = Operation(CANCEL, order.order_seq, order.user, order.side, order.price, order.remaining)
                 do(self._book, operation)
                 return operation
         return None

@@ -21,7 +21,7 @@ from bench.result import Bar, Outcome, alone, compared
 from bench.sizes import Size
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from schemas.market import SEED_MARKETS
 
 BYTES_AN_ORDER = Bar(360, is_floor=False, unit="bytes")

@@ -4,7 +4,7 @@ import msgspec
 from sortedcontainers import SortedList
 
 from exchange.engine.book import Book
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from exchange.position import Position, fill
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
 from schemas.orders import Side
@@ -130,12 +130,12 @@ class Market:
         """Let an order wait in the book."""
         self.book.add(order)
         if order.expires_at is not None:
-            self.timed.add((order.expires_at, order.number))
+            self.timed.add((order.expires_at, order.order_seq))
         if order.reduce_only:
             group = self.reduce_only.get(order.user)
             if group is None:
                 group = self.reduce_only[order.user] = ReduceOnlyOrders(order.side)
-            group.orders[order.number] = order
+            group.orders[order.order_seq] = order
             group.lots += order.remaining
 
     def reduce(self, order: Order, lots: int) -> None:
@@ -152,10 +152,10 @@ class Market:
         """Take an order out of the book and of every index."""
         self.book.remove(order)
         if order.expires_at is not None:
-            self.timed.remove((order.expires_at, order.number))
+            self.timed.remove((order.expires_at, order.order_seq))
         if order.reduce_only:
             group = self.reduce_only[order.user]
-            del group.orders[order.number]
+            del group.orders[order.order_seq]
             group.lots -= order.remaining
             if not group.orders:
                 del self.reduce_only[order.user]

@@ -86,7 +86,7 @@ def test_every_lot_of_an_order_is_accounted_for(commands: list[Command]) -> None
             left[order] -= lots
             assert not ends or left[order] == 0
             ended |= {order} if ends else set()
-    resting = {order.number: order.remaining for side in Side for order in driver.market.book.walk(side)}
+    resting = {order.order_seq: order.remaining for side in Side for order in driver.market.book.walk(side)}
     assert {order: lots for order, lots in left.items() if lots} == resting
 
 

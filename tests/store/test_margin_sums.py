@@ -107,7 +107,7 @@ class Tables:
         """Between two commands an order is live exactly while it rests, with the same lots."""
         live = {row.order_id: row.remaining for row in self._rows.orders.values() if row.is_live}
         book = self.market.book
-        assert live == {order_key(MARKET_ID, o.number): o.remaining for side in Side for o in book.walk(side)}
+        assert live == {order_key(MARKET_ID, o.order_seq): o.remaining for side in Side for o in book.walk(side)}
 
     def _count(self, event: Event) -> None:
         kind = type(event).__name__

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from exchange.engine.market import Feed, Funding, Market
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from exchange.engine.rules import check_known
 from exchange.position import Position
 from schemas.market import MarketSpec, MarketStatus
@@ -24,7 +24,7 @@ class _Holding(msgspec.Struct, array_like=True, gc=False):
     lots: int
     cost: Micros
     realized: Micros
-    opened: int
+    opened_seq: int
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -116,7 +116,7 @@ def load(state: bytes) -> Market:
     market.minute = read.minute
     market.funding = read.funding
     market.index_minutes = read.index_minutes
-    market.positions = {h.user: Position(h.lots, h.cost, h.realized, h.opened) for h in read.holdings}
+    market.positions = {h.user: Position(h.lots, h.cost, h.realized, h.opened_seq) for h in read.holdings}
     for orders in (read.buys, read.sells):
         for order in orders:
             market.rest(order)
@@ -129,13 +129,24 @@ def state_hash(state: bytes) -> str:
 
 
 def _holding(user: int, position: Position) -> _Holding:
-    return _Holding(user, position.lots, position.cost, position.realized, position.opened)
+    return _Holding(user, position.lots, position.cost, position.realized, position.opened_seq)
 
 
 def _waiting(market: Market, side: Side) -> list[tuple[Any, ...]]:
     """The orders of one side without their links, worst price first, oldest first within a price."""
     worst_first = sorted(market.book.walk(side), key=lambda order: side.sign * order.price)
     return [
-        (o.number, o.user, o.side, o.price, o.remaining, o.reduce_only, o.loss_per_lot, o.expires_at, o.taken, o.made)
+        (
+            o.order_seq,
+            o.user,
+            o.side,
+            o.price,
+            o.remaining,
+            o.reduce_only,
+            o.loss_per_lot,
+            o.expires_at,
+            o.taker_notional,
+            o.maker_notional,
+        )
         for o in worst_first
     ]
