@@ -223,7 +223,7 @@ class Emitter:
 
     def sources_changed(self) -> None:
         """The sources of the index, as they stand."""
-        sources = tuple(feed.source for feed in self.market.feeds.values())
+        sources = tuple(feed.source for feed in self.market.feeds)
         self.events.append(PriceSourcesChanged(self._next(), self.command, self.at, sources, self.market.quorum))
 
     def price_ignored(self, source: str) -> None:

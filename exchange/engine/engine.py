@@ -110,7 +110,7 @@ def _open(emitter: Emitter, command: ListMarket) -> None:
     check_known(command.rules)
     market.rules = command.rules
     market.spec = command.spec
-    market.operator_status = command.status
+    market.set_status(command.status, is_frozen=False)
     market.stage = STAGES[command.status]
     market.index = command.spec.reference_price
     market.mark = command.spec.mark_of_index(market.index)

@@ -7,10 +7,9 @@ from schemas.orders import EndReason, OrderStatus
 def expire_due(emitter: Emitter) -> None:
     """End every resting order whose time has come, earliest first."""
     market = emitter.market
-    timed = market.timed
-    while timed and timed[0][0] <= market.clock:
-        order = market.book.find(timed[0][1])
+    while (order_seq := market.expiries.first_due(market.clock)) is not None:
+        order = market.book.find(order_seq)
         if order is None:
-            raise LookupError(timed[0])
+            raise LookupError(order_seq)
         market.remove(order)
         emitter.ended(order, OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)

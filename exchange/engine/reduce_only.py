@@ -21,7 +21,7 @@ def reducible(market: Market, user: int, side: Side) -> int:
 def room_for(market: Market, order: Order) -> int:
     """Lots of an arriving reduce-only order that the position and the orders before it in line leave to it."""
     room = reducible(market, order.user, order.side)
-    group = market.reduce_only.get(order.user)
+    group = market.reduce_only.groups.get(order.user)
     if group is None or group.side is not order.side:
         return room
     return room - sum(other.remaining for other in group.orders.values() if _rank(other) >= _rank(order))
@@ -30,7 +30,7 @@ def room_for(market: Market, order: Order) -> int:
 def enforce(emitter: Emitter, user: int) -> None:
     """Cut the account's resting reduce-only orders down to its position, which may have shrunk."""
     market = emitter.market
-    group = market.reduce_only.get(user)
+    group = market.reduce_only.groups.get(user)
     if group is not None:
         _cut_down(emitter, group.orders.values(), group.lots - reducible(market, user, group.side))
 
@@ -38,7 +38,7 @@ def enforce(emitter: Emitter, user: int) -> None:
 def enforce_at_arrival(emitter: Emitter, order: Order) -> None:
     """Let a reduce-only order in, at the expense of those that are less aggressive, itself among them."""
     market = emitter.market
-    group = market.reduce_only.get(order.user)
+    group = market.reduce_only.groups.get(order.user)
     orders = [*group.orders.values(), order] if group is not None else [order]
     lots = sum(other.remaining for other in orders)
     _cut_down(emitter, orders, lots - reducible(market, order.user, order.side))

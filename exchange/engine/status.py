@@ -31,7 +31,7 @@ def freeze(emitter: Emitter, *, is_frozen: bool) -> None:
     """Have the price feed close the market, or give back what the operator left open."""
     market = emitter.market
     if market.is_frozen != is_frozen:
-        market.is_frozen = is_frozen
+        market.set_status(market.operator_status, is_frozen=is_frozen)
         emitter.status_changed()
 
 
@@ -56,7 +56,7 @@ def set_status(emitter: Emitter, status: MarketStatus) -> None:
     market = emitter.market
     is_settled = market.operator_status is MarketStatus.SETTLED
     if STAGES[status] >= market.stage or (status is MarketStatus.HALTED and not is_settled):
-        market.operator_status = status
+        market.set_status(status, is_frozen=market.is_frozen)
         market.stage = max(market.stage, STAGES[status])
     emitter.status_changed()
     if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:

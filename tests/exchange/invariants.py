@@ -35,7 +35,7 @@ def check_book(market: Market) -> None:
         assert all(order.remaining > 0 for order in orders)
         assert sum(lots for _, lots in market.book.depth(side)) == sum(order.remaining for order in orders)
         assert {order.order_seq for order in orders if order.expires_at} == {
-            number for _, number in market.timed if market.book.find(number) in orders
+            number for _, number in market.expiries if market.book.find(number) in orders
         }
 
 
@@ -72,11 +72,11 @@ def check_reduce_only(market: Market) -> None:
         for order in market.book.walk(side):
             if order.reduce_only:
                 resting.setdefault(order.user, []).append(order.order_seq)
-                assert market.reduce_only[order.user].side is side
-    assert {user: sorted(group.orders) for user, group in market.reduce_only.items()} == {
+                assert market.reduce_only.groups[order.user].side is side
+    assert {user: sorted(group.orders) for user, group in market.reduce_only.groups.items()} == {
         user: sorted(numbers) for user, numbers in resting.items()
     }
-    for user, group in market.reduce_only.items():
+    for user, group in market.reduce_only.groups.items():
         assert group.lots == sum(order.remaining for order in group.orders.values())
         assert group.lots <= reducible(market, user, group.side)
 

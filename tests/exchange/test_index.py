@@ -95,7 +95,7 @@ def test_a_price_from_the_future_is_as_old_as_its_report() -> None:
     """A source whose clock runs ahead does not stay fresh for longer."""
     driver = fed(("x", 100), ("y", 100))
     driver.send(price("x", 100, 2 * SECOND, observed_at=900 * SECOND))
-    assert driver.market.feeds["x"].observed_at == 2 * SECOND
+    assert [feed.observed_at for feed in driver.market.feeds if feed.source.name == "x"] == [2 * SECOND]
 
 
 def test_a_market_with_sources_takes_no_index_by_hand() -> None:

@@ -43,11 +43,12 @@ def set_index(emitter: Emitter, index: Nanos) -> None:
 
 def set_sources(emitter: Emitter, command: SetPriceSources) -> None:
     """Make the index of these sources; one that was there already keeps what it reported."""
-    market, before = emitter.market, emitter.market.feeds
-    market.feeds = {}
+    market = emitter.market
+    feeds: dict[str, Feed] = {}
     for source in command.sources:
-        known = before.get(source.name) or Feed(source)
-        market.feeds[source.name] = Feed(source, known.price, known.observed_at)
+        known = market.feed(source.name) or Feed(source)
+        feeds[source.name] = Feed(source, known.price, known.observed_at)
+    market.feeds = list(feeds.values())
     market.quorum = command.quorum
     emitter.sources_changed()
     if refresh(emitter):
@@ -57,7 +58,7 @@ def set_sources(emitter: Emitter, command: SetPriceSources) -> None:
 def report(emitter: Emitter, command: ReportPrice) -> None:
     """Take what a source has seen; nothing older than what it saw before, and nothing from the future."""
     market = emitter.market
-    feed = market.feeds.get(command.source)
+    feed = market.feed(command.source)
     observed_at = min(command.observed_at, command.at)
     if feed is None or observed_at <= feed.observed_at or not 0 < command.price <= INDEX_MAX:
         emitter.price_ignored(command.source)
@@ -87,6 +88,6 @@ def refresh(emitter: Emitter) -> bool:
 def _fresh(market: Market) -> list[WeighedPrice]:
     return [
         WeighedPrice(feed.price, feed.source.weight)
-        for feed in market.feeds.values()
+        for feed in market.feeds
         if feed.observed_at and market.clock - feed.observed_at <= feed.source.max_age_ms * 1_000
     ]
