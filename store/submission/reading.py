@@ -7,7 +7,7 @@ import asyncpg
 
 from exchange.risk.admission import Account, MarketTerms
 from exchange.risk.margin import Exposure, Holding
-from exchange.risk.order_draft import OrderDraft, read_order, request_hash
+from exchange.risk.order_draft import ParsedOrder, read_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.market import MarketStatus
 from schemas.orders import OrderStatus
@@ -25,7 +25,7 @@ _KIND, _MARKET = 0, 2
 class Wish(NamedTuple):
     """A well-formed request to place an order; the hash is there when it has a client id."""
 
-    draft: OrderDraft
+    draft: ParsedOrder
     hash: bytes | None
 
 
