@@ -8,7 +8,7 @@ from agents.worker.metrics import TICKS
 from agents.worker.ownership import working
 from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
-from schemas.commands import ClockTicked
+from schemas.commands import AdvanceClock
 from schemas.units import SECOND_US, Timestamp
 from store.command_log.commands import Addressed, append_commands
 from store.markets.due_orders import TickingMarket, read_ticking
@@ -56,7 +56,7 @@ class Clock(Service):
     async def _tell_time(self, session: Connection, now: Timestamp) -> None:
         """One round trip to look, and one to tell all markets that have to know."""
         markets = [market for market in await read_ticking(session, now) if self._has_to_know(market, now)]
-        ticks = [Addressed(market.name, ClockTicked(now)) for market in markets]
+        ticks = [Addressed(market.name, AdvanceClock(now)) for market in markets]
         for market, seq in zip(markets, await append_commands(session, ticks), strict=True):
             if seq is not None:
                 self._told[market.name] = Told(seq, now // SECOND_US)

@@ -11,7 +11,7 @@ import asyncpg
 from agents.worker.database import close_quietly
 from app.settings import Settings
 from app.unreachable import BrokerSilent
-from schemas.commands import Command, MarketBarrier
+from schemas.commands import Command, PassBarrier
 from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
 from schemas.rest.bodies import Page
@@ -68,7 +68,7 @@ async def drain_markets(settings: Settings, market: str | None = None) -> list[D
     async with _session(settings) as session:
         names = [market] if market else sorted((await read_progress(session)).keys() - await read_halted(session))
         at = now()
-        barriers = {name: await append_command(session, name, MarketBarrier(at, f"drain-{at}")) for name in names}
+        barriers = {name: await append_command(session, name, PassBarrier(at, f"drain-{at}")) for name in names}
         passed = await _until_passed(session, barriers, DRAIN_WITHIN_S)
     if passed is None:
         return None

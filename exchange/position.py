@@ -10,17 +10,17 @@ class Position(msgspec.Struct, gc=False):
     """What one account holds in one market.
 
     `lots` and `cost` (micros) are positive when long, negative when short; `realized` (micros) is the profit since the
-    position last left zero, without fees, and `opened` the event at which it did (0 when flat).
+    position last left zero, without fees, and `opened_seq` the event at which it did (0 when flat).
     """
 
     lots: int = 0
     cost: Micros = Micros(0)
     realized: Micros = Micros(0)
-    opened: int = 0
+    opened_seq: int = 0
 
 
 def fill(position: Position, lots: int, notional: int, event: int) -> Micros:
-    """Book a fill of signed lots at a signed notional (micros), told by event `event`; returns the profit it realized.
+    """Book a fill of signed lots at a signed notional (micros), reported by event `event`; returns the profit it realized.
 
     Closing releases cost in proportion, rounded towards zero; the rest of the cost stays. A fill that crosses zero
     closes first, then opens. Always: realized = change of cost - notional.
@@ -51,7 +51,7 @@ def settled_part(amount: int, lots: int, before: int, after: int) -> Micros:
 def _open(position: Position, lots: int, notional: int, event: int) -> Micros:
     if not position.lots:
         position.realized = Micros(0)
-        position.opened = event
+        position.opened_seq = event
     position.lots += lots
     position.cost = Micros(position.cost + notional)
     return Micros(0)
@@ -64,7 +64,7 @@ def _close(position: Position, lots: int, notional: int) -> Micros:
     position.cost = Micros(position.cost - released)
     position.realized = Micros(position.realized + realized)
     if not position.lots:
-        position.opened = 0
+        position.opened_seq = 0
     return realized
 
 

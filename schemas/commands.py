@@ -1,7 +1,7 @@
 """What a market can be asked to do: the closed union of commands in `engine.commands.{market}`.
 
-Ids, times and prices come in the command; the engine never asks for them. An order's number within its market is the
-`seq` of the command that created it.
+A command carries every id, time and price that the engine needs; the engine never looks one up. The sequence number of
+an order is the `seq` of the command that placed it. Class names are imperatives; the wire tags are older and stay.
 """
 
 from typing import Literal
@@ -13,24 +13,28 @@ from schemas.orders import EndReason, OrderType, SelfTradePrevention, Side, Time
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
 
 
-class MarketListed(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="market.listed"):
-    """The first command of every log: the market's rules, its status, its index and the rules version it starts with."""
+class CommandBase(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type"):
+    """The configuration that all commands share (mypy wants `frozen` repeated), and their first field: the time at which the command is given."""
 
     at: Timestamp
+
+
+class ListMarket(CommandBase, frozen=True, tag="market.listed"):
+    """List the market: the first command of every log. Says its parameters, its status and the rules version it starts with."""
+
     spec: MarketSpec
     status: MarketStatus
     rules: int = RULES_FIRST
     v: Literal[1] = 1
 
 
-class OrderCreated(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="order.created"):
-    """A validated and margined order enters the market.
+class PlaceOrder(CommandBase, frozen=True, tag="order.created"):
+    """Place an order that has passed validation and the margin check.
 
     `price` is the limit, or the protection price of a market order. `margin_price` (ticks), `loss_per_lot` and
     `fee_per_lot` (micros) are what the order adds to its account's margin sums per remaining lot.
     """
 
-    at: Timestamp
     user: int
     side: Side
     order_type: OrderType
@@ -50,84 +54,73 @@ class OrderCreated(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fi
     v: Literal[1] = 1
 
 
-class OrderCancelled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="order.cancelled"):
-    """The user's order `order` (its number in this market) is to leave the book: he asks for it, or his margin does."""
+class CancelOrder(CommandBase, frozen=True, tag="order.cancelled"):
+    """Cancel the user's order `order` (its sequence number in this market), because the user or the margin check asks for it."""
 
-    at: Timestamp
     user: int
     order: int
     reason: EndReason = EndReason.USER
     v: Literal[1] = 1
 
 
-class PriceSourcesSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price_sources.set"):
-    """The operator says which sources the index is made of, and how many of them must be fresh; none: a constant index."""
+class SetPriceSources(CommandBase, frozen=True, tag="price_sources.set"):
+    """Set the price sources of the index, and how many of them must be fresh. No sources: the index is constant."""
 
-    at: Timestamp
     sources: tuple[PriceSource, ...]
     quorum: int
     v: Literal[1] = 1
 
 
-class PriceReported(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price.reported"):
-    """A source saw this price (nanos) at `observed_at`."""
+class ReportPrice(CommandBase, frozen=True, tag="price.reported"):
+    """Report that a source saw this price (nanos) at `observed_at`."""
 
-    at: Timestamp
     source: str
     price: Nanos
     observed_at: Timestamp
     v: Literal[1] = 1
 
 
-class IndexSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="index.set"):
-    """The constant index of a market without price sources moves; the mark follows from it."""
+class SetIndex(CommandBase, frozen=True, tag="index.set"):
+    """Set the constant index of a market without price sources; the mark follows it."""
 
-    at: Timestamp
     index: Nanos
     v: Literal[1] = 1
 
 
-class StatusSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="market.status_set"):
-    """The operator sets the market's status."""
+class SetStatus(CommandBase, frozen=True, tag="market.status_set"):
+    """Set the operator's status of the market."""
 
-    at: Timestamp
     status: MarketStatus
     v: Literal[1] = 1
 
 
-class RulesSet(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="rules.set"):
-    """The operator moves the market on to a newer rules version, once every process that may own it knows that version."""
+class SetRules(CommandBase, frozen=True, tag="rules.set"):
+    """Move the market to a newer rules version. Every process that may own the market must know that version first."""
 
-    at: Timestamp
     rules: int
     v: Literal[1] = 1
 
 
-class MarketBarrier(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="market.barrier"):
-    """A drain waits until this command has gone all the way into the projection."""
+class PassBarrier(CommandBase, frozen=True, tag="market.barrier"):
+    """Pass a barrier: a drain waits until the projection has applied this command."""
 
-    at: Timestamp
     barrier: str
     v: Literal[1] = 1
 
 
-class ClockTicked(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="clock.ticked"):
-    """Time has come to `at`: what is due expires, is sampled or is paid, and the mark follows the book."""
+class AdvanceClock(CommandBase, frozen=True, tag="clock.ticked"):
+    """Advance the clock to `at`: what is due expires, is sampled or is paid, and the mark follows the book."""
 
-    at: Timestamp
     v: Literal[1] = 1
 
 
-class LiquidationOrdered(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="liquidation.ordered"
-):
-    """A step of a liquidation, or a sale of the insurance fund: a reduce-only IOC order that no filter and no band stops.
+class Liquidate(CommandBase, frozen=True, tag="liquidation.ordered"):
+    """Run a step of a liquidation, or a sale of the insurance fund: a reduce-only IOC order exempt from filters and bands.
 
     `liquidation` and `step` name it. `price` (ticks) is its limit. `equity_elsewhere` (micros) is the account's wallet and its
     unrealized profit in all other markets: with the position here it is the equity that bounds the liquidation fee.
     """
 
-    at: Timestamp
     user: int
     liquidation: int
     step: int
@@ -139,13 +132,12 @@ class LiquidationOrdered(
     v: Literal[1] = 1
 
 
-class TakeOverOrdered(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="take_over.ordered"):
-    """The insurance fund takes over the account's position: `lots` and `cost` are what it must still be.
+class TakeOver(CommandBase, frozen=True, tag="take_over.ordered"):
+    """Let the insurance fund take over the account's position, provided it is still `lots` at `cost`.
 
     `amount` (micros, signed like the cost) is what the whole position is settled at: V of docs/semantics.md, "Liquidation".
     """
 
-    at: Timestamp
     user: int
     liquidation: int
     step: int
@@ -156,21 +148,18 @@ class TakeOverOrdered(msgspec.Struct, frozen=True, gc=False, rename="camel", tag
 
 
 class Counterparty(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """Whose position is closed against a bankrupt one, and by how many lots at the most."""
+    """Whose position is closed against a bankrupt one, and by how many lots at most."""
 
     user: int
     lots: Lots
 
 
-class DeleveragingOrdered(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="deleveraging.ordered"
-):
-    """The account's position is closed against those of `counterparties`, best rank first, at the bankrupt amount.
+class Deleverage(CommandBase, frozen=True, tag="deleveraging.ordered"):
+    """Close the account's position against those of `counterparties`, best rank first, at the bankruptcy amount.
 
-    `lots`, `cost` and `amount` as in TakeOverOrdered; a part of the lots is settled at its part of the amount.
+    `lots`, `cost` and `amount` are as in TakeOver; part of the lots is settled at its part of the amount.
     """
 
-    at: Timestamp
     user: int
     liquidation: int
     step: int
@@ -181,20 +170,20 @@ class DeleveragingOrdered(
     v: Literal[1] = 1
 
 
-UserCommand = OrderCreated | OrderCancelled
-ForcedCommand = LiquidationOrdered | TakeOverOrdered | DeleveragingOrdered
+UserCommand = PlaceOrder | CancelOrder
+ForcedCommand = Liquidate | TakeOver | Deleverage
 Command = (
-    MarketListed
-    | OrderCreated
-    | OrderCancelled
-    | PriceSourcesSet
-    | PriceReported
-    | IndexSet
-    | StatusSet
-    | RulesSet
-    | MarketBarrier
-    | ClockTicked
-    | LiquidationOrdered
-    | TakeOverOrdered
-    | DeleveragingOrdered
+    ListMarket
+    | PlaceOrder
+    | CancelOrder
+    | SetPriceSources
+    | ReportPrice
+    | SetIndex
+    | SetStatus
+    | SetRules
+    | PassBarrier
+    | AdvanceClock
+    | Liquidate
+    | TakeOver
+    | Deleverage
 )

@@ -1,8 +1,7 @@
-"""What a market tells: the closed union of events in `engine.events.{market}`.
+"""What happened in a market: the closed union of events in `engine.events.{market}`.
 
-Every command is answered by at least one event. `seq` numbers the events of a market without holes, `command` is the
-sequence of the command that caused it, `at` the time that command carried. The public id of an event is
-`{market}:{seq}`, of a trade `{market}-{trade}`, of an order `{market}-{order}`.
+Every command causes at least one event. The public id of an event is `{market}:{seq}`, of a trade `{market}-{trade}`,
+of an order `{market}-{order}`.
 """
 
 from typing import Literal
@@ -22,12 +21,21 @@ from schemas.orders import (
 from schemas.units import Lots, Micros, Nanos, RateE9, Ticks, Timestamp
 
 
-class MarketOpened(msgspec.Struct, frozen=True, rename="camel", tag_field="type", tag="market.opened"):
-    """The market exists, with these rules, status, index and mark."""
+class EventBase(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type"):
+    """The configuration that all events share (mypy wants `frozen` repeated), and their first fields.
+
+    `seq` numbers the events of a market without gaps, `command` is the sequence of the command that caused the event,
+    `at` the time of that command.
+    """
 
     seq: int
     command: int
     at: Timestamp
+
+
+class MarketOpened(EventBase, frozen=True, tag="market.opened"):
+    """The market exists, with these parameters, status, index and mark."""
+
     spec: MarketSpec
     status: MarketStatus
     index: Nanos
@@ -35,12 +43,9 @@ class MarketOpened(msgspec.Struct, frozen=True, rename="camel", tag_field="type"
     v: Literal[1] = 1
 
 
-class OrderAccepted(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="order.accepted"):
-    """The engine has taken the order on; trades, a rest in the book or an end follow."""
+class OrderAccepted(EventBase, frozen=True, tag="order.accepted"):
+    """The engine accepted the order; it trades, rests in the book or ends next."""
 
-    seq: int
-    command: int
-    at: Timestamp
     order: int
     user: int
     side: Side
@@ -60,15 +65,12 @@ class OrderAccepted(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_f
     v: Literal[1] = 1
 
 
-class OrderEnded(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="order.ended"):
+class OrderEnded(EventBase, frozen=True, tag="order.ended"):
     """An order left the market unfilled or partly filled; `remaining` lots were released.
 
     `best_opposite` is the price a post-only order would have taken.
     """
 
-    seq: int
-    command: int
-    at: Timestamp
     order: int
     user: int
     status: OrderStatus
@@ -78,12 +80,9 @@ class OrderEnded(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fiel
     v: Literal[1] = 1
 
 
-class OrderShrunk(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="order.shrunk"):
+class OrderShrunk(EventBase, frozen=True, tag="order.shrunk"):
     """A reduce-only order was cut by `by` lots, so that it cannot exceed the position; `remaining` is left."""
 
-    seq: int
-    command: int
-    at: Timestamp
     order: int
     user: int
     by: Lots
@@ -110,12 +109,9 @@ class TradeSide(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     position_opened: int = 0
 
 
-class TradeExecuted(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="trade.executed"):
+class TradeExecuted(EventBase, frozen=True, tag="trade.executed"):
     """Two orders met at the maker's price. `trade` counts a market's trades without holes."""
 
-    seq: int
-    command: int
-    at: Timestamp
     trade: int
     price: Ticks
     quantity: Lots
@@ -138,18 +134,13 @@ class TransferSide(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     position_opened: int
 
 
-class PositionTransferred(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="position.transferred"
-):
+class PositionTransferred(EventBase, frozen=True, tag="position.transferred"):
     """A bankrupt account's position, or a part of it, closed without the book: by the insurance fund or by deleveraging.
 
     `closing_side` is the bankrupt account's: SELL closes a long. `amount` (micros, signed like the position's cost) is what
     these lots were settled at; `price` (ticks, half even, at least 1) is a view of it. `trade` counts with the trades.
     """
 
-    seq: int
-    command: int
-    at: Timestamp
     trade: int
     cause: FillCause
     liquidation: int
@@ -163,14 +154,9 @@ class PositionTransferred(
     v: Literal[1] = 1
 
 
-class LiquidationStepped(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="liquidation.stepped"
-):
+class LiquidationStepped(EventBase, frozen=True, tag="liquidation.stepped"):
     """A step of a liquidation has ended: what its order closed, and the fee for it (micros) to the insurance fund."""
 
-    seq: int
-    command: int
-    at: Timestamp
     order: int
     user: int
     liquidation: int
@@ -182,14 +168,9 @@ class LiquidationStepped(
     v: Literal[1] = 1
 
 
-class ForcedActionDone(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="forced_action.done"
-):
+class ForcedActionDone(EventBase, frozen=True, tag="forced_action.done"):
     """A take-over or a deleveraging has ended: `quantity` lots changed hands; `is_stale` when the position was not the one named."""
 
-    seq: int
-    command: int
-    at: Timestamp
     user: int
     liquidation: int
     step: int
@@ -198,26 +179,20 @@ class ForcedActionDone(
     v: Literal[1] = 1
 
 
-class CancelRefused(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="cancel.refused"):
+class CancelRefused(EventBase, frozen=True, tag="cancel.refused"):
     """The order to cancel had already ended."""
 
-    seq: int
-    command: int
-    at: Timestamp
     order: int
     user: int
     v: Literal[1] = 1
 
 
-class CommandFailed(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="command.failed"):
+class CommandFailed(EventBase, frozen=True, tag="command.failed"):
     """A user's command broke the engine: it was undone, and of all the market only the sequences moved.
 
     `order` is the order it created, which ends REJECTED, or the one it was to cancel, which stays as it was.
     """
 
-    seq: int
-    command: int
-    at: Timestamp
     order: int
     user: int
     reason: EndReason = EndReason.INTERNAL
@@ -229,63 +204,44 @@ class CommandFailed(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_f
         return self.order == self.command
 
 
-class MarkMoved(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="mark.moved"):
+class MarkMoved(EventBase, frozen=True, tag="mark.moved"):
     """Index (nanos) and mark (ticks) as of this event."""
 
-    seq: int
-    command: int
-    at: Timestamp
     index: Nanos
     mark: Ticks
     v: Literal[1] = 1
 
 
-class StatusChanged(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="market.status_changed"
-):
+class StatusChanged(EventBase, frozen=True, tag="market.status_changed"):
     """The status in force from this event on: the more restrictive of the operator's and, when the mark is frozen, CANCEL_ONLY."""
 
-    seq: int
-    command: int
-    at: Timestamp
     status: MarketStatus
     operator_status: MarketStatus | None = None
     is_frozen: bool = False
     v: Literal[1] = 1
 
 
-class PriceSourcesChanged(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price_sources.changed"
-):
+class PriceSourcesChanged(EventBase, frozen=True, tag="price_sources.changed"):
     """The sources of the index from this event on, and how many of them must be fresh."""
 
-    seq: int
-    command: int
-    at: Timestamp
     sources: tuple[PriceSource, ...]
     quorum: int
     v: Literal[1] = 1
 
 
-class PriceIgnored(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="price.ignored"):
+class PriceIgnored(EventBase, frozen=True, tag="price.ignored"):
     """A price was reported by nobody's source, or one that is older than what the source has reported already."""
 
-    seq: int
-    command: int
-    at: Timestamp
     source: str
     v: Literal[1] = 1
 
 
-class PremiumSampled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="premium.sampled"):
+class PremiumSampled(EventBase, frozen=True, tag="premium.sampled"):
     """One minute's premium of the impact prices over the index (10^-9).
 
     `interval_end` is the funding it counts for, `predicted_rate` what its rate (10^-9) would be at the mean so far.
     """
 
-    seq: int
-    command: int
-    at: Timestamp
     premium: RateE9
     index: Nanos
     interval_end: Timestamp
@@ -293,7 +249,7 @@ class PremiumSampled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_
     v: Literal[1] = 1
 
 
-class FundingSettled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="funding.settled"):
+class FundingSettled(EventBase, frozen=True, tag="funding.settled"):
     """The funding of the interval that ended at `interval_end`, at this mark (ticks) and rate (10^-9).
 
     `premium_sum` (10^-9) is over its minutes. `residue` (micros) is what payers owe more than receivers get: it goes to the
@@ -301,9 +257,6 @@ class FundingSettled(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_
     with a frozen mark or a halted market, so that the rate is 0.
     """
 
-    seq: int
-    command: int
-    at: Timestamp
     interval_end: Timestamp
     rate: RateE9
     premium_sum: RateE9
@@ -322,12 +275,9 @@ class FundingPayment(msgspec.Struct, frozen=True, gc=False, array_like=True):
     amount: Micros
 
 
-class FundingPaid(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="funding.paid"):
+class FundingPaid(EventBase, frozen=True, tag="funding.paid"):
     """Payments of one funding, by user; up to 500 in one event."""
 
-    seq: int
-    command: int
-    at: Timestamp
     interval_end: Timestamp
     rate: RateE9
     mark: Ticks
@@ -343,45 +293,31 @@ class Settlement(msgspec.Struct, frozen=True, gc=False, array_like=True):
     realized: Micros
 
 
-class PositionsSettled(
-    msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="positions.settled"
-):
+class PositionsSettled(EventBase, frozen=True, tag="positions.settled"):
     """The market has ended: these positions were closed at `price` (ticks), by user; up to 500 in one event."""
 
-    seq: int
-    command: int
-    at: Timestamp
     price: Ticks
     settlements: tuple[Settlement, ...]
     v: Literal[1] = 1
 
 
-class RulesChanged(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="rules.changed"):
+class RulesChanged(EventBase, frozen=True, tag="rules.changed"):
     """The rules version in force from the next command on."""
 
-    seq: int
-    command: int
-    at: Timestamp
     rules: int
     v: Literal[1] = 1
 
 
-class BarrierPassed(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="barrier.passed"):
+class BarrierPassed(EventBase, frozen=True, tag="barrier.passed"):
     """Everything before the barrier has been matched."""
 
-    seq: int
-    command: int
-    at: Timestamp
     barrier: str
     v: Literal[1] = 1
 
 
-class ClockAdvanced(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag="clock.advanced"):
-    """The market's clock stands at `at`."""
+class ClockAdvanced(EventBase, frozen=True, tag="clock.advanced"):
+    """The market's clock is at `at`."""
 
-    seq: int
-    command: int
-    at: Timestamp
     v: Literal[1] = 1
 
 

@@ -12,7 +12,7 @@ from exchange.engine.log.journal import Written, write_again, write_failure
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import Market
 from exchange.errors import EngineError
-from schemas.commands import OrderCancelled, UserCommand
+from schemas.commands import CancelOrder, UserCommand
 from schemas.ids import public_order_id
 from schemas.wire import CommandRecord
 from store.markets.progress import Standing
@@ -116,7 +116,7 @@ class Tenure:
 
     def _undo(self, each: FreshCommand, error: Exception, before: str) -> None:
         """Rebuild the state without the command: the last snapshot, and the commands since once more."""
-        number = each.command.order if isinstance(each.command, OrderCancelled) else each.seq
+        number = each.command.order if isinstance(each.command, CancelOrder) else each.seq
         known = {"market": self.name, "sequence": each.seq, "order": public_order_id(self.name, number)}
         log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error, extra=known)
         market = load(self._checkpoint)

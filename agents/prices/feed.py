@@ -11,7 +11,7 @@ from typing import NamedTuple
 from agents.prices.source import Observation, Source
 from agents.worker.metrics import PRICES_REPORTED
 from agents.worker.service import Service
-from schemas.commands import PriceReported
+from schemas.commands import ReportPrice
 from schemas.units import Timestamp
 from store.command_log.commands import Addressed, append_commands
 from store.session.advisory_locks import Room, try_locks
@@ -97,9 +97,7 @@ class PriceFeed(Service):
         going = {key: seen for key, seen in self._newest.items() if key in self._held}
         at = Timestamp(time.time_ns() // 1_000)
         commands = [
-            Addressed(
-                key.market, PriceReported(at, key.source, seen.price, seen.observed_at), self._reported.get(key, 0)
-            )
+            Addressed(key.market, ReportPrice(at, key.source, seen.price, seen.observed_at), self._reported.get(key, 0))
             for key, seen in going.items()
         ]
         for key, seq in zip(going, await append_commands(session, commands), strict=True):

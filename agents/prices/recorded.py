@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from agents.prices.source import Observation, parse_price
-from schemas.commands import PriceReported
+from schemas.commands import ReportPrice
 from schemas.units import Nanos, Timestamp
 
 CSV_HEAD = "offsetMs,price"
@@ -77,11 +77,11 @@ def parse_recording(lines: Iterable[str]) -> Iterator[RecordedPrice]:
         yield recorded
 
 
-def as_commands(source: str, recording: Iterable[RecordedPrice], began_at: Timestamp) -> Iterator[PriceReported]:
+def as_commands(source: str, recording: Iterable[RecordedPrice], began_at: Timestamp) -> Iterator[ReportPrice]:
     """The recording as commands that begin at `began_at`: time by commands, for whoever replays without a clock."""
     for offset_ms, price in recording:
         at = Timestamp(began_at + offset_ms * 1_000)
-        yield PriceReported(at, source, price, observed_at=at)
+        yield ReportPrice(at, source, price, observed_at=at)
 
 
 class _Line(msgspec.Struct, rename="camel", forbid_unknown_fields=True):

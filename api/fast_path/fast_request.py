@@ -22,11 +22,11 @@ from api.services import Services
 from api.submission.submitting import ORDER_BODY, taken
 from schemas.refusals import Refused
 from schemas.rest.api_keys import Scope
-from store.submission import Answer, CancelOrder, PlaceOrder, SubmissionRequest
+from store.submission import Answer, SubmissionRequest, SubmitCancel, SubmitOrder
 
 _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
-_ROUTES = {PlaceOrder: ("POST", _ORDERS), CancelOrder: ("DELETE", "/orders/{orderId}")}
+_ROUTES = {SubmitOrder: ("POST", _ORDERS), SubmitCancel: ("DELETE", "/orders/{orderId}")}
 _encode = msgspec.json.Encoder().encode
 _BEGINNINGS = {
     status: (
@@ -63,7 +63,7 @@ def plain_of(services: Services, message: Any, body: bytes) -> Plain | None:
     request = _request_of(user, message, body, services.settings.body_bytes_max)
     if request is None:
         return None
-    budget = Budget.ORDERS if isinstance(request, PlaceOrder) else Budget.CANCELS
+    budget = Budget.ORDERS if isinstance(request, SubmitOrder) else Budget.CANCELS
     told = services.limits.take_plainly(budget, user)
     return None if told is None else Plain(request, _FIXED[services.settings.is_behind_tls] + told)
 
@@ -87,12 +87,12 @@ def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> Submiss
         if message.headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
             return None
         try:
-            return PlaceOrder(user, ORDER_BODY.decode(body))
+            return SubmitOrder(user, ORDER_BODY.decode(body))
         except Refusal:
             return None  # aiohttp's way says what is wrong with it
     if message.method == "DELETE" and message.path.startswith(_AN_ORDER) and not body:
         order_id = message.path[len(_AN_ORDER) :]
-        return CancelOrder(user, order_id) if is_plain_id(order_id) else None
+        return SubmitCancel(user, order_id) if is_plain_id(order_id) else None
     return None
 
 

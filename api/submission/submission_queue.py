@@ -19,7 +19,7 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.session.connect import StoreUnavailable
-from store.submission import Answer, CancelOrder, SubmissionRequest
+from store.submission import Answer, SubmissionRequest, SubmitCancel
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class SubmissionQueue:
     def submit(self, request: SubmissionRequest) -> asyncio.Future[Answer]:
         """Wait in line; the future's result is the outcome of this request. Nothing is lost if nobody awaits it."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        line = self._cancels if isinstance(request, CancelOrder) else self._orders
+        line = self._cancels if isinstance(request, SubmitCancel) else self._orders
         if self.is_stuck or self._is_closing:
             answer.set_result(unavailable(outcome_is_unknown=False))
         elif len(line) >= self._limits.waiting_max:

@@ -8,7 +8,7 @@ from app.cli.output import json_option, show
 from app.cli.sending import send
 from app.operator import index_sources, now
 from app.settings import load_settings, reach
-from schemas.commands import PriceSourcesSet
+from schemas.commands import SetPriceSources
 from schemas.market import PriceSource, source_faults
 
 MAX_AGE_MS = 10_000
@@ -35,7 +35,7 @@ def sources(name: str, given: tuple[str, ...], quorum: int | None, is_none: bool
         quorum = len(wanted) // 2 + 1 if quorum is None and wanted else quorum or 0
         if faults := source_faults(wanted, quorum):
             raise click.UsageError("; ".join(faults))
-        send(settings, name, PriceSourcesSet(now(), wanted, quorum))
+        send(settings, name, SetPriceSources(now(), wanted, quorum))
     found = asyncio.run(index_sources(settings, name))
     rows = [
         {"source": source.name, "weight": source.weight, "maxAgeMs": source.max_age_ms, "quorum": found.quorum}

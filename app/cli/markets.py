@@ -12,7 +12,7 @@ from app.cli.sending import send
 from app.market_file import MarketFileRefused, read_market_file
 from app.operator import index_sources, markets_now, now
 from app.settings import load_settings, reach
-from schemas.commands import IndexSet, RulesSet, StatusSet
+from schemas.commands import SetIndex, SetRules, SetStatus
 from schemas.market import INDEX_MAX, MarketStatus
 from schemas.rest.markets import MarketView
 from schemas.units import NANO_E18, Nanos, parse_whole_units
@@ -97,7 +97,7 @@ def set_index(name: str, price: str) -> None:
         raise click.ClickException(
             f"{name} has price sources: they alone move its index (market sources {name} --none)"
         )
-    send(settings, name, IndexSet(at=now(), index=Nanos(index)))
+    send(settings, name, SetIndex(at=now(), index=Nanos(index)))
 
 
 @market.command()
@@ -105,7 +105,7 @@ def set_index(name: str, price: str) -> None:
 @click.argument("version", type=click.IntRange(1, RULES_VERSION))
 def rules(name: str, version: int) -> None:
     """Move a market on to a rules version, once every process runs code that knows it; there is no way back."""
-    send(reach(load_settings()), name, RulesSet(at=now(), rules=version))
+    send(reach(load_settings()), name, SetRules(at=now(), rules=version))
     view = _view(name)
     click.echo(f"{name} has rules {view.rules}")
     if view.rules != version:
@@ -114,7 +114,7 @@ def rules(name: str, version: int) -> None:
 
 def _set_status(name: str, wanted: MarketStatus) -> None:
     """Ask for a status; a market never goes back to an earlier stage, so the answer is the status then in force."""
-    send(reach(load_settings()), name, StatusSet(at=now(), status=wanted))
+    send(reach(load_settings()), name, SetStatus(at=now(), status=wanted))
     view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:

@@ -5,7 +5,7 @@ import time
 from agents.prices.random_walk import RandomWalk
 from app.demo.markets import DEMO_MARKETS, DEMO_QUORUM, DEMO_SOURCES
 from app.demo.shocks import Shock
-from schemas.commands import PriceSourcesSet
+from schemas.commands import SetPriceSources
 from schemas.units import Nanos, Timestamp
 from store.command_log.commands import append_command
 from store.markets.price_sources import read_index_sources
@@ -38,7 +38,7 @@ async def begin_walks(session: Session) -> DemoWalks:
     for spec in DEMO_MARKETS:
         if not known[spec.market].sources:
             at = Timestamp(time.time_ns() // 1_000)
-            await append_command(session, spec.market, PriceSourcesSet(at, DEMO_SOURCES, DEMO_QUORUM))
+            await append_command(session, spec.market, SetPriceSources(at, DEMO_SOURCES, DEMO_QUORUM))
     rows = await session.fetch("SELECT name, index_price FROM markets")
     index = {row["name"]: Nanos(row["index_price"]) for row in rows}
     return DemoWalks({spec.market: index[spec.market] for spec in DEMO_MARKETS})

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from exchange.engine.book import Book
-from exchange.engine.price_level import Order
-from schemas.commands import OrderCancelled, OrderCreated
+from exchange.engine.order import Order
+from schemas.commands import CancelOrder, PlaceOrder
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Lots, Micros, Ticks, Timestamp
 
@@ -79,7 +79,7 @@ class Flow:
             self._waiting[place], self._waiting[-1] = self._waiting[-1], self._waiting[place]
             order = self._book.find(self._waiting.pop())
             if order is not None:
-                operation = Operation(CANCEL, order.number, order.user, order.side, order.price, order.remaining)
+                operation = Operation(CANCEL, order.order_seq, order.user, order.side, order.price, order.remaining)
                 do(self._book, operation)
                 return operation
         return None
@@ -110,19 +110,19 @@ def _take(book: Book, taker: Order) -> None:
         remaining -= lots
 
 
-def commands(operations: list[Operation], first_seq: int = 1) -> Iterator[OrderCreated | OrderCancelled]:
+def commands(operations: list[Operation], first_seq: int = 1) -> Iterator[PlaceOrder | CancelOrder]:
     """The same as consecutive commands of a log from `first_seq` on, where an order's number is its command's."""
     seqs: dict[int, int] = {}
     for seq, (kind, number, user, side, price, lots) in enumerate(operations, first_seq):
         if kind == CANCEL:
-            yield OrderCancelled(BEGAN_AT, user, seqs.get(number, number))
+            yield CancelOrder(BEGAN_AT, user, seqs.get(number, number))
         else:
             seqs[number] = seq
             yield _created(user, side, price, lots, TimeInForce.IOC if kind == TAKE else TimeInForce.GTC)
 
 
-def _created(user: int, side: Side, price: Ticks, lots: Lots, time_in_force: TimeInForce) -> OrderCreated:
-    return OrderCreated(
+def _created(user: int, side: Side, price: Ticks, lots: Lots, time_in_force: TimeInForce) -> PlaceOrder:
+    return PlaceOrder(
         at=BEGAN_AT,
         user=user,
         side=side,

@@ -23,7 +23,7 @@ from bench.servers import EndedEarly, python
 from bench.sizes import Size
 from broker.reader import last_record, stream_records
 from broker.topics import create_topics
-from schemas.commands import MarketListed
+from schemas.commands import ListMarket
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
@@ -104,7 +104,7 @@ async def _fill(bootstrap: str, market: str, total: int, packing: int) -> None:
     flow = Flow(4)
     operations = flow.resting(min(RESTING, total // 2))
     operations += flow.mixed(total - 1 - len(operations))
-    listed = MarketListed(BEGAN_AT, _spec(market), MarketStatus.ACTIVE)
+    listed = ListMarket(BEGAN_AT, _spec(market), MarketStatus.ACTIVE)
     numbered = [NumberedCommand(1, msgspec.Raw(encode(listed)))]
     numbered += [
         NumberedCommand(seq, msgspec.Raw(encode(command))) for seq, command in enumerate(commands(operations, 2), 2)

@@ -21,8 +21,8 @@ from bench.result import Bar, Outcome, alone, compared
 from bench.sizes import Size
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
-from schemas.market import SEED_MARKETS
+from exchange.engine.order import Order
+from schemas.market import RULES_FIRST, SEED_MARKETS
 
 BYTES_AN_ORDER = Bar(360, is_floor=False, unit="bytes")
 LOAD_BESIDE_ORJSON = Bar(3.0, is_floor=False, unit="times")
@@ -49,7 +49,7 @@ def measure(size: Size) -> Outcome:
 
 def market_of(resting: int) -> Market:
     """A market in which so many orders wait."""
-    market = Market(SEED_MARKETS[0])
+    market = Market(RULES_FIRST, SEED_MARKETS[0])
     for _, number, user, side, price, lots in Flow(3).resting(resting):
         market.rest(Order(number, user, side, price, lots))
     return market

@@ -25,7 +25,7 @@ from store.command_log.outbox import read_commands
 from store.markets.registry import list_market, load_registry
 from store.projection import Projection
 from store.session.connect import Connection, connect_writer
-from store.submission import BATCH_MAX, Placed, PlaceOrder, Submission
+from store.submission import BATCH_MAX, Placed, Submission, SubmitOrder
 
 BATCH = 500
 SINGLES_A_ROUND = 100
@@ -81,11 +81,11 @@ async def _written(session: Connection, dsn: str, size: Size) -> tuple[list[Writ
     return written, next(i for i, event in enumerate(written) if event.command > len(makers) + 1)
 
 
-def _order(user: int, side: Side, quantity: str) -> PlaceOrder:
-    return PlaceOrder(user, OrderRequest(MARKET, side, OrderType.LIMIT, quantity, "60000"))
+def _order(user: int, side: Side, quantity: str) -> SubmitOrder:
+    return SubmitOrder(user, OrderRequest(MARKET, side, OrderType.LIMIT, quantity, "60000"))
 
 
-async def _submit(submission: Submission, orders: Sequence[PlaceOrder]) -> None:
+async def _submit(submission: Submission, orders: Sequence[SubmitOrder]) -> None:
     for start in range(0, len(orders), BATCH_MAX):
         answers = await submission.run(orders[start : start + BATCH_MAX], BEGAN_AT, {})
         assert all(isinstance(answer, Placed) for answer in answers), answers

@@ -1,20 +1,24 @@
-"""The order book: who waits at which price, and who is next.
+"""The order book of one market: which orders rest at which price, and which one trades next.
 
-    sells   levels {61: Level, 60: Level}   ranks [-61, -60]   best = level 60
-    buys    levels {58: Level, 59: Level}   ranks [ 58,  59]   best = level 59
+    sells   levels {61: PriceLevel, 60: PriceLevel}   ranks [-61, -60]   best = the level at 60
+    buys    levels {58: PriceLevel, 59: PriceLevel}   ranks [ 58,  59]   best = the level at 59
 
-A rank is a price seen from its side: the higher, the nearer to a trade. So both sides are the same code, and the best
-level is always the last of `ranks`. A level is a queue (exchange/engine/price_level.py). The book only keeps places: prices may
-cross in it, users may meet themselves; who trades with whom is the business of exchange/engine/matching.py.
+A price level is the queue of orders at one price, oldest first (exchange/engine/price_level.py). A rank is the price for
+a buy and minus the price for a sell: the highest rank trades first on either side. So one class serves both sides, and
+the best level is always the last one in `ranks`.
 
-Costs: add, reduce, remove and find are constant while their level exists; opening or closing a level is a binary search
-in `ranks`.
+The book only stores orders. It does not check whether prices cross or whether an account would trade with itself:
+matching does (exchange/engine/matching.py).
+
+Cost: add, reduce, remove and find take constant time at a price that already has orders. The first order at a price and
+the last one to leave it cost a binary search in `ranks`.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-from exchange.engine.price_level import Level, Order
+from exchange.engine.order import Order
+from exchange.engine.price_level import PriceLevel
 from schemas.orders import Side
 from schemas.units import Ticks
 
@@ -22,44 +26,44 @@ _BUY = Side.BUY
 
 
 class NotResting(Exception):
-    """The book was asked to change an order that is not in it; a bug of ours."""
+    """The book was asked to change an order that it does not hold: a bug of ours."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    def __init__(self, order_seq: int) -> None:
+        super().__init__(order_seq)
+        self.order_seq = order_seq
 
 
 class BookSide:
-    """All waiting buys, or all waiting sells."""
+    """The resting buys, or the resting sells, by price."""
 
     __slots__ = ("best", "levels", "ranks", "sign")
 
     def __init__(self, side: Side) -> None:
         self.sign = side.sign
-        self.levels: dict[int, Level] = {}
+        self.levels: dict[int, PriceLevel] = {}
         self.ranks: list[int] = []
-        self.best: Level | None = None
+        self.best: PriceLevel | None = None
 
-    def open(self, price: Ticks) -> Level:
-        """Make room for a first order at this price."""
-        level = self.levels[price] = Level(price)
+    def open(self, price: Ticks) -> PriceLevel:
+        """Create the level of a price that has no orders yet."""
+        level = self.levels[price] = PriceLevel(price)
         insort(self.ranks, self.sign * price)
         self.best = self.levels[self.sign * self.ranks[-1]]
         return level
 
-    def close(self, level: Level) -> None:
-        """Forget a price at which nobody waits any more."""
+    def close(self, level: PriceLevel) -> None:
+        """Drop a level whose last order has left."""
         del self.levels[level.price]
         del self.ranks[bisect_left(self.ranks, self.sign * level.price)]
         self.best = self.levels[self.sign * self.ranks[-1]] if self.ranks else None
 
-    def by_priority(self) -> Iterator[Level]:
+    def by_priority(self) -> Iterator[PriceLevel]:
         """The levels, best price first."""
         return (self.levels[self.sign * rank] for rank in reversed(self.ranks))
 
 
 class Book:
-    """Price-time priority: the best price first, and at one price the oldest order first."""
+    """Price-time priority: the best price trades first, and at one price the oldest order."""
 
     __slots__ = ("_buys", "_orders", "_sells")
 
@@ -71,22 +75,22 @@ class Book:
     def __len__(self) -> int:
         return len(self._orders)
 
-    def find(self, number: int) -> Order | None:
-        """The resting order of this number."""
-        return self._orders.get(number)
+    def find(self, order_seq: int) -> Order | None:
+        """The resting order with this sequence number."""
+        return self._orders.get(order_seq)
 
     def add(self, order: Order) -> None:
-        """Let the order wait, last in the queue at its price."""
+        """Add an order, last in the queue at its price."""
         side = self._buys if order.side is _BUY else self._sells
         level = side.levels.get(order.price) or side.open(order.price)
-        level.join(order)
-        self._orders[order.number] = order
+        level.append(order)
+        self._orders[order.order_seq] = order
 
     def reduce(self, order: Order, lots: int) -> None:
-        """Take lots off a resting order, which keeps its place; with the last lot it leaves."""
+        """Take lots off a resting order. It keeps its place in the queue; with its last lot it leaves the book."""
         level = order.level
         if level is None:
-            raise NotResting(order.number)
+            raise NotResting(order.order_seq)
         if lots == order.remaining:
             self.remove(order)
         else:
@@ -94,12 +98,12 @@ class Book:
         order.remaining -= lots  # type: ignore[assignment]  # lots less lots are lots; NewType forgets it
 
     def remove(self, order: Order) -> None:
-        """Take the order out; its `remaining` stays as it was."""
+        """Take an order out of the book; its `remaining` does not change."""
         level = order.level
         if level is None:
-            raise NotResting(order.number)
-        del self._orders[order.number]
-        level.leave(order)
+            raise NotResting(order.order_seq)
+        del self._orders[order.order_seq]
+        level.unlink(order)
         if level.first is None:
             (self._buys if order.side is _BUY else self._sells).close(level)
 
@@ -109,19 +113,19 @@ class Book:
         return None if level is None else level.first
 
     def walk(self, side: Side) -> Iterator[Order]:
-        """The orders of one side in the order in which they would trade; the book must not change meanwhile."""
+        """The orders of one side in the sequence in which they would trade. Do not change the book while iterating."""
         for level in self._side(side).by_priority():
             order = level.first
             while order is not None:
                 yield order
-                order = order.behind
+                order = order.next
 
     def depth(self, side: Side) -> Iterator[tuple[Ticks, int]]:
-        """Price and lots waiting there, best price first."""
+        """Each price of one side and the lots that rest there, best price first."""
         return ((level.price, level.lots) for level in self._side(side).by_priority())
 
     def clear(self) -> None:
-        """Empty the book and cut every link: a book that is thrown away would keep its orders alive for ever."""
+        """Empty the book and clear all links: the orders of a discarded book would otherwise never be freed."""
         for order in list(self._orders.values()):
             self.remove(order)
 

@@ -1,6 +1,6 @@
 """What the clock brings: stale feeds, the basis each second, funding and premiums each minute, and a mark that follows."""
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.prices.funding import sample_premium, settle_due
 from exchange.engine.prices.impact import ImpactPrices, impact_prices
@@ -11,22 +11,22 @@ from schemas.market import MarketStatus
 from schemas.units import MINUTE_US, SECOND_US
 
 
-def tick(turn: Turn) -> None:
+def tick(emitter: Emitter) -> None:
     """Time has come to the market's clock. However often it ticks, a second and a minute count once.
 
     An interval that ends now is settled at the mark as it stood, and before the minute that begins is sampled.
     """
-    market = turn.market
+    market = emitter.market
     if market.operator_status is not MarketStatus.SETTLED:
-        is_index_moved = refresh(turn)
+        is_index_moved = refresh(emitter)
         impact = impact_prices(market)
         _each_second(market, impact)
-        settle_due(turn)
-        _each_minute(turn, impact)
+        settle_due(emitter)
+        _each_minute(emitter, impact)
         mark = market.mark if market.is_frozen else mark_price(market, impact)
         if is_index_moved or mark != market.mark:
-            move(turn, mark)
-    turn.clock_advanced()
+            move(emitter, mark)
+    emitter.clock_advanced()
 
 
 def _each_second(market: Market, impact: ImpactPrices) -> None:
@@ -37,12 +37,12 @@ def _each_second(market: Market, impact: ImpactPrices) -> None:
             follow_book(market, impact)
 
 
-def _each_minute(turn: Turn, impact: ImpactPrices) -> None:
-    market = turn.market
+def _each_minute(emitter: Emitter, impact: ImpactPrices) -> None:
+    market = emitter.market
     minute = market.clock // MINUTE_US
     if minute <= market.minute:
         return
     market.minute = minute
     if not market.is_frozen and market.operator_status is not MarketStatus.HALTED:
         market.index_minutes = [*market.index_minutes, market.index][-INDEX_MINUTES:]
-        sample_premium(turn, impact)
+        sample_premium(emitter, impact)

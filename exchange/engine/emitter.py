@@ -1,8 +1,11 @@
-"""One command's turn at a market, and what is told of it: events, numbered without holes, ids derived."""
+"""Emits the events that one command causes: numbered without gaps, ids derived."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
-from schemas.commands import DeleveragingOrdered, LiquidationOrdered, OrderCreated, TakeOverOrdered
+from exchange.engine.order import Order
+from schemas.commands import Deleverage, Liquidate, PlaceOrder, TakeOver
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
@@ -34,9 +37,14 @@ from schemas.events import (
 from schemas.orders import EndReason, FillCause, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Lots, Micros, RateE9, Ticks, Timestamp
 
+T = TypeVar("T")
 
-class Turn:
-    """The market while it answers command `command`, which carried the time `at`; `events` are its answer so far."""
+BATCH_MAX = 500
+"""Rows that one event lists at most."""
+
+
+class Emitter:
+    """The events of command `command`, given at time `at`: `events` so far, each appended by a method named for it."""
 
     __slots__ = ("at", "command", "events", "market")
 
@@ -57,14 +65,14 @@ class Turn:
             MarketOpened(self._next(), self.command, self.at, market.spec, market.status, market.index, market.mark)
         )
 
-    def accepted(self, order: Order, command: OrderCreated) -> None:
-        """The order is taken on, as it was asked for."""
+    def accepted(self, order: Order, command: PlaceOrder) -> None:
+        """The order is accepted as it was placed."""
         self.events.append(
             OrderAccepted(
                 seq=self._next(),
                 command=self.command,
                 at=self.at,
-                order=order.number,
+                order=order.order_seq,
                 user=order.user,
                 side=order.side,
                 order_type=command.order_type,
@@ -83,14 +91,14 @@ class Turn:
             )
         )
 
-    def accepted_liquidation(self, order: Order, command: LiquidationOrdered) -> None:
-        """The order of a liquidation is taken on."""
+    def accepted_liquidation(self, order: Order, command: Liquidate) -> None:
+        """The order of a liquidation is accepted."""
         self.events.append(
             OrderAccepted(
                 seq=self._next(),
                 command=self.command,
                 at=self.at,
-                order=order.number,
+                order=order.order_seq,
                 user=order.user,
                 side=order.side,
                 order_type=OrderType.LIMIT,
@@ -116,7 +124,7 @@ class Turn:
                 self._next(),
                 self.command,
                 self.at,
-                order.number,
+                order.order_seq,
                 order.user,
                 status,
                 reason,
@@ -128,7 +136,7 @@ class Turn:
     def shrunk(self, order: Order, by: int) -> None:
         """The reduce-only order has just lost `by` lots."""
         self.events.append(
-            OrderShrunk(self._next(), self.command, self.at, order.number, order.user, Lots(by), order.remaining)
+            OrderShrunk(self._next(), self.command, self.at, order.order_seq, order.user, Lots(by), order.remaining)
         )
 
     def traded(
@@ -161,7 +169,7 @@ class Turn:
 
     def transferred(
         self,
-        command: TakeOverOrdered | DeleveragingOrdered,
+        command: TakeOver | Deleverage,
         *,
         cause: FillCause,
         closing_side: Side,
@@ -190,7 +198,7 @@ class Turn:
             )
         )
 
-    def liquidation_stepped(self, command: LiquidationOrdered, lots: Lots, notional: Micros, fee: Micros) -> None:
+    def liquidation_stepped(self, command: Liquidate, lots: Lots, notional: Micros, fee: Micros) -> None:
         """The step's order has ended, having closed so many lots."""
         self.events.append(
             LiquidationStepped(
@@ -208,14 +216,14 @@ class Turn:
             )
         )
 
-    def forced_action_done(self, command: TakeOverOrdered | DeleveragingOrdered, lots: Lots, *, is_stale: bool) -> None:
+    def forced_action_done(self, command: TakeOver | Deleverage, lots: Lots, *, is_stale: bool) -> None:
         """The take-over or deleveraging has ended, having moved so many lots."""
         named = (command.user, command.liquidation, command.step)
         self.events.append(ForcedActionDone(self._next(), self.command, self.at, *named, lots, is_stale))
 
     def sources_changed(self) -> None:
         """The sources of the index, as they stand."""
-        sources = tuple(feed.source for feed in self.market.feeds.values())
+        sources = tuple(feed.source for feed in self.market.feeds)
         self.events.append(PriceSourcesChanged(self._next(), self.command, self.at, sources, self.market.quorum))
 
     def price_ignored(self, source: str) -> None:
@@ -232,7 +240,7 @@ class Turn:
         )
 
     def funding_settled(self, rate: RateE9, *, residue: Micros, is_void: bool) -> None:
-        """The interval that the market stands in has ended."""
+        """The current interval has ended."""
         market, ended = self.market, self.market.funding
         self.events.append(
             FundingSettled(
@@ -249,16 +257,18 @@ class Turn:
             )
         )
 
-    def funding_paid(self, rate: RateE9, payments: tuple[FundingPayment, ...]) -> None:
-        """What positions pay or are paid for the interval that the market stands in."""
+    def funding_paid(self, rate: RateE9, payments: Sequence[FundingPayment]) -> None:
+        """What positions pay or are paid for the current interval: an event for each 500 of them."""
         market = self.market
-        self.events.append(
-            FundingPaid(self._next(), self.command, self.at, market.funding.ends_at, rate, market.mark, payments)
-        )
+        for batch in _in_batches(payments):
+            self.events.append(
+                FundingPaid(self._next(), self.command, self.at, market.funding.ends_at, rate, market.mark, batch)
+            )
 
-    def positions_settled(self, price: Ticks, settlements: tuple[Settlement, ...]) -> None:
-        """The market has ended, and these positions with it."""
-        self.events.append(PositionsSettled(self._next(), self.command, self.at, price, settlements))
+    def positions_settled(self, price: Ticks, settlements: Sequence[Settlement]) -> None:
+        """The market has ended, and these positions with it: an event for each 500 of them."""
+        for batch in _in_batches(settlements):
+            self.events.append(PositionsSettled(self._next(), self.command, self.at, price, batch))
 
     def cancel_refused(self, order: int, user: int) -> None:
         """There is no such resting order of this user."""
@@ -290,3 +300,8 @@ class Turn:
     def clock_advanced(self) -> None:
         """The command's time has come."""
         self.events.append(ClockAdvanced(self._next(), self.command, self.at))
+
+
+def _in_batches(rows: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """The rows in their order, at most BATCH_MAX at a time."""
+    return (tuple(rows[start : start + BATCH_MAX]) for start in range(0, len(rows), BATCH_MAX))

@@ -3,31 +3,31 @@
 from typing import assert_never
 
 from exchange.engine.clock import tick
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.expiry import expire_due
 from exchange.engine.forced_actions import deleverage, liquidate, take_over
 from exchange.engine.market import Market
-from exchange.engine.order_entry import arrive
+from exchange.engine.order_entry import place
 from exchange.engine.prices.funding import next_interval_end
 from exchange.engine.prices.index import report, set_index, set_sources
 from exchange.engine.rules import check_known, set_rules
 from exchange.engine.status import STAGES, set_status
 from exchange.errors import ForeignLog, SequenceGap
 from schemas.commands import (
-    ClockTicked,
+    AdvanceClock,
+    CancelOrder,
     Command,
-    DeleveragingOrdered,
-    IndexSet,
-    LiquidationOrdered,
-    MarketBarrier,
-    MarketListed,
-    OrderCancelled,
-    OrderCreated,
-    PriceReported,
-    PriceSourcesSet,
-    RulesSet,
-    StatusSet,
-    TakeOverOrdered,
+    Deleverage,
+    Liquidate,
+    ListMarket,
+    PassBarrier,
+    PlaceOrder,
+    ReportPrice,
+    SetIndex,
+    SetPriceSources,
+    SetRules,
+    SetStatus,
+    TakeOver,
     UserCommand,
 )
 from schemas.events import Event
@@ -38,23 +38,23 @@ from schemas.units import MINUTE_US, SECOND_US, Timestamp
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
     """Let the market answer command `seq`, which must be its next; changes the market, returns at least one event."""
     _check_next(market, seq)
-    if (seq == 1) != isinstance(command, MarketListed):
+    if (seq == 1) != isinstance(command, ListMarket):
         raise ForeignLog(market.spec.market, seq)
-    turn = Turn(market, seq, command.at)
+    emitter = Emitter(market, seq, command.at)
     market.command_seq = seq
     market.clock = Timestamp(max(market.clock, command.at))
-    expire_due(turn)
-    _answer(turn, command)
-    return turn.events
+    expire_due(emitter)
+    _answer(emitter, command)
+    return emitter.events
 
 
 def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
     """Answer command `seq` with its failure. The market is as it was but for its sequences: not even its clock moves."""
     _check_next(market, seq)
-    turn = Turn(market, seq, command.at)
+    emitter = Emitter(market, seq, command.at)
     market.command_seq = seq
-    turn.failed(command.order if isinstance(command, OrderCancelled) else seq, command.user)
-    return turn.events
+    emitter.failed(command.order if isinstance(command, CancelOrder) else seq, command.user)
+    return emitter.events
 
 
 def _check_next(market: Market, seq: int) -> None:
@@ -62,58 +62,58 @@ def _check_next(market: Market, seq: int) -> None:
         raise SequenceGap(market.command_seq + 1, seq)
 
 
-def _answer(turn: Turn, command: Command) -> None:  # noqa: C901, PLR0912 - one branch for each kind of command
+def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 - one branch for each kind of command
     match command:
-        case OrderCreated():
-            arrive(turn, command)
-        case OrderCancelled():
-            _cancel(turn, command)
-        case PriceSourcesSet():
-            set_sources(turn, command)
-        case PriceReported():
-            report(turn, command)
-        case ClockTicked():
-            tick(turn)
-        case LiquidationOrdered():
-            liquidate(turn, command)
-        case TakeOverOrdered():
-            take_over(turn, command)
-        case DeleveragingOrdered():
-            deleverage(turn, command)
-        case IndexSet():
-            set_index(turn, command.index)
-        case StatusSet():
-            set_status(turn, command.status)
-        case RulesSet():
-            set_rules(turn, command.rules)
-        case MarketBarrier():
-            turn.barrier_passed(command.barrier)
-        case MarketListed():
-            _open(turn, command)
+        case PlaceOrder():
+            place(emitter, command)
+        case CancelOrder():
+            _cancel(emitter, command)
+        case SetPriceSources():
+            set_sources(emitter, command)
+        case ReportPrice():
+            report(emitter, command)
+        case AdvanceClock():
+            tick(emitter)
+        case Liquidate():
+            liquidate(emitter, command)
+        case TakeOver():
+            take_over(emitter, command)
+        case Deleverage():
+            deleverage(emitter, command)
+        case SetIndex():
+            set_index(emitter, command.index)
+        case SetStatus():
+            set_status(emitter, command.status)
+        case SetRules():
+            set_rules(emitter, command.rules)
+        case PassBarrier():
+            emitter.barrier_passed(command.barrier)
+        case ListMarket():
+            _open(emitter, command)
         case _:
             assert_never(command)
 
 
-def _cancel(turn: Turn, command: OrderCancelled) -> None:
-    order = turn.market.book.find(command.order)
+def _cancel(emitter: Emitter, command: CancelOrder) -> None:
+    order = emitter.market.book.find(command.order)
     if order is None or order.user != command.user:
-        turn.cancel_refused(command.order, command.user)
+        emitter.cancel_refused(command.order, command.user)
         return
-    turn.market.remove(order)
-    turn.ended(order, OrderStatus.CANCELLED, command.reason)
+    emitter.market.remove(order)
+    emitter.ended(order, OrderStatus.CANCELLED, command.reason)
 
 
-def _open(turn: Turn, command: MarketListed) -> None:
-    market = turn.market
+def _open(emitter: Emitter, command: ListMarket) -> None:
+    market = emitter.market
     if command.spec.market != market.spec.market:
-        raise ForeignLog(market.spec.market, turn.command)
+        raise ForeignLog(market.spec.market, emitter.command)
     check_known(command.rules)
     market.rules = command.rules
     market.spec = command.spec
-    market.operator_status = command.status
+    market.set_status(command.status, is_frozen=False)
     market.stage = STAGES[command.status]
     market.index = command.spec.reference_price
     market.mark = command.spec.mark_of_index(market.index)
     market.second, market.minute = market.clock // SECOND_US, market.clock // MINUTE_US
     market.funding.ends_at = next_interval_end(market.clock, command.spec.funding_interval_us)
-    turn.opened()
+    emitter.opened()

@@ -1,16 +1,15 @@
 """Orders with an end: they expire when the market's clock reaches it, before anything else happens at that time."""
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from schemas.orders import EndReason, OrderStatus
 
 
-def expire_due(turn: Turn) -> None:
+def expire_due(emitter: Emitter) -> None:
     """End every resting order whose time has come, earliest first."""
-    market = turn.market
-    timed = market.timed
-    while timed and timed[0][0] <= market.clock:
-        order = market.book.find(timed[0][1])
+    market = emitter.market
+    while (order_seq := market.expiries.first_due(market.clock)) is not None:
+        order = market.book.find(order_seq)
         if order is None:
-            raise LookupError(timed[0])
+            raise LookupError(order_seq)
         market.remove(order)
-        turn.ended(order, OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)
+        emitter.ended(order, OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)

@@ -3,23 +3,23 @@ insurance fund, a deleveraging. The liquidator decides, with all markets in view
 
 from typing import NamedTuple
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
-from exchange.engine.matching import Terms, match
-from exchange.engine.price_level import Order
+from exchange.engine.matching import MatchParams, match
+from exchange.engine.order import Order
 from exchange.engine.reduce_only import enforce, reducible
 from exchange.engine.status import is_forced_action_possible
 from exchange.position import Position, closing_side, settled_part
-from schemas.commands import DeleveragingOrdered, LiquidationOrdered, TakeOverOrdered
+from schemas.commands import Deleverage, Liquidate, TakeOver
 from schemas.events import TransferSide
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention, Side
 from schemas.units import PPM, Lots, Micros, Ticks, divide_half_even, divide_up
 
-_TERMS = Terms(SelfTradePrevention.EXPIRE_MAKER, taker_fee_rate=0, cause=FillCause.LIQUIDATION)
+_PARAMS = MatchParams(SelfTradePrevention.EXPIRE_MAKER, taker_fee_rate=0, cause=FillCause.LIQUIDATION)
 
 
-class Share(NamedTuple):
+class TransferLeg(NamedTuple):
     """Lots of a bankrupt position that go to another account, settled at a signed amount (micros)."""
 
     cause: FillCause
@@ -28,99 +28,101 @@ class Share(NamedTuple):
     amount: int
 
 
-def liquidate(turn: Turn, command: LiquidationOrdered) -> None:
+def liquidate(emitter: Emitter, command: Liquidate) -> None:
     """A reduce-only IOC order that no band and no filter stops; then the fee for what it closed."""
-    market = turn.market
-    order = Order(turn.command, command.user, command.side, command.price, command.quantity, reduce_only=True)
+    market = emitter.market
+    order = Order(emitter.command, command.user, command.side, command.price, command.quantity, reduce_only=True)
     cost = market.positions.get(command.user, Position()).cost
     lots = min(order.remaining, reducible(market, command.user, command.side))
     if not lots or not is_forced_action_possible(market):
-        turn.ended(order, OrderStatus.REJECTED, EndReason.MARKET_STATUS if lots else EndReason.REDUCE_ONLY)
-        turn.liquidation_stepped(command, Lots(0), Micros(0), Micros(0))
+        emitter.ended(order, OrderStatus.REJECTED, EndReason.MARKET_STATUS if lots else EndReason.REDUCE_ONLY)
+        emitter.liquidation_stepped(command, Lots(0), Micros(0), Micros(0))
         return
-    turn.accepted_liquidation(order, command)
-    _cut_to(turn, order, lots)
-    match(turn, order, _TERMS)
+    emitter.accepted_liquidation(order, command)
+    _cut_to(emitter, order, lots)
+    match(emitter, order, _PARAMS)
     closed = Lots(lots - order.remaining)
     if order.remaining:
-        turn.ended(order, OrderStatus.EXPIRED, EndReason.IOC_REMAINDER)
-    turn.liquidation_stepped(command, closed, order.taken, _fee(market, command, cost, order.taken))
+        emitter.ended(order, OrderStatus.EXPIRED, EndReason.IOC_REMAINDER)
+    emitter.liquidation_stepped(
+        command, closed, order.taker_notional, _fee(market, command, cost, order.taker_notional)
+    )
 
 
-def take_over(turn: Turn, command: TakeOverOrdered) -> None:
+def take_over(emitter: Emitter, command: TakeOver) -> None:
     """The insurance fund takes the whole position at its amount, unless it is not the position that was meant."""
-    if not _is_as_named(turn.market, command):
-        turn.forced_action_done(command, Lots(0), is_stale=True)
+    if not _is_as_named(emitter.market, command):
+        emitter.forced_action_done(command, Lots(0), is_stale=True)
         return
     lots = abs(command.lots)
-    _transfer(turn, command, Share(FillCause.TAKE_OVER, INSURANCE_FUND, lots, command.amount))
-    enforce(turn, command.user)
-    turn.forced_action_done(command, Lots(lots), is_stale=False)
+    _transfer(emitter, command, TransferLeg(FillCause.TAKE_OVER, INSURANCE_FUND, lots, command.amount))
+    enforce(emitter, command.user)
+    emitter.forced_action_done(command, Lots(lots), is_stale=False)
 
 
-def deleverage(turn: Turn, command: DeleveragingOrdered) -> None:
-    """Close the position against each counterparty in turn, as far as he still holds the opposite of it."""
-    market = turn.market
+def deleverage(emitter: Emitter, command: Deleverage) -> None:
+    """Close the position against each counterparty one after the other, as far as it still holds the opposite position."""
+    market = emitter.market
     if not _is_as_named(market, command):
-        turn.forced_action_done(command, Lots(0), is_stale=True)
+        emitter.forced_action_done(command, Lots(0), is_stale=True)
         return
     side, total, done = closing_side(command.lots), abs(command.lots), 0
     for each in command.counterparties:
         lots = min(each.lots, reducible(market, each.user, side.opposite), total - done)
         if lots > 0 and each.user != command.user:
-            _cancel_all(turn, each.user)
+            _cancel_all(emitter, each.user)
             amount = settled_part(command.amount, total, done, done + lots)
-            _transfer(turn, command, Share(FillCause.ADL, each.user, lots, amount))
+            _transfer(emitter, command, TransferLeg(FillCause.ADL, each.user, lots, amount))
             done += lots
-    enforce(turn, command.user)
-    turn.forced_action_done(command, Lots(done), is_stale=False)
+    enforce(emitter, command.user)
+    emitter.forced_action_done(command, Lots(done), is_stale=False)
 
 
-def _is_as_named(market: Market, command: TakeOverOrdered | DeleveragingOrdered) -> bool:
+def _is_as_named(market: Market, command: TakeOver | Deleverage) -> bool:
     position = market.positions.get(command.user)
     is_same = position is not None and (position.lots, position.cost) == (command.lots, command.cost)
     return is_same and is_forced_action_possible(market)
 
 
-def _transfer(turn: Turn, command: TakeOverOrdered | DeleveragingOrdered, share: Share) -> None:
-    market = turn.market
+def _transfer(emitter: Emitter, command: TakeOver | Deleverage, leg: TransferLeg) -> None:
+    market = emitter.market
     side = closing_side(command.lots)
     market.trade_seq += 1
-    turn.transferred(
+    emitter.transferred(
         command,
-        cause=share.cause,
+        cause=leg.cause,
         closing_side=side,
-        lots=Lots(share.lots),
-        amount=Micros(share.amount),
-        price=Ticks(max(1, divide_half_even(-side.sign * share.amount, share.lots * market.spec.lot_value))),
-        bankrupt=_booked(market, command.user, side.sign * share.lots, -share.amount),
-        counterparty=_booked(market, share.to, -side.sign * share.lots, share.amount),
+        lots=Lots(leg.lots),
+        amount=Micros(leg.amount),
+        price=Ticks(max(1, divide_half_even(-side.sign * leg.amount, leg.lots * market.spec.lot_value))),
+        bankrupt=_booked(market, command.user, side.sign * leg.lots, -leg.amount),
+        counterparty=_booked(market, leg.to, -side.sign * leg.lots, leg.amount),
     )
-    if share.to != INSURANCE_FUND:
-        enforce(turn, share.to)
+    if leg.to != INSURANCE_FUND:
+        enforce(emitter, leg.to)
 
 
 def _booked(market: Market, user: int, lots: int, notional: int) -> TransferSide:
     position, realized = market.book_fill(user, lots, notional)
-    return TransferSide(user, realized, position.lots, position.cost, position.realized, position.opened)
+    return TransferSide(user, realized, position.lots, position.cost, position.realized, position.opened_seq)
 
 
-def _cancel_all(turn: Turn, user: int) -> None:
-    """End every resting order of an account that is deleveraged: its margin was reckoned with the position."""
+def _cancel_all(emitter: Emitter, user: int) -> None:
+    """End every resting order of an account that is deleveraged: its margin was computed with the position."""
     for side in Side:
-        for order in [order for order in turn.market.book.walk(side) if order.user == user]:
-            turn.market.remove(order)
-            turn.ended(order, OrderStatus.CANCELLED, EndReason.ADL)
+        for order in [order for order in emitter.market.book.walk(side) if order.user == user]:
+            emitter.market.remove(order)
+            emitter.ended(order, OrderStatus.CANCELLED, EndReason.ADL)
 
 
-def _cut_to(turn: Turn, order: Order, lots: int) -> None:
+def _cut_to(emitter: Emitter, order: Order, lots: int) -> None:
     by = order.remaining - lots
     if by:
         order.remaining = Lots(lots)
-        turn.shrunk(order, by)
+        emitter.shrunk(order, by)
 
 
-def _fee(market: Market, command: LiquidationOrdered, cost_before: int, notional: int) -> Micros:
+def _fee(market: Market, command: Liquidate, cost_before: int, notional: int) -> Micros:
     """min(rate x closed notional, max(0, equity after the fill)), rounded up; the fund pays itself nothing."""
     if command.user == INSURANCE_FUND:
         return Micros(0)

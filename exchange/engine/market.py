@@ -1,28 +1,18 @@
-"""The state of one market: its book, its positions and where it stands in its log. Changed by exchange.engine.engine alone."""
+"""The state of one market: its parameters, prices, positions, orders and its place in the log. Only the engine changes it."""
 
 import msgspec
-from sortedcontainers import SortedList
 
 from exchange.engine.book import Book
-from exchange.engine.price_level import Order
+from exchange.engine.indexes.expiries import Expiries
+from exchange.engine.indexes.order_index import OrderIndex
+from exchange.engine.indexes.reduce_only_orders import ReduceOnlyOrders
+from exchange.engine.order import Order
 from exchange.position import Position, fill
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
-from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ppm, RateE9, Ticks, Timestamp
 from schemas.wire import GENESIS_HASH
 
 _OPENED_BY_A_MARK = frozenset({MarketStatus.INITIALIZING, MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY})
-
-
-class ReduceOnlyOrders:
-    """The resting reduce-only orders of one account, all on the side that reduces its position; `lots` is their sum."""
-
-    __slots__ = ("lots", "orders", "side")
-
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        self.lots = 0
-        self.orders: dict[int, Order] = {}
 
 
 class Feed(msgspec.Struct, gc=False):
@@ -34,7 +24,7 @@ class Feed(msgspec.Struct, gc=False):
 
 
 class Funding(msgspec.Struct, gc=False):
-    """Where a market stands between two fundings: the rate last applied (10^-9), when the interval ends, and the sum of
+    """A market between two fundings: the rate last applied (10^-9), when the interval ends, and the sum of
     the premiums sampled in it (10^-9)."""
 
     rate: RateE9 = RateE9(0)
@@ -42,73 +32,64 @@ class Funding(msgspec.Struct, gc=False):
     premium_sum: RateE9 = RateE9(0)
 
 
-class Market:
-    """One market. What it will do next depends on these values and on the next command, on nothing else.
+class MarketState(msgspec.Struct, array_like=True, eq=False):
+    """What a market is, apart from its positions and orders. The order of these fields is the format of a snapshot.
 
-    `clock` is the latest time any command carried; `positions` holds no flat ones; `stage` is how far the market's life
-    has come (exchange/engine/status.py). `basis` is the moving average of mid - index in nanos, `second` and `minute` the last
-    ones the clock has ticked through, `index_minutes` the last minutes' index.
-    `reduce_only` and `timed` are indexes over the book, by account and by expiry: they follow from the orders in it.
+    `rules` is the version of the rules in force (exchange/engine/rules.py). `status` is the status in force: the more
+    restrictive of `operator_status` and, while the mark is frozen, CANCEL_ONLY. `clock` is the latest time of any
+    command; `stage` is how far the market's life has come (exchange/engine/status.py). `basis` is the moving average of
+    mid - index (nanos), `second` and `minute` are the last ones that the clock has passed, `index_minutes` the index of
+    the last minutes.
     """
 
-    __slots__ = (
-        "basis",
-        "book",
-        "clock",
-        "command_seq",
-        "event_hash",
-        "event_seq",
-        "feeds",
-        "funding",
-        "index",
-        "index_minutes",
-        "is_frozen",
-        "last_price",
-        "mark",
-        "minute",
-        "operator_status",
-        "positions",
-        "quorum",
-        "reduce_only",
-        "rules",
-        "second",
-        "spec",
-        "stage",
-        "timed",
-        "trade_seq",
-    )
+    rules: int
+    spec: MarketSpec
+    status: MarketStatus = MarketStatus.HALTED
+    index: Nanos = Nanos(0)
+    mark: Ticks = Ticks(0)
+    clock: Timestamp = Timestamp(0)
+    command_seq: int = 0
+    event_seq: int = 0
+    event_hash: str = GENESIS_HASH
+    trade_seq: int = 0
+    operator_status: MarketStatus = MarketStatus.HALTED
+    stage: int = 0
+    is_frozen: bool = False
+    feeds: list[Feed] = []
+    quorum: int = 0
+    basis: Nanos = Nanos(0)
+    last_price: Ticks = Ticks(0)
+    second: int = 0
+    minute: int = 0
+    funding: Funding = msgspec.field(default_factory=Funding)
+    index_minutes: list[Nanos] = []
 
-    def __init__(self, spec: MarketSpec) -> None:
-        self.spec = spec
-        self.operator_status = MarketStatus.HALTED
-        self.stage = 0
-        self.is_frozen = False
-        self.feeds: dict[str, Feed] = {}
-        self.quorum = 0
-        self.basis = Nanos(0)
-        self.last_price = Ticks(0)
-        self.second = 0
-        self.minute = 0
-        self.funding = Funding()
-        self.index_minutes: list[Nanos] = []
-        self.index = Nanos(0)
-        self.mark = Ticks(0)
-        self.clock = Timestamp(0)
-        self.command_seq = 0
-        self.event_seq = 0
-        self.event_hash = GENESIS_HASH
-        self.trade_seq = 0
-        self.rules = RULES_FIRST
-        self.book = Book()
-        self.positions: dict[int, Position] = {}
-        self.reduce_only: dict[int, ReduceOnlyOrders] = {}
-        self.timed: SortedList[tuple[int, int]] = SortedList()
+
+class Market(MarketState, eq=False):
+    """One market. What it does next depends on this and on the next command, on nothing else.
+
+    `positions` holds no flat ones. The indexes follow from the orders in the book.
+    """
+
+    positions: dict[int, Position] = {}
+    book: Book = msgspec.field(default_factory=Book)
+    expiries: Expiries = msgspec.field(default_factory=Expiries)
+    reduce_only: ReduceOnlyOrders = msgspec.field(default_factory=ReduceOnlyOrders)
 
     @property
-    def status(self) -> MarketStatus:
-        """The status in force: the more restrictive of the operator's and, while the mark is frozen, CANCEL_ONLY."""
-        is_closed = self.is_frozen and self.operator_status in _OPENED_BY_A_MARK
-        return MarketStatus.CANCEL_ONLY if is_closed else self.operator_status
+    def indexes(self) -> tuple[OrderIndex, ...]:
+        """All indexes over the book; what changes a resting order changes each."""
+        return (self.expiries, self.reduce_only)
+
+    def set_status(self, operator_status: MarketStatus, *, is_frozen: bool) -> None:
+        """Set what the operator wants and whether the mark is frozen, and with them the status in force."""
+        self.operator_status, self.is_frozen = operator_status, is_frozen
+        is_closed = is_frozen and operator_status in _OPENED_BY_A_MARK
+        self.status = MarketStatus.CANCEL_ONLY if is_closed else operator_status
+
+    def feed(self, source: str) -> Feed | None:
+        """The feed of the price source with this name."""
+        return next((feed for feed in self.feeds if feed.source.name == source), None)
 
     def position_of(self, user: int) -> int:
         """Signed lots that the account holds."""
@@ -116,7 +97,7 @@ class Market:
         return position.lots if position is not None else 0
 
     def book_fill(self, user: int, lots: int, notional: int) -> tuple[Position, Micros]:
-        """Book signed lots at a signed notional (micros) on an account, told by the next event; flat positions are forgotten.
+        """Book signed lots at a signed notional (micros) on an account, reported by the next event; flat positions are forgotten.
 
         The position as it is now, and the profit that was realized.
         """
@@ -127,16 +108,10 @@ class Market:
         return position, realized
 
     def rest(self, order: Order) -> None:
-        """Let an order wait in the book."""
+        """Let an order rest in the book."""
         self.book.add(order)
-        if order.expires_at is not None:
-            self.timed.add((order.expires_at, order.number))
-        if order.reduce_only:
-            group = self.reduce_only.get(order.user)
-            if group is None:
-                group = self.reduce_only[order.user] = ReduceOnlyOrders(order.side)
-            group.orders[order.number] = order
-            group.lots += order.remaining
+        for index in self.indexes:
+            index.add(order)
 
     def reduce(self, order: Order, lots: int) -> None:
         """Take lots off a resting order; with the last one it leaves the book."""
@@ -145,25 +120,19 @@ class Market:
             order.remaining = Lots(0)
             return
         self.book.reduce(order, lots)
-        if order.reduce_only:
-            self.reduce_only[order.user].lots -= lots
+        for index in self.indexes:
+            index.reduce(order, lots)
 
     def remove(self, order: Order) -> None:
         """Take an order out of the book and of every index."""
         self.book.remove(order)
-        if order.expires_at is not None:
-            self.timed.remove((order.expires_at, order.number))
-        if order.reduce_only:
-            group = self.reduce_only[order.user]
-            del group.orders[order.number]
-            group.lots -= order.remaining
-            if not group.orders:
-                del self.reduce_only[order.user]
+        for index in self.indexes:
+            index.remove(order)
 
 
 def empty_market(name: str) -> Market:
-    """A market before its first command: halted, without rules."""
-    return Market(_unlisted(name))
+    """A market before its first command: halted, without parameters."""
+    return Market(RULES_FIRST, _unlisted(name))
 
 
 def _unlisted(name: str) -> MarketSpec:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from exchange.engine.reduce_only import enforce, reducible
 from exchange.fees import fee_of_fill
 from schemas.events import TradeSide
@@ -13,7 +13,7 @@ from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePreventio
 from schemas.units import Lots, Micros
 
 
-class Terms(NamedTuple):
+class MatchParams(NamedTuple):
     """What an arriving order trades by: its self-trade prevention, the taker's fee rate (ppm), and the cause of its fills."""
 
     prevention: SelfTradePrevention
@@ -21,17 +21,17 @@ class Terms(NamedTuple):
     cause: FillCause = FillCause.TRADE
 
 
-def match(turn: Turn, taker: Order, terms: Terms) -> bool:
+def match(emitter: Emitter, taker: Order, params: MatchParams) -> bool:
     """Trade the taker as far as its price reaches; False when self-trade prevention ended it."""
-    book = turn.market.book
+    book = emitter.market.book
     opposite = taker.side.opposite
     while taker.remaining:
         maker = book.best(opposite)
         if maker is None or not crosses(taker, maker):
             return True
         if maker.user != taker.user:
-            _trade(turn, maker, taker, terms)
-        elif not _prevent_self_trade(turn, maker, taker, terms.prevention):
+            _trade(emitter, maker, taker, params)
+        elif not _prevent_self_trade(emitter, maker, taker, params.prevention):
             return False
     return True
 
@@ -74,19 +74,19 @@ def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
         yield maker, lots
 
 
-def _prevent_self_trade(turn: Turn, maker: Order, taker: Order, mode: SelfTradePrevention) -> bool:
+def _prevent_self_trade(emitter: Emitter, maker: Order, taker: Order, mode: SelfTradePrevention) -> bool:
     """End the order or orders that give way; whether the taker goes on."""
     if mode is not SelfTradePrevention.EXPIRE_TAKER:
-        turn.market.remove(maker)
-        turn.ended(maker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)
+        emitter.market.remove(maker)
+        emitter.ended(maker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)
     if mode is SelfTradePrevention.EXPIRE_MAKER:
         return True
-    turn.ended(taker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)
+    emitter.ended(taker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)
     return False
 
 
-def _trade(turn: Turn, maker: Order, taker: Order, terms: Terms) -> None:
-    market = turn.market
+def _trade(emitter: Emitter, maker: Order, taker: Order, params: MatchParams) -> None:
+    market = emitter.market
     spec = market.spec
     lots = min(maker.remaining, taker.remaining)
     notional = spec.notional(maker.price, lots)
@@ -94,21 +94,21 @@ def _trade(turn: Turn, maker: Order, taker: Order, terms: Terms) -> None:
     market.last_price = maker.price
     market.reduce(maker, lots)
     taker.remaining = Lots(taker.remaining - lots)
-    maker_fee = fee_of_fill(maker.made, notional, spec.maker_fee_rate)
-    taker_fee = fee_of_fill(taker.taken, notional, terms.taker_fee_rate)
-    maker.made = Micros(maker.made + notional)
-    taker.taken = Micros(taker.taken + notional)
-    turn.traded(
+    maker_fee = fee_of_fill(maker.maker_notional, notional, spec.maker_fee_rate)
+    taker_fee = fee_of_fill(taker.taker_notional, notional, params.taker_fee_rate)
+    maker.maker_notional = Micros(maker.maker_notional + notional)
+    taker.taker_notional = Micros(taker.taker_notional + notional)
+    emitter.traded(
         price=maker.price,
         lots=lots,
         notional=notional,
         taker_side=taker.side,
         maker=_settle(market, maker, lots, notional, maker_fee),
         taker=_settle(market, taker, lots, notional, taker_fee),
-        cause=terms.cause,
+        cause=params.cause,
     )
-    enforce(turn, maker.user)
-    enforce(turn, taker.user)
+    enforce(emitter, maker.user)
+    enforce(emitter, taker.user)
 
 
 def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros) -> TradeSide:
@@ -116,7 +116,7 @@ def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros)
     sign = order.side.sign
     position, realized = market.book_fill(order.user, sign * lots, sign * notional)
     return TradeSide(
-        order=order.number,
+        order=order.order_seq,
         user=order.user,
         remaining=order.remaining,
         fee=fee,
@@ -124,5 +124,5 @@ def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros)
         position=position.lots,
         cost=position.cost,
         position_realized=position.realized,
-        position_opened=position.opened,
+        position_opened=position.opened_seq,
     )

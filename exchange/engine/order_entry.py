@@ -1,15 +1,15 @@
-"""An order arrives: refused, or accepted, matched, and what remains of it rests or ends."""
+"""Placing an order: it is refused, or accepted and matched, and what remains of it rests or ends."""
 
 from typing import NamedTuple
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
-from exchange.engine.matching import Terms, can_fill_whole, crosses, match
-from exchange.engine.price_level import Order
+from exchange.engine.matching import MatchParams, can_fill_whole, crosses, match
+from exchange.engine.order import Order
 from exchange.engine.prices.mark import is_beyond_band
 from exchange.engine.reduce_only import enforce_at_arrival, room_for
 from exchange.engine.status import takes
-from schemas.commands import OrderCreated
+from schemas.commands import PlaceOrder
 from schemas.orders import EndReason, OrderStatus, OrderType, TimeInForce
 from schemas.units import Ticks
 
@@ -33,27 +33,27 @@ _BEYOND_BAND = Ending(OrderStatus.CANCELLED, EndReason.PRICE_BAND)
 _NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
 
 
-def arrive(turn: Turn, command: OrderCreated) -> None:
-    """Take an order on, all the way to its rest or its end."""
-    order = _order_of(turn.command, command)
-    refusal = _refusal(turn.market, order, command)
+def place(emitter: Emitter, command: PlaceOrder) -> None:
+    """Accept or refuse an order, match it, and let what remains of it rest or end."""
+    order = _order_of(emitter.command, command)
+    refusal = _refusal(emitter.market, order, command)
     if refusal is not None:
-        turn.ended(order, *refusal)
+        emitter.ended(order, *refusal)
         return
-    turn.accepted(order, command)
-    if command.time_in_force is TimeInForce.FOK and not _can_fill_whole(turn.market, order, command):
-        turn.ended(order, *_UNFILLABLE)
+    emitter.accepted(order, command)
+    if command.time_in_force is TimeInForce.FOK and not _can_fill_whole(emitter.market, order, command):
+        emitter.ended(order, *_UNFILLABLE)
         return
     if order.reduce_only:
-        enforce_at_arrival(turn, order)
-    terms = Terms(command.self_trade_prevention, turn.market.spec.taker_fee_rate)
-    if match(turn, order, terms) and order.remaining:
-        _leave_remainder(turn, order, command)
+        enforce_at_arrival(emitter, order)
+    params = MatchParams(command.self_trade_prevention, emitter.market.spec.taker_fee_rate)
+    if match(emitter, order, params) and order.remaining:
+        _leave_remainder(emitter, order, command)
 
 
-def _order_of(number: int, command: OrderCreated) -> Order:
+def _order_of(order_seq: int, command: PlaceOrder) -> Order:
     return Order(
-        number=number,
+        order_seq=order_seq,
         user=command.user,
         side=command.side,
         price=command.price,
@@ -64,8 +64,8 @@ def _order_of(number: int, command: OrderCreated) -> Order:
     )
 
 
-def _refusal(market: Market, order: Order, command: OrderCreated) -> Ending | None:
-    """Why the market does not take the order on, first reason first."""
+def _refusal(market: Market, order: Order, command: PlaceOrder) -> Ending | None:
+    """Why the market does not accept the order: the first reason that applies."""
     if command.valid_until is not None and command.valid_until < market.clock:
         return _TIMED_OUT
     if command.expires_at is not None and command.expires_at <= market.clock:
@@ -86,18 +86,18 @@ def _would_take(market: Market, order: Order) -> Ending | None:
     return Ending(OrderStatus.REJECTED, EndReason.POST_ONLY_WOULD_TAKE, maker.price)
 
 
-def _can_fill_whole(market: Market, order: Order, command: OrderCreated) -> bool:
+def _can_fill_whole(market: Market, order: Order, command: PlaceOrder) -> bool:
     """A fill-or-kill order that the position would cut short can't be filled whole either."""
     if order.reduce_only and room_for(market, order) < order.remaining:
         return False
     return can_fill_whole(market, order, command.self_trade_prevention)
 
 
-def _leave_remainder(turn: Turn, order: Order, command: OrderCreated) -> None:
+def _leave_remainder(emitter: Emitter, order: Order, command: PlaceOrder) -> None:
     if command.order_type is OrderType.MARKET:
-        is_empty = turn.market.book.best(order.side.opposite) is None
-        turn.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))
+        is_empty = emitter.market.book.best(order.side.opposite) is None
+        emitter.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))
     elif command.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}:
-        turn.market.rest(order)
+        emitter.market.rest(order)
     else:
-        turn.ended(order, *_IOC_REMAINDER)
+        emitter.ended(order, *_IOC_REMAINDER)

@@ -6,9 +6,9 @@ newest: it shrinks, or is cancelled when nothing is left of it.
 
 from collections.abc import Iterable
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from schemas.orders import EndReason, OrderStatus, Side
 from schemas.units import Lots
 
@@ -21,50 +21,50 @@ def reducible(market: Market, user: int, side: Side) -> int:
 def room_for(market: Market, order: Order) -> int:
     """Lots of an arriving reduce-only order that the position and the orders before it in line leave to it."""
     room = reducible(market, order.user, order.side)
-    group = market.reduce_only.get(order.user)
+    group = market.reduce_only.groups.get(order.user)
     if group is None or group.side is not order.side:
         return room
     return room - sum(other.remaining for other in group.orders.values() if _rank(other) >= _rank(order))
 
 
-def enforce(turn: Turn, user: int) -> None:
+def enforce(emitter: Emitter, user: int) -> None:
     """Cut the account's resting reduce-only orders down to its position, which may have shrunk."""
-    market = turn.market
-    group = market.reduce_only.get(user)
+    market = emitter.market
+    group = market.reduce_only.groups.get(user)
     if group is not None:
-        _cut_down(turn, group.orders.values(), group.lots - reducible(market, user, group.side))
+        _cut_down(emitter, group.orders.values(), group.lots - reducible(market, user, group.side))
 
 
-def enforce_at_arrival(turn: Turn, order: Order) -> None:
+def enforce_at_arrival(emitter: Emitter, order: Order) -> None:
     """Let a reduce-only order in, at the expense of those that are less aggressive, itself among them."""
-    market = turn.market
-    group = market.reduce_only.get(order.user)
+    market = emitter.market
+    group = market.reduce_only.groups.get(order.user)
     orders = [*group.orders.values(), order] if group is not None else [order]
     lots = sum(other.remaining for other in orders)
-    _cut_down(turn, orders, lots - reducible(market, order.user, order.side))
+    _cut_down(emitter, orders, lots - reducible(market, order.user, order.side))
 
 
-def _cut_down(turn: Turn, orders: Iterable[Order], excess: int) -> None:
+def _cut_down(emitter: Emitter, orders: Iterable[Order], excess: int) -> None:
     if excess <= 0:
         return
-    for order in sorted(orders, key=lambda order: (_rank(order), -order.number)):
+    for order in sorted(orders, key=lambda order: (_rank(order), -order.order_seq)):
         by = min(order.remaining, excess)
-        _cut(turn, order, by)
+        _cut(emitter, order, by)
         excess -= by
         if not excess:
             return
 
 
-def _cut(turn: Turn, order: Order, by: int) -> None:
+def _cut(emitter: Emitter, order: Order, by: int) -> None:
     if by == order.remaining:
-        turn.market.remove(order)
-        turn.ended(order, OrderStatus.CANCELLED, EndReason.REDUCE_ONLY)
+        emitter.market.remove(order)
+        emitter.ended(order, OrderStatus.CANCELLED, EndReason.REDUCE_ONLY)
         return
-    if turn.market.book.find(order.number) is None:  # still arriving
+    if emitter.market.book.find(order.order_seq) is None:  # still arriving
         order.remaining = Lots(order.remaining - by)
     else:
-        turn.market.reduce(order, by)
-    turn.shrunk(order, by)
+        emitter.market.reduce(order, by)
+    emitter.shrunk(order, by)
 
 
 def _rank(order: Order) -> int:

@@ -4,7 +4,7 @@ Code that changes what a command leads to asks `market.rules` and keeps the old 
 the newest number it knows (docs/adr/0005).
 """
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.errors import UnknownRules
 from schemas.wire import RULES_VERSION
 
@@ -15,8 +15,8 @@ def check_known(rules: int) -> None:
         raise UnknownRules(RULES_VERSION, rules)
 
 
-def set_rules(turn: Turn, rules: int) -> None:
+def set_rules(emitter: Emitter, rules: int) -> None:
     """Go on by these rules, from the next command on; never back to older ones. Tell the version in force."""
     check_known(rules)
-    turn.market.rules = max(turn.market.rules, rules)
-    turn.rules_changed()
+    emitter.market.rules = max(emitter.market.rules, rules)
+    emitter.rules_changed()

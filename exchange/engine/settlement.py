@@ -1,7 +1,6 @@
 """The end of a market: every position closes at one price, without a fee (docs/semantics.md, "Market states")."""
 
-from exchange.engine.batches import in_batches
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from schemas.events import Settlement
 from schemas.units import Micros, Ticks, divide_half_even
@@ -15,14 +14,13 @@ def settlement_price(market: Market) -> Ticks:
     return market.spec.mark_of_index(divide_half_even(sum(minutes), len(minutes)))
 
 
-def settle_positions(turn: Turn) -> None:
+def settle_positions(emitter: Emitter) -> None:
     """Close every position at the settlement price; sizes sum to zero, so what one gains another has lost."""
-    market = turn.market
+    market = emitter.market
     price = settlement_price(market)
     settlements = [
         Settlement(user, position.lots, Micros(market.spec.notional(price, position.lots) - position.cost))
         for user, position in sorted(market.positions.items())
     ]
     market.positions.clear()
-    for batch in in_batches(settlements):
-        turn.positions_settled(price, batch)
+    emitter.positions_settled(price, settlements)

@@ -1,9 +1,9 @@
 """The states of a market: which orders each takes, and what a change does to those that rest (docs/semantics.md, "Market states")."""
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.settlement import settle_positions
-from schemas.commands import OrderCreated
+from schemas.commands import PlaceOrder
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, OrderStatus, Side
 
@@ -23,20 +23,20 @@ MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatu
 
 
 def is_forced_action_possible(market: Market) -> bool:
-    """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not the ladder."""
+    """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not liquidations."""
     return market.operator_status in MATCHING and not market.is_frozen
 
 
-def freeze(turn: Turn, *, is_frozen: bool) -> None:
+def freeze(emitter: Emitter, *, is_frozen: bool) -> None:
     """Have the price feed close the market, or give back what the operator left open."""
-    market = turn.market
+    market = emitter.market
     if market.is_frozen != is_frozen:
-        market.is_frozen = is_frozen
-        turn.status_changed()
+        market.set_status(market.operator_status, is_frozen=is_frozen)
+        emitter.status_changed()
 
 
-def takes(status: MarketStatus, order: OrderCreated) -> bool:
-    """Whether a market in this state takes the order on."""
+def takes(status: MarketStatus, order: PlaceOrder) -> bool:
+    """Whether a market in this state accepts the order."""
     match status:
         case MarketStatus.ACTIVE:
             return True
@@ -48,25 +48,25 @@ def takes(status: MarketStatus, order: OrderCreated) -> bool:
             return False
 
 
-def set_status(turn: Turn, status: MarketStatus) -> None:
+def set_status(emitter: Emitter, status: MarketStatus) -> None:
     """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all.
 
     Every market but a settled one can be halted, and goes on from the stage in which it was.
     """
-    market = turn.market
+    market = emitter.market
     is_settled = market.operator_status is MarketStatus.SETTLED
     if STAGES[status] >= market.stage or (status is MarketStatus.HALTED and not is_settled):
-        market.operator_status = status
+        market.set_status(status, is_frozen=market.is_frozen)
         market.stage = max(market.stage, STAGES[status])
-    turn.status_changed()
+    emitter.status_changed()
     if market.operator_status in {MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED}:
-        _end_what_may_not_rest(turn, is_settled=market.operator_status is MarketStatus.SETTLED)
+        _end_what_may_not_rest(emitter, is_settled=market.operator_status is MarketStatus.SETTLED)
     if market.operator_status is MarketStatus.SETTLED and not is_settled:
-        settle_positions(turn)
+        settle_positions(emitter)
 
 
-def _end_what_may_not_rest(turn: Turn, *, is_settled: bool) -> None:
+def _end_what_may_not_rest(emitter: Emitter, *, is_settled: bool) -> None:
     for side in Side:
-        for order in [order for order in turn.market.book.walk(side) if is_settled or not order.reduce_only]:
-            turn.market.remove(order)
-            turn.ended(order, OrderStatus.CANCELLED, EndReason.MARKET_STATUS)
+        for order in [order for order in emitter.market.book.walk(side) if is_settled or not order.reduce_only]:
+            emitter.market.remove(order)
+            emitter.ended(order, OrderStatus.CANCELLED, EndReason.MARKET_STATUS)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import msgspec
 
 from exchange.risk.margin import Exposure, Holding, requirement_and_equity
-from exchange.risk.order_draft import OrderDraft, invalid
-from exchange.risk.order_filters import Breach, SizedOrder, first_breach, off_grid, size_order
-from schemas.commands import OrderCreated
+from exchange.risk.order_draft import ParsedOrder, invalid
+from exchange.risk.order_filters import FilterViolation, PricedOrder, first_breach, off_grid, size_order
+from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
@@ -55,12 +55,12 @@ class Account(msgspec.Struct):
 class Admitted(msgspec.Struct, frozen=True):
     """An order that may enter: the command to write, and the account's exposure in its market with it."""
 
-    command: OrderCreated
+    command: PlaceOrder
     exposure: Exposure
 
 
 def admit(
-    draft: OrderDraft, account: Account, markets: Mapping[str, MarketTerms], now: Timestamp
+    draft: ParsedOrder, account: Account, markets: Mapping[str, MarketTerms], now: Timestamp
 ) -> Admitted | Refused:
     """Decide one order against everything decided before it; the first refusal in the contract's order wins."""
     terms = markets.get(draft.request.market_id)
@@ -103,7 +103,7 @@ def set_leverage(
     if terms is None:
         return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market})
     if not 1 <= leverage <= terms.spec.leverage_max:
-        return Breach("MAX_LEVERAGE", terms.spec.leverage_max, leverage).refused
+        return FilterViolation("MAX_LEVERAGE", terms.spec.leverage_max, leverage).refused
     before = account.exposure_in(terms.spec)
     after = msgspec.structs.replace(before, leverage=leverage)
     if leverage >= before.leverage:
@@ -132,7 +132,7 @@ def _closed(request: OrderRequest, terms: MarketTerms, *, is_reducing: bool) -> 
     return None
 
 
-def _out_of_time(draft: OrderDraft, now: Timestamp) -> Refused | None:
+def _out_of_time(draft: ParsedOrder, now: Timestamp) -> Refused | None:
     if draft.expires_at is not None and draft.expires_at <= now:
         return invalid("expiresAt must lie in the future", "expiresAt")
     if draft.valid_until is not None and draft.valid_until < now:
@@ -146,7 +146,7 @@ def _can_only_reduce(side: Side, lots: int, exposure: Exposure) -> bool:
     return live + lots <= -side.sign * exposure.lots
 
 
-def _with_order(spec: MarketSpec, exposure: Exposure, order: SizedOrder, leverage: int | None) -> Exposure:
+def _with_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverage: int | None) -> Exposure:
     notional = spec.notional(order.margin_price, order.lots)
     is_buy = order.side is Side.BUY
     return Exposure(
@@ -168,7 +168,7 @@ def _holding(terms: MarketTerms, exposure: Exposure) -> Holding:
 
 
 def _uncovered(
-    account: Account, holdings: list[Holding], order: SizedOrder, before: Exposure, *, is_bound_to_reduce: bool
+    account: Account, holdings: list[Holding], order: PricedOrder, before: Exposure, *, is_bound_to_reduce: bool
 ) -> Refused | None:
     """Refuse when the requirement with the order exceeds equity, unless it can only reduce and its losses are covered.
 
@@ -201,11 +201,11 @@ def _others(account: Account, markets: Mapping[str, MarketTerms], market: str) -
 
 
 def _command(
-    draft: OrderDraft, order: SizedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
-) -> OrderCreated:
+    draft: ParsedOrder, order: PricedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
+) -> PlaceOrder:
     """Where the account may only reduce, the engine holds the order to it: the position may be gone when it arrives."""
     request = draft.request
-    return OrderCreated(
+    return PlaceOrder(
         at=now,
         user=user,
         side=order.side,

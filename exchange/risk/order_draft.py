@@ -13,7 +13,7 @@ TIMESTAMP_MAX = Timestamp(253_370_764_800_000_000)
 _REQUEST_HASH_BYTES = 16
 
 
-class OrderDraft(NamedTuple):
+class ParsedOrder(NamedTuple):
     """A well-formed order, its decimals read as integers of 10^-18, not yet fitted to a market's grid."""
 
     request: OrderRequest
@@ -28,7 +28,7 @@ def invalid(message: str, field: str) -> Refused:
     return Refused(ErrorCode.INVALID_ORDER, message, {"field": field})
 
 
-def read_order(request: OrderRequest) -> OrderDraft | Refused:
+def read_order(request: OrderRequest) -> ParsedOrder | Refused:
     """Read the decimals and times of a request, and refuse combinations that no market takes."""
     if refused := _contradiction(request):
         return refused
@@ -44,10 +44,10 @@ def read_order(request: OrderRequest) -> OrderDraft | Refused:
         return invalid("expiresAt is too far away", "expiresAt")
     if (valid_until or 0) >= TIMESTAMP_MAX:
         return invalid("validUntil is too far away", "validUntil")
-    return OrderDraft(request, quantity, price, expires_at, valid_until)
+    return ParsedOrder(request, quantity, price, expires_at, valid_until)
 
 
-def request_hash(draft: OrderDraft) -> bytes:
+def request_hash(draft: ParsedOrder) -> bytes:
     """What a repeated clientOrderId must match: every field, defaults filled in, decimals canonical."""
     request = draft.request
     fields = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from exchange.risk.margin import Exposure
-from exchange.risk.order_draft import OrderDraft
+from exchange.risk.order_draft import ParsedOrder
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
@@ -24,7 +24,7 @@ NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
 """Micros that neither one order nor a side's sum, the position on that side included, may exceed: 10^12 quote."""
 
 
-class SizedOrder(NamedTuple):
+class PricedOrder(NamedTuple):
     """An order in the market's units: its limit or protection price, and what each remaining lot counts for margin."""
 
     side: Side
@@ -35,7 +35,7 @@ class SizedOrder(NamedTuple):
     fee_per_lot: Micros
 
 
-class Breach(NamedTuple):
+class FilterViolation(NamedTuple):
     """A filter that an order does not pass; the limit and what was met, as decimal strings or counts."""
 
     filter: str
@@ -52,16 +52,16 @@ class Breach(NamedTuple):
         )
 
 
-def off_grid(spec: MarketSpec, draft: OrderDraft) -> Breach | None:
+def off_grid(spec: MarketSpec, draft: ParsedOrder) -> FilterViolation | None:
     """Quantities are whole lots, prices whole ticks."""
     if draft.quantity_e18 % spec.lot_size_e18:
-        return Breach("LOT_SIZE", format_e18(spec.lot_size_e18), format_e18(draft.quantity_e18))
+        return FilterViolation("LOT_SIZE", format_e18(spec.lot_size_e18), format_e18(draft.quantity_e18))
     if draft.price_e18 is not None and draft.price_e18 % spec.tick_size_e18:
-        return Breach("TICK_SIZE", format_e18(spec.tick_size_e18), format_e18(draft.price_e18))
+        return FilterViolation("TICK_SIZE", format_e18(spec.tick_size_e18), format_e18(draft.price_e18))
     return None
 
 
-def size_order(spec: MarketSpec, mark: int, draft: OrderDraft) -> SizedOrder:
+def size_order(spec: MarketSpec, mark: int, draft: ParsedOrder) -> PricedOrder:
     """Price an order on the grid at this mark (docs/semantics.md, "Margin").
 
     A sell's margin price is at least mark. Loss per lot is exact; fee per lot is the worst fee, rounded up, never
@@ -71,7 +71,7 @@ def size_order(spec: MarketSpec, mark: int, draft: OrderDraft) -> SizedOrder:
     price = _protection(spec, mark, request.side) if draft.price_e18 is None else draft.price_e18 // spec.tick_size_e18
     margin_price = price if request.side is Side.BUY else max(price, mark)
     rate = spec.maker_fee_rate if request.post_only else max(spec.taker_fee_rate, spec.maker_fee_rate)
-    return SizedOrder(
+    return PricedOrder(
         side=request.side,
         lots=Lots(draft.quantity_e18 // spec.lot_size_e18),
         price=Ticks(price),
@@ -82,33 +82,33 @@ def size_order(spec: MarketSpec, mark: int, draft: OrderDraft) -> SizedOrder:
 
 
 def first_breach(
-    spec: MarketSpec, mark: int, draft: OrderDraft, order: SizedOrder, exposure: Exposure, *, is_reducing: bool
-) -> Breach | None:
+    spec: MarketSpec, mark: int, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
+) -> FilterViolation | None:
     """The first filter that the order fails; reducing orders are exempt from the smallest sizes."""
     return next(_breaches(spec, mark, draft, order, exposure, is_reducing=is_reducing), None)
 
 
 def _breaches(
-    spec: MarketSpec, mark: int, draft: OrderDraft, order: SizedOrder, exposure: Exposure, *, is_reducing: bool
-) -> Iterator[Breach]:
+    spec: MarketSpec, mark: int, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
+) -> Iterator[FilterViolation]:
     if order.lots < spec.quantity_min and not is_reducing:
-        yield Breach("MIN_QUANTITY", _quantity(spec, spec.quantity_min), _quantity(spec, order.lots))
+        yield FilterViolation("MIN_QUANTITY", _quantity(spec, spec.quantity_min), _quantity(spec, order.lots))
     if order.lots > spec.quantity_max:
-        yield Breach("MAX_QUANTITY", _quantity(spec, spec.quantity_max), _quantity(spec, order.lots))
+        yield FilterViolation("MAX_QUANTITY", _quantity(spec, spec.quantity_max), _quantity(spec, order.lots))
     if draft.request.leverage is not None and draft.request.leverage > spec.leverage_max:
-        yield Breach("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
+        yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
     yield from _price_breaches(spec, mark, order)
     notional = spec.notional(mark if draft.request.type is OrderType.MARKET else order.price, order.lots)
     if notional < spec.notional_min and not is_reducing:
-        yield Breach("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
+        yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
     added = spec.notional(order.margin_price, order.lots)
     if added > NOTIONAL_MAX:
-        yield Breach("MAX_NOTIONAL", format_micros(NOTIONAL_MAX), format_micros(added))
+        yield FilterViolation("MAX_NOTIONAL", format_micros(NOTIONAL_MAX), format_micros(added))
     if exposure.live_orders >= spec.orders_max:
-        yield Breach("MAX_OPEN_ORDERS", spec.orders_max, exposure.live_orders + 1)
+        yield FilterViolation("MAX_OPEN_ORDERS", spec.orders_max, exposure.live_orders + 1)
     committed = _committed(order.side, exposure) + added
     if committed >= NOTIONAL_MAX:
-        yield Breach("MAX_EXPOSURE", format_micros(NOTIONAL_MAX), format_micros(committed))
+        yield FilterViolation("MAX_EXPOSURE", format_micros(NOTIONAL_MAX), format_micros(committed))
 
 
 def _committed(side: Side, exposure: Exposure) -> int:
@@ -120,7 +120,7 @@ def _committed(side: Side, exposure: Exposure) -> int:
     return live + max(0, side.sign * exposure.cost)
 
 
-def _price_breaches(spec: MarketSpec, mark: int, order: SizedOrder) -> Iterator[Breach]:
+def _price_breaches(spec: MarketSpec, mark: int, order: PricedOrder) -> Iterator[FilterViolation]:
     """Only the aggressive side is bounded: a buy may not be far above mark, a sell not far below."""
     if order.side is Side.BUY:
         limit = mark * (PPM + spec.price_band) // PPM
@@ -129,7 +129,7 @@ def _price_breaches(spec: MarketSpec, mark: int, order: SizedOrder) -> Iterator[
         limit = divide_up(mark * (PPM - spec.price_band), PPM)
         is_beyond = order.price < limit
     if is_beyond:
-        yield Breach("PRICE_BAND", _price(spec, limit), _price(spec, order.price))
+        yield FilterViolation("PRICE_BAND", _price(spec, limit), _price(spec, order.price))
 
 
 def _protection(spec: MarketSpec, mark: int, side: Side) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from schemas.commands import StatusSet
+from schemas.commands import SetStatus
 from schemas.market import MarketStatus
 from schemas.units import Timestamp, datetime_of
 from store.command_log.commands import append_command
@@ -214,5 +214,5 @@ async def halt_for(session: Session, wrong: Iterable[Discrepancy], now: Timestam
     async with session.transaction():
         halted = [row["name"] for row in await session.fetch(_WORKING, named)]
         for market in halted:
-            await append_command(session, market, StatusSet(now, MarketStatus.HALTED))
+            await append_command(session, market, SetStatus(now, MarketStatus.HALTED))
     return halted

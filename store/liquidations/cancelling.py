@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from schemas.commands import OrderCancelled
+from schemas.commands import CancelOrder
 from schemas.ids import seq_of_order_key
 from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of
@@ -33,7 +33,7 @@ def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Time
     return [
         NewCommand(
             order.market_id,
-            OrderCancelled(now, user, seq_of_order_key(order.order_id), reason),
+            CancelOrder(now, user, seq_of_order_key(order.order_id), reason),
             order.order_id,
         )
         for order in orders

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from exchange.risk.liquidation import Candidate, adl_order, bankrupt_shares, counterparties, is_beyond_fund
 from exchange.risk.liquidation_policy import Closure, Debtor
-from schemas.commands import Counterparty, DeleveragingOrdered, StatusSet, TakeOverOrdered
+from schemas.commands import Counterparty, Deleverage, SetStatus, TakeOver
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
 from store.liquidations.accounts import lock_accounts, read_accounts
@@ -125,7 +125,7 @@ async def _order(order: _Order) -> None:
     episode, closure = order.episode, order.closure
     step = await episode.next_step()
     named = (episode.now, episode.user, episode.liquidation_id, step, closure.lots, closure.cost, closure.share.amount)
-    command = DeleveragingOrdered(*named, tuple(order.chosen)) if order.chosen else TakeOverOrdered(*named)
+    command = Deleverage(*named, tuple(order.chosen)) if order.chosen else TakeOver(*named)
     commands = [*order.first, NewCommand(closure.market_id, command)]
     *_, seq = await append_commands(episode.session, commands, episode.now)
     action = "ADL" if order.chosen else "TAKE_OVER"
@@ -136,7 +136,7 @@ async def _status_closing(episode: Episode, market_id: int) -> list[NewCommand]:
     """Take no more orders where the exchange could not close what it must; the operator decides how to go on."""
     if await episode.session.fetchval(_STATUS, market_id) != MarketStatus.ACTIVE:
         return []
-    return [NewCommand(market_id, StatusSet(episode.now, MarketStatus.CANCEL_ONLY))]
+    return [NewCommand(market_id, SetStatus(episode.now, MarketStatus.CANCEL_ONLY))]
 
 
 async def lock_for_closing(session: Session, user: int, others: list[int]) -> None:

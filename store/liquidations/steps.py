@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from exchange.risk.liquidation import is_liquidatable
 from exchange.risk.liquidation_policy import Closure, Past, Release, Step, Wait, next_action
-from schemas.commands import LiquidationOrdered
+from schemas.commands import Liquidate
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason
 from schemas.units import Micros, Timestamp, timestamp_of
@@ -176,7 +176,7 @@ async def order_step(
     """The order of a step, its command and its receipt; the commands `first` go before it."""
     held = next(each for each in account.debtor.held if each.market_id == step.market_id)
     number = await episode.next_step()
-    command = LiquidationOrdered(
+    command = Liquidate(
         at=episode.now,
         user=episode.user,
         liquidation=episode.liquidation_id,

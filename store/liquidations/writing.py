@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from schemas.commands import Command, LiquidationOrdered
+from schemas.commands import Command, Liquidate
 from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Timestamp, datetime_of
@@ -123,7 +123,7 @@ async def append_commands(session: Session, commands: Sequence[NewCommand], now:
     return [bases[each.market_id] + number for each, number in zip(commands, numbers, strict=True)]
 
 
-async def insert_order(session: Session, market_id: int, seq: int, command: LiquidationOrdered, lot_value: int) -> None:
+async def insert_order(session: Session, market_id: int, seq: int, command: Liquidate, lot_value: int) -> None:
     """The order of a step, PENDING, and what it adds to the account's margin sums; it costs no loss and no fee."""
     bought, sold = (command.quantity, 0) if command.side is Side.BUY else (0, command.quantity)
     await session.execute(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from schemas.commands import MarketListed
+from schemas.commands import ListMarket
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, spec_faults
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import GENESIS_HASH, RULES_VERSION, encode
@@ -88,7 +88,7 @@ async def list_market(
         if await connection.fetchval("SELECT 1 FROM markets WHERE name = $1", spec.market):
             raise MarketRefused(spec.market, ["the name is taken"])
         market_id: int = await connection.fetchval("SELECT coalesce(max(market_id), 0) + 1 FROM markets")
-        await _insert_listing(connection, market_id, MarketListed(at, spec, status, RULES_VERSION))
+        await _insert_listing(connection, market_id, ListMarket(at, spec, status, RULES_VERSION))
     return market_id
 
 
@@ -109,7 +109,7 @@ async def seed(
         await connection.close()
 
 
-async def _insert_listing(connection: Session, market_id: int, command: MarketListed) -> None:
+async def _insert_listing(connection: Session, market_id: int, command: ListMarket) -> None:
     spec = command.spec
     await connection.execute(
         _LISTING,

@@ -2,21 +2,21 @@
 
 from store.submission.requests import (
     Answer,
-    CancelOrder,
     CancelPlaced,
     Placed,
-    PlaceOrder,
     SubmissionRequest,
+    SubmitCancel,
+    SubmitOrder,
 )
 from store.submission.submitter import BATCH_MAX, Submission
 
 __all__ = [
     "BATCH_MAX",
     "Answer",
-    "CancelOrder",
     "CancelPlaced",
-    "PlaceOrder",
     "Placed",
     "Submission",
     "SubmissionRequest",
+    "SubmitCancel",
+    "SubmitOrder",
 ]

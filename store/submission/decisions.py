@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 from exchange.risk.admission import admit
 from exchange.risk.margin import Exposure
-from schemas.commands import OrderCancelled, OrderCreated
+from schemas.commands import CancelOrder, PlaceOrder
 from schemas.ids import public_command_id, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
 from store.submission.reading import Reading, Wish, key_of
-from store.submission.requests import Answer, CancelOrder, CancelPlaced, Placed, SubmissionRequest
+from store.submission.requests import Answer, CancelPlaced, Placed, SubmissionRequest, SubmitCancel
 
 
 class NewOrder(NamedTuple):
@@ -20,7 +20,7 @@ class NewOrder(NamedTuple):
 
     market_id: int
     number: int
-    command: OrderCreated
+    command: PlaceOrder
     leverage: int | None
     hash: bytes | None
 
@@ -30,7 +30,7 @@ class NewCancel(NamedTuple):
 
     market_id: int
     number: int
-    command: OrderCancelled
+    command: CancelOrder
     order: int
 
 
@@ -75,7 +75,7 @@ class Decisions:
         self._cancelled: dict[int, NewCancel] = {}
         outcomes: dict[int, NewOrder | NewCancel | Replay | Answer] = {}
         for place, request in enumerate(batch):
-            if isinstance(request, CancelOrder):
+            if isinstance(request, SubmitCancel):
                 outcomes[place] = self._cancel(request)
         for place, wish in enumerate(wishes):
             if wish is not None:
@@ -108,7 +108,7 @@ class Decisions:
         """The answer to every request; `bases` is the last command of each market before the batch."""
         return [self._answer(outcome, bases) for outcome in self._outcomes]
 
-    def _cancel(self, request: CancelOrder) -> NewCancel | Answer:
+    def _cancel(self, request: SubmitCancel) -> NewCancel | Answer:
         order = key_of(self._registry, request.order_id)
         target = self._reading.targets.get(order) if order is not None else None
         if order is None or target is None or target.user != request.user:
@@ -120,7 +120,7 @@ class Decisions:
             return CancelPlaced(request.order_id, public_command_id(market, target.cancel_seq))
         if order in self._cancelled:
             return self._cancelled[order]
-        command = OrderCancelled(self._now, request.user, seq_of_order_key(order))
+        command = CancelOrder(self._now, request.user, seq_of_order_key(order))
         cancel = NewCancel(target.market_id, self._next_number(target.market_id), command, order)
         self.cancels.append(cancel)
         self._cancelled[order] = cancel

@@ -7,7 +7,7 @@ import asyncpg
 
 from exchange.risk.admission import Account, MarketTerms
 from exchange.risk.margin import Exposure, Holding
-from exchange.risk.order_draft import OrderDraft, read_order, request_hash
+from exchange.risk.order_draft import ParsedOrder, read_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.market import MarketStatus
 from schemas.orders import OrderStatus
@@ -16,7 +16,7 @@ from schemas.units import Micros, Ticks
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, Session
-from store.submission.requests import CancelOrder, PlaceOrder, SubmissionRequest
+from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
 
 _LOCK_AND_READ = "SELECT * FROM lock_submission($1::int8[], $2::int8[], $3::text[], $4::int8[])"
 _KIND, _MARKET = 0, 2
@@ -25,7 +25,7 @@ _KIND, _MARKET = 0, 2
 class Wish(NamedTuple):
     """A well-formed request to place an order; the hash is there when it has a client id."""
 
-    draft: OrderDraft
+    draft: ParsedOrder
     hash: bytes | None
 
 
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
 
 def read_wishes(batch: Sequence[SubmissionRequest]) -> list[Wish | Refused | None]:
     """The syntax of every order in the batch, in its place; None where a cancel stands."""
-    return [_read_wish(request) if isinstance(request, PlaceOrder) else None for request in batch]
+    return [_read_wish(request) if isinstance(request, SubmitOrder) else None for request in batch]
 
 
 def key_of(registry: MarketRegistry, order_id: str) -> int | None:
@@ -98,7 +98,7 @@ def holdings_of(reading: Reading, exposures: Mapping[str, Exposure]) -> list[Hol
     return [Holding(reading.markets[name].spec, reading.markets[name].mark, held) for name, held in exposures.items()]
 
 
-def _read_wish(place: PlaceOrder) -> Wish | Refused:
+def _read_wish(place: SubmitOrder) -> Wish | Refused:
     draft = read_order(place.request)
     if isinstance(draft, Refused):
         return draft
@@ -114,7 +114,7 @@ def _arguments(
         for request, wish in zip(batch, wishes, strict=True)
         if isinstance(wish, Wish) and wish.draft.request.client_order_id
     }
-    keys = {key_of(registry, request.order_id) for request in batch if isinstance(request, CancelOrder)} - {None}
+    keys = {key_of(registry, request.order_id) for request in batch if isinstance(request, SubmitCancel)} - {None}
     return (
         sorted(users),
         [user for user, _ in client_ids] or None,

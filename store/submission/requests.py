@@ -7,14 +7,14 @@ from schemas.refusals import Refused
 from schemas.rest.orders import OrderRequest
 
 
-class PlaceOrder(msgspec.Struct, frozen=True):
+class SubmitOrder(msgspec.Struct, frozen=True):
     """A user wants to trade."""
 
     user: int
     request: OrderRequest
 
 
-class CancelOrder(msgspec.Struct, frozen=True):
+class SubmitCancel(msgspec.Struct, frozen=True):
     """A user wants his order, named by its public id, out of the market."""
 
     user: int
@@ -37,5 +37,5 @@ class CancelPlaced(msgspec.Struct, frozen=True):
     command_id: str
 
 
-SubmissionRequest = PlaceOrder | CancelOrder
+SubmissionRequest = SubmitOrder | SubmitCancel
 Answer = Placed | CancelPlaced | Refused

@@ -2,7 +2,7 @@
 
 from exchange.engine import engine
 from exchange.engine.market import Market
-from schemas.commands import Command, MarketBarrier, OrderCancelled, OrderCreated
+from schemas.commands import CancelOrder, Command, PassBarrier, PlaceOrder
 from schemas.events import Event
 
 POISON = "poison"
@@ -14,7 +14,7 @@ class EngineBroke(Exception):
 
 def broken_apply(market: Market, seq: int, command: Command) -> list[Event]:
     """The engine, with a bug: it breaks at poison, after it has changed the market."""
-    is_cancel_of_poisoned = isinstance(command, OrderCancelled) and _is_bait(market, command.order)
+    is_cancel_of_poisoned = isinstance(command, CancelOrder) and _is_bait(market, command.order)
     events = engine.apply(market, seq, command)
     if is_cancel_of_poisoned or is_poison(command):
         raise EngineBroke(seq)
@@ -24,9 +24,9 @@ def broken_apply(market: Market, seq: int, command: Command) -> list[Event]:
 def is_poison(command: Command) -> bool:
     """Whether a command says so itself."""
     match command:
-        case OrderCreated():
+        case PlaceOrder():
             return (command.client_order_id or "").startswith(POISON)
-        case MarketBarrier():
+        case PassBarrier():
             return command.barrier == POISON
         case _:
             return False

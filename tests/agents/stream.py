@@ -18,7 +18,7 @@ from agents.worker.host import Unit
 from agents.worker.settings import StreamSettings
 from broker.event_records import hashes_in, read_records
 from broker.topics import create_topics
-from schemas.commands import MarketBarrier
+from schemas.commands import PassBarrier
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
@@ -31,7 +31,7 @@ from store.markets.progress import Standing, read_standing
 from store.markets.registry import list_market, load_registry
 from store.money.deposits import deposit
 from store.session.connect import Connection, connect_writer
-from store.submission import CancelOrder, PlaceOrder, Submission
+from store.submission import Submission, SubmitCancel, SubmitOrder
 from store.users.users import create_user
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -58,7 +58,7 @@ class Stream:
         self.random = random.Random(7)  # noqa: S311 - the same orders on every run
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    async def submit(self, requests: Sequence[PlaceOrder | CancelOrder]) -> list[object]:
+    async def submit(self, requests: Sequence[SubmitOrder | SubmitCancel]) -> list[object]:
         """Accept requests as the API does."""
         return list(await self.submission.run(requests, BEGAN_AT, {}))
 
@@ -71,7 +71,7 @@ class Stream:
 
     async def barrier(self) -> int:
         """A command that nobody's order is; its sequence."""
-        return await append_command(self.session, self.market, MarketBarrier(BEGAN_AT, "here"))
+        return await append_command(self.session, self.market, PassBarrier(BEGAN_AT, "here"))
 
     async def standing(self) -> Standing:
         """How far the market is persisted."""
@@ -137,12 +137,12 @@ class Stream:
             worker.kill()
             worker.wait()
 
-    def _random_order(self) -> PlaceOrder:
+    def _random_order(self) -> SubmitOrder:
         side = self.random.choice((Side.BUY, Side.SELL))
         price = f"{60_000 + self.random.randint(-20, 20) / 10:.1f}"
         quantity = f"{self.random.randint(1, 9) / 1_000:.3f}"
         request = OrderRequest(self.market, side, OrderType.LIMIT, quantity, price)
-        return PlaceOrder(self.random.choice(self.users), request)
+        return SubmitOrder(self.random.choice(self.users), request)
 
 
 @asynccontextmanager

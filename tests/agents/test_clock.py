@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from agents.clock import Clock
 from agents.worker.settings import StreamSettings
-from schemas.commands import ClockTicked
+from schemas.commands import AdvanceClock
 from schemas.market import MarketStatus
 from schemas.orders import TimeInForce
 from schemas.units import Timestamp, datetime_of
@@ -140,4 +140,4 @@ async def _ticks(session: Session, market: str) -> list[Timestamp]:
         "SELECT payload FROM outbox JOIN markets USING (market_id) WHERE name = $1 ORDER BY command_seq", market
     )
     commands = [decode_command(row["payload"]) for row in rows]
-    return [command.at for command in commands if isinstance(command, ClockTicked)]
+    return [command.at for command in commands if isinstance(command, AdvanceClock)]

@@ -5,11 +5,11 @@ import pytest
 
 from agents.matching.command_sequencer import GapNeverFilled, GapWatch, Intake
 from broker.errors import AlteredCommand
-from schemas.commands import ClockTicked
+from schemas.commands import AdvanceClock
 from schemas.units import Timestamp
 from schemas.wire import CommandRecord, NumberedCommand, encode
 
-TICK, OTHER = (encode(ClockTicked(Timestamp(at))) for at in (1, 2))
+TICK, OTHER = (encode(AdvanceClock(Timestamp(at))) for at in (1, 2))
 
 
 def record(*seqs: int, body: bytes = TICK) -> CommandRecord:

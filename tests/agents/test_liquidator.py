@@ -7,12 +7,12 @@ from agents.liquidator import Liquidator
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
-from schemas.commands import IndexSet
+from schemas.commands import SetIndex
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos
 from store.command_log.commands import append_command
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -28,9 +28,9 @@ async def test_a_mark_that_ruins_an_account_ends_with_the_fund_holding_its_posit
         async with hosted(*parts, Liquidator(stream.settings), Auditor(stream.settings)):
             bid = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "300", "60000")
             hit = OrderRequest(stream.market, Side.SELL, OrderType.LIMIT, "300", "60000")
-            await stream.submit([PlaceOrder(ann, bid), PlaceOrder(bob, hit)])
+            await stream.submit([SubmitOrder(ann, bid), SubmitOrder(bob, hit)])
             await stream.drained()
-            await append_command(stream.session, stream.market, IndexSet(BEGAN_AT, Nanos(56_650 * 10**9)))
+            await append_command(stream.session, stream.market, SetIndex(BEGAN_AT, Nanos(56_650 * 10**9)))
             released = "SELECT 1 FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NOT NULL"
             assert await eventually(lambda: stream.session.fetchval(released), within_s=30)
             await stream.drained()

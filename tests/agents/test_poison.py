@@ -28,14 +28,14 @@ from broker.producer import AckedProducer
 from exchange.engine.log import journal
 from exchange.engine.log.journal import write
 from exchange.engine.market import empty_market
-from schemas.commands import MarketBarrier
+from schemas.commands import PassBarrier
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, decode_command, encode
 from store.command_log.broker_identity import claim_cluster
 from store.command_log.outbox import read_commands, read_cursor, set_cursor
-from store.submission import CancelOrder, Placed, PlaceOrder
+from store.submission import Placed, SubmitCancel, SubmitOrder
 from tests.agents.poison import POISON, broken_apply
 from tests.agents.stream import BEGAN_AT, Stream, hosted, one_hash_each, stream_on
 from tests.conftest import Broker
@@ -75,7 +75,7 @@ def bid(stream: Stream, client_id: str | None = None, quantity: str = "0.001") -
 
 async def place(stream: Stream, request: OrderRequest) -> str:
     """Submit one order of the first user; its public id."""
-    (placed,) = await stream.submit([PlaceOrder(stream.users[0], request)])
+    (placed,) = await stream.submit([SubmitOrder(stream.users[0], request)])
     assert isinstance(placed, Placed)
     return placed.order_id
 
@@ -86,7 +86,7 @@ async def place_poison(stream: Stream) -> list[str]:
     bait = await place(stream, bid(stream, quantity="0.007"))
     first = await place(stream, bid(stream, POISON))
     await stream.trade(10)
-    await stream.submit([CancelOrder(stream.users[0], bait)])
+    await stream.submit([SubmitCancel(stream.users[0], bait)])
     second = await place(stream, bid(stream, POISON + "-again"))
     await stream.trade(10)
     return [first, second, bait]
@@ -139,7 +139,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on
             assert await statuses(stream, first, second, bait) == [rejected, rejected, ("OPEN", None, False)]
             assert await stream.unfinished() == 0
             monkeypatch.undo()
-            await stream.submit([CancelOrder(stream.users[0], bait)])
+            await stream.submit([SubmitCancel(stream.users[0], bait)])
             await stream.drained()
             assert await statuses(stream, bait) == [("CANCELLED", "USER", True)]
         one_hash_each(await stream.records())
@@ -267,7 +267,7 @@ async def test_an_event_that_cannot_be_applied_stops_the_projection(
     async with stream_on(broker, database, tmp_path) as stream:
         market, listing = empty_market(stream.market), (await command_record(stream, 1)).commands[0]
         lines = write(market, 1, decode_command(listing.body)) + write(market, 2, an_order(77, Side.BUY, 1, 600_000))
-        lines += write(market, 3, MarketBarrier(BEGAN_AT, "behind"))
+        lines += write(market, 3, PassBarrier(BEGAN_AT, "behind"))
         for chain, line in zip([GENESIS_HASH, *(line.hash for line in lines)], lines, strict=False):
             await append(
                 stream, events_topic(stream.market), [encode(r) for r in pack(stream.market, 1, chain, [line])]

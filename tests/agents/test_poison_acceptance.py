@@ -17,7 +17,7 @@ from exchange.engine.log import journal
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
 from schemas.topics import commands_topic
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 from tests.agents.poison import POISON, broken_apply
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
 from tests.conftest import Broker
@@ -56,7 +56,7 @@ async def play(stream: Stream, rounds: int) -> None:
             OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "0.001", "59000", client_order_id=each)
             for each in ids
         ]
-        await stream.submit([PlaceOrder(stream.random.choice(stream.users), request) for request in asked])
+        await stream.submit([SubmitOrder(stream.random.choice(stream.users), request) for request in asked])
     await producer.stop()
 
 

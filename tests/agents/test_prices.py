@@ -11,7 +11,7 @@ import agents.worker.service
 from agents.prices.feed import PriceFeed
 from agents.prices.recorded import Recorded, parse_recording
 from agents.prices.source import Observation
-from schemas.commands import PriceReported
+from schemas.commands import ReportPrice
 from schemas.units import Nanos, Timestamp
 from schemas.wire import decode_command
 from store.markets.halts import halt
@@ -165,11 +165,11 @@ def test_the_numbers_of_locks_differ_by_market_and_source() -> None:
     assert all(-(2**31) <= number < 2**31 for number in numbers)
 
 
-async def _reports(session: Session, count: int) -> list[tuple[str, PriceReported]]:
+async def _reports(session: Session, count: int) -> list[tuple[str, ReportPrice]]:
     """What was reported so far, oldest first, if it is so much."""
     rows = await session.fetch("SELECT name, payload FROM outbox JOIN markets USING (market_id) ORDER BY command_seq")
     commands = [(row["name"], decode_command(row["payload"])) for row in rows]
-    reports = [(name, command) for name, command in commands if isinstance(command, PriceReported)]
+    reports = [(name, command) for name, command in commands if isinstance(command, ReportPrice)]
     return reports if len(reports) >= count else []
 
 
@@ -178,7 +178,7 @@ async def _is_reported(session: Session, price: int) -> bool:
     return any(report.price == price for _, report in await _reports(session, 0))
 
 
-async def _persisting(session: Session, count: int) -> list[tuple[str, PriceReported]]:
+async def _persisting(session: Session, count: int) -> list[tuple[str, ReportPrice]]:
     await _persist_all(session)
     return await _reports(session, count)
 

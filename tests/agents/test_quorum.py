@@ -16,7 +16,7 @@ from agents.prices.random_walk import RandomWalk
 from agents.prices.recorded import as_commands, parse_recording
 from agents.projection.app import projection_unit
 from agents.relay import Relay
-from schemas.commands import ClockTicked, Command, PriceReported, PriceSourcesSet, StatusSet
+from schemas.commands import AdvanceClock, Command, ReportPrice, SetPriceSources, SetStatus
 from schemas.events import Event, MarkMoved, PriceIgnored, StatusChanged
 from schemas.market import MarketStatus, PriceSource
 from schemas.units import Nanos, Timestamp
@@ -48,9 +48,9 @@ def at(second: float) -> Timestamp:
     return Timestamp(BEGAN_AT + int(second * 1_000_000))
 
 
-def sees(source: str, second: float, price: int) -> PriceReported:
+def sees(source: str, second: float, price: int) -> ReportPrice:
     """A report of what a source has just seen, in whole USDC."""
-    return PriceReported(at(second), source, Nanos(price * USDC), at(second))
+    return ReportPrice(at(second), source, Nanos(price * USDC), at(second))
 
 
 async def lives_through(stream: Stream, *commands: Command) -> tuple[str, int, int]:
@@ -64,20 +64,20 @@ async def lives_through(stream: Stream, *commands: Command) -> tuple[str, int, i
 
 async def test_a_market_below_its_quorum_closes_and_opens_by_itself(stream: Stream) -> None:
     """Two of three sources must be no older than 3 s. The mark freezes where it was; no operator does anything."""
-    assert await lives_through(stream, PriceSourcesSet(at(1), ABC, quorum=2)) == ("CANCEL_ONLY", 60_000, 600_000)
+    assert await lives_through(stream, SetPriceSources(at(1), ABC, quorum=2)) == ("CANCEL_ONLY", 60_000, 600_000)
     assert await lives_through(stream, sees("a", 2, 61_000)) == ("CANCEL_ONLY", 60_000, 600_000)
     assert await lives_through(stream, sees("b", 2, 61_000)) == ("ACTIVE", 61_000, 610_000)
     assert await lives_through(stream, sees("c", 3, 70_000)) == ("ACTIVE", 61_000, 610_000)
-    assert await lives_through(stream, ClockTicked(at(5))) == ("ACTIVE", 61_000, 610_000)
-    assert await lives_through(stream, ClockTicked(at(5.1))) == ("CANCEL_ONLY", 61_000, 610_000)
+    assert await lives_through(stream, AdvanceClock(at(5))) == ("ACTIVE", 61_000, 610_000)
+    assert await lives_through(stream, AdvanceClock(at(5.1))) == ("CANCEL_ONLY", 61_000, 610_000)
     assert await lives_through(stream, sees("a", 6, 62_000), sees("c", 6, 62_000)) == ("ACTIVE", 62_000, 620_000)
 
 
 async def test_a_quorum_that_is_back_opens_nothing_that_an_operator_closed(stream: Stream) -> None:
     """And an operator opens nothing whose prices are missing."""
-    await lives_through(stream, PriceSourcesSet(at(1), ABC, quorum=2), StatusSet(at(1), MarketStatus.HALTED))
+    await lives_through(stream, SetPriceSources(at(1), ABC, quorum=2), SetStatus(at(1), MarketStatus.HALTED))
     assert (await lives_through(stream, sees("a", 2, 60_000), sees("b", 2, 60_000)))[0] == "HALTED"
-    assert (await lives_through(stream, ClockTicked(at(9)), StatusSet(at(9), MarketStatus.ACTIVE)))[0] == "CANCEL_ONLY"
+    assert (await lives_through(stream, AdvanceClock(at(9)), SetStatus(at(9), MarketStatus.ACTIVE)))[0] == "CANCEL_ONLY"
     assert (await lives_through(stream, sees("a", 10, 60_000), sees("b", 10, 60_000)))[0] == "ACTIVE"
 
 
@@ -97,7 +97,7 @@ async def test_a_recorded_hour_is_lived_through_in_a_moment_and_comes_out_the_sa
         await play(
             one.session,
             one.market,
-            [PriceSourcesSet(at(0), sources, 2)],
+            [SetPriceSources(at(0), sources, 2)],
             *(as_commands(name, recording, at(0)) for name, recording in recordings.items()),
             ticks(BEGAN_AT, 3_600),
         )
@@ -128,7 +128,7 @@ async def test_a_feed_that_dies_closes_its_market_and_one_that_comes_opens_it(st
     async def is_status(wanted: str) -> bool:
         return await status() == wanted
 
-    await lives_through(stream, PriceSourcesSet(at(1), sources, quorum=2))
+    await lives_through(stream, SetPriceSources(at(1), sources, quorum=2))
     async with hosted(Clock(stream.settings)):
         async with hosted(feed(), feed()):
             await eventually(lambda: is_status("ACTIVE"))

@@ -12,7 +12,7 @@ import pytest
 
 from agents.relay import PAUSE_MAX_S, Relay, fitting, pause_after
 from broker.reader import read_back
-from schemas.commands import MarketBarrier
+from schemas.commands import PassBarrier
 from schemas.topics import commands_topic
 from schemas.wire import COMMANDS_PER_RECORD_MAX, RECORD_BYTES_MAX, CommandRecord, decode_command_record
 from store.command_log.commands import append_command
@@ -63,7 +63,7 @@ async def write_slowly(stream: Stream, seed: int, for_s: float) -> None:
         with suppress(GivenUp, TimeoutError):  # of 32 that wait for one lock, one may wait too long
             async with session.transaction():
                 for _ in range(chance.randint(1, 3)):
-                    await append_command(session, stream.market, MarketBarrier(BEGAN_AT, f"writer {seed}"))
+                    await append_command(session, stream.market, PassBarrier(BEGAN_AT, f"writer {seed}"))
                     await asyncio.sleep(chance.random() ** 4 / 20)
                 if chance.random() < 1 / 8:
                     raise GivenUp

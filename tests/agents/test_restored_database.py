@@ -7,7 +7,7 @@ from agents.projection.app import projection_unit
 from agents.rebuild import MovedMarket, rebuild
 from agents.relay import Relay
 from agents.verify import verify
-from schemas.commands import StatusSet
+from schemas.commands import SetStatus
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
@@ -16,7 +16,7 @@ from store.command_log.broker_identity import claim_cluster
 from store.command_log.commands import append_command
 from store.markets.halts import read_halted
 from store.session.connect import Connection
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -47,7 +47,7 @@ async def restore_the_copy(session: Connection) -> None:
 async def an_order(stream: Stream) -> object:
     """The answer to one more order."""
     request = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "0.5", "60000")
-    return (await stream.submit([PlaceOrder(stream.users[0], request)]))[0]
+    return (await stream.submit([SubmitOrder(stream.users[0], request)]))[0]
 
 
 async def is_halted(stream: Stream) -> bool:
@@ -83,7 +83,7 @@ async def test_a_database_restored_from_its_past_halts_the_market_until_it_is_re
         (moved,) = await rebuild(stream.settings, [stream.market], "another")
         assert moved == MovedMarket(stream.market, 2, moved.after_command)
         assert isinstance(await an_order(stream), Refused), "it waits for the operator"
-        await append_command(stream.session, stream.market, StatusSet(BEGAN_AT, MarketStatus.ACTIVE))
+        await append_command(stream.session, stream.market, SetStatus(BEGAN_AT, MarketStatus.ACTIVE))
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
             await stream.drained()
             assert not isinstance(await an_order(stream), Refused)

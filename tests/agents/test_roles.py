@@ -14,7 +14,7 @@ from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.rebuild import check_broker
 from agents.relay import Relay
-from schemas.commands import IndexSet
+from schemas.commands import SetIndex
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos
@@ -25,7 +25,7 @@ from store.command_log.snapshots import StoredSnapshot, forget_old, save_snapsho
 from store.markets.candles import roll_candles
 from store.markets.halts import halt
 from store.queries.market_data.public_fills import newest_public_fill
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -110,9 +110,9 @@ async def test_a_liquidation_goes_through_with_every_worker_under_its_role(
             bid = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "300", "60000")
             hit = OrderRequest(stream.market, Side.SELL, OrderType.LIMIT, "300", "60000")
             rest = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "1", "59000")
-            await stream.submit([PlaceOrder(ann, bid), PlaceOrder(bob, hit), PlaceOrder(ann, rest)])
+            await stream.submit([SubmitOrder(ann, bid), SubmitOrder(bob, hit), SubmitOrder(ann, rest)])
             await stream.drained()
-            await append_command(stream.session, stream.market, IndexSet(BEGAN_AT, Nanos(56_650 * 10**9)))
+            await append_command(stream.session, stream.market, SetIndex(BEGAN_AT, Nanos(56_650 * 10**9)))
             ended = "SELECT 1 FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NOT NULL"
             assert await eventually(lambda: stream.session.fetchval(ended), within_s=30)
             for query in ("SELECT count(*) FROM audit_runs", ticked):

@@ -9,12 +9,12 @@ from broker.event_records import pack
 from exchange.engine import engine
 from exchange.engine import order_entry as arrival
 from exchange.engine import rules as known_rules
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.log.journal import Written
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import UnknownRules
-from schemas.commands import Command, OrderCreated
+from schemas.commands import Command, PlaceOrder
 from schemas.units import Lots
 from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, encode
 from store.markets.progress import Standing
@@ -35,20 +35,20 @@ LOG: tuple[Command, ...] = (
 """A market that moves on, with its fourth command, to rules that only the next release knows."""
 
 
-def larger(turn: Turn, command: OrderCreated) -> None:
+def larger(emitter: Emitter, command: PlaceOrder) -> None:
     """The new rule: an order that arrives is one lot larger."""
-    arrival.arrive(turn, msgspec.structs.replace(command, quantity=Lots(command.quantity + 1)))
+    arrival.place(emitter, msgspec.structs.replace(command, quantity=Lots(command.quantity + 1)))
 
 
 def upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on the code is of the next release, which has a new rule."""
 
-    def arrive(turn: Turn, command: OrderCreated) -> None:
-        by_the_rules = larger if turn.market.rules >= NEWER else arrival.arrive
-        by_the_rules(turn, command)
+    def place(emitter: Emitter, command: PlaceOrder) -> None:
+        by_the_rules = larger if emitter.market.rules >= NEWER else arrival.place
+        by_the_rules(emitter, command)
 
     monkeypatch.setattr(known_rules, "RULES_VERSION", NEWER)
-    monkeypatch.setattr(engine, "arrive", arrive)
+    monkeypatch.setattr(engine, "place", place)
 
 
 def owner(state: bytes | None = None) -> Tenure:
@@ -87,7 +87,7 @@ def test_two_releases_never_write_two_contents_for_one_sequence(monkeypatch: pyt
 def test_code_that_went_by_its_own_version_would_write_another_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the version in the state is for: a release that asks itself, not the market, contradicts the old owner."""
     before = run(owner(), 3)
-    monkeypatch.setattr(engine, "arrive", larger)
+    monkeypatch.setattr(engine, "place", larger)
     assert [event.hash for event in run(owner(), 3)] != [event.hash for event in before]
 
 

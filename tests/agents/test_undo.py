@@ -12,7 +12,7 @@ from exchange.engine.log.journal import Written, write, write_failure
 from exchange.engine.log.snapshot import dump
 from exchange.engine.market import Market, empty_market
 from exchange.errors import SequenceGap
-from schemas.commands import Command, OrderCancelled, OrderCreated
+from schemas.commands import CancelOrder, Command, PlaceOrder
 from schemas.events import Event
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, encode, failed_command
 from store.markets.progress import Standing
@@ -58,7 +58,7 @@ def as_it_must_be() -> tuple[Market, list[Written]]:
     market, lines = empty_market(TEA), []
     for seq, command in enumerate(LOG, 1):
         if seq in BREAKS:
-            assert isinstance(command, OrderCreated | OrderCancelled)
+            assert isinstance(command, PlaceOrder | CancelOrder)
             lines += write_failure(market, seq, command)
         else:
             lines += write(market, seq, command)

@@ -23,7 +23,7 @@ from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import CommandRecord, EventRecord, decode_command_record, decode_event_record, encode
 from store.projection import Projection
 from store.session.connect import connect_writer
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.conftest import Broker
@@ -228,7 +228,7 @@ async def test_a_command_that_is_persisted_in_part_is_no_difference(
             await stream.trade(3)
             for side in (Side.SELL, Side.BUY):
                 request = OrderRequest(stream.market, side, OrderType.LIMIT, "0.001", "60010")
-                await stream.submit([PlaceOrder(stream.users[side is Side.BUY], request)])
+                await stream.submit([SubmitOrder(stream.users[side is Side.BUY], request)])
             await eventually(partial(last_command_is, stream, 6))
         *whole, last = await stream.records()
         cut = msgspec.structs.replace(

@@ -10,7 +10,7 @@ from schemas.orders import OrderType, Side, TimeInForce
 from schemas.rest.orders import OrderRequest
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_event
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, hosted, one_hash_each, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -26,7 +26,7 @@ async def test_two_orders_that_cross_become_a_fill_in_the_database(
         async with hosted(*parts):
             bid = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "0.5", "60000")
             hit = OrderRequest(stream.market, Side.SELL, OrderType.LIMIT, "0.3", "59000", TimeInForce.IOC)
-            await stream.submit([PlaceOrder(ann, bid), PlaceOrder(bob, hit)])
+            await stream.submit([SubmitOrder(ann, bid), SubmitOrder(bob, hit)])
             standing = await stream.drained()
         fills = await stream.session.fetch("SELECT user_id, price, quantity FROM fills ORDER BY role")
         assert {tuple(fill) for fill in fills} == {(ann, 600_000, 300), (bob, 600_000, 300)}
@@ -64,7 +64,7 @@ async def test_an_order_expires_when_its_time_has_come(broker: Broker, database:
         )
         parts = (part(stream.market, stream.settings) for part in (engine_unit, projection_unit, Relay))
         async with hosted(*parts, Clock(stream.settings)):
-            await stream.submit([PlaceOrder(stream.users[0], request)])
+            await stream.submit([SubmitOrder(stream.users[0], request)])
             status = "SELECT status FROM orders WHERE status = 'EXPIRED'"
             assert await eventually(lambda: stream.session.fetchval(status)) == "EXPIRED"
             await stream.drained()

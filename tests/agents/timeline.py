@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
-from schemas.commands import ClockTicked, Command
+from schemas.commands import AdvanceClock, Command
 from schemas.units import Timestamp
 from store.command_log.commands import Addressed, append_commands
 from store.session.connect import Session
@@ -16,10 +16,10 @@ SECOND_US = 1_000_000
 APPENDED_AT_ONCE = 500
 
 
-def ticks(began_at: int, seconds: int, every_s: int = 1) -> Iterator[ClockTicked]:
+def ticks(began_at: int, seconds: int, every_s: int = 1) -> Iterator[AdvanceClock]:
     """The clock of so many seconds, the last one included."""
     for second in range(every_s, seconds + 1, every_s):
-        yield ClockTicked(Timestamp(began_at + second * SECOND_US))
+        yield AdvanceClock(Timestamp(began_at + second * SECOND_US))
 
 
 def timeline(*parts: Iterable[Command]) -> list[Command]:

@@ -46,7 +46,7 @@ async def test_what_the_database_refuses_fails_its_request_and_not_the_next(
     assert {reply.code for reply in failed} == {"INTERNAL_ERROR"}
     assert _requests_in(caplog) == [reply.headers["X-Request-Id"] for reply in failed]
     told = [record.getMessage() for record in caplog.records if record.name == "store.submission.submitter"]
-    assert ["PlaceOrder" in line and "UndefinedTableError" in line for line in told].count(True) == len(failed)
+    assert ["SubmitOrder" in line and "UndefinedTableError" in line for line in told].count(True) == len(failed)
     assert "0.123" not in caplog.text
     assert capsys.readouterr().out == ""
     await exchange.execute("ALTER TABLE lost RENAME TO outbox")

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from schemas.commands import ClockTicked, Command, IndexSet, LiquidationOrdered, TakeOverOrdered
+from schemas.commands import AdvanceClock, Command, Liquidate, SetIndex, TakeOver
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp, format_timestamp
 from store.command_log.commands import append_command
@@ -36,10 +36,10 @@ async def fund(exchange: Exchange) -> Timestamp:
     The seed markets were listed on a day of their own: a first tick settles what has been missed since, if anything.
     """
     at = Timestamp(max(now(), STARTED_AT))
-    await tell(exchange, IndexSet(at, Nanos(60_000_100_000_000)))
-    await tell(exchange, ClockTicked(at))
+    await tell(exchange, SetIndex(at, Nanos(60_000_100_000_000)))
+    await tell(exchange, AdvanceClock(at))
     end = Timestamp((at // EIGHT_HOURS_US + 1) * EIGHT_HOURS_US)
-    await tell(exchange, ClockTicked(end))
+    await tell(exchange, AdvanceClock(end))
     return end
 
 
@@ -58,7 +58,7 @@ async def take_over(exchange: Exchange, alice: Client, lots: int = 1_000) -> Non
         alice.user,
     )
     named = (alice.user, 7, 1, lots, Micros(60 * lots * USDC), Micros(57 * lots * USDC))
-    await tell(exchange, TakeOverOrdered(at, *named))
+    await tell(exchange, TakeOver(at, *named))
 
 
 async def pages(client: Client, path: str, size: int) -> list[dict[str, Any]]:
@@ -278,7 +278,7 @@ async def test_a_liquidation_fee_names_its_order(exchange: Exchange) -> None:
         alice.user,
     )
     step = (alice.user, 7, 1, Side.SELL, Lots(1_000), Ticks(599_900), Micros(9_988 * USDC), 20)
-    await tell(exchange, LiquidationOrdered(now(), *step))
+    await tell(exchange, Liquidate(now(), *step))
     fee = (await alice.get("/ledger?limit=1")).body["data"][0]
     realized = (await alice.get("/ledger?limit=2")).body["data"][1]
     assert (fee["type"], fee["amount"], fee["referenceId"]) == ("LIQUIDATION_FEE", "-149.975", f"BTC-PERP-{seq}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest_asyncio
 
 from api.routes import ALL_ROUTES
-from schemas.commands import ClockTicked
+from schemas.commands import AdvanceClock
 from schemas.units import Timestamp
 from tests.api.exchange import Client, Exchange
 from tests.api.rest_guide import GUIDE, HEADING, played, routes_asked, timeless
@@ -26,7 +26,7 @@ async def _carol_quotes(exchange: Exchange, _: Mapping[str, Any]) -> None:
 
 async def _two_intervals_of_funding_end(exchange: Exchange, _: Mapping[str, Any]) -> None:
     end = await fund(exchange)
-    await tell(exchange, ClockTicked(Timestamp(end + EIGHT_HOURS_US)))
+    await tell(exchange, AdvanceClock(Timestamp(end + EIGHT_HOURS_US)))
 
 
 async def _the_fund_takes_over(exchange: Exchange, tokens: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import connect_writer
-from store.submission import Answer, CancelOrder, CancelPlaced, Placed, PlaceOrder, Submission, SubmissionRequest
+from store.submission import Answer, CancelPlaced, Placed, Submission, SubmissionRequest, SubmitCancel, SubmitOrder
 from tests.api.exchange import Exchange, now
 from tests.eventually import eventually
 
@@ -63,17 +63,17 @@ async def test_what_waits_for_a_batch_goes_together_and_cancels_first(exchange: 
     queue = _queue(submission)
     connection = await asyncpg.connect(exchange.dsn)
     await connection.execute("BEGIN; LOCK TABLE accounts")
-    first = queue.submit(PlaceOrder(alice.user, BID))
+    first = queue.submit(SubmitOrder(alice.user, BID))
     await eventually(lambda: submission.batches)
-    others = [queue.submit(PlaceOrder(alice.user, BID)) for _ in range(3)]
-    cancel = queue.submit(CancelOrder(alice.user, resting))
-    unknown = queue.submit(CancelOrder(alice.user, "BTC-PERP-999"))
+    others = [queue.submit(SubmitOrder(alice.user, BID)) for _ in range(3)]
+    cancel = queue.submit(SubmitCancel(alice.user, resting))
+    unknown = queue.submit(SubmitCancel(alice.user, "BTC-PERP-999"))
     await connection.execute("ROLLBACK")
     await connection.close()
     assert [type(placed) for placed in await asyncio.gather(first, *others)] == [Placed] * 4
     assert isinstance(await cancel, CancelPlaced)
     assert (await unknown).code is ErrorCode.ORDER_NOT_FOUND  # type: ignore[union-attr]  # a Refused
-    assert submission.batches == [["PlaceOrder"], ["CancelOrder"] * 2 + ["PlaceOrder"] * 3]
+    assert submission.batches == [["SubmitOrder"], ["SubmitCancel"] * 2 + ["SubmitOrder"] * 3]
     await queue.stop()
 
 
@@ -81,7 +81,7 @@ async def test_a_batch_is_never_larger_than_its_bound(exchange: Exchange, held: 
     """What does not fit goes with the next one, in the order it came."""
     submission = Recorded(exchange.dsn)
     queue = _queue(submission, batch_max=4)
-    answers = [queue.submit(PlaceOrder(1, BID)) for _ in range(10)]
+    answers = [queue.submit(SubmitOrder(1, BID)) for _ in range(10)]
     await held.execute("ROLLBACK")
     await asyncio.gather(*answers)
     assert [len(batch) for batch in submission.batches] == [4, 4, 2]
@@ -94,9 +94,9 @@ async def test_a_full_queue_refuses_orders_at_once_and_still_takes_cancels(
     """OVERLOADED beyond the bound; cancels have a line of their own."""
     submission = Recorded(exchange.dsn)
     queue = _queue(submission, waiting_max=5)
-    answers = [queue.submit(PlaceOrder(1, BID)) for _ in range(8)]
+    answers = [queue.submit(SubmitOrder(1, BID)) for _ in range(8)]
     assert [answer.result().code for answer in answers if answer.done()] == [ErrorCode.OVERLOADED] * 3  # type: ignore[union-attr]  # Refused
-    assert not queue.submit(CancelOrder(1, "BTC-PERP-2")).done()
+    assert not queue.submit(SubmitCancel(1, "BTC-PERP-2")).done()
     assert queue.waiting == 6
     await held.execute("ROLLBACK")
     await queue.stop()
@@ -106,10 +106,10 @@ async def test_a_stopped_queue_has_submitted_what_waited(exchange: Exchange) -> 
     """Graceful: what was taken is answered; what comes later is refused, and nothing of it stored."""
     alice = await exchange.user()
     queue = _queue(Recorded(exchange.dsn))
-    answers = [queue.submit(PlaceOrder(alice.user, BID)) for _ in range(20)]
+    answers = [queue.submit(SubmitOrder(alice.user, BID)) for _ in range(20)]
     await queue.stop()
     assert all(isinstance(answer.result(), Placed) for answer in answers)
-    late = queue.submit(PlaceOrder(alice.user, BID)).result()
+    late = queue.submit(SubmitOrder(alice.user, BID)).result()
     assert isinstance(late, Refused)
     assert late.code is ErrorCode.UNAVAILABLE
     assert await exchange.value("SELECT count(*) FROM orders") == 20
@@ -119,7 +119,7 @@ async def test_a_client_that_left_breaks_no_batch(exchange: Exchange) -> None:
     """The answer of a cancelled request is dropped; its neighbours get theirs."""
     alice = await exchange.user()
     queue = _queue(Recorded(exchange.dsn))
-    gone, there = (queue.submit(PlaceOrder(alice.user, BID)) for _ in range(2))
+    gone, there = (queue.submit(SubmitOrder(alice.user, BID)) for _ in range(2))
     gone.cancel()
     assert isinstance(await there, Placed)
     await queue.stop()
@@ -129,10 +129,10 @@ async def test_a_bug_fails_the_batch_it_is_in_and_not_the_queue(exchange: Exchan
     """Each request of that batch is told; the next batch runs (the submission raises above 256 requests)."""
     alice = await exchange.user()
     queue = _queue(Recorded(exchange.dsn), batch_max=300)
-    answers = [queue.submit(PlaceOrder(alice.user, BID)) for _ in range(257)]
+    answers = [queue.submit(SubmitOrder(alice.user, BID)) for _ in range(257)]
     failures = await asyncio.gather(*answers, return_exceptions=True)
     assert {type(failure) for failure in failures} == {BatchFailed}
-    assert isinstance(await queue.submit(PlaceOrder(alice.user, BID)), Placed)
+    assert isinstance(await queue.submit(SubmitOrder(alice.user, BID)), Placed)
     await queue.stop()
 
 
@@ -146,10 +146,10 @@ async def test_many_that_wait_go_past_an_account_that_is_held_up(exchange: Excha
     connection = await asyncpg.connect(exchange.dsn)
     await connection.execute("BEGIN")
     await connection.execute("SELECT 1 FROM accounts WHERE user_id = $1 FOR UPDATE", alice.user)
-    first = queue.submit(PlaceOrder(alice.user, BID))
+    first = queue.submit(SubmitOrder(alice.user, BID))
     await asyncio.sleep(0)
-    behind = queue.submit(PlaceOrder(alice.user, BID))
-    others = await asyncio.gather(*(queue.submit(PlaceOrder(bob.user, BID)) for _ in range(3)))
+    behind = queue.submit(SubmitOrder(alice.user, BID))
+    others = await asyncio.gather(*(queue.submit(SubmitOrder(bob.user, BID)) for _ in range(3)))
     assert all(isinstance(other, Placed) for other in others)
     assert not first.done()
     assert not behind.done()

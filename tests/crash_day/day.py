@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.liquidator import Liquidator
 from agents.worker.settings import StreamSettings
-from schemas.commands import ClockTicked, Command, PriceReported, PriceSourcesSet
+from schemas.commands import AdvanceClock, Command, ReportPrice, SetPriceSources
 from schemas.ids import public_id_of_order
 from schemas.market import MarketSpec, PriceSource
 from schemas.orders import OrderType, Side, TimeInForce
@@ -24,7 +24,7 @@ from store.markets.registry import load_registry
 from store.money.deposits import deposit
 from store.queries.formatting import price_text, quantity_text
 from store.session.connect import Connection
-from store.submission import BATCH_MAX, CancelOrder, PlaceOrder, Submission
+from store.submission import BATCH_MAX, Submission, SubmitCancel, SubmitOrder
 from store.users.users import create_user
 from tests.crash_day.scenario import Member, Scenario, members_of
 from tests.venue import Venue, set_fund
@@ -89,7 +89,7 @@ class Day:
         self._names = {known.market_id: name for name, known in registry.by_name.items()}
         for key, plan in self.scenario.markets.items():
             sources = tuple(PriceSource(name, 1, SOURCE_MAX_AGE_MS) for name in plan.sources)
-            await self._append(key, PriceSourcesSet(self.now, sources, plan.quorum))
+            await self._append(key, SetPriceSources(self.now, sources, plan.quorum))
         for number, member in enumerate(self.members):
             user = await create_user(self.session, f"{number}.{member.group}@example.com", "x", self.now)
             assert user is not None
@@ -100,14 +100,14 @@ class Day:
     async def _tell_prices(self, step: int) -> None:
         """The clock first, as it would: a funding that ends now is paid at the mark everybody could see."""
         for key in self._listed:
-            await self._append(key, ClockTicked(self.now))
+            await self._append(key, AdvanceClock(self.now))
             await self._report(key, step)
         await self.venue.settle()
 
     async def _report(self, key: str, step: int) -> None:
         index = self.scenario.index_at(key, step)
         for source in self.scenario.markets[key].sources:
-            await self._append(key, PriceReported(self.now, source, index, self.now))
+            await self._append(key, ReportPrice(self.now, source, index, self.now))
 
     async def _pass_time(self, step: int) -> None:
         """A tick a minute to the next step, at the last price."""
@@ -116,7 +116,7 @@ class Day:
         while minute < end:
             self.now = Timestamp(minute)
             for key in self._listed:
-                await self._append(key, ClockTicked(self.now))
+                await self._append(key, AdvanceClock(self.now))
                 if (minute // MINUTE_US) % self.scenario.report_every_minutes == 0:
                     await self._report(key, step)
             minute += MINUTE_US
@@ -132,7 +132,7 @@ class Day:
             await self.venue.settle()
         await self._cancel_all(member.user for member in entering)
 
-    async def _opening(self, member: Member, side: Side) -> list[PlaceOrder]:
+    async def _opening(self, member: Member, side: Side) -> list[SubmitOrder]:
         marks = await self._marks()
         orders = []
         for key, its_side in member.positions.items():
@@ -170,7 +170,7 @@ class Day:
     def _noise_size(self) -> int:
         return self.scenario.noise.orders_per_step
 
-    def _noise(self, member: Member, marks: Mapping[str, int]) -> PlaceOrder:
+    def _noise(self, member: Member, marks: Mapping[str, int]) -> SubmitOrder:
         chance = self.chance
         key, side = chance.choice(list(self._listed)), chance.choice(list(Side))
         spec, mark = self._specs[key], marks[key]
@@ -226,24 +226,24 @@ class Day:
     async def _cancel_all(self, users: Iterable[int]) -> None:
         rows = await self.session.fetch(_LIVE, sorted(users))
         cancels = [
-            CancelOrder(row["user_id"], public_id_of_order(self._names[row["market_id"]], row["order_id"]))
+            SubmitCancel(row["user_id"], public_id_of_order(self._names[row["market_id"]], row["order_id"]))
             for row in rows
         ]
         await self._submit(cancels)
         await self.venue.settle()
 
-    async def _place(self, orders: Sequence[PlaceOrder]) -> None:
+    async def _place(self, orders: Sequence[SubmitOrder]) -> None:
         self.orders += len(orders)
         await self._submit(orders)
 
-    async def _submit(self, requests: Sequence[PlaceOrder | CancelOrder]) -> None:
+    async def _submit(self, requests: Sequence[SubmitOrder | SubmitCancel]) -> None:
         for first in range(0, len(requests), BATCH_MAX):
             answers = await self._submission.run(requests[first : first + BATCH_MAX], self.now, {})
             self.refused.update(str(answer.code) for answer in answers if isinstance(answer, Refused))
 
     def _order(
         self, member: Member, key: str, side: Side, lots: int, price: int | None, **options: object
-    ) -> PlaceOrder:
+    ) -> SubmitOrder:
         spec = self._specs[key]
         request = OrderRequest(
             market_id=self._listed[key],
@@ -254,4 +254,4 @@ class Day:
             time_in_force=TimeInForce.GTC,
             **options,  # type: ignore[arg-type]
         )
-        return PlaceOrder(member.user, request)
+        return SubmitOrder(member.user, request)

@@ -11,21 +11,21 @@ import msgspec
 from exchange.engine.engine import apply
 from exchange.engine.market import Market, empty_market
 from schemas.commands import (
-    ClockTicked,
+    AdvanceClock,
+    CancelOrder,
     Command,
     Counterparty,
-    DeleveragingOrdered,
-    IndexSet,
-    LiquidationOrdered,
-    MarketBarrier,
-    MarketListed,
-    OrderCancelled,
-    OrderCreated,
-    PriceReported,
-    PriceSourcesSet,
-    RulesSet,
-    StatusSet,
-    TakeOverOrdered,
+    Deleverage,
+    Liquidate,
+    ListMarket,
+    PassBarrier,
+    PlaceOrder,
+    ReportPrice,
+    SetIndex,
+    SetPriceSources,
+    SetRules,
+    SetStatus,
+    TakeOver,
 )
 from schemas.events import Event
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, PriceSource
@@ -55,15 +55,15 @@ def small_spec(name: str = "TEA-PERP", **changes: Any) -> MarketSpec:
     return msgspec.structs.replace(small, **changes)
 
 
-def listed(spec: MarketSpec | None = None, status: MarketStatus = MarketStatus.ACTIVE) -> MarketListed:
+def listed(spec: MarketSpec | None = None, status: MarketStatus = MarketStatus.ACTIVE) -> ListMarket:
     """The command that lists a market, at time 0."""
-    return MarketListed(Timestamp(0), spec or small_spec(), status)
+    return ListMarket(Timestamp(0), spec or small_spec(), status)
 
 
-def order(user: int, side: Side, lots: int, price: int, **options: Any) -> OrderCreated:
+def order(user: int, side: Side, lots: int, price: int, **options: Any) -> PlaceOrder:
     """An order as the submission would send it, good till cancelled unless told; its loss at mark 100 is recorded."""
     loss = max(0, side.sign * (price - 100)) * USDC
-    return OrderCreated(
+    return PlaceOrder(
         at=Timestamp(options.pop("at", 1)),
         user=user,
         side=side,
@@ -82,42 +82,40 @@ def order(user: int, side: Side, lots: int, price: int, **options: Any) -> Order
     )
 
 
-def buy(user: int, lots: int, price: int, **options: Any) -> OrderCreated:
+def buy(user: int, lots: int, price: int, **options: Any) -> PlaceOrder:
     """A buy order."""
     return order(user, BUY, lots, price, **options)
 
 
-def sell(user: int, lots: int, price: int, **options: Any) -> OrderCreated:
+def sell(user: int, lots: int, price: int, **options: Any) -> PlaceOrder:
     """A sell order."""
     return order(user, SELL, lots, price, **options)
 
 
-def cancel(user: int, number: int, at: int = 1) -> OrderCancelled:
+def cancel(user: int, number: int, at: int = 1) -> CancelOrder:
     """The request of a user to cancel order `number`."""
-    return OrderCancelled(Timestamp(at), user, number)
+    return CancelOrder(Timestamp(at), user, number)
 
 
-def index(price: int, at: int = 1) -> IndexSet:
+def index(price: int, at: int = 1) -> SetIndex:
     """The index moves to a price in USDC."""
-    return IndexSet(Timestamp(at), Nanos(price * 10**9))
+    return SetIndex(Timestamp(at), Nanos(price * 10**9))
 
 
-def sources(*names: str, quorum: int, max_age_ms: int = 10_000, at: int = 1) -> PriceSourcesSet:
+def sources(*names: str, quorum: int, max_age_ms: int = 10_000, at: int = 1) -> SetPriceSources:
     """The index is made of these sources, each of weight 1."""
-    return PriceSourcesSet(Timestamp(at), tuple(PriceSource(name, 1, max_age_ms) for name in names), quorum)
+    return SetPriceSources(Timestamp(at), tuple(PriceSource(name, 1, max_age_ms) for name in names), quorum)
 
 
-def price(source: str, usdc: int, at: int, observed_at: int | None = None) -> PriceReported:
+def price(source: str, usdc: int, at: int, observed_at: int | None = None) -> ReportPrice:
     """A source has seen a price in USDC, now unless told."""
     seen_at = Timestamp(at if observed_at is None else observed_at)
-    return PriceReported(Timestamp(at), source, Nanos(usdc * 10**9), seen_at)
+    return ReportPrice(Timestamp(at), source, Nanos(usdc * 10**9), seen_at)
 
 
-def liquidation(
-    user: int, side: Side, lots: int, limit: int, elsewhere: int = 0, *, step: int = 1
-) -> LiquidationOrdered:
+def liquidation(user: int, side: Side, lots: int, limit: int, elsewhere: int = 0, *, step: int = 1) -> Liquidate:
     """A step of liquidation 1; `elsewhere` in USDC is what the account owns outside this market."""
-    return LiquidationOrdered(
+    return Liquidate(
         at=Timestamp(1),
         user=user,
         liquidation=1,
@@ -130,41 +128,41 @@ def liquidation(
     )
 
 
-def take_over(user: int, lots: int, cost: int, amount: int) -> TakeOverOrdered:
+def take_over(user: int, lots: int, cost: int, amount: int) -> TakeOver:
     """The fund takes a position over; cost and amount in USDC."""
-    return TakeOverOrdered(Timestamp(1), user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
+    return TakeOver(Timestamp(1), user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
 
 
-def deleveraging(user: int, lots: int, cost: int, amount: int, *against: tuple[int, int]) -> DeleveragingOrdered:
+def deleveraging(user: int, lots: int, cost: int, amount: int, *against: tuple[int, int]) -> Deleverage:
     """A position is closed against (user, lots) pairs; cost and amount in USDC."""
     named = (user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
-    return DeleveragingOrdered(Timestamp(1), *named, tuple(Counterparty(who, Lots(n)) for who, n in against))
+    return Deleverage(Timestamp(1), *named, tuple(Counterparty(who, Lots(n)) for who, n in against))
 
 
-def status(value: MarketStatus, at: int = 1) -> StatusSet:
+def status(value: MarketStatus, at: int = 1) -> SetStatus:
     """The operator sets the status."""
-    return StatusSet(Timestamp(at), value)
+    return SetStatus(Timestamp(at), value)
 
 
-def rules(version: int, at: int = 1) -> RulesSet:
+def rules(version: int, at: int = 1) -> SetRules:
     """The operator moves the market on to a rules version."""
-    return RulesSet(Timestamp(at), version)
+    return SetRules(Timestamp(at), version)
 
 
-def tick(at: int) -> ClockTicked:
+def tick(at: int) -> AdvanceClock:
     """Time has come to `at`."""
-    return ClockTicked(Timestamp(at))
+    return AdvanceClock(Timestamp(at))
 
 
-def barrier(name: str, at: int = 1) -> MarketBarrier:
+def barrier(name: str, at: int = 1) -> PassBarrier:
     """A drain waits for this."""
-    return MarketBarrier(Timestamp(at), name)
+    return PassBarrier(Timestamp(at), name)
 
 
 class Driver:
     """A market and its log: `send` numbers a command, applies it and returns the events."""
 
-    def __init__(self, first: MarketListed | None = None) -> None:
+    def __init__(self, first: ListMarket | None = None) -> None:
         first = first or listed()
         self.market: Market = empty_market(first.spec.market)
         self.log: list[Command] = []

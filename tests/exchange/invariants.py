@@ -34,8 +34,8 @@ def check_book(market: Market) -> None:
         orders = list(market.book.walk(side))
         assert all(order.remaining > 0 for order in orders)
         assert sum(lots for _, lots in market.book.depth(side)) == sum(order.remaining for order in orders)
-        assert {order.number for order in orders if order.expires_at} == {
-            number for _, number in market.timed if market.book.find(number) in orders
+        assert {order.order_seq for order in orders if order.expires_at} == {
+            number for _, number in market.expiries if market.book.find(number) in orders
         }
 
 
@@ -44,7 +44,7 @@ def check_money(market: Market, events: list[Event]) -> None:
     funding sums to zero with its residue."""
     positions = market.positions.values()
     assert sum(position.lots for position in positions) == 0
-    assert all(position.lots and position.opened for position in positions)
+    assert all(position.lots and position.opened_seq for position in positions)
     assert sum(map(_realized, events)) == sum(position.cost for position in positions)
     trades = [event.trade for event in events if isinstance(event, TradeExecuted | PositionTransferred)]
     assert trades == list(range(1, market.trade_seq + 1))
@@ -71,12 +71,12 @@ def check_reduce_only(market: Market) -> None:
     for side in Side:
         for order in market.book.walk(side):
             if order.reduce_only:
-                resting.setdefault(order.user, []).append(order.number)
-                assert market.reduce_only[order.user].side is side
-    assert {user: sorted(group.orders) for user, group in market.reduce_only.items()} == {
+                resting.setdefault(order.user, []).append(order.order_seq)
+                assert market.reduce_only.groups[order.user].side is side
+    assert {user: sorted(group.orders) for user, group in market.reduce_only.groups.items()} == {
         user: sorted(numbers) for user, numbers in resting.items()
     }
-    for user, group in market.reduce_only.items():
+    for user, group in market.reduce_only.groups.items():
         assert group.lots == sum(order.remaining for order in group.orders.values())
         assert group.lots <= reducible(market, user, group.side)
 

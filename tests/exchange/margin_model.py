@@ -8,7 +8,7 @@ from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
 from exchange.risk.admission import Account, Admitted
 from exchange.risk.margin import Exposure, Holding, equity, requirement
-from schemas.commands import OrderCreated
+from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.refusals import Refused
@@ -21,7 +21,7 @@ from tests.exchange.margin_builders import decide, terms
 class LiveOrder:
     """An accepted order and what has become of it."""
 
-    command: OrderCreated
+    command: PlaceOrder
     remaining: int
     notional: int = 0
 

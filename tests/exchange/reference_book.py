@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from schemas.orders import Side
 from schemas.units import Lots, Ticks
 
@@ -18,7 +18,7 @@ class ReferenceBook:
 
     def find(self, number: int) -> Order | None:
         """The resting order of this number."""
-        return next((order for order in self.waiting if order.number == number), None)
+        return next((order for order in self.waiting if order.order_seq == number), None)
 
     def add(self, order: Order) -> None:
         """Let the order wait."""

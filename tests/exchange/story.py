@@ -167,7 +167,7 @@ def _drawing(market: Market) -> Iterator[str]:
 def _levels(market: Market, side: Side) -> Iterator[str]:
     orders = list(market.book.walk(side))
     for price, _ in market.book.depth(side):
-        queue = ", ".join(f"{o.number} {_name(o.user)} {o.remaining}" for o in orders if o.price == price)
+        queue = ", ".join(f"{o.order_seq} {_name(o.user)} {o.remaining}" for o in orders if o.price == price)
         yield f"  {side.lower():4} {price:3} | {queue}"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from exchange.engine.book import Book, NotResting
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from schemas.orders import Side
 from schemas.units import Lots, Ticks
 from tests.exchange.builders import ANN, BUY, SELL
@@ -28,13 +28,13 @@ def place(book: AnyBook, number: int, side: Side, lots: int, price: int) -> Orde
 
 def queue(book: AnyBook, side: Side) -> list[int]:
     """Numbers of one side, next to trade first."""
-    return [order.number for order in book.walk(side)]
+    return [order.order_seq for order in book.walk(side)]
 
 
 def best_number(book: AnyBook, side: Side) -> int | None:
     """Number of the order that trades next."""
     order = book.best(side)
-    return order.number if order is not None else None
+    return order.order_seq if order is not None else None
 
 
 def test_an_empty_book_has_no_best_order(book: AnyBook) -> None:
@@ -130,7 +130,7 @@ def test_changing_an_order_that_does_not_rest_is_a_bug_of_ours() -> None:
         book.remove(stranger)
     with pytest.raises(NotResting) as reduced:
         book.reduce(stranger, 1)
-    assert (removed.value.number, reduced.value.number) == (7, 7)
+    assert (removed.value.order_seq, reduced.value.order_seq) == (7, 7)
     assert stranger.remaining == 5
 
 
@@ -140,7 +140,7 @@ def test_who_leaves_the_book_holds_on_to_nobody() -> None:
     orders = [place(book, number, BUY, 1, 99) for number in (1, 2, 3)]
     book.clear()
     assert len(book) == 0
-    assert [(order.level, order.ahead, order.behind) for order in orders] == [(None, None, None)] * 3
+    assert [(order.level, order.prev, order.next) for order in orders] == [(None, None, None)] * 3
 
 
 def test_an_order_is_printed_without_its_neighbours() -> None:

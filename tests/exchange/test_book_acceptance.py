@@ -6,7 +6,8 @@ import pytest
 
 from exchange.engine.engine import apply
 from exchange.engine.market import Market, empty_market
-from exchange.engine.price_level import Level, Order
+from exchange.engine.order import Order
+from exchange.engine.price_level import PriceLevel
 from schemas.commands import Command
 from schemas.wire import encode
 from tests.exchange.builders import listed
@@ -58,21 +59,21 @@ def test_the_fast_book_trades_like_the_obvious_one_for_a_million_commands() -> N
     print(f"{FULL * COMMANDS_PER_MARKET:,} commands over both books, no difference")  # noqa: T201 - what was measured
 
 
-def join_in_front(level: Level, order: Order) -> None:
+def append_in_front(level: PriceLevel, order: Order) -> None:
     """The newest first."""
-    join(level, order)
+    append(level, order)
     if level.first is not order:
-        level.leave(order)
-        order.level, order.behind = level, level.first
-        level.first.ahead = order  # type: ignore[union-attr]
+        level.unlink(order)
+        order.level, order.next = level, level.first
+        level.first.prev = order  # type: ignore[union-attr]
         level.first = order
         level.lots += order.remaining
 
 
-join = Level.join
+append = PriceLevel.append
 
 
 def test_a_fault_in_the_queue_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison bites: a price at which the newest trades first."""
-    monkeypatch.setattr(Level, "join", join_in_front)
+    monkeypatch.setattr(PriceLevel, "append", append_in_front)
     assert differences(1) != []

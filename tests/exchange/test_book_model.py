@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from exchange.engine.book import Book
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from schemas.orders import Side
 from schemas.units import Lots, Ticks
 from tests.exchange.builders import ANN, BUY
@@ -33,7 +33,7 @@ class TwoBooks(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 99))
     def remove(self, choice: int) -> None:
         """Some order leaves both."""
-        number = self.obvious.waiting[choice % len(self.obvious)].number
+        number = self.obvious.waiting[choice % len(self.obvious)].order_seq
         for book in (self.fast, self.obvious):
             order = book.find(number)
             assert order is not None
@@ -43,7 +43,7 @@ class TwoBooks(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 99), share=st.integers(1, 9))
     def reduce(self, choice: int, share: int) -> None:
         """Some order loses lots in both, perhaps its last."""
-        number = self.obvious.waiting[choice % len(self.obvious)].number
+        number = self.obvious.waiting[choice % len(self.obvious)].order_seq
         for book in (self.fast, self.obvious):
             order = book.find(number)
             assert order is not None

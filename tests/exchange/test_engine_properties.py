@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from exchange.engine.log.journal import write
 from exchange.engine.log.snapshot import dump, load, state_hash
 from exchange.engine.market import Market, empty_market
-from schemas.commands import Command, LiquidationOrdered, OrderCreated
+from schemas.commands import Command, Liquidate, PlaceOrder
 from schemas.events import Event, OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.wire import decode_command, encode
@@ -77,7 +77,7 @@ def test_every_lot_of_an_order_is_accounted_for(commands: list[Command]) -> None
     """Quantity = filled + cut + released at the end, or + what still rests; no order ends twice."""
     driver = play(commands)
     left: dict[int, int] = {
-        seq: c.quantity for seq, c in enumerate(driver.log, 1) if isinstance(c, OrderCreated | LiquidationOrdered)
+        seq: c.quantity for seq, c in enumerate(driver.log, 1) if isinstance(c, PlaceOrder | Liquidate)
     }
     ended: set[int] = set()
     for event in driver.events:
@@ -86,7 +86,7 @@ def test_every_lot_of_an_order_is_accounted_for(commands: list[Command]) -> None
             left[order] -= lots
             assert not ends or left[order] == 0
             ended |= {order} if ends else set()
-    resting = {order.number: order.remaining for side in Side for order in driver.market.book.walk(side)}
+    resting = {order.order_seq: order.remaining for side in Side for order in driver.market.book.walk(side)}
     assert {order: lots for order, lots in left.items() if lots} == resting
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from exchange.engine.prices.index import WeighedPrice, weighted_median
-from schemas.commands import PriceReported
+from schemas.commands import ReportPrice
 from schemas.events import ClockAdvanced, MarkMoved, OrderEnded, PriceIgnored, StatusChanged
 from schemas.market import MarketStatus
 from schemas.orders import EndReason
@@ -95,7 +95,7 @@ def test_a_price_from_the_future_is_as_old_as_its_report() -> None:
     """A source whose clock runs ahead does not stay fresh for longer."""
     driver = fed(("x", 100), ("y", 100))
     driver.send(price("x", 100, 2 * SECOND, observed_at=900 * SECOND))
-    assert driver.market.feeds["x"].observed_at == 2 * SECOND
+    assert [feed.observed_at for feed in driver.market.feeds if feed.source.name == "x"] == [2 * SECOND]
 
 
 def test_a_market_with_sources_takes_no_index_by_hand() -> None:
@@ -117,7 +117,7 @@ def test_an_index_that_moves_without_the_mark_is_told_too() -> None:
     driver = Driver()
     driver.send(sources("x", "y", "z", quorum=2))
     for source, tenths, at in (("z", 1_004, SECOND), ("x", 1_002, 9 * SECOND), ("y", 1_003, 9 * SECOND)):
-        driver.send(PriceReported(Timestamp(at), source, Nanos(tenths * 10**8), Timestamp(at)))
+        driver.send(ReportPrice(Timestamp(at), source, Nanos(tenths * 10**8), Timestamp(at)))
     moved, _ = driver.send(tick(12 * SECOND))
     assert isinstance(moved, MarkMoved)
     assert (moved.index, moved.mark) == (100_250_000_000, 100)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from exchange.risk import admission
 from exchange.risk.margin import Exposure, requirement
-from exchange.risk.order_filters import SizedOrder
+from exchange.risk.order_filters import PricedOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.units import Ppm, format_e18
@@ -89,7 +89,7 @@ def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: i
         assert book.margin >= 0
 
 
-def hold_what_it_adds(spec: MarketSpec, exposure: Exposure, order: SizedOrder, leverage: int | None) -> Exposure:
+def hold_what_it_adds(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverage: int | None) -> Exposure:
     """A marginal hold: an order that does not make the worse side worse is held nothing for."""
     after = with_order(spec, exposure, order, leverage)
     adds_nothing = requirement(spec, after, MARK) <= requirement(spec, exposure, MARK) + order.fee_per_lot * order.lots

@@ -9,7 +9,7 @@ from exchange.engine import rules as known_rules
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import EngineError, UnknownRules
-from schemas.commands import MarketListed
+from schemas.commands import ListMarket
 from schemas.events import RulesChanged
 from schemas.wire import RULES_VERSION, decode_command, encode
 from tests.exchange.builders import Driver, listed, rules
@@ -23,7 +23,7 @@ def next_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_rules, "RULES_VERSION", NEWER)
 
 
-def listing(**changes: Any) -> MarketListed:
+def listing(**changes: Any) -> ListMarket:
     """The first command of a log, altered."""
     return msgspec.structs.replace(listed(), **changes)
 

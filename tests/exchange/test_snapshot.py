@@ -37,9 +37,9 @@ def test_a_loaded_market_remembers_what_its_orders_have_traded_and_when_they_end
     """Cumulative fees, expiries and reduce-only cuts go on where they were."""
     driver = full_market()
     loaded = load(dump(driver.market))
-    assert list(loaded.timed) == [(50, 6)]
-    assert loaded.reduce_only[CAT].lots == 2
-    assert [order.made for order in loaded.book.walk(SELL)] == [303_000_000, 0, 0]
+    assert list(loaded.expiries) == [(50, 6)]
+    assert loaded.reduce_only.groups[CAT].lots == 2
+    assert [order.maker_notional for order in loaded.book.walk(SELL)] == [303_000_000, 0, 0]
 
 
 def test_the_way_to_a_state_does_not_show_in_it() -> None:

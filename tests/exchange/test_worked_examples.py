@@ -10,7 +10,7 @@ from exchange.position import Position, fill
 from exchange.risk.admission import Account, Admitted, MarketTerms, admit
 from exchange.risk.liquidation import adl_score, bankrupt_shares, limit_price, step_lots
 from exchange.risk.margin import Exposure, Holding, equity, maintenance, requirement
-from exchange.risk.order_draft import OrderDraft, read_order
+from exchange.risk.order_draft import ParsedOrder, read_order
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
@@ -94,7 +94,7 @@ def test_the_worse_side_counts_and_losses_and_fees_are_added() -> None:
     needed = []
     for side, quantity, price in ((Side.BUY, "1", "59900"), (Side.SELL, "1", "60100"), (Side.BUY, "0.5", "60600")):
         draft = read_order(OrderRequest(BTC.market, side, OrderType.LIMIT, quantity, price))
-        assert isinstance(draft, OrderDraft)
+        assert isinstance(draft, ParsedOrder)
         admitted = admit(draft, account, markets, Timestamp(1))
         assert isinstance(admitted, Admitted)
         account.exposures[BTC.market] = admitted.exposure

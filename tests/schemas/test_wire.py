@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from schemas.commands import Command, OrderCancelled
+from schemas.commands import CancelOrder, Command
 from schemas.events import Event
 from schemas.units import Timestamp
 from schemas.wire import (
@@ -18,7 +18,7 @@ from schemas.wire import (
     encode,
 )
 
-CANCEL = OrderCancelled(Timestamp(5), 7, 9)
+CANCEL = CancelOrder(Timestamp(5), 7, 9)
 CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"reason":"USER","v":1}'
 OLD_CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"v":1}'
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.commands import MarketListed
+from schemas.commands import ListMarket
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, encode
@@ -58,7 +58,7 @@ class Tables:
         mark = spec.mark_of_index(spec.reference_price)
         row = MarketRow(len(self.markets) + 1, spec.market, spec, "ACTIVE", spec.reference_price, mark)
         self.markets[row.market_id] = row
-        self.add_command(row, at, encode(MarketListed(at, spec, MarketStatus.ACTIVE)))
+        self.add_command(row, at, encode(ListMarket(at, spec, MarketStatus.ACTIVE)))
 
     def add_user(self, user: int, wallet: int) -> None:
         """A user who has paid in."""

@@ -5,14 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from api.submission.submission_queue import BatchFailed
-from schemas.commands import Command, IndexSet, MarketBarrier, StatusSet
+from schemas.commands import Command, PassBarrier, SetIndex, SetStatus
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos, datetime_of, format_e18
 from store.command_log.commands import append_command
-from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder
+from store.submission import CancelPlaced, Placed, SubmitCancel, SubmitOrder
 from tests.simulation.system import USERS, System
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World
@@ -25,7 +25,7 @@ STATUSES = (MarketStatus.CANCEL_ONLY, MarketStatus.HALTED, MarketStatus.SETTLEME
 class Attempt:
     """A request with a client id, and the order it became as far as its client knows."""
 
-    request: PlaceOrder
+    request: SubmitOrder
     order_id: str | None = None
     is_settled: bool = False
 
@@ -66,7 +66,7 @@ class Traders:
     def barrier(self) -> None:
         """Let a command go through every market, so that whatever is missing shows."""
         for market in self.system.markets:
-            self._operate((market, MarketBarrier(self.world.now(), "calm")))
+            self._operate((market, PassBarrier(self.world.now(), "calm")))
 
     def _attempt(self) -> Attempt:
         dice = self.world.dice
@@ -98,7 +98,7 @@ class Traders:
             self_trade_prevention_mode=dice.choice(list(SelfTradePrevention)),
             **fields,
         )
-        attempt = Attempt(PlaceOrder(dice.randint(1, USERS), request))
+        attempt = Attempt(SubmitOrder(dice.randint(1, USERS), request))
         if request.client_order_id:
             self.attempts.append(attempt)
         return attempt
@@ -131,14 +131,14 @@ class Traders:
         order_id = self.world.dice.choice(list(self.placed))
         user = self.placed[order_id] if self.world.dice.random() < 0.9 else 1
         self.world.counts["cancels sent"] += 1
-        self.world.spawn(None, self._cancelled(CancelOrder(user, order_id)))
+        self.world.spawn(None, self._cancelled(SubmitCancel(user, order_id)))
 
-    async def _cancelled(self, request: CancelOrder) -> None:
+    async def _cancelled(self, request: SubmitCancel) -> None:
         answer = await self._ask(request)
         if isinstance(answer, CancelPlaced):
             self.world.counts["cancels taken on"] += 1
 
-    async def _ask(self, request: PlaceOrder | CancelOrder) -> object:
+    async def _ask(self, request: SubmitOrder | SubmitCancel) -> object:
         """The answer, if there is an API that lives long enough, and the reply is not cut."""
         queues = self.system.queues
         if not queues:
@@ -156,13 +156,13 @@ class Traders:
     def _index(self) -> tuple[str, Command]:
         market = self.system.database.tables.named(self.world.dice.choice(self.system.markets))
         moved = market.index_price * self.world.dice.randint(970, 1_030) // 1_000
-        return market.name, IndexSet(self.world.now(), Nanos(moved))
+        return market.name, SetIndex(self.world.now(), Nanos(moved))
 
     def _status(self) -> tuple[str, Command]:
         market = self.system.database.tables.named(self.world.dice.choice(self.system.markets))
         is_open = market.status == MarketStatus.ACTIVE
         status = self.world.dice.choice(STATUSES) if is_open else MarketStatus.ACTIVE
-        return market.name, StatusSet(self.world.now(), status)
+        return market.name, SetStatus(self.world.now(), status)
 
     def _operate(self, what: tuple[str, Command]) -> None:
         self.world.spawn(self._operator, self._append(*what))

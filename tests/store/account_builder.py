@@ -12,7 +12,7 @@ from schemas.rest.orders import OrderRequest
 from schemas.units import Timestamp, datetime_of
 from store.markets.registry import load_registry
 from store.session.connect import Connection, Session, connect_writer
-from store.submission import PlaceOrder, Submission
+from store.submission import Submission, SubmitOrder
 
 NOW = Timestamp(1_800_000_100_000_000)
 USDC = 10**6
@@ -27,9 +27,9 @@ def order(
     return OrderRequest(market_id=market, side=side, type=order_type, quantity=quantity, price=price, **more)
 
 
-def place(user: int, *arguments: Any, **more: Any) -> PlaceOrder:
+def place(user: int, *arguments: Any, **more: Any) -> SubmitOrder:
     """A request of one user, see `order`."""
-    return PlaceOrder(user, order(*arguments, **more))
+    return SubmitOrder(user, order(*arguments, **more))
 
 
 async def user_with(session: Session, wallet: int) -> int:

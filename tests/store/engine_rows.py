@@ -10,12 +10,12 @@ async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
     rows = await exchange.session.fetch(
         "SELECT user_id, lots, cost, realized, opened_seq FROM positions WHERE market_id = $1 AND lots <> 0", market_id
     )
-    held = {user: (p.lots, p.cost, p.realized, p.opened) for user, p in market.positions.items()}
+    held = {user: (p.lots, p.cost, p.realized, p.opened_seq) for user, p in market.positions.items()}
     assert {row[0]: tuple(row)[1:] for row in rows} == held
     orders = await exchange.session.fetch(
         "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id
     )
-    resting = {o.number: o.remaining for side in Side for o in market.book.walk(side)}
+    resting = {o.order_seq: o.remaining for side in Side for o in market.book.walk(side)}
     assert {tuple(row) for row in orders} == set(resting.items())
     progress = await exchange.session.fetchrow(
         "SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = $1", market_id

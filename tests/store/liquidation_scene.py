@@ -11,7 +11,7 @@ import orjson
 
 from agents.liquidator import Liquidator
 from agents.worker.settings import StreamSettings
-from schemas.commands import Command, IndexSet
+from schemas.commands import Command, SetIndex
 from schemas.orders import Side, TimeInForce
 from schemas.units import Nanos, Timestamp
 from store.audit.audit import audit
@@ -63,7 +63,7 @@ class Scene:
 
     async def index(self, price: float, market: str = BTC) -> None:
         """The index moves, and the mark with it."""
-        await self.send(IndexSet(self.now, Nanos(round(price * 10**9))), market)
+        await self.send(SetIndex(self.now, Nanos(round(price * 10**9))), market)
 
     async def look(self, times: int = 1, session: Any = None) -> None:
         """The liquidator looks so often, and each time everything it ordered is matched and persisted."""

@@ -14,7 +14,7 @@ import msgspec
 from agents.matching.market_assignment import StartingPoint, Tenure
 from broker.event_records import pack
 from exchange.engine.log.snapshot import dump
-from schemas.commands import ClockTicked, Command, IndexSet, OrderCancelled, OrderCreated
+from schemas.commands import AdvanceClock, CancelOrder, Command, PlaceOrder, SetIndex
 from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Nanos, Timestamp, datetime_of
@@ -62,7 +62,7 @@ class LongMarket:
     async def next_block(self, size: int = BLOCK) -> list[NumberedCommand]:
         """Take on so many commands, as the submission does: order rows, margin sums and the counter, one transaction."""
         commands = [(self.seq + n, self._any_command(self.seq + n)) for n in range(1, size + 1)]
-        orders = [(seq, command) for seq, command in commands if isinstance(command, OrderCreated)]
+        orders = [(seq, command) for seq, command in commands if isinstance(command, PlaceOrder)]
         session = self.exchange.session
         async with session.transaction():
             rows = [self._row(seq, order) for seq, order in orders]
@@ -91,7 +91,7 @@ class LongMarket:
     def _at(self, seq: int) -> tuple[int, int]:
         return self.known.market_id, seq
 
-    def _row(self, seq: int, order: OrderCreated) -> tuple[Any, ...]:
+    def _row(self, seq: int, order: PlaceOrder) -> tuple[Any, ...]:
         at = datetime_of(order.at)
         kind = (order.side, order.order_type, order.time_in_force, order.self_trade_prevention)
         margined = (order.margin_price, order.loss_per_lot, order.fee_per_lot)
@@ -100,7 +100,7 @@ class LongMarket:
         key = order_key(self.known.market_id, seq)
         return (key, order.user, self.known.market_id, *map(str, kind), *flags, *sizes, *margined, at, at)
 
-    def _reserved(self, orders: Iterator[OrderCreated]) -> list[list[int]]:
+    def _reserved(self, orders: Iterator[PlaceOrder]) -> list[list[int]]:
         sums: dict[int, list[int]] = defaultdict(lambda: [0] * len(_SUMS))
         for order in orders:
             held, lots = sums[order.user], order.quantity
@@ -116,14 +116,14 @@ class LongMarket:
         """Mostly orders that meet, around 60,000; every tenth a cancel, now and then a mark or a clock."""
         at, draw = Timestamp(NOON + seq), self.chance.random()
         if draw < 0.1:
-            return OrderCancelled(at, self.chance.choice(self.users), seq - self.chance.randint(1, 60))
+            return CancelOrder(at, self.chance.choice(self.users), seq - self.chance.randint(1, 60))
         if draw < 0.11:
-            return IndexSet(at, Nanos((60_000 * 10 + self.chance.randint(-9, 9)) * 10**8))
+            return SetIndex(at, Nanos((60_000 * 10 + self.chance.randint(-9, 9)) * 10**8))
         if draw < 0.12:
-            return ClockTicked(at)
+            return AdvanceClock(at)
         return self._any_order(at)
 
-    def _any_order(self, at: Timestamp) -> OrderCreated:
+    def _any_order(self, at: Timestamp) -> PlaceOrder:
         chance = self.chance
         kind = chance.choice(_KINDS)
         return an_order(

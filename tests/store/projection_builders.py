@@ -9,12 +9,12 @@ import msgspec
 from exchange.engine.log.journal import Written, write
 from exchange.engine.market import Market, empty_market
 from schemas.commands import (
+    CancelOrder,
     Command,
-    DeleveragingOrdered,
-    LiquidationOrdered,
-    OrderCancelled,
-    OrderCreated,
-    TakeOverOrdered,
+    Deleverage,
+    Liquidate,
+    PlaceOrder,
+    TakeOver,
 )
 from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
@@ -58,9 +58,9 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - a test must replay, nobody must not guess
 
 
-def an_order(user: int, side: Side, lots: int, price: int, **changes: object) -> OrderCreated:
+def an_order(user: int, side: Side, lots: int, price: int, **changes: object) -> PlaceOrder:
     """A GTC limit order; what it adds to the margin sums per lot is odd on purpose, so that a wrong sum shows."""
-    order = OrderCreated(
+    order = PlaceOrder(
         at=NOON,
         user=user,
         side=side,
@@ -105,13 +105,13 @@ class Exchange:
         """Put a command into the market's log; an order also into its table and the margin sums. Its sequence."""
         async with self.session.transaction():
             seq = await append_command(self.session, market, command)
-            if isinstance(command, OrderCreated):
+            if isinstance(command, PlaceOrder):
                 await self._store_order(market, seq, command)
-            if isinstance(command, LiquidationOrdered):
+            if isinstance(command, Liquidate):
                 await self._store_order(market, seq, order_of(command))
-            if isinstance(command, LiquidationOrdered | TakeOverOrdered | DeleveragingOrdered):
+            if isinstance(command, Liquidate | TakeOver | Deleverage):
                 await self._store_step(market, seq, command)
-            if isinstance(command, OrderCancelled):
+            if isinstance(command, CancelOrder):
                 key = order_key(self.registry.by_name[market].market_id, command.order)
                 await self.session.execute(
                     "UPDATE orders SET cancel_requested_at = $2 WHERE order_id = $1", key, datetime_of(command.at)
@@ -179,7 +179,7 @@ class Exchange:
             w.command == last.command and w.seq == last.seq + 1 for w in self.written[market][last.seq : last.seq + 1]
         )
 
-    async def _store_order(self, market: str, seq: int, order: OrderCreated) -> None:
+    async def _store_order(self, market: str, seq: int, order: PlaceOrder) -> None:
         known, lots = self.registry.by_name[market], order.quantity
         notional = known.spec.notional(order.margin_price, lots)
         buys, sells = (lots, 0) if order.side is Side.BUY else (0, lots)
@@ -209,11 +209,9 @@ class Exchange:
             datetime_of(order.at),
         )
 
-    async def _store_step(
-        self, market: str, seq: int, command: LiquidationOrdered | TakeOverOrdered | DeleveragingOrdered
-    ) -> None:
+    async def _store_step(self, market: str, seq: int, command: Liquidate | TakeOver | Deleverage) -> None:
         is_fund = command.user == INSURANCE_FUND
-        actions = {TakeOverOrdered: "TAKE_OVER", DeleveragingOrdered: "ADL"}
+        actions = {TakeOver: "TAKE_OVER", Deleverage: "ADL"}
         action = actions.get(type(command), "FUND_SALE" if is_fund else "LIQUIDATION")
         kind = "INVENTORY" if is_fund else "LIQUIDATION"
         whose = (command.liquidation, kind, command.user, command.step, action)
@@ -221,7 +219,7 @@ class Exchange:
         await self.session.execute(_STORE_STEP, *whose, market_id, seq, datetime_of(command.at))
 
 
-def order_of(command: LiquidationOrdered) -> OrderCreated:
+def order_of(command: Liquidate) -> PlaceOrder:
     """The order that a liquidation step is, as the liquidator stores it."""
     return an_order(
         command.user,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 
-from schemas.commands import IndexSet, OrderCancelled
+from schemas.commands import CancelOrder, SetIndex
 from schemas.orders import Side, TimeInForce
 from schemas.units import Nanos
 from store.audit.audit import Finding, audit
@@ -108,12 +108,12 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     await opened.submit(BTC, an_order(third, Side.BUY, 2, 600_100))
     await opened.submit(BTC, an_order(third, Side.BUY, 4, 599_000))
     cancelled = await opened.submit(BTC, an_order(first, Side.BUY, 4, 598_000))
-    await opened.submit(BTC, OrderCancelled(NOON, first, cancelled))
+    await opened.submit(BTC, CancelOrder(NOON, first, cancelled))
     await opened.submit(BTC, an_order(second, Side.SELL, 9, 599_000, time_in_force=TimeInForce.IOC))
     await opened.submit(BTC, an_order(second, Side.SELL, 9, 602_000))
     await opened.submit(ETH, an_order(first, Side.SELL, 5, 300_000))
     await opened.submit(ETH, an_order(second, Side.BUY, 5, 300_000))
-    await opened.submit(ETH, IndexSet(NOON, Nanos(3_001 * 10**9)))
+    await opened.submit(ETH, SetIndex(NOON, Nanos(3_001 * 10**9)))
     await opened.settle()
     await roll_candles(opened.session)
     yield opened

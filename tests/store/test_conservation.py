@@ -18,7 +18,7 @@ import pytest
 
 from agents.liquidator import Liquidator
 from agents.worker.settings import StreamSettings
-from schemas.commands import ClockTicked, IndexSet
+from schemas.commands import AdvanceClock, SetIndex
 from schemas.ids import public_id_of_order
 from schemas.market import SEED_MARKETS, MarketSpec
 from schemas.orders import OrderType, Side, TimeInForce
@@ -34,7 +34,7 @@ from store.money.deposits import deposit
 from store.money.withdrawals import withdraw
 from store.queries.formatting import price_text, quantity_text
 from store.session.connect import Connection, connect_writer
-from store.submission import BATCH_MAX, CancelOrder, PlaceOrder, Submission
+from store.submission import BATCH_MAX, Submission, SubmitCancel, SubmitOrder
 from store.users.users import create_user
 from tests.venue import DirectVenue, direct_venue, set_fund
 
@@ -86,7 +86,7 @@ class Crowd:
         for _ in range(30):
             self.now = Timestamp((self.now // MINUTE_US + 1) * MINUTE_US)
             for name in MARKETS:
-                await append_command(self.session, name, ClockTicked(self.now))
+                await append_command(self.session, name, AdvanceClock(self.now))
         await self._move_prices()
         await self.venue.settle()
         await self._move_money()
@@ -105,7 +105,7 @@ class Crowd:
             begun = self.specs[name].reference_price
             moved = self.index[name] * (1_000_000 + move) // 1_000_000
             self.index[name] = max(begun // 2, min(2 * begun, moved))
-            await append_command(self.session, name, IndexSet(self.now, Nanos(self.index[name])))
+            await append_command(self.session, name, SetIndex(self.now, Nanos(self.index[name])))
 
     async def _move_money(self) -> None:
         """Some pay in, some take out what they may."""
@@ -124,7 +124,7 @@ class Crowd:
         for answer in await self.submission.run(orders, self.now, {}):
             self.answers[str(answer.code) if isinstance(answer, Refused) else "taken"] += 1
 
-    def _order(self, name: str, marks: dict[str, int]) -> PlaceOrder:
+    def _order(self, name: str, marks: dict[str, int]) -> SubmitOrder:
         dice, spec, mark = self.dice, self.specs[name], marks[name]
         side = dice.choice(list(Side))
         kind = dice.random()
@@ -143,7 +143,7 @@ class Crowd:
             post_only=0.25 < kind < 0.3,
             leverage=dice.choice((None, None, None, 5, 20)),
         )
-        return PlaceOrder(dice.choice(self.users), request)
+        return SubmitOrder(dice.choice(self.users), request)
 
     async def _cancel_some(self) -> None:
         """Most of the oldest resting orders go, so that the books stay small."""
@@ -151,7 +151,7 @@ class Crowd:
         rows = await self.session.fetch(_LIVE)
         going = [row for row in rows if self.dice.random() < 0.6][:BATCH_MAX]
         cancels = [
-            CancelOrder(row["user_id"], public_id_of_order(names[row["market_id"]], row["order_id"])) for row in going
+            SubmitCancel(row["user_id"], public_id_of_order(names[row["market_id"]], row["order_id"])) for row in going
         ]
         if cancels:
             await self.submission.run(cancels, self.now, {})

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from schemas.commands import ClockTicked, StatusSet
+from schemas.commands import AdvanceClock, SetStatus
 from schemas.market import MarketStatus
 from schemas.orders import Side, TimeInForce
 from schemas.units import Timestamp
@@ -58,11 +58,11 @@ async def live_through(scene: Scene) -> None:
     await scene.trade(bea, rich[1], 2_000, 60_000)
     for market, price in (("BTC-PERP", 60_000), (ETH, 3_000)):  # premiums of both signs
         for minute in (1, 2, 60, 239):
-            await scene.send(ClockTicked(Timestamp(NOON + minute * 60_000_000)), market)
+            await scene.send(AdvanceClock(Timestamp(NOON + minute * 60_000_000)), market)
         await scene.order(rich[2], Side.SELL, 90_000, price * 1.001, market)
         await scene.order(rich[0], Side.BUY, 90_000, price * 0.98, market)
-        await scene.send(ClockTicked(Timestamp(NOON + 239 * 60_000_000 + 1_000)), market)
-        await scene.send(ClockTicked(Timestamp(NOON + 4 * HOUR_US)), market)
+        await scene.send(AdvanceClock(Timestamp(NOON + 239 * 60_000_000 + 1_000)), market)
+        await scene.send(AdvanceClock(Timestamp(NOON + 4 * HOUR_US)), market)
     scene.now = Timestamp(NOON + 4 * HOUR_US)
     await scene.index(57_280)
     await scene.order(rich[2], Side.BUY, 500, 57_250)
@@ -70,8 +70,8 @@ async def live_through(scene: Scene) -> None:
     await scene.drain_fund(10)
     await scene.index(53_000)
     await scene.look(12)
-    await scene.send(StatusSet(scene.now, MarketStatus.SETTLEMENT_ONLY), ETH)
-    await scene.send(StatusSet(scene.now, MarketStatus.SETTLED), ETH)
+    await scene.send(SetStatus(scene.now, MarketStatus.SETTLEMENT_ONLY), ETH)
+    await scene.send(SetStatus(scene.now, MarketStatus.SETTLED), ETH)
     await scene.look(12)
 
 

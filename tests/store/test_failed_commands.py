@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from exchange.engine.log.journal import write_failure
-from schemas.commands import OrderCancelled, UserCommand
+from schemas.commands import CancelOrder, UserCommand
 from schemas.ids import order_key
 from schemas.orders import Side
 from store.audit.audit import audit
@@ -61,7 +61,7 @@ async def test_an_order_whose_cancel_failed_may_be_cancelled_again(exchange: Exc
     user = await exchange.user("a@x.io")
     resting = await exchange.submit(BTC, an_order(user, Side.BUY, 2, 600_000))
     await exchange.settle()
-    cancel = OrderCancelled(NOON, user, resting)
+    cancel = CancelOrder(NOON, user, resting)
     seq = await exchange.submit(BTC, cancel)
     assert await order(exchange, resting) == ("OPEN", None, True, True)
     await fail(exchange, seq, cancel)
@@ -72,9 +72,9 @@ async def test_a_failed_cancel_of_an_order_that_has_ended_changes_nothing(exchan
     """The verdict is kept, the order stays as it ended."""
     user = await exchange.user("a@x.io")
     resting = await exchange.submit(BTC, an_order(user, Side.BUY, 2, 600_000))
-    await exchange.submit(BTC, OrderCancelled(NOON, user, resting))
+    await exchange.submit(BTC, CancelOrder(NOON, user, resting))
     await exchange.settle()
-    cancel = OrderCancelled(NOON, user, resting)
+    cancel = CancelOrder(NOON, user, resting)
     await fail(exchange, await exchange.submit(BTC, cancel), cancel)
     assert (await order(exchange, resting))[:3] == ("CANCELLED", "USER", False)
     assert await exchange.session.fetchval("SELECT count(*) FROM failed_commands") == 1

@@ -1,6 +1,6 @@
 """A market that the exchange itself has halted: visible to all, and closed to whatever its events say."""
 
-from schemas.commands import StatusSet
+from schemas.commands import SetStatus
 from schemas.market import MarketStatus
 from store.command_log.broker_identity import raise_epoch
 from store.command_log.outbox import read_commands
@@ -17,7 +17,7 @@ async def test_an_event_does_not_open_a_market_that_the_exchange_has_halted(data
     await halt(exchange.session, BTC, "the first reason")
     await halt(exchange.session, BTC, "another reason")
     assert await read_halted(exchange.session) == {BTC: "the first reason"}
-    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.ACTIVE))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.ACTIVE))
     await exchange.settle()
     view = await read_market(exchange.session, BTC)
     assert view is not None
@@ -25,7 +25,7 @@ async def test_an_event_does_not_open_a_market_that_the_exchange_has_halted(data
 
     await raise_epoch(exchange.session, BTC)
     assert await read_halted(exchange.session) == {}
-    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.ACTIVE))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.ACTIVE))
     await exchange.settle()
     view = await read_market(exchange.session, BTC)
     assert view is not None
@@ -37,7 +37,7 @@ async def test_a_command_that_this_database_never_took_on_is_unknown(database: s
     """Beyond the counter, or with other bytes; what is pruned counts as known."""
     exchange = await open_exchange(database)
     btc, eth = (exchange.registry.by_name[name].market_id for name in (BTC, ETH))
-    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.ACTIVE))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.ACTIVE))
     log = dict(await read_commands(exchange.session, btc, 0, 10))
     assert await first_unknown_command(exchange.session, btc, log) is None
     assert await first_unknown_command(exchange.session, btc, log | {3: b"{}"}) == 3

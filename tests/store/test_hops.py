@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from schemas.commands import ClockTicked
+from schemas.commands import AdvanceClock
 from schemas.ids import public_order_id
 from schemas.orders import Side
 from schemas.rest.order_trace import Hop
@@ -73,7 +73,7 @@ async def test_a_corrected_cursor_is_no_sending(exchange: Exchange) -> None:
 
 async def test_records_without_an_order_are_not_kept(exchange: Exchange) -> None:
     """The first command lists the market, the last is a tick of the clock."""
-    await exchange.submit(BTC, ClockTicked(NOON))
+    await exchange.submit(BTC, AdvanceClock(NOON))
     for first in (0, 13):
         assert await record_sent(exchange.session, 1, first, first + 1, at(1))
         await exchange.session.execute("UPDATE relay_cursors SET command_seq = 13 WHERE market_id = 1")

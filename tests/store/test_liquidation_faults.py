@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from schemas.commands import ClockTicked, PriceReported, PriceSourcesSet
+from schemas.commands import AdvanceClock, ReportPrice, SetPriceSources
 from schemas.market import PriceSource
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
@@ -17,7 +17,7 @@ from store.audit.audit import audit
 from store.money.deposits import deposit
 from store.money.withdrawals import withdraw
 from store.session.connect import connect_writer
-from store.submission import Placed, PlaceOrder
+from store.submission import Placed, SubmitOrder
 from tests.store.account_builder import submission_to
 from tests.store.liquidation_scene import BTC, USDC, Scene, new_liquidator, scene_on
 
@@ -41,17 +41,17 @@ class Sources:
     async def begin(self, price: float) -> None:
         """The market has an index of these sources from now on."""
         sources = tuple(PriceSource(name, 1, 2_000) for name in self._names)
-        await self._scene.send(PriceSourcesSet(self._scene.now, sources, self._quorum))
+        await self._scene.send(SetPriceSources(self._scene.now, sources, self._quorum))
         await self.report(*[price] * len(self._names))
 
     async def report(self, *prices: float | None) -> None:
         """A second passes, the clock ticks, each source reports its price; None is silent."""
         scene = self._scene
         scene.now = Timestamp(scene.now + SECOND_US)
-        await scene.send(ClockTicked(scene.now))
+        await scene.send(AdvanceClock(scene.now))
         for name, price in zip(self._names, prices, strict=True):
             if price is not None:
-                await scene.send(PriceReported(scene.now, name, Nanos(round(price * 10**9)), scene.now))
+                await scene.send(ReportPrice(scene.now, name, Nanos(round(price * 10**9)), scene.now))
 
 
 @pytest.mark.parametrize("spike", [1.5, 0.5])
@@ -121,7 +121,7 @@ async def test_a_step_ordered_before_the_freeze_comes_to_nothing_and_is_tried_ag
         assert await scene.actions(ann) == ["MARGIN_CALL", "CANCEL_ORDERS"]
         await scene.order(carl, Side.BUY, 1_000, 57_150)
         scene.now = Timestamp(scene.now + 10 * SECOND_US)
-        await scene.exchange.submit(BTC, ClockTicked(scene.now))  # freezes; not matched yet
+        await scene.exchange.submit(BTC, AdvanceClock(scene.now))  # freezes; not matched yet
         await scene.liquidator.look(scene.session, scene.now)
         await scene.exchange.settle()
         [(_, outcome)] = await scene.receipts(ann, "LIQUIDATION")
@@ -164,7 +164,7 @@ async def test_a_liquidated_account_may_reduce_and_nothing_else(database: str) -
             (Side.SELL, "0.6"),
         ]
         requests = [
-            PlaceOrder(ann, OrderRequest(BTC, side, OrderType.LIMIT, quantity, "57240")) for side, quantity in wishes
+            SubmitOrder(ann, OrderRequest(BTC, side, OrderType.LIMIT, quantity, "57240")) for side, quantity in wishes
         ]
         answers = await submission.run(requests, scene.now, {})
         codes = [answer.code if isinstance(answer, Refused) else "taken" for answer in answers]
@@ -240,7 +240,7 @@ async def test_orders_racing_the_trigger_never_exceed_the_position(database: str
         ann, rich = await scene.user("4600"), await scene.user("900000")
         await scene.trade(ann, rich, 1_000, 60_000)
         await scene.index(55_680)
-        ask = PlaceOrder(ann, OrderRequest(BTC, Side.SELL, OrderType.LIMIT, "0.3", "55700"))
+        ask = SubmitOrder(ann, OrderRequest(BTC, Side.SELL, OrderType.LIMIT, "0.3", "55700"))
         scene.now = Timestamp(scene.now + 200_000)
 
         async def keep_on() -> None:
@@ -270,7 +270,7 @@ async def test_an_order_beside_a_deleveraging_is_not_margined_with_the_position_
         await scene.look(1)
         scene.now = Timestamp(scene.now + 200_000)
         await scene.liquidator.look(scene.session, scene.now)  # the deleveraging is in the log, not matched yet
-        bid = PlaceOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "3", "56950"))
+        bid = SubmitOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "3", "56950"))
         [answer] = await submission.run([bid], scene.now, {})
         assert isinstance(await withdraw(scene.session, carl, WithdrawalRequest("USDC", "1"), None, scene.now), Refused)
         assert await audit(scene.session) == []
@@ -281,6 +281,6 @@ async def test_an_order_beside_a_deleveraging_is_not_margined_with_the_position_
         [again] = await submission.run([bid], scene.now, {})
         assert isinstance(again, Refused), "8,550 are more than he has"
         await scene.look(1)
-        small = PlaceOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "1", "56950"))
+        small = SubmitOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "1", "56950"))
         assert isinstance((await submission.run([small], scene.now, {}))[0], Placed)
         await scene.exchange.settle()

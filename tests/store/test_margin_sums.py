@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from exchange.engine.engine import apply, fail
 from exchange.engine.market import Market, empty_market
-from schemas.commands import Command, LiquidationOrdered, OrderCreated, UserCommand
+from schemas.commands import Command, Liquidate, PlaceOrder, UserCommand
 from schemas.events import Event
 from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderStatus, Side
@@ -68,9 +68,9 @@ class Tables:
 
     def _insert(self, seq: int, command: Command) -> None:
         """As store.submission does for an order, and store.liquidations for a step."""
-        if not isinstance(command, OrderCreated | LiquidationOrdered):
+        if not isinstance(command, PlaceOrder | Liquidate):
             return
-        is_forced = isinstance(command, LiquidationOrdered)
+        is_forced = isinstance(command, Liquidate)
         row = OrderRow(
             order_id=order_key(MARKET_ID, seq),
             user=command.user,
@@ -107,7 +107,7 @@ class Tables:
         """Between two commands an order is live exactly while it rests, with the same lots."""
         live = {row.order_id: row.remaining for row in self._rows.orders.values() if row.is_live}
         book = self.market.book
-        assert live == {order_key(MARKET_ID, o.number): o.remaining for side in Side for o in book.walk(side)}
+        assert live == {order_key(MARKET_ID, o.order_seq): o.remaining for side in Side for o in book.walk(side)}
 
     def _count(self, event: Event) -> None:
         kind = type(event).__name__
@@ -118,7 +118,7 @@ class Tables:
 
 def odd(command: Command) -> Command:
     """An order that adds odd amounts to every sum, so that what is taken away too little or too much shows."""
-    if not isinstance(command, OrderCreated):
+    if not isinstance(command, PlaceOrder):
         return command
     return msgspec.structs.replace(
         command,

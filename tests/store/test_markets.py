@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import MarketListed
+from schemas.commands import ListMarket
 from schemas.market import SEED_MARKETS, MarketStatus
 from schemas.units import Ppm, Timestamp
 from schemas.wire import GENESIS_HASH, decode_command
@@ -25,7 +25,7 @@ async def test_a_listed_market_begins_its_log_with_its_own_rules(database: str) 
         market_id = await list_market(session, SOL, NOW, MarketStatus.INITIALIZING)
         assert market_id == 3
         [first] = await read_commands(session, market_id, 0, 10)
-        assert (first.seq, decode_command(first.payload)) == (1, MarketListed(NOW, SOL, MarketStatus.INITIALIZING))
+        assert (first.seq, decode_command(first.payload)) == (1, ListMarket(NOW, SOL, MarketStatus.INITIALIZING))
         assert await read_cursor(session, market_id) == 0
         progress = await session.fetchrow("SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = 3")
         assert tuple(progress or ()) == (0, 0, GENESIS_HASH)
@@ -65,7 +65,7 @@ async def test_the_load_counts_what_is_accepted_and_not_projected(database: str)
         assert await read_load(session, later) == {"BTC-PERP": MarketLoad(0, 0.0), "ETH-PERP": MarketLoad(0, 0.0)}
         registry = await load_registry(session)
         for _ in range(3):
-            await append_command(session, "ETH-PERP", MarketListed(NOW, registry.by_id[2].spec, MarketStatus.ACTIVE))
+            await append_command(session, "ETH-PERP", ListMarket(NOW, registry.by_id[2].spec, MarketStatus.ACTIVE))
         load = await read_load(session, later)
         assert load == {"BTC-PERP": MarketLoad(0, 0.0), "ETH-PERP": MarketLoad(3, 11.0)}
         assert [(load[name].is_stale, load[name].is_backlogged) for name in sorted(load)] == [

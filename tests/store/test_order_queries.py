@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest_asyncio
 
-from schemas.commands import OrderCancelled
+from schemas.commands import CancelOrder
 from schemas.orders import OrderStatus, OrderType, Side, TimeInForce
 from schemas.rest.orders import FillView, OrderView
 from schemas.units import Timestamp
@@ -90,7 +90,7 @@ async def test_a_cancel_under_way_shows_before_the_order_ends(exchange: Exchange
     seq = await exchange.submit(BTC, an_order(user, Side.BUY, 3, 600_000))
     pending = await read_order(exchange.session, user, f"{BTC}-{seq}")
     await exchange.settle()
-    await exchange.submit(BTC, OrderCancelled(NOON, user, seq))
+    await exchange.submit(BTC, CancelOrder(NOON, user, seq))
     cancelling = await read_order(exchange.session, user, f"{BTC}-{seq}")
     await exchange.settle()
     cancelled = await read_order(exchange.session, user, f"{BTC}-{seq}")

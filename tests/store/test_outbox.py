@@ -6,7 +6,7 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import ClockTicked, MarketBarrier
+from schemas.commands import AdvanceClock, PassBarrier
 from schemas.market import SEED_MARKETS
 from schemas.units import Timestamp
 from schemas.wire import decode_command
@@ -66,7 +66,7 @@ async def _append(session: Session, count: int, *, rolls_back: bool) -> None:
     transaction = session.transaction()
     await transaction.start()
     for market in sorted(["BTC-PERP", "ETH-PERP"] * count):
-        await append_command(session, market, ClockTicked(NOW))
+        await append_command(session, market, AdvanceClock(NOW))
     await (transaction.rollback() if rolls_back else transaction.commit())
 
 
@@ -111,10 +111,10 @@ async def test_a_command_of_the_operator_takes_the_next_sequence_and_wakes_the_r
     heard: list[object] = []
     async with session_to(database) as session, session_to(database) as listener:
         await listener.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
-        assert await append_command(session, "BTC-PERP", MarketBarrier(NOW, "b1")) == 2
-        assert await append_command(session, "ETH-PERP", MarketBarrier(NOW, "b1")) == 2
+        assert await append_command(session, "BTC-PERP", PassBarrier(NOW, "b1")) == 2
+        assert await append_command(session, "ETH-PERP", PassBarrier(NOW, "b1")) == 2
         [row] = await read_commands(session, 1, 1, 10)
-        assert (row.seq, decode_command(row.payload)) == (2, MarketBarrier(NOW, "b1"))
+        assert (row.seq, decode_command(row.payload)) == (2, PassBarrier(NOW, "b1"))
         await eventually(lambda: heard == ["BTC-PERP", "ETH-PERP"])
 
 
@@ -134,7 +134,7 @@ async def test_a_command_for_an_unknown_market_is_refused(database: str) -> None
     """And writes nothing."""
     async with session_to(database) as session:
         with pytest.raises(MarketUnknown):
-            await append_command(session, "DOGE-PERP", ClockTicked(NOW))
+            await append_command(session, "DOGE-PERP", AdvanceClock(NOW))
         assert await session.fetchval("SELECT count(*) FROM outbox") == 2
 
 
@@ -223,7 +223,7 @@ async def test_old_snapshots_go_and_those_ahead_of_progress_stay(database: str) 
 
 async def _append_clock_ticks(session: Session, count: int) -> None:
     for number in range(count):
-        await append_command(session, "BTC-PERP", ClockTicked(Timestamp(NOW + number)))
+        await append_command(session, "BTC-PERP", AdvanceClock(Timestamp(NOW + number)))
 
 
 async def _snapshot(session: Session, seq: int) -> None:
@@ -236,7 +236,7 @@ async def test_commands_for_many_markets_are_numbered_in_one_statement(database:
     async with session_to(database) as session, session_to(database) as listener:
         await listener.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
         ticks = [
-            Addressed(name, ClockTicked(Timestamp(NOW + n))) for n, name in enumerate(("ETH-PERP", "BTC-PERP") * 2)
+            Addressed(name, AdvanceClock(Timestamp(NOW + n))) for n, name in enumerate(("ETH-PERP", "BTC-PERP") * 2)
         ]
         assert await append_commands(session, ticks) == [2, 2, 3, 3]
         rows = await read_commands(session, 1, 1, 10)
@@ -249,7 +249,7 @@ async def test_what_may_not_go_yet_is_left_out_and_leaves_no_hole(database: str)
     """An unknown market, one that the exchange has halted, and one that is not persisted so far."""
     async with session_to(database) as session:
         await session.execute("UPDATE progress SET command_seq = 1")
-        tick = ClockTicked(NOW)
+        tick = AdvanceClock(NOW)
         asked = [Addressed("DOGE-PERP", tick), Addressed("BTC-PERP", tick, 2), Addressed("BTC-PERP", tick, 1)]
         assert await append_commands(session, [*asked, Addressed("ETH-PERP", tick)]) == [None, None, 2, 2]
         await halt(session, "ETH-PERP", "for a test")
@@ -273,4 +273,4 @@ async def _append_everywhere(dsn: str, names: list[str], seed: int) -> None:
     async with session_to(dsn) as session:
         for _ in range(25):
             asked = chance.sample(names, len(names))
-            await append_commands(session, [Addressed(name, ClockTicked(NOW)) for name in asked])
+            await append_commands(session, [Addressed(name, AdvanceClock(NOW)) for name in asked])

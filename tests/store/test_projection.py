@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from exchange.engine import rules as known_rules
-from schemas.commands import ClockTicked, IndexSet, MarketBarrier, OrderCancelled, OrderCreated, RulesSet, StatusSet
+from schemas.commands import AdvanceClock, CancelOrder, PassBarrier, PlaceOrder, SetIndex, SetRules, SetStatus
 from schemas.events import (
     CancelRefused,
     MarketOpened,
@@ -75,7 +75,7 @@ async def test_profit_is_paid_to_the_wallet_when_a_position_closes(exchange: Exc
     trader, other = await exchange.user("a@x.io"), await exchange.user("b@x.io", "100000")
     await exchange.submit(BTC, an_order(trader, Side.BUY, 500, 600_000))
     await exchange.submit(BTC, an_order(other, Side.SELL, 500, 600_000))
-    await exchange.submit(BTC, IndexSet(NOON, 65_000 * 10**9))
+    await exchange.submit(BTC, SetIndex(NOON, 65_000 * 10**9))
     await exchange.submit(BTC, an_order(other, Side.BUY, 500, 650_000))
     await exchange.submit(BTC, an_order(trader, Side.SELL, 500, 650_000, time_in_force=TimeInForce.IOC))
     await exchange.settle()
@@ -133,10 +133,10 @@ async def test_two_owners_of_one_market_persist_each_event_once(exchange: Exchan
 
 async def test_a_barrier_a_clock_and_a_status_move_progress_and_the_market(exchange: Exchange) -> None:
     """Events without an order still count as persisted commands; the market's row follows the engine."""
-    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.CANCEL_ONLY))
-    await exchange.submit(BTC, IndexSet(NOON, 61_000 * 10**9))
-    await exchange.submit(BTC, ClockTicked(NOON))
-    last = await exchange.submit(BTC, MarketBarrier(NOON, "b1"))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.CANCEL_ONLY))
+    await exchange.submit(BTC, SetIndex(NOON, 61_000 * 10**9))
+    await exchange.submit(BTC, AdvanceClock(NOON))
+    last = await exchange.submit(BTC, PassBarrier(NOON, "b1"))
     await exchange.settle()
     row = await exchange.session.fetchrow(
         "SELECT m.status, m.index_price, m.mark, p.command_seq FROM markets m JOIN progress p USING (market_id) "
@@ -168,16 +168,16 @@ async def play(exchange: Exchange, chance: random.Random, users: list[int], comm
         market, draw = chance.choice([BTC, ETH]), chance.random()
         if sent and draw < 0.2:
             market, user, seq = chance.choice(sent)
-            await exchange.submit(market, OrderCancelled(NOON, user, seq))
+            await exchange.submit(market, CancelOrder(NOON, user, seq))
         elif draw < 0.23:
             index = around[market] * (100 + chance.randint(-2, 2)) * 10**6 // (1 if market == BTC else 10)
-            await exchange.submit(market, IndexSet(NOON, index))
+            await exchange.submit(market, SetIndex(NOON, index))
         else:
             user = chance.choice(users)
             sent.append((market, user, await exchange.submit(market, random_order(chance, user, around[market]))))
 
 
-def random_order(chance: random.Random, user: int, around: int) -> OrderCreated:
+def random_order(chance: random.Random, user: int, around: int) -> PlaceOrder:
     """An order near the mark, of any kind."""
     kind = chance.choice([TimeInForce.GTC] * 4 + [TimeInForce.IOC, TimeInForce.FOK])
     return an_order(
@@ -201,7 +201,7 @@ async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
     """A listing starts with the newest; a move within the log is persisted like a status."""
     assert await exchange.session.fetchval("SELECT rules FROM markets WHERE name = $1", BTC) == RULES_VERSION
     monkeypatch.setattr(known_rules, "RULES_VERSION", RULES_VERSION + 1)
-    await exchange.submit(BTC, RulesSet(NOON, RULES_VERSION + 1))
+    await exchange.submit(BTC, SetRules(NOON, RULES_VERSION + 1))
     await exchange.settle()
     rules = await exchange.session.fetch("SELECT rules FROM markets ORDER BY name")
     assert [row["rules"] for row in rules] == [RULES_VERSION + 1, RULES_VERSION]

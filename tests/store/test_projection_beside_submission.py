@@ -11,7 +11,7 @@ from schemas.rest.transfers import DepositRequest
 from store.audit.audit import audit
 from store.money.deposits import deposit
 from store.session.connect import connect_writer
-from store.submission import CancelOrder, Placed, PlaceOrder, Submission
+from store.submission import Placed, Submission, SubmitCancel, SubmitOrder
 from tests.store.projection_builders import NOON, Exchange, open_exchange, seeded
 
 PRICES = {"BTC-PERP": 60_000, "ETH-PERP": 3_000}
@@ -46,11 +46,13 @@ async def submit_many(exchange: Exchange, users: list[int], seed: int) -> None:
     chance, placed = seeded(seed), []
     submission = Submission(lambda: connect_writer(exchange.dsn, "test-submission"), exchange.registry)
     for _ in range(ROUNDS):
-        batch: list[PlaceOrder | CancelOrder] = [
-            PlaceOrder(chance.choice(users), an_order_request(chance.choice(list(PRICES)), chance.randint(-2, 2), side))
+        batch: list[SubmitOrder | SubmitCancel] = [
+            SubmitOrder(
+                chance.choice(users), an_order_request(chance.choice(list(PRICES)), chance.randint(-2, 2), side)
+            )
             for side in chance.choices(list(Side), k=BATCH)
         ]
-        batch += [CancelOrder(user, order) for user, order in chance.sample(placed, min(3, len(placed)))]
+        batch += [SubmitCancel(user, order) for user, order in chance.sample(placed, min(3, len(placed)))]
         answers = await submission.run(batch, NOON, {})
         placed += [
             (asked.user, answer.order_id)

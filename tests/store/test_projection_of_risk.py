@@ -9,15 +9,15 @@ import pytest
 import pytest_asyncio
 
 from schemas.commands import (
-    ClockTicked,
+    AdvanceClock,
     Counterparty,
-    DeleveragingOrdered,
-    IndexSet,
-    LiquidationOrdered,
-    PriceReported,
-    PriceSourcesSet,
-    StatusSet,
-    TakeOverOrdered,
+    Deleverage,
+    Liquidate,
+    ReportPrice,
+    SetIndex,
+    SetPriceSources,
+    SetStatus,
+    TakeOver,
 )
 from schemas.events import FundingSettled
 from schemas.ids import INSURANCE_FUND
@@ -83,7 +83,7 @@ async def position_of(exchange: Exchange, user: int) -> tuple[Any, ...]:
 async def test_the_insurance_fund_takes_a_position_over_at_its_amount(exchange: Exchange) -> None:
     """1 BTC from 60,000 at 57,000: the account realizes -3,000, the fund is long 1 for 57,000; two fills without orders."""
     buyer, _ = await long_and_short(exchange)
-    await exchange.submit(BTC, TakeOverOrdered(NOON, buyer, 7, 2, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC)))
+    await exchange.submit(BTC, TakeOver(NOON, buyer, 7, 2, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC)))
     await exchange.settle()
     fills = "SELECT user_id, role, side, order_id, price, quantity, notional, fee, realized FROM fills WHERE cause = $1"
     assert await rows(exchange, f"{fills} ORDER BY role DESC", "TAKE_OVER") == [
@@ -104,9 +104,7 @@ async def test_the_insurance_fund_takes_a_position_over_at_its_amount(exchange: 
 async def test_a_short_is_taken_over_with_its_signs(exchange: Exchange) -> None:
     """-1 BTC for -60,000 at -62,500: realizes -2,500; the notional of both fills is 62,500."""
     _, seller = await long_and_short(exchange)
-    await exchange.submit(
-        BTC, TakeOverOrdered(NOON, seller, 7, 2, -1_000, Micros(-60_000 * USDC), Micros(-62_500 * USDC))
-    )
+    await exchange.submit(BTC, TakeOver(NOON, seller, 7, 2, -1_000, Micros(-60_000 * USDC), Micros(-62_500 * USDC)))
     await exchange.settle()
     fills = "SELECT side, notional, realized FROM fills WHERE cause = 'TAKE_OVER' ORDER BY role DESC"
     assert await rows(exchange, fills) == [("BUY", 62_500 * USDC, -2_500 * USDC), ("SELL", 62_500 * USDC, 0)]
@@ -117,7 +115,7 @@ async def test_a_deleveraging_pays_the_counterparty_what_the_bankrupt_loses(exch
     """Long and short 1 BTC from 60,000 close at 57,000: -3,000 and +3,000, cause ADL, no fee, no clearing entry left."""
     buyer, seller = await long_and_short(exchange)
     named = (7, 3, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC))
-    await exchange.submit(BTC, DeleveragingOrdered(NOON, buyer, *named, (Counterparty(seller, Lots(1_000)),)))
+    await exchange.submit(BTC, Deleverage(NOON, buyer, *named, (Counterparty(seller, Lots(1_000)),)))
     await exchange.settle()
     assert await entries(exchange, "REALIZED_PNL") == [(buyer, "ADL", -3_000.0), (seller, "ADL", 3_000.0)]
     assert await position_of(exchange, buyer) == (0, 0, -3_000 * USDC, False)
@@ -128,7 +126,7 @@ async def test_a_receipt_tells_what_its_action_came_to(exchange: Exchange) -> No
     """Half of the lots found a counterparty: one transfer in the outcome, the lots that moved, the event, the time."""
     buyer, seller = await long_and_short(exchange)
     named = (7, 3, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC))
-    await exchange.submit(BTC, DeleveragingOrdered(NOON, buyer, *named, (Counterparty(seller, Lots(500)),)))
+    await exchange.submit(BTC, Deleverage(NOON, buyer, *named, (Counterparty(seller, Lots(500)),)))
     await exchange.settle()
     query = (
         "SELECT outcome, event_seq, done_at IS NOT NULL FROM liquidation_steps WHERE liquidation_id = 7 AND step = 3"
@@ -146,7 +144,7 @@ async def test_a_receipt_tells_what_its_action_came_to(exchange: Exchange) -> No
 async def test_an_action_on_another_position_than_was_meant_is_stale(exchange: Exchange) -> None:
     """Nothing moves, and the receipt says so."""
     buyer, _ = await long_and_short(exchange)
-    await exchange.submit(BTC, TakeOverOrdered(NOON, buyer, 7, 1, 999, Micros(60_000 * USDC), Micros(57_000 * USDC)))
+    await exchange.submit(BTC, TakeOver(NOON, buyer, 7, 1, 999, Micros(60_000 * USDC), Micros(57_000 * USDC)))
     await exchange.settle()
     outcome = await exchange.session.fetchval("SELECT outcome FROM liquidation_steps")
     assert json.loads(outcome) == {"quantity": 0, "isStale": True}
@@ -158,7 +156,7 @@ async def test_a_liquidation_pays_its_fee_to_the_insurance_fund(exchange: Exchan
     buyer, _ = await long_and_short(exchange)
     maker = await exchange.user("maker@x.io")
     await exchange.submit(BTC, an_order(maker, Side.BUY, 200, 580_000))
-    step = LiquidationOrdered(NOON, buyer, 7, 1, Side.SELL, Lots(200), Ticks(570_000), Micros(9_988 * USDC), 20)
+    step = Liquidate(NOON, buyer, 7, 1, Side.SELL, Lots(200), Ticks(570_000), Micros(9_988 * USDC), 20)
     seq = await exchange.submit(BTC, step)
     await exchange.settle()
     assert await entries(exchange, "LIQUIDATION_FEE") == [(buyer, None, -29.0), (-3, None, 29.0)]
@@ -179,9 +177,9 @@ async def test_what_the_fund_realizes_is_posted_to_its_house_account(exchange: E
     """Taken over at 57,000, sold at 59,700: 2,700 and no fee for the fund; its row of accounts stays at zero."""
     buyer, _ = await long_and_short(exchange)
     maker = await exchange.user("maker@x.io")
-    await exchange.submit(BTC, TakeOverOrdered(NOON, buyer, 7, 1, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC)))
+    await exchange.submit(BTC, TakeOver(NOON, buyer, 7, 1, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC)))
     await exchange.submit(BTC, an_order(maker, Side.BUY, 1_000, 597_000))
-    sale = LiquidationOrdered(NOON, INSURANCE_FUND, 8, 1, Side.SELL, Lots(1_000), Ticks(597_000), Micros(0), 20)
+    sale = Liquidate(NOON, INSURANCE_FUND, 8, 1, Side.SELL, Lots(1_000), Ticks(597_000), Micros(0), 20)
     await exchange.settle()
     await exchange.submit(BTC, sale)
     await exchange.settle()
@@ -199,7 +197,7 @@ async def test_what_the_fund_realizes_is_posted_to_its_house_account(exchange: E
 async def test_a_forced_action_without_a_receipt_stops_the_projection(exchange: Exchange) -> None:
     """The liquidator writes the receipt with the command: a command without one is not ours."""
     buyer, _ = await long_and_short(exchange)
-    await exchange.submit(BTC, TakeOverOrdered(NOON, buyer, 7, 1, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC)))
+    await exchange.submit(BTC, TakeOver(NOON, buyer, 7, 1, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC)))
     await exchange.session.execute("DELETE FROM liquidation_steps")
     with pytest.raises(ProjectionBroken):
         await exchange.settle()
@@ -211,8 +209,8 @@ async def test_funding_moves_money_and_leaves_the_residue_to_the_fund(exchange: 
     await exchange.submit(BTC, an_order(buyer, Side.BUY, 3, 600_000))
     await exchange.submit(BTC, an_order(seller, Side.SELL, 2, 600_000))
     await exchange.submit(BTC, an_order(third, Side.SELL, 1, 600_000))
-    await exchange.submit(BTC, IndexSet(NOON, Nanos(60_000_100_000_000)))
-    await exchange.submit(BTC, ClockTicked(FOUR))
+    await exchange.submit(BTC, SetIndex(NOON, Nanos(60_000_100_000_000)))
+    await exchange.submit(BTC, AdvanceClock(FOUR))
     await exchange.settle()
     micros = "SELECT account, amount FROM ledger WHERE type = 'FUNDING_PAYMENT' ORDER BY entry_id"
     assert await rows(exchange, micros) == [(buyer, -18_001), (seller, 12_000), (third, 6_000), (-3, 1)]
@@ -238,7 +236,7 @@ async def test_a_new_market_knows_when_its_first_funding_is(exchange: Exchange) 
 
 async def test_a_premium_predicts_the_rate_of_its_interval(exchange: Exchange) -> None:
     """One sample of a book without depth: premium 0, prediction 0.01 %; after the funding it starts anew."""
-    await exchange.submit(BTC, ClockTicked(NOON))
+    await exchange.submit(BTC, AdvanceClock(NOON))
     await exchange.settle()
     market = "SELECT predicted_funding_rate, next_funding_at FROM markets WHERE name = $1"
     ((predicted, next_at),) = await rows(exchange, market, BTC)
@@ -250,7 +248,7 @@ async def test_a_premium_predicts_the_rate_of_its_interval(exchange: Exchange) -
 async def test_intervals_that_were_missed_are_settled_at_no_rate(exchange: Exchange) -> None:
     """A clock that comes back after a day: three void fundings, nobody pays, the next one is the next boundary."""
     await long_and_short(exchange)
-    await exchange.submit(BTC, ClockTicked(Timestamp(FOUR + 20 * 3_600_000_000)))
+    await exchange.submit(BTC, AdvanceClock(Timestamp(FOUR + 20 * 3_600_000_000)))
     await exchange.settle()
     assert await rows(exchange, "SELECT rate, is_void FROM fundings") == [(0, True)] * 3
     assert await rows(exchange, "SELECT 1 FROM funding_payments") == []
@@ -261,8 +259,8 @@ async def test_intervals_that_were_missed_are_settled_at_no_rate(exchange: Excha
 async def test_a_funding_that_does_not_sum_to_zero_stops_the_projection(exchange: Exchange) -> None:
     """Money made in the engine never reaches a wallet."""
     await long_and_short(exchange)
-    await exchange.submit(BTC, ClockTicked(FOUR))
-    await exchange.submit(BTC, ClockTicked(FOUR))
+    await exchange.submit(BTC, AdvanceClock(FOUR))
+    await exchange.submit(BTC, AdvanceClock(FOUR))
     await exchange.match(BTC)
     falsify(exchange, "residue", 5)
     with pytest.raises(ProjectionBroken, match="funding"):
@@ -276,10 +274,10 @@ async def test_a_command_whose_events_come_in_two_batches_is_persisted_like_any_
     third = await exchange.user("third@x.io")
     await exchange.submit(BTC, an_order(third, Side.SELL, 400, 600_000))
     await exchange.submit(BTC, an_order(buyer, Side.BUY, 400, 600_000))
-    await exchange.submit(BTC, ClockTicked(FOUR))
+    await exchange.submit(BTC, AdvanceClock(FOUR))
     named = (buyer, 7, 1, 1_400, Micros(84_000 * USDC), Micros(84_000 * USDC))
     against = (Counterparty(seller, Lots(1_000)), Counterparty(third, Lots(400)))
-    await exchange.submit(BTC, DeleveragingOrdered(NOON, *named, against))
+    await exchange.submit(BTC, Deleverage(NOON, *named, against))
     await exchange.match(BTC)
     for seq in range(1, len(exchange.written[BTC]) + 1):
         await exchange.projections[BTC].apply(exchange.records(BTC, seq, seq))
@@ -291,9 +289,9 @@ async def test_a_command_whose_events_come_in_two_batches_is_persisted_like_any_
 async def test_the_end_of_a_market_closes_every_position(exchange: Exchange) -> None:
     """Long and short 1 BTC from 60,000 at 61,000: +1,000 and -1,000, cause SETTLEMENT, flat, no fee."""
     buyer, seller = await long_and_short(exchange)
-    await exchange.submit(BTC, IndexSet(NOON, Nanos(61_000 * 10**9)))
-    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.SETTLEMENT_ONLY))
-    await exchange.submit(BTC, StatusSet(NOON, MarketStatus.SETTLED))
+    await exchange.submit(BTC, SetIndex(NOON, Nanos(61_000 * 10**9)))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.SETTLEMENT_ONLY))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.SETTLED))
     await exchange.settle()
     assert await entries(exchange, "REALIZED_PNL") == [(buyer, "SETTLEMENT", 1_000.0), (seller, "SETTLEMENT", -1_000.0)]
     assert await rows(exchange, "SELECT user_id, lots, price, realized FROM settlements ORDER BY user_id") == [
@@ -307,15 +305,15 @@ async def test_the_end_of_a_market_closes_every_position(exchange: Exchange) -> 
 async def test_a_market_without_fresh_prices_is_frozen_and_keeps_what_its_operator_set(exchange: Exchange) -> None:
     """CANCEL_ONLY and frozen below the quorum; with a price it is ACTIVE again, and the mark is of that moment."""
     sources = (PriceSource("one", 1, 5_000), PriceSource("two", 2, 5_000))
-    await exchange.submit(BTC, PriceSourcesSet(NOON, sources, 1))
+    await exchange.submit(BTC, SetPriceSources(NOON, sources, 1))
     await exchange.settle()
     query = "SELECT status, operator_status, is_frozen, price_quorum, price_sources, mark, mark_at FROM markets WHERE name = $1"
     ((*frozen, stored, _, _),) = await rows(exchange, query, BTC)
     assert frozen == ["CANCEL_ONLY", "ACTIVE", True, 1]
     assert msgspec.json.decode(stored, type=tuple[PriceSource, ...]) == sources
     later = Timestamp(NOON + 1_000_000)
-    await exchange.submit(BTC, PriceReported(later, "one", Nanos(61_000 * 10**9), later))
-    await exchange.submit(BTC, PriceReported(later, "nobody", Nanos(1), later))
+    await exchange.submit(BTC, ReportPrice(later, "one", Nanos(61_000 * 10**9), later))
+    await exchange.submit(BTC, ReportPrice(later, "nobody", Nanos(1), later))
     await exchange.settle()
     ((*live, _, mark, mark_at),) = await rows(exchange, query, BTC)
     assert (live[:3], mark, mark_at.isoformat()) == (

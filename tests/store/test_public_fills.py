@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from agents.fills.worker import fills_of
-from schemas.commands import Counterparty, DeleveragingOrdered, LiquidationOrdered, TakeOverOrdered
+from schemas.commands import Counterparty, Deleverage, Liquidate, TakeOver
 from schemas.fills import PublicFill, encode_fill
 from schemas.orders import FillCause, Side
 from schemas.units import Lots, Micros, Ticks
@@ -32,12 +32,12 @@ async def everything_forced(exchange: Exchange) -> None:
     await exchange.submit(BTC, an_order(seller, Side.SELL, 400, 600_000))
     await exchange.submit(BTC, an_order(seller, Side.SELL, 600, 600_000))
     await exchange.submit(BTC, an_order(maker, Side.BUY, 200, 590_000))
-    step = LiquidationOrdered(NOON, buyer, 7, 1, Side.SELL, Lots(200), Ticks(570_000), Micros(9_988 * USDC), 20)
+    step = Liquidate(NOON, buyer, 7, 1, Side.SELL, Lots(200), Ticks(570_000), Micros(9_988 * USDC), 20)
     await exchange.submit(BTC, step)
     named = (7, 2, 800, Micros(48_000 * USDC), Micros(45_600 * USDC))
-    await exchange.submit(BTC, DeleveragingOrdered(NOON, buyer, *named, (Counterparty(seller, Lots(300)),)))
+    await exchange.submit(BTC, Deleverage(NOON, buyer, *named, (Counterparty(seller, Lots(300)),)))
     left = (7, 3, 500, Micros(30_000 * USDC), Micros(-100 * USDC))
-    await exchange.submit(BTC, TakeOverOrdered(NOON, buyer, *left))
+    await exchange.submit(BTC, TakeOver(NOON, buyer, *left))
     await exchange.settle()
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from schemas.commands import IndexSet
+from schemas.commands import SetIndex
 from schemas.orders import Side
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView, PositionView
@@ -66,10 +66,10 @@ async def test_a_balance_locks_what_margin_and_losses_need(exchange: Exchange) -
     """Long 1 BTC from 60,000 at mark 59,000: loss 1,000 and margin 2,950 are locked; profit would not be paid out."""
     user = await exchange.user("a@x.io", "10012")
     await long_one_btc(exchange, user)
-    await exchange.submit(BTC, IndexSet(NOON, Nanos(59_000 * 10**9)))
+    await exchange.submit(BTC, SetIndex(NOON, Nanos(59_000 * 10**9)))
     await exchange.settle()
     assert await balance_of(exchange, user) == BalanceView("USDC", "10000", "3950", "6050", "6050")
-    await exchange.submit(BTC, IndexSet(NOON, Nanos(61_000 * 10**9)))
+    await exchange.submit(BTC, SetIndex(NOON, Nanos(61_000 * 10**9)))
     await exchange.settle()
     assert await balance_of(exchange, user) == BalanceView("USDC", "10000", "3050", "6950", "7950")
 
@@ -78,7 +78,7 @@ async def test_a_position_is_valued_at_mark(exchange: Exchange) -> None:
     """Wallet 3,000, long 1 from 60,000: liquidated at 57,286.5 (docs/semantics.md, "Liquidation")."""
     user = await exchange.user("a@x.io", "3012")
     await long_one_btc(exchange, user)
-    await exchange.submit(BTC, IndexSet(NOON, Nanos(61_000 * 10**9)))
+    await exchange.submit(BTC, SetIndex(NOON, Nanos(61_000 * 10**9)))
     await exchange.settle()
     assert await positions_of(exchange, user) == [
         PositionView(

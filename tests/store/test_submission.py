@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import OrderCancelled, OrderCreated
+from schemas.commands import CancelOrder, PlaceOrder
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderStatus, Side
 from schemas.refusals import ErrorCode, Refused
@@ -14,7 +14,7 @@ from schemas.wire import decode_command
 from store.markets.backlog import MarketLoad
 from store.markets.registry import list_market
 from store.session.connect import Session
-from store.submission import BATCH_MAX, Answer, CancelOrder, CancelPlaced, Placed
+from store.submission import BATCH_MAX, Answer, CancelPlaced, Placed, SubmitCancel
 from tests.store.account_builder import NOW, USDC, hold, place, session_to, submission_to, user_with
 
 LATER = Timestamp(NOW + 1_000_000)
@@ -63,7 +63,7 @@ async def test_an_accepted_order_leaves_a_pending_row_its_margin_sums_and_its_co
         ]
         assert await session.fetchval("SELECT leverage FROM positions") == 10
         [command] = await commands(session)
-        assert isinstance(command, OrderCreated)
+        assert isinstance(command, PlaceOrder)
         assert (command.user, command.at, command.leverage, command.margin_price) == (user, NOW, 10, 600_000)
 
 
@@ -158,9 +158,9 @@ async def test_a_cancel_writes_its_command_and_leaves_status_and_margin_alone(da
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
         sums = await session.fetch(FROM_THE_POSITION_ROW)
-        answers = await submission.run([CancelOrder(user, "BTC-PERP-2")], LATER, {})
+        answers = await submission.run([SubmitCancel(user, "BTC-PERP-2")], LATER, {})
         assert answers == [CancelPlaced("BTC-PERP-2", "BTC-PERP:3")]
-        assert (await commands(session))[1] == OrderCancelled(LATER, user, 2)
+        assert (await commands(session))[1] == CancelOrder(LATER, user, 2)
         row = await session.fetchrow(
             "SELECT status, is_live, cancel_requested_at = updated_at AS is_marked FROM orders"
         )
@@ -173,7 +173,7 @@ async def test_a_second_cancel_is_answered_alike_and_writes_nothing(database: st
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
-        cancel = CancelOrder(user, "BTC-PERP-2")
+        cancel = SubmitCancel(user, "BTC-PERP-2")
         answers = await submission.run([cancel, cancel], NOW, {}) + await submission.run([cancel], NOW, {})
         assert answers == [CancelPlaced("BTC-PERP-2", "BTC-PERP:3")] * 3
         assert len(await commands(session)) == 2
@@ -185,7 +185,7 @@ async def test_an_order_that_is_not_ours_cannot_be_found(database: str) -> None:
     async with submission_to(database) as submission, session_to(database) as session:
         owner, thief = await user_with(session, 10_000 * USDC), await user_with(session, 10_000 * USDC)
         await submission.run([place(owner)], NOW, {})
-        cancels = [CancelOrder(thief, "BTC-PERP-2"), *(CancelOrder(owner, order_id) for order_id in strange)]
+        cancels = [SubmitCancel(thief, "BTC-PERP-2"), *(SubmitCancel(owner, order_id) for order_id in strange)]
         assert set(codes(await submission.run(cancels, NOW, {}))) == {ErrorCode.ORDER_NOT_FOUND}
         assert len(await commands(session)) == 1
 
@@ -196,7 +196,7 @@ async def test_an_order_that_has_ended_is_not_open(database: str) -> None:
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
         await session.execute("UPDATE orders SET status = 'FILLED', is_live = false")
-        assert codes(await submission.run([CancelOrder(user, "BTC-PERP-2")], NOW, {})) == [ErrorCode.ORDER_NOT_OPEN]
+        assert codes(await submission.run([SubmitCancel(user, "BTC-PERP-2")], NOW, {})) == [ErrorCode.ORDER_NOT_OPEN]
 
 
 async def test_cancels_of_a_batch_go_first_into_the_log(database: str) -> None:
@@ -204,13 +204,13 @@ async def test_cancels_of_a_batch_go_first_into_the_log(database: str) -> None:
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
-        answers = await submission.run([place(user), CancelOrder(user, "BTC-PERP-2"), place(user)], NOW, {})
+        answers = await submission.run([place(user), SubmitCancel(user, "BTC-PERP-2"), place(user)], NOW, {})
         assert answers == [placed(4), CancelPlaced("BTC-PERP-2", "BTC-PERP:3"), placed(5)]
         assert [type(command).__name__ for command in await commands(session)] == [
-            "OrderCreated",
-            "OrderCancelled",
-            "OrderCreated",
-            "OrderCreated",
+            "PlaceOrder",
+            "CancelOrder",
+            "PlaceOrder",
+            "PlaceOrder",
         ]
 
 
@@ -235,7 +235,7 @@ async def test_an_overloaded_market_takes_cancels_and_reducing_orders(database: 
             place(user),
             place(user, "1", side=Side.SELL),
             place(user, "1", "3000", market="ETH-PERP"),
-            CancelOrder(user, "BTC-PERP-2"),
+            SubmitCancel(user, "BTC-PERP-2"),
         ]
         for load in (MarketLoad(20_001, 0.0), MarketLoad(1, 10.1)):
             assert codes(await submission.run(batch[:3], NOW, {"BTC-PERP": load})) == [ErrorCode.OVERLOADED, None, None]
@@ -255,7 +255,7 @@ async def test_an_account_that_is_liquidated_may_only_reduce(database: str) -> N
             place(user, "1", "3000", market="ETH-PERP"),
             place(user, "0.5", side=Side.SELL),
             place(user, "0.001", side=Side.SELL),
-            CancelOrder(user, "BTC-PERP-2"),
+            SubmitCancel(user, "BTC-PERP-2"),
         ]
         refused = ErrorCode.INSUFFICIENT_MARGIN
         assert codes(await submission.run(batch, NOW, {})) == [refused, refused, None, refused, None]

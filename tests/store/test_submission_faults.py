@@ -8,7 +8,7 @@ import pytest
 from schemas.orders import OrderStatus
 from store.markets.registry import MarketRegistry, load_registry
 from store.session.connect import Connection, Session, StoreUnavailable, connect_writer, is_outage
-from store.submission import CancelOrder, Placed, Submission
+from store.submission import Placed, Submission, SubmitCancel
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, USDC, place, session_to, submission_to, user_with
 
@@ -83,7 +83,7 @@ async def test_a_server_that_cannot_be_reached_is_unavailable(tmp_path: object) 
     """Nothing was sent, so the outcome is known."""
     submission = Submission(_connecting_to(f"postgresql://x@/x?host={tmp_path}"), MarketRegistry())
     with pytest.raises(StoreUnavailable) as failure:
-        await submission.run([CancelOrder(1, "BTC-PERP-2")], NOW, {})
+        await submission.run([SubmitCancel(1, "BTC-PERP-2")], NOW, {})
     assert not failure.value.outcome_is_unknown
     assert is_outage(failure.value.__cause__ or ValueError())
 
@@ -131,7 +131,7 @@ async def test_plans_made_on_an_empty_database_take_the_indexes(database: str) -
         submission = Submission(connect, await load_registry(session))
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user, client_order_id="a1")], NOW, {})
-        await submission.run([CancelOrder(user, "BTC-PERP-2"), place(user, client_order_id="a2")], NOW, {})
+        await submission.run([SubmitCancel(user, "BTC-PERP-2"), place(user, client_order_id="a2")], NOW, {})
         await submission.close()
     touched = [plan for plan in plans if (" orders " in plan or " counters " in plan)]
     assert any("Index Scan using orders_client_id" in plan for plan in touched)

@@ -16,7 +16,7 @@ from store.audit.audit import audit
 from store.money.withdrawals import withdraw
 from store.queries.accounts.account import read_account
 from store.session.connect import connect_writer
-from store.submission import Placed, PlaceOrder, Submission
+from store.submission import Placed, Submission, SubmitOrder
 from tests.store.projection_builders import NOON, Exchange, open_exchange
 
 USDC = 10**6
@@ -54,7 +54,7 @@ async def take_alone(exchange: Exchange, user: int, amount: str) -> BalanceView 
 async def order_alone(exchange: Exchange, user: int, order: OrderRequest = ORDER) -> object:
     """Place an order through a submission of its own."""
     submission = Submission(lambda: connect_writer(exchange.dsn, "test-submission"), exchange.registry)
-    [answer] = await submission.run([PlaceOrder(user, order)], NOON, {})
+    [answer] = await submission.run([SubmitOrder(user, order)], NOON, {})
     await submission.close()
     return answer
 

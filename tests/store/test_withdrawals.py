@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from schemas.commands import IndexSet
+from schemas.commands import SetIndex
 from schemas.orders import Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import BalanceView
@@ -47,7 +47,7 @@ async def trade(exchange: Exchange, index: int) -> tuple[int, int]:
     buyer, seller = await exchange.user("b@x.io"), await exchange.user("s@x.io")
     await exchange.submit(BTC, an_order(buyer, Side.BUY, 100, 600_000, loss_per_lot=0, fee_per_lot=0))
     await exchange.submit(BTC, an_order(seller, Side.SELL, 100, 600_000, loss_per_lot=0, fee_per_lot=0))
-    await exchange.submit(BTC, IndexSet(NOON, Nanos(index * 10**9)))
+    await exchange.submit(BTC, SetIndex(NOON, Nanos(index * 10**9)))
     await exchange.settle()
     return buyer, seller
 

@@ -11,7 +11,7 @@ from api.paths import no_such_market
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import Services, services_of
-from schemas.commands import MarketBarrier
+from schemas.commands import PassBarrier
 from schemas.refusals import ErrorCode
 from schemas.rest.drains import Drained, DrainedMarket, DrainRequest
 from store.command_log.commands import append_command
@@ -46,7 +46,7 @@ async def _progress_of(session: Session, market: str | None) -> dict[str, Market
 
 async def _append_barriers(session: Session, services: Services, markets: list[str]) -> dict[str, int]:
     at = services.now()
-    return {market: await append_command(session, market, MarketBarrier(at, f"drain-{at}")) for market in markets}
+    return {market: await append_command(session, market, PassBarrier(at, f"drain-{at}")) for market in markets}
 
 
 async def _wait_until_passed(services: Services, barriers: Mapping[str, int]) -> dict[str, MarketProgress]:

@@ -13,7 +13,7 @@ from schemas.rest.api_keys import Scope
 from schemas.rest.orders import OrderRequest
 from store.queries.accounts.positions import read_position_lots
 from store.queries.formatting import quantity_text
-from store.submission import PlaceOrder
+from store.submission import SubmitOrder
 
 
 async def close(request: web.Request, user: int) -> web.StreamResponse:
@@ -30,7 +30,7 @@ async def close(request: web.Request, user: int) -> web.StreamResponse:
         quantity=quantity_text(spec, abs(lots)),
         reduce_only=True,
     )
-    return await submitted(request, PlaceOrder(user, order))
+    return await submitted(request, SubmitOrder(user, order))
 
 
 ROUTES = (

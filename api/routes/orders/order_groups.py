@@ -19,7 +19,7 @@ from schemas.rest.api_keys import Scope
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
 from store.queries.accounts.orders import live_order_ids
 from store.submission import Answer as Outcome
-from store.submission import CancelOrder, CancelPlaced, Placed, PlaceOrder, SubmissionRequest
+from store.submission import CancelPlaced, Placed, SubmissionRequest, SubmitCancel, SubmitOrder
 
 _batch = BodyReader(BatchRequest, misfit=ErrorCode.INVALID_ORDER)
 _UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
@@ -30,7 +30,7 @@ async def place_batch(request: web.Request, user: int) -> web.Response:
     orders = (await _batch.read(request)).orders
     for _ in orders[1:]:  # the guard has counted the first
         services_of(request).limits.take_of_user(request, Budget.ORDERS, user)
-    return _answer(await _outcomes_of(request, [PlaceOrder(user, order) for order in orders]), status=200)
+    return _answer(await _outcomes_of(request, [SubmitOrder(user, order) for order in orders]), status=200)
 
 
 async def cancel_all(request: web.Request, user: int) -> web.Response:
@@ -39,7 +39,7 @@ async def cancel_all(request: web.Request, user: int) -> web.Response:
     found = await services_of(request).database.run(lambda session: live_order_ids(session, user, market))
     if found is None:
         raise no_such_market(market or "")
-    outcomes = await _outcomes_of(request, [CancelOrder(user, order_id) for order_id in found])
+    outcomes = await _outcomes_of(request, [SubmitCancel(user, order_id) for order_id in found])
     live = [outcome for outcome in outcomes if not _has_ended(outcome)]
     if live and all(isinstance(outcome, Refused) and outcome.code in _UNAVAILABLE for outcome in live):
         raise refusal_of(next(outcome for outcome in live if isinstance(outcome, Refused)))

@@ -13,19 +13,19 @@ from schemas.rest.api_keys import Scope
 from schemas.rest.bodies import Page
 from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken, OrderView
 from store.queries.accounts.orders import list_orders, read_order, read_order_by_client_id
-from store.submission import CancelOrder, PlaceOrder
+from store.submission import SubmitCancel, SubmitOrder
 
 _LISTED = (*PAGING, *TIMED, STATUS)
 
 
 async def place(request: web.Request, user: int) -> web.Response:
     """Hand an order to the submission; 202 once it is stored, 200 when it had been stored before."""
-    return await submitted(request, PlaceOrder(user, await ORDER_BODY.read(request)))
+    return await submitted(request, SubmitOrder(user, await ORDER_BODY.read(request)))
 
 
 async def cancel(request: web.Request, user: int) -> web.Response:
     """Ask that an order be taken out of the book; it ends by an event."""
-    return await submitted(request, CancelOrder(user, order_id_of(request)))
+    return await submitted(request, SubmitCancel(user, order_id_of(request)))
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:

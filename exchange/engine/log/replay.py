@@ -10,8 +10,8 @@ import msgspec
 
 from exchange.engine.log.journal import Written, write, write_failure
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
-from schemas.commands import LiquidationOrdered, OrderCreated, UserCommand
+from exchange.engine.order import Order
+from schemas.commands import Liquidate, PlaceOrder, UserCommand
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
@@ -93,7 +93,7 @@ class Replay:
 
     def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
         self.market = market
-        self.live = {order.number: _resting(order) for side in Side for order in market.book.walk(side)}
+        self.live = {order.order_seq: _resting(order) for side in Side for order in market.book.walk(side)}
         self.holdings = {user: HoldingLeft(p.lots, p.cost, p.realized) for user, p in market.positions.items()}
         self.ended: list[OrderLeft] = []
         self.fills: list[FillLeft] = []
@@ -104,7 +104,7 @@ class Replay:
     def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
         """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
         command = decode_command(body)
-        if isinstance(command, OrderCreated | LiquidationOrdered):
+        if isinstance(command, PlaceOrder | Liquidate):
             self._create(seq, command)
         if seq in self._failed and isinstance(command, UserCommand):
             answer = write_failure(self.market, seq, command)
@@ -115,7 +115,7 @@ class Replay:
             self._fold(decode_event(event.body))
         return written
 
-    def _create(self, seq: int, command: OrderCreated | LiquidationOrdered) -> None:
+    def _create(self, seq: int, command: PlaceOrder | Liquidate) -> None:
         self.created.add(seq)
         self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
 
@@ -185,9 +185,9 @@ class Replay:
 
 
 def _resting(order: Order) -> OrderLeft:
-    filled = order.taken + order.made
+    filled = order.taker_notional + order.maker_notional
     status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
-    return OrderLeft(order.number, order.user, order.side, order.price, order.remaining, filled, None, status)
+    return OrderLeft(order.order_seq, order.user, order.side, order.price, order.remaining, filled, None, status)
 
 
 def _forced_fill_left(event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> FillLeft:

@@ -4,8 +4,7 @@ Rates and premiums are integers of 10^-9. Payers round up, receivers down, the r
 funding sums to exactly zero.
 """
 
-from exchange.engine.batches import in_batches
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Funding, Market
 from exchange.engine.prices.impact import ImpactPrices
 from schemas.events import FundingPayment
@@ -56,29 +55,28 @@ def predicted_rate(market: Market) -> RateE9:
     return funding_rate(funding.premium_sum, minutes, spec.funding_interval_hours, spec.funding_rate_cap)
 
 
-def sample_premium(turn: Turn, impact: ImpactPrices) -> None:
+def sample_premium(emitter: Emitter, impact: ImpactPrices) -> None:
     """Add this minute's premium to the interval's."""
-    market = turn.market
+    market = emitter.market
     sampled = premium(impact, market.index)
     market.funding.premium_sum = RateE9(market.funding.premium_sum + sampled)
-    turn.premium_sampled(sampled, predicted_rate(market))
+    emitter.premium_sampled(sampled, predicted_rate(market))
 
 
-def settle_due(turn: Turn) -> None:
+def settle_due(emitter: Emitter) -> None:
     """Settle every interval that has ended, once each; one whose end was missed settles at rate 0."""
-    while turn.market.clock >= turn.market.funding.ends_at:
-        _settle(turn)
+    while emitter.market.clock >= emitter.market.funding.ends_at:
+        _settle(emitter)
 
 
-def _settle(turn: Turn) -> None:
-    market, spec, ended = turn.market, turn.market.spec, turn.market.funding
+def _settle(emitter: Emitter) -> None:
+    market, spec, ended = emitter.market, emitter.market.spec, emitter.market.funding
     is_void = _is_void(market)
     hours = spec.funding_interval_hours
     rate = RateE9(0) if is_void else funding_rate(ended.premium_sum, hours * 60, hours, spec.funding_rate_cap)
     payments = _payments(market, rate)
-    turn.funding_settled(rate, residue=Micros(-sum(each.amount for each in payments)), is_void=is_void)
-    for batch in in_batches(payments):
-        turn.funding_paid(rate, batch)
+    emitter.funding_settled(rate, residue=Micros(-sum(each.amount for each in payments)), is_void=is_void)
+    emitter.funding_paid(rate, payments)
     market.funding = Funding(rate, Timestamp(ended.ends_at + spec.funding_interval_us))
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Feed, Market
 from exchange.engine.prices.mark import follow
 from exchange.engine.status import freeze
-from schemas.commands import PriceReported, PriceSourcesSet
+from schemas.commands import ReportPrice, SetPriceSources
 from schemas.market import INDEX_MAX
 from schemas.units import Nanos, Timestamp, divide_half_even
 
@@ -32,61 +32,62 @@ def weighted_median(prices: Sequence[WeighedPrice]) -> Nanos:
     raise ValueError(prices)
 
 
-def set_index(turn: Turn, index: Nanos) -> None:
+def set_index(emitter: Emitter, index: Nanos) -> None:
     """Move the constant index; a market with price sources takes no index by hand."""
-    if turn.market.feeds:
-        turn.price_ignored("")
+    if emitter.market.feeds:
+        emitter.price_ignored("")
         return
-    turn.market.index = index
-    follow(turn)
+    emitter.market.index = index
+    follow(emitter)
 
 
-def set_sources(turn: Turn, command: PriceSourcesSet) -> None:
+def set_sources(emitter: Emitter, command: SetPriceSources) -> None:
     """Make the index of these sources; one that was there already keeps what it reported."""
-    market, before = turn.market, turn.market.feeds
-    market.feeds = {}
+    market = emitter.market
+    feeds: dict[str, Feed] = {}
     for source in command.sources:
-        known = before.get(source.name) or Feed(source)
-        market.feeds[source.name] = Feed(source, known.price, known.observed_at)
+        known = market.feed(source.name) or Feed(source)
+        feeds[source.name] = Feed(source, known.price, known.observed_at)
+    market.feeds = list(feeds.values())
     market.quorum = command.quorum
-    turn.sources_changed()
-    if refresh(turn):
-        follow(turn)
+    emitter.sources_changed()
+    if refresh(emitter):
+        follow(emitter)
 
 
-def report(turn: Turn, command: PriceReported) -> None:
+def report(emitter: Emitter, command: ReportPrice) -> None:
     """Take what a source has seen; nothing older than what it saw before, and nothing from the future."""
-    market = turn.market
-    feed = market.feeds.get(command.source)
+    market = emitter.market
+    feed = market.feed(command.source)
     observed_at = min(command.observed_at, command.at)
     if feed is None or observed_at <= feed.observed_at or not 0 < command.price <= INDEX_MAX:
-        turn.price_ignored(command.source)
+        emitter.price_ignored(command.source)
         return
     feed.price, feed.observed_at = command.price, Timestamp(observed_at)
-    refresh(turn)
+    refresh(emitter)
     if market.is_frozen:
-        turn.clock_advanced()
+        emitter.clock_advanced()
     else:
-        follow(turn)
+        follow(emitter)
 
 
-def refresh(turn: Turn) -> bool:
+def refresh(emitter: Emitter) -> bool:
     """Take the index of the sources that are fresh now; below the quorum index and mark freeze where they are.
 
     Whether the index has moved: the caller must tell it, with the mark that follows.
     """
-    market = turn.market
+    market = emitter.market
     before = market.index
     fresh = _fresh(market)
     if len(fresh) >= market.quorum and fresh:
         market.index = weighted_median(fresh)
-    freeze(turn, is_frozen=len(fresh) < market.quorum)
+    freeze(emitter, is_frozen=len(fresh) < market.quorum)
     return market.index != before
 
 
 def _fresh(market: Market) -> list[WeighedPrice]:
     return [
         WeighedPrice(feed.price, feed.source.weight)
-        for feed in market.feeds.values()
+        for feed in market.feeds
         if feed.observed_at and market.clock - feed.observed_at <= feed.source.max_age_ms * 1_000
     ]

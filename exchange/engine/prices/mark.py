@@ -3,9 +3,9 @@ price alone: two machines get the same bytes, and one trade moves nothing."""
 
 from itertools import takewhile
 
-from exchange.engine.emitter import Turn
+from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
-from exchange.engine.price_level import Order
+from exchange.engine.order import Order
 from exchange.engine.prices.impact import ImpactPrices, impact_prices
 from schemas.market import MarketSpec
 from schemas.orders import EndReason, OrderStatus, Side
@@ -15,20 +15,20 @@ BASIS_SECONDS = 150
 """What the moving average of mid - index is spread over."""
 
 
-def follow(turn: Turn) -> None:
+def follow(emitter: Emitter) -> None:
     """Move the mark to where index, funding and book put it."""
-    move(turn, mark_price(turn.market, impact_prices(turn.market)))
+    move(emitter, mark_price(emitter.market, impact_prices(emitter.market)))
 
 
-def move(turn: Turn, mark: Ticks) -> None:
+def move(emitter: Emitter, mark: Ticks) -> None:
     """Move the mark; orders that it leaves beyond the band end before anything can match them."""
-    market = turn.market
+    market = emitter.market
     market.mark = mark
-    turn.mark_moved()
+    emitter.mark_moved()
     for side in Side:
         for order in [order for order in _losing(market, side) if is_beyond_band(market, order)]:
             market.remove(order)
-            turn.ended(order, OrderStatus.CANCELLED, EndReason.PRICE_BAND)
+            emitter.ended(order, OrderStatus.CANCELLED, EndReason.PRICE_BAND)
 
 
 def mark_price(market: Market, impact: ImpactPrices) -> Ticks:

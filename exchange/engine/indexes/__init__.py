@@ -1,0 +1,1 @@
+"""Indexes over the resting orders: derived from the book, never stored, rebuilt when a market is loaded."""
