@@ -37,7 +37,7 @@ class CommandRecord(msgspec.Struct, frozen=True, rename="camel"):
 class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
     """One Kafka record of `engine.events.{market}`: the events of one command record, chained from `prev_hash` to `hash`.
 
-    `rules` is the rules version in force behind its last event.
+    `rules` is the rules version in force after its last event.
     """
 
     market: str
@@ -90,7 +90,7 @@ def decode_event_record(body: bytes) -> EventRecord:
 
 
 def chain_hash(previous: str, event: bytes | msgspec.Raw) -> str:
-    """Hash of an event's bytes behind the hash of the event before it (blake2b, 16 bytes, hex)."""
+    """Hash of the previous event's hash followed by this event's bytes (blake2b, 16 bytes, hex)."""
     digest = blake2b(previous.encode(), digest_size=HASH_BYTES)
     digest.update(event)
     return digest.hexdigest()

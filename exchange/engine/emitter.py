@@ -59,7 +59,7 @@ class Emitter:
         return self.market.event_seq
 
     def opened(self) -> None:
-        """The market exists, as it stands."""
+        """The market exists, in its current state."""
         market = self.market
         self.events.append(
             MarketOpened(self._next(), self.command, self.at, market.spec, market.status, market.index, market.mark)
@@ -283,14 +283,14 @@ class Emitter:
         self.events.append(MarkMoved(self._next(), self.command, self.at, self.market.index, self.market.mark))
 
     def status_changed(self) -> None:
-        """The status in force, as it stands."""
+        """The status in force."""
         market = self.market
         self.events.append(
             StatusChanged(self._next(), self.command, self.at, market.status, market.operator_status, market.is_frozen)
         )
 
     def rules_changed(self) -> None:
-        """The rules version in force, as it stands."""
+        """The rules version in force."""
         self.events.append(RulesChanged(self._next(), self.command, self.at, self.market.rules))
 
     def barrier_passed(self, barrier: str) -> None:

@@ -1,5 +1,7 @@
 """The state of one market: its parameters, prices, positions, orders and its place in the log. Only the engine changes it."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from exchange.engine.book import Book
@@ -76,10 +78,11 @@ class Market(MarketState, eq=False):
     expiries: Expiries = msgspec.field(default_factory=Expiries)
     reduce_only: ReduceOnlyOrders = msgspec.field(default_factory=ReduceOnlyOrders)
 
-    @property
-    def indexes(self) -> tuple[OrderIndex, ...]:
-        """All indexes over the book; what changes a resting order changes each."""
-        return (self.expiries, self.reduce_only)
+    def indexes_of(self, order: Order) -> Sequence[OrderIndex]:
+        """The indexes that hold this order while it rests: none for a plain one."""
+        if order.expires_at is None:
+            return (self.reduce_only,) if order.reduce_only else ()
+        return (self.expiries, self.reduce_only) if order.reduce_only else (self.expiries,)
 
     def set_status(self, operator_status: MarketStatus, *, is_frozen: bool) -> None:
         """Set what the operator wants and whether the mark is frozen, and with them the status in force."""
@@ -110,7 +113,7 @@ class Market(MarketState, eq=False):
     def rest(self, order: Order) -> None:
         """Let an order rest in the book."""
         self.book.add(order)
-        for index in self.indexes:
+        for index in self.indexes_of(order):
             index.add(order)
 
     def reduce(self, order: Order, lots: int) -> None:
@@ -120,13 +123,13 @@ class Market(MarketState, eq=False):
             order.remaining = Lots(0)
             return
         self.book.reduce(order, lots)
-        for index in self.indexes:
+        for index in self.indexes_of(order):
             index.reduce(order, lots)
 
     def remove(self, order: Order) -> None:
         """Take an order out of the book and of every index."""
         self.book.remove(order)
-        for index in self.indexes:
+        for index in self.indexes_of(order):
             index.remove(order)
 
 

@@ -44,7 +44,7 @@ def crosses(taker: Order, maker: Order) -> bool:
 def can_fill_whole(market: Market, taker: Order, mode: SelfTradePrevention) -> bool:
     """Whether all of the taker would trade, now and at once: the question of a fill-or-kill order.
 
-    Own orders are no liquidity: EXPIRE_MAKER looks behind them, the other modes would end the taker there.
+    Own orders are no liquidity: EXPIRE_MAKER looks past them, the other modes would end the taker there.
     """
     found = 0
     for maker, lots in _liquidity(market, taker):

@@ -28,13 +28,11 @@ class Expiries:
 
     def add(self, order: Order) -> None:
         """Note when the order expires."""
-        if order.expires_at is not None:
-            self._queue.add((order.expires_at, order.order_seq))
+        self._queue.add((order.expires_at, order.order_seq))
 
     def reduce(self, order: Order, lots: int) -> None:
         """A smaller order expires at the same time."""
 
     def remove(self, order: Order) -> None:
         """Forget the order."""
-        if order.expires_at is not None:
-            self._queue.remove((order.expires_at, order.order_seq))
+        self._queue.remove((order.expires_at, order.order_seq))

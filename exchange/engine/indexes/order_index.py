@@ -1,4 +1,4 @@
-"""The interface of an index over the resting orders. The market calls it for every order; each index picks its own."""
+"""The interface of an index over the resting orders. The market decides which orders each index holds."""
 
 from typing import Protocol
 

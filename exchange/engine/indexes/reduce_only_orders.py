@@ -25,23 +25,20 @@ class ReduceOnlyOrders:
 
     def add(self, order: Order) -> None:
         """Put a reduce-only order into its account's group."""
-        if order.reduce_only:
-            group = self.groups.get(order.user)
-            if group is None:
-                group = self.groups[order.user] = ReduceOnlyGroup(order.side)
-            group.orders[order.order_seq] = order
-            group.lots += order.remaining
+        group = self.groups.get(order.user)
+        if group is None:
+            group = self.groups[order.user] = ReduceOnlyGroup(order.side)
+        group.orders[order.order_seq] = order
+        group.lots += order.remaining
 
     def reduce(self, order: Order, lots: int) -> None:
         """Keep the sum of the group."""
-        if order.reduce_only:
-            self.groups[order.user].lots -= lots
+        self.groups[order.user].lots -= lots
 
     def remove(self, order: Order) -> None:
         """Take the order out of its group; drop an empty group."""
-        if order.reduce_only:
-            group = self.groups[order.user]
-            del group.orders[order.order_seq]
-            group.lots -= order.remaining
-            if not group.orders:
-                del self.groups[order.user]
+        group = self.groups[order.user]
+        del group.orders[order.order_seq]
+        group.lots -= order.remaining
+        if not group.orders:
+            del self.groups[order.user]

@@ -32,7 +32,7 @@ def impact_notional(spec: MarketSpec) -> Micros:
 
 
 def impact_prices(market: Market) -> ImpactPrices:
-    """Both sides of the book as it stands; the bid rounds down, the ask up."""
+    """Both sides of the current book; the bid rounds down, the ask up."""
     return ImpactPrices(impact_price(market, Side.BUY), impact_price(market, Side.SELL))
 
 
