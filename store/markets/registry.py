@@ -31,7 +31,7 @@ _FUND = """
 WITH transfer AS (SELECT nextval('transfers') AS id)
 INSERT INTO ledger (account, type, amount, transfer_id, at)
 SELECT entry.account, 'INSURANCE_FUND_TRANSFER', entry.amount, transfer.id, $2
-FROM transfer, (VALUES (-3, $1::int8), (-1, -$1::int8)) AS entry (account, amount)
+FROM transfer, (VALUES (house_account('insurance'), $1::int8), (house_account('external'), -$1::int8)) AS entry (account, amount)
 """
 
 
@@ -127,6 +127,8 @@ async def _insert_listing(connection: Session, market_id: int, command: MarketLi
 
 
 async def _fund_insurance(connection: Session, at: Timestamp) -> None:
-    seeded = "SELECT 1 FROM ledger WHERE account = -3 AND type = 'INSURANCE_FUND_TRANSFER' LIMIT 1"
+    seeded = (
+        "SELECT 1 FROM ledger WHERE account = house_account('insurance') AND type = 'INSURANCE_FUND_TRANSFER' LIMIT 1"
+    )
     if not await connection.fetchval(seeded):
         await connection.execute(_FUND, INSURANCE_SEED, datetime_of(at))

@@ -32,7 +32,7 @@ placed AS (
   INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
     reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, leverage, client_order_id,
     request_hash, expires_at, valid_until, created_at, updated_at)
-  SELECT t.market_id::int8 << 40 | (c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
+  SELECT order_key(t.market_id, c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
     t.self_trade_prevention, t.post_only, t.reduce_only, t.quantity, t.quantity, t.price, t.margin_price,
     t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, $1, $1
   FROM (
