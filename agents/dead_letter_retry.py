@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from broker.command_records import UnreadableRecord, read_command, read_record
+from broker.command_records import UnreadableRecord, read_whole_record
 from broker.dead_letters import DeadLetter
 from schemas.wire import CommandRecord, NumberedCommand
 from store.command_log.outbox import read_commands, rewind
@@ -43,9 +43,7 @@ async def retry_letter(session: Session, letter: DeadLetter) -> RetryOutcome:
     if letter.is_command:
         return RetryOutcome(letter.id, Retried.ANSWERED, "by command.failed; its client may submit it again")
     try:
-        record = read_record(letter.value, letter.market)
-        for command in record.commands:
-            read_command(command.body)
+        record = read_whole_record(letter.value, letter.market)
     except UnreadableRecord as fault:
         return RetryOutcome(letter.id, Retried.UNREADABLE, f"{fault.reason}: {fault.detail}")
     return RetryOutcome(letter.id, *await _send_again(session, record))

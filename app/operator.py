@@ -2,25 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
 
 from agents.worker.database import close_quietly
 from app.settings import Settings
 from app.unreachable import BrokerSilent
-from schemas.commands import Command, PassBarrier
+from schemas.commands import Command
 from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
 from schemas.rest.bodies import Page
-from schemas.rest.drains import DrainedMarket
+from schemas.rest.drains import Drained
 from schemas.rest.markets import MarketView
 from schemas.units import Timestamp
 from store.audit.audit import Finding, audit
 from store.audit.deep_audit import deep_audit
 from store.command_log.commands import MarketUnknown, append_command
+from store.command_log.drain import DrainTimedOut, drain
 from store.markets.backlog import read_load
 from store.markets.halts import read_halted
 from store.markets.price_sources import IndexSources, read_index_sources
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # the broker's client is loaded by those who ask the broker
 ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 30.0
 POLL_S = 0.02
+T = TypeVar("T")
 
 
 def now() -> Timestamp:
@@ -60,19 +62,13 @@ async def command_market(settings: Settings, market: str, command: Command) -> b
         return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
 
 
-async def drain_markets(settings: Settings, market: str | None = None) -> list[DrainedMarket] | None:
-    """A barrier through each log; where the markets stand behind it, or None after 30 s. Raises MarketUnknown.
-
-    Without a name, all markets but those that the exchange itself has halted: nothing goes through their logs.
-    """
+async def drain_markets(settings: Settings, market: str | None = None) -> Drained | None:
+    """Drain a market, or all of them; None when they were not drained within 30 s. Raises MarketUnknown."""
     async with _session(settings) as session:
-        names = [market] if market else sorted((await read_progress(session)).keys() - await read_halted(session))
-        at = now()
-        barriers = {name: await append_command(session, name, PassBarrier(at, f"drain-{at}")) for name in names}
-        passed = await _until_passed(session, barriers, DRAIN_WITHIN_S)
-    if passed is None:
-        return None
-    return [DrainedMarket(name, at.command_seq, at.event_seq, at.event_hash) for name, at in sorted(passed.items())]
+        try:
+            return await drain(_OneSession(session), market, now(), DRAIN_WITHIN_S)
+        except DrainTimedOut:
+            return None
 
 
 async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
@@ -213,6 +209,15 @@ async def _until_passed(session: Session, targets: dict[str, int], within_s: flo
             return {market: progress[market] for market in targets}
         await asyncio.sleep(POLL_S)
     return None
+
+
+class _OneSession(NamedTuple):
+    """A session that is kept, for what would also run on any of a pool."""
+
+    session: Session
+
+    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        return await work(self.session)
 
 
 @asynccontextmanager

@@ -120,7 +120,7 @@ def _expect(otherwise: str, holds: bool) -> None:
 
 
 _ORDERS = """
-SELECT m.name || '-' || (o.order_id & ((1::int8 << 40) - 1)) AS id, o.status
+SELECT m.name || '-' || seq_of_order_key(o.order_id) AS id, o.status
 FROM orders o JOIN markets m USING (market_id) WHERE o.user_id = ANY($1::int8[])
 """
 _WRONG_FILLS = """

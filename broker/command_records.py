@@ -44,6 +44,14 @@ def read_command(body: msgspec.Raw) -> Command:
     return _readable(decode_command, body)
 
 
+def read_whole_record(value: bytes | None, market: str) -> CommandRecord:
+    """A record of a market's command log in which every command can be read; raises UnreadableRecord."""
+    record = read_record(value, market)
+    for command in record.commands:
+        read_command(command.body)
+    return record
+
+
 def record_or_none(value: bytes | None, market: str) -> CommandRecord | None:
     """A record of the market, or None for what is in its log but not ours."""
     try:

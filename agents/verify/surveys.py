@@ -5,6 +5,7 @@ import msgspec
 from agents.verify.digests import Digests, digest
 from agents.verify.report import Report
 from agents.worker.settings import StreamSettings
+from broker.command_records import UnreadableRecord, read_whole_record
 from broker.reader import stream_records
 from schemas.events import CommandFailed
 from schemas.topics import commands_topic, events_topic
@@ -14,8 +15,6 @@ from schemas.wire import (
     CommandRecord,
     EventRecord,
     chain_hash,
-    decode_command,
-    decode_command_record,
     decode_event,
     decode_event_record,
 )
@@ -43,12 +42,9 @@ async def survey_commands(settings: StreamSettings, standing: Standing, report: 
 def command_record(value: bytes | None, market: str) -> CommandRecord | None:
     """A record of the relay; None for what cannot be read, as a whole or in one command, or is another market's."""
     try:
-        record = decode_command_record(value or b"")
-        for command in record.commands:
-            decode_command(command.body)
-    except UNDECODABLE:
+        return read_whole_record(value, market)
+    except UnreadableRecord:
         return None
-    return record if record.market == market else None
 
 
 class EventSurvey:

@@ -15,12 +15,12 @@ from aiokafka.errors import KafkaError
 
 from agents.worker.database import ask_database
 from agents.worker.settings import StreamSettings
-from broker.command_records import record_or_none
+from broker.command_records import UnreadableRecord, read_command, record_or_none
 from broker.errors import AlteredCommand
 from broker.producer import can_be_retried
 from broker.reader import last_readable
 from schemas.topics import commands_topic
-from schemas.wire import UNDECODABLE, CommandRecord, decode_command
+from schemas.wire import CommandRecord
 from store.markets.halts import first_unknown_command, halt
 from store.markets.progress import Standing, read_standing
 from store.projection import ProjectionStopped
@@ -111,7 +111,7 @@ async def park(worker: str, reason: Exception) -> NoReturn:
 
 def _is_readable(body: msgspec.Raw) -> bool:
     try:
-        decode_command(body)
-    except UNDECODABLE:
+        read_command(body)
+    except UnreadableRecord:
         return False
     return True

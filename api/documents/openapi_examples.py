@@ -143,6 +143,7 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
                 "eventHash": "5f0c6cbb8f2f0ef1a3c6a2f3a9bb0d4e",
             }
         ],
+        "skipped": [],
     },
     OrderBookView: {
         "marketId": "BTC-PERP",

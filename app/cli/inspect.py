@@ -28,7 +28,11 @@ def drain(market: str | None, as_json: bool) -> None:
     drained = asyncio.run(drain_markets(reach(load_settings()), market))
     if drained is None:
         raise click.ClickException("not drained within 30 s")
-    show([msgspec.to_builtins(row) for row in drained], as_json)
+    if market in drained.skipped:
+        raise click.ClickException(f"{market} is not drained: the exchange has halted it")
+    show([msgspec.to_builtins(row) for row in drained.markets], as_json)
+    if drained.skipped:
+        click.echo(f"skipped, halted by the exchange: {', '.join(drained.skipped)}", err=True)
 
 
 @click.command()

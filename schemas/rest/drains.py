@@ -23,7 +23,12 @@ class DrainedMarket(View, frozen=True):
 
 
 class Drained(View, frozen=True):
-    """Everything accepted before the call is matched and persisted; `processed` commands were persisted meanwhile."""
+    """Everything accepted before the call is matched and persisted; `processed` commands were persisted meanwhile.
+
+    `skipped` are the markets left out: the exchange itself has halted them, and nothing goes through their logs until they
+    are resumed.
+    """
 
     processed: int
     markets: list[DrainedMarket]
+    skipped: list[str]

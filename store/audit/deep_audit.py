@@ -14,12 +14,11 @@ import asyncpg
 import orjson
 
 from store.audit.audit import Finding
+from store.money.ledger import House
 from store.session.connect import Session
 
 TRADES_A_PAGE = 10_000
 FINDINGS_MAX = 200
-FUND = -3
-FEES = -2
 E6, E9, E18 = Decimal(10**6), Decimal(10**9), Decimal(10**18)
 _EXACT = Context(prec=90)
 """No product of ours has so many digits, and a quotient is cut to a whole micro at once."""
@@ -31,7 +30,7 @@ FROM markets m JOIN progress p USING (market_id)
 ORDER BY m.market_id
 """
 _WALLETS = "SELECT user_id, wallet FROM accounts WHERE user_id > 0"
-_HOUSE = "SELECT account, sum(amount) AS balance FROM ledger WHERE account IN (-2, -3) GROUP BY account"
+_HOUSE = "SELECT account, sum(amount) AS balance FROM ledger WHERE account IN (house_account('fees'), house_account('insurance')) GROUP BY account"
 _TRANSFERS = "SELECT account, sum(amount) AS amount FROM ledger WHERE transfer_id IS NOT NULL GROUP BY account"
 _LIQUIDATION_FEES = """
 SELECT market_id, event_seq, account, amount FROM ledger WHERE type = 'LIQUIDATION_FEE' ORDER BY entry_id
@@ -49,7 +48,7 @@ FROM fundings f WHERE f.market_id = $1 AND f.event_seq <= $2 ORDER BY f.event_se
 _PAYMENTS = "SELECT user_id, amount, lots FROM funding_payments WHERE market_id = $1 AND interval_end = $2"
 _SETTLEMENTS = "SELECT * FROM settlements WHERE market_id = $1 AND event_seq <= $2 ORDER BY event_seq, user_id"
 _STEPS = """
-SELECT event_seq, (outcome->>'order')::int8 + market_id::int8 * 1099511627776 AS order_id FROM liquidation_steps
+SELECT event_seq, order_key(market_id, (outcome->>'order')::int8) AS order_id FROM liquidation_steps
 WHERE market_id = $1 AND outcome ? 'fee' AND event_seq <= $2
 """
 
@@ -135,7 +134,7 @@ class _MarketRecomputation:
         profit = self.held[row["user_id"]].trade(sign * quantity, sign * notional, row["event_seq"])
         self.books.compare("realized", subject, profit, Decimal(row["realized"]))
         self.books.wallets[row["user_id"]] += profit - fee
-        self.books.wallets[FEES] += fee
+        self.books.wallets[House.FEES] += fee
         if row["cause"] == "LIQUIDATION" and row["role"] == "TAKER":
             self.closed[row["order_id"]] += notional
 
@@ -154,7 +153,7 @@ class _MarketRecomputation:
             self.books.wallets[user] += due
             paid += due
         self.books.compare("funding residue", subject, -paid, Decimal(row["residue"]))
-        self.books.wallets[FUND] -= paid
+        self.books.wallets[House.INSURANCE] -= paid
 
     def settle(self, row: asyncpg.Record) -> None:
         """One position closed when the market ended."""
@@ -218,7 +217,10 @@ async def deep_audit(session: Session) -> list[Finding]:
             await _replay(session, recomputed)
             await _check_liquidation_fees(session, recomputed, fees)
             recomputed.compare_positions(stored)
-        for account in {*wallets, *(account for account in books.wallets if account in {FUND, FEES} or account > 0)}:
+        for account in {
+            *wallets,
+            *(account for account in books.wallets if account in {House.INSURANCE, House.FEES} or account > 0),
+        }:
             books.compare("wallet", f"account {account}", books.wallets[account], wallets.get(account, Decimal(0)))
         return books.findings
 
@@ -252,7 +254,7 @@ async def _fund(session: Session, market: _MarketRecomputation, funding: asyncpg
 async def _check_liquidation_fees(session: Session, market: _MarketRecomputation, fees: list[asyncpg.Record]) -> None:
     orders = {row["event_seq"]: row["order_id"] for row in await session.fetch(_STEPS, market.market_id, market.last)}
     for row in fees:
-        if row["market_id"] == market.market_id and row["account"] != FUND:
+        if row["market_id"] == market.market_id and row["account"] != House.INSURANCE:
             market.liquidation_fee(orders.get(row["event_seq"], 0), row["event_seq"], Decimal(-row["amount"]))
 
 

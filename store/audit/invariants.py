@@ -152,7 +152,7 @@ _ORDERS = {
     """,
     "an order is pending until its command is persisted": """
         SELECT 'order ' || o.order_id || ' ' || o.status, p.command_seq, o.command_seq
-        FROM (SELECT *, order_id - market_id * 1099511627776 AS command_seq FROM orders) o
+        FROM (SELECT *, seq_of_order_key(order_id) AS command_seq FROM orders) o
         JOIN progress p USING (market_id)
         WHERE CASE o.status WHEN 'PENDING' THEN o.command_seq <= p.command_seq
           ELSE o.command_seq > p.command_seq + 1 END  -- the next one may be told in part
@@ -162,8 +162,7 @@ _ORDERS = {
         JOIN progress p USING (market_id) JOIN relay_cursors r USING (market_id)
         CROSS JOIN LATERAL (VALUES ('persisted command', c.command_seq, p.command_seq),
           ('relayed command', c.command_seq, r.command_seq), ('pruned command', r.command_seq, r.pruned_seq),
-          ('order', c.command_seq, (SELECT max(order_id) FROM orders o WHERE o.market_id = m.market_id)
-            - m.market_id * 1099511627776),
+          ('order', c.command_seq, (SELECT seq_of_order_key(max(order_id)) FROM orders o WHERE o.market_id = m.market_id)),
           ('fill', p.event_seq, (SELECT max(event_seq) FROM fills f WHERE f.market_id = m.market_id)),
           ('ledger entry', p.event_seq, (SELECT max(event_seq) FROM ledger l WHERE l.market_id = m.market_id)))
           s(name, most, got)
@@ -180,12 +179,12 @@ _ORDERS = {
 _PROMISES = {
     "every order taken on has its row": """
         WITH taken AS (
-          SELECT market_id, market_id * 1099511627776 + command_seq AS order_id FROM outbox
+          SELECT market_id, order_key(market_id, command_seq) AS order_id FROM outbox
           WHERE substring(payload FROM 1 FOR 23) = '{"type":"order.created"'::bytea
             OR substring(payload FROM 1 FOR 29) = '{"type":"liquidation.ordered"'::bytea
         ), stored AS (
           SELECT o.market_id, o.order_id FROM orders o JOIN relay_cursors r USING (market_id)
-          WHERE o.order_id > o.market_id * 1099511627776 + r.pruned_seq
+          WHERE o.order_id > order_key(o.market_id, r.pruned_seq)
         )
         SELECT 'order ' || coalesce(t.order_id, s.order_id), t.order_id, s.order_id
         FROM taken t FULL JOIN stored s USING (order_id) WHERE t.order_id IS NULL OR s.order_id IS NULL

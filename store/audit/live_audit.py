@@ -32,10 +32,10 @@ WITH bound AS (
   WHERE next_entry_id > entry_id AND next_xmax <= pg_snapshot_xmin(pg_current_snapshot())
 ), fresh AS (
   SELECT b.entry_id, b.up_to, s.* FROM bound b CROSS JOIN LATERAL (
-    SELECT coalesce(sum(amount) FILTER (WHERE account = -1), 0) AS external,
-      coalesce(sum(amount) FILTER (WHERE account = -2), 0) AS fees,
-      coalesce(sum(amount) FILTER (WHERE account = -3), 0) AS insurance,
-      coalesce(sum(amount) FILTER (WHERE account = -4), 0) AS clearing,
+    SELECT coalesce(sum(amount) FILTER (WHERE account = house_account('external')), 0) AS external,
+      coalesce(sum(amount) FILTER (WHERE account = house_account('fees')), 0) AS fees,
+      coalesce(sum(amount) FILTER (WHERE account = house_account('insurance')), 0) AS insurance,
+      coalesce(sum(amount) FILTER (WHERE account = house_account('clearing')), 0) AS clearing,
       coalesce(sum(amount) FILTER (WHERE account > 0), 0) AS users
     FROM ledger l WHERE l.entry_id > b.entry_id AND l.entry_id <= b.up_to) s
 )
@@ -45,10 +45,10 @@ FROM fresh f RETURNING f.entry_id AS low, f.up_to AS high
 """
 _SUMS = """
 WITH fresh AS (
-  SELECT coalesce(sum(amount) FILTER (WHERE account = -1), 0) AS external,
-    coalesce(sum(amount) FILTER (WHERE account = -2), 0) AS fees,
-    coalesce(sum(amount) FILTER (WHERE account = -3), 0) AS insurance,
-    coalesce(sum(amount) FILTER (WHERE account = -4), 0) AS clearing,
+  SELECT coalesce(sum(amount) FILTER (WHERE account = house_account('external')), 0) AS external,
+    coalesce(sum(amount) FILTER (WHERE account = house_account('fees')), 0) AS fees,
+    coalesce(sum(amount) FILTER (WHERE account = house_account('insurance')), 0) AS insurance,
+    coalesce(sum(amount) FILTER (WHERE account = house_account('clearing')), 0) AS clearing,
     coalesce(sum(amount) FILTER (WHERE account > 0), 0) AS users
   FROM ledger WHERE entry_id > (SELECT entry_id FROM audit_checkpoint)
 )

@@ -35,7 +35,7 @@ RISK = {
     "a receipt adds up": """
         SELECT 'liquidation ' || s.liquidation_id || ' step ' || s.step, r.expected, r.got
         FROM liquidation_steps s
-        LEFT JOIN orders o ON o.order_id = s.market_id::int8 << 40 | s.command_seq
+        LEFT JOIN orders o ON o.order_id = order_key(s.market_id, s.command_seq)
         CROSS JOIN LATERAL (
           SELECT coalesce(sum((t->>'quantity')::int8), 0) AS lots
           FROM jsonb_array_elements(coalesce(s.outcome->'transfers', '[]')) t) x

@@ -15,37 +15,15 @@ from store.session.connect import Session
 CHANNEL = "commands"
 """What the relays listen to; the payload is the market's name."""
 
-# Whoever holds the counter's row is the only one to number commands until it commits: no holes, no late arrivals.
 _APPEND = """
-WITH counter AS (
-  UPDATE counters c SET command_seq = c.command_seq + 1 FROM markets m
-  WHERE m.name = $1 AND c.market_id = m.market_id RETURNING c.market_id, c.command_seq, m.name),
-command AS (
-  INSERT INTO outbox (market_id, command_seq, created_at, payload) SELECT market_id, command_seq, $2, $3 FROM counter)
-SELECT command_seq, pg_notify('commands', name) FROM counter
+SELECT a.command_seq FROM markets m
+CROSS JOIN LATERAL append_commands(ARRAY[m.market_id], ARRAY[$2::timestamptz], ARRAY[$3::bytea]) a WHERE m.name = $1
 """
-
-# The counters are locked in market order, as a submission does. `passed` is read as of the statement's snapshot: at worst
-# a command that could go is left out once.
 _APPEND_MANY = """
-WITH asked AS (
-  SELECT m.market_id, m.name, a.at, a.payload, a.place,
-    row_number() OVER (PARTITION BY m.market_id ORDER BY a.place) AS nth
-  FROM unnest($1::text[], $2::timestamptz[], $3::bytea[], $4::int8[]) WITH ORDINALITY AS a (name, at, payload, passed, place)
-  JOIN markets m ON m.name = a.name JOIN progress p ON p.market_id = m.market_id
-  WHERE m.halted_reason IS NULL AND p.command_seq >= a.passed),
-wanted AS (SELECT market_id, name, count(*)::int8 AS n FROM asked GROUP BY market_id, name),
-locked AS MATERIALIZED (
-  SELECT c.market_id FROM counters c WHERE c.market_id IN (SELECT market_id FROM wanted)
-  ORDER BY c.market_id FOR NO KEY UPDATE),
-counter AS (
-  UPDATE counters c SET command_seq = c.command_seq + w.n FROM locked l JOIN wanted w USING (market_id)
-  WHERE c.market_id = l.market_id RETURNING c.market_id, c.command_seq - w.n AS base),
-command AS (
-  INSERT INTO outbox (market_id, command_seq, created_at, payload)
-  SELECT a.market_id, c.base + a.nth, a.at, a.payload FROM asked a JOIN counter c USING (market_id)),
-told AS MATERIALIZED (SELECT w.market_id, pg_notify('commands', w.name) FROM wanted w JOIN counter c USING (market_id))
-SELECT a.place, c.base + a.nth AS seq FROM asked a JOIN counter c USING (market_id) JOIN told t USING (market_id)
+SELECT a.place, a.command_seq FROM append_commands(
+  ARRAY(SELECT m.market_id FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN markets m USING (name)
+    ORDER BY n.place),
+  $2::timestamptz[], $3::bytea[], $4::int8[]) a
 """
 
 
@@ -91,5 +69,5 @@ async def append_commands(session: Session, addressed: Sequence[Addressed]) -> l
         [encode(one.command) for one in addressed],
         [one.passed for one in addressed],
     )
-    numbered = {row["place"]: int(row["seq"]) for row in rows}
+    numbered = {row["place"]: int(row["command_seq"]) for row in rows}
     return [numbered.get(place) for place in range(1, len(addressed) + 1)]

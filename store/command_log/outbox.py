@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from schemas.ids import order_key
 from schemas.units import Timestamp, datetime_of
 from store.session.connect import Session
 
@@ -25,8 +24,8 @@ WITH moved AS ({_MOVE}), noted AS (
   INSERT INTO relayed_records (market_id, command_seq, after_seq, sent_at)
   SELECT $1, $3, greatest($2, $5::int8), $4 FROM moved WHERE EXISTS (
     SELECT FROM orders o
-    WHERE o.order_id > {order_key(1, 0)} * $1::int8 + greatest($2, $5)
-      AND o.order_id <= {order_key(1, 0)} * $1::int8 + $3)
+    WHERE o.order_id > order_key($1, greatest($2, $5))
+      AND o.order_id <= order_key($1, $3))
   ON CONFLICT DO NOTHING)
 SELECT true FROM moved
 """  # noqa: S608 - a constant of ours

@@ -25,7 +25,7 @@ LEFT JOIN markets m USING (market_id)
 CROSS JOIN LATERAL (
   SELECT CASE WHEN a.user_id = $2 THEN (
       SELECT c.insurance + coalesce((
-        SELECT sum(l.amount) FROM ledger l WHERE l.account = -3 AND l.entry_id > c.entry_id), 0)
+        SELECT sum(l.amount) FROM ledger l WHERE l.account = house_account('insurance') AND l.entry_id > c.entry_id), 0)
       FROM audit_checkpoint c) END
     AS wallet) f
 WHERE a.user_id = ANY($1::int8[]) ORDER BY a.user_id, m.market_id

@@ -4,7 +4,6 @@ The caller holds the locks of the accounts concerned, so that nobody else writes
 locked last, in market order (docs/design.md, "Why commit order is sequence order").
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,23 +18,13 @@ from store.liquidations.receipts import Receipt
 from store.session.connect import Session
 
 _APPEND = """
-WITH locked AS MATERIALIZED (
-  SELECT market_id FROM counters WHERE market_id = ANY($2::int4[]) ORDER BY market_id FOR NO KEY UPDATE),
-counter AS (
-  UPDATE counters c SET command_seq = c.command_seq + x.n
-  FROM locked l JOIN (SELECT market_id, count(*) AS n FROM unnest($3::int4[]) AS y (market_id) GROUP BY market_id) x
-    USING (market_id)
-  WHERE c.market_id = l.market_id RETURNING c.market_id, c.command_seq - x.n AS base),
-numbered AS (
-  SELECT c.market_id, c.base + t.number AS seq, t.payload, t.cancels
-  FROM unnest($3::int4[], $4::int4[], $5::bytea[], $6::int8[]) AS t (market_id, number, payload, cancels)
-  JOIN counter c ON c.market_id = t.market_id),
-command AS (
-  INSERT INTO outbox (market_id, command_seq, created_at, payload) SELECT market_id, seq, $1, payload FROM numbered),
+WITH appended AS MATERIALIZED (
+  SELECT * FROM append_commands($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[])),
 cancelled AS (
-  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = n.seq
-  FROM numbered n WHERE o.order_id = n.cancels)
-SELECT c.market_id, c.base, pg_notify('commands', m.name) FROM counter c JOIN markets m ON m.market_id = c.market_id
+  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = a.command_seq
+  FROM appended a JOIN unnest($4::int8[]) WITH ORDINALITY AS t (order_id, place) USING (place)
+  WHERE o.order_id = t.order_id)
+SELECT command_seq FROM appended ORDER BY place
 """
 _ORDER = """
 WITH raised AS (
@@ -105,22 +94,14 @@ class NewReceipt(NamedTuple):
 
 async def append_commands(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
     """Number the commands, put them into the outbox in this order and wake the relays; their sequences."""
-    counts: Counter[int] = Counter()
-    numbers: list[int] = []
-    for each in commands:
-        counts[each.market_id] += 1
-        numbers.append(counts[each.market_id])
     rows = await session.fetch(
         _APPEND,
         datetime_of(now),
-        list(counts),
         [each.market_id for each in commands],
-        numbers,
         [encode(each.command) for each in commands],
         [each.cancels for each in commands],
     )
-    bases = {row["market_id"]: row["base"] for row in rows}
-    return [bases[each.market_id] + number for each, number in zip(commands, numbers, strict=True)]
+    return [row["command_seq"] for row in rows]
 
 
 async def insert_order(session: Session, market_id: int, seq: int, command: Liquidate, lot_value: int) -> None:

@@ -13,6 +13,7 @@ from schemas.commands import ListMarket
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, spec_faults
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import GENESIS_HASH, RULES_VERSION, encode
+from store.command_log.commands import append_command
 from store.session.connect import Session
 
 INSURANCE_SEED = 1_000_000 * 10**6
@@ -21,17 +22,16 @@ INSURANCE_SEED = 1_000_000 * 10**6
 _LISTING = """
 WITH market AS (
   INSERT INTO markets (market_id, name, spec, status, operator_status, index_price, mark, mark_at, created_at, rules)
-  VALUES ($1, $2, $3::jsonb, $4, $4, $5, $6, $7, $7, $10)),
-counter AS (INSERT INTO counters VALUES ($1, 1)),
-cursor AS (INSERT INTO relay_cursors VALUES ($1, 0)),
-progress AS (INSERT INTO progress VALUES ($1, 0, 0, $8, $7))
-INSERT INTO outbox (market_id, command_seq, created_at, payload) VALUES ($1, 1, $7, $9)
+  VALUES ($1, $2, $3::jsonb, $4, $4, $5, $6, $7, $7, $9)),
+counter AS (INSERT INTO counters VALUES ($1, 0)),
+cursor AS (INSERT INTO relay_cursors VALUES ($1, 0))
+INSERT INTO progress VALUES ($1, 0, 0, $8, $7)
 """
 _FUND = """
 WITH transfer AS (SELECT nextval('transfers') AS id)
 INSERT INTO ledger (account, type, amount, transfer_id, at)
 SELECT entry.account, 'INSURANCE_FUND_TRANSFER', entry.amount, transfer.id, $2
-FROM transfer, (VALUES (-3, $1::int8), (-1, -$1::int8)) AS entry (account, amount)
+FROM transfer, (VALUES (house_account('insurance'), $1::int8), (house_account('external'), -$1::int8)) AS entry (account, amount)
 """
 
 
@@ -121,13 +121,14 @@ async def _insert_listing(connection: Session, market_id: int, command: ListMark
         spec.mark_of_index(spec.reference_price),
         datetime_of(command.at),
         GENESIS_HASH,
-        encode(command),
         command.rules,
     )
-    await connection.execute("SELECT pg_notify('commands', $1)", spec.market)
+    await append_command(connection, spec.market, command)
 
 
 async def _fund_insurance(connection: Session, at: Timestamp) -> None:
-    seeded = "SELECT 1 FROM ledger WHERE account = -3 AND type = 'INSURANCE_FUND_TRANSFER' LIMIT 1"
+    seeded = (
+        "SELECT 1 FROM ledger WHERE account = house_account('insurance') AND type = 'INSURANCE_FUND_TRANSFER' LIMIT 1"
+    )
     if not await connection.fetchval(seeded):
         await connection.execute(_FUND, INSURANCE_SEED, datetime_of(at))

@@ -4,8 +4,6 @@ asyncpg takes several times as long to encode an array for every column. Integer
 is ever a float.
 """
 
-from schemas.ids import order_key
-
 SCALARS = 6
 """Arguments before the rows: market, its new progress (event, command, hash, time), and the event before."""
 
@@ -46,7 +44,7 @@ PLACES = {kind: place for place, kind in enumerate(COLUMNS, SCALARS)}
 def words() -> dict[str, str]:
     """What the names in the statement stand for: `{orders}` is the rows, `{orders_columns}` their names.
 
-    `{failed_orders}` is the array of orders whose command failed, `{first_key}` what a market's order ids begin behind.
+    `{failed_orders}` is the array of orders whose command failed.
     """
     named: dict[str, str] = {}
     for kind, columns in COLUMNS.items():
@@ -55,5 +53,4 @@ def words() -> dict[str, str]:
         named[kind] = f"(SELECT {', '.join(values)}, place FROM {elements}) AS t"  # noqa: S608 - made of the names above
         named[f"{kind}_columns"] = ", ".join(columns)
     named["failed_orders"] = f"(SELECT array_agg(t.order_id) FROM {named['failures']})"  # noqa: S608 - likewise
-    named["first_key"] = f"{order_key(1, 0)} * $1::int8"
     return named

@@ -37,8 +37,8 @@ WITH order_rows AS (
   INSERT INTO positions (user_id, market_id, leverage, lots, cost, realized, opened_seq)
   SELECT t.user_id, $1, (m.spec->>'leverageMax')::int4, t.lots, t.cost, t.realized, t.opened_seq
   FROM {positions} CROSS JOIN markets m
-  WHERE t.user_id = -3 AND m.market_id = $1
-    AND NOT EXISTS (SELECT FROM positions p WHERE p.user_id = -3 AND p.market_id = $1) RETURNING 1
+  WHERE t.user_id = house_account('insurance') AND m.market_id = $1
+    AND NOT EXISTS (SELECT FROM positions p WHERE p.user_id = house_account('insurance') AND p.market_id = $1) RETURNING 1
 ), wallet_rows AS (
   UPDATE accounts a SET wallet = t.wallet FROM {wallets} WHERE a.user_id = t.user_id RETURNING 1
 ), ledger_rows AS (
@@ -75,7 +75,7 @@ WITH order_rows AS (
 ), record_rows AS (
   INSERT INTO persisted_records (market_id, {records_columns}, persisted_at)
   SELECT $1, {records_columns}, clock_timestamp() FROM {records}
-  WHERE EXISTS (SELECT FROM orders o WHERE o.order_id > {first_key} + t.after_seq AND o.order_id <= {first_key} + t.command_seq)
+  WHERE EXISTS (SELECT FROM orders o WHERE o.order_id > order_key($1, t.after_seq) AND o.order_id <= order_key($1, t.command_seq))
   ON CONFLICT DO NOTHING
 ), progress_row AS (
   UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz

@@ -1,4 +1,4 @@
-"""The second round trip: number the commands, insert orders, margin sums and outbox rows, wake the relays."""
+"""The second round trip: append the commands, insert orders and margin sums."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,26 +10,18 @@ from store.submission.decisions import Decisions, NewCancel, NewOrder
 
 # Orders and margin sums come as JSON, a row an array: asyncpg takes seven times as long for nineteen arrays of columns.
 # Integers go through `->>` as text, so none is ever a float.
-# Positions and orders are written by the holder of their account's lock alone, so they cannot be waited for here; the
-# counters are locked in market order, and from there to the commit nobody else numbers a command of these markets.
+# Positions and orders are written by the holder of their account's lock alone, so they cannot be waited for here.
 _WRITE = """
-WITH locked AS MATERIALIZED (
-  SELECT market_id FROM counters WHERE market_id = ANY($2::int4[]) ORDER BY market_id FOR NO KEY UPDATE),
-counter AS (
-  UPDATE counters c SET command_seq = c.command_seq + x.n
-  FROM locked l JOIN unnest($2::int4[], $3::int4[]) AS x (market_id, n) USING (market_id)
-  WHERE c.market_id = l.market_id RETURNING c.market_id, c.command_seq - x.n AS base),
-command AS (
-  INSERT INTO outbox (market_id, command_seq, created_at, payload)
-  SELECT t.market_id, c.base + t.number, $1, t.payload
-  FROM unnest($4::int4[], $5::int4[], $6::bytea[]) AS t (market_id, number, payload)
-  JOIN counter c ON c.market_id = t.market_id),
+WITH counter AS MATERIALIZED (
+  SELECT a.market_id, min(a.command_seq) - 1 AS base
+  FROM append_commands($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[]) a
+  GROUP BY a.market_id),
 exposure AS (
   INSERT INTO positions AS p (user_id, market_id, leverage, buy_notional, sell_notional, open_loss, open_fees,
     buy_lots, sell_lots, live_orders)
   SELECT (e->>0)::int8, (e->>1)::int4, (e->>2)::int4, (e->>3)::int8, (e->>4)::int8, (e->>5)::int8, (e->>6)::int8,
     (e->>7)::int8, (e->>8)::int8, (e->>9)::int4
-  FROM jsonb_array_elements($8::jsonb) AS e
+  FROM jsonb_array_elements($5::jsonb) AS e
   ON CONFLICT (user_id, market_id) DO UPDATE SET
     leverage = excluded.leverage,
     buy_notional = p.buy_notional + excluded.buy_notional, sell_notional = p.sell_notional + excluded.sell_notional,
@@ -40,7 +32,7 @@ placed AS (
   INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
     reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, leverage, client_order_id,
     request_hash, expires_at, valid_until, created_at, updated_at)
-  SELECT t.market_id::int8 << 40 | (c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
+  SELECT order_key(t.market_id, c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
     t.self_trade_prevention, t.post_only, t.reduce_only, t.quantity, t.quantity, t.price, t.margin_price,
     t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, $1, $1
   FROM (
@@ -50,27 +42,24 @@ placed AS (
       (e->>12)::int8 AS loss_per_lot, (e->>13)::int8 AS fee_per_lot, (e->>14)::int4 AS leverage,
       e->>15 AS client_order_id, decode(e->>16, 'base64') AS request_hash, (e->>17)::timestamptz AS expires_at,
       (e->>18)::timestamptz AS valid_until
-    FROM jsonb_array_elements($7::jsonb) AS e) AS t
+    FROM jsonb_array_elements($4::jsonb) AS e) AS t
   JOIN counter c ON c.market_id = t.market_id),
 cancelled AS (
   UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = c.base + t.number
-  FROM unnest($9::int8[], $10::int4[], $11::int8[]) AS t (order_id, market_id, number)
+  FROM unnest($6::int8[], $7::int4[], $8::int8[]) AS t (order_id, market_id, number)
   JOIN counter c ON c.market_id = t.market_id
   WHERE o.order_id = t.order_id)
-SELECT c.market_id, c.base, pg_notify('commands', m.name) FROM counter c JOIN markets m ON m.market_id = c.market_id
+SELECT market_id, base FROM counter
 """
 
 
 async def write_decisions(connection: Connection, decisions: Decisions, now: Timestamp) -> dict[int, int]:
     """Write all that was decided in one statement; per market, the last command sequence before this batch."""
-    commands: list[NewCancel | NewOrder] = [*decisions.cancels, *decisions.orders]
+    commands: list[NewCancel | NewOrder] = [*decisions.cancels, *decisions.orders]  # numbered in this order
     rows = await connection.fetch(
         _WRITE,
         datetime_of(now),
-        list(decisions.counts),
-        list(decisions.counts.values()),
         [command.market_id for command in commands],
-        [command.number for command in commands],
         [encode(command.command) for command in commands],
         _rows([_order_row(order) for order in decisions.orders]),
         _rows(list(decisions.exposure_changes())),

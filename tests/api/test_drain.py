@@ -1,5 +1,6 @@
 import asyncio
 
+from store.markets.halts import halt
 from tests.api.exchange import Exchange
 from tests.eventually import eventually
 
@@ -19,7 +20,7 @@ async def test_a_drain_answers_when_all_accepted_before_is_persisted(database: s
     assert (bitcoin["marketId"], bitcoin["commandSequence"]) == ("BTC-PERP", 3)  # listed, order, barrier
     assert (ether["marketId"], ether["commandSequence"]) == ("ETH-PERP", 2)
     assert bitcoin["eventHash"] == await exchange.value("SELECT event_hash FROM progress WHERE market_id = 1")
-    assert drained.body["processed"] == 5
+    assert (drained.body["processed"], drained.body["skipped"]) == (5, [])
     await exchange.stop()
 
 
@@ -40,3 +41,31 @@ async def test_a_drain_needs_no_body_but_a_known_market(exchange: Exchange) -> N
     assert await exchange.value("SELECT max(command_seq) FROM counters") == 1
     assert (await admin.call("POST", "/admin/drain")).code == "DRAIN_TIMED_OUT"
     assert await exchange.value("SELECT min(command_seq) FROM counters") == 2
+
+
+async def test_a_drain_skips_a_market_that_the_exchange_has_halted(database: str) -> None:
+    """The others are drained and answered at once; the halted one is named, and no barrier goes into its log."""
+    exchange = await Exchange(database).start(drain_timeout_s=20)
+    admin = await exchange.user(None, is_admin=True)
+    await exchange.services.database.run(lambda session: halt(session, "BTC-PERP", "for a test"))
+    draining = asyncio.create_task(admin.call("POST", "/admin/drain", {}))
+    await eventually(lambda: exchange.value("SELECT command_seq = 2 FROM counters WHERE market_id = 2"))
+    await exchange.run_engine()
+    drained = await draining
+    assert (drained.status, drained.body["skipped"]) == (200, ["BTC-PERP"])
+    assert [market["marketId"] for market in drained.body["markets"]] == ["ETH-PERP"]
+    assert await exchange.value("SELECT command_seq FROM counters WHERE market_id = 1") == 1
+    named = await admin.call("POST", "/admin/drain", {"marketId": "BTC-PERP"})
+    assert (named.status, named.body) == (200, {"processed": 0, "markets": [], "skipped": ["BTC-PERP"]})
+    await exchange.stop()
+
+
+async def test_a_market_halted_during_a_drain_is_skipped(database: str) -> None:
+    """Its barrier waits in the log; the drain does not wait for it."""
+    exchange = await Exchange(database).start(drain_timeout_s=20)
+    admin = await exchange.user(None, is_admin=True)
+    draining = asyncio.create_task(admin.call("POST", "/admin/drain", {"marketId": "BTC-PERP"}))
+    await eventually(lambda: exchange.value("SELECT command_seq = 2 FROM counters WHERE market_id = 1"))
+    await exchange.services.database.run(lambda session: halt(session, "BTC-PERP", "for a test"))
+    assert (await draining).body == {"processed": 0, "markets": [], "skipped": ["BTC-PERP"]}
+    await exchange.stop()

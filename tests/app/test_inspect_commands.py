@@ -18,6 +18,7 @@ from app.cli import cli
 from app.operator import dead_letters
 from app.settings import load_settings
 from app.unreachable import BrokerSilent, unreachable
+from store.markets.halts import halt
 from store.session.presence import Task, Work
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
@@ -86,6 +87,21 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
     names, *lines = [line.split() for line in shown.output.splitlines()]
     assert names == list(btc)
     assert lines[0][:5] == ["BTC-PERP", "ACTIVE", "1", "60000.5", "-"]
+
+
+async def test_a_drain_names_the_markets_it_skips(database: str) -> None:
+    """One that the exchange has halted is left out of a drain of all, exit 0; asked for by its name it is not drained, exit 1."""
+    async with session_to(database) as session:
+        await halt(session, "ETH-PERP", "for a test")
+        draining = asyncio.create_task(_type(database, "drain", "--json"))
+        await eventually(lambda: session.fetchval("SELECT command_seq = 2 FROM counters WHERE market_id = 1"))
+        await session.execute("UPDATE progress SET command_seq = 2 WHERE market_id = 1")
+        drained = await draining
+        assert await session.fetchval("SELECT command_seq FROM counters WHERE market_id = 2") == 1
+    assert (drained.exit_code, drained.stderr) == (0, "skipped, halted by the exchange: ETH-PERP\n")
+    assert [row["marketId"] for row in json.loads(drained.stdout)] == ["BTC-PERP"]
+    named = await _type(database, "drain", "--market", "ETH-PERP")
+    assert (named.exit_code, named.stderr) == (1, "Error: ETH-PERP is not drained: the exchange has halted it\n")
 
 
 async def test_status_keeps_showing_what_changes(database: str) -> None:

@@ -94,7 +94,7 @@ def _append_many(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     rows = []
     for nth, (place, market, _, _) in enumerate(asked):
         before = sum(other is market for _, other, _, _ in asked[:nth])
-        rows.append({"place": place, "seq": market.counter + before + 1})
+        rows.append({"place": place, "command_seq": market.counter + before + 1})
 
     def effect() -> None:
         for _, market, at, payload in asked:

@@ -53,24 +53,23 @@ def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    """Number the commands, insert orders, margin sums and outbox rows."""
-    at = timestamp_of(arguments[0])
-    markets = [tables.markets[market_id] for market_id in arguments[1]]
+    """Append the commands, insert orders and margin sums."""
+    at, market_ids, payloads, order_rows, sums, *cancels = arguments
+    markets = [tables.markets[market_id] for market_id in dict.fromkeys(market_ids)]
     bases = {market.market_id: market.counter for market in markets}
-    orders = [_new_order(dict(zip(_ORDER, row, strict=True)), bases) for row in msgspec.json.decode(arguments[6])]
+    orders = [_new_order(dict(zip(_ORDER, row, strict=True)), bases) for row in msgspec.json.decode(order_rows)]
     _check_unique(tables, orders)
 
     def effect() -> None:
-        numbered = sorted(zip(arguments[3], arguments[4], arguments[5], strict=True), key=lambda row: row[:2])
-        for market_id, _, payload in numbered:
-            tables.add_command(tables.markets[market_id], at, payload)
-        for row in msgspec.json.decode(arguments[7]):
+        for market_id, payload in zip(market_ids, payloads, strict=True):
+            tables.add_command(tables.markets[market_id], timestamp_of(at), payload)
+        for row in msgspec.json.decode(sums):
             _add_exposure(tables, dict(zip(("user_id", "market_id", "leverage", *EXPOSURE), row, strict=True)))
         for order in orders:
             tables.orders[order["order_id"]] = order
             if order["client_order_id"]:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
-        for order_id, market_id, number in zip(*arguments[8:11], strict=True):
+        for order_id, market_id, number in zip(*cancels, strict=True):
             tables.orders[order_id]["cancel_seq"] = bases[market_id] + number
 
     rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]

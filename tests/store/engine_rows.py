@@ -13,7 +13,7 @@ async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
     held = {user: (p.lots, p.cost, p.realized, p.opened_seq) for user, p in market.positions.items()}
     assert {row[0]: tuple(row)[1:] for row in rows} == held
     orders = await exchange.session.fetch(
-        "SELECT order_id - market_id * 1099511627776, remaining FROM orders WHERE market_id = $1 AND is_live", market_id
+        "SELECT seq_of_order_key(order_id), remaining FROM orders WHERE market_id = $1 AND is_live", market_id
     )
     resting = {o.order_seq: o.remaining for side in Side for o in market.book.walk(side)}
     assert {tuple(row) for row in orders} == set(resting.items())

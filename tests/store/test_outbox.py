@@ -256,6 +256,15 @@ async def test_what_may_not_go_yet_is_left_out_and_leaves_no_hole(database: str)
         assert await append_commands(session, [Addressed("ETH-PERP", tick)]) == [None]
 
 
+async def test_a_command_that_is_asked_for_once_waits_in_a_halted_market(database: str) -> None:
+    """An operator's command is appended although the exchange has halted the market; a clock tick is not."""
+    async with session_to(database) as session:
+        await halt(session, "ETH-PERP", "for a test")
+        assert await append_command(session, "ETH-PERP", PassBarrier(NOW, "b1")) == 2
+        assert await append_commands(session, [Addressed("ETH-PERP", AdvanceClock(NOW))]) == [None]
+        assert [row.seq for row in await read_commands(session, 2, 1, 10)] == [2]
+
+
 async def test_many_markets_at_once_never_lock_each_other_out(database: str) -> None:
     """Counters are locked in market order, whatever order is asked for; the sequences have no hole."""
     async with session_to(database) as session:

@@ -8,10 +8,10 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from exchange.engine.log.journal import Written, write, write_failure
+from exchange.engine.log.journal import Written, write_again
 from exchange.engine.market import Market
 from exchange.engine.order import Order
-from schemas.commands import Liquidate, PlaceOrder, UserCommand
+from schemas.commands import Liquidate, PlaceOrder
 from schemas.events import (
     BarrierPassed,
     CancelRefused,
@@ -106,10 +106,7 @@ class Replay:
         command = decode_command(body)
         if isinstance(command, PlaceOrder | Liquidate):
             self._create(seq, command)
-        if seq in self._failed and isinstance(command, UserCommand):
-            answer = write_failure(self.market, seq, command)
-        else:
-            answer = write(self.market, seq, command)
+        answer = write_again(self.market, seq, command, self._failed)
         written = [event for event in answer if event.seq <= self._last_event]
         for event in written:
             self._fold(decode_event(event.body))

@@ -3,7 +3,6 @@
 from typing import Any
 
 from schemas.ids import (
-    order_key,
     parse_public_order_id,
     public_event_id,
     public_id_of_order_or_none,
@@ -42,7 +41,7 @@ async def list_fills(session: Session, user: int, request: ListRequest) -> Page[
         where.add("m.name = {}", storable(request.market_id))
     if request.order_id is not None:
         market, seq = parse_public_order_id(request.order_id) or ("", 0)
-        where.add(f"m.name = {{}} AND f.order_id = m.market_id * {order_key(1, 0)} + {{}}::int8", storable(market), seq)
+        where.add("m.name = {} AND f.order_id = order_key(m.market_id, {})", storable(market), seq)
     if after is not None:
         where.add("(f.at, f.market_id, f.trade_id) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
     rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)

@@ -5,7 +5,6 @@ from operator import itemgetter
 from typing import Any
 
 from schemas.ids import (
-    order_key,
     parse_public_order_id,
     public_command_id,
     public_event_id,
@@ -37,7 +36,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT y.trade_id, y.role, y.event_seq AS fill_event, y.price, y.quantity, y.at FROM fills y
   WHERE y.order_id = o.order_id ORDER BY y.trade_id LIMIT {FILLS_MAX + 1}) f ON true
-WHERE m.name = $1 AND o.order_id = m.market_id * {order_key(1, 0)} + $2 AND o.user_id = $3
+WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3
 """  # noqa: S608 - constants of ours
 
 

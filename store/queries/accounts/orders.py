@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.ids import order_key, parse_public_order_id, public_id_of_order
+from schemas.ids import parse_public_order_id, public_id_of_order
 from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
@@ -62,7 +62,7 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
         return None
     market, seq = parsed
     row = await session.fetchrow(
-        f"{_COLUMNS} m.name = $1 AND o.order_id = m.market_id * {order_key(1, 0)} + $2 AND o.user_id = $3",
+        f"{_COLUMNS} m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3",
         storable(market),
         seq,
         user,

@@ -12,7 +12,7 @@ from store.queries.formatting import average_price_text, price_text, quantity_te
 from store.queries.paging import ListRequest
 from store.session.connect import Session
 
-_WALLET = "SELECT coalesce(sum(amount), 0)::int8 FROM ledger WHERE account = -3"
+_WALLET = "SELECT coalesce(sum(amount), 0)::int8 FROM ledger WHERE account = house_account('insurance')"
 
 
 async def read_fund(session: Session, request: ListRequest) -> InsuranceFundView | Refused:

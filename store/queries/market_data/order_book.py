@@ -7,7 +7,6 @@ may be persisted, and it must not be shown at a price at which it is still match
 from collections.abc import Iterable
 from typing import Any
 
-from schemas.ids import order_key
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.rest.market_data import BookLevelView, OrderBookView
@@ -20,7 +19,7 @@ DEPTH_MAX = 500
 _LEVELS = """
 SELECT o.side, o.price, sum(o.remaining) AS lots, count(*) AS orders FROM orders o
 WHERE o.market_id = m.market_id AND o.side = '{side}' AND o.is_live AND o.status <> 'PENDING'
-  AND o.order_id <= m.market_id * {market} + p.command_seq
+  AND o.order_id <= order_key(m.market_id, p.command_seq)
 GROUP BY o.side, o.price ORDER BY o.price {order} LIMIT {depth}
 """
 
@@ -28,7 +27,7 @@ GROUP BY o.side, o.price ORDER BY o.price {order} LIMIT {depth}
 def levels_sql(side: Side, depth: str) -> str:
     """The best levels of a side, best first, out of the index of the book; `m` is the market's row, `p` its progress."""
     order = "DESC" if side is Side.BUY else "ASC"
-    return _LEVELS.format(side=side, order=order, depth=depth, market=order_key(1, 0))
+    return _LEVELS.format(side=side, order=order, depth=depth)
 
 
 _READ = f"""

@@ -1,0 +1,100 @@
+"""Draining: everything accepted before is matched and persisted once a barrier has gone through each log.
+
+Exception
+└── DrainTimedOut         some markets had not passed their barrier in time
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol, TypeVar
+
+from schemas.commands import PassBarrier
+from schemas.rest.drains import Drained, DrainedMarket
+from schemas.units import Timestamp
+from store.command_log.commands import MarketUnknown, append_command
+from store.markets.halts import read_halted
+from store.queries.operations.progress import MarketProgress, read_progress
+from store.session.connect import Session
+
+POLL_S = 0.02
+T = TypeVar("T")
+
+
+class Sessions(Protocol):
+    """Runs a short piece of work on a session: one that is kept, or any of a pool."""
+
+    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """What the work returns."""
+
+
+class MarketBehind(NamedTuple):
+    """A market that has not passed its barrier: the last command persisted, and the one awaited."""
+
+    market: str
+    command_seq: int
+    awaited_seq: int
+
+
+class DrainTimedOut(Exception):
+    """A drain that had to give up; `behind` names the markets it still waited for."""
+
+    def __init__(self, behind: list[MarketBehind]) -> None:
+        super().__init__(behind)
+        self.behind = behind
+
+
+class _Reading(NamedTuple):
+    """The progress of each market, and the markets that the exchange itself has halted, with the reasons."""
+
+    progress: Mapping[str, MarketProgress]
+    halted: Mapping[str, str]
+
+    def has_passed(self, market: str, barrier: int) -> bool:
+        return self.progress[market].command_seq >= barrier
+
+
+async def drain(database: Sessions, market: str | None, at: Timestamp, within_s: float) -> Drained:
+    """Send a barrier through the log of a market, or of all, and wait until the projection has passed it.
+
+    1. see how far each market is persisted; 2. append the barriers; 3. wait until `progress` has reached each.
+
+    A market that the exchange itself has halted, before the call or during it, is skipped: nothing goes through its log
+    until it is resumed. Raises MarketUnknown and DrainTimedOut.
+    """
+    before = await database.run(_read)
+    if market is not None and market not in before.progress:
+        raise MarketUnknown(market)
+    asked = sorted(before.progress) if market is None else [market]
+    running = [name for name in asked if name not in before.halted]
+    barriers = await database.run(lambda session: _append_barriers(session, running, at))
+    after = await _wait_until_passed(database, barriers, within_s)
+    passed = {name: after.progress[name] for name, seq in barriers.items() if after.has_passed(name, seq)}
+    return Drained(
+        processed=sum(now.command_seq - before.progress[name].command_seq for name, now in passed.items()),
+        markets=[DrainedMarket(name, now.command_seq, now.event_seq, now.event_hash) for name, now in passed.items()],
+        skipped=[name for name in asked if name not in passed],
+    )
+
+
+async def _append_barriers(session: Session, markets: list[str], at: Timestamp) -> dict[str, int]:
+    return {market: await append_command(session, market, PassBarrier(at, f"drain-{at}")) for market in markets}
+
+
+async def _wait_until_passed(database: Sessions, barriers: Mapping[str, int], within_s: float) -> _Reading:
+    deadline = asyncio.get_running_loop().time() + within_s
+    while True:
+        reading = await database.run(_read)
+        behind = [
+            MarketBehind(market, reading.progress[market].command_seq, seq)
+            for market, seq in barriers.items()
+            if not reading.has_passed(market, seq) and market not in reading.halted
+        ]
+        if not behind:
+            return reading
+        if asyncio.get_running_loop().time() >= deadline:
+            raise DrainTimedOut(behind)
+        await asyncio.sleep(POLL_S)
+
+
+async def _read(session: Session) -> _Reading:
+    return _Reading(await read_progress(session), await read_halted(session))
