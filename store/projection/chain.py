@@ -8,6 +8,7 @@ from schemas.events import Event
 from schemas.units import Timestamp, datetime_or_none
 from schemas.wire import EventRecord, chain_hash, decode_event
 from store.projection.errors import ChainBroken, SequenceGap
+from store.projection.rows import RecordRow
 
 
 class Progress(NamedTuple):
@@ -61,13 +62,13 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
 
 def rows_of_records(
     progress: Progress, records: Iterable[EventRecord], logged_at: Iterable[Timestamp | None]
-) -> list[tuple[object, ...]]:
-    """For each record that answers commands which were not: the last of them, the last one before, the log's time of it."""
-    rows: list[tuple[object, ...]] = []
+) -> list[RecordRow]:
+    """A row for each record that answers commands which were not answered before."""
+    rows: list[RecordRow] = []
     answered = progress.command_seq
     for record, at in zip(records, logged_at, strict=True):
         if record.last_command_seq > answered:
-            rows.append((record.last_command_seq, answered, datetime_or_none(at)))
+            rows.append(RecordRow(record.last_command_seq, answered, datetime_or_none(at)))
             answered = record.last_command_seq
     return rows
 

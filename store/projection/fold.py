@@ -41,7 +41,7 @@ from store.projection.errors import ProjectionBroken
 from store.projection.forced import end_forced_action, end_step, hold, settle_positions, transfer_position
 from store.projection.funding import FundingSums, pay_funding, sample_premium, settle_funding
 from store.projection.market_row import change_market
-from store.projection.rows import OrderRow, Rows
+from store.projection.rows import FailureRow, FillRow, OrderRow, Rows
 
 _OrderlessEvent = (
     PositionTransferred
@@ -134,14 +134,22 @@ class Fold:
         if not party.remaining:
             self._close(trade, order)
         hold(self._books.position(party.user), party)
-        self.rows.fills.append(self._fill_row(trade, party, order, role, side))
-
-    def _fill_row(
-        self, trade: TradeExecuted, party: TradeSide, order: OrderRow, role: LiquidityRole, side: Side
-    ) -> tuple[object, ...]:
-        what = (trade.price, trade.quantity, trade.notional, party.fee, party.realized, str(trade.cause))
-        who = (order.order_id, party.user, str(side))
-        return (trade.trade, str(role), trade.seq, *who, *what, datetime_of(trade.at))
+        fill = FillRow(
+            trade_id=trade.trade,
+            role=str(role),
+            event_seq=trade.seq,
+            order_id=order.order_id,
+            user_id=party.user,
+            side=str(side),
+            price=trade.price,
+            quantity=trade.quantity,
+            notional=trade.notional,
+            fee=party.fee,
+            realized=party.realized,
+            cause=str(trade.cause),
+            at=datetime_of(trade.at),
+        )
+        self.rows.fills.append(fill)
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)
@@ -153,7 +161,15 @@ class Fold:
 
     def _fail(self, event: CommandFailed) -> None:
         key = order_key(self._market_id, event.order)
-        self.rows.failures.append((event.command, event.seq, event.user, key, datetime_of(event.at)))
+        self.rows.failures.append(
+            FailureRow(
+                command_seq=event.command,
+                event_seq=event.seq,
+                user_id=event.user,
+                order_id=key,
+                at=datetime_of(event.at),
+            )
+        )
         if event.rejects_order:
             self._reject(event)
         elif (order := self.rows.orders.get(key)) is not None and order.is_live:

@@ -13,7 +13,7 @@ from schemas.orders import LiquidityRole, Side
 from schemas.units import datetime_of
 from store.money.ledger import liquidation_fee_entries, settlement_entries, transfer_entries
 from store.projection.batch_rows import Books
-from store.projection.rows import PositionChange, StepOutcome
+from store.projection.rows import FillRow, PositionChange, SettlementRow, StepOutcome
 
 
 def hold(position: PositionChange, party: TradeSide | TransferSide) -> None:
@@ -61,18 +61,38 @@ def settle_positions(books: Books, event: PositionsSettled) -> None:
     for settlement in event.settlements:
         position = books.position(settlement.user)
         position.lots = position.cost = position.realized = position.opened_seq = 0
-        closed = (settlement.lots, event.price, settlement.realized)
-        books.rows.settlements.append((settlement.user, event.seq, *closed, at))
+        books.rows.settlements.append(
+            SettlementRow(
+                user_id=settlement.user,
+                event_seq=event.seq,
+                lots=settlement.lots,
+                price=event.price,
+                realized=settlement.realized,
+                at=at,
+            )
+        )
     books.post(event, settlement_entries(event))
 
 
 def _fill(books: Books, event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> None:
     hold(books.position(party.user), party)
     # the account that sells has its cost lowered by the notional, as in a trade: the amount is signed like the cost
-    notional = -event.closing_side.sign * event.amount
-    what = (event.price, event.quantity, notional, 0, party.realized, str(event.cause))
-    who = (None, party.user, str(side))
-    books.rows.fills.append((event.trade, str(role), event.seq, *who, *what, datetime_of(event.at)))
+    fill = FillRow(
+        trade_id=event.trade,
+        role=str(role),
+        event_seq=event.seq,
+        order_id=None,
+        user_id=party.user,
+        side=str(side),
+        price=event.price,
+        quantity=event.quantity,
+        notional=-event.closing_side.sign * event.amount,
+        fee=0,
+        realized=party.realized,
+        cause=str(event.cause),
+        at=datetime_of(event.at),
+    )
+    books.rows.fills.append(fill)
 
 
 def _outcome(books: Books, event: PositionTransferred | LiquidationStepped | ForcedActionDone) -> StepOutcome:

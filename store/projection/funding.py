@@ -6,6 +6,7 @@ from schemas.units import datetime_of
 from store.money.ledger import funding_entries
 from store.projection.batch_rows import Books
 from store.projection.errors import ProjectionBroken
+from store.projection.rows import FundingRow, PaymentRow, PremiumRow
 
 
 class FundingSums:
@@ -40,7 +41,15 @@ def sample_premium(books: Books, event: PremiumSampled) -> None:
     """One minute's premium, and what the rate would be."""
     market, end = books.rows.market, datetime_of(event.interval_end)
     market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end
-    books.rows.premiums.append((event.seq, end, event.premium, event.index, datetime_of(event.at)))
+    books.rows.premiums.append(
+        PremiumRow(
+            event_seq=event.seq,
+            interval_end=end,
+            premium=event.premium,
+            index_price=event.index,
+            at=datetime_of(event.at),
+        )
+    )
 
 
 def settle_funding(books: Books, event: FundingSettled) -> None:
@@ -48,14 +57,35 @@ def settle_funding(books: Books, event: FundingSettled) -> None:
     market, end, interval = books.rows.market, datetime_of(event.interval_end), books.spec.funding_interval_us
     market.funding_rate, market.predicted_funding_rate, market.forgets_prediction = event.rate, None, True
     market.next_funding_at = next_interval_end(event.at, interval)
-    valued = (event.mark, event.index, event.residue, event.is_void)
-    books.rows.fundings.append((end, event.seq, event.rate, event.premium_sum, *valued, datetime_of(event.at)))
+    books.rows.fundings.append(
+        FundingRow(
+            interval_end=end,
+            event_seq=event.seq,
+            rate=event.rate,
+            premium_sum=event.premium_sum,
+            mark=event.mark,
+            index_price=event.index,
+            residue=event.residue,
+            is_void=event.is_void,
+            at=datetime_of(event.at),
+        )
+    )
 
 
 def pay_funding(books: Books, event: FundingPaid) -> None:
     """Payments of up to 500 positions; what they do not sum to zero is the insurance fund's for the moment."""
     end, at = datetime_of(event.interval_end), datetime_of(event.at)
     for payment in event.payments:
-        paid = (payment.lots, event.mark, event.rate, payment.amount)
-        books.rows.payments.append((end, payment.user, event.seq, *paid, at))
+        books.rows.payments.append(
+            PaymentRow(
+                interval_end=end,
+                user_id=payment.user,
+                event_seq=event.seq,
+                lots=payment.lots,
+                mark=event.mark,
+                rate=event.rate,
+                amount=payment.amount,
+                at=at,
+            )
+        )
     books.post(event, funding_entries(event))

@@ -31,7 +31,7 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 
 def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
-    rows = msgspec.json.decode(arguments[columns.PLACES[kind]])
+    rows = msgspec.json.decode(arguments[columns.POSITIONS[kind]])
     return [dict(zip(columns.COLUMNS[kind], row, strict=True)) for row in rows]
 
 
