@@ -11,6 +11,7 @@ from agents.pending_work import has_events
 from agents.worker.database import ask_database
 from agents.worker.halting import check_log_is_known, unless_halted
 from agents.worker.metrics import EVENTS_PERSISTED
+from agents.worker.retry import Backoff
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import Progress
 from broker.errors import ForeignLog
@@ -25,8 +26,6 @@ from store.session.connect import Connection, StoreUnavailable, connect_writer
 
 EVENTS_MAX = 1_000
 RECORDS_WAITING_MAX = 64
-RETRY_AFTER_S = 0.1
-RETRY_AFTER_MAX_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ class Projector:
 
     async def _apply(self, records: Sequence[LoggedRecord]) -> None:
         """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""
-        wait_s = RETRY_AFTER_S
+        backoff = Backoff()
         while True:
             try:
                 await self._projection.apply([each.record for each in records], [each.at for each in records])
@@ -134,8 +133,7 @@ class Projector:
             except StoreUnavailable as error:
                 self._progress.step()  # it works at it, and says so
                 log.warning("%s waits for PostgreSQL: %r", self.name, error)
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)
+                await backoff.wait()
             else:
                 return
 
