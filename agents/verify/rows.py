@@ -27,8 +27,8 @@ class RowComparison:
     def __init__(self, session: Connection, persisted: Persisted, report: Report) -> None:
         self._session = session
         self._persisted = persisted
-        self._market_id = persisted.standing.market_id
-        self._event_max = persisted.standing.event_seq
+        self._market_id = persisted.progress.market_id
+        self._event_max = persisted.progress.event_seq
         self.report = report
 
     async def compare_block(self, replay: Replay, first: int, last: int, trades_before: int) -> None:

@@ -30,7 +30,7 @@ def end_at_once(code: int = 0) -> NoReturn:
     os._exit(code)
 
 
-async def or_stop(work: Awaitable[None], worker: str) -> None:
+async def fail_fast(work: Awaitable[None], worker: str) -> None:
     """Await what Faust has called us for; anything it raises ends the process."""
     try:
         await work

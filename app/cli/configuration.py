@@ -7,7 +7,7 @@ import click
 
 from app.cli.output import json_option, show
 from app.local.run_record import read_run_record
-from app.settings import Misconfigured, Settings, load_settings, reach
+from app.settings import Misconfigured, Settings, load_settings, resolve_local
 from store.session.dsn import without_password
 
 IS_SET = "(set)"
@@ -46,7 +46,7 @@ def shown(given: Settings) -> Iterator[dict[str, object]]:
 def _with_what_data_tells(given: Settings) -> Settings:
     """The addresses and the session of an exchange that runs there, the secret that is kept there."""
     try:
-        settings = reach(given)
+        settings = resolve_local(given)
     except Misconfigured:
         settings = given
     keeps_secret = given.is_local and not given.jwt_secret and (given.data / "jwt_secret").exists()

@@ -10,7 +10,7 @@ from store.projection.errors import ProjectionBroken
 from store.projection.rows import EntryRow, PositionChange, Rows
 
 
-class Books:
+class BatchRows:
     """The rows of one market while events are folded into them."""
 
     def __init__(self, market_id: int, spec: MarketSpec, rows: Rows) -> None:

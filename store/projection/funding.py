@@ -4,7 +4,7 @@ from exchange.engine.prices.funding import next_interval_end
 from schemas.events import FundingPaid, FundingSettled, PremiumSampled
 from schemas.units import datetime_of
 from store.money.ledger import funding_entries
-from store.projection.batch_rows import Books
+from store.projection.batch_rows import BatchRows
 from store.projection.errors import ProjectionBroken
 from store.projection.rows import FundingRow, PaymentRow, PremiumRow
 
@@ -37,11 +37,11 @@ class FundingSums:
                 raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
 
 
-def sample_premium(books: Books, event: PremiumSampled) -> None:
+def sample_premium(batch: BatchRows, event: PremiumSampled) -> None:
     """One minute's premium, and what the rate would be."""
-    market, end = books.rows.market, datetime_of(event.interval_end)
+    market, end = batch.rows.market, datetime_of(event.interval_end)
     market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end
-    books.rows.premiums.append(
+    batch.rows.premiums.append(
         PremiumRow(
             event_seq=event.seq,
             interval_end=end,
@@ -52,12 +52,12 @@ def sample_premium(books: Books, event: PremiumSampled) -> None:
     )
 
 
-def settle_funding(books: Books, event: FundingSettled) -> None:
+def settle_funding(batch: BatchRows, event: FundingSettled) -> None:
     """The rate that is applied from now on; it posts nothing, the payments do. A new interval has no prediction yet."""
-    market, end, interval = books.rows.market, datetime_of(event.interval_end), books.spec.funding_interval_us
+    market, end, interval = batch.rows.market, datetime_of(event.interval_end), batch.spec.funding_interval_us
     market.funding_rate, market.predicted_funding_rate, market.forgets_prediction = event.rate, None, True
     market.next_funding_at = next_interval_end(event.at, interval)
-    books.rows.fundings.append(
+    batch.rows.fundings.append(
         FundingRow(
             interval_end=end,
             event_seq=event.seq,
@@ -72,11 +72,11 @@ def settle_funding(books: Books, event: FundingSettled) -> None:
     )
 
 
-def pay_funding(books: Books, event: FundingPaid) -> None:
+def pay_funding(batch: BatchRows, event: FundingPaid) -> None:
     """Payments of up to 500 positions; what they do not sum to zero is the insurance fund's for the moment."""
     end, at = datetime_of(event.interval_end), datetime_of(event.at)
     for payment in event.payments:
-        books.rows.payments.append(
+        batch.rows.payments.append(
             PaymentRow(
                 interval_end=end,
                 user_id=payment.user,
@@ -88,4 +88,4 @@ def pay_funding(books: Books, event: FundingPaid) -> None:
                 at=at,
             )
         )
-    books.post(event, funding_entries(event))
+    batch.post(event, funding_entries(event))

@@ -15,7 +15,7 @@ from schemas.commands import MarketBarrier
 from schemas.refusals import ErrorCode
 from schemas.rest.drains import Drained, DrainedMarket, DrainRequest
 from store.command_log.commands import append_command
-from store.queries.operations.progress import MarketProgress, read_progress
+from store.queries.operations.progress import PipelineProgress, read_progress
 from store.session.connect import Session
 
 POLL_S = 0.02
@@ -35,7 +35,7 @@ async def drain(request: web.Request, _user: int) -> web.Response:
     return json_answer(_drained(before, after))
 
 
-async def _progress_of(session: Session, market: str | None) -> dict[str, MarketProgress]:
+async def _progress_of(session: Session, market: str | None) -> dict[str, PipelineProgress]:
     everywhere = await read_progress(session)
     if market is None:
         return everywhere
@@ -49,7 +49,7 @@ async def _append_barriers(session: Session, services: Services, markets: list[s
     return {market: await append_command(session, market, MarketBarrier(at, f"drain-{at}")) for market in markets}
 
 
-async def _wait_until_passed(services: Services, barriers: Mapping[str, int]) -> dict[str, MarketProgress]:
+async def _wait_until_passed(services: Services, barriers: Mapping[str, int]) -> dict[str, PipelineProgress]:
     deadline = asyncio.get_running_loop().time() + services.settings.drain_timeout_s
     while True:
         progress = await services.database.run(read_progress)
@@ -61,7 +61,7 @@ async def _wait_until_passed(services: Services, barriers: Mapping[str, int]) ->
         await asyncio.sleep(POLL_S)
 
 
-def _timed_out(behind: Mapping[str, int], progress: Mapping[str, MarketProgress]) -> Refusal:
+def _timed_out(behind: Mapping[str, int], progress: Mapping[str, PipelineProgress]) -> Refusal:
     markets = [
         {"marketId": market, "commandSequence": progress[market].command_seq, "awaitedCommandSequence": seq}
         for market, seq in behind.items()
@@ -69,7 +69,7 @@ def _timed_out(behind: Mapping[str, int], progress: Mapping[str, MarketProgress]
     return Refusal(ErrorCode.DRAIN_TIMED_OUT, "some markets are still behind", {"markets": markets})
 
 
-def _drained(before: Mapping[str, MarketProgress], after: Mapping[str, MarketProgress]) -> Drained:
+def _drained(before: Mapping[str, PipelineProgress], after: Mapping[str, PipelineProgress]) -> Drained:
     return Drained(
         processed=sum(after[market].command_seq - before[market].command_seq for market in after),
         markets=[

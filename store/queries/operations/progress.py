@@ -15,7 +15,7 @@ ORDER BY m.name
 _READ_PERSISTED = "SELECT m.name, p.command_seq FROM progress p JOIN markets m USING (market_id)"
 
 
-class MarketProgress(NamedTuple):
+class PipelineProgress(NamedTuple):
     """Sequences of one market: the last command taken on, the last sent, the last persisted with its last event.
 
     `at` is the time of the last persisted event.
@@ -36,10 +36,10 @@ class MarketProgress(NamedTuple):
         return self.taken_seq - self.command_seq
 
 
-async def read_progress(session: Session) -> dict[str, MarketProgress]:
+async def read_progress(session: Session) -> dict[str, PipelineProgress]:
     """Every market's progress by its name, of one moment."""
     rows = await session.fetch(_READ)
-    return {row["market"]: MarketProgress(**{**row, "at": timestamp_of(row["at"])}) for row in rows}
+    return {row["market"]: PipelineProgress(**{**row, "at": timestamp_of(row["at"])}) for row in rows}
 
 
 async def read_persisted(session: Session) -> dict[str, int]:
