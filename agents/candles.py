@@ -1,4 +1,4 @@
-"""The candle maker: keeps minutes and hours of every market up, a few seconds behind the projection and out of its way."""
+"""The candle maker: keeps minutes and hours of every market up, a few seconds later than the projection and out of its way."""
 
 import asyncio
 

@@ -32,7 +32,7 @@ NEVER = LastTick(0, -1)
 class Clock(Service):
     """One clock for all markets, by advisory lock; a second one waits.
 
-    A market has one tick under way at the most: the next one is appended when the last one is persisted. So nothing
+    A market has one tick under way at most: the next one is appended when the last one is persisted. So nothing
     queues while the engine or the broker is down, and nothing is lost by it: a tick that is committed is never lost, and
     those left out would all have come after it, at the same state of the market.
     """

@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 class OutboxHole(Exception):
-    """The command behind the cursor is not in the outbox any more: the log must be rebuilt from a snapshot."""
+    """The command after the cursor is no longer in the outbox: the log must be rebuilt from a snapshot."""
 
     def __init__(self, market: str, expected: int, found: int) -> None:
         super().__init__(f"command {market}:{expected} is gone from the outbox, the oldest is {found}")
@@ -86,7 +86,7 @@ class Relay(Service):
 
         1. Become the only relay of the market.
         2. Let the cursor be at most the last command in the log, which must be one of this database's.
-        3. Send what is behind the cursor, one record at a time, and advance it. Nobody advances past a rewind.
+        3. Send what follows the cursor, one record at a time, and advance it. Nobody advances past a rewind.
            Pause a little the more it held: what comes meanwhile shares the next record, whose cost at every later stage
            is that of one command alone.
         4. When nothing is left, wait for a notification; where those are lost, look every 20 ms.
@@ -123,7 +123,7 @@ class Relay(Service):
     async def _correct_cursor(self, session: Connection, progress: MarketProgress) -> None:
         """Let the cursor be at most the tail of the log, and at least what the outbox has forgotten.
 
-        The tail is the last record of ours: what others wrote behind it went to the dead letters. What is forgotten is
+        The tail is the last record of ours: what others wrote after it went to the dead letters. What is forgotten is
         covered by a snapshot, so that a log without it can be gone on from. An empty log leaves the cursor where it is: it
         is new, and a rebuild has set the cursor. Raises UnknownCommand.
         """
@@ -196,7 +196,7 @@ class Relay(Service):
 
 
 def pause_after(sent: int) -> float:
-    """Seconds to let commands gather behind a record of `sent` commands; none when so many came that more must wait.
+    """Seconds to let commands gather after a record of `sent` commands; none when so many came that more must wait.
 
     A single command is hardly held up (2 ms for whoever comes right after it); under load, records of some twenty.
     """

@@ -151,7 +151,7 @@ def _parts(written: Sequence[Written]) -> Iterator[Sequence[Written]]:
 
 
 def _last_that_fits(written: Sequence[Written], start: int) -> int:
-    """Where a part that begins at `start` stops: behind the last whole command that fits, else behind the last event."""
+    """Where a part that begins at `start` stops: after the last whole command that fits, else after the last event."""
     size, border = 0, start
     for at in range(start, len(written)):
         size += len(written[at].body) + 1

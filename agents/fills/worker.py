@@ -123,7 +123,7 @@ class Publisher:
             await self._send(await self._persisted(self._last + 1, until))
 
     async def _persisted(self, first: int, until: int) -> list[PublicFill]:
-        """Some fills from `first` on, before `until`; waits for a projection that is behind. Raises FillsMissing."""
+        """Some fills from `first` on, before `until`; waits for a projection that lags. Raises FillsMissing."""
         limit = min(until - first, CATCH_UP_ROWS)
         for _ in range(round(PERSISTED_WITHIN_S / LOOK_EVERY_S)):
             stored = await ask_database(
@@ -145,7 +145,7 @@ class Publisher:
 
     async def _end_of_topic(self) -> int | None:
         """The fill up to which the end of the topic has no hole (an owner before us may have noticed a lost tail by
-        writing behind it); None when the topic holds nothing of ours."""
+        writing after it); None when the topic holds nothing of ours."""
         while True:
             try:
                 records = await self._read_end()

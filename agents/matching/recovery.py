@@ -32,11 +32,11 @@ async def begin_assignment(
        alone belongs to another exchange. A halted market is left alone: MarketHalted.
     2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
     3. Take the first of which every event is in the log or persisted: a log that has lost its tail takes the snapshots
-       behind that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
-       did so by writing behind it.
+       after that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
+       did so by writing after it.
     4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
        failed, by the log or by PostgreSQL, fails again. The assignment remembers how that log ended: its first own record
-       must come behind, and the last one must still be there.
+       must come after it, and the last one must still be there.
     """
     progress, kept, persisted = await ask_database(
         settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)

@@ -115,9 +115,9 @@ class Projector:
     async def _fill(self, missing_seq: int) -> None:
         """Persist from the missing event to the end of the log, in whatever order the log has them.
 
-        Offsets are acknowledged behind a commit only, so this happens when commits were lost (PostgreSQL came back
-        without its last seconds), or when the log has lost its tail: the engine notices by writing behind the hole, and
-        writes everything again behind that. So a record ahead of the hole is passed over here.
+        Offsets are acknowledged only after a commit, so this happens when commits were lost (PostgreSQL came back
+        without its last seconds), or when the log has lost its tail: the engine notices by writing after the hole, and
+        writes everything again after that. So a record beyond the hole is skipped here.
         """
         for record in await read_records(self._settings.bootstrap, self.market, missing_seq, self._progress.step):
             with suppress(EventGap):

@@ -35,7 +35,7 @@ def choose_start(
 
 
 def _whole_after(commands: Digests, last: int) -> int:
-    """The lowest sequence behind which every command up to `last` is in the log."""
+    """The lowest sequence after which every command up to `last` is in the log."""
     seq = last
     while seq > 0 and commands.get(seq) is not None:
         seq -= 1

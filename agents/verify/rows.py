@@ -32,7 +32,7 @@ class RowComparison:
         self.report = report
 
     async def compare_block(self, replay: Replay, first: int, last: int, trades_before: int) -> None:
-        """Orders that commands `first` to `last` created or ended, and the trades behind `trades_before`."""
+        """Orders that commands `first` to `last` created or ended, and the trades after `trades_before`."""
         await self._compare_numbers(replay, first, last)
         await self._compare_ended(replay)
         await self._compare_fills(replay, trades_before + 1, max((fill.trade for fill in replay.fills), default=0))

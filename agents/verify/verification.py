@@ -29,7 +29,7 @@ async def verify(settings: StreamSettings, market: str) -> Report:
     """Compare a market with its log, up to what was persisted at the beginning. KeyError for one that is not listed.
 
     1. Read the rows that still change, at one moment.
-    2. Survey the logs, whose ends lie behind that moment, and the snapshots.
+    2. Survey the logs, whose ends are later than that moment, and the snapshots.
     3. Begin at the oldest state from which the command log is whole.
     4. Replay: each event, each snapshot on the way, and block by block the rows.
     5. Compare what is left, and where the projection stands.

@@ -115,7 +115,7 @@ class Host:
         await self.stopping.wait()
         await self._stop_all()
         if any(isinstance(unit, FaustUnit) and unit.is_cut for unit, _ in self._units.values()):
-            end_at_once()  # the consumer thread of that app would keep the process for ever
+            end_at_once()  # the consumer thread of that app would keep the process forever
 
     async def _watch(self, unit: Unit) -> None:
         _, _, market = unit.name.partition("-")

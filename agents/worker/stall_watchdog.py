@@ -57,7 +57,7 @@ class StallWatchdog:
         """Look every second, until OwnerStalled.
 
         Looks are counted, not seconds: a loop that was blocked, or a process that was frozen, has had no chance to advance.
-        Where a part is away, or nothing waits, the count begins anew.
+        Where a part is away, or nothing waits, the count begins again.
         """
         looks, last = 0, None
         while True:
