@@ -16,7 +16,7 @@ from store.audit.live_audit import (
     read_sums,
     record_run,
 )
-from store.session.advisory_locks import Room, wait_for_lock
+from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
 
 AUDIT_EVERY_S = 30.0
@@ -34,7 +34,7 @@ class Auditor(Service):
 
     async def serve(self, session: Connection) -> None:
         """Audit every 30 s."""
-        await wait_for_lock(session, Room.AUDITOR)
+        await wait_for_lock(session, LockClass.AUDITOR)
         while True:
             await self.audit(session, Timestamp(time.time_ns() // 1_000))
             await asyncio.sleep(AUDIT_EVERY_S)

@@ -1,11 +1,11 @@
-"""The candle maker: keeps minutes and hours of every market up, a few seconds behind the projection and out of its way."""
+"""The candle maker: keeps minutes and hours of every market up, a few seconds later than the projection and out of its way."""
 
 import asyncio
 
 from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
 from store.markets.candles import TRADES_A_ROLL, roll_candles
-from store.session.advisory_locks import Room, wait_for_lock
+from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
 
 ROLL_EVERY_S = 5.0
@@ -19,7 +19,7 @@ class CandleMaker(Service):
 
     async def serve(self, session: Connection) -> None:
         """Catch up page by page, then look every five seconds."""
-        await wait_for_lock(session, Room.CANDLES)
+        await wait_for_lock(session, LockClass.CANDLES)
         while True:
             if await roll_candles(session) < TRADES_A_ROLL:
                 await asyncio.sleep(ROLL_EVERY_S)

@@ -12,42 +12,42 @@ from schemas.commands import AdvanceClock
 from schemas.units import SECOND_US, Timestamp
 from store.command_log.commands import Addressed, append_commands
 from store.markets.due_orders import TickingMarket, read_ticking
-from store.session.advisory_locks import Room, wait_for_lock
+from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 
 LOOK_EVERY_US = 200_000
 
 
-class Told(NamedTuple):
+class LastTick(NamedTuple):
     """The last tick of a market: its sequence, and the second of the clock that it told."""
 
     seq: int
     second: int
 
 
-NEVER = Told(0, -1)
+NEVER = LastTick(0, -1)
 
 
 class Clock(Service):
     """One clock for all markets, by advisory lock; a second one waits.
 
-    A market has one tick under way at the most: the next one is appended when the last one is persisted. So nothing
+    A market has one tick under way at most: the next one is appended when the last one is persisted. So nothing
     queues while the engine or the broker is down, and nothing is lost by it: a tick that is committed is never lost, and
     those left out would all have come after it, at the same state of the market.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
         super().__init__("clock", settings.dsn)
-        self._told: dict[str, Told] = {}
+        self._last_ticks: dict[str, LastTick] = {}
 
     async def serve(self, session: Connection) -> None:
         """Look five times a second, on the second: all markets are told that it has come, others that an order is due.
 
         What is known of earlier ticks ends with the session: PostgreSQL may come back from a backup.
         """
-        self._told = {}
-        await wait_for_lock(session, Room.CLOCK)
+        self._last_ticks = {}
+        await wait_for_lock(session, LockClass.CLOCK)
         with working(Task(Work.CLOCK)):
             while True:
                 await self._tell_time(session, _now())
@@ -59,13 +59,13 @@ class Clock(Service):
         ticks = [Addressed(market.name, AdvanceClock(now)) for market in markets]
         for market, seq in zip(markets, await append_commands(session, ticks), strict=True):
             if seq is not None:
-                self._told[market.name] = Told(seq, now // SECOND_US)
+                self._last_ticks[market.name] = LastTick(seq, now // SECOND_US)
                 TICKS.labels(market.name).inc()
 
     def _has_to_know(self, market: TickingMarket, now: Timestamp) -> bool:
         """Whether a second has begun or an order is due, and the last tick is persisted."""
-        told = self._told.get(market.name, NEVER)
-        return market.command_seq >= told.seq and (market.due is not None or now // SECOND_US != told.second)
+        last = self._last_ticks.get(market.name, NEVER)
+        return market.command_seq >= last.seq and (market.due is not None or now // SECOND_US != last.second)
 
 
 def _now() -> Timestamp:

@@ -8,7 +8,7 @@ from broker.command_records import UnreadableRecord, read_whole_record
 from broker.dead_letters import DeadLetter
 from schemas.wire import CommandRecord, NumberedCommand
 from store.command_log.outbox import read_commands, rewind
-from store.markets.progress import Standing, read_standing
+from store.markets.progress import MarketProgress, read_market_progress
 from store.session.connect import Session
 
 
@@ -34,35 +34,35 @@ class RetryOutcome(msgspec.Struct, frozen=True):
     why: str
 
 
-async def retry_letter(session: Session, letter: DeadLetter) -> RetryOutcome:
+async def retry_dead_letter(session: Session, dead_letter: DeadLetter) -> RetryOutcome:
     """Have the relay send a record again that can be read by now and whose commands are still missing.
 
     A command that failed was answered: its client decides whether to submit it again. The relay stays the only writer of
     the log: what it sends is what PostgreSQL has accepted, and the engine drops what it has seen.
     """
-    if letter.is_command:
-        return RetryOutcome(letter.id, Retried.ANSWERED, "by command.failed; its client may submit it again")
+    if dead_letter.is_command:
+        return RetryOutcome(dead_letter.id, Retried.ANSWERED, "by command.failed; its client may submit it again")
     try:
-        record = read_whole_record(letter.value, letter.market)
+        record = read_whole_record(dead_letter.value, dead_letter.market)
     except UnreadableRecord as fault:
-        return RetryOutcome(letter.id, Retried.UNREADABLE, f"{fault.reason}: {fault.detail}")
-    return RetryOutcome(letter.id, *await _send_again(session, record))
+        return RetryOutcome(dead_letter.id, Retried.UNREADABLE, f"{fault.reason}: {fault.detail}")
+    return RetryOutcome(dead_letter.id, *await _send_again(session, record))
 
 
 async def _send_again(session: Session, record: CommandRecord) -> tuple[Retried, str]:
-    standing = await read_standing(session, record.market)
-    if record.epoch != standing.epoch:
-        return Retried.NOT_OURS, f"it is of epoch {record.epoch}, the market is in {standing.epoch}"
-    missing = [command for command in record.commands if command.seq > standing.command_seq]
+    progress = await read_market_progress(session, record.market)
+    if record.epoch != progress.epoch:
+        return Retried.NOT_OURS, f"it is of epoch {record.epoch}, the market is in {progress.epoch}"
+    missing = [command for command in record.commands if command.seq > progress.command_seq]
     if not missing:
-        return Retried.ANSWERED, f"all commands up to {standing.command_seq} are answered"
-    if not await _are_accepted(session, standing, missing):
+        return Retried.ANSWERED, f"all commands up to {progress.command_seq} are answered"
+    if not await _are_accepted(session, progress, missing):
         return Retried.NOT_OURS, "PostgreSQL has accepted no such commands"
     await rewind(session, record.market, missing[0].seq)
     return Retried.SENT_AGAIN, f"the relay goes on from command {missing[0].seq}"
 
 
-async def _are_accepted(session: Session, standing: Standing, missing: list[NumberedCommand]) -> bool:
+async def _are_accepted(session: Session, progress: MarketProgress, missing: list[NumberedCommand]) -> bool:
     limit = len(missing)
-    accepted = dict(await read_commands(session, standing.market_id, missing[0].seq - 1, limit))
+    accepted = dict(await read_commands(session, progress.market_id, missing[0].seq - 1, limit))
     return all(accepted.get(command.seq) == bytes(command.body) for command in missing)

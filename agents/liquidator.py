@@ -30,7 +30,7 @@ from store.liquidations import (
     survey,
     sweep,
 )
-from store.session.advisory_locks import Room, wait_for_lock
+from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 
@@ -52,7 +52,7 @@ class Liquidator(Service):
 
     async def serve(self, session: Connection) -> None:
         """Look five times a second."""
-        await wait_for_lock(session, Room.LIQUIDATOR)
+        await wait_for_lock(session, LockClass.LIQUIDATOR)
         with working(Task(Work.LIQUIDATOR)):
             while True:
                 await self.look(session, Timestamp(time.time_ns() // 1_000))

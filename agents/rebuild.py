@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agents.worker.database import ask_once
 from agents.worker.settings import StreamSettings
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.producer import AckedProducer
 from broker.reader import last_record
 from exchange.engine.log.snapshot import load
@@ -15,8 +15,8 @@ from schemas.topics import book_changelog_topic, commands_topic, events_topic, f
 from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.command_log.outbox import set_cursor
 from store.command_log.snapshots import forget_ahead_of_progress, newest_snapshot_at_or_before_progress
-from store.markets.progress import read_standing
-from store.session.advisory_locks import Room, try_lock
+from store.markets.progress import read_market_progress
+from store.session.advisory_locks import LockClass, try_lock
 from store.session.connect import Connection
 from store.session.presence import ProcessName, read_workers
 from tables.book_table import BEFORE_THE_FIRST_RECORD, snapshot_entries, snapshot_of
@@ -52,13 +52,13 @@ class WorkersRun(RebuildRefused):
 
 
 async def check_broker(settings: StreamSettings, cluster_id: str) -> None:
-    """ForeignLog unless this is the broker of the exchange; one that has none yet takes it.
+    """LogMismatch unless this is the broker of the exchange; one that has none yet takes it.
 
     Every process asks before it works: a mistyped address must not start an empty exchange.
     """
     owner = await ask_once(settings.dsn, "check-broker", lambda session: claim_cluster(session, cluster_id))
     if owner != cluster_id:
-        raise ForeignLog("cluster id of the broker", owner, cluster_id)
+        raise LogMismatch("cluster id of the broker", owner, cluster_id)
 
 
 async def needs_rebuild(settings: StreamSettings, cluster_id: str) -> bool:
@@ -100,11 +100,11 @@ async def _move(
 
 async def _be_alone(session: Connection) -> None:
     deadline = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
-    for room, refusal in (
-        (Room.REBUILD, RebuildRefused("another rebuild is under way")),
-        (Room.WORKERS, None),
+    for lock_class, refusal in (
+        (LockClass.REBUILD, RebuildRefused("another rebuild is under way")),
+        (LockClass.WORKERS, None),
     ):
-        while not await try_lock(session, room):
+        while not await try_lock(session, lock_class):
             if asyncio.get_running_loop().time() > deadline:
                 raise refusal or WorkersRun(await read_workers(session))
             await asyncio.sleep(CLAIM_EVERY_S)
@@ -118,7 +118,7 @@ async def _check_empty(bootstrap: str, market: str) -> None:
 
 async def _move_market(session: Connection, producer: AckedProducer, market: str) -> MovedMarket:
     epoch = await raise_epoch(session, market)
-    market_id = (await read_standing(session, market)).market_id
+    market_id = (await read_market_progress(session, market)).market_id
     await forget_ahead_of_progress(session, market_id)
     stored = await newest_snapshot_at_or_before_progress(session, market_id)
     if stored is not None:

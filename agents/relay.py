@@ -12,7 +12,7 @@ from agents.worker.ownership import working
 from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
 from broker.command_records import record_or_none
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.producer import AckedProducer
 from broker.reader import last_readable
 from schemas.topics import commands_topic
@@ -36,8 +36,8 @@ from store.command_log.outbox import (
 from store.command_log.relay_session import prepare_relay_session
 from store.command_log.snapshots import forget_old
 from store.crash_points import CrashPoint, passing
-from store.markets.progress import Standing, read_standing
-from store.session.advisory_locks import Room, wait_for_lock
+from store.markets.progress import MarketProgress, read_market_progress
+from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 class OutboxHole(Exception):
-    """The command behind the cursor is not in the outbox any more: the log must be rebuilt from a snapshot."""
+    """The command after the cursor is no longer in the outbox: the log must be rebuilt from a snapshot."""
 
     def __init__(self, market: str, expected: int, found: int) -> None:
         super().__init__(f"command {market}:{expected} is gone from the outbox, the oldest is {found}")
@@ -86,46 +86,46 @@ class Relay(Service):
 
         1. Become the only relay of the market.
         2. Let the cursor be at most the last command in the log, which must be one of this database's.
-        3. Send what is behind the cursor, one record at a time, and advance it. Nobody advances past a rewind.
+        3. Send what follows the cursor, one record at a time, and advance it. Nobody advances past a rewind.
            Pause a little the more it held: what comes meanwhile shares the next record, whose cost at every later stage
            is that of one command alone.
         4. When nothing is left, wait for a notification; where those are lost, look every 20 ms.
         """
-        market_id = (await read_standing(session, self._market)).market_id
-        await wait_for_lock(session, Room.RELAY, market_id)  # 1
-        standing = await read_standing(session, self._market)
-        check_not_halted(self._market, standing)
-        self._sent_before = standing.command_seq
+        market_id = (await read_market_progress(session, self._market)).market_id
+        await wait_for_lock(session, LockClass.RELAY, market_id)  # 1
+        progress = await read_market_progress(session, self._market)
+        check_not_halted(self._market, progress)
+        self._sent_before = progress.command_seq
         await self._producer.start()
-        await self._correct_cursor(session, standing)  # 2
+        await self._correct_cursor(session, progress)  # 2
         await prepare_relay_session(session, self._on_command)
         log.info("%s is relayed here", self._market, extra={"market": self._market})
         with working(Task(Work.RELAY, self._market)):
-            await self._go_on(session, standing)
+            await self._go_on(session, progress)
 
-    async def _go_on(self, session: Connection, standing: Standing) -> None:
+    async def _go_on(self, session: Connection, progress: MarketProgress) -> None:
         """Steps 3 and 4, for ever."""
         is_announced = True
         while True:
             self._woken.clear()
-            if sent := await self._send_next(session, standing):  # 3
+            if sent := await self._send_next(session, progress):  # 3
                 self._poll_s = POLL_ANNOUNCED_S if is_announced else POLL_UNANNOUNCED_S
                 await asyncio.sleep(pause_after(sent))
             else:
                 is_announced = await self._hears_of_commands()  # 4
-            await self._tidy_if_due(session, standing)
+            await self._tidy_if_due(session, progress)
 
     async def stop(self) -> None:
         """Stop; a record that is under way may be sent again by the next relay."""
         await super().stop()
         await self._producer.stop()
 
-    async def _correct_cursor(self, session: Connection, standing: Standing) -> None:
+    async def _correct_cursor(self, session: Connection, progress: MarketProgress) -> None:
         """Let the cursor be at most the tail of the log, and at least what the outbox has forgotten.
 
-        The tail is the last record of ours: what others wrote behind it went to the dead letters. What is forgotten is
+        The tail is the last record of ours: what others wrote after it went to the dead letters. What is forgotten is
         covered by a snapshot, so that a log without it can be gone on from. An empty log leaves the cursor where it is: it
-        is new, and a rebuild has set the cursor. Raises StrangeCommand.
+        is new, and a rebuild has set the cursor. Raises UnknownCommand.
         """
         market = self._market
         record = await last_readable(
@@ -133,36 +133,36 @@ class Relay(Service):
         )
         if record is None:
             return
-        if record.epoch != standing.epoch:
-            raise ForeignLog(f"epoch of the command log of {market}", standing.epoch, record.epoch)
-        await check_record_is_known(session, standing, record)
-        cursor, tail = await read_cursor(session, standing.market_id), record.commands[-1].seq
+        if record.epoch != progress.epoch:
+            raise LogMismatch(f"epoch of the command log of {market}", progress.epoch, record.epoch)
+        await check_record_is_known(session, progress, record)
+        cursor, tail = await read_cursor(session, progress.market_id), record.commands[-1].seq
         self._sent_before = max(self._sent_before, tail)
         if tail < cursor:
             known = {"market": self._market, "sequence": tail}
             log.error("%s: the command log ends at %d, the cursor is at %d", *known.values(), cursor, extra=known)
-            pruned = await read_pruned(session, standing.market_id)
-            await correct_cursor(session, standing.market_id, cursor, max(tail, pruned))
+            pruned = await read_pruned(session, progress.market_id)
+            await correct_cursor(session, progress.market_id, cursor, max(tail, pruned))
 
-    async def _send_next(self, session: Connection, standing: Standing) -> int:
+    async def _send_next(self, session: Connection, progress: MarketProgress) -> int:
         """Send one record; how many commands it held, 0 when nothing waits.
 
         The cursor is read each time: the engine may have set it back.
         """
-        cursor = await read_cursor(session, standing.market_id)
-        waiting = await read_commands(session, standing.market_id, cursor, COMMANDS_PER_RECORD_MAX)
+        cursor = await read_cursor(session, progress.market_id)
+        waiting = await read_commands(session, progress.market_id, cursor, COMMANDS_PER_RECORD_MAX)
         if not waiting:
             return 0
         if waiting[0].seq != cursor + 1:
             raise OutboxHole(self._market, cursor + 1, waiting[0].seq)
         commands = fitting(waiting)
-        record = CommandRecord(self._market, standing.epoch, commands)
+        record = CommandRecord(self._market, progress.epoch, commands)
         sent_at = Timestamp(time.time_ns() // 1_000)
         await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
         passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
         COMMANDS_RELAYED.labels(self._market).inc(len(commands))
         RECORDS_RELAYED.labels(self._market).inc()
-        await record_sent(session, standing.market_id, cursor, commands[-1].seq, sent_at, sent_before=self._sent_before)
+        await record_sent(session, progress.market_id, cursor, commands[-1].seq, sent_at, sent_before=self._sent_before)
         return len(commands)
 
     async def _hears_of_commands(self) -> bool:
@@ -178,25 +178,25 @@ class Relay(Service):
         if market == self._market:
             self._woken.set()
 
-    async def _notice_lost_tail(self, session: Connection, standing: Standing) -> None:
+    async def _notice_lost_tail(self, session: Connection, progress: MarketProgress) -> None:
         """What is sent but does not get any further may be lost: without it no later command would show the gap."""
-        persisted = (await read_standing(session, self._market)).command_seq
-        cursor = await read_cursor(session, standing.market_id)
+        persisted = (await read_market_progress(session, self._market)).command_seq
+        cursor = await read_cursor(session, progress.market_id)
         if persisted == self._persisted < cursor:
-            await self._correct_cursor(session, standing)
+            await self._correct_cursor(session, progress)
         self._persisted = persisted
 
-    async def _tidy_if_due(self, session: Connection, standing: Standing) -> None:
+    async def _tidy_if_due(self, session: Connection, progress: MarketProgress) -> None:
         if time.monotonic() < self._tidy_at_s:
             return
-        await self._notice_lost_tail(session, standing)
-        await forget_old(session, standing.market_id)
-        pruned = await prune(session, standing.market_id, PRUNED_AT_ONCE)
+        await self._notice_lost_tail(session, progress)
+        await forget_old(session, progress.market_id)
+        pruned = await prune(session, progress.market_id, PRUNED_AT_ONCE)
         self._tidy_at_s = time.monotonic() + (TIDY_EVERY_S if pruned < PRUNED_AT_ONCE else 0.0)
 
 
 def pause_after(sent: int) -> float:
-    """Seconds to let commands gather behind a record of `sent` commands; none when so many came that more must wait.
+    """Seconds to let commands gather after a record of `sent` commands; none when so many came that more must wait.
 
     A single command is hardly held up (2 ms for whoever comes right after it); under load, records of some twenty.
     """

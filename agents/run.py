@@ -13,7 +13,7 @@ from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
 from agents.worker.database import ask_database
-from agents.worker.fail_stop import or_stop
+from agents.worker.fail_stop import fail_fast
 from agents.worker.host import Host, Unit
 from agents.worker.presence import present
 from agents.worker.settings import StreamSettings
@@ -69,7 +69,7 @@ async def _run(
         host = Host()
         follower = None
         if markets is None:
-            follower = asyncio.create_task(or_stop(_follow(host, settings, unit), f"{kind} of all markets"))
+            follower = asyncio.create_task(fail_fast(_follow(host, settings, unit), f"{kind} of all markets"))
         try:
             await host.run([unit(market, settings) for market in markets or ()])
         finally:

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from api.metrics import ANSWERS
+from api.metrics import RESPONSES
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
 from schemas.rest.errors import ErrorBody, ErrorView
 from store.session.connect import StoreUnavailable
@@ -135,7 +135,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         known = {"request": request_id_of(request), "route": f"{request.method} {request.path}"}
         log.exception("request %(request)s failed: %(route)s", known, extra=known)
         answer = answer_of_status(request_id_of(request), 500)
-    ANSWERS.count(request, answer.status)
+    RESPONSES.count(request, answer.status)
     return answer
 
 

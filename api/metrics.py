@@ -26,7 +26,7 @@ BATCH_SECONDS = Histogram(
 )
 
 
-class AnswerCounts(Collector):
+class ResponseCounts(Collector):
     """Answers by method, route and status, since the process began."""
 
     def __init__(self) -> None:
@@ -52,5 +52,5 @@ class AnswerCounts(Collector):
         yield family
 
 
-ANSWERS = AnswerCounts()
-REGISTRY.register(ANSWERS)
+RESPONSES = ResponseCounts()
+REGISTRY.register(RESPONSES)

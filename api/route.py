@@ -51,7 +51,7 @@ class Route:
     path: str
     handler: Callable[..., Awaitable[web.StreamResponse]]
     summary: str
-    answers: dict[int, Answer]
+    responses: dict[int, Answer]
     access: Access = Access.PUBLIC
     scope: Scope | None = None
     """What an API key must be allowed so that it opens the route; None: no key opens it."""

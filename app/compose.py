@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from agents.worker.gc_tuning import collect_seldom
+from agents.worker.gc_tuning import tune_gc
 from agents.worker.presence import seen
 from agents.worker.settings import StreamSettings
 from app.crash_at import arm_crash_points
 from app.logs import configure_logs
-from app.metrics import figures_served
+from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.unreachable import BrokerSilent
@@ -77,16 +77,16 @@ async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
 
 
 async def verify_market(settings: Settings, market: str) -> "Report":
-    """Replay a market's log and compare; raises ForeignLog for a broker that is not ours, MarketUnknown."""
+    """Replay a market's log and compare; raises LogMismatch for a broker that is not ours, MarketUnknown."""
     from agents.rebuild import needs_rebuild
     from agents.verify import verify
-    from broker.errors import ForeignLog
+    from broker.errors import LogMismatch
 
     if market not in (await _registry(settings)).by_name:
         raise MarketUnknown(market)
     stream, found = _stream(settings), await cluster_id(settings.broker_address)
     if await needs_rebuild(stream, found):
-        raise ForeignLog("cluster id of the broker", "the one that holds our logs", found)
+        raise LogMismatch("cluster id of the broker", "the one that holds our logs", found)
     try:
         return await verify(stream, market)
     except TimeoutError as error:
@@ -135,7 +135,7 @@ async def serve_api(settings: Settings) -> None:
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await server.start()
-    collect_seldom()
+    tune_gc()
     async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}"):
         await _until_told_to_stop()
         await server.stop()
@@ -196,7 +196,7 @@ async def work_liquidator(settings: Settings) -> None:
 
 
 async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[None]]) -> None:
-    """Do a worker's work at the broker that is ours, with its figures served meanwhile."""
+    """Do a worker's work at the broker that is ours, with its metrics served meanwhile."""
     _begin(settings)
     stream = await _stream_of_ours(settings)
     async with _at_work(settings) as address:
@@ -205,9 +205,9 @@ async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[N
 
 @asynccontextmanager
 async def _at_work(settings: Settings) -> AsyncIterator[str]:
-    """What lives as long as a worker is there: the collector spares it, and its figures are served; where."""
-    collect_seldom()
-    async with figures_served(settings.metrics_host, settings.metrics_port) as address:
+    """What lives as long as a worker is there: the collector spares it, and its metrics are served; where."""
+    tune_gc()
+    async with metrics_served(settings.metrics_host, settings.metrics_port) as address:
         yield address
 
 

@@ -15,7 +15,7 @@ import structlog
 
 REPEATED_EVERY_S = 10.0
 LINES_KNOWN_MAX = 1_000
-QUIET = ("aiokafka", "faust", "mode", "asyncio", "alembic", "tables")
+QUIET = ("aiokafka", "faust", "mode", "asyncio", "tables")
 _SECRETS = (
     (re.compile(r"(\w://[^\s:/@]*):[^\s@]+@"), r"\1:***@"),  # a password in an address
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),  # a token

@@ -1,4 +1,4 @@
-"""The figures of a worker over HTTP, for Prometheus: one path, on loopback unless told otherwise."""
+"""The metrics of a worker over HTTP, for Prometheus: one path, on loopback unless told otherwise."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def figures_served(host: str, port: int) -> AsyncIterator[str]:
+async def metrics_served(host: str, port: int) -> AsyncIterator[str]:
     """Serve `/metrics` while the block lasts; `host:port`, port 0 being any free one.
 
     Empty when the port is taken: who cannot be seen works all the same, and says so in its log.
@@ -32,10 +32,10 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        log.error("no figures are served on %s:%d: %s", host, port, error)
+        log.error("no metrics are served on %s:%d: %s", host, port, error)
         return ""
     address = f"{host}:{runner.addresses[0][1]}"
-    log.info("figures on http://%s/metrics", address)
+    log.info("metrics on http://%s/metrics", address)
     return address
 
 

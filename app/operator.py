@@ -28,7 +28,7 @@ from store.markets.price_sources import IndexSources, read_index_sources
 from store.markets.registry import MarketRefused, list_market, load_registry
 from store.queries.market_data.markets import list_markets
 from store.queries.market_data.public_fills import read_public_fills
-from store.queries.operations.progress import MarketProgress, read_progress
+from store.queries.operations.progress import PipelineProgress, read_progress
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.session.connect import Session
 from store.session.presence import RunningProcess, Work, read_processes
@@ -152,7 +152,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def processes(settings: Settings) -> list[dict[str, Any]]:
-    """One row a process that shows itself: where it runs, where its figures are read, and what it works for."""
+    """One row a process that shows itself: where it runs, where its metrics are read, and what it works for."""
     async with _session(settings) as session:
         running = await read_processes(session)
     return [
@@ -168,21 +168,21 @@ async def processes(settings: Settings) -> list[dict[str, Any]]:
 
 async def dead_letters(settings: Settings) -> "list[DeadLetter]":
     """Every dead letter, oldest first."""
-    from broker.dead_letters import read_letters
+    from broker.dead_letters import read_dead_letters
 
     try:
-        return await read_letters(settings.broker_address)
+        return await read_dead_letters(settings.broker_address)
     except TimeoutError as error:
         raise BrokerSilent from error
 
 
 async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[RetryOutcome]":
     """Try these letters again, or all of them; what came of each."""
-    from agents.dead_letter_retry import retry_letter
+    from agents.dead_letter_retry import retry_dead_letter
 
-    letters = [letter for letter in await dead_letters(settings) if not ids or letter.id in ids]
+    chosen = [dead_letter for dead_letter in await dead_letters(settings) if not ids or dead_letter.id in ids]
     async with _session(settings) as session:
-        return [await retry_letter(session, letter) for letter in letters]
+        return [await retry_dead_letter(session, dead_letter) for dead_letter in chosen]
 
 
 def _owners(running: list[RunningProcess]) -> dict[tuple[Work, str], str]:
@@ -201,7 +201,9 @@ async def _markets(session: Session) -> list[MarketView]:
     return page.data
 
 
-async def _until_passed(session: Session, targets: dict[str, int], within_s: float) -> dict[str, MarketProgress] | None:
+async def _until_passed(
+    session: Session, targets: dict[str, int], within_s: float
+) -> dict[str, PipelineProgress] | None:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         progress = await read_progress(session)

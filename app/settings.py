@@ -55,7 +55,7 @@ LOCAL_RATES = {
     Budget.REGISTRATIONS: "1000/second",
     Budget.LOGINS: "1000/second",
     Budget.LOGIN_ATTEMPTS: "100/minute",
-    Budget.STRANGERS: "1000/second",
+    Budget.UNAUTHENTICATED: "1000/second",
 }
 """One machine for trying things: nobody meets a limit who does not look for it."""
 PRODUCTION_RATES = {
@@ -67,7 +67,7 @@ PRODUCTION_RATES = {
     Budget.REGISTRATIONS: "10/hour",
     Budget.LOGINS: "30/minute",
     Budget.LOGIN_ATTEMPTS: "10/minute",
-    Budget.STRANGERS: "10/second",
+    Budget.UNAUTHENTICATED: "10/second",
 }
 """The internet: enough for a busy client, too little for a flood."""
 
@@ -223,7 +223,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def reach(settings: Settings) -> Settings:
+def resolve_local(settings: Settings) -> Settings:
     """The settings with database, broker and session of the local exchange in DATA filled in where none are named."""
     if settings.database_url:
         return settings

@@ -4,7 +4,7 @@ import time
 from typing import Any, NamedTuple
 
 from bench.exchange_process import ExchangeProcess
-from bench.load.users import Person
+from bench.load.users import FundedUser
 from bench.watching import costs_of, cpu_seconds
 from bench.whole import drained, load_on
 
@@ -18,10 +18,10 @@ class Completed(NamedTuple):
     costs: str
 
 
-async def completed(exchange: ExchangeProcess, people: list[Person], seconds: float, **what: Any) -> Completed:
+async def completed(exchange: ExchangeProcess, users: list[FundedUser], seconds: float, **what: Any) -> Completed:
     """Let a closed loop run, `what` being fields of its Job."""
     spent_before, began = cpu_seconds(exchange), time.perf_counter()
-    report = await load_on(exchange, people, seconds=seconds, connections=CLIENTS, **what)
+    report = await load_on(exchange, users, seconds=seconds, connections=CLIENTS, **what)
     await drained(exchange)
     per_s = report.accepted / (time.perf_counter() - began)
     return Completed(per_s, costs_of(exchange, spent_before, report.accepted))

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.load.job import ROOT
-from bench.whole import load_on, people_of, whole_exchange
+from bench.whole import load_on, users_of, whole_exchange
 
 SHOWN = 40
 WARM_UP_S = 3.0
@@ -26,10 +26,8 @@ async def profile(stage: str, seconds: float) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="perpetua-profile-") as folder:
         async with whole_exchange(Path(folder)) as exchange:
-            people = await people_of(exchange, 256, "profile")
-            loading = asyncio.create_task(
-                load_on(exchange, people, seconds=2 * seconds + 4 * WARM_UP_S, connections=32)
-            )
+            users = await users_of(exchange, 256, "profile")
+            loading = asyncio.create_task(load_on(exchange, users, seconds=2 * seconds + 4 * WARM_UP_S, connections=32))
             await asyncio.sleep(WARM_UP_S)
             pid = exchange.children()[stage]
             await _record(pid, seconds, "flamegraph", target / f"{stage}.svg")

@@ -4,14 +4,14 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agents.worker.gc_tuning import collect_seldom
+from agents.worker.gc_tuning import tune_gc
 
 
 @contextmanager
 def quiet_collector() -> Iterator[None]:
     """What lives now is not looked at; afterwards all is as it was."""
     before = gc.get_threshold()
-    collect_seldom()
+    tune_gc()
     try:
         yield
     finally:

@@ -10,11 +10,11 @@ import aiohttp
 import asyncpg
 
 from app.operator import audit_books, drain_markets
-from app.settings import Settings, load_settings, reach
+from app.settings import Settings, load_settings, resolve_local
 from bench.exchange_process import ExchangeProcess
 from bench.load.job import Job, Kind, Report, run_load
 from bench.load.order_bodies import random_orders
-from bench.load.users import Person, make_people
+from bench.load.users import FundedUser, make_users
 
 DRAINS = 20  # of 30 s each, before a backlog counts as lost
 
@@ -40,27 +40,27 @@ async def whole_exchange(folder: Path) -> AsyncIterator[ExchangeProcess]:
 
 def settings_of(exchange: ExchangeProcess) -> Settings:
     """What the command line would work with beside it."""
-    return reach(load_settings({"DATA": str(exchange.data)}))
+    return resolve_local(load_settings({"DATA": str(exchange.data)}))
 
 
-async def people_of(exchange: ExchangeProcess, count: int, prefix: str) -> list[Person]:
+async def users_of(exchange: ExchangeProcess, count: int, prefix: str) -> list[FundedUser]:
     """Funded users of it."""
     secret = (exchange.data / "jwt_secret").read_text()
-    return await make_people(settings_of(exchange).database_url, secret, count, prefix)
+    return await make_users(settings_of(exchange).database_url, secret, count, prefix)
 
 
-def job_for(exchange: ExchangeProcess, people: Sequence[Person], **what: Any) -> Job:
+def job_for(exchange: ExchangeProcess, users: Sequence[FundedUser], **what: Any) -> Job:
     """A load on it; unless told otherwise a closed loop of random orders."""
     url = urlsplit(exchange.url)
     assert url.hostname is not None
     assert url.port is not None
-    usual = {"kind": Kind.CLOSED, "orders": random_orders(len(people), 1_000)}
-    return Job(url.hostname, url.port, tokens=[person.token for person in people], **(usual | what))
+    usual = {"kind": Kind.CLOSED, "orders": random_orders(len(users), 1_000)}
+    return Job(url.hostname, url.port, tokens=[funded.token for funded in users], **(usual | what))
 
 
-async def load_on(exchange: ExchangeProcess, people: Sequence[Person], **what: Any) -> Report:
+async def load_on(exchange: ExchangeProcess, users: Sequence[FundedUser], **what: Any) -> Report:
     """Let that load run."""
-    return await run_load(job_for(exchange, people, **what))
+    return await run_load(job_for(exchange, users, **what))
 
 
 async def drained(exchange: ExchangeProcess) -> None:
@@ -71,19 +71,19 @@ async def drained(exchange: ExchangeProcess) -> None:
     raise Lost(f"the logs were not through after {DRAINS} drains")
 
 
-async def nothing_is_lost(exchange: ExchangeProcess, people: Sequence[Person], taken: Sequence[str]) -> None:
+async def nothing_is_lost(exchange: ExchangeProcess, users: Sequence[FundedUser], taken: Sequence[str]) -> None:
     """Each order answered 202 is stored, has left PENDING and has exactly the fills it says; the books balance."""
-    users = [person.user for person in people]
+    user_ids = [funded.user for funded in users]
     session = await asyncpg.connect(settings_of(exchange).database_url)
     try:
-        stored = await session.fetch(_ORDERS, users)
+        stored = await session.fetch(_ORDERS, user_ids)
         found = {row["id"] for row in stored}
         _expect(f"{len(set(taken) - found)} accepted orders are not stored", set(taken) <= found)
         _expect("orders are still PENDING", all(row["status"] != "PENDING" for row in stored))
-        _expect("fills are missing or doubled", not await session.fetchval(_WRONG_FILLS, users))
+        _expect("fills are missing or doubled", not await session.fetchval(_WRONG_FILLS, user_ids))
     finally:
         await session.close()
-    await _fills_are_readable(exchange, people[0])
+    await _fills_are_readable(exchange, users[0])
     findings = await audit_books(settings_of(exchange), is_deep=False)
     _expect(f"the audit finds {findings}", not findings)
 
@@ -97,15 +97,15 @@ async def fills_stored(exchange: ExchangeProcess) -> int:
         await session.close()
 
 
-async def _fills_are_readable(exchange: ExchangeProcess, person: Person) -> None:
+async def _fills_are_readable(exchange: ExchangeProcess, funded: FundedUser) -> None:
     """GET /fills of one user, page by page, tells as many as the database holds of him."""
     session = await asyncpg.connect(settings_of(exchange).database_url)
     try:
-        stored = int(await session.fetchval("SELECT count(*) FROM fills WHERE user_id = $1", person.user))
+        stored = int(await session.fetchval("SELECT count(*) FROM fills WHERE user_id = $1", funded.user))
     finally:
         await session.close()
     read, query = 0, "limit=500"
-    async with aiohttp.ClientSession(exchange.url, headers={"Authorization": f"Bearer {person.token}"}) as client:
+    async with aiohttp.ClientSession(exchange.url, headers={"Authorization": f"Bearer {funded.token}"}) as client:
         while query:
             async with client.get(f"/fills?{query}") as answer:
                 page = await answer.json()

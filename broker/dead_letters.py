@@ -46,14 +46,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
         return self.seq is not None
 
 
-def letter_of_record(market: str, offset: int, value: bytes | None, fault: UnreadableRecord) -> DeadLetter:
+def dead_letter_of_record(market: str, offset: int, value: bytes | None, fault: UnreadableRecord) -> DeadLetter:
     """The letter for a record that takes no sequence."""
     value = value or b""
     place = f"{commands_topic(market)}@{offset}"
     return DeadLetter(place, market, fault.reason, fault.detail, None, offset, len(value), value)
 
 
-def letter_of_failure(market: str, failure: Failure) -> DeadLetter:
+def dead_letter_of_failure(market: str, failure: Failure) -> DeadLetter:
     """The letter for a command that was undone."""
     value, raised = bytes(failure.body), type(failure.error)
     name = f"{raised.__module__}.{raised.__qualname__}"
@@ -61,31 +61,31 @@ def letter_of_failure(market: str, failure: Failure) -> DeadLetter:
     return DeadLetter(place, market, EndReason.INTERNAL, name, failure.seq, None, len(value), value)
 
 
-async def send_letter(producer: AckedProducer, letter: DeadLetter) -> None:
+async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
     """Put a letter on the topic and wait for the broker."""
     fields = {
-        "market": letter.market,
-        "reason": letter.reason,
-        "exception" if letter.is_command else "detail": letter.detail[:DETAIL_CHARACTERS_MAX],
-        "seq": letter.seq,
-        "offset": letter.offset,
-        "bytes": letter.size_bytes,
+        "market": dead_letter.market,
+        "reason": dead_letter.reason,
+        "exception" if dead_letter.is_command else "detail": dead_letter.detail[:DETAIL_CHARACTERS_MAX],
+        "seq": dead_letter.seq,
+        "offset": dead_letter.offset,
+        "bytes": dead_letter.size_bytes,
     }
     headers = [(name, str(value).encode()) for name, value in fields.items() if value is not None]
-    await producer.send(DEAD_LETTERS, letter.value[:VALUE_BYTES_MAX], letter.id.encode(), headers)
+    await producer.send(DEAD_LETTERS, dead_letter.value[:VALUE_BYTES_MAX], dead_letter.id.encode(), headers)
 
 
-async def read_letters(bootstrap: str) -> list[DeadLetter]:
+async def read_dead_letters(bootstrap: str) -> list[DeadLetter]:
     """Every letter there is, oldest first, each once; what others have put on the topic is passed over."""
-    letters: dict[str, DeadLetter] = {}
+    found: dict[str, DeadLetter] = {}
     for record in await read_all(bootstrap, DEAD_LETTERS):
-        letter = _letter(record)
-        if letter is not None:
-            letters.setdefault(letter.id, letter)
-    return list(letters.values())
+        dead_letter = _dead_letter(record)
+        if dead_letter is not None:
+            found.setdefault(dead_letter.id, dead_letter)
+    return list(found.values())
 
 
-def _letter(record: Any) -> DeadLetter | None:
+def _dead_letter(record: Any) -> DeadLetter | None:
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
     try:
         return DeadLetter(

@@ -1,12 +1,12 @@
 """Logs that must not be worked on.
 
 Exception
-|-- ForeignLog        it belongs to another exchange
+|-- LogMismatch        it belongs to another exchange
 `-- AlteredCommand    a sequence came again with other bytes
 """
 
 
-class ForeignLog(Exception):
+class LogMismatch(Exception):
     """A log, a snapshot or a broker that does not belong to this exchange as PostgreSQL knows it."""
 
     def __init__(self, what: str, expected: object, found: object) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.reader import LastRecord, last_of, read_back, unnoticed
 from exchange.engine.log.journal import Written
 from schemas.topics import events_topic
@@ -49,13 +49,13 @@ def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) ->
 
 
 def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
-    """Sequence and chain hash of each event of a record; ForeignLog when they do not end at the record's own hash."""
+    """Sequence and chain hash of each event of a record; LogMismatch when they do not end at the record's own hash."""
     chain = record.prev_hash
     for seq, body in enumerate(record.events, record.first_event_seq):
         chain = chain_hash(chain, body)
         yield seq, chain
     if chain != record.hash:
-        raise ForeignLog(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
+        raise LogMismatch(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
 
 
 async def read_written(
@@ -66,7 +66,7 @@ async def read_written(
     records = [decode_event_record(each.value) for each in found]
     for record in records:
         if record.epoch != epoch:
-            raise ForeignLog(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
+            raise LogMismatch(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
     hashes = (pair for record in records for pair in hashes_in(record))
     failed = (failed_command(body) for record in records for body in record.events)
     return WrittenLog(
@@ -151,7 +151,7 @@ def _parts(written: Sequence[Written]) -> Iterator[Sequence[Written]]:
 
 
 def _last_that_fits(written: Sequence[Written], start: int) -> int:
-    """Where a part that begins at `start` stops: behind the last whole command that fits, else behind the last event."""
+    """Where a part that begins at `start` stops: after the last whole command that fits, else after the last event."""
     size, border = 0, start
     for at in range(start, len(written)):
         size += len(written[at].body) + 1

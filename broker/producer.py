@@ -94,7 +94,7 @@ class AckedProducer:
             records = records[count:]
 
     def expect_beyond(self, topic: str, last: LastRecord) -> None:
-        """Somebody has read the topic up to this record: what is sent from now on must come behind it, and find it there."""
+        """Somebody has read the topic up to this record: what is sent from now on must come after it, and find it there."""
         self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
         self._known_at_s[topic] = -math.inf
 
@@ -104,7 +104,7 @@ class AckedProducer:
             await self.send(topic, value, key)
 
     async def _append(self, topic: str, send: Callable[[], Awaitable[int]], records: Sequence[OutgoingRecord]) -> None:
-        """Have the records sent, and see that they came behind all that we know of.
+        """Have the records sent, and see that they came after all that we know of.
 
         What the log has lost may have been replaced by others, and that hides it: by a copy of ours where a try had no
         answer; by another owner, who noticed, where we knew the end by reading or have been silent (frozen) for long.

@@ -74,7 +74,7 @@ async def read_back(
 
 
 async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
-    """The record at an offset; None when that place is empty, or behind the topic's end."""
+    """The record at an offset; None when that place is empty, or beyond the topic's end."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
         stop = await end_offset(reader, partition)

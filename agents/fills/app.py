@@ -5,11 +5,11 @@ from typing import Any
 import faust
 
 from agents.fills.worker import Publisher
-from agents.worker.fail_stop import or_stop
+from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app, raw_topic
 from agents.worker.host import FaustUnit
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import Standstill
+from agents.worker.stall_watchdog import StallWatchdog
 from schemas.topics import events_topic, publisher_app_id
 from store.session.presence import Task, Work
 
@@ -17,7 +17,7 @@ from store.session.presence import Task, Work
 def publisher_unit(market: str, settings: StreamSettings) -> FaustUnit:
     """The publisher of a market, ready to be hosted."""
     app, publisher = publisher_app(market, settings)
-    watch = Standstill(Task(Work.PUBLISHER, market), settings.standstill_s, publisher.advance, publisher.has_work)
+    watch = StallWatchdog(Task(Work.PUBLISHER, market), settings.standstill_s, publisher.advance, publisher.has_work)
     return FaustUnit(app, watch, after_stop=publisher.disconnect)
 
 
@@ -34,6 +34,6 @@ def publisher_app(market: str, settings: StreamSettings) -> tuple[faust.App, Pub
     async def publish(stream: Any) -> None:
         """Publish the fills of a market for consumers outside."""
         async for event in stream.noack().events():
-            await or_stop(publisher.take(event), publisher.name)
+            await fail_fast(publisher.take(event), publisher.name)
 
     return app, publisher

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from agents.worker.database import ask_database, ask_once
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import Progress
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.producer import AckedProducer, OutgoingRecord, can_be_retried
 from broker.reader import last_of, read_back
 from schemas.events import PositionTransferred, TradeExecuted
@@ -24,7 +24,7 @@ from schemas.market import MarketSpec
 from schemas.topics import fills_topic, publisher_app_id
 from schemas.wire import EventRecord, decode_event, decode_event_record
 from store.crash_points import CrashPoint, passing
-from store.markets.progress import read_standing
+from store.markets.progress import read_market_progress
 from store.markets.registry import load_registry
 from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
 from store.session.connect import Connection
@@ -69,12 +69,12 @@ class Publisher:
         self._last = 0
 
     async def take(self, event: Any) -> None:
-        """Publish the trades of an event record, then acknowledge it. Raises ForeignLog, FillsMissing."""
+        """Publish the trades of an event record, then acknowledge it. Raises LogMismatch, FillsMissing."""
         self._progress.step()
         known = self._known or await self._begin()
         record = decode_event_record(event.message.value)
         if (record.market, record.epoch) != (self.market, known.epoch):
-            raise ForeignLog("event record of", (self.market, known.epoch), (record.market, record.epoch))
+            raise LogMismatch("event record of", (self.market, known.epoch), (record.market, record.epoch))
         await self._publish(list(fills_of(known.spec, record)))
         event.ack()
 
@@ -123,7 +123,7 @@ class Publisher:
             await self._send(await self._persisted(self._last + 1, until))
 
     async def _persisted(self, first: int, until: int) -> list[PublicFill]:
-        """Some fills from `first` on, before `until`; waits for a projection that is behind. Raises FillsMissing."""
+        """Some fills from `first` on, before `until`; waits for a projection that lags. Raises FillsMissing."""
         limit = min(until - first, CATCH_UP_ROWS)
         for _ in range(round(PERSISTED_WITHIN_S / LOOK_EVERY_S)):
             stored = await ask_database(
@@ -145,7 +145,7 @@ class Publisher:
 
     async def _end_of_topic(self) -> int | None:
         """The fill up to which the end of the topic has no hole (an owner before us may have noticed a lost tail by
-        writing behind it); None when the topic holds nothing of ours."""
+        writing after it); None when the topic holds nothing of ours."""
         while True:
             try:
                 records = await self._read_end()
@@ -165,7 +165,7 @@ class Publisher:
 
     async def _read_market(self, session: Connection) -> Known:
         spec = (await load_registry(session)).by_name[self.market].spec
-        epoch = (await read_standing(session, self.market)).epoch
+        epoch = (await read_market_progress(session, self.market)).epoch
         return Known(spec, epoch, await newest_public_fill(session, self.market))
 
 

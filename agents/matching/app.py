@@ -5,11 +5,11 @@ from typing import Any
 import faust
 
 from agents.matching.worker import Matcher
-from agents.worker.fail_stop import or_stop
+from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app, raw_topic
 from agents.worker.host import FaustUnit
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import Standstill
+from agents.worker.stall_watchdog import StallWatchdog
 from schemas.topics import commands_topic, engine_app_id
 from store.crash_points import CrashPoint, passing
 from store.session.presence import Task, Work
@@ -27,7 +27,7 @@ def engine_unit(market: str, settings: StreamSettings) -> FaustUnit:
     def advance() -> object:
         return matcher.advance(), restored(app)
 
-    watch = Standstill(Task(Work.ENGINE, market), settings.standstill_s, advance, matcher.has_work)
+    watch = StallWatchdog(Task(Work.ENGINE, market), settings.standstill_s, advance, matcher.has_work)
     return FaustUnit(app, watch, before_stop=matcher.close, after_stop=matcher.disconnect)
 
 
@@ -40,7 +40,7 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
     @table.on_recover  # type: ignore[untyped-decorator]  # Faust's classes are untyped
     async def recover() -> None:
         if _owns(app, market):
-            await or_stop(matcher.recover(), matcher.name)
+            await fail_fast(matcher.recover(), matcher.name)
 
     @app.on_partitions_revoked.connect
     async def release(_: Any, /, *revoked: Any, **__: Any) -> None:
@@ -52,15 +52,15 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
     async def match(stream: Any) -> None:
         """Match the commands of a market; events out, snapshots into its book table."""
         async for event in stream.noack().events():
-            await or_stop(matcher.handle(event), matcher.name)
+            await fail_fast(matcher.handle(event), matcher.name)
 
     @app.timer(interval=SNAPSHOT_CHECK_S)  # type: ignore[untyped-decorator]
     async def take_snapshot() -> None:
-        await or_stop(matcher.snapshot_if_due(), matcher.name)
+        await fail_fast(matcher.snapshot_if_due(), matcher.name)
 
     @app.timer(interval=COPY_EVERY_S)  # type: ignore[untyped-decorator]
     async def copy_snapshot() -> None:
-        await or_stop(matcher.copy_to_database(), matcher.name)
+        await fail_fast(matcher.copy_to_database(), matcher.name)
 
     return app, matcher
 

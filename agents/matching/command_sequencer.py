@@ -22,7 +22,7 @@ class GapNeverFilled(Exception):
         self.seq = seq
 
 
-class FreshCommand(NamedTuple):
+class UnseenCommand(NamedTuple):
     """A command that the market has not seen, in its place, as its bytes and as what they say."""
 
     seq: int
@@ -30,14 +30,14 @@ class FreshCommand(NamedTuple):
     command: Command
 
 
-class Sorted(NamedTuple):
+class Sequenced(NamedTuple):
     """The commands that come next, and the one that is missing when the record goes on ahead of it."""
 
-    fresh: list[FreshCommand]
+    fresh: list[UnseenCommand]
     missing: int | None
 
 
-class Intake:
+class CommandSequencer:
     """Remembers the bytes of the commands since the last snapshot."""
 
     def __init__(self, market: str, command_seq: int) -> None:
@@ -50,13 +50,13 @@ class Intake:
         """The sequence of the command that comes next."""
         return self._first_kept + len(self._kept)
 
-    def sort(self, record: CommandRecord) -> Sorted:
+    def sort(self, record: CommandRecord) -> Sequenced:
         """Take the commands that come next; drop what was seen and whatever is ahead.
 
         Raises AlteredCommand, and UnreadableRecord for a command that is new here and that nobody can read: then none
         of the record is taken.
         """
-        fresh: list[FreshCommand] = []
+        fresh: list[UnseenCommand] = []
         missing = None
         for seq, body in ((command.seq, command.body) for command in record.commands):
             following = self.next_seq + len(fresh)
@@ -64,17 +64,17 @@ class Intake:
                 missing = following
                 break
             if seq == following:
-                fresh.append(FreshCommand(seq, body, read_command(body)))
+                fresh.append(UnseenCommand(seq, body, read_command(body)))
             elif self._first_kept <= seq < self.next_seq and self._kept[seq - self._first_kept] != body:
                 read_command(body)  # what nobody can read is no past of ours
                 raise AlteredCommand(self._market, seq)
         self._kept += [command.body for command in fresh]
-        return Sorted(fresh, missing)
+        return Sequenced(fresh, missing)
 
-    def kept(self, first: int, stop: int) -> list[FreshCommand]:
+    def kept(self, first: int, stop: int) -> list[UnseenCommand]:
         """The commands from `first` up to, not including, `stop` once more; none may be older than the last snapshot."""
         bodies = self._kept[first - self._first_kept : stop - self._first_kept]
-        return [FreshCommand(seq, body, read_command(body)) for seq, body in enumerate(bodies, first)]
+        return [UnseenCommand(seq, body, read_command(body)) for seq, body in enumerate(bodies, first)]
 
     def forget(self, command_seq: int) -> None:
         """A snapshot covers everything up to `command_seq`."""

@@ -1,12 +1,12 @@
-"""One tenure over a market: its state, and everything that is true only until the next recovery."""
+"""One assignment over a market: its state, and everything that is true only until the next recovery."""
 
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from agents.matching.command_sequencer import FreshCommand, GapWatch, Intake
+from agents.matching.command_sequencer import CommandSequencer, GapWatch, UnseenCommand
 from broker.dead_letters import Failure
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.reader import NO_RECORD, LastRecord
 from exchange.engine.log.journal import Written, write_again, write_failure
 from exchange.engine.log.snapshot import dump, load
@@ -15,7 +15,7 @@ from exchange.errors import EngineError
 from schemas.commands import CancelOrder, UserCommand
 from schemas.ids import public_order_id
 from schemas.wire import CommandRecord
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class StartingPoint(NamedTuple):
     offset: int
 
 
-class Tenure:
+class MarketAssignment:
     """A market from one recovery to the next. A rebalance begins another; whoever awaited compares them by identity.
 
     `written`: hashes of the events that are in the log already; `log_end`: the last record of that log.
@@ -48,7 +48,7 @@ class Tenure:
     def __init__(
         self,
         name: str,
-        standing: Standing,
+        progress: MarketProgress,
         point: StartingPoint,
         written: dict[int, str],
         failed: Iterable[int] = (),
@@ -57,11 +57,11 @@ class Tenure:
     ) -> None:
         self.name = name
         self.market, self.offset = point
-        self.epoch = standing.epoch
-        self.market_id = standing.market_id
+        self.epoch = progress.epoch
+        self.market_id = progress.market_id
         self.written = written
         self.log_end = log_end
-        self.intake = Intake(name, self.market.command_seq)
+        self.sequencer = CommandSequencer(name, self.market.command_seq)
         self.gap = GapWatch(name)
         self.unacknowledged: list[Any] = []
         self.failures: list[Failure] = []
@@ -76,32 +76,32 @@ class Tenure:
         return self.market.command_seq > self.snapshot_seq
 
     def check_epoch(self, record: CommandRecord) -> None:
-        """ForeignLog for a record of another epoch: a log from before a rebuild, or of another exchange."""
+        """LogMismatch for a record of another epoch: a log from before a rebuild, or of another exchange."""
         if record.epoch != self.epoch:
-            raise ForeignLog(f"epoch of a command record of {self.name}", self.epoch, record.epoch)
+            raise LogMismatch(f"epoch of a command record of {self.name}", self.epoch, record.epoch)
 
-    def apply(self, commands: Sequence[FreshCommand]) -> list[Written]:
+    def apply(self, commands: Sequence[UnseenCommand]) -> list[Written]:
         """The events of these commands, in order. A user's command that breaks the engine is undone and told so."""
         return [event for each in commands for event in self._answer(each)]
 
     def saved(self, command_seq: int, state: bytes) -> None:
         """A durable snapshot covers everything up to `command_seq`."""
         self.snapshot_seq = command_seq
-        self.intake.forget(command_seq)
+        self.sequencer.forget(command_seq)
         self._checkpoint = state
 
     def leave_out_written(self, events: list[Written], before: str) -> tuple[str, list[Written]]:
-        """The events that are not in the log yet, and the hash they chain to; ForeignLog when one there differs."""
+        """The events that are not in the log yet, and the hash they chain to; LogMismatch when one there differs."""
         for at, event in enumerate(events):
             known = self.written.pop(event.seq, None)
             if known is None:
                 return before, events[at:]
             if known != event.hash:
-                raise ForeignLog(f"hash of event {self.name}:{event.seq} in the log", event.hash, known)
+                raise LogMismatch(f"hash of event {self.name}:{event.seq} in the log", event.hash, known)
             before = event.hash
         return before, []
 
-    def _answer(self, each: FreshCommand) -> list[Written]:
+    def _answer(self, each: UnseenCommand) -> list[Written]:
         """Apply a command, or honour the verdict that it failed, whatever this code would make of it now."""
         before = self.market.event_hash
         try:
@@ -114,13 +114,13 @@ class Tenure:
             self._undo(each, error, before)
             return write_failure(self.market, each.seq, each.command)
 
-    def _undo(self, each: FreshCommand, error: Exception, before: str) -> None:
+    def _undo(self, each: UnseenCommand, error: Exception, before: str) -> None:
         """Rebuild the state without the command: the last snapshot, and the commands since once more."""
         number = each.command.order if isinstance(each.command, CancelOrder) else each.seq
         known = {"market": self.name, "sequence": each.seq, "order": public_order_id(self.name, number)}
         log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error, extra=known)
         market = load(self._checkpoint)
-        for command in self.intake.kept(market.command_seq + 1, each.seq):
+        for command in self.sequencer.kept(market.command_seq + 1, each.seq):
             write_again(market, command.seq, command.command, self._failed)
         if market.event_hash != before:
             raise UndoneDiffers(self.name, each.seq - 1)

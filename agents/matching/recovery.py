@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from agents.matching.market_assignment import StartingPoint, Tenure
+from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from agents.worker.database import ask_database
-from agents.worker.gc_tuning import collect_seldom
+from agents.worker.gc_tuning import tune_gc
 from agents.worker.halting import check_not_halted
 from agents.worker.settings import StreamSettings
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.event_records import read_written
 from broker.reader import unnoticed
 from exchange.engine.log.snapshot import load
@@ -16,67 +16,67 @@ from exchange.engine.market import Market, empty_market
 from schemas.topics import engine_app_id
 from store.command_log.failed_commands import read_failed_commands
 from store.command_log.snapshots import newest_snapshot_at_or_before_progress
-from store.markets.progress import Standing, read_standing
+from store.markets.progress import MarketProgress, read_market_progress
 from store.session.connect import Connection
 from tables.book_table import BEFORE_THE_FIRST_RECORD, heads, verified_snapshots
 
 log = logging.getLogger(__name__)
 
 
-async def begin_tenure(
+async def begin_assignment(
     market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None] = unnoticed
-) -> Tenure:
+) -> MarketAssignment:
     """Recover a market; `on_step` is called whenever that has got on.
 
     1. Ask PostgreSQL for the epoch, and for how far the events are persisted. A table with snapshots of other epochs
        alone belongs to another exchange. A halted market is left alone: MarketHalted.
     2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
     3. Take the first of which every event is in the log or persisted: a log that has lost its tail takes the snapshots
-       behind that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
-       did so by writing behind it.
+       after that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
+       did so by writing after it.
     4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
-       failed, by the log or by PostgreSQL, fails again. The tenure remembers how that log ended: its first own record
-       must come behind, and the last one must still be there.
+       failed, by the log or by PostgreSQL, fails again. The assignment remembers how that log ended: its first own record
+       must come after it, and the last one must still be there.
     """
-    standing, kept, persisted = await ask_database(
+    progress, kept, persisted = await ask_database(
         settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)
     )  # 1
-    check_not_halted(market, standing)
+    check_not_halted(market, progress)
     on_step()
-    for point in _starting_points(market, standing, entries, kept):  # 2
+    for point in _starting_points(market, progress, entries, kept):  # 2
         state = point.market
-        first = min(state.event_seq, standing.event_seq + 1)
+        first = min(state.event_seq, progress.event_seq + 1)
         needed = range(first, state.event_seq + 1)
-        written, failed, last = await read_written(settings.bootstrap, market, standing.epoch, needed, on_step)
-        if all(seq in written for seq in range(standing.event_seq + 1, state.event_seq + 1)):  # 3
+        written, failed, last = await read_written(settings.bootstrap, market, progress.epoch, needed, on_step)
+        if all(seq in written for seq in range(progress.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
-            collect_seldom()
+            tune_gc()
             known = {"market": market, "sequence": state.command_seq}
             log.info("%s goes on after command %d, event %d", *known.values(), state.event_seq, extra=known)
-            return Tenure(market, standing, point, written, failed | persisted, log_end=last)
+            return MarketAssignment(market, progress, point, written, failed | persisted, log_end=last)
         log.error(
             "%s: the event log has a hole before event %d of a snapshot, taking an older one", market, state.event_seq
         )
     raise AssertionError("the empty market needs no event")
 
 
-async def _what_is_known(connection: Connection, market: str) -> tuple[Standing, bytes | None, set[int]]:
-    standing = await read_standing(connection, market)
-    kept = await newest_snapshot_at_or_before_progress(connection, standing.market_id)
-    persisted = await read_failed_commands(connection, standing.market_id)
-    return standing, kept.state if kept is not None else None, persisted
+async def _what_is_known(connection: Connection, market: str) -> tuple[MarketProgress, bytes | None, set[int]]:
+    progress = await read_market_progress(connection, market)
+    kept = await newest_snapshot_at_or_before_progress(connection, progress.market_id)
+    persisted = await read_failed_commands(connection, progress.market_id)
+    return progress, kept.state if kept is not None else None, persisted
 
 
 def _starting_points(
-    market: str, standing: Standing, entries: Mapping[bytes, bytes], kept: bytes | None
+    market: str, progress: MarketProgress, entries: Mapping[bytes, bytes], kept: bytes | None
 ) -> list[StartingPoint]:
     known = heads(entries)
-    if known and all(head.epoch != standing.epoch for head in known):
-        raise ForeignLog(f"epoch of the snapshots of {market}", standing.epoch, known[0].epoch)
+    if known and all(head.epoch != progress.epoch for head in known):
+        raise LogMismatch(f"epoch of the snapshots of {market}", progress.epoch, known[0].epoch)
     points = [StartingPoint(empty_market(market), BEFORE_THE_FIRST_RECORD)]
     if kept is not None:
         points.append(StartingPoint(load(kept), BEFORE_THE_FIRST_RECORD))
-    for head, state in verified_snapshots(entries, standing.epoch):
+    for head, state in verified_snapshots(entries, progress.epoch):
         points.append(StartingPoint(load(state), head.offset))
     return sorted(points, key=lambda point: -point.market.command_seq)
 
@@ -84,4 +84,4 @@ def _starting_points(
 def _check_last_event(state: Market, written: dict[int, str]) -> None:
     logged = written.pop(state.event_seq, state.event_hash)
     if logged != state.event_hash:
-        raise ForeignLog(f"hash of event {state.spec.market}:{state.event_seq}", state.event_hash, logged)
+        raise LogMismatch(f"hash of event {state.spec.market}:{state.event_seq}", state.event_hash, logged)

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from agents.matching.market_assignment import Tenure
+from agents.matching.market_assignment import MarketAssignment
 from agents.worker.database import ask_database
 from agents.worker.metrics import SNAPSHOT_AT
 from agents.worker.settings import StreamSettings
@@ -34,21 +34,21 @@ class SnapshotWriter:
         self._copied_seq = 0
 
     def begin(self) -> None:
-        """A tenure begins: its first record is followed by a snapshot.
+        """An assignment begins: its first record is followed by a snapshot.
 
         Before the first commit of a group Faust does not seek back, so that commit must not wait.
         """
         self._taken_at_s = 0.0
 
-    def is_due(self, tenure: Tenure) -> bool:
+    def is_due(self, assignment: MarketAssignment) -> bool:
         """Whether to take one now: 5,000 commands, or 5 s, unless the last one was too costly for that."""
         now_s = time.monotonic()
-        if not (tenure.is_settled and tenure.unacknowledged) or now_s < self._not_before_s:
+        if not (assignment.is_settled and assignment.unacknowledged) or now_s < self._not_before_s:
             return False
-        commands = tenure.market.command_seq - tenure.snapshot_seq
+        commands = assignment.market.command_seq - assignment.snapshot_seq
         return commands >= COMMANDS_MAX or now_s >= self._taken_at_s + AGE_MAX_S
 
-    async def write(self, tenure: Tenure) -> None:
+    async def write(self, assignment: MarketAssignment) -> None:
         """Make the present state recoverable.
 
         1. Dump the market.
@@ -57,29 +57,29 @@ class SnapshotWriter:
         4. Forget all but the newest two.
         """
         begun_s = time.monotonic()
-        taken = take_snapshot(tenure.market, tenure.epoch, tenure.offset)  # 1
+        taken = take_snapshot(assignment.market, assignment.epoch, assignment.offset)  # 1
         entries = snapshot_entries(taken)
         await self._producer.send_all(self._topic, entries)  # 2
         self._table.data.data.update(entries)  # 3
         await self._forget_old()  # 4
-        tenure.saved(taken.head.command_seq, taken.state)
+        assignment.saved(taken.head.command_seq, taken.state)
         SNAPSHOT_AT.labels(self._market).set_to_current_time()
         self._taken_at_s = time.monotonic()
         self._not_before_s = self._taken_at_s + pause_after(self._taken_at_s - begun_s)
 
-    async def copy_to_database(self, tenure: Tenure) -> None:
+    async def copy_to_database(self, assignment: MarketAssignment) -> None:
         """The newest snapshot of the table, if PostgreSQL does not have it yet; waits through an outage."""
-        newest = next(iter(verified_snapshots(self._table.data.data, tenure.epoch)), None)
+        newest = next(iter(verified_snapshots(self._table.data.data, assignment.epoch)), None)
         if newest is not None and newest.head.command_seq > self._copied_seq:
-            await self._copy(tenure, newest)
+            await self._copy(assignment, newest)
             self._copied_seq = newest.head.command_seq
 
-    async def _copy(self, tenure: Tenure, newest: Snapshot) -> None:
-        head, at = newest.head, tenure.market.clock
+    async def _copy(self, assignment: MarketAssignment, newest: Snapshot) -> None:
+        head, at = newest.head, assignment.market.clock
         stored = StoredSnapshot(head.command_seq, head.event_seq, head.event_hash, head.state_hash, newest.state)
 
         async def save(connection: Connection) -> None:
-            await save_snapshot(connection, tenure.market_id, stored, at)
+            await save_snapshot(connection, assignment.market_id, stored, at)
 
         await ask_database(self._dsn, engine_app_id(self._market), save)
 

@@ -5,9 +5,9 @@ import logging
 import time
 from typing import Any
 
-from agents.matching.command_sequencer import FreshCommand, GapNeverFilled, Sorted
-from agents.matching.market_assignment import Tenure
-from agents.matching.recovery import begin_tenure
+from agents.matching.command_sequencer import GapNeverFilled, Sequenced, UnseenCommand
+from agents.matching.market_assignment import MarketAssignment
+from agents.matching.recovery import begin_assignment
 from agents.matching.snapshots import SnapshotWriter
 from agents.pending_work import has_commands
 from agents.worker.database import ask_database
@@ -16,7 +16,7 @@ from agents.worker.metrics import COMMANDS_MATCHED, DEAD_LETTERS, EVENTS_WRITTEN
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import Progress
 from broker.command_records import UnreadableRecord, read_record
-from broker.dead_letters import DeadLetter, letter_of_failure, letter_of_record, send_letter
+from broker.dead_letters import DeadLetter, dead_letter_of_failure, dead_letter_of_record, send_to_dlq
 from broker.errors import AlteredCommand
 from broker.event_records import pack
 from broker.producer import AckedProducer
@@ -40,14 +40,14 @@ class Matcher:
         self._table = table
         self._producer = AckedProducer(settings.bootstrap)
         self.snapshots = SnapshotWriter(market, settings, self._producer, table)
-        self._tenure: Tenure | None = None
+        self._assignment: MarketAssignment | None = None
         self._recoveries = 0
         self._progress = Progress()
         self._at_work = asyncio.Lock()
         self._is_closing = False
 
     async def recover(self) -> None:
-        """Begin a new tenure from the newest snapshot; the old one is over from the first moment on.
+        """Begin a new assignment from the newest snapshot; the old one is over from the first moment on.
 
         A halted market gets none: its records stay where they are.
         """
@@ -57,20 +57,20 @@ class Matcher:
         recovery = self._recoveries
         await self._producer.start()
         try:
-            tenure = await begin_tenure(self.market, self._settings, self._table.data.data, self._progress.step)
+            assignment = await begin_assignment(self.market, self._settings, self._table.data.data, self._progress.step)
         except MarketHalted as error:
-            log.critical("%s rests: %s", self.name, error)
+            log.critical("%s is quarantined: %s", self.name, error)
             return
         passing(CrashPoint.DURING_RECOVERY)
         if recovery == self._recoveries:
-            self._producer.expect_beyond(events_topic(self.market), tenure.log_end)
+            self._producer.expect_beyond(events_topic(self.market), assignment.log_end)
             self.snapshots.begin()
-            self._tenure = tenure
+            self._assignment = assignment
             RECOVERIES.labels(self.market).inc()
 
     def release(self) -> None:
         """The market is somebody else's now, or will be recovered: whatever is under way here counts no more."""
-        self._tenure = None
+        self._assignment = None
 
     async def handle(self, event: Any) -> None:
         """Take one command record through the market.
@@ -84,48 +84,48 @@ class Matcher:
         6. Keep the command record unacknowledged until a snapshot covers it.
         7. Take that snapshot when it is due.
 
-        Whoever finds another tenure after an await drops everything: the record comes again.
+        Whoever finds another assignment after an await drops everything: the record comes again.
         """
         async with self._at_work:
             self._progress.step()
-            tenure = self._tenure
-            if tenure is None or self._is_closing:
+            assignment = self._assignment
+            if assignment is None or self._is_closing:
                 return
             try:
-                fresh, missing = await self._sort(tenure, event.message)  # 1, 2
+                fresh, missing = await self._sort(assignment, event.message)  # 1, 2
             except AlteredCommand as error:
                 self.release()
                 await halt_market(self.name, self.market, self._settings, error)
                 return
             if missing is not None:
-                await self._ask_relay(tenure, missing)
-            await self._match(tenure, fresh)  # 3, 4, 5
-            if tenure is not self._tenure:
+                await self._ask_relay(assignment, missing)
+            await self._match(assignment, fresh)  # 3, 4, 5
+            if assignment is not self._assignment:
                 return
-            tenure.unacknowledged.append(event)  # 6
-            tenure.offset = event.message.offset
-            if self.snapshots.is_due(tenure):  # 7
-                await self._snapshot(tenure)
+            assignment.unacknowledged.append(event)  # 6
+            assignment.offset = event.message.offset
+            if self.snapshots.is_due(assignment):  # 7
+                await self._snapshot(assignment)
 
     async def snapshot_if_due(self) -> None:
         """Take the snapshot that is due though no command comes any more."""
         async with self._at_work:
-            if self._tenure is not None and not self._is_closing and self.snapshots.is_due(self._tenure):
-                await self._snapshot(self._tenure)
+            if self._assignment is not None and not self._is_closing and self.snapshots.is_due(self._assignment):
+                await self._snapshot(self._assignment)
 
     async def copy_to_database(self) -> None:
         """Put the newest snapshot into PostgreSQL as well, from where a lost broker is rebuilt."""
-        tenure = self._tenure
-        if tenure is not None:
-            await self.snapshots.copy_to_database(tenure)
+        assignment = self._assignment
+        if assignment is not None:
+            await self.snapshots.copy_to_database(assignment)
 
     async def close(self) -> None:
         """Finish the record at hand, take no other, leave a last snapshot in both places."""
         self._is_closing = True
         async with self._at_work:
-            if self._tenure is not None and self._tenure.is_settled:
-                if self._tenure.is_dirty:
-                    await self._snapshot(self._tenure)
+            if self._assignment is not None and self._assignment.is_settled:
+                if self._assignment.is_dirty:
+                    await self._snapshot(self._assignment)
                 await self._leave_a_copy()
 
     def advance(self) -> object:
@@ -134,7 +134,7 @@ class Matcher:
 
     async def has_work(self) -> bool:
         """Whether the log waits for this owner; raises what an outage raises."""
-        return await has_commands(self.market, self._settings, self._tenure)
+        return await has_commands(self.market, self._settings, self._assignment)
 
     async def disconnect(self) -> None:
         """Let go of the broker, after the app has stopped."""
@@ -148,47 +148,49 @@ class Matcher:
         except TimeoutError:
             log.warning("%s stops without a copy of its last snapshot in PostgreSQL", self.name)
 
-    async def _sort(self, tenure: Tenure, message: Any) -> Sorted:
+    async def _sort(self, assignment: MarketAssignment, message: Any) -> Sequenced:
         try:
             record = read_record(message.value, self.market)
-            tenure.check_epoch(record)
-            return tenure.intake.sort(record)
+            assignment.check_epoch(record)
+            return assignment.sequencer.sort(record)
         except UnreadableRecord as fault:
-            await self._bury(letter_of_record(self.market, message.offset, message.value, fault))
-            return Sorted([], None)
+            await self._send_to_dlq(dead_letter_of_record(self.market, message.offset, message.value, fault))
+            return Sequenced([], None)
 
-    async def _bury(self, letter: DeadLetter) -> None:
-        known = {"market": letter.market, "sequence": letter.seq}
-        log.error("%s goes to the dead letters: %s (%s)", letter.id, letter.reason, letter.detail, extra=known)
-        await send_letter(self._producer, letter)
-        DEAD_LETTERS.labels(self.market, letter.reason).inc()
+    async def _send_to_dlq(self, dead_letter: DeadLetter) -> None:
+        known = {"market": dead_letter.market, "sequence": dead_letter.seq}
+        log.error(
+            "%s goes to the dead letters: %s (%s)", dead_letter.id, dead_letter.reason, dead_letter.detail, extra=known
+        )
+        await send_to_dlq(self._producer, dead_letter)
+        DEAD_LETTERS.labels(self.market, dead_letter.reason).inc()
 
-    async def _match(self, tenure: Tenure, fresh: list[FreshCommand]) -> None:
-        before = tenure.market.event_hash
-        tenure.is_settled = False
-        before, unwritten = tenure.leave_out_written(tenure.apply(fresh), before)
-        while tenure.failures:
-            await self._bury(letter_of_failure(self.market, tenure.failures.pop(0)))
-        for record in pack(self.market, tenure.epoch, before, unwritten):
+    async def _match(self, assignment: MarketAssignment, fresh: list[UnseenCommand]) -> None:
+        before = assignment.market.event_hash
+        assignment.is_settled = False
+        before, unwritten = assignment.leave_out_written(assignment.apply(fresh), before)
+        while assignment.failures:
+            await self._send_to_dlq(dead_letter_of_failure(self.market, assignment.failures.pop(0)))
+        for record in pack(self.market, assignment.epoch, before, unwritten):
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
             passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
             EVENTS_WRITTEN.labels(self.market).inc(len(record.events))
-        tenure.is_settled = True
+        assignment.is_settled = True
         COMMANDS_MATCHED.labels(self.market).inc(len(fresh))
 
-    async def _snapshot(self, tenure: Tenure) -> None:
+    async def _snapshot(self, assignment: MarketAssignment) -> None:
         """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
-        covered = len(tenure.unacknowledged)
-        await self.snapshots.write(tenure)
+        covered = len(assignment.unacknowledged)
+        await self.snapshots.write(assignment)
         passing(CrashPoint.AFTER_SNAPSHOT_BEFORE_OFFSET)
-        if tenure is not self._tenure:
+        if assignment is not self._assignment:
             return
-        for event in tenure.unacknowledged[:covered]:
+        for event in assignment.unacknowledged[:covered]:
             event.ack()
-        del tenure.unacknowledged[:covered]
+        del assignment.unacknowledged[:covered]
 
-    async def _ask_relay(self, tenure: Tenure, missing: int) -> None:
-        if not tenure.gap.must_ask(missing, time.monotonic()):
+    async def _ask_relay(self, assignment: MarketAssignment, missing: int) -> None:
+        if not assignment.gap.must_ask(missing, time.monotonic()):
             return
         known = {"market": self.market, "sequence": missing}
         log.warning("%s: command %d is missing in the log, the relay is asked for it", *known.values(), extra=known)

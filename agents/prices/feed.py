@@ -14,7 +14,7 @@ from agents.worker.service import Service
 from schemas.commands import ReportPrice
 from schemas.units import Timestamp
 from store.command_log.commands import Addressed, append_commands
-from store.session.advisory_locks import Room, try_locks
+from store.session.advisory_locks import LockClass, try_locks
 from store.session.connect import Connection
 
 GATHER_S = 0.05
@@ -87,7 +87,7 @@ class PriceFeed(Service):
 
     async def _take_locks(self, session: Connection) -> None:
         wanted = [key for key in self._sources if key not in self._held]
-        numbers = await try_locks(session, Room.PRICES, [key.lock_number for key in wanted])
+        numbers = await try_locks(session, LockClass.PRICES, [key.lock_number for key in wanted])
         for key in wanted:
             if key.lock_number in numbers:
                 self._held.add(key)

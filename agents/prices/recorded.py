@@ -28,7 +28,7 @@ class RecordingRefused(Exception):
     """A line of a recording is not a price, or goes back in time."""
 
     def __init__(self, number: int, line: str) -> None:
-        super().__init__(f"line {number} is not a price behind the one before it: {line[:80]!r}")
+        super().__init__(f"line {number} is not a price later than the one before it: {line[:80]!r}")
         self.number = number
         self.line = line
 

@@ -5,11 +5,11 @@ from typing import Any
 import faust
 
 from agents.projection.worker import Projector
-from agents.worker.fail_stop import or_stop
+from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app, raw_topic
 from agents.worker.host import FaustUnit
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import Standstill
+from agents.worker.stall_watchdog import StallWatchdog
 from schemas.topics import events_topic, projection_app_id
 from store.session.presence import Task, Work
 
@@ -17,7 +17,7 @@ from store.session.presence import Task, Work
 def projection_unit(market: str, settings: StreamSettings) -> FaustUnit:
     """The projection of a market, ready to be hosted."""
     app, projector = projection_app(market, settings)
-    watch = Standstill(Task(Work.PROJECTION, market), settings.standstill_s, projector.advance, projector.has_work)
+    watch = StallWatchdog(Task(Work.PROJECTION, market), settings.standstill_s, projector.advance, projector.has_work)
     return FaustUnit(app, watch, after_stop=projector.close)
 
 
@@ -30,10 +30,10 @@ def projection_app(market: str, settings: StreamSettings) -> tuple[faust.App, Pr
     async def project(stream: Any) -> None:
         """Persist the events of a market to PostgreSQL, many in one transaction."""
         async for event in stream.noack().events():
-            await or_stop(projector.take(event), projector.name)
+            await fail_fast(projector.take(event), projector.name)
 
     @app.task  # type: ignore[untyped-decorator]  # Faust's classes are untyped
     async def persist() -> None:
-        await or_stop(projector.work(), projector.name)
+        await fail_fast(projector.work(), projector.name)
 
     return app, projector

@@ -11,22 +11,21 @@ from agents.pending_work import has_events
 from agents.worker.database import ask_database
 from agents.worker.halting import check_log_is_known, unless_halted
 from agents.worker.metrics import EVENTS_PERSISTED
+from agents.worker.retry import Backoff
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import Progress
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.event_records import LoggedRecord, read_records
 from schemas.topics import projection_app_id
 from schemas.units import SECOND_US, Timestamp
 from schemas.wire import decode_event_record
 from store.crash_points import CrashPoint, passing
-from store.markets.progress import read_standing
-from store.projection import Projection, SequenceGap
+from store.markets.progress import read_market_progress
+from store.projection import EventGap, Projection
 from store.session.connect import Connection, StoreUnavailable, connect_writer
 
 EVENTS_MAX = 1_000
 RECORDS_WAITING_MAX = 64
-RETRY_AFTER_S = 0.1
-RETRY_AFTER_MAX_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +53,11 @@ class Projector:
         self._has_room.set()
 
     async def take(self, event: Any) -> None:
-        """Let a record wait for the next transaction; holds the stream back when many do. ForeignLog, if it is not ours."""
+        """Let a record wait for the next transaction; holds the stream back when many do. LogMismatch, if it is not ours."""
         self._progress.step()
         record = decode_event_record(event.message.value)
         if (record.market, record.epoch) != (self.market, await self._epoch_in_force()):
-            raise ForeignLog("event record of", (self.market, self._epoch), (record.market, record.epoch))
+            raise LogMismatch("event record of", (self.market, self._epoch), (record.market, record.epoch))
         await self._has_room.wait()
         at = Timestamp(round(event.message.timestamp * SECOND_US))
         self._waiting.append(Delivery(LoggedRecord(record, at), event))
@@ -108,7 +107,7 @@ class Projector:
     async def _persist(self, records: Sequence[LoggedRecord]) -> None:
         try:
             await self._apply(records)
-        except SequenceGap as gap:
+        except EventGap as gap:
             log.error("%s, reading it from the log", gap, extra={"market": self.market, "sequence": gap.expected})
             await self._fill(gap.expected)
             await self._apply(records)
@@ -116,17 +115,17 @@ class Projector:
     async def _fill(self, missing_seq: int) -> None:
         """Persist from the missing event to the end of the log, in whatever order the log has them.
 
-        Offsets are acknowledged behind a commit only, so this happens when commits were lost (PostgreSQL came back
-        without its last seconds), or when the log has lost its tail: the engine notices by writing behind the hole, and
-        writes everything again behind that. So a record ahead of the hole is passed over here.
+        Offsets are acknowledged only after a commit, so this happens when commits were lost (PostgreSQL came back
+        without its last seconds), or when the log has lost its tail: the engine notices by writing after the hole, and
+        writes everything again after that. So a record beyond the hole is skipped here.
         """
         for record in await read_records(self._settings.bootstrap, self.market, missing_seq, self._progress.step):
-            with suppress(SequenceGap):
+            with suppress(EventGap):
                 await self._apply([record])
 
     async def _apply(self, records: Sequence[LoggedRecord]) -> None:
         """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""
-        wait_s = RETRY_AFTER_S
+        backoff = Backoff()
         while True:
             try:
                 await self._projection.apply([each.record for each in records], [each.at for each in records])
@@ -134,13 +133,12 @@ class Projector:
             except StoreUnavailable as error:
                 self._progress.step()  # it works at it, and says so
                 log.warning("%s waits for PostgreSQL: %r", self.name, error)
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)
+                await backoff.wait()
             else:
                 return
 
     async def _connect(self) -> Connection:
-        """A session with the database that the log was written for: MarketHalted, StrangeCommand."""
+        """A session with the database that the log was written for: MarketHalted, UnknownCommand."""
         session = await connect_writer(self._settings.dsn, self.name)
         try:
             await check_log_is_known(session, self._settings.bootstrap, self.market)
@@ -151,6 +149,6 @@ class Projector:
 
     async def _epoch_in_force(self) -> int:
         if self._epoch is None:
-            standing = await ask_database(self._settings.dsn, self.name, lambda c: read_standing(c, self.market))
-            self._epoch = standing.epoch
+            progress = await ask_database(self._settings.dsn, self.name, lambda c: read_market_progress(c, self.market))
+            self._epoch = progress.epoch
         return self._epoch

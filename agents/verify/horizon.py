@@ -7,14 +7,14 @@ from agents.verify.known_snapshots import KnownSnapshot
 from agents.verify.report import Report
 from exchange.engine.log.snapshot import load
 from exchange.engine.market import Market, empty_market
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 
 
 def choose_start(
-    report: Report, standing: Standing, commands: Digests, snapshots: Iterable[KnownSnapshot]
+    report: Report, progress: MarketProgress, commands: Digests, snapshots: Iterable[KnownSnapshot]
 ) -> Market | None:
     """The market as it was at the horizon, which is noted in the report; None when no state reaches the log."""
-    whole_after = _whole_after(commands, standing.command_seq)
+    whole_after = _whole_after(commands, progress.command_seq)
     if commands.first and commands.first <= whole_after:
         report.differs(f"command {report.market}:{whole_after}", "in the log", "missing")
     if whole_after == 0:
@@ -23,7 +23,7 @@ def choose_start(
     candidates = [
         known
         for known in snapshots
-        if known.state is not None and known.command_seq >= whole_after and known.event_seq <= standing.event_seq
+        if known.state is not None and known.command_seq >= whole_after and known.event_seq <= progress.event_seq
     ]
     if not candidates:
         report.differs(f"command {report.market}:{whole_after}", "in the log or covered by a snapshot", "neither")
@@ -35,7 +35,7 @@ def choose_start(
 
 
 def _whole_after(commands: Digests, last: int) -> int:
-    """The lowest sequence behind which every command up to `last` is in the log."""
+    """The lowest sequence after which every command up to `last` is in the log."""
     seq = last
     while seq > 0 and commands.get(seq) is not None:
         seq -= 1

@@ -9,7 +9,7 @@ from broker.reader import stream_records
 from exchange.engine.log.snapshot import state_hash
 from schemas.topics import book_changelog_topic
 from store.command_log.snapshots import StoredSnapshot
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 from tables.book_table import Head, chunk_keys, heads, is_head, read_head, state_of
 
 
@@ -32,7 +32,7 @@ def stored_snapshots(stored: Iterable[StoredSnapshot], report: Report) -> list[K
     ]
 
 
-async def table_snapshots(settings: StreamSettings, standing: Standing, report: Report) -> list[KnownSnapshot]:
+async def table_snapshots(settings: StreamSettings, progress: MarketProgress, report: Report) -> list[KnownSnapshot]:
     """Those of the changelog: all that the table holds, and the earlier ones that are not compacted away yet.
 
     A zombie may write the head of an old snapshot whose chunks the owner has already forgotten: that is none.
@@ -51,7 +51,7 @@ async def table_snapshots(settings: StreamSettings, standing: Standing, report: 
             if state_hash(state_of(entries, head)) == head.state_hash:
                 passed[head.command_seq] = _of(head, None)
     gone = forgotten - entries.keys()
-    held = [head for head in heads(entries) if head.epoch == standing.epoch and gone.isdisjoint(chunk_keys(head))]
+    held = [head for head in heads(entries) if head.epoch == progress.epoch and gone.isdisjoint(chunk_keys(head))]
     for head in held:
         passed[head.command_seq] = _checked(_of(head, state_of(entries, head)), report)
     return list(passed.values())

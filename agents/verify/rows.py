@@ -27,12 +27,12 @@ class RowComparison:
     def __init__(self, session: Connection, persisted: Persisted, report: Report) -> None:
         self._session = session
         self._persisted = persisted
-        self._market_id = persisted.standing.market_id
-        self._event_max = persisted.standing.event_seq
+        self._market_id = persisted.progress.market_id
+        self._event_max = persisted.progress.event_seq
         self.report = report
 
     async def compare_block(self, replay: Replay, first: int, last: int, trades_before: int) -> None:
-        """Orders that commands `first` to `last` created or ended, and the trades behind `trades_before`."""
+        """Orders that commands `first` to `last` created or ended, and the trades after `trades_before`."""
         await self._compare_numbers(replay, first, last)
         await self._compare_ended(replay)
         await self._compare_fills(replay, trades_before + 1, max((fill.trade for fill in replay.fills), default=0))

@@ -18,10 +18,10 @@ from schemas.wire import (
     decode_event,
     decode_event_record,
 )
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 
 
-async def survey_commands(settings: StreamSettings, standing: Standing, report: Report) -> Digests:
+async def survey_commands(settings: StreamSettings, progress: MarketProgress, report: Report) -> Digests:
     """The digests of all commands in the log. A sequence that comes again with other bytes is a difference.
 
     A record that is not the relay's is none of the market: it is counted, no more.
@@ -32,7 +32,7 @@ async def survey_commands(settings: StreamSettings, standing: Standing, report: 
         if record is None:
             report.skipped_records += 1
             continue
-        report.compare(f"epoch of command record {each.offset}", standing.epoch, record.epoch)
+        report.compare(f"epoch of command record {each.offset}", progress.epoch, record.epoch)
         for command in record.commands:
             if not digests.put(command.seq, digest(command.body)):
                 report.differs(f"command {report.market}:{command.seq}", "the bytes it came with first", "other bytes")
@@ -75,7 +75,7 @@ class EventSurvey:
                 self.failed.add(event.command)
 
 
-async def survey_events(settings: StreamSettings, standing: Standing, report: Report) -> EventSurvey:
+async def survey_events(settings: StreamSettings, progress: MarketProgress, report: Report) -> EventSurvey:
     """All events in the log; an event written twice must be the same."""
     survey = EventSurvey()
     async for each in stream_records(settings.bootstrap, events_topic(report.market)):
@@ -85,6 +85,6 @@ async def survey_events(settings: StreamSettings, standing: Standing, report: Re
             report.differs(f"event record at offset {each.offset}", "an event record", error)
             continue
         subject = f"event record {report.market}:{record.first_event_seq}"
-        report.compare(f"{subject} market and epoch", (report.market, standing.epoch), (record.market, record.epoch))
+        report.compare(f"{subject} market and epoch", (report.market, progress.epoch), (record.market, record.epoch))
         survey.add(record, report)
     return survey

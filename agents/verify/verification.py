@@ -19,7 +19,7 @@ from exchange.engine.market import Market
 from schemas.topics import commands_topic
 from schemas.wire import CommandRecord
 from store.audit.verification import read_payloads, read_persisted_state
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 from store.session.connect import Connection
 
 COMMANDS_PER_BLOCK = 2_000
@@ -29,7 +29,7 @@ async def verify(settings: StreamSettings, market: str) -> Report:
     """Compare a market with its log, up to what was persisted at the beginning. KeyError for one that is not listed.
 
     1. Read the rows that still change, at one moment.
-    2. Survey the logs, whose ends lie behind that moment, and the snapshots.
+    2. Survey the logs, whose ends are later than that moment, and the snapshots.
     3. Begin at the oldest state from which the command log is whole.
     4. Replay: each event, each snapshot on the way, and block by block the rows.
     5. Compare what is left, and where the projection stands.
@@ -42,17 +42,17 @@ async def verify(settings: StreamSettings, market: str) -> Report:
 async def _verify(session: Connection, settings: StreamSettings, market: str) -> Report:
     report = Report(market)
     persisted = await read_persisted_state(session, market)  # 1
-    standing = persisted.standing
-    report.to_command, report.to_event = standing.command_seq, standing.event_seq
-    commands = await survey_commands(settings, standing, report)  # 2
-    events = await survey_events(settings, standing, report)
-    snapshots = stored_snapshots(persisted.snapshots, report) + await table_snapshots(settings, standing, report)
-    await _compare_outbox(session, standing.market_id, commands, report)
+    progress = persisted.progress
+    report.to_command, report.to_event = progress.command_seq, progress.event_seq
+    commands = await survey_commands(settings, progress, report)  # 2
+    events = await survey_events(settings, progress, report)
+    snapshots = stored_snapshots(persisted.snapshots, report) + await table_snapshots(settings, progress, report)
+    await _compare_outbox(session, progress.market_id, commands, report)
     events.failed |= persisted.failed
-    start = choose_start(report, standing, commands, snapshots)  # 3
+    start = choose_start(report, progress, commands, snapshots)  # 3
     if start is not None:
         rows = RowComparison(session, persisted, report)
-        verification = _Verification(start, standing, events, snapshots, rows)
+        verification = _Verification(start, progress, events, snapshots, rows)
         await verification.replay(settings)  # 4
         await verification.finish()  # 5
     return report
@@ -74,16 +74,16 @@ class _Verification:
     def __init__(
         self,
         start: Market,
-        standing: Standing,
+        progress: MarketProgress,
         events: EventSurvey,
         snapshots: Sequence[KnownSnapshot],
         rows: RowComparison,
     ) -> None:
-        self._standing = standing
+        self._progress = progress
         self._report = rows.report
         self._events = events
         self._rows = rows
-        self._replay = Replay(start, standing.event_seq, events.failed)
+        self._replay = Replay(start, progress.event_seq, events.failed)
         self._snapshots: dict[int, list[KnownSnapshot]] = defaultdict(list)
         for known in snapshots:
             self._snapshots[known.command_seq].append(known)
@@ -106,11 +106,11 @@ class _Verification:
     async def finish(self) -> None:
         """What is only there at the end: live rows and progress."""
         await self._rows.compare_rest(self._replay, self._trades)
-        subject, standing = f"progress of {self._report.market}", self._standing
-        is_cut = self._replay.market.event_seq > standing.event_seq
+        subject, progress = f"progress of {self._report.market}", self._progress
+        is_cut = self._replay.market.event_seq > progress.event_seq
         answered = self._replay.market.command_seq - is_cut
-        self._report.compare(f"{subject} command", answered, standing.command_seq)
-        found = (standing.event_seq, standing.event_hash)
+        self._report.compare(f"{subject} command", answered, progress.command_seq)
+        found = (progress.event_seq, progress.event_hash)
         self._report.compare(f"{subject} event and hash", self._last_event, found)
 
     def _take(self, record: CommandRecord) -> None:
@@ -124,7 +124,7 @@ class _Verification:
 
     def _is_persisted(self, seq: int) -> bool:
         """Whole, or at least its first events: a command of very many is cut over several records."""
-        return seq <= self._standing.command_seq or self._replay.market.event_seq < self._standing.event_seq
+        return seq <= self._progress.command_seq or self._replay.market.event_seq < self._progress.event_seq
 
     def _compare_event(self, event: Written) -> None:
         self._last_event = (event.seq, event.hash)

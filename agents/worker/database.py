@@ -1,12 +1,12 @@
 """Questions to PostgreSQL that have time: over a connection of their own, repeated while the server is away."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import asyncpg
 
+from agents.worker.retry import Backoff
 from store.session.connect import Connection, StoreUnavailable, connect_writer, is_outage
 
 DATABASE_ERRORS = (
@@ -17,8 +17,6 @@ DATABASE_ERRORS = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-RETRY_AFTER_S = 0.1
-RETRY_AFTER_MAX_S = 2.0
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -26,7 +24,7 @@ log = logging.getLogger(__name__)
 
 async def ask_database(dsn: str, worker: str, question: Callable[[Connection], Awaitable[T]]) -> T:
     """The answer to a question that may be asked twice; waits through any outage."""
-    wait_s = RETRY_AFTER_S
+    backoff = Backoff()
     while True:
         try:
             return await ask_once(dsn, worker, question)
@@ -34,8 +32,7 @@ async def ask_database(dsn: str, worker: str, question: Callable[[Connection], A
             if not away(error):
                 raise
             log.warning("%s waits for PostgreSQL: %r", worker, error)
-        await asyncio.sleep(wait_s)
-        wait_s = min(2 * wait_s, RETRY_AFTER_MAX_S)
+        await backoff.wait()
 
 
 async def ask_once(dsn: str, worker: str, question: Callable[[Connection], Awaitable[T]]) -> T:

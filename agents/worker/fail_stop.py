@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def stop_loudly(worker: str, error: BaseException | None, code: int = EXIT_WRONG) -> NoReturn:
     """Log with the traceback and end the process at once, nothing acknowledged, nothing flushed.
 
-    A raised exception would not do: Faust acknowledges the record of an agent that raised, and goes on behind it.
+    A raised exception would not do: Faust acknowledges the record of an agent that raised, and continues with the next one.
     """
     log.critical("%s stops the process, exit code %d", worker, code, exc_info=error)
     end_at_once(code)
@@ -30,7 +30,7 @@ def end_at_once(code: int = 0) -> NoReturn:
     os._exit(code)
 
 
-async def or_stop(work: Awaitable[None], worker: str) -> None:
+async def fail_fast(work: Awaitable[None], worker: str) -> None:
     """Await what Faust has called us for; anything it raises ends the process."""
     try:
         await work

@@ -16,7 +16,7 @@ HEARTBEATS_PER_SESSION = 6
 COMMIT_INTERVAL_S = 0.5
 REBALANCE_TIMEOUT_S = 5.0  # a member killed while it joins holds up the group this long; the default is a minute
 FETCHLESS_S_MAX = 100 * 365 * 86_400.0
-"""How long a member may fetch nothing, which is for ever.
+"""How long a member may fetch nothing, which is forever.
 
 Faust gives it 1,000 seconds. A standby has nothing to fetch: it left its group then, and never joined it again (aiokafka
 0.14.0, its issues 720 and 1187). Whoever owns a market and gets nowhere is found by agents/worker/stall_watchdog.py.

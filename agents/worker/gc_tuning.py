@@ -5,7 +5,7 @@ import gc
 OBJECTS_BEFORE_COLLECTION = 100_000
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Let what is there now never be looked at again, and what comes only after so many objects more."""
     gc.collect()
     gc.freeze()

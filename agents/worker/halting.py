@@ -1,8 +1,8 @@
-"""Halting a market whose command log and database do not belong together, instead of crashing over it for ever.
+"""Halting a market whose command log and database do not belong together, instead of crashing over it forever.
 
 Exception
 |-- MarketHalted     the market was halted before: leave it alone
-`-- StrangeCommand   the log holds a command that this database never took on: it was restored from its past
+`-- UnknownCommand   the log holds a command that this database never accepted: it was restored from its past
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from broker.reader import last_readable
 from schemas.topics import commands_topic
 from schemas.wire import CommandRecord
 from store.markets.halts import first_unknown_command, halt
-from store.markets.progress import Standing, read_standing
+from store.markets.progress import MarketProgress, read_market_progress
 from store.projection import ProjectionStopped
 from store.session.connect import Connection, StoreUnavailable
 
@@ -38,7 +38,7 @@ class MarketHalted(Exception):
         self.reason = reason
 
 
-class StrangeCommand(Exception):
+class UnknownCommand(Exception):
     """A command of the log is not the one that PostgreSQL has, or has none of."""
 
     def __init__(self, market: str, seq: int) -> None:
@@ -47,37 +47,37 @@ class StrangeCommand(Exception):
         self.seq = seq
 
 
-def check_not_halted(market: str, standing: Standing) -> None:
+def check_not_halted(market: str, progress: MarketProgress) -> None:
     """Raises MarketHalted."""
-    if standing.halted_reason is not None:
-        raise MarketHalted(market, standing.halted_reason)
+    if progress.halted_reason is not None:
+        raise MarketHalted(market, progress.halted_reason)
 
 
-async def check_record_is_known(session: Connection, standing: Standing, record: CommandRecord) -> None:
-    """Raises StrangeCommand when the newest record of the log tells of another past than this database."""
+async def check_record_is_known(session: Connection, progress: MarketProgress, record: CommandRecord) -> None:
+    """Raises UnknownCommand when the newest record of the log tells of another past than this database."""
     if not all(_is_readable(command.body) for command in record.commands):
         return  # a record with a command that nobody can read is no past of ours
     logged = {command.seq: bytes(command.body) for command in record.commands}
-    seq = await first_unknown_command(session, standing.market_id, logged)
+    seq = await first_unknown_command(session, progress.market_id, logged)
     if seq is not None:
-        raise StrangeCommand(record.market, seq)
+        raise UnknownCommand(record.market, seq)
 
 
 async def check_log_is_known(session: Connection, bootstrap: str, market: str) -> None:
     """Both checks for whoever begins to work with a session, which may be the first one after a restore.
 
-    Raises MarketHalted or StrangeCommand; StoreUnavailable while the broker cannot be asked: try again.
+    Raises MarketHalted or UnknownCommand; StoreUnavailable while the broker cannot be asked: try again.
     """
-    standing = await read_standing(session, market)
-    check_not_halted(market, standing)
+    progress = await read_market_progress(session, market)
+    check_not_halted(market, progress)
     try:
         record = await last_readable(bootstrap, commands_topic(market), lambda value: record_or_none(value, market))
     except KafkaError as error:
         if can_be_retried(error):
             raise StoreUnavailable(outcome_is_unknown=False) from error
         raise
-    if record is not None and record.epoch == standing.epoch:
-        await check_record_is_known(session, standing, record)
+    if record is not None and record.epoch == progress.epoch:
+        await check_record_is_known(session, progress, record)
 
 
 async def unless_halted(work: Awaitable[None], worker: str, market: str, settings: StreamSettings) -> None:
@@ -85,15 +85,15 @@ async def unless_halted(work: Awaitable[None], worker: str, market: str, setting
     try:
         await work
     except MarketHalted as error:
-        await park(worker, error)
-    except (StrangeCommand, AlteredCommand) as error:
+        await quarantine(worker, error)
+    except (UnknownCommand, AlteredCommand) as error:
         await halt_market(worker, market, settings, error)
-        await park(worker, error)
+        await quarantine(worker, error)
     except ProjectionStopped as error:  # of a halted market the events cannot fit the rows
-        standing = await ask_database(settings.dsn, worker, lambda session: read_standing(session, market))
-        if standing.halted_reason is None:
+        progress = await ask_database(settings.dsn, worker, lambda session: read_market_progress(session, market))
+        if progress.halted_reason is None:
             raise
-        await park(worker, error)
+        await quarantine(worker, error)
 
 
 async def halt_market(worker: str, market: str, settings: StreamSettings, reason: Exception) -> None:
@@ -102,9 +102,9 @@ async def halt_market(worker: str, market: str, settings: StreamSettings, reason
     await ask_database(settings.dsn, worker, lambda session: halt(session, market, str(reason)))
 
 
-async def park(worker: str, reason: Exception) -> NoReturn:
+async def quarantine(worker: str, reason: Exception) -> NoReturn:
     """Do nothing for this market any more, while the process goes on for others: a restart would find the same."""
-    log.critical("%s rests: %s", worker, reason)
+    log.critical("%s is quarantined: %s", worker, reason)
     while True:
         await asyncio.Event().wait()
 

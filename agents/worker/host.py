@@ -10,8 +10,8 @@ import faust
 from faust.contrib.asgi import bind_to_running_loop
 from structlog.contextvars import bind_contextvars
 
-from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, or_stop, stop_loudly
-from agents.worker.stall_watchdog import Standstill
+from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, fail_fast, stop_loudly
+from agents.worker.stall_watchdog import StallWatchdog
 
 STOP_TIMEOUT_S = 9.0
 GOODBYE_TIMEOUT_S = 3.0
@@ -42,7 +42,7 @@ class FaustUnit:
     def __init__(
         self,
         app: faust.App,
-        watch: Standstill,
+        watch: StallWatchdog,
         *,
         before_stop: Callable[[], Awaitable[None]] | None = None,
         after_stop: Callable[[], Awaitable[None]] | None = None,
@@ -63,7 +63,7 @@ class FaustUnit:
         """Start the app; it is up when its tables are recovered."""
         bind_to_running_loop(self._app)
         self._app.finalize()
-        self._watching = asyncio.create_task(or_stop(self._watch.watch(), self.name))
+        self._watching = asyncio.create_task(fail_fast(self._watch.watch(), self.name))
         await self._app.maybe_start()
 
     async def wait(self) -> None:
@@ -115,7 +115,7 @@ class Host:
         await self.stopping.wait()
         await self._stop_all()
         if any(isinstance(unit, FaustUnit) and unit.is_cut for unit, _ in self._units.values()):
-            end_at_once()  # the consumer thread of that app would keep the process for ever
+            end_at_once()  # the consumer thread of that app would keep the process forever
 
     async def _watch(self, unit: Unit) -> None:
         _, _, market = unit.name.partition("-")

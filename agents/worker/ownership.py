@@ -1,4 +1,4 @@
-"""What this process works for at this moment; its presence shows it to all, its figures to Prometheus.
+"""What this process works for at this moment; its presence shows it to all, its metrics to Prometheus.
 
 It is what the process believes: a frozen owner goes on believing until its session with PostgreSQL is cut, so two may be
 shown for one market, and that is what an operator should see.

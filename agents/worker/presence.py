@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from agents.worker.ownership import tasks_now
 from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
-from store.session.advisory_locks import Room, share_lock
+from store.session.advisory_locks import LockClass, share_lock
 from store.session.connect import Connection
 from store.session.presence import ProcessName, Task, hide_task, show_process, show_task
 
@@ -29,7 +29,7 @@ class Presence(Service):
         shown: frozenset[Task] = frozenset()
         while True:
             await show_process(session)
-            if not self._is_worker or await share_lock(session, Room.WORKERS):
+            if not self._is_worker or await share_lock(session, LockClass.WORKERS):
                 self.is_shown.set()
             shown = await self._show(session, shown)
             await asyncio.sleep(LOOK_EVERY_S)

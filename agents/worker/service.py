@@ -6,11 +6,11 @@ import logging
 from aiokafka.errors import KafkaError
 
 from agents.worker.database import DATABASE_ERRORS, away, close_quietly
+from agents.worker.retry import Backoff
 from broker.producer import can_be_retried
 from store.session.connect import Connection, connect_writer
 
-RETRY_AFTER_S = 0.1
-RETRY_AFTER_MAX_S = 2.0
+HEALTHY_AFTER_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Service:
             await asyncio.wait([self._task])
 
     async def _serve_through_outages(self) -> None:
-        wait_s = RETRY_AFTER_S
+        backoff = Backoff()
         loop = asyncio.get_running_loop()
         while True:
             begun_s = loop.time()
@@ -58,8 +58,9 @@ class Service:
                 if not is_outage(error):
                     raise
                 log.warning("%s waits: %r", self._name, error)
-            wait_s = RETRY_AFTER_S if loop.time() - begun_s > RETRY_AFTER_MAX_S else min(2 * wait_s, RETRY_AFTER_MAX_S)
-            await asyncio.sleep(wait_s)
+            if loop.time() - begun_s > HEALTHY_AFTER_S:
+                backoff.reset()
+            await backoff.wait()
 
     async def _serve_once(self) -> None:
         session = await connect_writer(self._dsn, self._name)

@@ -10,7 +10,7 @@ class StreamSettings:
 
     `datadir` is for Faust's own files; each app makes a folder of its own below it. `session_timeout_s`: seconds
     without a heartbeat after which the standby takes over. `standstill_s`: seconds after which an owner that gets nowhere,
-    though its log waits for it, ends its process. `metrics`: where this process shows its figures, `host:port`.
+    though its log waits for it, ends its process. `metrics`: where this process shows its metrics, `host:port`.
     """
 
     dsn: str = field(repr=False)

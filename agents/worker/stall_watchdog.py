@@ -1,4 +1,4 @@
-"""Standstill: an owner that gets nowhere although its log waits for it ends its process, so that another can take over.
+"""The stall watchdog: an owner that gets nowhere although its log waits for it ends its process, so that another can take over.
 
 What is watched is progress, never how long something takes: a recovery of an hour that advances is left alone, and so is
 whoever waits for a broker or a database that is away, or for a market that is halted.
@@ -18,7 +18,7 @@ ASK_WITHIN_S = 5.0
 QUIET_SHARE = 3  # of the patience, one part goes by before anybody is asked
 
 
-class StandsStill(Exception):
+class OwnerStalled(Exception):
     """The owner of a market has not advanced for so many seconds, though its log waits for it."""
 
     def __init__(self, task: Task, seconds: float) -> None:
@@ -38,7 +38,7 @@ class Progress:
         self.steps += 1
 
 
-class Standstill:
+class StallWatchdog:
     """Watches one worker of one market.
 
     `advance`: anything that differs whenever the worker has got on. `has_work`: whether broker and database, both of
@@ -54,10 +54,10 @@ class Standstill:
         self._has_work = has_work
 
     async def watch(self) -> None:
-        """Look every second, until StandsStill.
+        """Look every second, until OwnerStalled.
 
         Looks are counted, not seconds: a loop that was blocked, or a process that was frozen, has had no chance to advance.
-        Where a part is away, or nothing waits, the count begins anew.
+        Where a part is away, or nothing waits, the count begins again.
         """
         looks, last = 0, None
         while True:
@@ -70,7 +70,7 @@ class Standstill:
             if not await self._is_waited_for():
                 looks = 0
             elif looks * LOOK_EVERY_S >= self._patience_s and self._advance() == last:
-                raise StandsStill(self._task, self._patience_s)
+                raise OwnerStalled(self._task, self._patience_s)
 
     async def _is_waited_for(self) -> bool:
         try:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from api.database import Database
 from schemas.rest.api_keys import KEY_PREFIX
 from schemas.units import Timestamp
-from store.users.api_keys import KeyInForce, find_key
+from store.users.api_keys import ActiveKey, find_key
 
 BELIEVED_S = 1.0
 """How long a look-up is believed: a key that is revoked in one process opens nothing in any other after this."""
@@ -22,7 +22,7 @@ _KEY_CHARACTERS = len(KEY_PREFIX) + 43
 
 
 class _Believed(NamedTuple):
-    key: KeyInForce
+    key: ActiveKey
     until: float
 
 
@@ -42,16 +42,16 @@ class ApiKeys:
         self._clock = clock
         self._remembered_max = remembered_max
         self._believed: dict[bytes, _Believed] = {}
-        self._asked: dict[bytes, asyncio.Task[KeyInForce | None]] = {}
+        self._asked: dict[bytes, asyncio.Task[ActiveKey | None]] = {}
 
-    def known(self, secret: str) -> KeyInForce | None:
+    def known(self, secret: str) -> ActiveKey | None:
         """The key of a secret as far as it is known without asking, and believed still."""
         found = self._believed.get(hash_of(secret))
         if found is None or found.until <= self._clock() or found.key.is_over(self._now()):
             return None
         return found.key
 
-    async def look_up(self, secret: str) -> KeyInForce | None:
+    async def look_up(self, secret: str) -> ActiveKey | None:
         """The key of a secret, as the database says now; None for every other word. Raises StoreUnavailable."""
         if len(secret) != _KEY_CHARACTERS or not secret.isascii():
             return None
@@ -63,7 +63,7 @@ class ApiKeys:
         key = await asyncio.shield(asking)  # a client that leaves must not take the answer from the others
         return None if key is None or key.is_over(self._now()) else key
 
-    async def _ask(self, digest: bytes) -> KeyInForce | None:
+    async def _ask(self, digest: bytes) -> ActiveKey | None:
         until = self._clock() + BELIEVED_S  # from before the question: what is revoked meanwhile is not believed longer
         key = await self._database.run(lambda session: find_key(session, digest))
         self._believed.pop(digest, None)

@@ -16,7 +16,7 @@ from api.route import Access, Route
 from api.services import Services, services_of
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import KEY_PREFIX, Scope
-from store.users.api_keys import KeyInForce
+from store.users.api_keys import ActiveKey
 from store.users.users import role_of
 
 ADMIN = "admin"
@@ -99,16 +99,16 @@ async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) 
     return key.user
 
 
-async def _looked_up(request: web.Request, secret: str) -> KeyInForce | None:
+async def _looked_up(request: web.Request, secret: str) -> ActiveKey | None:
     """What the database says of a key, unless this address has shown too many that are none."""
     services = services_of(request)
-    services.limits.check(request, Budget.STRANGERS, _address_name(request))
+    services.limits.check(request, Budget.UNAUTHENTICATED, _address_name(request))
     return await services.keys.look_up(secret)
 
 
 def _stranger(request: web.Request) -> Refusal:
     """401, or RATE_LIMITED where an address has been refused too often."""
-    services_of(request).limits.take(request, Budget.STRANGERS, _address_name(request))
+    services_of(request).limits.take(request, Budget.UNAUTHENTICATED, _address_name(request))
     return Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token or API key is required")
 
 

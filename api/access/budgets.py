@@ -17,7 +17,7 @@ class Budget(StrEnum):
     LOGINS = "logins"
     LOGIN_ATTEMPTS = "login-attempts"
     """Counted for each e-mail address, whether anybody registered it or not."""
-    STRANGERS = "strangers"
+    UNAUTHENTICATED = "strangers"
     """Calls whose token or key is refused."""
 
 

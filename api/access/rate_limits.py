@@ -17,7 +17,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from api.access.budgets import OF_USERS, Budget, Rate
-from api.access.token_buckets import Standing, TokenBuckets
+from api.access.token_buckets import BudgetState, TokenBuckets
 from api.errors import Refusal
 from schemas.refusals import ErrorCode
 
@@ -25,7 +25,7 @@ LIMIT_FIELD = "RateLimit"
 POLICY_FIELD = "RateLimit-Policy"
 _MESSAGES = {
     Budget.LOGIN_ATTEMPTS: "too many logins with this e-mail address; wait before you try again",
-    Budget.STRANGERS: "too many calls without a valid token; wait before you try again",
+    Budget.UNAUTHENTICATED: "too many calls without a valid token; wait before you try again",
 }
 TOLD = web.RequestKey("told", tuple)
 """The values of the two fields, for the answer to this request."""
@@ -65,9 +65,9 @@ class RateLimits:
         bucket = self._buckets.get(budget)
         if bucket is None:
             return ""
-        standing = bucket.take(user)
-        is_within, _, _ = standing
-        policy, limit = self._fields(budget, standing)
+        state = bucket.take(user)
+        is_within, _, _ = state
+        policy, limit = self._fields(budget, state)
         return f"{POLICY_FIELD}: {policy}\r\n{LIMIT_FIELD}: {limit}\r\n" if is_within else None
 
     def take(self, request: web.Request, budget: Budget, name: str) -> None:
@@ -75,25 +75,25 @@ class RateLimits:
         item = self._items.get(budget)
         if item is not None:
             is_within = self._windows.hit(item, name)
-            self._tell(request, budget, self._standing(item, name, is_within))
+            self._tell(request, budget, self._state(item, name, is_within))
 
     def check(self, request: web.Request, budget: Budget, name: str) -> None:
         """Refuse with RATE_LIMITED when the budget is used up already; nothing is counted."""
         item = self._items.get(budget)
         if item is not None and not self._windows.test(item, name):
-            self._tell(request, budget, self._standing(item, name, is_within=False))
+            self._tell(request, budget, self._state(item, name, is_within=False))
 
-    def _standing(self, item: RateLimitItemPerSecond, name: str, is_within: bool) -> Standing:
+    def _state(self, item: RateLimitItemPerSecond, name: str, is_within: bool) -> BudgetState:
         window = self._windows.get_window_stats(item, name)
         return is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time()))
 
-    def _tell(self, request: web.Request, budget: Budget, standing: Standing) -> None:
-        is_within, _, seconds = standing
-        request[TOLD] = self._fields(budget, standing)
+    def _tell(self, request: web.Request, budget: Budget, state: BudgetState) -> None:
+        is_within, _, seconds = state
+        request[TOLD] = self._fields(budget, state)
         if not is_within:
             raise RateLimited(budget, seconds)
 
-    def _fields(self, budget: Budget, standing: Standing) -> tuple[str, str]:
+    def _fields(self, budget: Budget, state: BudgetState) -> tuple[str, str]:
         """The values of both fields: the policy, and where the caller stands in it."""
-        _, remaining, seconds = standing
+        _, remaining, seconds = state
         return self._policies[budget], f'"{budget}";r={remaining};t={seconds}'

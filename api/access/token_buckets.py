@@ -1,7 +1,7 @@
 """How often a user may call, counted exactly and in a third of a microsecond.
 
 The library `limits` counts what is counted by address (api/access/rate_limits.py). Here it is too slow: its memory storage took
-2.9 us for a hit and 3.2 us for the figures that the headers tell, and starts a thread every 10 ms to forget; an order
+2.9 us for a hit and 3.2 us for the numbers in the headers, and starts a thread every 10 ms to forget; an order
 has about 3 us to spare.
 """
 
@@ -14,8 +14,8 @@ from api.access.budgets import Rate
 _FORGET_ABOVE = 16_384
 
 
-Standing: TypeAlias = tuple[bool, int, int]
-"""Where a caller stands in a budget: whether the call is within it, calls left, and seconds until the budget is whole or, for
+BudgetState: TypeAlias = tuple[bool, int, int]
+"""The state of a budget for a caller: whether the call is within it, calls left, and seconds until the budget is whole or, for
 a call that is refused, until the next one. A bare tuple: a named one costs as much as all the counting."""
 
 
@@ -32,7 +32,7 @@ class TokenBuckets:
         self._full_at_ns: dict[int, int] = {}
         self._forget_above = _FORGET_ABOVE
 
-    def take(self, user: int) -> Standing:
+    def take(self, user: int) -> BudgetState:
         """Count one call, unless the bucket is empty."""
         now = self._clock_ns()
         full_at = self._full_at_ns.get(user, 0)

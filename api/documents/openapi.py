@@ -67,7 +67,7 @@ def errors_of(route: Route) -> list[ErrorCode]:
 def _schemas_of(routes: tuple[Route, ...]) -> tuple[dict[Any, JsonObject], JsonObject]:
     types = [ErrorView]
     for route in routes:
-        types += [part for answer in route.answers.values() if answer.body for part in _parts(answer.body)]
+        types += [part for answer in route.responses.values() if answer.body for part in _parts(answer.body)]
         types += [route.body] if route.body is not None else []
     unique = list(dict.fromkeys(types))
     found, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
@@ -127,7 +127,7 @@ def _request_body(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 
 
 def _responses(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
-    responses = {str(status): _success(route, answer, schemas) for status, answer in route.answers.items()}
+    responses = {str(status): _success(route, answer, schemas) for status, answer in route.responses.items()}
     by_status: dict[int, list[ErrorCode]] = {}
     for code in errors_of(route):
         by_status.setdefault(HTTP_STATUS[code], []).append(code)

@@ -1,4 +1,4 @@
-"""The quick way through the server for orders and cancels: from the bytes of a request to the submission, and its answer back.
+"""The fast path through the server for orders and cancels: from the bytes of a request to the submission, and its answer back.
 
 aiohttp's own way (a task, a request, a route, middlewares, a response) costs twice what everything else about an order
 does. It stays the only way for whatever is not plain: here a request is either taken as a whole, or left as it came.
@@ -15,11 +15,11 @@ from aiohttp.http import HttpVersion11
 from api.access.auth import plain_caller
 from api.access.budgets import Budget
 from api.errors import Refusal, answer_of_status, new_request_id, refused_answer
-from api.metrics import ANSWERS
+from api.metrics import RESPONSES
 from api.paths import is_plain_id
 from api.security_headers import of_every_answer
 from api.services import Services
-from api.submission.submitting import ORDER_BODY, taken
+from api.submission.submitting import ORDER_BODY, ack_of
 from schemas.refusals import Refused
 from schemas.rest.api_keys import Scope
 from store.submission import Answer, SubmissionRequest, SubmitCancel, SubmitOrder
@@ -38,14 +38,14 @@ _BEGINNINGS = {
 """What an answer begins with, and its status as a number: an enum's own attributes are slow."""
 
 
-class Plain(NamedTuple):
+class FastRequest(NamedTuple):
     """A request that can be submitted as it is, and the lines that its answer begins with after those of HTTP."""
 
     request: SubmissionRequest
     lines: str
 
 
-def plain_of(services: Services, message: Any, body: bytes) -> Plain | None:
+def fast_request_of(services: Services, message: Any, body: bytes) -> FastRequest | None:
     """What a plain request asks of the submission; None for every other, and for one that must be refused.
 
     `message` is aiohttp's RawRequestMessage. Plain is an order or a cancel over HTTP/1.1 on a connection that stays
@@ -65,21 +65,21 @@ def plain_of(services: Services, message: Any, body: bytes) -> Plain | None:
         return None
     budget = Budget.ORDERS if isinstance(request, SubmitOrder) else Budget.CANCELS
     told = services.limits.take_plainly(budget, user)
-    return None if told is None else Plain(request, _FIXED[services.settings.is_behind_tls] + told)
+    return None if told is None else FastRequest(request, _FIXED[services.settings.is_behind_tls] + told)
 
 
-def answer_to(plain: Plain, outcome: Answer) -> bytes:
+def answer_to(fast: FastRequest, outcome: Answer) -> bytes:
     """The whole answer, head included, to what the submission made of a plain request."""
     request_id = new_request_id()
     if isinstance(outcome, Refused):
-        return _bytes_of(plain, refused_answer(request_id, outcome), request_id)
-    status, body, headers = taken(outcome)
-    return _message(plain, status, request_id, _encode(body), _lines(headers))
+        return _bytes_of(fast, refused_answer(request_id, outcome), request_id)
+    status, body, headers = ack_of(outcome)
+    return _message(fast, status, request_id, _encode(body), _lines(headers))
 
 
-def answer_to_a_bug(plain: Plain, request_id: str) -> bytes:
+def answer_to_a_bug(fast: FastRequest, request_id: str) -> bytes:
     """500 with the request id under which it is logged."""
-    return _bytes_of(plain, answer_of_status(request_id, HTTPStatus.INTERNAL_SERVER_ERROR), request_id)
+    return _bytes_of(fast, answer_of_status(request_id, HTTPStatus.INTERNAL_SERVER_ERROR), request_id)
 
 
 def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> SubmissionRequest | None:
@@ -96,17 +96,17 @@ def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> Submiss
     return None
 
 
-def _bytes_of(plain: Plain, answer: web.Response, request_id: str) -> bytes:
+def _bytes_of(fast: FastRequest, answer: web.Response, request_id: str) -> bytes:
     own = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
     assert isinstance(answer.body, bytes)  # noqa: S101 - ours always are
-    return _message(plain, HTTPStatus(answer.status), request_id, answer.body, _lines(own))
+    return _message(fast, HTTPStatus(answer.status), request_id, answer.body, _lines(own))
 
 
-def _message(plain: Plain, status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
+def _message(fast: FastRequest, status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
     begin, number = _BEGINNINGS[status]
-    ANSWERS.count_of(*_ROUTES[type(plain.request)], number)
+    RESPONSES.count_of(*_ROUTES[type(fast.request)], number)
     head = (
-        f"{begin}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{plain.lines}{own}\r\n"
+        f"{begin}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{fast.lines}{own}\r\n"
     )
     return head.encode() + body
 

@@ -1,4 +1,4 @@
-"""A connection of ours: orders and cancels go the quick way, and what HTTP itself gets wrong is answered in our words.
+"""A connection of ours: orders and cancels go the fast path, and what HTTP itself gets wrong is answered in our words.
 
 aiohttp has no public hook for either; what is relied on here of its inside is pinned by version.
 """
@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from api.errors import answer_of_status, new_request_id
-from api.fast_path.fast_request import Plain, answer_to, answer_to_a_bug, plain_of
+from api.fast_path.fast_request import FastRequest, answer_to, answer_to_a_bug, fast_request_of
 from api.security_headers import of_every_answer
 from api.services import SERVICES, Services
 from store.submission import Answer
@@ -39,7 +39,7 @@ class JsonProtocol(web.RequestHandler):
         self._behind: deque[Any] = deque()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come; a plain request that nothing is ahead of goes the quick way, the others wait in line."""
+        """Parse what has come; a plain request that nothing is ahead of goes the fast path, the others wait in line."""
         if self._is_answering:
             self._swap_lines()
             self._parse(data)
@@ -68,20 +68,20 @@ class JsonProtocol(web.RequestHandler):
         if self.transport is None or self.transport.get_write_buffer_size():
             return False
         body = b"" if payload is EMPTY_PAYLOAD else b"".join(payload._buffer)
-        plain = plain_of(self._services, message, body)
-        if plain is None:
+        fast = fast_request_of(self._services, message, body)
+        if fast is None:
             return False
         self._messages.clear()
         self._parser.message_consumed()  # type: ignore[union-attr]  # there is one as long as there is a transport
         self._manager.requests_count += 1  # type: ignore[union-attr]
         self._is_answering = self._request_in_progress = True  # the second is what aiohttp's shutdown waits for
-        self._services.submissions.submit(plain.request).add_done_callback(partial(self._answer, plain))
+        self._services.submissions.submit(fast.request).add_done_callback(partial(self._answer, fast))
         return True
 
-    def _answer(self, plain: Plain, submitted: "asyncio.Future[Answer]") -> None:
+    def _answer(self, fast: FastRequest, submitted: "asyncio.Future[Answer]") -> None:
         self._is_answering = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(_answer_to(plain, submitted))
+            self.transport.write(_answer_to(fast, submitted))
             self._expect_the_next()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
@@ -135,13 +135,13 @@ class JsonProtocol(web.RequestHandler):
         return answer
 
 
-def _answer_to(plain: Plain, submitted: "asyncio.Future[Answer]") -> bytes:
+def _answer_to(fast: FastRequest, submitted: "asyncio.Future[Answer]") -> bytes:
     bug = submitted.exception()
     if bug is None:
-        return answer_to(plain, submitted.result())
-    known = {"request": new_request_id(), "route": type(plain.request).__name__}
+        return answer_to(fast, submitted.result())
+    known = {"request": new_request_id(), "route": type(fast.request).__name__}
     log.error("request %(request)s failed: %(route)s", known, exc_info=bug, extra=known)
-    return answer_to_a_bug(plain, known["request"])
+    return answer_to_a_bug(fast, known["request"])
 
 
 class _JsonServer(web.Server):

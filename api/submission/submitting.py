@@ -26,7 +26,7 @@ ORDER_REFUSALS = (
 """Why an order without a client id can be refused."""
 
 
-class Taken(NamedTuple):
+class Ack(NamedTuple):
     """How a request that was taken on is answered, whichever way it came."""
 
     status: HTTPStatus
@@ -34,16 +34,16 @@ class Taken(NamedTuple):
     headers: dict[str, str]
 
 
-def taken(outcome: Placed | CancelPlaced) -> Taken:
+def ack_of(outcome: Placed | CancelPlaced) -> Ack:
     """202 for what is stored now, 200 for an order that had been."""
     match outcome:
         case Placed(order_id, command_id, status, is_replay):
             headers = {"Location": f"/orders/{order_id}", "X-Command-Id": command_id}
             if is_replay:
                 headers["Idempotent-Replayed"] = "true"
-            return Taken(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, OrderTaken(order_id, status), headers)
+            return Ack(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, OrderTaken(order_id, status), headers)
         case CancelPlaced(order_id, command_id):
-            return Taken(HTTPStatus.ACCEPTED, CancelTaken(order_id), {"X-Command-Id": command_id})
+            return Ack(HTTPStatus.ACCEPTED, CancelTaken(order_id), {"X-Command-Id": command_id})
 
 
 async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Response:
@@ -51,5 +51,5 @@ async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Respo
     outcome = await services_of(request).submissions.submit(asked)
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    answer = taken(outcome)
+    answer = ack_of(outcome)
     return json_answer(answer.body, answer.status, answer.headers)

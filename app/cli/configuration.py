@@ -1,6 +1,5 @@
 """The command that shows the settings in force."""
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -8,14 +7,10 @@ import click
 
 from app.cli.output import json_option, show
 from app.local.run_record import read_run_record
-from app.settings import Misconfigured, Settings, load_settings, reach
+from app.settings import Misconfigured, Settings, load_settings, resolve_local
+from store.session.dsn import without_password
 
 IS_SET = "(set)"
-_IN_A_QUERY = {"host", "port", "user", "dbname", "sslmode", "sslrootcert"}
-_DSN = re.compile(
-    r"(?P<scheme>postgres(?:ql)?://)(?:(?P<user>[^:/?#@]*)(?P<password>:[^/?#@]*)?@)?(?P<place>[\w.,:\[\]-]*(?:/[\w-]*)?)"
-    r"(?:\?(?P<query>[^?#@]*))?"
-)
 
 
 class Origin(StrEnum):
@@ -51,7 +46,7 @@ def shown(given: Settings) -> Iterator[dict[str, object]]:
 def _with_what_data_tells(given: Settings) -> Settings:
     """The addresses and the session of an exchange that runs there, the secret that is kept there."""
     try:
-        settings = reach(given)
+        settings = resolve_local(given)
     except Misconfigured:
         settings = given
     keeps_secret = given.is_local and not given.jwt_secret and (given.data / "jwt_secret").exists()
@@ -69,7 +64,7 @@ def _value(settings: Settings, name: str) -> object:
     if value is None or value in ("", (), {}):
         return None
     if name == "database_url":
-        return _without_password(value)
+        return without_password(value) or IS_SET
     if not Settings.model_fields[name].repr:
         return IS_SET
     if isinstance(value, bool):
@@ -77,13 +72,3 @@ def _value(settings: Settings, name: str) -> object:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(value) if isinstance(value, StrEnum | dict) or not isinstance(value, int | float) else value
-
-
-def _without_password(dsn: str) -> str:
-    """The address as it is given, and of an unusual one only that it is there."""
-    found = _DSN.fullmatch(dsn)
-    if found is None:
-        return IS_SET
-    user = "" if found["user"] is None else f"{found['user']}{':…' if found['password'] else ''}@"
-    pairs = [pair for pair in (found["query"] or "").split("&") if pair.split("=")[0] in _IN_A_QUERY]
-    return f"{found['scheme']}{user}{found['place']}{'?' if pairs else ''}{'&'.join(pairs)}"

@@ -8,7 +8,7 @@ import msgspec
 
 from app.cli.output import json_option, show
 from app.operator import dead_letters, retry_dead_letters
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 
 TEXT_CHARACTERS = 60
 
@@ -20,12 +20,12 @@ def dlq() -> None:
 
 @dlq.command("list")
 @json_option
-def list_letters(as_json: bool) -> None:
+def list_dead_letters(as_json: bool) -> None:
     """Every letter, oldest first."""
     rows = []
-    for letter in asyncio.run(dead_letters(reach(load_settings()))):
-        text = letter.value.decode(errors="backslashreplace")
-        row = msgspec.structs.asdict(letter) | {"value": text if as_json else text[:TEXT_CHARACTERS]}
+    for dead_letter in asyncio.run(dead_letters(resolve_local(load_settings()))):
+        text = dead_letter.value.decode(errors="backslashreplace")
+        row = msgspec.structs.asdict(dead_letter) | {"value": text if as_json else text[:TEXT_CHARACTERS]}
         rows.append(row if as_json else {name: row[name] for name in ("id", "reason", "detail", "size_bytes", "value")})
     show(rows, as_json)
 
@@ -38,7 +38,7 @@ def retry(ids: tuple[str, ...], as_json: bool) -> None:
 
     Without an ID, every letter. It may be repeated: what is answered stays as it is.
     """
-    outcomes = asyncio.run(retry_dead_letters(reach(load_settings()), ids))
+    outcomes = asyncio.run(retry_dead_letters(resolve_local(load_settings()), ids))
     show([msgspec.to_builtins(outcome) for outcome in outcomes], as_json)
     unknown = set(ids) - {outcome.id for outcome in outcomes}
     for letter_id in sorted(unknown):

@@ -2,7 +2,7 @@
 
 import click
 
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 from schemas.units import MICRO_E18, parse_whole_units
 
 PERCENT_E18 = 100 * MICRO_E18  # a ten-thousandth of a percent, which is one part per million
@@ -18,7 +18,7 @@ def demo(context: click.Context) -> None:
 
         from app.demo import run_demo
 
-        uvloop.run(run_demo(reach(load_settings())))
+        uvloop.run(run_demo(resolve_local(load_settings())))
 
 
 @demo.command(context_settings={"ignore_unknown_options": True})

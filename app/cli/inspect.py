@@ -13,7 +13,7 @@ import msgspec
 
 from app.cli.output import end_at_ctrl_c, json_option, show
 from app.operator import audit_books, drain_markets, market_states, processes
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
 
 BEHIND_MAX_S = 10
@@ -25,7 +25,7 @@ WATCH_EVERY_S = 2.0
 @json_option
 def drain(market: str | None, as_json: bool) -> None:
     """Wait until everything accepted so far is matched and persisted."""
-    drained = asyncio.run(drain_markets(reach(load_settings()), market))
+    drained = asyncio.run(drain_markets(resolve_local(load_settings()), market))
     if drained is None:
         raise click.ClickException("not drained within 30 s")
     if market in drained.skipped:
@@ -40,7 +40,7 @@ def drain(market: str | None, as_json: bool) -> None:
 @json_option
 def audit(deep: bool, as_json: bool) -> None:
     """Check every sum that must hold; exit 1 when one does not."""
-    findings = asyncio.run(audit_books(reach(load_settings()), is_deep=deep))
+    findings = asyncio.run(audit_books(resolve_local(load_settings()), is_deep=deep))
     show([finding._asdict() for finding in findings], as_json)
     if findings:
         sys.exit(1)
@@ -51,12 +51,12 @@ def audit(deep: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--workers", is_flag=True, help="The processes instead: where each runs, its figures, what it works for.")
+@click.option("--workers", is_flag=True, help="The processes instead: where each runs, its metrics, what it works for.")
 @click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
 @json_option
 def status(workers: bool, watch: bool, as_json: bool) -> None:
     """Every market at a glance; exit 1 when one has commands waiting for more than 10 s."""
-    settings = reach(load_settings())
+    settings = resolve_local(load_settings())
     look = partial(processes if workers else market_states, settings)
     if watch:
         _keep_showing(look, as_json)

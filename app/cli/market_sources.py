@@ -7,7 +7,7 @@ import click
 from app.cli.output import json_option, show
 from app.cli.sending import send
 from app.operator import index_sources, now
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 from schemas.commands import SetPriceSources
 from schemas.market import PriceSource, source_faults
 
@@ -29,7 +29,7 @@ def sources(name: str, given: tuple[str, ...], quorum: int | None, is_none: bool
         raise click.UsageError("--none goes with no --source, and not with production: it opens no such market")
     if quorum is not None and not given:
         raise click.UsageError("--quorum goes with --source")
-    settings = reach(settings)
+    settings = resolve_local(settings)
     if given or is_none:
         wanted = tuple(_read(text) for text in given)
         quorum = len(wanted) // 2 + 1 if quorum is None and wanted else quorum or 0

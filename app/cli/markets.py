@@ -11,7 +11,7 @@ from app.cli.output import json_option, show
 from app.cli.sending import send
 from app.market_file import MarketFileRefused, read_market_file
 from app.operator import index_sources, markets_now, now
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 from schemas.commands import SetIndex, SetRules, SetStatus
 from schemas.market import INDEX_MAX, MarketStatus
 from schemas.rest.markets import MarketView
@@ -32,7 +32,7 @@ market.add_command(sources)
 @json_option
 def list_markets(as_json: bool) -> None:
     """Every market with its status, index and mark."""
-    views = asyncio.run(markets_now(reach(load_settings())))
+    views = asyncio.run(markets_now(resolve_local(load_settings())))
     names = ("id", "status", "rules", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
     rows = [msgspec.to_builtins(view) for view in views]
     show(rows if as_json else [{name: row[name] for name in names} for row in rows], as_json)
@@ -44,7 +44,7 @@ def add(file: Path) -> None:
     """List the market that a JSON file describes (docs/prices.md), with its topics; in production it is CANCEL_ONLY."""
     from app.compose import add_market
 
-    settings = reach(load_settings())
+    settings = resolve_local(load_settings())
     try:
         spec = read_market_file(file.read_bytes())
         is_taken_up = asyncio.run(add_market(settings, spec))
@@ -74,7 +74,7 @@ def cancel_only(name: str) -> None:
 def resume(name: str) -> None:
     """Open a market for trading; in production not while it has no price sources."""
     settings = load_settings()
-    if not settings.is_local and not asyncio.run(index_sources(reach(settings), name)).sources:
+    if not settings.is_local and not asyncio.run(index_sources(resolve_local(settings), name)).sources:
         raise click.ClickException(
             f"{name} has no price sources: give it some first (market sources {name} --source ...)"
         )
@@ -92,7 +92,7 @@ def set_index(name: str, price: str) -> None:
     if not index or index > INDEX_MAX:
         what = "a positive decimal number, at most 10^9, with at most 9 decimals"
         raise click.BadParameter(what, param_hint="PRICE")
-    settings = reach(load_settings())
+    settings = resolve_local(load_settings())
     if asyncio.run(index_sources(settings, name)).sources:
         raise click.ClickException(
             f"{name} has price sources: they alone move its index (market sources {name} --none)"
@@ -105,7 +105,7 @@ def set_index(name: str, price: str) -> None:
 @click.argument("version", type=click.IntRange(1, RULES_VERSION))
 def rules(name: str, version: int) -> None:
     """Move a market on to a rules version, once every process runs code that knows it; there is no way back."""
-    send(reach(load_settings()), name, SetRules(at=now(), rules=version))
+    send(resolve_local(load_settings()), name, SetRules(at=now(), rules=version))
     view = _view(name)
     click.echo(f"{name} has rules {view.rules}")
     if view.rules != version:
@@ -114,7 +114,7 @@ def rules(name: str, version: int) -> None:
 
 def _set_status(name: str, wanted: MarketStatus) -> None:
     """Ask for a status; a market never goes back to an earlier stage, so the answer is the status then in force."""
-    send(reach(load_settings()), name, SetStatus(at=now(), status=wanted))
+    send(resolve_local(load_settings()), name, SetStatus(at=now(), status=wanted))
     view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:
@@ -124,4 +124,4 @@ def _set_status(name: str, wanted: MarketStatus) -> None:
 
 
 def _view(name: str) -> MarketView:
-    return next(view for view in asyncio.run(markets_now(reach(load_settings()))) if view.id == name)
+    return next(view for view in asyncio.run(markets_now(resolve_local(load_settings()))) if view.id == name)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 
 
 @click.command()
@@ -28,4 +28,4 @@ def prices(market: str | None, options: tuple[str, ...], file: Path | None) -> N
         raise click.UsageError(str(error)) from error
     if len({(source.market, source.name) for source in sources}) < len(sources):
         raise click.UsageError("two sources of a market have the same name")
-    uvloop.run(work_prices(reach(settings), sources))
+    uvloop.run(work_prices(resolve_local(settings), sources))

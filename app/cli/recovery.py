@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from app.cli.output import json_option, show
-from app.settings import load_settings, reach
+from app.settings import load_settings, resolve_local
 
 if TYPE_CHECKING:
     from agents.verify import Report
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def verify(market: str, as_json: bool) -> None:
     """Replay a market's log and compare events, hashes, snapshots and rows; exit 1 when anything differs."""
     from app.compose import verify_market
-    from broker.errors import ForeignLog
+    from broker.errors import LogMismatch
     from exchange.errors import UnknownRules
 
     try:
-        report = asyncio.run(verify_market(reach(load_settings()), market))
-    except (ForeignLog, UnknownRules) as error:
+        report = asyncio.run(verify_market(resolve_local(load_settings()), market))
+    except (LogMismatch, UnknownRules) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(orjson.dumps(msgspec.to_builtins(report), option=orjson.OPT_INDENT_2).decode())
@@ -56,7 +56,7 @@ def rebuild(yes: bool) -> None:
     from agents.rebuild import RebuildRefused
     from app.compose import prepare_topics, rebuild_markets
 
-    settings = reach(load_settings())
+    settings = resolve_local(load_settings())
     if not yes:
         click.confirm(f"Leave the old broker for good and go on with {settings.broker_url}?", abort=True)
     try:

@@ -7,7 +7,7 @@ import click
 
 from app.cli.output import end_at_ctrl_c
 from app.operator import fills_from
-from app.settings import Settings, load_settings, reach
+from app.settings import Settings, load_settings, resolve_local
 from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
 from schemas.fills import PublicFill, encode_fill
 from store.session.connect import is_outage
@@ -27,7 +27,7 @@ def tail(market: str, from_sequence: int, follow: bool) -> None:
 
 
 async def _tail(market: str, sequence: int, follow: bool) -> None:
-    settings = reach(load_settings())
+    settings = resolve_local(load_settings())
     fills = _followed(settings, market, sequence) if follow else fills_from(settings, market, sequence)
     async for fill in fills:
         click.echo(encode_fill(fill))

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from app.settings import Settings, load_settings, reach
+from app.settings import Settings, load_settings, resolve_local
 
 ALL_MARKETS = "all"
 markets_option = click.option(
@@ -34,7 +34,7 @@ def api() -> None:
 
     from app.compose import serve_api
 
-    uvloop.run(serve_api(reach(load_settings())))
+    uvloop.run(serve_api(resolve_local(load_settings())))
 
 
 @click.command()
@@ -94,7 +94,7 @@ def migrate() -> None:
     """Bring the database's tables to this version and list the seed markets."""
     from app.compose import prepare_database
 
-    newest = asyncio.run(prepare_database(reach(load_settings())))
+    newest = asyncio.run(prepare_database(resolve_local(load_settings())))
     click.echo(f"migration {newest} is in force")
 
 
@@ -103,7 +103,7 @@ def topics() -> None:
     """Create the topics of every listed market."""
     from app.compose import prepare_topics
 
-    names = asyncio.run(prepare_topics(reach(load_settings())))
+    names = asyncio.run(prepare_topics(resolve_local(load_settings())))
     click.echo(f"{len(names)} topics are there: {', '.join(names)}")
 
 
@@ -111,9 +111,9 @@ def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:
     """Work at the broker that is named; at that of the exchange in DATA, where none is, as long as it is there."""
     import uvloop
 
-    from app.local.attached_worker import work_beside
+    from app.local.attached_worker import work_attached
 
     given = load_settings()
-    settings = reach(given)
+    settings = resolve_local(given)
     working = work(settings)
-    uvloop.run(working if given.broker_url else work_beside(working, settings.data, settings.broker_url))
+    uvloop.run(working if given.broker_url else work_attached(working, settings.data, settings.broker_url))

@@ -18,7 +18,7 @@ from app.demo.markets import DEMO_MARKETS
 from app.demo.shocks import take_shocks
 from app.demo.traders import credentials, log_in, seed_users
 from app.logs import configure_logs
-from app.metrics import figures_served
+from app.metrics import metrics_served
 from app.settings import Settings
 from store.session.connect import connect_writer
 
@@ -37,7 +37,7 @@ async def run_demo(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     walks = await _begin_walks(settings)
     async with (
-        figures_served(settings.metrics_host, settings.metrics_port) as address,
+        metrics_served(settings.metrics_host, settings.metrics_port) as address,
         seen("demo", settings.database_url, address),
     ):
         await _work(settings, walks, stopped)

@@ -22,7 +22,7 @@ EXIT_BROKER_GONE = 75  # sysexits.h EX_TEMPFAIL: start it again
 log = logging.getLogger(__name__)
 
 
-async def work_beside(work: Awaitable[None], folder: Path, broker_url: str) -> None:
+async def work_attached(work: Awaitable[None], folder: Path, broker_url: str) -> None:
     """A worker started by hand with nothing but the DATA of a running exchange ends with it.
 
     The next start may have another address: a worker that knew the old one would wait at a broker that is gone, and keep the

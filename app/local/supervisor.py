@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from agents.worker.retry import Backoff
 from app.local.folder_lock import FolderLock
 from app.local.process import Child, ChildFailed
 from app.local.run_record import RunRecord, forget_run_record, write_run_record
@@ -41,7 +42,7 @@ class Kept:
 
 
 class Supervisor:
-    """Children by name, each started again when it dies: after 0.2 s, doubling to 5 s, anew after 30 s of life.
+    """Children by name, each started again when it dies: after 0.2 s, doubling to 5 s, again from 0.2 s after 30 s of life.
 
     All that live longer die with this process, however it dies (with_parent.py).
     """
@@ -106,27 +107,26 @@ class Supervisor:
 
     async def _keep_alive(self, kept: Kept) -> None:
         clock = asyncio.get_running_loop()
-        backoff_s = BACKOFF_FIRST_S
+        backoff = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S)
         while True:
             began = clock.time()
             code = await kept.child.wait()
             log.warning("%s ended with %d", kept.name, code)
             if clock.time() - began > HEALTHY_AFTER_S:
-                backoff_s = BACKOFF_FIRST_S
-            backoff_s = await self._start_again(kept, backoff_s)
+                backoff.reset()
+            await self._start_again(kept, backoff)
 
-    async def _start_again(self, kept: Kept, backoff_s: float) -> float:
-        """Try until it starts; the pause before the next time."""
+    async def _start_again(self, kept: Kept, backoff: Backoff) -> None:
+        """Try until it starts."""
         while True:
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            await backoff.wait()
             try:
                 await kept.child.start()
             except (ChildFailed, OSError) as error:
                 log.warning("%s did not start: %s", kept.name, error)
             else:
                 self._write_record()
-                return backoff_s
+                return
 
     def _write_record(self) -> None:
         if self._record:

@@ -13,24 +13,24 @@ from store.users.users import create_user
 WEALTH = "100000000"
 
 
-class Person(NamedTuple):
+class FundedUser(NamedTuple):
     """A user of the database and a token that names him."""
 
     user: int
     token: str
 
 
-async def make_people(dsn: str, secret: str, count: int, prefix: str, wealth: str = WEALTH) -> list[Person]:
+async def make_users(dsn: str, secret: str, count: int, prefix: str, wealth: str = WEALTH) -> list[FundedUser]:
     """So many rich users."""
     tokens, at = Tokens(secret, now), now()
     session = await asyncpg.connect(dsn)
     try:
-        people = []
+        users = []
         for number in range(count):
             user = await create_user(session, f"{prefix}-{number}@bench.example", "!", at)
             assert user is not None
             await deposit(session, user, DepositRequest("USDC", wealth), None, at)
-            people.append(Person(user, tokens.issue(user)))
-        return people
+            users.append(FundedUser(user, tokens.issue(user)))
+        return users
     finally:
         await session.close()

@@ -11,7 +11,7 @@ import asyncpg
 
 from bench.load.job import Job, Kind, Report, run_load
 from bench.load.order_bodies import random_orders
-from bench.load.users import make_people
+from bench.load.users import make_users
 from bench.result import Bar, Outcome, Row, compared, percentile
 from bench.servers import api_server, bare_server, handler_only
 from bench.sizes import Size
@@ -27,8 +27,8 @@ UPDATE progress p SET command_seq = c.command_seq FROM counters c WHERE c.market
 
 async def measure(dsn: str, folder: Path, size: Size) -> Outcome:
     """Rounds of all servers in turn, for each number of clients."""
-    people = await make_people(dsn, SECRET, size.users, "acceptance")
-    tokens = [person.token for person in people]
+    users = await make_users(dsn, SECRET, size.users, "acceptance")
+    tokens = [funded.token for funded in users]
     async with (
         bare_server(folder, "plain") as plain,
         bare_server(folder, "lean") as lean,
@@ -78,5 +78,5 @@ def _rows(clients: int, rounds: list[dict[str, Report]]) -> list[Row]:
 
 def _note(clients: int, reports: list[Report]) -> str:
     latencies = [each for report in reports for each in report.latencies_ms["order 202"]]
-    figures = ", ".join(f"p{share:g} {percentile(latencies, share / 100):.1f} ms" for share in (50, 90, 99))
-    return f"P1: answer to an order with {clients} clients: {figures}."
+    percentiles = ", ".join(f"p{share:g} {percentile(latencies, share / 100):.1f} ms" for share in (50, 90, 99))
+    return f"P1: answer to an order with {clients} clients: {percentiles}."

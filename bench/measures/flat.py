@@ -14,13 +14,13 @@ from app.operator import now
 from bench.exchange_process import ExchangeProcess
 from bench.load.job import Job, Kind, run_load
 from bench.load.order_bodies import random_orders
-from bench.load.users import make_people
+from bench.load.users import make_users
 from bench.measures.acceptance import SECRET, clear
 from bench.peak import CLIENTS, completed
 from bench.result import Bar, Outcome, Row, compared
 from bench.servers import api_server
 from bench.sizes import Size
-from bench.whole import drained, people_of, settings_of
+from bench.whole import drained, settings_of, users_of
 from broker.topics import create_topics
 from schemas.market import SEED_MARKETS
 from store.markets.registry import list_market
@@ -38,7 +38,7 @@ SELECT user_id FROM fresh
 
 async def accounts(dsn: str, folder: Path, size: Size, count: int) -> Row:
     """Acceptance with few accounts, then with many of which 5,000 trade; the crowd's money has no ledger, so no audit."""
-    few = [person.token for person in await make_people(dsn, SECRET, size.users, "few")]
+    few = [funded.token for funded in await make_users(dsn, SECRET, size.users, "few")]
     tokens, session = Tokens(SECRET, now), await asyncpg.connect(dsn)
     async with api_server(folder, dsn, SECRET) as port:
         small = [await _accepted(dsn, port, few, size) for _ in range(size.rounds)]
@@ -57,14 +57,14 @@ async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Outcome:
     docs/bars.md asks for no ratio here. An order alone in its record costs every stage what twenty together cost, so the last row
     says what it costs that nothing is shared.
     """
-    people = await people_of(exchange, size.users, "markets")
-    await completed(exchange, people, size.peak_s)  # warm
-    few = await completed(exchange, people, size.peak_s)
+    users = await users_of(exchange, size.users, "markets")
+    await completed(exchange, users, size.peak_s)  # warm
+    few = await completed(exchange, users, size.peak_s)
     names = await _list_more(exchange, count - len(SEED_MARKETS))
     await drained(exchange)
-    beside = await completed(exchange, people, size.peak_s)
+    beside = await completed(exchange, users, size.peak_s)
     spread = [body.replace(b"BTC-PERP", name.encode()) for name in names for body in random_orders(7, 8)]
-    over_all = await completed(exchange, people, size.peak_s, orders=spread)
+    over_all = await completed(exchange, users, size.peak_s, orders=spread)
     yardstick = ("2 markets alone", [few.per_s])
     what = f"orders completed, {count} markets"
     rows = [

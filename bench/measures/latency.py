@@ -10,10 +10,10 @@ from typing import Any
 from bench.exchange_process import ExchangeProcess
 from bench.load.job import Job, Kind, Report, Seen, run_load
 from bench.load.order_bodies import takers, walls
-from bench.load.users import Person
+from bench.load.users import FundedUser
 from bench.result import Bar, LoadPoint, Outcome, Row, Spread, alone, percentile
 from bench.sizes import Size
-from bench.whole import drained, job_for, people_of
+from bench.whole import drained, job_for, users_of
 
 TAKERS = 64
 CONNECTIONS = 128
@@ -25,11 +25,11 @@ WARM_UP = 20
 
 async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     """Idle, then every rate in turn."""
-    maker, *people = await people_of(exchange, 1 + min(TAKERS, size.users), "latency")
+    maker, *users = await users_of(exchange, 1 + min(TAKERS, size.users), "latency")
     await run_load(_job(exchange, [maker], orders=walls(), seconds=5, count=2))
     await drained(exchange)
-    idle = [await _idle(exchange, people, size, seen) for seen in (Seen.FILL, Seen.FILL_AFTER_WAIT)]
-    points = [await _point(exchange, people, rate, size.rate_s) for rate in size.rates]
+    idle = [await _idle(exchange, users, size, seen) for seen in (Seen.FILL, Seen.FILL_AFTER_WAIT)]
+    points = [await _point(exchange, users, rate, size.rate_s) for rate in size.rates]
     rows = [
         _row("idle", idle[0], IDLE_BAR),
         _row("idle, by X-Wait-For-Command", idle[1], None),
@@ -38,17 +38,17 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     return Outcome(rows, points)
 
 
-async def _idle(exchange: ExchangeProcess, people: list[Person], size: Size, seen: Seen) -> list[float]:
-    warm = _job(exchange, people, orders=takers(), seconds=60, count=min(WARM_UP, size.idle_orders), seen=seen)
+async def _idle(exchange: ExchangeProcess, users: list[FundedUser], size: Size, seen: Seen) -> list[float]:
+    warm = _job(exchange, users, orders=takers(), seconds=60, count=min(WARM_UP, size.idle_orders), seen=seen)
     await run_load(warm)
-    report = await run_load(_job(exchange, people, orders=takers(), seconds=120, count=size.idle_orders, seen=seen))
+    report = await run_load(_job(exchange, users, orders=takers(), seconds=120, count=size.idle_orders, seen=seen))
     assert set(report.statuses) == {"order 202", "fill 200"}, report.statuses
     return _fills(report)
 
 
-async def _point(exchange: ExchangeProcess, people: list[Person], rate: int, seconds: float) -> LoadPoint:
+async def _point(exchange: ExchangeProcess, users: list[FundedUser], rate: int, seconds: float) -> LoadPoint:
     load = {"kind": Kind.OPEN, "rate": rate, "seen": Seen.FILL, "connections": min(CONNECTIONS, 2 * rate)}
-    report = await run_load(_job(exchange, people, orders=takers(), seconds=seconds, **load))
+    report = await run_load(_job(exchange, users, orders=takers(), seconds=seconds, **load))
     fills, orders = _fills(report), sum(n for status, n in report.statuses.items() if status.startswith("order"))
     p50, p90, p99 = (percentile(fills, share) for share in (0.5, 0.9, 0.99))
     return LoadPoint(
@@ -56,8 +56,8 @@ async def _point(exchange: ExchangeProcess, people: list[Person], rate: int, sec
     )
 
 
-def _job(exchange: ExchangeProcess, people: list[Person], **what: Any) -> Job:
-    return job_for(exchange, people, **({"connections": 1} | what))
+def _job(exchange: ExchangeProcess, users: list[FundedUser], **what: Any) -> Job:
+    return job_for(exchange, users, **({"connections": 1} | what))
 
 
 def _fills(report: Report) -> list[float]:

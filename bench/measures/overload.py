@@ -12,7 +12,7 @@ from bench.peak import CLIENTS, completed
 from bench.result import Bar, Outcome, alone, compared, percentile
 from bench.sizes import Size
 from bench.watching import Sample, peak_bytes, watched
-from bench.whole import drained, load_on, nothing_is_lost, people_of
+from bench.whole import drained, load_on, nothing_is_lost, users_of
 
 TIMES = 5
 CANCEL_EVERY = 10
@@ -23,14 +23,14 @@ BACK = Bar(5, is_floor=False, unit="s")
 
 async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     """The peak, then the overload, then the way back."""
-    people = await people_of(exchange, size.users, "overload")
-    await completed(exchange, people, size.peak_s / 3)  # warm
-    peak = (await completed(exchange, people, size.peak_s)).per_s
+    users = await users_of(exchange, size.users, "overload")
+    await completed(exchange, users, size.peak_s / 3)  # warm
+    peak = (await completed(exchange, users, size.peak_s)).per_s
     began = time.perf_counter()
     async with watched(exchange, every_s=1.0) as samples:
         report = await load_on(
             exchange,
-            people,
+            users,
             seconds=size.overload_s,
             connections=TIMES * CLIENTS,
             cancel_every=CANCEL_EVERY,
@@ -40,7 +40,7 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
         await drained(exchange)
     back_s = time.perf_counter() - ended
     goodput = report.accepted / (time.perf_counter() - began)
-    await nothing_is_lost(exchange, people, report.orders)
+    await nothing_is_lost(exchange, users, report.orders)
     return _outcome(peak, goodput, back_s, report, samples)
 
 

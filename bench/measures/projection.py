@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 
 from bench.load.flow import BEGAN_AT
-from bench.load.users import make_people
+from bench.load.users import make_users
 from bench.result import Bar, Outcome, compared
 from bench.sizes import Size
 from exchange.engine.log.journal import Written, write
@@ -63,7 +63,7 @@ async def _written(session: Connection, dsn: str, size: Size) -> tuple[list[Writ
     """The log of the market, and how many events of it belong to the makers."""
     await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=MARKET), BEGAN_AT)
     users = [
-        person.user for person in await make_people(dsn, "no token is used here, so any secret does", TRADERS, "trades")
+        funded.user for funded in await make_users(dsn, "no token is used here, so any secret does", TRADERS, "trades")
     ]
     registry = await load_registry(session)
     submission = Submission(partial(connect_writer, dsn, "bench submission"), registry)

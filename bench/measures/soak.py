@@ -15,7 +15,7 @@ from bench.peak import completed
 from bench.result import Bar, Outcome, Row, compared, percentile
 from bench.sizes import Size
 from bench.watching import Sample, watched
-from bench.whole import drained, load_on, nothing_is_lost, people_of
+from bench.whole import drained, load_on, nothing_is_lost, users_of
 
 SHARE_OF_PEAK = 0.6
 PROBES_PER_S = 20
@@ -28,14 +28,14 @@ MIB = 2**20
 
 async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tuple[Outcome, list[Sample]]:
     """The peak, then the long load; the samples are for the JSON."""
-    maker, *people = await people_of(exchange, 1 + size.users, "soak")
+    maker, *users = await users_of(exchange, 1 + size.users, "soak")
     await load_on(exchange, [maker], orders=walls(), seconds=5, count=2, connections=1)
-    peak = (await completed(exchange, people, size.peak_s, cancel_every=CANCEL_EVERY)).per_s
+    peak = (await completed(exchange, users, size.peak_s, cancel_every=CANCEL_EVERY)).per_s
     async with watched(exchange, every_s=min(WINDOW_S / 2, seconds / 4)) as samples:
         report, probes = await asyncio.gather(
             load_on(
                 exchange,
-                people,
+                users,
                 kind=Kind.OPEN,
                 rate=max(1.0, SHARE_OF_PEAK * peak * CANCEL_EVERY - PROBES_PER_S),
                 seconds=seconds,
@@ -45,7 +45,7 @@ async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tupl
             ),
             load_on(
                 exchange,
-                people,
+                users,
                 kind=Kind.OPEN,
                 rate=PROBES_PER_S,
                 seconds=seconds,
@@ -55,7 +55,7 @@ async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tupl
             ),
         )
     await drained(exchange)
-    await nothing_is_lost(exchange, people, report.orders)
+    await nothing_is_lost(exchange, users, report.orders)
     return _outcome(peak, report, probes, samples), samples
 
 

@@ -11,7 +11,7 @@ from schemas.units import timestamp_of
 from store.command_log.failed_commands import read_failed_commands
 from store.command_log.outbox import read_commands
 from store.command_log.snapshots import StoredSnapshot
-from store.markets.progress import Standing, read_standing
+from store.markets.progress import MarketProgress, read_market_progress
 from store.session.connect import Session
 
 _ORDERS = """
@@ -57,12 +57,12 @@ class MarketStored(msgspec.Struct, frozen=True):
 
 
 class Persisted(NamedTuple):
-    """A market's rows at one moment: its standing and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
+    """A market's rows at one moment: its progress and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
 
     `positions`: (signed lots, signed cost, realized) by user.
     """
 
-    standing: Standing
+    progress: MarketProgress
     market: MarketStored
     live: dict[int, OrderStored]
     positions: dict[int, tuple[int, int, int]]
@@ -73,16 +73,16 @@ class Persisted(NamedTuple):
 async def read_persisted_state(session: Session, market: str) -> Persisted:
     """All that changes while the exchange goes on, of one moment. KeyError for a market that is not listed."""
     async with session.transaction(isolation="repeatable_read", readonly=True):
-        standing = await read_standing(session, market)
-        (stored,) = await session.fetch(_MARKET, standing.market_id)
-        live = await session.fetch(f"{_ORDERS} WHERE is_live AND market_id = $1", standing.market_id)
+        progress = await read_market_progress(session, market)
+        (stored,) = await session.fetch(_MARKET, progress.market_id)
+        live = await session.fetch(f"{_ORDERS} WHERE is_live AND market_id = $1", progress.market_id)
         positions = await session.fetch(
-            "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", standing.market_id
+            "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", progress.market_id
         )
-        snapshots = await session.fetch(_SNAPSHOTS, standing.market_id)
-        failed = await read_failed_commands(session, standing.market_id)
+        snapshots = await session.fetch(_SNAPSHOTS, progress.market_id)
+        failed = await read_failed_commands(session, progress.market_id)
     return Persisted(
-        standing,
+        progress,
         MarketStored(*stored),
         {order.number: order for order in map(_order, live)},
         {row["user_id"]: (row["lots"], row["cost"], row["realized"]) for row in positions},

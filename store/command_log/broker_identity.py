@@ -27,11 +27,6 @@ async def replace_cluster(session: Session, cluster_id: str) -> None:
     await session.execute(_REPLACE, cluster_id)
 
 
-async def read_epoch(session: Session, market: str) -> int:
-    """The epoch in force for a market's records. Raises MarketUnknown."""
-    return _known(market, await session.fetchval("SELECT epoch FROM markets WHERE name = $1", market))
-
-
 async def raise_epoch(session: Session, market: str) -> int:
     """Begin a new epoch of a market: records of older ones no longer count; its number. Raises MarketUnknown.
 

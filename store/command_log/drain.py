@@ -13,7 +13,7 @@ from schemas.rest.drains import Drained, DrainedMarket
 from schemas.units import Timestamp
 from store.command_log.commands import MarketUnknown, append_command
 from store.markets.halts import read_halted
-from store.queries.operations.progress import MarketProgress, read_progress
+from store.queries.operations.progress import PipelineProgress, read_progress
 from store.session.connect import Session
 
 POLL_S = 0.02
@@ -46,7 +46,7 @@ class DrainTimedOut(Exception):
 class _Reading(NamedTuple):
     """The progress of each market, and the markets that the exchange itself has halted, with the reasons."""
 
-    progress: Mapping[str, MarketProgress]
+    progress: Mapping[str, PipelineProgress]
     halted: Mapping[str, str]
 
     def has_passed(self, market: str, barrier: int) -> bool:

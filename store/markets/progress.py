@@ -1,11 +1,11 @@
-"""How a market stands in PostgreSQL, as the workers of the stream must know it when they begin."""
+"""The progress of a market in PostgreSQL, as the workers of the stream must know it when they begin."""
 
 from typing import NamedTuple
 
 from store.session.connect import Session
 
 
-class Standing(NamedTuple):
+class MarketProgress(NamedTuple):
     """Its number, the epoch its records must carry, and up to which event and command it is persisted.
 
     `halted_reason`: why nobody may work for it (store/markets/halts.py); None when all is well.
@@ -19,8 +19,8 @@ class Standing(NamedTuple):
     halted_reason: str | None = None
 
 
-async def read_standing(connection: Session, market: str) -> Standing:
-    """The standing of a listed market; KeyError for one that is not."""
+async def read_market_progress(connection: Session, market: str) -> MarketProgress:
+    """The progress of a listed market; KeyError for one that is not."""
     row = await connection.fetchrow(
         "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
         " FROM markets JOIN progress USING (market_id) WHERE name = $1",
@@ -28,4 +28,4 @@ async def read_standing(connection: Session, market: str) -> Standing:
     )
     if row is None:
         raise KeyError(market)
-    return Standing(*row)
+    return MarketProgress(*row)

@@ -7,10 +7,10 @@ from schemas.market import MarketSpec
 from schemas.units import datetime_of
 from store.money.ledger import Entry
 from store.projection.errors import ProjectionBroken
-from store.projection.rows import PositionChange, Rows
+from store.projection.rows import EntryRow, PositionChange, Rows
 
 
-class Books:
+class BatchRows:
     """The rows of one market while events are folded into them."""
 
     def __init__(self, market_id: int, spec: MarketSpec, rows: Rows) -> None:
@@ -35,9 +35,18 @@ class Books:
                 after = self._wallet(event, entry.account) + entry.amount
                 self.rows.wallets[entry.account] = after
                 self.rows.touched_wallets.add(entry.account)
-            cause = None if entry.cause is None else str(entry.cause)
-            moved = (int(entry.account), str(entry.type), cause, entry.amount, after)
-            self.rows.entries.append((*moved, event.seq, trade, order, datetime_of(event.at)))
+            row = EntryRow(
+                account=int(entry.account),
+                type=str(entry.type),
+                cause=None if entry.cause is None else str(entry.cause),
+                amount=entry.amount,
+                balance_after=after,
+                event_seq=event.seq,
+                trade_id=trade,
+                order_id=order,
+                at=datetime_of(event.at),
+            )
+            self.rows.entries.append(row)
 
     def _wallet(self, event: Event, user: int) -> int:
         wallet = self.rows.wallets.get(user)

@@ -7,7 +7,8 @@ from exchange.engine.rules import check_known
 from schemas.events import Event
 from schemas.units import Timestamp, datetime_or_none
 from schemas.wire import EventRecord, chain_hash, decode_event
-from store.projection.errors import ChainBroken, SequenceGap
+from store.projection.errors import ChainBroken, EventGap
+from store.projection.rows import RecordRow
 
 
 class Progress(NamedTuple):
@@ -41,7 +42,7 @@ def decode_chain(market: str, records: Iterable[EventRecord]) -> list[ChainedEve
 def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
     """Drop what is persisted, check that the rest continues it without a hole; the new events and new progress.
 
-    Raises SequenceGap where an event is missing, ChainBroken where a hash differs.
+    Raises EventGap where an event is missing, ChainBroken where a hash differs.
     """
     fresh: list[Event] = []
     for link in chain:
@@ -51,7 +52,7 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
         if seq <= progress.event_seq:
             continue
         if seq != progress.event_seq + 1:
-            raise SequenceGap(market, progress.event_seq + 1, seq)
+            raise EventGap(market, progress.event_seq + 1, seq)
         if link.previous != progress.event_hash:
             raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.previous)
         fresh.append(link.event)
@@ -61,13 +62,13 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
 
 def rows_of_records(
     progress: Progress, records: Iterable[EventRecord], logged_at: Iterable[Timestamp | None]
-) -> list[tuple[object, ...]]:
-    """For each record that answers commands which were not: the last of them, the last one before, the log's time of it."""
-    rows: list[tuple[object, ...]] = []
+) -> list[RecordRow]:
+    """A row for each record that answers commands which were not answered before."""
+    rows: list[RecordRow] = []
     answered = progress.command_seq
     for record, at in zip(records, logged_at, strict=True):
         if record.last_command_seq > answered:
-            rows.append((record.last_command_seq, answered, datetime_or_none(at)))
+            rows.append(RecordRow(record.last_command_seq, answered, datetime_or_none(at)))
             answered = record.last_command_seq
     return rows
 

@@ -1,7 +1,7 @@
 """Why a batch of events cannot be persisted. Nothing has changed when one of these is raised.
 
 ProjectionStopped
-├── SequenceGap       events are missing in between: the log must be read again from there
+├── EventGap       events are missing in between: the log must be read again from there
 ├── ChainBroken       the events do not continue the ones persisted: a bug of ours, or a foreign log
 └── ProjectionBroken  the events contradict the rows of the database
 """
@@ -19,7 +19,7 @@ class ProjectionStopped(Exception):
         return f"{self.market}: {', '.join(f'{name}={value!r}' for name, value in self.facts.items())}"
 
 
-class SequenceGap(ProjectionStopped):
+class EventGap(ProjectionStopped):
     """The next event has not come; `expected` is its sequence, `got` the one that came instead."""
 
     def __init__(self, market: str, expected: int, got: int) -> None:

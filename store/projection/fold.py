@@ -36,12 +36,12 @@ from schemas.market import MarketSpec
 from schemas.orders import LiquidityRole, OrderStatus, Side
 from schemas.units import datetime_of
 from store.money.ledger import trade_entries
-from store.projection.batch_rows import Books
+from store.projection.batch_rows import BatchRows
 from store.projection.errors import ProjectionBroken
 from store.projection.forced import end_forced_action, end_step, hold, settle_positions, transfer_position
 from store.projection.funding import FundingSums, pay_funding, sample_premium, settle_funding
 from store.projection.market_row import change_market
-from store.projection.rows import OrderRow, Rows
+from store.projection.rows import FailureRow, FillRow, OrderRow, Rows
 
 _OrderlessEvent = (
     PositionTransferred
@@ -68,7 +68,7 @@ class Fold:
 
     def __init__(self, market_id: int, spec: MarketSpec, rows: Rows) -> None:
         self.rows = rows
-        self._books = Books(market_id, spec, rows)
+        self._batch = BatchRows(market_id, spec, rows)
         self._funding = FundingSums(spec.market)
         self._market = spec.market
         self._market_id = market_id
@@ -98,21 +98,21 @@ class Fold:
     def _apply_orderless(self, event: _OrderlessEvent) -> None:
         match event:
             case PositionTransferred():
-                transfer_position(self._books, event)
+                transfer_position(self._batch, event)
             case LiquidationStepped():
-                end_step(self._books, event)
+                end_step(self._batch, event)
             case ForcedActionDone():
-                end_forced_action(self._books, event)
+                end_forced_action(self._batch, event)
             case PositionsSettled():
-                settle_positions(self._books, event)
+                settle_positions(self._batch, event)
             case FundingPaid():
                 self._funding.paid(event)
-                pay_funding(self._books, event)
+                pay_funding(self._batch, event)
             case FundingSettled():
                 self._funding.settled(event)
-                settle_funding(self._books, event)
+                settle_funding(self._batch, event)
             case PremiumSampled():
-                sample_premium(self._books, event)
+                sample_premium(self._batch, event)
             case MarketOpened() | MarkMoved() | StatusChanged() | PriceSourcesChanged() | RulesChanged():
                 change_market(self.rows.market, event)
             case CancelRefused() | BarrierPassed() | ClockAdvanced() | PriceIgnored():
@@ -123,7 +123,7 @@ class Fold:
     def _trade(self, trade: TradeExecuted) -> None:
         self._fill(trade, trade.maker, LiquidityRole.MAKER, trade.taker_side.opposite)
         self._fill(trade, trade.taker, LiquidityRole.TAKER, trade.taker_side)
-        self._books.post(trade, trade_entries(trade), trade=trade.trade)
+        self._batch.post(trade, trade_entries(trade), trade=trade.trade)
 
     def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
         order = self._touch(trade, party.order, party.user)
@@ -133,15 +133,23 @@ class Fold:
         order.status = OrderStatus.PARTIALLY_FILLED if party.remaining else OrderStatus.FILLED
         if not party.remaining:
             self._close(trade, order)
-        hold(self._books.position(party.user), party)
-        self.rows.fills.append(self._fill_row(trade, party, order, role, side))
-
-    def _fill_row(
-        self, trade: TradeExecuted, party: TradeSide, order: OrderRow, role: LiquidityRole, side: Side
-    ) -> tuple[object, ...]:
-        what = (trade.price, trade.quantity, trade.notional, party.fee, party.realized, str(trade.cause))
-        who = (order.order_id, party.user, str(side))
-        return (trade.trade, str(role), trade.seq, *who, *what, datetime_of(trade.at))
+        hold(self._batch.position(party.user), party)
+        fill = FillRow(
+            trade_id=trade.trade,
+            role=str(role),
+            event_seq=trade.seq,
+            order_id=order.order_id,
+            user_id=party.user,
+            side=str(side),
+            price=trade.price,
+            quantity=trade.quantity,
+            notional=trade.notional,
+            fee=party.fee,
+            realized=party.realized,
+            cause=str(trade.cause),
+            at=datetime_of(trade.at),
+        )
+        self.rows.fills.append(fill)
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)
@@ -153,7 +161,15 @@ class Fold:
 
     def _fail(self, event: CommandFailed) -> None:
         key = order_key(self._market_id, event.order)
-        self.rows.failures.append((event.command, event.seq, event.user, key, datetime_of(event.at)))
+        self.rows.failures.append(
+            FailureRow(
+                command_seq=event.command,
+                event_seq=event.seq,
+                user_id=event.user,
+                order_id=key,
+                at=datetime_of(event.at),
+            )
+        )
         if event.rejects_order:
             self._reject(event)
         elif (order := self.rows.orders.get(key)) is not None and order.is_live:
@@ -169,7 +185,7 @@ class Fold:
 
     def _close(self, event: Event, order: OrderRow) -> None:
         order.is_live, order.ended_event_seq = False, event.seq
-        self._books.position(order.user).live_orders -= 1
+        self._batch.position(order.user).live_orders -= 1
 
     def _release(self, event: Event, order: OrderRow, remaining: int, lots: int) -> None:
         if order.remaining != remaining + lots:
@@ -178,7 +194,7 @@ class Fold:
         order.remaining = remaining
 
     def _take_from_sums(self, order: OrderRow, lots: int) -> None:
-        position = self._books.position(order.user)
+        position = self._batch.position(order.user)
         notional = lots * order.margin_price * self._lot_value
         if order.is_buy:
             position.buy_lots -= lots

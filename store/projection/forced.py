@@ -12,8 +12,8 @@ from schemas.ids import order_key
 from schemas.orders import LiquidityRole, Side
 from schemas.units import datetime_of
 from store.money.ledger import liquidation_fee_entries, settlement_entries, transfer_entries
-from store.projection.batch_rows import Books
-from store.projection.rows import PositionChange, StepOutcome
+from store.projection.batch_rows import BatchRows
+from store.projection.rows import FillRow, PositionChange, SettlementRow, StepOutcome
 
 
 def hold(position: PositionChange, party: TradeSide | TransferSide) -> None:
@@ -22,12 +22,12 @@ def hold(position: PositionChange, party: TradeSide | TransferSide) -> None:
     position.opened_seq = party.position_opened
 
 
-def transfer_position(books: Books, event: PositionTransferred) -> None:
+def transfer_position(batch: BatchRows, event: PositionTransferred) -> None:
     """Two fills without orders, at the amount that was settled: the bankrupt account's as the taker's."""
-    _fill(books, event, event.bankrupt, LiquidityRole.TAKER, event.closing_side)
-    _fill(books, event, event.counterparty, LiquidityRole.MAKER, event.closing_side.opposite)
-    books.post(event, transfer_entries(event), trade=event.trade)
-    _outcome(books, event).transfers.append(
+    _fill(batch, event, event.bankrupt, LiquidityRole.TAKER, event.closing_side)
+    _fill(batch, event, event.counterparty, LiquidityRole.MAKER, event.closing_side.opposite)
+    batch.post(event, transfer_entries(event), trade=event.trade)
+    _outcome(batch, event).transfers.append(
         {
             "trade": event.trade,
             "counterparty": event.counterparty.user,
@@ -39,44 +39,64 @@ def transfer_position(books: Books, event: PositionTransferred) -> None:
     )
 
 
-def end_step(books: Books, event: LiquidationStepped) -> None:
+def end_step(batch: BatchRows, event: LiquidationStepped) -> None:
     """A liquidation order has ended: its fee goes to the insurance fund, its receipt is complete."""
-    books.post(event, liquidation_fee_entries(event), order=order_key(books.market_id, event.order))
-    outcome = _outcome(books, event)
+    batch.post(event, liquidation_fee_entries(event), order=order_key(batch.market_id, event.order))
+    outcome = _outcome(batch, event)
     outcome.facts |= {"order": event.order, "quantity": event.quantity, "notional": event.notional}
     outcome.facts |= {"fee": event.fee, "mark": event.mark}
     outcome.done_at = event.at
 
 
-def end_forced_action(books: Books, event: ForcedActionDone) -> None:
+def end_forced_action(batch: BatchRows, event: ForcedActionDone) -> None:
     """A take-over or a deleveraging has ended: its receipt is complete."""
-    outcome = _outcome(books, event)
+    outcome = _outcome(batch, event)
     outcome.facts |= {"quantity": event.quantity, "isStale": event.is_stale}
     outcome.done_at = event.at
 
 
-def settle_positions(books: Books, event: PositionsSettled) -> None:
+def settle_positions(batch: BatchRows, event: PositionsSettled) -> None:
     """The market has ended: positions become flat, their profit is paid."""
     at = datetime_of(event.at)
     for settlement in event.settlements:
-        position = books.position(settlement.user)
+        position = batch.position(settlement.user)
         position.lots = position.cost = position.realized = position.opened_seq = 0
-        closed = (settlement.lots, event.price, settlement.realized)
-        books.rows.settlements.append((settlement.user, event.seq, *closed, at))
-    books.post(event, settlement_entries(event))
+        batch.rows.settlements.append(
+            SettlementRow(
+                user_id=settlement.user,
+                event_seq=event.seq,
+                lots=settlement.lots,
+                price=event.price,
+                realized=settlement.realized,
+                at=at,
+            )
+        )
+    batch.post(event, settlement_entries(event))
 
 
-def _fill(books: Books, event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> None:
-    hold(books.position(party.user), party)
+def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> None:
+    hold(batch.position(party.user), party)
     # the account that sells has its cost lowered by the notional, as in a trade: the amount is signed like the cost
-    notional = -event.closing_side.sign * event.amount
-    what = (event.price, event.quantity, notional, 0, party.realized, str(event.cause))
-    who = (None, party.user, str(side))
-    books.rows.fills.append((event.trade, str(role), event.seq, *who, *what, datetime_of(event.at)))
+    fill = FillRow(
+        trade_id=event.trade,
+        role=str(role),
+        event_seq=event.seq,
+        order_id=None,
+        user_id=party.user,
+        side=str(side),
+        price=event.price,
+        quantity=event.quantity,
+        notional=-event.closing_side.sign * event.amount,
+        fee=0,
+        realized=party.realized,
+        cause=str(event.cause),
+        at=datetime_of(event.at),
+    )
+    batch.rows.fills.append(fill)
 
 
-def _outcome(books: Books, event: PositionTransferred | LiquidationStepped | ForcedActionDone) -> StepOutcome:
+def _outcome(batch: BatchRows, event: PositionTransferred | LiquidationStepped | ForcedActionDone) -> StepOutcome:
     """The receipt's outcome; where its events come in two batches, the second adds to what the first has written."""
-    outcome = books.rows.steps.setdefault((event.liquidation, event.step), StepOutcome({}, [], event.seq))
+    outcome = batch.rows.steps.setdefault((event.liquidation, event.step), StepOutcome({}, [], event.seq))
     outcome.event_seq = event.seq
     return outcome

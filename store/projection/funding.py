@@ -4,8 +4,9 @@ from exchange.engine.prices.funding import next_interval_end
 from schemas.events import FundingPaid, FundingSettled, PremiumSampled
 from schemas.units import datetime_of
 from store.money.ledger import funding_entries
-from store.projection.batch_rows import Books
+from store.projection.batch_rows import BatchRows
 from store.projection.errors import ProjectionBroken
+from store.projection.rows import FundingRow, PaymentRow, PremiumRow
 
 
 class FundingSums:
@@ -36,26 +37,55 @@ class FundingSums:
                 raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
 
 
-def sample_premium(books: Books, event: PremiumSampled) -> None:
+def sample_premium(batch: BatchRows, event: PremiumSampled) -> None:
     """One minute's premium, and what the rate would be."""
-    market, end = books.rows.market, datetime_of(event.interval_end)
+    market, end = batch.rows.market, datetime_of(event.interval_end)
     market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end
-    books.rows.premiums.append((event.seq, end, event.premium, event.index, datetime_of(event.at)))
+    batch.rows.premiums.append(
+        PremiumRow(
+            event_seq=event.seq,
+            interval_end=end,
+            premium=event.premium,
+            index_price=event.index,
+            at=datetime_of(event.at),
+        )
+    )
 
 
-def settle_funding(books: Books, event: FundingSettled) -> None:
+def settle_funding(batch: BatchRows, event: FundingSettled) -> None:
     """The rate that is applied from now on; it posts nothing, the payments do. A new interval has no prediction yet."""
-    market, end, interval = books.rows.market, datetime_of(event.interval_end), books.spec.funding_interval_us
+    market, end, interval = batch.rows.market, datetime_of(event.interval_end), batch.spec.funding_interval_us
     market.funding_rate, market.predicted_funding_rate, market.forgets_prediction = event.rate, None, True
     market.next_funding_at = next_interval_end(event.at, interval)
-    valued = (event.mark, event.index, event.residue, event.is_void)
-    books.rows.fundings.append((end, event.seq, event.rate, event.premium_sum, *valued, datetime_of(event.at)))
+    batch.rows.fundings.append(
+        FundingRow(
+            interval_end=end,
+            event_seq=event.seq,
+            rate=event.rate,
+            premium_sum=event.premium_sum,
+            mark=event.mark,
+            index_price=event.index,
+            residue=event.residue,
+            is_void=event.is_void,
+            at=datetime_of(event.at),
+        )
+    )
 
 
-def pay_funding(books: Books, event: FundingPaid) -> None:
+def pay_funding(batch: BatchRows, event: FundingPaid) -> None:
     """Payments of up to 500 positions; what they do not sum to zero is the insurance fund's for the moment."""
     end, at = datetime_of(event.interval_end), datetime_of(event.at)
     for payment in event.payments:
-        paid = (payment.lots, event.mark, event.rate, payment.amount)
-        books.rows.payments.append((end, payment.user, event.seq, *paid, at))
-    books.post(event, funding_entries(event))
+        batch.rows.payments.append(
+            PaymentRow(
+                interval_end=end,
+                user_id=payment.user,
+                event_seq=event.seq,
+                lots=payment.lots,
+                mark=event.mark,
+                rate=event.rate,
+                amount=payment.amount,
+                at=at,
+            )
+        )
+    batch.post(event, funding_entries(event))

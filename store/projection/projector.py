@@ -38,7 +38,7 @@ class Projection:
 
         `logged_at`, where it is known, is the log's time of each record.
 
-        Raises SequenceGap, ChainBroken or ProjectionBroken when they cannot follow what is there, and StoreUnavailable
+        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow what is there, and StoreUnavailable
         when PostgreSQL is out of reach: give the same records again, what had been committed is dropped.
         """
         chain = decode_chain(self._market, records)

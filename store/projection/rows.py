@@ -1,8 +1,200 @@
-"""The rows that a batch of events changes, while it is folded. Mutable on purpose: one object a row, written once."""
+"""The rows of a batch of events: as they are written, and as they change while the batch is folded.
+
+A NamedTuple is what the writing statement receives: its fields are the columns, by name, type and order
+(store.projection.columns). A dataclass is mutable on purpose: many events change it, it is written once.
+"""
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, NamedTuple, TypeAlias
 
 from schemas.units import Timestamp
+
+Int4: TypeAlias = Annotated[int, "int4"]
+"""A column narrower than the others."""
+
+
+class OrderUpdate(NamedTuple):
+    """An order as the batch leaves it."""
+
+    order_id: int
+    status: str
+    reason: str | None
+    best_opposite: int | None
+    remaining: int
+    filled_lots: int
+    filled_notional: int
+    is_live: bool
+    updated_at: datetime | None
+    ended_event_seq: int | None
+
+
+class FillRow(NamedTuple):
+    """One side of a trade, or of a transfer of a position, which has no order."""
+
+    trade_id: int
+    role: str
+    event_seq: int
+    order_id: int | None
+    user_id: int
+    side: str
+    price: int
+    quantity: int
+    notional: int
+    fee: int
+    realized: int
+    cause: str
+    at: datetime
+
+
+class PositionUpdate(NamedTuple):
+    """A position, None where it is unchanged; the margin sums are deltas."""
+
+    user_id: int
+    lots: int | None
+    cost: int | None
+    realized: int | None
+    opened_seq: int | None
+    buy_lots: int
+    sell_lots: int
+    buy_notional: int
+    sell_notional: int
+    open_loss: int
+    open_fees: int
+    live_orders: Int4
+
+
+class WalletUpdate(NamedTuple):
+    """A wallet as the batch leaves it."""
+
+    user_id: int
+    wallet: int
+
+
+class EntryRow(NamedTuple):
+    """A line of the ledger."""
+
+    account: int
+    type: str
+    cause: str | None
+    amount: int
+    balance_after: int | None
+    event_seq: int
+    trade_id: int | None
+    order_id: int | None
+    at: datetime
+
+
+class FailureRow(NamedTuple):
+    """A command that broke the engine and was undone."""
+
+    command_seq: int
+    event_seq: int
+    user_id: int
+    order_id: int
+    at: datetime
+
+
+class PremiumRow(NamedTuple):
+    """One minute's premium."""
+
+    event_seq: int
+    interval_end: datetime
+    premium: int
+    index_price: int
+    at: datetime
+
+
+class FundingRow(NamedTuple):
+    """What a funding interval came to."""
+
+    interval_end: datetime
+    event_seq: int
+    rate: int
+    premium_sum: int
+    mark: int
+    index_price: int
+    residue: int
+    is_void: bool
+    at: datetime
+
+
+class PaymentRow(NamedTuple):
+    """What one account paid or was paid in a funding."""
+
+    interval_end: datetime
+    user_id: int
+    event_seq: int
+    lots: int
+    mark: int
+    rate: int
+    amount: int
+    at: datetime
+
+
+class SettlementRow(NamedTuple):
+    """A position that was settled at the end of its market."""
+
+    user_id: int
+    event_seq: int
+    lots: int
+    price: int
+    realized: int
+    at: datetime
+
+
+class StepUpdate(NamedTuple):
+    """What became of a step of a liquidation; `outcome` is JSON and is added to what is there."""
+
+    liquidation_id: int
+    step: Int4
+    outcome: str
+    event_seq: int
+    done_at: datetime | None
+
+
+class MarketUpdate(NamedTuple):
+    """The market's own row; None leaves a column unchanged."""
+
+    status: str | None
+    operator_status: str | None
+    is_frozen: bool | None
+    index_price: int | None
+    mark: int | None
+    mark_at: datetime | None
+    price_sources: str | None
+    price_quorum: Int4 | None
+    funding_rate: int | None
+    predicted_funding_rate: int | None
+    next_funding_at: datetime | None
+    forgets_prediction: bool
+    rules: Int4 | None
+
+
+class RecordRow(NamedTuple):
+    """A record of events that answers commands: the last of them, the last one before, and the log's time of it."""
+
+    command_seq: int
+    after_seq: int
+    matched_at: datetime | None
+
+
+class WrittenRows(NamedTuple):
+    """Everything the writing statement receives, in the order of its arguments."""
+
+    orders: list[OrderUpdate]
+    fills: list[FillRow]
+    positions: list[PositionUpdate]
+    wallets: list[WalletUpdate]
+    entries: list[EntryRow]
+    failures: list[FailureRow]
+    premiums: list[PremiumRow]
+    fundings: list[FundingRow]
+    payments: list[PaymentRow]
+    settlements: list[SettlementRow]
+    steps: list[StepUpdate]
+    market: list[MarketUpdate]
+    records: list[RecordRow]
 
 
 @dataclass(slots=True)
@@ -75,20 +267,20 @@ class StepOutcome:
 
 @dataclass(slots=True)
 class Rows:
-    """Everything a batch writes, keyed by what it is about; tuples are in the column order of `store.projection.columns`."""
+    """Everything a batch changes or adds, keyed by what it is about."""
 
     wallets: dict[int, int]
     orders: dict[int, OrderRow]
     positions: dict[int, PositionChange] = field(default_factory=dict)
     touched_orders: dict[int, OrderRow] = field(default_factory=dict)
     touched_wallets: set[int] = field(default_factory=set)
-    fills: list[tuple[object, ...]] = field(default_factory=list)
-    entries: list[tuple[object, ...]] = field(default_factory=list)
-    failures: list[tuple[object, ...]] = field(default_factory=list)
-    premiums: list[tuple[object, ...]] = field(default_factory=list)
-    fundings: list[tuple[object, ...]] = field(default_factory=list)
-    payments: list[tuple[object, ...]] = field(default_factory=list)
-    settlements: list[tuple[object, ...]] = field(default_factory=list)
+    fills: list[FillRow] = field(default_factory=list)
+    entries: list[EntryRow] = field(default_factory=list)
+    failures: list[FailureRow] = field(default_factory=list)
+    premiums: list[PremiumRow] = field(default_factory=list)
+    fundings: list[FundingRow] = field(default_factory=list)
+    payments: list[PaymentRow] = field(default_factory=list)
+    settlements: list[SettlementRow] = field(default_factory=list)
     steps: dict[tuple[int, int], StepOutcome] = field(default_factory=dict)
     market: MarketChange = field(default_factory=MarketChange)
-    records: list[tuple[object, ...]] = field(default_factory=list)
+    records: list[RecordRow] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The one statement that writes a batch: every row that its events change or add, the market's own and progress.
+"""The statement that writes a batch: every row that its events change or add, the market's own and progress.
 
 Rows travel as JSON (store.projection.columns), so that a thousand events cost one round trip. The rows that are
 updated have been locked in order before; the counts that come back say whether each of them was there.
@@ -9,8 +9,20 @@ import msgspec
 from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
 from store.projection.chain import Progress
-from store.projection.columns import COLUMNS, words
-from store.projection.rows import MarketChange, OrderRow, PositionChange, Rows, StepOutcome
+from store.projection.columns import sql_fragments
+from store.projection.rows import (
+    MarketChange,
+    MarketUpdate,
+    OrderRow,
+    OrderUpdate,
+    PositionChange,
+    PositionUpdate,
+    Rows,
+    StepOutcome,
+    StepUpdate,
+    WalletUpdate,
+    WrittenRows,
+)
 
 LOCK = "SELECT * FROM lock_projection($1::int4, $2::int8[], $3::int8[])"
 
@@ -86,54 +98,89 @@ SELECT (SELECT count(*) FROM order_rows),
   (SELECT count(*) FROM wallet_rows), (SELECT count(*) FROM step_rows), (SELECT count(*) FROM progress_row)
 """
 
-WRITE = _TEMPLATE.format_map(words())
+WRITE = _TEMPLATE.format_map(sql_fragments())
 
 
 def write_arguments(
     market_id: int, rows: Rows, before: Progress, after: Progress, at: Timestamp
 ) -> tuple[list[object], tuple[int, ...]]:
     """Arguments of WRITE, and the counts of rows that it must answer."""
-    written: dict[str, list[tuple[object, ...]]] = {
-        "orders": [_order_columns(order) for order in rows.touched_orders.values()],
-        "fills": rows.fills,
-        "positions": [_position_columns(position) for position in rows.positions.values()],
-        "wallets": [(user, rows.wallets[user]) for user in sorted(rows.touched_wallets)],
-        "entries": rows.entries,
-        "failures": rows.failures,
-        "premiums": rows.premiums,
-        "fundings": rows.fundings,
-        "payments": rows.payments,
-        "settlements": rows.settlements,
-        "steps": [(*key, *_step_columns(outcome)) for key, outcome in rows.steps.items()],
-        "market": [] if rows.market == MarketChange() else [_market_columns(rows.market)],
-        "records": rows.records,
-    }
-    arguments: list[object] = [market_id, after.event_seq, after.command_seq, after.event_hash, datetime_of(at)]
-    arguments.append(before.event_seq)
-    arguments += [encode(written[kind]).decode() for kind in COLUMNS]
-    return arguments, (*(len(written[kind]) for kind in ("orders", "positions", "wallets", "steps")), 1)
+    written = WrittenRows(
+        orders=[_order_update(order) for order in rows.touched_orders.values()],
+        fills=rows.fills,
+        positions=[_position_update(change) for change in rows.positions.values()],
+        wallets=[WalletUpdate(user, rows.wallets[user]) for user in sorted(rows.touched_wallets)],
+        entries=rows.entries,
+        failures=rows.failures,
+        premiums=rows.premiums,
+        fundings=rows.fundings,
+        payments=rows.payments,
+        settlements=rows.settlements,
+        steps=[_step_update(liquidation, step, outcome) for (liquidation, step), outcome in rows.steps.items()],
+        market=[] if rows.market == MarketChange() else [_market_update(rows.market)],
+        records=rows.records,
+    )
+    scalars = [market_id, after.event_seq, after.command_seq, after.event_hash, datetime_of(at), before.event_seq]
+    counts = (len(written.orders), len(written.positions), len(written.wallets), len(written.steps), 1)
+    return [*scalars, *(encode(kind).decode() for kind in written)], counts
 
 
-def _order_columns(order: OrderRow) -> tuple[object, ...]:
-    reason = None if order.reason is None else str(order.reason)
-    ended = (order.order_id, str(order.status), reason, order.best_opposite)
-    filled = (order.remaining, order.filled_lots, order.filled_notional)
-    return (*ended, *filled, order.is_live, datetime_or_none(order.updated_at), order.ended_event_seq)
+def _order_update(order: OrderRow) -> OrderUpdate:
+    return OrderUpdate(
+        order_id=order.order_id,
+        status=str(order.status),
+        reason=None if order.reason is None else str(order.reason),
+        best_opposite=order.best_opposite,
+        remaining=order.remaining,
+        filled_lots=order.filled_lots,
+        filled_notional=order.filled_notional,
+        is_live=order.is_live,
+        updated_at=datetime_or_none(order.updated_at),
+        ended_event_seq=order.ended_event_seq,
+    )
 
 
-def _position_columns(change: PositionChange) -> tuple[object, ...]:
-    held = (change.user, change.lots, change.cost, change.realized, change.opened_seq)
-    sums = (change.buy_lots, change.sell_lots, change.buy_notional, change.sell_notional)
-    return (*held, *sums, change.open_loss, change.open_fees, change.live_orders)
+def _position_update(change: PositionChange) -> PositionUpdate:
+    return PositionUpdate(
+        user_id=change.user,
+        lots=change.lots,
+        cost=change.cost,
+        realized=change.realized,
+        opened_seq=change.opened_seq,
+        buy_lots=change.buy_lots,
+        sell_lots=change.sell_lots,
+        buy_notional=change.buy_notional,
+        sell_notional=change.sell_notional,
+        open_loss=change.open_loss,
+        open_fees=change.open_fees,
+        live_orders=change.live_orders,
+    )
 
 
-def _step_columns(outcome: StepOutcome) -> tuple[object, ...]:
+def _step_update(liquidation: int, step: int, outcome: StepOutcome) -> StepUpdate:
     facts = outcome.facts | ({"transfers": outcome.transfers} if outcome.transfers else {})
-    return (msgspec.json.encode(facts).decode(), outcome.event_seq, datetime_or_none(outcome.done_at))
+    return StepUpdate(
+        liquidation_id=liquidation,
+        step=step,
+        outcome=msgspec.json.encode(facts).decode(),
+        event_seq=outcome.event_seq,
+        done_at=datetime_or_none(outcome.done_at),
+    )
 
 
-def _market_columns(change: MarketChange) -> tuple[object, ...]:
-    status = (change.status, change.operator_status, change.is_frozen)
-    priced = (change.index, change.mark, datetime_or_none(change.mark_at), change.price_sources, change.price_quorum)
-    funding = (change.funding_rate, change.predicted_funding_rate, datetime_or_none(change.next_funding_at))
-    return (*status, *priced, *funding, change.forgets_prediction, change.rules)
+def _market_update(change: MarketChange) -> MarketUpdate:
+    return MarketUpdate(
+        status=change.status,
+        operator_status=change.operator_status,
+        is_frozen=change.is_frozen,
+        index_price=change.index,
+        mark=change.mark,
+        mark_at=datetime_or_none(change.mark_at),
+        price_sources=change.price_sources,
+        price_quorum=change.price_quorum,
+        funding_rate=change.funding_rate,
+        predicted_funding_rate=change.predicted_funding_rate,
+        next_funding_at=datetime_or_none(change.next_funding_at),
+        forgets_prediction=change.forgets_prediction,
+        rules=change.rules,
+    )

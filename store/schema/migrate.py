@@ -1,10 +1,10 @@
-"""Bringing a database to the newest schema: plain SQL files, run in order by Alembic under an advisory lock.
+"""Bringing a database to the newest schema: plain SQL files, run in order, in one transaction under an advisory lock.
 
-A change of a table waits for every transaction that reads it, a dump for example, and whoever comes later waits behind the
-change: the migration gives way after a moment, and tries again.
+A change of a table waits for every transaction that reads it, a dump for example, and later callers queue for the change
+in turn. So a migration gives way after a moment, and tries again.
 
-An index of a table that may be large is not built there, because that would stop its writers until the end of the
-transaction: `store.schema.large_indexes` builds it beside them.
+An index of a table that may be large is not built here, because that would stop its writers until the end of the
+transaction: `store.schema.large_indexes` builds it while they go on.
 """
 
 import logging
@@ -13,16 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import psycopg
-from alembic.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import RevisionMap
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool
 
 from store.schema.large_indexes import Session, build_missing_indexes
 from store.schema.newer_database import DatabaseIsNewer
@@ -31,11 +23,21 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_370_001  # any constant: parallel runs wait for each other on it
 _ASK_AGAIN_S = 0.05
 _OUTAGES = ("08", "53", "57")  # classes of SQLSTATE: connection lost, no room for one more, shutting down
-_LOCKS_WITHIN = "400ms"
+_LOCK_TIMEOUT = "400ms"
 """Below PostgreSQL's `deadlock_timeout`: where locks cross, it is the migration that gives way."""
 _TRY_AGAIN_S = 1.0
 _GIVES_WAY_TO = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _FILE_NAME = re.compile(r"(\d{4}[a-z]?)_\w+\.sql")
+
+_CREATE_VERSION = """
+CREATE TABLE IF NOT EXISTS alembic_version (
+  version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
+)
+"""
+"""One row: the newest migration in force. Alembic made this table in earlier releases; they still read it by this name."""
+_READ_VERSION = "SELECT version_num FROM alembic_version"
+_FIRST_VERSION = "INSERT INTO alembic_version (version_num) VALUES (%s)"
+_NEXT_VERSION = "UPDATE alembic_version SET version_num = %s"
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,12 @@ log = logging.getLogger(__name__)
 def migrate(dsn: str) -> str:
     """Run every migration the database lacks, in one transaction, then build the indexes it lacks; the newest in force.
 
-    Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is away,
-    DatabaseIsNewer when a later release has been here.
+    Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is unavailable,
+    DatabaseIsNewer when a later release has migrated the database.
     """
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
-    with _an_outage_told(), psycopg.connect(dsn, autocommit=True) as session:
-        _await_turn(session)
-        while (newest := _upgraded(engine)) is None:
+    with _outage_as_connection_error(), psycopg.connect(dsn, autocommit=True) as session:
+        _take_lock(session)
+        while (newest := _upgraded(session)) is None:
             time.sleep(_TRY_AGAIN_S)
         build_missing_indexes(session)
     return newest
@@ -61,69 +62,46 @@ def migration_files() -> list[Path]:
 
 
 @contextmanager
-def _an_outage_told() -> Iterator[None]:
-    """One error for a server that is away, whichever of the two drivers has seen it."""
+def _outage_as_connection_error() -> Iterator[None]:
     try:
         yield
-    except (psycopg.OperationalError, OperationalError) as error:
-        cause = error.orig if isinstance(error, OperationalError) else error
-        state = getattr(cause, "sqlstate", None)
-        if state is None or state.startswith(_OUTAGES):
-            raise ConnectionError(" ".join(str(cause).split())) from error
+    except psycopg.OperationalError as error:
+        if error.sqlstate is None or error.sqlstate.startswith(_OUTAGES):
+            raise ConnectionError(" ".join(str(error).split())) from error
         raise
 
 
-def _await_turn(session: Session) -> None:
-    """Take the lock until the session ends.
+def _take_lock(session: Session) -> None:
+    """Hold the lock until the session ends.
 
-    Asked for again and again: a statement that waits has a snapshot, and the building of an index waits for it in turn.
+    It is polled: a statement that waits has a snapshot, and the building of an index waits for it in turn.
     """
     while session.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
         time.sleep(_ASK_AGAIN_S)
 
 
-def _upgraded(engine: Engine) -> str | None:
-    """All or nothing; the newest migration in force, None where it could not have its locks at once."""
+def _upgraded(session: Session) -> str | None:
+    """All or nothing; the newest migration in force, None where a table could not be locked at once."""
     try:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCKS_WITHIN}'")
-            return _upgrade(connection)
-    except OperationalError as error:
-        if not isinstance(error.orig, _GIVES_WAY_TO):
-            raise
+        with session.transaction():
+            session.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+            return _upgrade(session)
+    except _GIVES_WAY_TO:
         log.warning("the tables are in use, by a dump for example: tried again until they are free")
         return None
 
 
-def _upgrade(connection: Connection) -> str:
-    directory = ScriptDirectory(str(MIGRATIONS))
-    directory.revision_map = RevisionMap(lambda: _scripts(connection))
-
-    def steps(revision: Any, _context: MigrationContext) -> Any:
-        return directory._upgrade_revs("head", revision)  # what Alembic's own `upgrade` command calls
-
-    context = MigrationContext.configure(connection, opts={"fn": steps})
-    before = context.get_current_revision()
-    if before is not None and before not in {path.name.split("_", 1)[0] for path in migration_files()}:
-        raise DatabaseIsNewer(before)
-    context.run_migrations()
-    return str(context.get_current_revision())
-
-
-def _scripts(connection: Connection) -> Iterator[Script]:
-    """One Alembic revision for each file, each behind the one before it."""
-    previous: str | None = None
-    for path in migration_files():
-        revision = path.name.split("_", 1)[0]
-        module = _revision_module(connection, path, revision, previous)
-        yield Script(module, revision, str(path))
-        previous = revision
-
-
-def _revision_module(connection: Connection, path: Path, revision: str, previous: str | None) -> ModuleType:
-    def upgrade(**_: object) -> None:
-        connection.exec_driver_sql(path.read_text(), execution_options={"no_parameters": True})
-
-    module = ModuleType(f"migration_{revision}", path.name)
-    vars(module).update(revision=revision, down_revision=previous, upgrade=upgrade)
-    return module
+def _upgrade(session: Session) -> str:
+    session.execute(_CREATE_VERSION)
+    files = {path.name.split("_", 1)[0]: path for path in migration_files()}
+    row = session.execute(_READ_VERSION).fetchone()
+    version = None if row is None else str(row[0])
+    if version is not None and version not in files:
+        raise DatabaseIsNewer(version)
+    for number, path in files.items():
+        if version is None or number > version:
+            session.execute(path.read_text())
+            session.execute(_FIRST_VERSION if version is None else _NEXT_VERSION, (number,))
+            version = number
+    assert version is not None, "there is at least one migration"  # noqa: S101 - a bug of ours, not a user's doing
+    return version

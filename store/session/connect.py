@@ -44,7 +44,7 @@ class StoreUnavailable(Exception):
 async def connect_writer(dsn: str, application_name: str, *, command_timeout_s: float = 10.0) -> Connection:
     """A session for set-based statements: generic plans that always take the index, no end to idle transactions.
 
-    The statement cache stays on and never forgets: without it each call is parsed and planned anew.
+    The statement cache stays on and never forgets: without it each call is parsed and planned again.
     """
     settings = _NO_PLAN_OF_AN_EMPTY_TABLE | {
         "application_name": application_name,

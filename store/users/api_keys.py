@@ -48,7 +48,7 @@ class NewKey(NamedTuple):
     expires_at: Timestamp | None
 
 
-class KeyInForce(NamedTuple):
+class ActiveKey(NamedTuple):
     """A key that is not revoked: whose it is, and what it opens from where until when."""
 
     key_id: int
@@ -97,14 +97,14 @@ async def revoke_key(session: Session, user: int, key_id: int, at: Timestamp) ->
     return None if row is None else key_view(row)
 
 
-async def find_key(session: Session, secret_hash: bytes) -> KeyInForce | None:
+async def find_key(session: Session, secret_hash: bytes) -> ActiveKey | None:
     """The key behind the hash of a secret, unless it is revoked."""
     row = await session.fetchrow(_FIND, secret_hash)
     if row is None:
         return None
     expires_at = timestamp_or_none(row["expires_at"])
     scopes = frozenset(map(Scope, row["scopes"]))
-    return KeyInForce(row["key_id"], row["user_id"], scopes, tuple(row["allowed_addresses"]), expires_at)
+    return ActiveKey(row["key_id"], row["user_id"], scopes, tuple(row["allowed_addresses"]), expires_at)
 
 
 def key_view(row: Any) -> ApiKeyView:

@@ -9,7 +9,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.tables.table import Table
 
 import agents.matching.worker
-from agents.matching.market_assignment import Tenure
+from agents.matching.market_assignment import MarketAssignment
 from agents.worker.settings import StreamSettings
 from broker.prompt_consumer import PromptConsumer, PromptConsumerThread
 from tests.agents.worker_process import main
@@ -21,10 +21,10 @@ DAY_S = 86_400
 def hang_in_the_recovery() -> None:
     """The snapshot is read, and the rest of the recovery waits for something that never comes."""
 
-    async def begin_never(*_: object) -> Tenure:
+    async def begin_never(*_: object) -> MarketAssignment:
         return await asyncio.get_running_loop().create_future()
 
-    agents.matching.worker.begin_tenure = begin_never
+    agents.matching.worker.begin_assignment = begin_never
 
 
 def freeze_the_fetch() -> None:
@@ -43,18 +43,18 @@ def slow_down() -> None:
     async def take_time(*_: object) -> None:
         await asyncio.sleep(SLOW_STEP_S)
 
-    begin = agents.matching.worker.begin_tenure
+    begin = agents.matching.worker.begin_assignment
 
     async def begin_slowly(
         market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None]
-    ) -> Tenure:
+    ) -> MarketAssignment:
         for _ in range(6):
             on_step()
             await asyncio.sleep(SLOW_STEP_S)
         return await begin(market, settings, entries, on_step)
 
     Table.on_changelog_event = take_time
-    agents.matching.worker.begin_tenure = begin_slowly
+    agents.matching.worker.begin_assignment = begin_slowly
 
 
 def leak_a_cancellation() -> None:

@@ -13,20 +13,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from agents.matching.market_assignment import StartingPoint, Tenure
+from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from broker import event_records
 from broker.event_records import pack
 from exchange.engine.log.snapshot import dump, load, state_hash
 from exchange.engine.market import empty_market
 from schemas.commands import Command
 from schemas.wire import GENESIS_HASH, CommandRecord, EventRecord, NumberedCommand, encode
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 from store.projection.chain import Progress, decode_chain, events_after
 from tests.exchange.builders import listed
 from tests.exchange.streams import long_course
 
 TEA = "TEA-PERP"
-STANDING = Standing(1, 1, 0, 0, GENESIS_HASH)
+PROGRESS = MarketProgress(1, 1, 0, 0, GENESIS_HASH)
 COMMANDS_PER_RECORD_MAX = 500
 RECORDS_PER_SNAPSHOT = 10
 DIES_ONE_IN = 15
@@ -67,7 +67,7 @@ class Owners:
         self.restarts = self.repeated = 0
         self._kept: list[CommandRecord] = []  # since the snapshot
         self._snapshot = dump(empty_market(TEA))
-        self.tenure = self._recovered()
+        self.assignment = self._recovered()
 
     def take(self, record: CommandRecord) -> None:
         """The relay sends a record, perhaps more than once; somewhere in it the owner may die."""
@@ -81,16 +81,16 @@ class Owners:
 
     def ending(self) -> Ending:
         """Where the market stands, and that the log ends there too."""
-        market = self.tenure.market
+        market = self.assignment.market
         assert self.log.progress == Progress(market.event_seq, market.command_seq, market.event_hash)
         ends = (market.event_seq, market.event_hash, state_hash(dump(market)))
         return Ending(*ends, self.restarts, self.repeated)
 
     def _match(self, record: CommandRecord) -> None:
-        before, seen = self.tenure.market.event_hash, self.tenure.market.command_seq
+        before, seen = self.assignment.market.event_hash, self.assignment.market.command_seq
         self.repeated += sum(command.seq <= seen for command in record.commands)
-        events = self.tenure.apply(self.tenure.intake.sort(record).fresh)
-        before, unwritten = self.tenure.leave_out_written(events, before)
+        events = self.assignment.apply(self.assignment.sequencer.sort(record).fresh)
+        before, unwritten = self.assignment.leave_out_written(events, before)
         self.log.append(pack(TEA, 1, before, unwritten))
 
     def _die_over(self, record: CommandRecord) -> None:
@@ -98,19 +98,19 @@ class Owners:
         reached = len(record.commands) and self._up_to(len(record.commands))
         self._match(msgspec.structs.replace(record, commands=record.commands[:reached]))
         self.restarts += 1
-        self.tenure = self._recovered()
+        self.assignment = self._recovered()
         for each in self._kept[:-1]:
             self._match(each)
 
-    def _recovered(self) -> Tenure:
-        return Tenure(TEA, STANDING, StartingPoint(load(self._snapshot), -1), dict(self.log.since_snapshot))
+    def _recovered(self) -> MarketAssignment:
+        return MarketAssignment(TEA, PROGRESS, StartingPoint(load(self._snapshot), -1), dict(self.log.since_snapshot))
 
     def _take_snapshot(self) -> None:
         """The newest state, or, as after a lost one, still the old."""
         if self._happens(4):
             return
-        self._snapshot = dump(self.tenure.market)
-        self.tenure.saved(self.tenure.market.command_seq, self._snapshot)
+        self._snapshot = dump(self.assignment.market)
+        self.assignment.saved(self.assignment.market.command_seq, self._snapshot)
         self._kept.clear()
         self.log.since_snapshot.clear()
 

@@ -27,7 +27,7 @@ from schemas.units import Timestamp
 from schemas.wire import EventRecord
 from store.audit.audit import audit
 from store.command_log.commands import append_command
-from store.markets.progress import Standing, read_standing
+from store.markets.progress import MarketProgress, read_market_progress
 from store.markets.registry import list_market, load_registry
 from store.money.deposits import deposit
 from store.session.connect import Connection, connect_writer
@@ -73,23 +73,23 @@ class Stream:
         """A command that nobody's order is; its sequence."""
         return await append_command(self.session, self.market, PassBarrier(BEGAN_AT, "here"))
 
-    async def standing(self) -> Standing:
+    async def progress(self) -> MarketProgress:
         """How far the market is persisted."""
-        return await read_standing(self.session, self.market)
+        return await read_market_progress(self.session, self.market)
 
-    async def drained(self, within_s: float = 60.0) -> Standing:
+    async def drained(self, within_s: float = 60.0) -> MarketProgress:
         """Wait until every command accepted so far is persisted."""
         accepted = await self.session.fetchval(
             "SELECT command_seq FROM counters JOIN markets USING (market_id) WHERE name = $1", self.market
         )
 
-        async def is_persisted() -> Standing | None:
-            standing = await self.standing()
-            return standing if standing.command_seq >= accepted else None
+        async def is_persisted() -> MarketProgress | None:
+            progress = await self.progress()
+            return progress if progress.command_seq >= accepted else None
 
-        standing = await eventually(is_persisted, within_s)
-        assert standing is not None
-        return standing
+        progress = await eventually(is_persisted, within_s)
+        assert progress is not None
+        return progress
 
     async def unfinished(self) -> int:
         """Orders that nobody has answered."""

@@ -13,7 +13,7 @@ from schemas.orders import TimeInForce
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_command
 from store.markets.halts import halt
-from store.session.advisory_locks import Room, try_lock
+from store.session.advisory_locks import LockClass, try_lock
 from store.session.connect import Session
 from tests.agents.stream import hosted
 from tests.eventually import eventually
@@ -105,7 +105,7 @@ async def test_a_clock_that_lost_its_session_comes_back(session: Session, databa
             " WHERE application_name = 'clock' AND datname = current_database()"
         )
         await eventually(lambda: _has_ticks(session, "BTC-PERP", 2))
-        assert not await try_lock(session, Room.CLOCK)
+        assert not await try_lock(session, LockClass.CLOCK)
 
 
 async def _a_second_passes(session: Session) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from agents.matching.command_sequencer import GapNeverFilled, GapWatch, Intake
+from agents.matching.command_sequencer import CommandSequencer, GapNeverFilled, GapWatch
 from broker.errors import AlteredCommand
 from schemas.commands import AdvanceClock
 from schemas.units import Timestamp
@@ -17,47 +17,47 @@ def record(*seqs: int, body: bytes = TICK) -> CommandRecord:
     return CommandRecord("TEA-PERP", 1, [NumberedCommand(seq, msgspec.Raw(body)) for seq in seqs])
 
 
-def fresh(intake: Intake, taken: CommandRecord) -> tuple[list[int], int | None]:
+def fresh(sequencer: CommandSequencer, taken: CommandRecord) -> tuple[list[int], int | None]:
     """The sequences that are new in a record, and the one that is missing."""
-    commands, missing = intake.sort(taken)
+    commands, missing = sequencer.sort(taken)
     return [command.seq for command in commands], missing
 
 
 def test_the_next_commands_are_taken() -> None:
     """A record that continues the log is new from end to end."""
-    assert fresh(Intake("TEA-PERP", 7), record(8, 9)) == ([8, 9], None)
+    assert fresh(CommandSequencer("TEA-PERP", 7), record(8, 9)) == ([8, 9], None)
 
 
 def test_commands_seen_before_are_dropped() -> None:
     """A repeated command has no second effect, wherever the borders of the records are now."""
-    intake = Intake("TEA-PERP", 0)
-    intake.sort(record(1, 2))
-    assert fresh(intake, record(1)) == ([], None)
-    assert fresh(intake, record(2, 3)) == ([3], None)
+    sequencer = CommandSequencer("TEA-PERP", 0)
+    sequencer.sort(record(1, 2))
+    assert fresh(sequencer, record(1)) == ([], None)
+    assert fresh(sequencer, record(2, 3)) == ([3], None)
 
 
 def test_what_is_ahead_of_a_gap_is_dropped() -> None:
     """Behind a missing command nothing is taken: it comes again with the missing one."""
-    intake = Intake("TEA-PERP", 4)
-    assert fresh(intake, record(5, 7, 8)) == ([5], 6)
-    assert fresh(intake, record(6, 7, 8)) == ([6, 7, 8], None)
+    sequencer = CommandSequencer("TEA-PERP", 4)
+    assert fresh(sequencer, record(5, 7, 8)) == ([5], 6)
+    assert fresh(sequencer, record(6, 7, 8)) == ([6, 7, 8], None)
 
 
 def test_a_repeated_command_with_other_bytes_is_refused() -> None:
     """A sequence means one command for ever; another one under it comes from another past."""
-    intake = Intake("TEA-PERP", 0)
-    intake.sort(record(1, 2))
+    sequencer = CommandSequencer("TEA-PERP", 0)
+    sequencer.sort(record(1, 2))
     with pytest.raises(AlteredCommand):
-        intake.sort(record(2, body=OTHER))
+        sequencer.sort(record(2, body=OTHER))
 
 
 def test_commands_behind_a_snapshot_are_forgotten() -> None:
     """Bytes are compared since the last snapshot only, so memory stays bounded."""
-    intake = Intake("TEA-PERP", 0)
-    intake.sort(record(1, 2, 3))
-    intake.forget(2)
-    assert fresh(intake, record(2, body=OTHER)) == ([], None)
-    assert intake.next_seq == 4
+    sequencer = CommandSequencer("TEA-PERP", 0)
+    sequencer.sort(record(1, 2, 3))
+    sequencer.forget(2)
+    assert fresh(sequencer, record(2, body=OTHER)) == ([], None)
+    assert sequencer.next_seq == 4
 
 
 def test_the_relay_is_asked_three_times_two_seconds_apart() -> None:

@@ -37,13 +37,13 @@ async def keep_trading(stream: Stream, until: asyncio.Event) -> None:
 
 async def append_records(stream: Stream, records: list[list[int]]) -> None:
     """Write these commands into the command log as records, as a relay would."""
-    standing = await stream.standing()
-    bodies = dict(await read_commands(stream.session, standing.market_id, 0, 10_000))
+    progress = await stream.progress()
+    bodies = dict(await read_commands(stream.session, progress.market_id, 0, 10_000))
     producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for seqs in records:
         commands = [NumberedCommand(seq, msgspec.Raw(bodies[seq])) for seq in seqs]
-        record = CommandRecord(stream.market, standing.epoch, commands)
+        record = CommandRecord(stream.market, progress.epoch, commands)
         await producer.send(commands_topic(stream.market), encode(record), key=b"")
     await producer.stop()
 
@@ -65,7 +65,7 @@ async def is_matched(stream: Stream, seq: int) -> bool:
 
 async def has_passed(stream: Stream, seq: int) -> bool:
     """Whether a command is persisted."""
-    return (await stream.standing()).command_seq >= seq
+    return (await stream.progress()).command_seq >= seq
 
 
 def exit_code(worker: subprocess.Popen[bytes]) -> int | None:
@@ -81,7 +81,7 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
             load = asyncio.create_task(keep_trading(stream, enough))
             for _ in range(2):
                 engine = stream.spawn("engine")
-                persisted = (await stream.standing()).command_seq
+                persisted = (await stream.progress()).command_seq
                 await eventually(lambda: has_passed(stream, persisted + 100), within_s=60)  # noqa: B023 - awaited here
                 beside = await verify(stream.settings, stream.market)
                 assert beside.differences == []
@@ -91,13 +91,13 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
             enough.set()
             await load
             stream.spawn("engine")
-            standing = await stream.drained()
+            progress = await stream.drained()
         hashes = one_hash_each(await stream.records())
-        assert hashes[standing.event_seq] == standing.event_hash
+        assert hashes[progress.event_seq] == progress.event_hash
         assert await stream.unfinished() == 0
         report = await verify(stream.settings, stream.market)
         assert report.differences == []
-        assert (report.horizon, report.commands, report.events) == ("genesis", standing.command_seq, standing.event_seq)
+        assert (report.horizon, report.commands, report.events) == ("genesis", progress.command_seq, progress.event_seq)
         assert report.fills > 0
         assert report.snapshots > 0
 
@@ -166,10 +166,10 @@ async def test_commands_delivered_up_to_five_times_count_once(broker: Broker, da
             for start in range(1, 202, 20):
                 seqs = list(range(max(1, start - chance.randint(0, 9)), min(start + 20, 202)))
                 await append_records(stream, [seqs] * chance.randint(1, 5))
-            standing = await stream.drained()
-        assert standing.command_seq == 201
+            progress = await stream.drained()
+        assert progress.command_seq == 201
         hashes = one_hash_each(await stream.records())
-        assert max(hashes) == standing.event_seq
+        assert max(hashes) == progress.event_seq
 
 
 async def test_a_command_the_log_lost_is_asked_for_and_sent_again(
@@ -178,7 +178,7 @@ async def test_a_command_the_log_lost_is_asked_for_and_sent_again(
     """The log lost records: the engine sees the gap, sets the relay back, and goes on."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(60)
-        market_id = (await stream.standing()).market_id
+        market_id = (await stream.progress()).market_id
         await append_records(stream, [list(range(1, 11)), list(range(31, 41)), list(range(41, 51))])
         await set_cursor(stream.session, market_id, 50)
         async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
@@ -263,9 +263,9 @@ async def test_an_empty_broker_gives_the_same_events_again(
         await check_broker(stream.settings, "another")
         async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
             await stream.trade(40)
-            standing = await stream.drained()
+            progress = await stream.drained()
         again = {seq: chain for record in await stream.records() for seq, chain in hashes_in(record)}
-        assert standing.epoch == 2
+        assert progress.epoch == 2
         assert {seq: chain for seq, chain in again.items() if seq in before}.items() <= before.items()
         assert max(before) > min(again) > 1, "the snapshot spared the beginning, the rest was matched again"
-        assert standing.event_hash == again[standing.event_seq]
+        assert progress.event_hash == again[progress.event_seq]

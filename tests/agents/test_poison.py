@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import REGISTRY
 
-from agents.dead_letter_retry import Retried, retry_letter
+from agents.dead_letter_retry import Retried, retry_dead_letter
 from agents.matching.app import engine_unit
-from agents.matching.recovery import begin_tenure
+from agents.matching.recovery import begin_assignment
 from agents.projection.app import projection_unit
 from agents.rebuild import rebuild
 from agents.relay import Relay
@@ -22,7 +22,14 @@ from agents.verify import verify
 from agents.worker.fail_stop import EXIT_WRONG
 from app.cli import cli
 from broker.command_records import Unreadable, UnreadableRecord
-from broker.dead_letters import DeadLetter, Failure, letter_of_failure, letter_of_record, read_letters, send_letter
+from broker.dead_letters import (
+    DeadLetter,
+    Failure,
+    dead_letter_of_failure,
+    dead_letter_of_record,
+    read_dead_letters,
+    send_to_dlq,
+)
 from broker.event_records import pack
 from broker.producer import AckedProducer
 from exchange.engine.log import journal
@@ -56,16 +63,16 @@ async def append(stream: Stream, topic: str, values: Sequence[bytes | None]) -> 
 
 async def command_record(stream: Stream, *seqs: int) -> CommandRecord:
     """The record that the relay would send for these commands."""
-    standing = await stream.standing()
-    bodies = dict(await read_commands(stream.session, standing.market_id, 0, 10_000))
+    progress = await stream.progress()
+    bodies = dict(await read_commands(stream.session, progress.market_id, 0, 10_000))
     commands = [NumberedCommand(seq, msgspec.Raw(bodies[seq])) for seq in seqs]
-    return CommandRecord(stream.market, standing.epoch, commands)
+    return CommandRecord(stream.market, progress.epoch, commands)
 
 
 async def letters(stream: Stream) -> list[DeadLetter]:
     """The dead letters of the market."""
-    found = await read_letters(stream.settings.bootstrap)
-    return [letter for letter in found if letter.market == stream.market]
+    found = await read_dead_letters(stream.settings.bootstrap)
+    return [dead_letter for dead_letter in found if dead_letter.market == stream.market]
 
 
 def bid(stream: Stream, client_id: str | None = None, quantity: str = "0.001") -> OrderRequest:
@@ -128,7 +135,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on
 ) -> None:
     """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are buried, what follows is matched.
 
-    The log names the order, and the figures count it.
+    The log names the order, and the metrics count it.
     """
     monkeypatch.setattr(journal, "apply", broken_apply)
     async with stream_on(broker, database, tmp_path) as stream:
@@ -144,15 +151,15 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on
             assert await statuses(stream, bait) == [("CANCELLED", "USER", True)]
         one_hash_each(await stream.records())
         assert (await verify(stream.settings, stream.market)).differences == [], "without the bug, by the verdicts"
-        buried = await letters(stream)
-        assert {(letter.reason, letter.detail) for letter in buried} == {
+        found = await letters(stream)
+        assert {(dead_letter.reason, dead_letter.detail) for dead_letter in found} == {
             ("INTERNAL", "tests.agents.poison.EngineBroke")
         }
-        assert [letter.id.rsplit(":", 1)[0] for letter in buried] == [stream.market] * 3
-        assert {first, second} < {f"{letter.market}-{letter.seq}" for letter in buried}
-        assert POISON in str(decode_command(buried[0].value))
+        assert [dead_letter.id.rsplit(":", 1)[0] for dead_letter in found] == [stream.market] * 3
+        assert {first, second} < {f"{dead_letter.market}-{dead_letter.seq}" for dead_letter in found}
+        assert POISON in str(decode_command(found[0].value))
         assert counted(stream, "INTERNAL") == 3
-        orders = dict(zip([letter.seq for letter in buried], (first, bait, second), strict=True))
+        orders = dict(zip([dead_letter.seq for dead_letter in found], (first, bait, second), strict=True))
         assert named_in(caplog, "agents.matching.market_assignment") == [
             (stream.market, seq, order) for seq, order in orders.items()
         ]
@@ -174,7 +181,7 @@ async def test_a_verdict_outlives_the_bug_and_the_broker(
         before = one_hash_each(await stream.records())
         monkeypatch.undo()
         await stream.session.execute("DELETE FROM engine_snapshots")
-        assert await matched_again(stream) == (await stream.standing()).event_hash
+        assert await matched_again(stream) == (await stream.progress()).event_hash
         await stream.move_to(empty_broker)
         await claim_cluster(stream.session, "the lost one")
         await rebuild(stream.settings, [stream.market], "another")
@@ -188,12 +195,14 @@ async def test_a_verdict_outlives_the_bug_and_the_broker(
 async def matched_again(stream: Stream) -> str:
     """Recover the market from its log alone and apply every command; the hash of its last event. None is written."""
     known = await stream.session.fetch("DELETE FROM failed_commands RETURNING *")
-    tenure = await begin_tenure(stream.market, stream.settings, {})
-    last = (await stream.standing()).command_seq
+    assignment = await begin_assignment(stream.market, stream.settings, {})
+    last = (await stream.progress()).command_seq
     record = await command_record(stream, *range(1, last + 1))
-    assert tenure.leave_out_written(tenure.apply(tenure.intake.sort(record).fresh), GENESIS_HASH)[1] == []
+    assert (
+        assignment.leave_out_written(assignment.apply(assignment.sequencer.sort(record).fresh), GENESIS_HASH)[1] == []
+    )
     await stream.session.copy_records_to_table("failed_commands", records=[tuple(row) for row in known])
-    return tenure.market.event_hash
+    return assignment.market.event_hash
 
 
 async def test_what_is_not_ours_is_buried_and_takes_no_sequence(broker: Broker, database: str, tmp_path: Path) -> None:
@@ -220,13 +229,13 @@ async def test_what_is_not_ours_is_buried_and_takes_no_sequence(broker: Broker, 
             await append(stream, commands_topic(stream.market), list(junk))
             await stream.trade(20)
             assert (await stream.drained()).command_seq == 41
-        buried = await letters(stream)
-        assert [letter.reason for letter in buried] == [*junk.values(), *junk.values()]
+        found = await letters(stream)
+        assert [dead_letter.reason for dead_letter in found] == [*junk.values(), *junk.values()]
         assert {reason: counted(stream, reason) for reason in junk.values()} == Counter(
             [*junk.values(), *junk.values()]
         )
-        assert [letter.value for letter in buried[: len(junk)]] == [value or b"" for value in junk]
-        assert buried[0].id == f"{commands_topic(stream.market)}@0"
+        assert [dead_letter.value for dead_letter in found[: len(junk)]] == [value or b"" for value in junk]
+        assert found[0].id == f"{commands_topic(stream.market)}@0"
         one_hash_each(await stream.records())
         report = await verify(stream.settings, stream.market)
         assert (report.differences, report.skipped_records) == ([], 2 * len(junk))
@@ -240,10 +249,10 @@ async def test_a_record_of_the_relay_that_was_garbled_is_sent_again(
         await stream.trade(30)
         good = [encode(await command_record(stream, *seqs)) for seqs in ((1, 2), (3, 4), (5, 6), (7, 8))]
         await append(stream, commands_topic(stream.market), [good[0], good[1][:-9], good[2], good[3][:-9]])
-        await set_cursor(stream.session, (await stream.standing()).market_id, 31)
+        await set_cursor(stream.session, (await stream.progress()).market_id, 31)
         async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
             assert (await stream.drained()).command_seq == 31
-        assert [letter.reason for letter in await letters(stream)] == ["MALFORMED", "MALFORMED"]
+        assert [dead_letter.reason for dead_letter in await letters(stream)] == ["MALFORMED", "MALFORMED"]
         one_hash_each(await stream.records())
 
 
@@ -254,10 +263,10 @@ async def test_a_letter_too_large_for_a_record_is_cut(broker: Broker, database: 
         fault = UnreadableRecord(Unreadable.MALFORMED, "x" * 10_000)
         producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()
-        await send_letter(producer, letter_of_record(stream.market, 7, b"x" * size, fault))
+        await send_to_dlq(producer, dead_letter_of_record(stream.market, 7, b"x" * size, fault))
         await producer.stop()
-        (letter,) = await letters(stream)
-        assert letter.size_bytes == size > len(letter.value)
+        (dead_letter,) = await letters(stream)
+        assert dead_letter.size_bytes == size > len(dead_letter.value)
 
 
 async def test_an_event_that_cannot_be_applied_stops_the_projection(
@@ -275,7 +284,7 @@ async def test_an_event_that_cannot_be_applied_stops_the_projection(
         projection = stream.spawn("projection")
         assert await eventually(projection.poll, within_s=60.0) == EXIT_WRONG
         assert "ProjectionBroken" in stream.log_of(projection)
-        assert (await stream.standing()).command_seq <= 1
+        assert (await stream.progress()).command_seq <= 1
 
 
 async def test_dead_letters_are_listed_and_retried_without_a_second_effect(
@@ -284,26 +293,28 @@ async def test_dead_letters_are_listed_and_retried_without_a_second_effect(
     """`dlq retry` has the relay send what is missing, and says of all else why nothing is to be done; twice is as once."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(6)
-        market_id = (await stream.standing()).market_id
+        market_id = (await stream.progress()).market_id
         await set_cursor(stream.session, market_id, 7)
         missing, foreign = await command_record(stream, 2, 3, 4), await command_record(stream, 5)
         altered = msgspec.structs.replace(foreign, commands=[NumberedCommand(5, missing.commands[0].body)])
         values = [encode(missing), encode(altered), encode(msgspec.structs.replace(missing, epoch=9)), b"{broken"]
         producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()
-        await send_letter(
-            producer, letter_of_failure(stream.market, Failure(2, missing.commands[0].body, KeyError("x")))
+        await send_to_dlq(
+            producer, dead_letter_of_failure(stream.market, Failure(2, missing.commands[0].body, KeyError("x")))
         )
         for offset, value in enumerate(values, 1_000_000):
             fault = UnreadableRecord(Unreadable.UNKNOWN, "as an older version saw it")
-            await send_letter(producer, letter_of_record(stream.market, offset, value, fault))
+            await send_to_dlq(producer, dead_letter_of_record(stream.market, offset, value, fault))
         await producer.stop()
 
         expected = [Retried.ANSWERED, Retried.SENT_AGAIN, Retried.NOT_OURS, Retried.NOT_OURS, Retried.UNREADABLE]
         for _ in range(2):
-            assert [(await retry_letter(stream.session, each)).result for each in await letters(stream)] == expected
+            assert [
+                (await retry_dead_letter(stream.session, each)).result for each in await letters(stream)
+            ] == expected
             assert await read_cursor(stream.session, market_id) == 1
-        ids = [letter.id for letter in await letters(stream)]
+        ids = [dead_letter.id for dead_letter in await letters(stream)]
         assert ids[0] == f"{stream.market}:2"
         async with hosted(*(part(stream.market, stream.settings) for part in ALL_PARTS)):
             await stream.drained()

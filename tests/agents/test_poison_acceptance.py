@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.dead_letter_retry import Retried, retry_letter
+from agents.dead_letter_retry import Retried, retry_dead_letter
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
 from agents.verify import verify
-from broker.dead_letters import DeadLetter, read_letters
+from broker.dead_letters import DeadLetter, read_dead_letters
 from broker.producer import AckedProducer
 from exchange.engine.log import journal
 from schemas.orders import OrderType, Side
@@ -62,27 +62,31 @@ async def play(stream: Stream, rounds: int) -> None:
 
 async def check(stream: Stream, rounds: int) -> str:
     """Every order answered, every piece of poison buried once, and trying again twice changes nothing."""
-    standing = await stream.drained(within_s=600.0)
-    assert standing.command_seq == 1 + rounds * (ORDERS + POISONED)
+    progress = await stream.drained(within_s=600.0)
+    assert progress.command_seq == 1 + rounds * (ORDERS + POISONED)
     assert await stream.unfinished() == 0
-    buried = [letter for letter in await read_letters(stream.settings.bootstrap) if letter.market == stream.market]
-    assert Counter(letter.is_command for letter in buried) == {True: rounds * POISONED, False: rounds * JUNK}
+    found = [
+        dead_letter
+        for dead_letter in await read_dead_letters(stream.settings.bootstrap)
+        if dead_letter.market == stream.market
+    ]
+    assert Counter(dead_letter.is_command for dead_letter in found) == {True: rounds * POISONED, False: rounds * JUNK}
     rejected = await stream.session.fetchval(
         "SELECT count(*) FROM orders JOIN markets USING (market_id) WHERE name = $1 AND reason = 'INTERNAL'",
         stream.market,
     )
     assert rejected == rounds * POISONED
-    outcomes = [await retried(stream, buried) for _ in range(2)]
+    outcomes = [await retried(stream, found) for _ in range(2)]
     assert outcomes[0] == outcomes[1] == {Retried.ANSWERED: rounds * POISONED, Retried.UNREADABLE: rounds * JUNK}
-    assert await stream.standing() == standing
+    assert await stream.progress() == progress
     one_hash_each(await stream.records())
     assert (await verify(stream.settings, stream.market)).differences == []
-    return f"{standing.command_seq:,} commands, {rounds * JUNK:,} junk records and {rejected:,} poisoned orders: {outcomes[0]}"
+    return f"{progress.command_seq:,} commands, {rounds * JUNK:,} junk records and {rejected:,} poisoned orders: {outcomes[0]}"
 
 
 async def retried(stream: Stream, letters: list[DeadLetter]) -> Counter[Retried]:
     """What came of trying every letter again."""
-    return Counter([(await retry_letter(stream.session, letter)).result for letter in letters])
+    return Counter([(await retry_dead_letter(stream.session, dead_letter)).result for dead_letter in letters])
 
 
 @pytest.mark.parametrize(

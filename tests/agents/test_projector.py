@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agents.projection.worker import Projector
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.event_records import pack
 from broker.producer import AckedProducer
 from broker.reader import FIRST_STEP
@@ -17,7 +17,7 @@ from exchange.engine.market import empty_market
 from schemas.topics import events_topic
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command, encode
 from store.command_log.outbox import read_commands
-from store.projection import SequenceGap
+from store.projection import EventGap
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -37,10 +37,10 @@ class Delivered:
 
 async def matched(stream: Stream) -> list[EventRecord]:
     """The event records of everything in the outbox, one for each command."""
-    standing = await stream.standing()
+    progress = await stream.progress()
     market, records, before = empty_market(stream.market), [], GENESIS_HASH
-    for seq, payload in await read_commands(stream.session, standing.market_id, 0, 1_000):
-        records += pack(stream.market, standing.epoch, before, write(market, seq, decode_command(payload)))
+    for seq, payload in await read_commands(stream.session, progress.market_id, 0, 1_000):
+        records += pack(stream.market, progress.epoch, before, write(market, seq, decode_command(payload)))
         before = market.event_hash
     return records
 
@@ -54,7 +54,7 @@ async def test_a_gap_is_filled_from_the_log(broker: Broker, database: str, tmp_p
         await append(stream, records)
         last = Delivered(records[-1])
         await persisted(Projector(stream.market, stream.settings), last)
-        assert (await stream.standing()).command_seq == 31
+        assert (await stream.progress()).command_seq == 31
         of_orders = "SELECT count(*) FROM persisted_records WHERE matched_at BETWEEN $1 AND persisted_at"
         assert await stream.session.fetchval(of_orders, began) == 30
 
@@ -67,7 +67,7 @@ async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, da
         await append(stream, [*records[:2], records[4], *records[2:]])
         behind = Delivered(records[4])
         await persisted(Projector(stream.market, stream.settings), behind)
-        assert (await stream.standing()).command_seq == 7
+        assert (await stream.progress()).command_seq == 7
 
 
 async def test_old_events_written_once_more_do_not_hide_what_is_before_them(
@@ -81,7 +81,7 @@ async def test_old_events_written_once_more_do_not_hide_what_is_before_them(
         await append(stream, [*records[:behind], records[0], *records[behind:]])
         await persisted(Projector(stream.market, stream.settings), *(Delivered(record) for record in records[:9]))
         await persisted(Projector(stream.market, stream.settings), Delivered(records[-1]))
-        assert (await stream.standing()).command_seq == 2 * FIRST_STEP + 1
+        assert (await stream.progress()).command_seq == 2 * FIRST_STEP + 1
 
 
 async def test_a_gap_that_the_log_has_too_stops_the_projection(broker: Broker, database: str, tmp_path: Path) -> None:
@@ -91,10 +91,10 @@ async def test_a_gap_that_the_log_has_too_stops_the_projection(broker: Broker, d
         records = await matched(stream)
         await append(stream, [*records[:2], records[-1]])
         last = Delivered(records[-1])
-        with pytest.raises(SequenceGap):
+        with pytest.raises(EventGap):
             await persisted(Projector(stream.market, stream.settings), last)
         assert not last.is_acknowledged
-        assert (await stream.standing()).command_seq == 2
+        assert (await stream.progress()).command_seq == 2
 
 
 async def test_records_wait_through_a_cut_session(broker: Broker, database: str, tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ async def test_records_wait_through_a_cut_session(broker: Broker, database: str,
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
         await stream.session.execute(cut, projector.name)
         await persisted(projector, *deliveries[3:])
-        assert (await stream.standing()).command_seq == 6
+        assert (await stream.progress()).command_seq == 6
 
 
 async def test_a_record_of_another_epoch_is_refused(broker: Broker, database: str, tmp_path: Path) -> None:
     """Events of a log that was given up are not persisted."""
     async with stream_on(broker, database, tmp_path) as stream:
         (record,) = await matched(stream)
-        with pytest.raises(ForeignLog):
+        with pytest.raises(LogMismatch):
             await Projector(stream.market, stream.settings).take(Delivered(msgspec.structs.replace(record, epoch=9)))
 
 

@@ -42,7 +42,7 @@ async def test_a_rebuild_on_an_empty_broker_gives_the_same_events_with_the_same_
         (moved,) = await rebuild(stream.settings, [stream.market], ours)
         await check_broker(stream.settings, ours)
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
-            standing = await stream.drained()
+            progress = await stream.drained()
         again = {
             seq: event
             for record in await stream.records()
@@ -50,7 +50,7 @@ async def test_a_rebuild_on_an_empty_broker_gives_the_same_events_with_the_same_
         }
         assert (moved.epoch, moved.after_command) == (2, 61)
         assert sorted(again) == list(range(min(again), max(before) + 1))
-        assert standing.event_hash == before[standing.event_seq]
+        assert progress.event_hash == before[progress.event_seq]
         report = await verify(stream.settings, stream.market)
     assert report.differences == []
     assert (report.from_command, report.commands) == (61, 40)
@@ -63,17 +63,17 @@ async def test_a_rebuild_forgets_a_snapshot_ahead_of_what_is_persisted(
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
             await stream.trade(10)
-            standing = await stream.drained()
+            progress = await stream.drained()
         await stream.session.execute(
             "INSERT INTO engine_snapshots SELECT market_id, command_seq + 9, event_seq + 9, 'x', 'x', '', created_at"
             " FROM engine_snapshots WHERE market_id = $1 AND command_seq = $2",
-            standing.market_id,
-            standing.command_seq,
+            progress.market_id,
+            progress.command_seq,
         )
         await stream.move_to(empty_broker)
         await rebuild(stream.settings, [stream.market], "another")
         newest = "SELECT max(command_seq) FROM engine_snapshots WHERE market_id = $1"
-        assert await stream.session.fetchval(newest, standing.market_id) == standing.command_seq
+        assert await stream.session.fetchval(newest, progress.market_id) == progress.command_seq
 
 
 async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_something(
@@ -89,7 +89,7 @@ async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_so
             await stream.drained()
         with pytest.raises(RebuildRefused, match="is not empty"):
             await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
-        assert (await stream.standing()).epoch == 1
+        assert (await stream.progress()).epoch == 1
 
 
 async def test_a_rebuild_is_refused_where_fills_are_published_already(

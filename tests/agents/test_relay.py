@@ -17,7 +17,7 @@ from schemas.topics import commands_topic
 from schemas.wire import COMMANDS_PER_RECORD_MAX, RECORD_BYTES_MAX, CommandRecord, decode_command_record
 from store.command_log.commands import append_command
 from store.command_log.outbox import OutboxCommand, read_cursor, rewind, set_cursor
-from store.session.advisory_locks import Room, try_lock
+from store.session.advisory_locks import LockClass, try_lock
 from store.session.connect import connect_writer
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.conftest import Broker
@@ -46,7 +46,7 @@ def sequences(records: list[CommandRecord]) -> list[int]:
 
 async def relayed(stream: Stream, up_to: int) -> None:
     """Wait until the relay has sent a command."""
-    market_id = (await stream.standing()).market_id
+    market_id = (await stream.progress()).market_id
 
     async def is_sent() -> bool:
         return await read_cursor(stream.session, market_id) >= up_to
@@ -91,7 +91,7 @@ async def test_a_cursor_ahead_of_the_log_goes_back_to_its_tail(broker: Broker, d
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
         await stream.trade(30)
-        market_id = (await stream.standing()).market_id
+        market_id = (await stream.progress()).market_id
         await stream.session.execute("UPDATE relay_cursors SET command_seq = 20 WHERE market_id = $1", market_id)
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 31)
@@ -106,7 +106,7 @@ async def test_a_log_that_lost_what_the_outbox_has_forgotten_is_gone_on_from(
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
         await stream.trade(30)
-        market_id = (await stream.standing()).market_id
+        market_id = (await stream.progress()).market_id
         await stream.session.execute("DELETE FROM outbox WHERE market_id = $1 AND command_seq <= 20", market_id)
         await stream.session.execute(
             "UPDATE relay_cursors SET command_seq = 25, pruned_seq = 20 WHERE market_id = $1", market_id
@@ -124,7 +124,7 @@ async def test_what_another_relay_has_sent_is_noted_with_no_time_of_ours(
         async with hosted(Relay(stream.market, stream.settings)):
             await stream.trade(20)
             await relayed(stream, 21)
-        market_id = (await stream.standing()).market_id
+        market_id = (await stream.progress()).market_id
         await set_cursor(stream.session, market_id, 10)
         await stream.session.execute("DELETE FROM relayed_records WHERE market_id = $1 AND command_seq > 10", market_id)
         before = await stream.session.fetch(_NOTED, market_id)
@@ -141,8 +141,8 @@ async def test_what_is_persisted_already_is_noted_with_no_time_of_a_rebuild(
     """The log is new, what is persisted comes into it again: a relay that keeps no times may have sent it first."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(20)
-        market_id = (await stream.standing()).market_id
-        before = (await stream.standing()).command_seq
+        market_id = (await stream.progress()).market_id
+        before = (await stream.progress()).command_seq
         await stream.session.execute(_PERSISTED, market_id, 15)
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 21)
@@ -168,10 +168,10 @@ async def test_a_rewind_is_not_overwritten(broker: Broker, database: str, tmp_pa
 async def test_a_second_relay_waits_for_the_first(broker: Broker, database: str, tmp_path: Path) -> None:
     """One relay a market, by advisory lock; the standby takes over when the first is gone."""
     async with stream_on(broker, database, tmp_path) as stream:
-        market_id = (await stream.standing()).market_id
+        market_id = (await stream.progress()).market_id
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
-            assert not await try_lock(stream.session, Room.RELAY, market_id)
+            assert not await try_lock(stream.session, LockClass.RELAY, market_id)
             standby = Relay(stream.market, stream.settings)
             await standby.start()
         await relayed(stream, await stream.barrier())

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.matching.command_sequencer import Intake, Sorted
-from agents.matching.market_assignment import Tenure
-from broker.errors import ForeignLog
+from agents.matching.command_sequencer import CommandSequencer, Sequenced
+from agents.matching.market_assignment import MarketAssignment
+from broker.errors import LogMismatch
 from exchange.engine import engine
 from exchange.engine.log import journal
 from exchange.engine.log.journal import Written
@@ -80,14 +80,14 @@ def depend_on_the_process(market: Market, seq: int, command: Command) -> list[Ev
     return [msgspec.structs.replace(event, at=id(market)) for event in events] if seq % 50 == 0 else events
 
 
-def chain_to_the_batch(tenure: Tenure, events: list[Written], before: str) -> tuple[str, list[Written]]:
+def chain_to_the_batch(assignment: MarketAssignment, events: list[Written], before: str) -> tuple[str, list[Written]]:
     """What an earlier owner has written is left out, but the rest chained to what came before all of it."""
-    return before, [event for event in events if tenure.written.pop(event.seq, None) is None]
+    return before, [event for event in events if assignment.written.pop(event.seq, None) is None]
 
 
-def lose_a_command(intake: Intake, record: CommandRecord) -> Sorted:
+def lose_a_command(sequencer: CommandSequencer, record: CommandRecord) -> Sequenced:
     """The last of a record is passed over, and counted as seen."""
-    found = _sort(intake, record)
+    found = _sort(sequencer, record)
     return found._replace(fresh=found.fresh[:-1]) if len(found.fresh) > 3 else found
 
 
@@ -102,11 +102,11 @@ def the_one_before() -> Callable[[Market], bytes]:
     return dump_late
 
 
-_sort = Intake.sort
+_sort = CommandSequencer.sort
 FAULTS: dict[str, tuple[object, str, object]] = {
     "an event depends on the process": (journal, "apply", depend_on_the_process),
-    "events are chained to the wrong hash": (Tenure, "leave_out_written", chain_to_the_batch),
-    "a command is lost": (Intake, "sort", lose_a_command),
+    "events are chained to the wrong hash": (MarketAssignment, "leave_out_written", chain_to_the_batch),
+    "a command is lost": (CommandSequencer, "sort", lose_a_command),
     "an old snapshot lies over the newest": (replay_run, "dump", the_one_before()),
 }
 
@@ -116,5 +116,5 @@ def test_a_fault_put_in_on_purpose_is_seen(fault: str, monkeypatch: pytest.Monke
     """The comparison bites: the run stops, or ends elsewhere."""
     expected = run(SHORT, 0)[:3]
     monkeypatch.setattr(*FAULTS[fault])
-    with pytest.raises((ForeignLog, ProjectionStopped, EngineError, AssertionError)):
+    with pytest.raises((LogMismatch, ProjectionStopped, EngineError, AssertionError)):
         assert run(SHORT, 1)[:3] == expected

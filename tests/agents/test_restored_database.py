@@ -67,7 +67,7 @@ async def test_a_database_restored_from_its_past_halts_the_market_until_it_is_re
             await stream.trade(20)
             await stream.drained()
         await restore_the_copy(stream.session)
-        assert (await stream.standing()).command_seq == 21
+        assert (await stream.progress()).command_seq == 21
         await stream.trade(30)  # commands 22 to 51: the log has others up to 41
 
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
@@ -75,7 +75,7 @@ async def test_a_database_restored_from_its_past_halts_the_market_until_it_is_re
             refused = await an_order(stream)
             assert isinstance(refused, Refused)
             assert refused.code is ErrorCode.MARKET_NOT_ACTIVE
-        assert (await stream.standing()).command_seq == 21
+        assert (await stream.progress()).command_seq == 21
         assert (await verify(stream.settings, stream.market)).differences_found > 0
 
         await stream.move_to(empty_broker)

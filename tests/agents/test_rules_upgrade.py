@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from agents.matching.command_sequencer import FreshCommand
-from agents.matching.market_assignment import StartingPoint, Tenure
+from agents.matching.command_sequencer import UnseenCommand
+from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from broker.event_records import pack
 from exchange.engine import engine
 from exchange.engine import order_entry as arrival
@@ -17,13 +17,13 @@ from exchange.errors import UnknownRules
 from schemas.commands import Command, PlaceOrder
 from schemas.units import Lots
 from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, encode
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 from store.projection.chain import decode_chain
 from tests.exchange.builders import ANN, BOB, buy, listed, rules, sell
 
 TEA = "TEA-PERP"
 NEWER = RULES_VERSION + 1
-STANDING = Standing(1, 1, 0, 0, GENESIS_HASH)
+PROGRESS = MarketProgress(1, 1, 0, 0, GENESIS_HASH)
 LOG: tuple[Command, ...] = (
     listed(),
     sell(ANN, 9, 100),
@@ -51,17 +51,17 @@ def upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "place", place)
 
 
-def owner(state: bytes | None = None) -> Tenure:
+def owner(state: bytes | None = None) -> MarketAssignment:
     """An engine that begins with the empty market, or with a snapshot."""
     market = empty_market(TEA) if state is None else load(state)
-    return Tenure(TEA, STANDING, StartingPoint(market, -1), {})
+    return MarketAssignment(TEA, PROGRESS, StartingPoint(market, -1), {})
 
 
-def run(tenure: Tenure, last: int) -> list[Written]:
+def run(assignment: MarketAssignment, last: int) -> list[Written]:
     """Hand over the commands up to `last` as one record; their events."""
-    first = tenure.market.command_seq + 1
-    return tenure.apply(
-        [FreshCommand(seq, msgspec.Raw(encode(LOG[seq - 1])), LOG[seq - 1]) for seq in range(first, last + 1)]
+    first = assignment.market.command_seq + 1
+    return assignment.apply(
+        [UnseenCommand(seq, msgspec.Raw(encode(LOG[seq - 1])), LOG[seq - 1]) for seq in range(first, last + 1)]
     )
 
 
@@ -105,9 +105,9 @@ def test_an_old_binary_does_not_take_over_from_a_newer_one(monkeypatch: pytest.M
 def test_a_record_says_the_rules_in_force_behind_its_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when they changed in the middle of it."""
     upgrade(monkeypatch)
-    tenure = owner()
-    assert [record.rules for record in records(run(tenure, 3))] == [RULES_VERSION]
-    assert [record.rules for record in records(run(tenure, 5))] == [NEWER]
+    assignment = owner()
+    assert [record.rules for record in records(run(assignment, 3))] == [RULES_VERSION]
+    assert [record.rules for record in records(run(assignment, 5))] == [NEWER]
 
 
 def test_a_projection_of_the_old_release_stops_at_newer_rules(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,9 +61,9 @@ async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
         for _ in range(2):  # the second time from the snapshot of the first
             async with hosted(*parts()):
                 await stream.trade(300)
-                standing = await stream.drained()
-        assert standing.command_seq == 601
-        assert one_hash_each(await stream.records())[standing.event_seq] == standing.event_hash
+                progress = await stream.drained()
+        assert progress.command_seq == 601
+        assert one_hash_each(await stream.records())[progress.event_seq] == progress.event_hash
         newest = await newest_public_fill(stream.session, stream.market)
         consumer, fills = kafka.address_for("perpetua-consumer"), topics.fills_topic(stream.market)
 

@@ -14,10 +14,10 @@ from agents.matching.app import engine_app
 from agents.pending_work import has_commands
 from agents.projection.app import projection_app, projection_unit
 from agents.relay import Relay
-from agents.worker import stall_watchdog as standstill
+from agents.worker import stall_watchdog
 from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG
 from agents.worker.ownership import give_up, working
-from agents.worker.stall_watchdog import StandsStill, Standstill
+from agents.worker.stall_watchdog import OwnerStalled, StallWatchdog
 from store.markets.halts import halt
 from store.session.connect import StoreUnavailable
 from store.session.presence import Task, Work
@@ -35,7 +35,7 @@ ENOUGH_LOOKS = 5 * PATIENCE_LOOKS
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A look a millisecond, so that patience is a matter of looks; processes of their own look once a second."""
-    monkeypatch.setattr(standstill, "LOOK_EVERY_S", LOOK_S)
+    monkeypatch.setattr(stall_watchdog, "LOOK_EVERY_S", LOOK_S)
     with working(TASK):
         yield
 
@@ -57,7 +57,7 @@ async def away() -> bool:
 
 async def is_left_alone(advance: Callable[[], object], has_work: Callable[[], Awaitable[bool]]) -> bool:
     """Whether many looks go by without an end."""
-    watch = asyncio.create_task(Standstill(TASK, PATIENCE_LOOKS * LOOK_S, advance, has_work).watch())
+    watch = asyncio.create_task(StallWatchdog(TASK, PATIENCE_LOOKS * LOOK_S, advance, has_work).watch())
     done, _ = await asyncio.wait({watch}, timeout=ENOUGH_LOOKS * LOOK_S * 3)
     watch.cancel()
     return not done
@@ -65,8 +65,8 @@ async def is_left_alone(advance: Callable[[], object], has_work: Callable[[], Aw
 
 async def test_an_owner_that_does_not_advance_stands_still() -> None:
     """Its log waits and nothing of it has moved for all those looks."""
-    with pytest.raises(StandsStill):
-        await Standstill(TASK, PATIENCE_LOOKS * LOOK_S, lambda: 7, yes).watch()
+    with pytest.raises(OwnerStalled):
+        await StallWatchdog(TASK, PATIENCE_LOOKS * LOOK_S, lambda: 7, yes).watch()
 
 
 async def test_whoever_advances_is_left_alone_however_slow() -> None:

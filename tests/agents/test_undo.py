@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from agents.matching.command_sequencer import FreshCommand
-from agents.matching.market_assignment import StartingPoint, Tenure, UndoneDiffers
-from broker.errors import ForeignLog
+from agents.matching.command_sequencer import UnseenCommand
+from agents.matching.market_assignment import MarketAssignment, StartingPoint, UndoneDiffers
+from broker.errors import LogMismatch
 from exchange.engine import engine
 from exchange.engine.log import journal
 from exchange.engine.log.journal import Written, write, write_failure
@@ -15,12 +15,12 @@ from exchange.errors import SequenceGap
 from schemas.commands import CancelOrder, Command, PlaceOrder
 from schemas.events import Event
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, encode, failed_command
-from store.markets.progress import Standing
+from store.markets.progress import MarketProgress
 from tests.agents.poison import POISON, EngineBroke, broken_apply
 from tests.exchange.builders import ANN, BOB, barrier, buy, cancel, listed, sell
 
 TEA = "TEA-PERP"
-STANDING = Standing(1, 1, 0, 0, GENESIS_HASH)
+PROGRESS = MarketProgress(1, 1, 0, 0, GENESIS_HASH)
 LOG: tuple[Command, ...] = (
     listed(),
     buy(ANN, 5, 100),
@@ -41,15 +41,15 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "apply", broken_apply)
 
 
-def tenure(written: dict[int, str] | None = None, failed: frozenset[int] = frozenset()) -> Tenure:
-    """A tenure over the market from its first command on."""
-    return Tenure(TEA, STANDING, StartingPoint(empty_market(TEA), -1), written or {}, failed)
+def assignment(written: dict[int, str] | None = None, failed: frozenset[int] = frozenset()) -> MarketAssignment:
+    """An assignment over the market from its first command on."""
+    return MarketAssignment(TEA, PROGRESS, StartingPoint(empty_market(TEA), -1), written or {}, failed)
 
 
-def take(owner: Tenure, first: int, last: int) -> list[Written]:
+def take(owner: MarketAssignment, first: int, last: int) -> list[Written]:
     """Hand commands of the log over as one record; the events."""
     commands = [NumberedCommand(seq, msgspec.Raw(encode(LOG[seq - 1]))) for seq in range(first, last + 1)]
-    fresh: list[FreshCommand] = owner.intake.sort(CommandRecord(TEA, 1, commands)).fresh
+    fresh: list[UnseenCommand] = owner.sequencer.sort(CommandRecord(TEA, 1, commands)).fresh
     return owner.apply(fresh)
 
 
@@ -70,7 +70,7 @@ def as_it_must_be() -> tuple[Market, list[Written]]:
 def test_the_market_is_as_if_the_command_had_only_been_counted(borders: tuple[int, ...]) -> None:
     """Several in one record, at its beginning, its end, alone: the same events and the same state."""
     market, lines = as_it_must_be()
-    owner, told, first = tenure(), list[Written](), 1
+    owner, told, first = assignment(), list[Written](), 1
     for border in borders:
         told += take(owner, first, border)
         first = border + 1
@@ -83,7 +83,7 @@ def test_the_market_is_as_if_the_command_had_only_been_counted(borders: tuple[in
 @pytest.mark.usefixtures("broken")
 def test_what_a_snapshot_covers_is_not_needed_any_more() -> None:
     """Behind a snapshot the state is rebuilt from it and the commands since, however few are kept."""
-    owner = tenure()
+    owner = assignment()
     take(owner, 1, 5)
     owner.saved(5, dump(owner.market))
     take(owner, 6, 9)
@@ -93,7 +93,7 @@ def test_what_a_snapshot_covers_is_not_needed_any_more() -> None:
 def test_a_logged_verdict_is_honoured_by_an_engine_that_could_do_better() -> None:
     """The bug is fixed, the log says that the commands failed: they fail again, with the same hashes, in silence."""
     market, lines = as_it_must_be()
-    owner = tenure({line.seq: line.hash for line in lines}, frozenset(BREAKS))
+    owner = assignment({line.seq: line.hash for line in lines}, frozenset(BREAKS))
     told = take(owner, 1, 9)
     assert owner.leave_out_written(told, GENESIS_HASH) == (market.event_hash, [])
     assert dump(owner.market) == dump(market)
@@ -102,15 +102,15 @@ def test_a_logged_verdict_is_honoured_by_an_engine_that_could_do_better() -> Non
 
 def test_without_the_verdict_the_log_would_be_another() -> None:
     """What the verdict is for: the same commands on the repaired engine contradict the events that readers have."""
-    owner = tenure({line.seq: line.hash for line in as_it_must_be()[1]})
-    with pytest.raises(ForeignLog):
+    owner = assignment({line.seq: line.hash for line in as_it_must_be()[1]})
+    with pytest.raises(LogMismatch):
         owner.leave_out_written(take(owner, 1, 9), GENESIS_HASH)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SequenceGap(1, 2), KeyboardInterrupt()])
 def test_what_is_nobodys_command_is_raised(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without memory or a log with a hole is no user's doing: the process stops, the command is still first."""
-    owner = tenure()
+    owner = assignment()
     take(owner, 1, 2)
 
     def fail(market: Market, seq: int, command: Command) -> list[Event]:
@@ -126,7 +126,7 @@ def test_what_is_nobodys_command_is_raised(error: BaseException, monkeypatch: py
 
 def test_an_operators_command_that_breaks_the_engine_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody may skip a status, a price or a clock tick."""
-    owner = tenure()
+    owner = assignment()
     take(owner, 1, 8)
 
     def fail(market: Market, seq: int, command: Command) -> list[Event]:
@@ -141,7 +141,7 @@ def test_an_operators_command_that_breaks_the_engine_is_raised(monkeypatch: pyte
 
 def test_an_engine_that_repeats_itself_otherwise_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands since the snapshot must give the same events when they are applied again."""
-    owner, calls = tenure(), 0
+    owner, calls = assignment(), 0
 
     def moody(market: Market, seq: int, command: Command) -> list[Event]:
         nonlocal calls

@@ -5,7 +5,7 @@ from typing import Any
 
 from agents.worker.faust_app import faust_app, raw_topic
 from agents.worker.host import FaustUnit
-from agents.worker.stall_watchdog import Standstill
+from agents.worker.stall_watchdog import StallWatchdog
 from broker.producer import AckedProducer
 from schemas.topics import events_topic, projection_app_id
 from store.session.presence import Task, Work
@@ -37,7 +37,9 @@ def reading_unit(stream: Stream, seen: list[bytes]) -> tuple[FaustUnit, Any]:
     async def has_work() -> bool:
         return False
 
-    watch = Standstill(Task(Work.PROJECTION, stream.market), stream.settings.standstill_s, lambda: len(seen), has_work)
+    watch = StallWatchdog(
+        Task(Work.PROJECTION, stream.market), stream.settings.standstill_s, lambda: len(seen), has_work
+    )
     return FaustUnit(app, watch), app
 
 

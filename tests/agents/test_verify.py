@@ -240,10 +240,10 @@ async def test_a_command_that_is_persisted_in_part_is_no_difference(
         )
         projection = Projection(lambda: connect_writer(database, "test"), stream.market)
         await projection.apply([*whole, cut])
-        assert (await stream.standing()).command_seq == 5
+        assert (await stream.progress()).command_seq == 5
         assert (await verified(stream)).differences == []
         await projection.apply([last])
-        assert (await stream.standing()).command_seq == 6
+        assert (await stream.progress()).command_seq == 6
         assert (await verified(stream)).differences == []
         await projection.close()
 

@@ -27,10 +27,10 @@ async def test_two_orders_that_cross_become_a_fill_in_the_database(
             bid = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "0.5", "60000")
             hit = OrderRequest(stream.market, Side.SELL, OrderType.LIMIT, "0.3", "59000", TimeInForce.IOC)
             await stream.submit([SubmitOrder(ann, bid), SubmitOrder(bob, hit)])
-            standing = await stream.drained()
+            progress = await stream.drained()
         fills = await stream.session.fetch("SELECT user_id, price, quantity FROM fills ORDER BY role")
         assert {tuple(fill) for fill in fills} == {(ann, 600_000, 300), (bob, 600_000, 300)}
-        assert one_hash_each(await stream.records())[standing.event_seq] == standing.event_hash
+        assert one_hash_each(await stream.records())[progress.event_seq] == progress.event_hash
 
 
 async def test_two_markets_share_a_process(broker: Broker, database: str, tmp_path: Path) -> None:

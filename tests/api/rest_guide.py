@@ -124,7 +124,7 @@ async def _while_the_market_runs(exchange: Exchange, call: Coroutine[None, None,
 def _answer(reply: Reply, asked: str) -> str:
     """Status, the headers that the route promises, and the body; of a page or a document only its kind."""
     route = _route_of(asked)
-    promised = route.answers[reply.status].headers if reply.status in route.answers else ()
+    promised = route.responses[reply.status].headers if reply.status in route.responses else ()
     lines = [f"{reply.status} {HTTPStatus(reply.status).phrase}"]
     is_shown = not isinstance(reply.body, str) and route.tag != "docs"
     names = (*promised, "Link", *(() if is_shown else ("Content-Type",)))

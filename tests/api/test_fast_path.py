@@ -1,4 +1,4 @@
-"""Orders and cancels that go the quick way: the same answers as aiohttp's way, in the order of the requests."""
+"""Orders and cancels that go the fast path: the same answers as aiohttp's way, in the order of the requests."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def told(exchange: Exchange, *requests: bytes) -> list[Told]:
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each request that was looked at, whether it went the quick way."""
+    """Of each request that was looked at, whether it went the fast path."""
     ways: list[bool] = []
     takes = JsonProtocol._takes_quickly
 

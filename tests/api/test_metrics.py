@@ -1,4 +1,4 @@
-"""The figures of the API for Prometheus: what the database tells, and what this process counts."""
+"""The metrics of the API for Prometheus: what the database tells, and what this process counts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from tests.api.exchange import Exchange
 from tests.eventually import eventually
 
 
-def figures(text: str) -> dict[str, float]:
+def metrics(text: str) -> dict[str, float]:
     """The samples of an answer by name and labels."""
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
@@ -20,12 +20,12 @@ async def test_the_backlog_of_each_market_is_a_figure(exchange: Exchange) -> Non
     alice = await exchange.user()
     await alice.order()
     await exchange.services.load.poll()
-    before = figures((await alice.get("/metrics")).body)
+    before = metrics((await alice.get("/metrics")).body)
     assert before['perpetua_backlog_commands{market="BTC-PERP"}'] == 2
     assert before['perpetua_backlog_commands{market="ETH-PERP"}'] == 1
     await exchange.run_engine()
     await exchange.services.load.poll()
-    after = figures((await alice.get("/metrics")).body)
+    after = metrics((await alice.get("/metrics")).body)
     assert after['perpetua_backlog_commands{market="BTC-PERP"}'] == 0
     assert after['perpetua_backlog_oldest_seconds{market="BTC-PERP"}'] == 0
     assert after['perpetua_mark_age_seconds{market="BTC-PERP"}'] == 0
@@ -36,14 +36,14 @@ async def test_what_the_last_audit_found_is_a_figure(exchange: Exchange) -> None
     nobody = exchange.anonymous()
     answer = await nobody.get("/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert "perpetua_audit_difference_micros" not in figures(answer.body)
+    assert "perpetua_audit_difference_micros" not in metrics(answer.body)
     for difference, findings in (("0", "[]"), ("-7", '[{"invariant": "conservation"}]')):
         await exchange.execute(
             "INSERT INTO audit_runs (at, took_ms, difference, findings) VALUES ('2027-01-15T08:00:00Z', 250, $1, $2)",
             difference,
             findings,
         )
-    told = figures((await nobody.get("/metrics")).body)
+    told = metrics((await nobody.get("/metrics")).body)
     assert told["perpetua_audit_difference_micros"] == -7
     assert told["perpetua_audit_findings"] == 1
     assert told["perpetua_audit_duration_seconds"] == 0.25
@@ -55,7 +55,7 @@ async def test_each_hop_has_its_lag(exchange: Exchange) -> None:
     alice = await exchange.user()
     await alice.order()
     await exchange.execute("UPDATE outbox SET created_at = now() - interval '5 seconds'")
-    told = figures((await alice.get("/metrics")).body)
+    told = metrics((await alice.get("/metrics")).body)
     assert told['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 2
     assert told['perpetua_relay_lag_seconds{market="BTC-PERP"}'] >= 5
     assert told['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 0
@@ -64,7 +64,7 @@ async def test_each_hop_has_its_lag(exchange: Exchange) -> None:
     assert told['perpetua_market_status{market="BTC-PERP",status="ACTIVE"}'] == 1
     assert 'perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}' not in told
     await exchange.execute("UPDATE relay_cursors SET command_seq = 1 WHERE market_id = 1")
-    told = figures((await alice.get("/metrics")).body)
+    told = metrics((await alice.get("/metrics")).body)
     assert told['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 1
     assert told['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 1
     assert told['perpetua_projection_lag_seconds{market="BTC-PERP"}'] >= 5
@@ -82,7 +82,7 @@ async def test_what_the_database_tells_is_told_as_it_is(exchange: Exchange) -> N
     await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
     await holder.execute("SELECT 1 FROM markets")
     await asyncio.sleep(0.2)
-    told = figures((await nobody.get("/metrics")).body)
+    told = metrics((await nobody.get("/metrics")).body)
     await holder.close()
     assert told['perpetua_market_halted{market="BTC-PERP"}'] == 0
     assert told['perpetua_market_halted{market="ETH-PERP"}'] == 1
@@ -102,7 +102,7 @@ async def test_orders_that_wait_are_a_figure(exchange: Exchange) -> None:
     placed += [asyncio.create_task(user.order()) for user in users[1:]]
 
     async def waiting() -> float:
-        return figures((await users[0].get("/metrics")).body)["perpetua_requests_waiting"]
+        return metrics((await users[0].get("/metrics")).body)["perpetua_requests_waiting"]
 
     await eventually(lambda: _is(waiting, 3))
     await holder.close()
@@ -122,7 +122,7 @@ async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchang
     }
 
     async def counts() -> dict[str, float]:
-        told = figures((await alice.get("/metrics")).body)
+        told = metrics((await alice.get("/metrics")).body)
         return {what: told.get(name, 0) for what, name in names.items()}
 
     before = await counts()
@@ -137,10 +137,10 @@ async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchang
 async def test_figures_are_told_without_a_database(exchange: Exchange) -> None:
     """What the process knows by itself is told all the same, and that the database is away."""
     nobody = exchange.anonymous()
-    assert figures((await nobody.get("/metrics")).body)["perpetua_database_up"] == 1
+    assert metrics((await nobody.get("/metrics")).body)["perpetua_database_up"] == 1
     exchange.services.database.close()
     answer = await nobody.get("/metrics")
-    told = figures(answer.body)
+    told = metrics(answer.body)
     assert (answer.status, told["perpetua_database_up"]) == (200, 0)
     assert "perpetua_requests_waiting" in told
     assert 'perpetua_relay_lag_commands{market="BTC-PERP"}' not in told

@@ -38,7 +38,7 @@ def test_every_route_and_every_error_is_in_it() -> None:
     written = _document()
     for route in ALL_ROUTES:
         operation = written["paths"][route.path][route.method.lower()]
-        expected = {*route.answers, *(HTTP_STATUS[code] for code in errors_of(route))}
+        expected = {*route.responses, *(HTTP_STATUS[code] for code in errors_of(route))}
         assert {int(status) for status in operation["responses"]} == expected
         assert bool(operation["security"]) == (route.access is not Access.PUBLIC)
     told = {code for route in ALL_ROUTES for code in errors_of(route)}

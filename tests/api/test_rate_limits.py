@@ -125,7 +125,7 @@ async def test_tokens_and_keys_are_not_tried_out(database: str) -> None:
         for token in ("forged", new_secret(), None):
             assert (await replace(alice, token=token).get("/balances")).status == 401
         for token in ("forged", new_secret(), None):
-            assert _is_refusal(await replace(alice, token=token).get("/balances"), Budget.STRANGERS, 3)
+            assert _is_refusal(await replace(alice, token=token).get("/balances"), Budget.UNAUTHENTICATED, 3)
         assert (await alice.get("/balances")).status == 200
 
 

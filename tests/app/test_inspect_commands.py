@@ -38,7 +38,7 @@ async def test_an_audit_shows_what_it_has_found(database: str) -> None:
 
 
 async def test_a_process_that_works_at_no_log_is_seen_too(database: str) -> None:
-    """By what it was started as, where it runs and where its figures are; no longer when it has ended."""
+    """By what it was started as, where it runs and where its metrics are; no longer when it has ended."""
     async with seen("prices", database, "127.0.0.1:9100"):
         (row,) = await eventually(lambda: _rows(database))
         assert row == {
@@ -164,7 +164,7 @@ async def test_a_silence_is_told_of_the_part_that_is_silent(database: str, monke
     async def silent(_: str) -> NoReturn:
         raise TimeoutError
 
-    monkeypatch.setattr("broker.dead_letters.read_letters", silent)
+    monkeypatch.setattr("broker.dead_letters.read_dead_letters", silent)
     with pytest.raises(BrokerSilent) as raised:
         await dead_letters(settings)
     assert "its broker" in unreachable(raised.value)

@@ -12,7 +12,7 @@ from api.access.budgets import Budget, Rate
 from app.cli import cli
 from app.local.folder_lock import FolderLock
 from app.local.run_record import RunRecord, write_run_record
-from app.settings import Misconfigured, load_settings, reach, signing_secret
+from app.settings import Misconfigured, load_settings, resolve_local, signing_secret
 
 ROOT = Path(__file__).parents[2]
 PRODUCTION = {
@@ -146,7 +146,7 @@ def test_settings_never_show_the_secret() -> None:
 def test_no_exchange_in_the_data_folder_is_told(tmp_path: Path) -> None:
     """`status` beside a stopped exchange says so instead of connecting anywhere."""
     with pytest.raises(Misconfigured):
-        reach(load_settings({"DATA": str(tmp_path)}))
+        resolve_local(load_settings({"DATA": str(tmp_path)}))
 
 
 @pytest.mark.parametrize(("given", "session_timeout_s"), [({}, 3.0), ({"SESSION_TIMEOUT_S": "9"}, 9.0)])
@@ -158,7 +158,7 @@ async def test_a_process_beside_a_local_exchange_finds_all_by_its_folder(
     await tree.acquire()
     write_run_record(tmp_path, RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}, 3.0))
     try:
-        found = reach(load_settings({"DATA": str(tmp_path), **given}))
+        found = resolve_local(load_settings({"DATA": str(tmp_path), **given}))
     finally:
         tree.release()
     assert (found.database_url, found.broker_url) == ("postgresql://x", "127.0.0.1:4711")

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from broker.errors import ForeignLog
+from broker.errors import LogMismatch
 from broker.event_records import hashes_in, is_whole, pack
 from exchange.engine.log.journal import Written
 from schemas.wire import GENESIS_HASH, RECORD_BYTES_MAX, RULES_VERSION, EventRecord, chain_hash
@@ -85,5 +85,5 @@ def test_a_record_that_ends_at_another_hash_is_foreign() -> None:
     """What was changed on the way is noticed."""
     (record,) = packed(written(1, 2))
     changed = msgspec.structs.replace(record, events=[record.events[0], msgspec.Raw(b"{}")])
-    with pytest.raises(ForeignLog):
+    with pytest.raises(LogMismatch):
         list(hashes_in(changed))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
-from agents.matching.recovery import begin_tenure
+from agents.matching.recovery import begin_assignment
 from broker.event_records import read_written
 from broker.producer import AckedProducer, LogTruncated, OutgoingRecord
 from broker.reader import NO_RECORD, LastRecord, read_all
@@ -70,7 +70,7 @@ async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_
 async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: str, tmp_path: Path) -> None:
     """An empty log ends before its first offset."""
     async with stream_on(broker, database, tmp_path) as stream:
-        assert (await begin_tenure(stream.market, stream.settings, {})).log_end == NO_RECORD
+        assert (await begin_assignment(stream.market, stream.settings, {})).log_end == NO_RECORD
         assert (await read_written(stream.settings.bootstrap, stream.market, 1, range(1, 2))).last == NO_RECORD
 
 

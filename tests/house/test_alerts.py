@@ -28,7 +28,7 @@ def expressions() -> list[str]:
     ]
 
 
-def figures_asked_for() -> set[str]:
+def metrics_asked_for() -> set[str]:
     """The names of ours in them."""
     return {name for expression in expressions() for name in re.findall(r"perpetua_\w+", expression)}
 
@@ -46,7 +46,7 @@ def labels_asked_for() -> set[tuple[str, str, str]]:
     return asked
 
 
-def figures_in_the_manuals() -> set[str]:
+def metrics_in_the_manuals() -> set[str]:
     """The names of ours that an operator is told to look at."""
     return {name for page in MANUALS for name in re.findall(r"perpetua_\w+", (ROOT / "docs" / page).read_text())}
 

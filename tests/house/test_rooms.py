@@ -19,7 +19,7 @@ TOP_LEVEL = {
     *("bench", "docs", "tests", "web"),
     *ROOMS,
 }
-DRIVERS_OF_POSTGRES = {"asyncpg", "psycopg", "alembic", "sqlalchemy"}
+DRIVERS_OF_POSTGRES = {"asyncpg", "psycopg"}
 DRIVERS_OF_KAFKA = {"aiokafka", "faust", "mode"}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "base", "data", "info"}
 

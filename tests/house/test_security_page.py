@@ -16,7 +16,7 @@ def test_every_rate_is_told_as_it_is() -> None:
     """Setting, production and local default of each budget."""
     local, production = load_settings({}).rates, load_settings(PRODUCTION).rates
     for budget in Budget:
-        name = f"RATE_LIMIT_{budget.name}"
+        name = f"RATE_LIMIT_{budget.value.replace('-', '_').upper()}"
         row = re.search(rf"^\| `{name}`.*\| (\S+) \| (\S+) \|$", PAGE, re.MULTILINE)
         assert row is not None, name
         assert (parse_rate(row[1]), parse_rate(row[2])) == (production[budget], local[budget]), name

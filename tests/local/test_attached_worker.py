@@ -16,7 +16,7 @@ BROKER = "127.0.0.1:4711"
 WORKER = """
 import asyncio, signal, sys
 from pathlib import Path
-from app.local.attached_worker import work_beside
+from app.local.attached_worker import work_attached
 
 async def work():
     stopped = asyncio.Event()
@@ -26,7 +26,7 @@ async def work():
     await stopped.wait()
     print("stopped in order", flush=True)
 
-asyncio.run(work_beside(work(), Path(sys.argv[1]), sys.argv[2]))
+asyncio.run(work_attached(work(), Path(sys.argv[1]), sys.argv[2]))
 """
 
 

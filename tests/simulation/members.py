@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from agents.matching.app import SNAPSHOT_CHECK_S
 from agents.matching.worker import Matcher
 from agents.projection.worker import Projector
-from agents.worker.fail_stop import or_stop
+from agents.worker.fail_stop import fail_fast
 from agents.worker.settings import StreamSettings
 from schemas.topics import book_changelog_topic, commands_topic, engine_app_id, events_topic, projection_app_id
 from tests.simulation.broker import Broker
@@ -242,16 +242,16 @@ class EngineMember(Member):
         await asyncio.sleep(self.world.latency())
         self.table.data.data.clear()
         self.table.data.data.update(self.broker.table(book_changelog_topic(self.market)))
-        await or_stop(self.matcher.recover(), self.matcher.name)
+        await fail_fast(self.matcher.recover(), self.matcher.name)
 
     async def handle(self, message: Message) -> None:
         """Match a command record."""
-        await or_stop(self.matcher.handle(message), self.matcher.name)
+        await fail_fast(self.matcher.handle(message), self.matcher.name)
 
     async def _every(self, period_s: float, name: str) -> None:
         while True:
             await asyncio.sleep(period_s)
-            await or_stop(getattr(self.matcher, name)(), self.matcher.name)
+            await fail_fast(getattr(self.matcher, name)(), self.matcher.name)
 
 
 class ProjectionMember(Member):
@@ -263,12 +263,12 @@ class ProjectionMember(Member):
 
     async def start(self) -> None:
         """Join, with the task of the app."""
-        asyncio.create_task(or_stop(self.projector.work(), self.projector.name))  # noqa: RUF006 - as above
+        asyncio.create_task(fail_fast(self.projector.work(), self.projector.name))  # noqa: RUF006 - as above
         await super().start()
 
     async def handle(self, message: Message) -> None:
         """Let an event record wait for the next transaction."""
-        await or_stop(self.projector.take(message), self.projector.name)
+        await fail_fast(self.projector.take(message), self.projector.name)
 
 
 def engine_group(world: World, market: str) -> Group:

@@ -8,8 +8,8 @@ import agents.relay
 import exchange.engine.log.snapshot
 import store.projection.fold
 import store.projection.projector
-from agents.matching.command_sequencer import Intake, Sorted
-from agents.matching.market_assignment import Tenure
+from agents.matching.command_sequencer import CommandSequencer, Sequenced
+from agents.matching.market_assignment import MarketAssignment
 from agents.matching.worker import Matcher
 from agents.projection.worker import Projector
 from broker.event_records import read_records
@@ -69,9 +69,9 @@ def _head_first(taken: Snapshot) -> list[tuple[bytes, bytes]]:
     return list(reversed(snapshot_entries(taken)))
 
 
-def _take_seen_again(intake: Intake, record: CommandRecord) -> Sorted:
-    intake._kept += [command.body for command in record.commands]
-    return Sorted(list(record.commands), None)
+def _take_seen_again(sequencer: CommandSequencer, record: CommandRecord) -> Sequenced:
+    sequencer._kept += [command.body for command in record.commands]
+    return Sequenced(list(record.commands), None)
 
 
 def _send_less(waiting: list[Any]) -> list[Any]:
@@ -83,8 +83,8 @@ def _lose_the_queue(market: Market, side: Side) -> list[tuple[Any, ...]]:
     return list(reversed(_waiting(market, side)))
 
 
-def _chain_wrongly(tenure: Tenure, events: list[Written], before: str) -> tuple[str, list[Written]]:
-    return before, [event for event in events if tenure.written.pop(event.seq, None) is None]
+def _chain_wrongly(assignment: MarketAssignment, events: list[Written], before: str) -> tuple[str, list[Written]]:
+    return before, [event for event in events if assignment.written.pop(event.seq, None) is None]
 
 
 def _keep_the_fee(trade: Any) -> list[Entry]:
@@ -107,10 +107,10 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "the cursor is overwritten after a rewind": {(agents.relay, "record_sent"): _overwrite_the_cursor},
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
     "the head is written before its chunks": {(agents.matching.snapshots, "snapshot_entries"): _head_first},
-    "commands seen before are taken again": {(Intake, "sort"): _take_seen_again},
+    "commands seen before are taken again": {(CommandSequencer, "sort"): _take_seen_again},
     "the relay leaves a command out": {(agents.relay, "fitting"): _send_less},
     "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot, "_waiting"): _lose_the_queue},
-    "events after written ones chain to the wrong hash": {(Tenure, "leave_out_written"): _chain_wrongly},
+    "events after written ones chain to the wrong hash": {(MarketAssignment, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
     "a batch reserves for its first order only": {

@@ -31,7 +31,7 @@ def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 
 def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
-    rows = msgspec.json.decode(arguments[columns.PLACES[kind]])
+    rows = msgspec.json.decode(arguments[columns.POSITIONS[kind]])
     return [dict(zip(columns.COLUMNS[kind], row, strict=True)) for row in rows]
 
 
@@ -179,7 +179,7 @@ def _forget_snapshots_ahead(tables: Tables, arguments: tuple[Any, ...]) -> Resul
     return Result([], effect if ahead else None)
 
 
-def _standing(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+def _market_progress(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.named(arguments[0])
     progress = market.progress
     standing = (market.market_id, market.epoch, progress.event_seq, progress.command_seq, progress.event_hash)
@@ -234,7 +234,7 @@ def _replace_cluster(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([], lambda: setattr(tables, "cluster", arguments[0]))
 
 
-STANDING = (
+MARKET_PROGRESS = (
     "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
     " FROM markets JOIN progress USING (market_id) WHERE name = $1"
 )
@@ -262,7 +262,7 @@ STATEMENTS: dict[str, Statement] = {
     snapshots._NEWEST: Statement("newest snapshot", _newest_snapshot),
     snapshots._FORGET: Statement("forget snapshots", _forget_snapshots),
     snapshots._FORGET_AHEAD: Statement("forget snapshots ahead", _forget_snapshots_ahead),
-    STANDING: Statement("standing", _standing),
+    MARKET_PROGRESS: Statement("standing", _market_progress),
     halts._UNKNOWN: Statement("unknown command", _first_unknown),
     halts._HALT: Statement("halt", _halt),
     "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),

@@ -164,8 +164,8 @@ class System:
         owner = self.engines[market].owner
         if not isinstance(owner, EngineMember) or owner.process.life is not Life.RUNS:
             return None
-        tenure = owner.matcher._tenure
-        return state_hash(dump(tenure.market)) if tenure is not None else None
+        assignment = owner.matcher._assignment
+        return state_hash(dump(assignment.market)) if assignment is not None else None
 
     def _died(self, process: Process) -> None:
         self.running.pop(process.name, None)

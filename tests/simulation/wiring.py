@@ -29,7 +29,7 @@ Place = tuple[object, str]
 EXPECTED_STOPS = {
     *("KafkaConnectionError", "KafkaTimeoutError", "LogTruncated", "TimeoutError", "ConnectionRefusedError"),
     *("ConnectionDoesNotExistError", "InterfaceError", "StoreUnavailable", "GapNeverFilled"),
-    "SequenceGap",
+    "EventGap",
 }
 """What a process may stop for: the world around it. Everything else is a bug of ours."""
 
@@ -55,7 +55,7 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
         (reader, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
         (reader, "end_offset"): fake_end_offset,
         (agents.worker.fail_stop, "end_at_once"): functools.partial(_end, world),
-        (agents.matching.recovery, "collect_seldom"): lambda: None,
+        (agents.matching.recovery, "tune_gc"): lambda: None,
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
     places |= {(module, "time"): time for module in _TIMED}

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agents.matching.market_assignment import StartingPoint, Tenure
+from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from broker.event_records import pack
 from exchange.engine.log.snapshot import dump
 from schemas.commands import AdvanceClock, CancelOrder, Command, PlaceOrder, SetIndex
@@ -19,7 +19,7 @@ from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Nanos, Timestamp, datetime_of
 from schemas.wire import CommandRecord, EventRecord, NumberedCommand, encode
-from store.markets.progress import read_standing
+from store.markets.progress import read_market_progress
 from tests.store.projection_builders import NOON, Exchange, an_order
 
 BTC = "BTC-PERP"
@@ -56,8 +56,8 @@ class LongMarket:
         self.users = [await self.exchange.user(f"u{n}@x.io", "1000000000") for n in range(USERS)]
         await self.exchange.settle()
         self.seq = self.market.command_seq
-        standing = await read_standing(self.exchange.session, BTC)
-        self.tenure = Tenure(BTC, standing, StartingPoint(self.market, -1), {})
+        progress = await read_market_progress(self.exchange.session, BTC)
+        self.assignment = MarketAssignment(BTC, progress, StartingPoint(self.market, -1), {})
 
     async def next_block(self, size: int = BLOCK) -> list[NumberedCommand]:
         """Take on so many commands, as the submission does: order rows, margin sums and the counter, one transaction."""
@@ -81,12 +81,12 @@ class LongMarket:
     def match(self, commands: Sequence[NumberedCommand]) -> list[EventRecord]:
         """The events of a command record, of what is new in it, as the engine packs them."""
         before = self.market.event_hash
-        fresh = self.tenure.intake.sort(CommandRecord(BTC, 1, list(commands))).fresh
-        return list(pack(BTC, 1, before, self.tenure.apply(fresh)))
+        fresh = self.assignment.sequencer.sort(CommandRecord(BTC, 1, list(commands))).fresh
+        return list(pack(BTC, 1, before, self.assignment.apply(fresh)))
 
     def forget(self) -> None:
         """A snapshot covers all that was matched."""
-        self.tenure.saved(self.market.command_seq, dump(self.market))
+        self.assignment.saved(self.market.command_seq, dump(self.market))
 
     def _at(self, seq: int) -> tuple[int, int]:
         return self.known.market_id, seq

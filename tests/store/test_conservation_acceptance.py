@@ -114,7 +114,7 @@ def one_fill_lies_twice(*arguments: Any) -> None:
     _fill(*arguments)
     if trade.trade == 100:
         doubled = fold.rows.fills[-1]
-        fold.rows.fills.append((doubled[0] + 10**6, *doubled[1:]))
+        fold.rows.fills.append(doubled._replace(trade_id=doubled.trade_id + 10**6))
 
 
 _take_from_sums, _fill = Fold._take_from_sums, Fold._fill

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 import store.projection.projector
-from agents.matching.command_sequencer import FreshCommand, Intake, Sorted
+from agents.matching.command_sequencer import CommandSequencer, Sequenced, UnseenCommand
 from broker.command_records import read_command
 from schemas.events import Event
 from schemas.wire import CommandRecord, EventRecord, NumberedCommand
@@ -111,16 +111,16 @@ async def test_nothing_of_a_million_deliveries_has_an_effect_again(market: LongM
     print(await check(market, FULL))  # noqa: T201 - what was measured
 
 
-def take_seen_again(intake: Intake, record: CommandRecord) -> Sorted:
+def take_seen_again(sequencer: CommandSequencer, record: CommandRecord) -> Sequenced:
     """An engine that numbers what it gets by itself: a repeated command is another one."""
-    first = intake.next_seq
+    first = sequencer.next_seq
     again = [each._replace(seq=first + at) for at, each in enumerate(_parsed(record))]
-    intake._kept += [each.body for each in again]
-    return Sorted(again, None)
+    sequencer._kept += [each.body for each in again]
+    return Sequenced(again, None)
 
 
-def _parsed(record: CommandRecord) -> list[FreshCommand]:
-    return [FreshCommand(command.seq, command.body, read_command(command.body)) for command in record.commands]
+def _parsed(record: CommandRecord) -> list[UnseenCommand]:
+    return [UnseenCommand(command.seq, command.body, read_command(command.body)) for command in record.commands]
 
 
 def project_again(_market: str, _progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
@@ -130,7 +130,7 @@ def project_again(_market: str, _progress: Progress, chain: Sequence[ChainedEven
 
 
 FAULTS: dict[str, tuple[object, str, object]] = {
-    "a repeated command is taken again": (Intake, "sort", take_seen_again),
+    "a repeated command is taken again": (CommandSequencer, "sort", take_seen_again),
     "a repeated event is applied again": (store.projection.projector, "events_after", project_again),
 }
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from schemas.orders import Side
 from schemas.wire import EventRecord, chain_hash
 from store.audit.audit import audit
-from store.projection import ChainBroken, Projection, ProjectionBroken, SequenceGap
+from store.projection import ChainBroken, EventGap, Projection, ProjectionBroken
 from store.session.connect import Connection, StoreUnavailable
 from tests.eventually import eventually
 from tests.store.projection_builders import Exchange, an_order, open_exchange
@@ -54,7 +54,7 @@ async def test_a_missing_event_stops_the_projection_and_heals_from_the_log(excha
     """A gap says which event is expected, changes nothing, and the log read again from there heals it."""
     await exchange.projections[BTC].apply(exchange.records(BTC, 1, last=3))
     before = await persisted(exchange)
-    with pytest.raises(SequenceGap) as gap:
+    with pytest.raises(EventGap) as gap:
         await exchange.projections[BTC].apply(exchange.records(BTC, 5))
     assert (gap.value.expected, gap.value.got) == (4, 5)
     assert await persisted(exchange) == before
@@ -63,7 +63,7 @@ async def test_a_missing_event_stops_the_projection_and_heals_from_the_log(excha
 
 async def test_a_gap_inside_a_batch_keeps_the_whole_batch_out(exchange: Exchange) -> None:
     """What came before the hole is not persisted either: all or nothing."""
-    with pytest.raises(SequenceGap):
+    with pytest.raises(EventGap):
         await exchange.projections[BTC].apply(exchange.records(BTC, 1, last=3) + exchange.records(BTC, 6))
     assert await persisted(exchange) == (0, 0, 0)
     await assert_finishes(exchange)

@@ -1,4 +1,4 @@
-"""What an operator sees of a running exchange: the figures and the log of every process, and nobody's secrets."""
+"""What an operator sees of a running exchange: the metrics and the log of every process, and nobody's secrets."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from bench.exchange_process import ExchangeProcess
 from bench.load.generator import PASSWORD, make_traders, send_orders
 from tests.eventually import eventually
-from tests.house.test_alerts import figures_asked_for, figures_in_the_manuals, labels_asked_for
+from tests.house.test_alerts import labels_asked_for, metrics_asked_for, metrics_in_the_manuals
 from tests.system.conftest import Start
 from tests.system.verdict import MARKETS
 
@@ -21,7 +21,7 @@ WORKERS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquid
 RARE = {"perpetua_prices_reported_total", "perpetua_dead_letters_total", "perpetua_stored_snapshot_age_seconds"}
 """Known to a process that exports them, but without a number until a feed reports, a record is unreadable, a minute is over."""
 LABELS = {"market", "work", "method", "route", "status", "reason", "source", "le"}
-"""What figures are told by: none of them is a user, an order, or what a stranger has made up."""
+"""What metrics are told by: none of them is a user, an order, or what a stranger has made up."""
 
 
 async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -> None:
@@ -35,7 +35,7 @@ async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -
     told = {kind: await _scraped(shown[kind]["metrics"]) for kind in WORKERS}
     families = {name for text in told.values() for name in re.findall(r"^# TYPE (perpetua_\w+)", text, re.MULTILINE)}
     samples = [sample for text in told.values() for sample in _samples(text)]
-    assert (figures_asked_for() | figures_in_the_manuals()) - RARE <= {sample.name for sample in samples}
+    assert (metrics_asked_for() | metrics_in_the_manuals()) - RARE <= {sample.name for sample in samples}
     assert {label for sample in samples for label in sample.labels} <= LABELS
     known = {(sample.name, label) for sample in samples for label in sample.labels}
     assert {(name, label) for name, label, _ in labels_asked_for() if name not in RARE} <= known
@@ -129,7 +129,7 @@ async def _cause_refusals(exchange: ExchangeProcess, headers: dict[str, str]) ->
 
 
 def _samples(text: str) -> list[Sample]:
-    """The figures of ours."""
+    """The metrics of ours."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return [
         sample for sample in samples if sample.name.startswith("perpetua_") and not sample.name.endswith("_created")

@@ -17,7 +17,7 @@ import asyncpg
 from app.local.postgres import EmbeddedPostgres
 from bench.exchange_process import ROOT, ExchangeProcess
 from bench.load.generator import Trader, make_traders, send_orders
-from store.session.advisory_locks import Room, share_lock
+from store.session.advisory_locks import LockClass, share_lock
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.system.conftest import Start
@@ -112,7 +112,7 @@ async def _another_worker(exchange: ExchangeProcess) -> AsyncIterator[None]:
     dsn = EmbeddedPostgres(exchange.data / "postgres").dsn
     await eventually(lambda: _takes_sessions(dsn), within_s=60)
     async with session_to(dsn) as session:
-        assert await share_lock(session, Room.WORKERS)
+        assert await share_lock(session, LockClass.WORKERS)
         yield
 
 

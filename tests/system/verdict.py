@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from app.operator import audit_books, drain_markets
-from app.settings import Settings, load_settings, reach
+from app.settings import Settings, load_settings, resolve_local
 from bench.exchange_process import ExchangeProcess
 from bench.load.generator import Trader
 from broker.event_records import hashes_in, read_records
@@ -105,7 +105,7 @@ async def until_taken(load: PatientLoad, more: int, within_s: float = HEALED_WIT
 
 def settings_of(exchange: ExchangeProcess) -> Settings:
     """What the command line would work with beside this exchange."""
-    return reach(load_settings({"DATA": str(exchange.data)}))
+    return resolve_local(load_settings({"DATA": str(exchange.data)}))
 
 
 async def _is_drained(exchange: ExchangeProcess) -> bool:

@@ -54,7 +54,7 @@ class _Stored(NamedTuple):
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """All figures as they are now."""
+    """All metrics as they are now."""
     services = services_of(request)
     try:
         stored = await services.database.run(lambda session: _read(session, services))

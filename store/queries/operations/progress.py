@@ -1,4 +1,4 @@
-"""How far each market has come: taken on, sent to the log, matched and persisted."""
+"""How far each market is: the last command accepted and the last persisted."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,16 @@ from schemas.units import Timestamp, timestamp_of
 from store.session.connect import Session
 
 _READ = """
-SELECT m.name AS market, m.market_id, c.command_seq AS taken_seq, r.command_seq AS sent_seq, p.command_seq, p.event_seq,
-  p.event_hash, p.at
-FROM markets m JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id) JOIN progress p USING (market_id)
+SELECT m.name AS market, m.market_id, c.command_seq AS taken_seq, p.command_seq, p.event_seq, p.event_hash, p.at
+FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id)
 ORDER BY m.name
 """
 
 _READ_PERSISTED = "SELECT m.name, p.command_seq FROM progress p JOIN markets m USING (market_id)"
 
 
-class MarketProgress(NamedTuple):
-    """Sequences of one market: the last command taken on, the last sent, the last persisted with its last event.
+class PipelineProgress(NamedTuple):
+    """Sequences of one market: the last command accepted, the last persisted with its last event.
 
     `at` is the time of the last persisted event.
     """
@@ -24,7 +23,6 @@ class MarketProgress(NamedTuple):
     market: str
     market_id: int
     taken_seq: int
-    sent_seq: int
     command_seq: int
     event_seq: int
     event_hash: str
@@ -32,14 +30,14 @@ class MarketProgress(NamedTuple):
 
     @property
     def behind(self) -> int:
-        """Commands that are taken on and not yet persisted."""
+        """Commands that are accepted and not yet persisted."""
         return self.taken_seq - self.command_seq
 
 
-async def read_progress(session: Session) -> dict[str, MarketProgress]:
+async def read_progress(session: Session) -> dict[str, PipelineProgress]:
     """Every market's progress by its name, of one moment."""
     rows = await session.fetch(_READ)
-    return {row["market"]: MarketProgress(**{**row, "at": timestamp_of(row["at"])}) for row in rows}
+    return {row["market"]: PipelineProgress(**{**row, "at": timestamp_of(row["at"])}) for row in rows}
 
 
 async def read_persisted(session: Session) -> dict[str, int]:

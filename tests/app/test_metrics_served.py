@@ -1,13 +1,13 @@
-"""A worker's figures over HTTP: one path on loopback, and no reason to stop working."""
+"""A worker's metrics over HTTP: one path on loopback, and no reason to stop working."""
 
 import aiohttp
 
-from app.metrics import figures_served
+from app.metrics import metrics_served
 
 
 async def test_figures_are_served_on_loopback_and_nothing_else_is() -> None:
     """A free port of this machine; every other path is unknown."""
-    async with figures_served("127.0.0.1", 0) as address, aiohttp.ClientSession(f"http://{address}") as session:
+    async with metrics_served("127.0.0.1", 0) as address, aiohttp.ClientSession(f"http://{address}") as session:
         async with session.get("/metrics") as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
             assert "process_cpu_seconds_total" in await answer.text()
@@ -19,7 +19,7 @@ async def test_figures_are_served_on_loopback_and_nothing_else_is() -> None:
 
 async def test_who_finds_the_port_taken_works_without_being_seen() -> None:
     """Two workers with one METRICS_PORT: the second has no address, and goes on."""
-    async with figures_served("127.0.0.1", 0) as address:
+    async with metrics_served("127.0.0.1", 0) as address:
         port = int(address.rpartition(":")[2])
-        async with figures_served("127.0.0.1", port) as second:
+        async with metrics_served("127.0.0.1", port) as second:
             assert second == ""
