@@ -85,7 +85,7 @@ ROUTES = (
         "/admin/drain",
         drain,
         "Wait until everything accepted before is matched and persisted",
-        {200: Answer(Drained, "Where each market stood then.")},
+        {200: Answer(Drained, "The position of each market at that point.")},
         access=Access.ADMIN,
         body=DrainRequest,
         errors=(ErrorCode.FORBIDDEN, ErrorCode.MARKET_NOT_FOUND, ErrorCode.DRAIN_TIMED_OUT),
