@@ -30,7 +30,9 @@ LIMIT = Parameter(
     "limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}, "Page size"
 )
 CURSOR = Parameter(
-    "cursor", {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"}, "The `nextCursor` of the previous page"
+    "cursor",
+    {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"},
+    "The `nextCursor` of the previous page",
 )
 MARKET = Parameter("marketId", _NAME, "Only this market")
 FROM = Parameter("from", _TIME, "Not older than this time")

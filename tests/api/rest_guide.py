@@ -76,7 +76,9 @@ def _who(route: Route) -> str:
     if route.access is Access.PUBLIC:
         return "Public: no token needed."
     who = "Needs a token" if route.access is Access.USER else "Needs the token of an administrator"
-    return f"{who}; " + (f"an API key needs the scope `{route.scope}`." if route.scope else "API keys are not accepted.")
+    return f"{who}; " + (
+        f"an API key needs the scope `{route.scope}`." if route.scope else "API keys are not accepted."
+    )
 
 
 def _named(what: str, given: tuple[Parameter, ...], place: str) -> str:

@@ -90,7 +90,9 @@ def _state_of(load: MarketLoad) -> str:
 
 
 ROUTES = (
-    Route("GET", "/livez", livez, "Check that the process is alive", {200: Answer(Health, "It is alive.")}, tag="health"),
+    Route(
+        "GET", "/livez", livez, "Check that the process is alive", {200: Answer(Health, "It is alive.")}, tag="health"
+    ),
     Route(
         "GET",
         "/readyz",
