@@ -30,7 +30,9 @@ LIMIT = Parameter(
     "limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}, "Page size"
 )
 CURSOR = Parameter(
-    "cursor", {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"}, "The `nextCursor` of the page before"
+    "cursor",
+    {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"},
+    "The `nextCursor` of the previous page",
 )
 MARKET = Parameter("marketId", _NAME, "Only this market")
 FROM = Parameter("from", _TIME, "Not older than this time")
@@ -38,7 +40,7 @@ TO = Parameter("to", _TIME, "Older than this time")
 STATUS = Parameter("status", {"type": "string", "enum": [status.value for status in OrderStatus]}, "Only this status")
 ORDER = Parameter("orderId", _NAME, "Only fills of this order")
 FROM_SEQUENCE = Parameter(
-    "fromSequence", {"type": "integer", "minimum": 1, "default": 1}, "The first fill; a `cursor` goes on instead"
+    "fromSequence", {"type": "integer", "minimum": 1, "default": 1}, "The first fill; ignored with a `cursor`"
 )
 PAGING = (LIMIT, CURSOR)
 TIMED = (MARKET, FROM, TO)

@@ -24,7 +24,7 @@ _COMMAND_MAX = 64
 WAIT = Parameter(
     _HEADER,
     {"type": "string", "maxLength": _COMMAND_MAX, "pattern": "^[A-Z0-9-]+:[0-9]+$"},
-    "The `X-Command-Id` of a 202: waits up to 2 s until this command is in what is read, else `NOT_YET`",
+    "The `X-Command-Id` of a 202: waits up to 2 s until the answer includes this command, else `NOT_YET`",
     place="header",
 )
 

@@ -1,6 +1,6 @@
-"""The pages of docs/ that are written by the code itself: `python -m app.reference` writes them anew.
+"""The pages of docs/ that are generated from the code: `python -m app.reference` writes them.
 
-A test compares them with what is there, so that no setting and no code is missing or told wrongly.
+A test compares them with the files, so that no setting and no code is missing or wrong.
 """
 
 from collections.abc import Sequence
@@ -22,26 +22,26 @@ _WRITTEN_BY = "<!-- Written by `python -m app.reference`. -->"
 
 
 def configuration_page() -> str:
-    """Every setting: its name in the environment, its values, its default, what it means."""
+    """Every setting: its name in the environment, its values, its default, its meaning."""
     rows = [_setting_row(name, field) for name, field in Settings.model_fields.items() if not name.startswith(_RATE)]
     rates = [_rate_row(budget) for budget in Budget]
     files = ", ".join(f"`{name}_FILE`" for name in FILE_NAMES)
     return _page(
         "Configuration",
-        "A process reads its settings from the environment and judges all of them before it does anything: what is wrong is"
-        " said at once, exit code 2. `python -m app config` shows them as a process started there has them, and where each is from (what an exchange that"
-        " runs in `DATA` tells, included), without the secrets. A name that is set to"
-        f" nothing counts as unset. What is named by {files} is read from that file.",
+        "A process reads its settings from the environment and validates all of them before it starts. All faults are reported"
+        " together, with exit code 2. `python -m app config` shows the effective settings without secrets, and the source of each value,"
+        " including those taken from the exchange that runs in `DATA`. An empty value counts as unset."
+        f" Settings that can be read from a file: {files}.",
         _table(("name", "values", "default", "meaning"), rows),
         "## Rates",
-        "`100/second`, `10/5 minutes` or `off`. Who calls more often is answered 429 `RATE_LIMITED`"
+        "`100/second`, `10/5 minutes` or `off`. Requests above the limit are answered 429 `RATE_LIMITED`"
         " ([security](security.md)).",
-        _table(("name", "what is counted", "default in production", "default locally"), rates),
+        _table(("name", "counts", "default in production", "default locally"), rates),
     )
 
 
 def errors_page() -> str:
-    """Every code of the REST contract: its status and what it says."""
+    """Every code of the REST contract: its status and its meaning."""
     rows = [
         (f"`{code}`", str(HTTP_STATUS[code]), f"{MEANING[code]}.{_AGAIN if code in RETRIABLE else ''}")
         for code in sorted(ErrorCode, key=lambda code: (HTTP_STATUS[code], code))
@@ -49,7 +49,7 @@ def errors_page() -> str:
     return _page(
         "Errors",
         'Every error is `{"error": {"code", "message", "details"?, "requestId"}}`. The code and its status never change; the'
-        " message is for people and may. Which codes a route can answer, `/openapi.json` says.",
+        " message is for people and may. `/openapi.json` lists the codes of each route.",
         _table(("code", "status", "meaning"), rows),
     )
 
@@ -77,7 +77,7 @@ def _rate_row(budget: Budget) -> tuple[str, ...]:
 
 
 def _values(field: FieldInfo) -> str:
-    """What may be written, as far as the type says it."""
+    """The allowed values, as far as the type defines them."""
     kind: Any = field.annotation
     if isinstance(kind, UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))

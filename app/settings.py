@@ -1,4 +1,4 @@
-"""Settings from the environment; the only place that reads it. Every name can be given as NAME or as NAME_FILE."""
+"""Settings from the environment; the only place that reads it. Some can be given as NAME_FILE (FILE_NAMES)."""
 
 import os
 import secrets
@@ -33,7 +33,7 @@ FILE_NAMES = (
 
 
 class Mode(StrEnum):
-    """`local` is one machine for trying things; `production` refuses what is unsafe."""
+    """`local` is for one machine, to try things; `production` refuses unsafe settings."""
 
     LOCAL = "local"
     PRODUCTION = "production"
@@ -57,7 +57,7 @@ LOCAL_RATES = {
     Budget.LOGIN_ATTEMPTS: "100/minute",
     Budget.UNAUTHENTICATED: "1000/second",
 }
-"""One machine for trying things: nobody meets a limit who does not look for it."""
+"""One machine, to try things: limits that ordinary use does not reach."""
 PRODUCTION_RATES = {
     Budget.ORDERS: "100/second",
     Budget.CANCELS: "200/second",
@@ -69,11 +69,11 @@ PRODUCTION_RATES = {
     Budget.LOGIN_ATTEMPTS: "10/minute",
     Budget.UNAUTHENTICATED: "10/second",
 }
-"""The internet: enough for a busy client, too little for a flood."""
+"""On the internet: enough for a busy client, too little for a flood."""
 
 
 class Misconfigured(Exception):
-    """The settings do not hold together; `faults` are sentences for the operator."""
+    """The settings are invalid; `faults` are sentences for the operator."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -86,7 +86,7 @@ def _rate(text: str) -> str:
 
 
 def _networks(text: object) -> object:
-    """Networks out of a list with commas; anything else is judged by the field's type."""
+    """Networks from a comma-separated list; anything else is validated by the field's type."""
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
@@ -107,47 +107,47 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, validate_default=True, use_attribute_docstrings=True)
 
     mode: Mode = Mode.LOCAL
-    """`local` is one machine for trying things; `production` refuses to start with what is unsafe."""
+    """`local` is for one machine, to try things; `production` refuses to start with unsafe settings."""
     http_host: str = "127.0.0.1"
-    """Where the API listens."""
+    """The address on which the API listens."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    """The API's port; 0: any free one."""
+    """The API's port; 0 means any free one."""
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
-    """The folder of a local exchange: its database, its logs, its secret. A worker keeps only empty folders in it."""
+    """The folder of a local exchange: its database, its logs, its secret. A worker only creates empty folders in it."""
     broker: BrokerKind = BrokerKind.EMBEDDED
-    """The broker that `run` starts when `BROKER_URL` names none: both words mean Apache Kafka, from Python wheels."""
+    """The broker that `run` starts if `BROKER_URL` is unset: both values mean Apache Kafka."""
     demo: bool = True
     """Whether `run` adds users, prices and a market maker."""
     database_url: str = Field("", repr=False)
-    """PostgreSQL, as `postgresql://user:password@host/name`; unset: that of the exchange that runs in `DATA`."""
+    """PostgreSQL, as `postgresql://user:password@host/name`; default: the one of the exchange that runs in `DATA`."""
     broker_url: str = ""
-    """Kafka, as `host:port`, several with commas; unset: that of the exchange that runs in `DATA`."""
+    """Kafka, as `host:port`, several separated by commas; default: the one of the exchange that runs in `DATA`."""
     broker_tls: bool = False
-    """Whether the broker is spoken to over TLS."""
+    """Whether to connect to the broker over TLS."""
     broker_ca: Path | None = None
-    """The authority of the broker's certificate; unset: what the machine trusts."""
+    """The CA file for the broker's certificate; default: the trust store of the machine."""
     broker_username: str = ""
-    """Who we are to the broker (SCRAM-SHA-512); only with `BROKER_TLS`."""
+    """The user name for the broker (SCRAM-SHA-512); only with `BROKER_TLS`."""
     broker_password: str = Field("", repr=False)
-    """Goes with `BROKER_USERNAME`."""
+    """The password of `BROKER_USERNAME`."""
     jwt_secret: str = Field("", repr=False)
-    """Signs the tokens of logins, at least 32 characters; unset: locally one is drawn and kept in `DATA`."""
+    """Signs login tokens, at least 32 characters; default: locally one is generated and kept in `DATA`."""
     jwt_secret_previous: str = Field("", repr=False)
-    """A secret whose tokens are still accepted, while one is exchanged for another."""
+    """A secret whose tokens are still accepted, used while `JWT_SECRET` is being replaced."""
     open_deposits: bool | None = None
-    """Whether every user may credit himself; unset: locally yes, in production no, and there it must not be on."""
+    """Whether users may credit their own accounts; default: locally yes, in production no, where it must not be on."""
     behind_tls: bool = False
-    """Whether a proxy ends TLS before the API: adds `Strict-Transport-Security`."""
+    """Whether a proxy terminates TLS for the API: adds `Strict-Transport-Security`."""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
-    """Whose `X-Forwarded-For` is believed."""
+    """Addresses and networks whose `X-Forwarded-For` is trusted, separated by commas."""
     rate_limit_orders: RateText | None = None
     """Placing and changing orders, for each user."""
     rate_limit_cancels: RateText | None = None
     """Cancelling orders, for each user."""
     rate_limit_requests: RateText | None = None
-    """Everything else with a token, for each user."""
+    """All other requests with a token, for each user."""
     rate_limit_public: RateText | None = None
-    """What anybody may read, for each address."""
+    """Public routes, for each address."""
     rate_limit_probes: RateText | None = None
     """`/livez`, `/readyz`, `/healthz` and `/metrics`, for each address."""
     rate_limit_registrations: RateText | None = None
@@ -157,32 +157,32 @@ class Settings(BaseModel):
     rate_limit_login_attempts: RateText | None = None
     """`POST /auth/login`, for each e-mail address, registered or not."""
     rate_limit_strangers: RateText | None = None
-    """Calls whose token or key is refused, for each address."""
+    """Requests whose token or key is refused, for each address."""
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
-    """Seconds after which a worker that says nothing loses its markets; unset: 3 under `run`, and beside it as there."""
+    """Seconds without a heartbeat after which a worker loses its markets; under `run` and next to it the default is 3."""
     standstill_s: Annotated[float, Field(ge=10, le=3_600)] = 30.0
-    """Seconds after which a worker that owns a market and gets nowhere, though its log waits, ends its process. Slow is not stuck."""
+    """Seconds without progress after which the owner of a market ends its process, if its log has work. Being slow does not count."""
     metrics_host: str = "127.0.0.1"
-    """Where a worker serves `/metrics`; the API serves its own at `PORT`."""
+    """The address on which a worker serves `/metrics`; the API serves its own on `PORT`."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    """The port for that; 0: any free one, which `status --workers` tells."""
+    """The port for that; 0 means any free one, which `status --workers` shows."""
     kafka_heap: Annotated[str, AfterValidator(check_heap)] = DEFAULT_HEAP
-    """The largest heap of the Kafka that `run` starts, 128m to 64g."""
+    """The maximum heap of the Kafka that `run` starts, 128m to 64g."""
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
-    """How many brokers keep each topic that is made from now on."""
+    """The number of replicas of each newly created topic."""
     log_format: LogFormat = LogFormat.JSON
-    """Lines for programs or, not in production, for people."""
+    """JSON for programs or, not in production, lines for people."""
     crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}
-    """For tests: where a process kills itself, as `point` or `point:times`, with commas; not in production."""
+    """For tests: crash points at which a process kills itself, as `point` or `point:times`, separated by commas; not in production."""
 
     @property
     def deposits_are_open(self) -> bool:
-        """Whether every user may credit himself: locally, unless switched off."""
+        """Whether users may credit their own accounts: locally, unless switched off."""
         return self.mode is Mode.LOCAL if self.open_deposits is None else self.open_deposits
 
     @property
     def rates(self) -> dict[Budget, Rate]:
-        """How often what may be called: as set, else by the mode; without what is `off`."""
+        """Rate limits by budget: as set, else the defaults of the mode; without those that are `off`."""
         usual = LOCAL_RATES if self.is_local else PRODUCTION_RATES
         texts = {budget: getattr(self, f"rate_limit_{budget.replace('-', '_')}") or usual[budget] for budget in Budget}
         rates = {budget: parse_rate(text) for budget, text in texts.items()}
@@ -195,23 +195,23 @@ class Settings(BaseModel):
 
     @property
     def broker_address(self) -> str:
-        """Where the broker is and how it is spoken to, with its password: for clients, not for eyes."""
+        """The address of the broker with protocol and password: for clients, not for display."""
         ca = "" if self.broker_ca is None else str(self.broker_ca)
         secrets = (self.broker_username, self.broker_password)
         return BrokerAddress(self.broker_url, self.broker_tls, ca, *secrets).text()
 
     def session_or(self, usual_s: float) -> float:
-        """How long a session is, in seconds: as the operator has said, else as is usual where the process works."""
+        """The session time-out in seconds: as set by the operator, else the given default."""
         return self.session_timeout_s if "session_timeout_s" in self.model_fields_set else usual_s
 
     @property
     def is_local(self) -> bool:
-        """Whether this is the mode for trying things."""
+        """Whether the mode is `local`."""
         return self.mode is Mode.LOCAL
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read and judge the settings; Misconfigured tells everything that is wrong at once."""
+    """Read and validate the settings; Misconfigured reports all faults at once."""
     given = dict(os.environ if environment is None else environment)
     try:
         settings = Settings.model_validate(_named(given))
@@ -239,7 +239,7 @@ def resolve_local(settings: Settings) -> Settings:
 
 
 def signing_secret(settings: Settings) -> str:
-    """The secret that signs tokens: given, or (locally) drawn once and kept in DATA."""
+    """The secret that signs tokens: given, or (locally) generated once and kept in DATA."""
     if settings.jwt_secret or not settings.is_local:
         return settings.jwt_secret
     path = settings.data / "jwt_secret"
@@ -253,7 +253,7 @@ def signing_secret(settings: Settings) -> str:
 
 
 def _named(given: dict[str, str]) -> dict[str, str]:
-    """Only what is ours, lower case, with NAME_FILE read into NAME."""
+    """Only our own names, in lower case, with NAME_FILE read into NAME."""
     values = {name: given[name.upper()] for name in Settings.model_fields if given.get(name.upper(), "") != ""}
     for name in FILE_NAMES:
         if path := given.get(f"{name}_FILE"):

@@ -21,12 +21,12 @@ _OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE, ErrorCode.RA
 _OF_BODIES = (ErrorCode.INVALID_REQUEST, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 _HEADERS: dict[str, str] = {
     "X-Request-Id": "Opaque id of this request; name it when you report a problem",
-    "Location": "Where it is",
+    "Location": "URL of the resource",
     "X-Command-Id": "The command in the market's log",
-    "Idempotent-Replayed": "`true`: nothing was done again",
-    "Retry-After": "Seconds after which another call has a chance",
-    "RateLimit": "What is left of the budget, and for how long: draft-ietf-httpapi-ratelimit-headers-10",
-    "RateLimit-Policy": "The budget that the call was counted in",
+    "Idempotent-Replayed": "`true`: a repetition; nothing was done",
+    "Retry-After": "Seconds to wait before the next call",
+    "RateLimit": "Remaining calls and seconds until the reset: draft-ietf-httpapi-ratelimit-headers-10",
+    "RateLimit-Policy": "The rate limit that the call was counted against",
     "Link": 'Where the next page is, `rel="next"`, when the bare array has more',
 }
 _ABOUT = (
@@ -97,8 +97,8 @@ def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 
 def _about(route: Route) -> str:
     if route.access is Access.PUBLIC:
-        return "Anybody may call it."
-    return "No API key opens it." if route.scope is None else f"An API key needs the scope `{route.scope}`."
+        return "Public: no token needed."
+    return "API keys are not accepted." if route.scope is None else f"An API key needs the scope `{route.scope}`."
 
 
 def _path_parameters(path: str) -> list[JsonObject]:

@@ -68,7 +68,7 @@ ROUTES = (
         "/balances",
         balances,
         "List balances",
-        {200: Answer(list[BalanceView] | Page[BalanceView], "Balances, one an asset.")},
+        {200: Answer(list[BalanceView] | Page[BalanceView], "Balances, one per asset.")},
         access=Access.USER,
         scope=Scope.READ,
         parameters=PAGING,

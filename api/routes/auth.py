@@ -45,7 +45,7 @@ ROUTES = (
         "/auth/register",
         register,
         "Register a user",
-        {201: Answer(Registered, "The user is registered; his account is empty.")},
+        {201: Answer(Registered, "The user is registered; the account is empty.")},
         body=Credentials,
         errors=(ErrorCode.EMAIL_TAKEN, ErrorCode.OVERLOADED),
         tag="auth",

@@ -81,7 +81,7 @@ ROUTES = (
         "/insurance-fund",
         insurance_fund,
         "Show the insurance fund",
-        {200: Answer(InsuranceFundView, "Its money, its positions, and a page of its ledger.")},
+        {200: Answer(InsuranceFundView, "Its balance, its positions, and a page of its ledger.")},
         parameters=_LISTED,
         tag="markets",
     ),

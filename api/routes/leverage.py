@@ -32,7 +32,7 @@ ROUTES = (
         "/positions/{marketId}/leverage",
         change,
         "Set the leverage in a market",
-        {200: Answer(LeverageView, "The leverage in force, and the margin that it needs.")},
+        {200: Answer(LeverageView, "The current leverage, and the margin that it requires.")},
         access=Access.USER,
         scope=Scope.TRADE,
         body=LeverageRequest,

@@ -19,12 +19,12 @@ _INTERVALS = [interval.value for interval in CandleInterval]
 _DEPTH = Parameter(
     "depth",
     {"type": "integer", "minimum": 1, "maximum": DEPTH_MAX, "default": DEPTH_DEFAULT},
-    "How many levels of each side",
+    "Levels per side",
 )
 _INTERVAL = Parameter(
     "interval",
     {"type": "string", "enum": _INTERVALS, "default": CandleInterval.MINUTE.value},
-    "How long a candle lasts",
+    "Length of a candle",
 )
 _TRADES = (*PAGING, FROM, TO)
 _CANDLES = (*_TRADES, _INTERVAL)
@@ -65,7 +65,7 @@ ROUTES = (
         "/markets/{marketId}/orderbook",
         order_book,
         "Show a market's order book",
-        {200: Answer(OrderBookView, "The best levels, exact after event `sequence`.")},
+        {200: Answer(OrderBookView, "The best levels, exact as of event `sequence`.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=(_DEPTH,),
         tag="markets",
@@ -85,7 +85,7 @@ ROUTES = (
         "/markets/{marketId}/candles",
         candles,
         "List a market's candles, newest first",
-        {200: Answer(Page[CandleView], "Candles; the newest of them may still grow.")},
+        {200: Answer(Page[CandleView], "Candles; the newest may still change.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=_CANDLES,
         tag="markets",

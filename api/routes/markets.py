@@ -60,7 +60,7 @@ ROUTES = (
         "/markets/{marketId}/funding",
         funding,
         "Show a market's funding, now and in the past",
-        {200: Answer(MarketFundingView, "The rate in force, the one to come, and a page of fundings.")},
+        {200: Answer(MarketFundingView, "The current rate, the predicted rate, and a page of past intervals.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=_HISTORY,
         tag="markets",

@@ -27,7 +27,7 @@ ROUTES = (
         "/markets/{marketId}/fills",
         replay,
         "Replay a market's public fills from a sequence on, oldest first",
-        {200: Answer(Page[PublicFill], "Fills without a hole, each as its record in `fills.{marketId}`.")},
+        {200: Answer(Page[PublicFill], "Fills without gaps, each as its record in `fills.{marketId}`.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=_REPLAY,
         tag="markets",

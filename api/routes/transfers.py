@@ -20,7 +20,7 @@ _withdrawal = BodyReader(WithdrawalRequest)
 _KEY = Parameter(
     "Idempotency-Key",
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "Repeat a request with the same key and body, and it is carried out once",
+    "A request repeated with the same key and body is carried out once",
     place="header",
 )
 

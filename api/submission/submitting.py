@@ -15,7 +15,7 @@ from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken
 from store.submission import CancelPlaced, Placed, SubmissionRequest
 
 ORDER_BODY = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
-PLACED = Answer(OrderTaken, "The order is stored; the engine sees it next.", ("Location", "X-Command-Id"))
+PLACED = Answer(OrderTaken, "The order is stored; the engine processes it next.", ("Location", "X-Command-Id"))
 ORDER_REFUSALS = (
     ErrorCode.INVALID_ORDER,
     ErrorCode.MARKET_NOT_FOUND,

@@ -1,9 +1,9 @@
 #!/bin/sh
-# What each process may do on the broker, and no more. Run it once, as a super user of the broker, with a broker that has an
-# authorizer (authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer) and denies what nobody allowed:
+# The rights of each process on the broker. Run it once, as a super user of the broker. The broker needs an authorizer
+# (authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer) that denies by default:
 #   BOOTSTRAP=kafka:9093 COMMAND_CONFIG=admin.properties sh docs/operate/kafka_acls.sh
-# The users are made with kafka-configs.sh --alter --add-config 'SCRAM-SHA-512=[password=…]' --entity-type users --entity-name …
-# `topics`, `rebuild` and `dlq retry` are the operator's, a super user. The API does not talk to the broker at all.
+# Create the users with kafka-configs.sh --alter --add-config 'SCRAM-SHA-512=[password=…]' --entity-type users --entity-name …
+# `topics`, `rebuild` and `dlq retry` are for the operator, a super user. The API does not connect to the broker.
 set -eu
 KAFKA_ACLS=${KAFKA_ACLS:-kafka-acls.sh}
 BOOTSTRAP=${BOOTSTRAP:?where the broker is}

@@ -1,8 +1,8 @@
--- One role for each process, with what it needs and no more. Run it as the owner of the tables, after every `migrate`:
+-- One role per process, with the rights it needs and no more. Run it as the owner of the tables, after every `migrate`:
 --   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/operate/postgres_roles.sql
--- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again, beside
--- processes at work too: it is one transaction, so that none of them is without its rights for a moment.
--- `migrate`, `topics`, `rebuild`, `market …`, `admin grant` and `drain` are the operator's: they go on as the owner.
+-- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again, also while
+-- processes are running: it is one transaction, so no process loses its rights for a moment.
+-- `migrate`, `topics`, `rebuild`, `market …`, `admin grant` and `drain` are for the operator and run as the owner.
 
 BEGIN;
 

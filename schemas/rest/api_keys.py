@@ -38,7 +38,7 @@ NetworkText = Annotated[
 
 
 class ApiKeyRequest(Request, frozen=True):
-    """Makes a key. Without `allowedAddresses` it works from everywhere, without `expiresAt` until it is revoked."""
+    """Creates a key. Without `allowedAddresses` it works from anywhere, without `expiresAt` until it is revoked."""
 
     label: Label
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=SCOPES_MAX)]
@@ -47,7 +47,7 @@ class ApiKeyRequest(Request, frozen=True):
 
 
 class ApiKeyView(View, frozen=True):
-    """A key without its secret, which nobody can show again."""
+    """A key without its secret, which cannot be shown again."""
 
     key_id: str
     label: str
@@ -59,7 +59,7 @@ class ApiKeyView(View, frozen=True):
 
 
 class ApiKeyCreated(View, frozen=True):
-    """A new key; `secret` is what goes behind `Authorization: Bearer`, and is shown this once."""
+    """A new key; `secret` is the value for `Authorization: Bearer`, and is shown only here."""
 
     secret: str
     key: ApiKeyView

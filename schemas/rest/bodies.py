@@ -12,7 +12,7 @@ T = TypeVar("T")
 DecimalText = Annotated[
     str, Meta(pattern=DECIMAL_PATTERN[:-1] + r"$(?!\n)", max_length=37, description="A decimal number as a string")
 ]
-ClientOrderId = Annotated[str, Meta(pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$(?!\n)", description="Unique per user for ever")]
+ClientOrderId = Annotated[str, Meta(pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$(?!\n)", description="Unique per user, forever")]
 Email = Annotated[str, Meta(pattern=r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}$(?!\n)", max_length=254)]
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
 Moment = Annotated[datetime, Meta(tz=True)]

@@ -14,7 +14,7 @@ class DrainRequest(Request, frozen=True):
 
 
 class DrainedMarket(View, frozen=True):
-    """Where a market stood when the barrier had passed the projection."""
+    """The position of a market when its barrier passed the projection."""
 
     market_id: str
     command_sequence: int

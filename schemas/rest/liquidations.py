@@ -7,7 +7,7 @@ from schemas.rest.bodies import View
 
 
 class ReceiptView(View, frozen=True):
-    """The receipt of one forced action: everything it was decided on, and what came of it once `doneAt` is there."""
+    """The receipt of one forced action: its inputs, and its outcome once `doneAt` is set."""
 
     liquidation_id: str
     step: int
@@ -36,7 +36,7 @@ class InventoryView(View, frozen=True):
 
 
 class InsuranceFundView(View, frozen=True):
-    """The insurance fund: its money, what it has taken over, both together, and a page of its ledger, newest first."""
+    """The insurance fund: its balance, its positions, both together, and a page of its ledger, newest first."""
 
     asset: str
     wallet: str

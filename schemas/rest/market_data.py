@@ -26,7 +26,7 @@ class CandleInterval(StrEnum):
 
 
 class BookLevelView(View, frozen=True):
-    """What rests at one price: the sum of what remains of its orders, and how many they are."""
+    """One price level: the remaining quantity of its orders, and their number."""
 
     price: str
     quantity: str
@@ -79,10 +79,10 @@ class CandleView(View, frozen=True):
 
 
 class TickerView(View, frozen=True):
-    """A market at a glance after event `sequence`: last trade, touch, mark, funding, and the last 24 hours.
+    """A market at a glance as of event `sequence`: last trade, touch, mark, funding, and the last 24 hours.
 
-    The 24 hours begin with the minute that was under way a day ago. `change24h` is from their first trade to the last one,
-    `changeRate24h` the same as a fraction. What no trade tells is null.
+    The 24 hours begin with the minute that was in progress a day ago. `change24h` is from their first trade to the last one,
+    `changeRate24h` the same as a fraction. Without trades these fields are null.
     """
 
     market_id: str

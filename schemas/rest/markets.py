@@ -5,7 +5,7 @@ from schemas.rest.bodies import View
 
 
 class MarketView(View, frozen=True):
-    """A market with its parameters, its status, its mark and the version of the rules it is matched by."""
+    """A market with its parameters, status, mark and rules version."""
 
     id: str
     symbol: str

@@ -12,13 +12,13 @@ BATCH_ORDERS_MAX = 20
 
 
 class BatchRequest(Request, frozen=True):
-    """Orders to place in this order; each stands for itself."""
+    """Orders to place, in this sequence; each is accepted or refused on its own."""
 
     orders: Annotated[list[OrderRequest], Meta(min_length=1, max_length=BATCH_ORDERS_MAX)]
 
 
 class RefusalView(View, frozen=True):
-    """Why something was refused: what the error of a request of its own would say."""
+    """Why it was refused: the same as the error of a single request."""
 
     code: ErrorCode
     message: str
@@ -26,7 +26,7 @@ class RefusalView(View, frozen=True):
 
 
 class OrderAnswerView(View, frozen=True):
-    """What became of one order of several: taken on under `commandId`, or refused with `error`.
+    """The result of one order of several: accepted under `commandId`, or refused with `error`.
 
     `isReplay`: its clientOrderId had been placed before, with the same body.
     """
@@ -39,7 +39,7 @@ class OrderAnswerView(View, frozen=True):
 
 
 class OrderAnswersView(View, frozen=True):
-    """An answer for every order, in the order of the request."""
+    """A result for every order, in the order of the request."""
 
     orders: list[OrderAnswerView]
 

@@ -19,9 +19,9 @@ class Hop(StrEnum):
 
 
 class HopView(View, frozen=True, omit_defaults=True):
-    """One hop. What does not belong to it, or is kept nowhere, is left out.
+    """One hop. Fields that do not apply or are not stored are left out.
 
-    `time`: of ACCEPTED and CANCEL_REQUESTED when the API took it on; of RELAYED when its command was first given to the
+    `time`: of ACCEPTED and CANCEL_REQUESTED when the API accepted it; of RELAYED when its command was first given to the
     broker, of MATCHED when its events were (to the millisecond), of PERSISTED when they were written to the database; of
     FILLED and ENDED the time of the command that caused the event, because the engine has no clock.
     """
@@ -39,9 +39,9 @@ class HopView(View, frozen=True, omit_defaults=True):
 
 
 class OrderTraceView(View, frozen=True):
-    """An order's hops, and how far its market has come: the last command accepted, relayed and persisted, the last event.
+    """An order's hops, and the progress of its market: the last command accepted, relayed and persisted, the last event.
 
-    A hop that is not done is the one it waits for. At most the first 500 fills are hops; `hasMoreFills` says so.
+    The order waits for the first hop that is not done. At most the first 500 fills are hops; `hasMoreFills` says so.
     """
 
     order_id: str

@@ -36,14 +36,14 @@ class OrderRequest(Request, frozen=True):
 
 
 class OrderTaken(View, frozen=True):
-    """An order was taken on (or had been: then its present status)."""
+    """An order was accepted (or had been before: then its current status)."""
 
     order_id: str
     status: OrderStatus
 
 
 class CancelTaken(View, frozen=True):
-    """A cancel was taken on; the order ends by an event."""
+    """A cancel was accepted; the order ends by an event."""
 
     order_id: str
     status: str = "PENDING_CANCEL"

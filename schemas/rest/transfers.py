@@ -16,7 +16,7 @@ class DepositRequest(Request, frozen=True):
 
 
 class WithdrawalRequest(Request, frozen=True):
-    """Takes the caller's own money out."""
+    """Withdraws from the caller's account."""
 
     asset: Annotated[str, Meta(min_length=1, max_length=16)]
     amount: DecimalText

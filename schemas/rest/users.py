@@ -4,7 +4,7 @@ from schemas.rest.bodies import Email, Password, Request, View
 
 
 class Credentials(Request, frozen=True):
-    """Registers a user or logs him in."""
+    """Registers a user or logs a user in."""
 
     email: Email
     password: Password
@@ -17,7 +17,7 @@ class Registered(View, frozen=True):
 
 
 class LoggedIn(View, frozen=True):
-    """A bearer token and whose it is."""
+    """A bearer token and its owner."""
 
     token: str
     user_id: str

@@ -68,15 +68,17 @@ def facts(route: Route) -> str:
     given = (*route.parameters, WAIT) if route.can_wait else route.parameters
     said = [f"{route.summary}.", _who(route), _named("Query", given, "query"), _named("Headers", given, "header")]
     if route.errors:
-        said.append(f"Refuses with {', '.join(f'`{code}`' for code in route.errors)}.")
+        said.append(f"Errors: {', '.join(f'`{code}`' for code in route.errors)}.")
     return " ".join(filter(None, said))
 
 
 def _who(route: Route) -> str:
     if route.access is Access.PUBLIC:
-        return "Anybody may call it."
+        return "Public: no token needed."
     who = "Needs a token" if route.access is Access.USER else "Needs the token of an administrator"
-    return f"{who}; " + (f"an API key needs the scope `{route.scope}`." if route.scope else "no API key opens it.")
+    return f"{who}; " + (
+        f"an API key needs the scope `{route.scope}`." if route.scope else "API keys are not accepted."
+    )
 
 
 def _named(what: str, given: tuple[Parameter, ...], place: str) -> str:

@@ -45,7 +45,8 @@ ROUTES = (
         "Wait until everything accepted before is matched and persisted",
         {
             200: Answer(
-                Drained, "Where each market stood then, and which were left out: the exchange itself has halted them."
+                Drained,
+                "The position of each market at that point, and the markets left out because the exchange itself has halted them.",
             )
         },
         access=Access.ADMIN,

@@ -17,7 +17,7 @@ class Health(View, frozen=True):
 
 
 class Part(View, frozen=True):
-    """One part of the process: whether it is well, and a word about it."""
+    """One part of the process: whether it is healthy, and a short detail."""
 
     name: str
     is_well: bool
@@ -25,7 +25,7 @@ class Part(View, frozen=True):
 
 
 class HealthReport(View, frozen=True):
-    """`ok` when every part is well, else `degraded`."""
+    """`ok` when every part is healthy, else `degraded`."""
 
     status: str
     parts: list[Part]
@@ -90,21 +90,23 @@ def _state_of(load: MarketLoad) -> str:
 
 
 ROUTES = (
-    Route("GET", "/livez", livez, "Does the process live", {200: Answer(Health, "It does.")}, tag="health"),
+    Route(
+        "GET", "/livez", livez, "Check that the process is alive", {200: Answer(Health, "It is alive.")}, tag="health"
+    ),
     Route(
         "GET",
         "/readyz",
         readyz,
-        "May requests be sent here",
-        {200: Answer(Health, "They may."), 503: Answer(Health, "Not now; `status` says why.")},
+        "Check that the process accepts requests",
+        {200: Answer(Health, "It does."), 503: Answer(Health, "Not now; `status` says why.")},
         tag="health",
     ),
     Route(
         "GET",
         "/healthz",
         healthz,
-        "How the parts are",
-        {200: Answer(HealthReport, "All are well."), 503: Answer(HealthReport, "One is not.")},
+        "Show the health of each part",
+        {200: Answer(HealthReport, "All parts are healthy."), 503: Answer(HealthReport, "A part is not healthy.")},
         tag="health",
     ),
 )

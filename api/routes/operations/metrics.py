@@ -113,7 +113,7 @@ ROUTES = (
         "GET",
         "/metrics",
         metrics,
-        "Figures for Prometheus",
+        "Prometheus metrics",
         {200: Answer(str, "The text format of Prometheus.")},
         content_type="text/plain",
         tag="health",

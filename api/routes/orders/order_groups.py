@@ -89,7 +89,7 @@ ROUTES = (
         "Place up to 20 orders",
         {
             200: Answer(
-                OrderAnswersView, "An answer for every order; those without `error` are stored.", ("X-Command-Id",)
+                OrderAnswersView, "A result for every order; those without `error` are stored.", ("X-Command-Id",)
             )
         },
         access=Access.USER,
@@ -103,7 +103,7 @@ ROUTES = (
         "/orders",
         cancel_all,
         "Cancel all orders",
-        {202: Answer(OrderAnswersView, "A cancel for every order that lived is stored.", ("X-Command-Id",))},
+        {202: Answer(OrderAnswersView, "A cancel for every live order is stored.", ("X-Command-Id",))},
         access=Access.USER,
         scope=Scope.TRADE,
         errors=(ErrorCode.MARKET_NOT_FOUND, ErrorCode.OVERLOADED),

@@ -27,7 +27,7 @@ ROUTES = (
         "/orders/{orderId}/trace",
         trace,
         "Trace an order through the exchange",
-        {200: Answer(OrderTraceView, "Every hop, with what is known of when and where.")},
+        {200: Answer(OrderTraceView, "Every hop, with its time and place where known.")},
         access=Access.USER,
         scope=Scope.READ,
         errors=(ErrorCode.ORDER_NOT_FOUND,),

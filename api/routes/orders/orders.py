@@ -110,7 +110,7 @@ ROUTES = (
         "GET",
         "/orders/by-client-id/{clientOrderId}",
         show_by_client_id,
-        "Show an order by the id that its client gave it",
+        "Show an order by its client order id",
         {200: Answer(OrderView, "The order.")},
         access=Access.USER,
         scope=Scope.READ,
