@@ -7,9 +7,10 @@ from schemas.orders import EndReason, OrderStatus
 def expire_due(emitter: Emitter) -> None:
     """End every resting order whose time has come, earliest first."""
     market = emitter.market
-    while (order_seq := market.expiries.first_due(market.clock)) is not None:
-        order = market.book.find(order_seq)
+    expiries = market.expiries
+    while expiries.first_at <= market.clock:
+        order = market.book.find(expiries.first)
         if order is None:
-            raise LookupError(order_seq)
+            raise LookupError(expiries.first)
         market.remove(order)
         emitter.ended(order, OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)

@@ -5,30 +5,36 @@ from collections.abc import Iterator
 from sortedcontainers import SortedList
 
 from exchange.engine.order import Order
-from schemas.units import Timestamp
+
+NEVER = 2**63
+"""Later than any time in microseconds."""
 
 
 class Expiries:
-    """The resting orders that have an expiry, earliest first, of equals the oldest order."""
+    """The resting orders that have an expiry, earliest first, of equals the oldest order.
 
-    __slots__ = ("_queue",)
+    `first_at` is when the first of them expires, NEVER if there is none: every command compares it with the clock.
+    """
+
+    __slots__ = ("_queue", "first_at")
 
     def __init__(self) -> None:
         self._queue: SortedList[tuple[int, int]] = SortedList()
+        self.first_at: int = NEVER
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(self._queue)
 
-    def first_due(self, now: Timestamp) -> int | None:
-        """Sequence number of the order to expire first, if its time has come."""
-        if self._queue and self._queue[0][0] <= now:
-            order_seq: int = self._queue[0][1]
-            return order_seq
-        return None
+    @property
+    def first(self) -> int:
+        """Sequence number of the order that expires first; IndexError if there is none."""
+        order_seq: int = self._queue[0][1]
+        return order_seq
 
     def add(self, order: Order) -> None:
         """Note when the order expires."""
         self._queue.add((order.expires_at, order.order_seq))
+        self._update_first()
 
     def reduce(self, order: Order, lots: int) -> None:
         """A smaller order expires at the same time."""
@@ -36,3 +42,7 @@ class Expiries:
     def remove(self, order: Order) -> None:
         """Forget the order."""
         self._queue.remove((order.expires_at, order.order_seq))
+        self._update_first()
+
+    def _update_first(self) -> None:
+        self.first_at = self._queue[0][0] if self._queue else NEVER
