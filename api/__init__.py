@@ -1,1 +1,1 @@
-"""The REST face of the exchange."""
+"""The REST API of the exchange."""

@@ -1,4 +1,4 @@
-"""Request bodies: read in bounded time and size, and decoded by their struct, or refused."""
+"""Request bodies: read within bounded time and size, and decoded into their struct, or refused."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class BodyReader(Generic[T]):
-    """Reads bodies of one type; JSON that is not of this type is refused with `misfit`."""
+    """Reads bodies of one type; JSON that does not match the type is refused with `misfit`."""
 
     def __init__(self, body_type: type[T], misfit: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
         self._decoder = msgspec.json.Decoder(body_type)
@@ -29,7 +29,7 @@ class BodyReader(Generic[T]):
         return self.decode(await read_body(request))
 
     def decode(self, body: bytes) -> T:
-        """Decode a body; what is not JSON in UTF-8 is INVALID_REQUEST, JSON that does not fit is `misfit`."""
+        """Decode a body; anything but JSON in UTF-8 is INVALID_REQUEST, JSON that does not match the type is `misfit`."""
         try:
             value = self._decoder.decode(body)
         except UNDECODABLE as error:
@@ -43,14 +43,14 @@ class BodyReader(Generic[T]):
     def _may_repeat_a_name(self, body: bytes) -> bool:
         if b"\\" in body:
             return True
-        for name in self._names:  # noqa: SIM110 - at every order, and any() takes twice as long
+        for name in self._names:  # noqa: SIM110 - runs for every order, and any() takes twice as long
             if body.count(name) > 1:
                 return True
         return False
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The bytes of a JSON body; refuses other media types, encoded, too large and too slow ones."""
+    """The bytes of a JSON body; refuses other media types, and encoded, oversized or slow bodies."""
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise Refusal(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json, not encoded")
     settings = services_of(request).settings
@@ -66,7 +66,7 @@ async def read_body(request: web.Request) -> bytes:
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether the whole body is JSON in UTF-8; no number in it is ever computed."""
+    """Whether the whole body is JSON in UTF-8; numbers in it are not converted."""
     try:
         json.loads(body.decode(), parse_int=str, parse_float=str, parse_constant=_no_constant)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError too

@@ -1,4 +1,4 @@
-"""The one way of the routes to PostgreSQL: a pooled connection, and an answer or an outage within the deadline."""
+"""The routes' only access to PostgreSQL: a pooled connection, and a result or an outage within the deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,7 +14,7 @@ _OF_THE_DATABASE = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg raises when its server is killed in mid-answer
+    asyncpg.InternalClientError,  # raised when the server is killed in the middle of an answer
 )
 
 
@@ -27,9 +27,9 @@ class Database:
         self._abandoned: set[asyncio.Task[object]] = set()
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Do the work on a connection; raises StoreUnavailable when the database is away or too slow.
+        """Do the work on a connection; raises StoreUnavailable when the database is down or too slow.
 
-        Work that is too slow is cancelled and left to end by itself: a frozen server also delays the cancelling.
+        Slow work is cancelled but not awaited: a frozen server delays the cancellation too.
         """
         task = asyncio.ensure_future(self._on_connection(work))
         try:
@@ -43,17 +43,17 @@ class Database:
         return task.result()
 
     def close(self) -> None:
-        """Give every connection up; what still runs on them fails."""
+        """Close every connection; work still running on them fails."""
         self._pool.terminate()
 
     async def _on_connection(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        with _outages_told(outcome_is_unknown=False):
+        with _outages_as_unavailable(outcome_is_unknown=False):
             connection = await self._pool.acquire(timeout=self._deadline_s)
         try:
-            with _outages_told(outcome_is_unknown=True):
+            with _outages_as_unavailable(outcome_is_unknown=True):
                 return await work(connection)
         finally:
-            with _outages_told(outcome_is_unknown=True):
+            with _outages_as_unavailable(outcome_is_unknown=True):
                 await self._pool.release(connection)
 
     def _abandon(self, task: asyncio.Task[T]) -> None:
@@ -68,7 +68,7 @@ class Database:
 
 
 @contextmanager
-def _outages_told(*, outcome_is_unknown: bool) -> Iterator[None]:
+def _outages_as_unavailable(*, outcome_is_unknown: bool) -> Iterator[None]:
     try:
         yield
     except _OF_THE_DATABASE as error:

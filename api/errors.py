@@ -1,9 +1,9 @@
-"""Every refusal and failure becomes one body here: `{"error": {code, message, details?, requestId}}`.
+"""Turns every refusal and failure into one body: `{"error": {code, message, details?, requestId}}`.
 
 Refusal(Exception)       a route refuses: carries a schemas.refusals.Refused
-store StoreUnavailable   the database is away: 503 UNAVAILABLE
-aiohttp HTTPException    no such route, method or media type: mapped by status
-anything else            our own bug: 500 INTERNAL_ERROR, logged with its request id
+store StoreUnavailable   the database is down: 503 UNAVAILABLE
+aiohttp HTTPException    unknown route, method or media type: mapped by status
+anything else            a bug: 500 INTERNAL_ERROR, logged with its request id
 """
 
 import logging
@@ -38,18 +38,18 @@ _CODE_OF_STATUS = {
 }
 _MESSAGES = {
     ErrorCode.NOT_FOUND: "there is nothing at this path",
-    ErrorCode.METHOD_NOT_ALLOWED: "this path does not answer this method",
+    ErrorCode.METHOD_NOT_ALLOWED: "this path does not support this method",
     ErrorCode.PAYLOAD_TOO_LARGE: "the body is larger than 64 KiB",
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: "the body must be application/json, not encoded",
-    ErrorCode.INVALID_REQUEST: "this is not a request that we understand",
-    ErrorCode.INTERNAL_ERROR: "we have a bug; it is logged under this request id",
+    ErrorCode.INVALID_REQUEST: "the request is malformed",
+    ErrorCode.INTERNAL_ERROR: "internal error; it is logged under this request id",
 }
 _OUTCOME_UNKNOWN = "the outcome is unknown: query before you retry"
 _NOTHING_STORED = "the exchange cannot reach its database; nothing was stored"
 
 
 class Refusal(Exception):
-    """A request is refused from inside a route; `details` are facts for programs, of any JSON shape."""
+    """A route refuses the request; `details` are for programs, of any JSON shape."""
 
     def __init__(self, code: ErrorCode, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(code, message)
@@ -57,26 +57,26 @@ class Refusal(Exception):
         self.message = message
         self.details = details
         self.retry_after_s = RETRY_AFTER_S
-        """For the codes that may be tried again."""
+        """Used for the codes that may be retried."""
 
 
 def refusal_of(refused: Refused) -> Refusal:
-    """The refusal that a store or the exchange returned, ready to be raised."""
+    """The refusal that the store or the exchange returned, as an exception."""
     return Refusal(refused.code, refused.message, refused.details)
 
 
 def unavailable(*, outcome_is_unknown: bool) -> Refused:
-    """503 UNAVAILABLE; it says whether the request may have been stored all the same."""
+    """503 UNAVAILABLE; the message says whether the request may have been stored after all."""
     return Refused(ErrorCode.UNAVAILABLE, _OUTCOME_UNKNOWN if outcome_is_unknown else _NOTHING_STORED)
 
 
 def new_request_id() -> str:
-    """An opaque id, unique over processes and restarts."""
+    """An opaque id, unique across processes and restarts."""
     return f"req-{_BOOT}-{next(_numbers):x}"
 
 
 def request_id_of(request: web.BaseRequest) -> str:
-    """The id of this request, given at the first call."""
+    """The id of this request, generated at the first call."""
     known = request.get(_REQUEST_ID)
     if known is None:
         known = request[_REQUEST_ID] = new_request_id()
@@ -90,7 +90,7 @@ def error_answer(
     details: Mapping[str, Any] | None = None,
     retry_after_s: int = RETRY_AFTER_S,
 ) -> web.Response:
-    """The one body of every refusal and failure, with its status and the headers that belong to the code."""
+    """The one body of every refusal and failure, with the status and the headers of its code."""
     facts = dict(details) if details else msgspec.UNSET
     body = _encode(ErrorView(error=ErrorBody(code=code, message=message, request_id=request_id, details=facts)))
     answer = web.Response(status=HTTP_STATUS[code], body=body, content_type="application/json")
@@ -102,13 +102,13 @@ def error_answer(
 
 
 def refused_answer(request_id: str, refused: Refused) -> web.Response:
-    """The answer to what a store or the exchange has refused."""
+    """The answer to a request that the store or the exchange refused."""
     _log_if_ours(request_id, refused.code)
     return error_answer(request_id, refused.code, refused.message, refused.details)
 
 
 def answer_of_status(request_id: str, status: int) -> web.Response:
-    """Our body for a status that aiohttp chose by itself."""
+    """The error body for a status that aiohttp chose."""
     fallback = ErrorCode.INVALID_REQUEST if status < 500 else ErrorCode.INTERNAL_ERROR
     code = _CODE_OF_STATUS.get(status, fallback)
     return error_answer(request_id, code, _MESSAGES[code])
@@ -116,7 +116,7 @@ def answer_of_status(request_id: str, status: int) -> web.Response:
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a route raises into the contract's error body, and count the answer; the one place that does."""
+    """Turn anything a route raises into the contract's error body, and count the answer; the only place that does."""
     answer: web.StreamResponse
     try:
         answer = await handler(request)
@@ -130,7 +130,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     except (web.RequestPayloadError, HttpProcessingError):
         answer = _closing(answer_of_status(request_id_of(request), 400))
     except ConnectionError:
-        raise  # the client has left: aiohttp closes the connection
+        raise  # the client has disconnected: aiohttp closes the connection
     except Exception:  # allowed here, at the top of a worker and where a command is undone (CONTRIBUTING.md, "Code")
         known = {"request": request_id_of(request), "route": f"{request.method} {request.path}"}
         log.exception("request %(request)s failed: %(route)s", known, extra=known)
@@ -146,9 +146,9 @@ def _answer_of_refusal(request: web.Request, refusal: Refusal) -> web.Response:
 
 
 def _log_if_ours(request_id: str, code: ErrorCode) -> None:
-    """What the database did not take is a bug of ours as well: the store has logged why, this line tells whose it is."""
+    """A request that the database rejected is a bug too: the store logged the cause, this line names the request."""
     if code is ErrorCode.INTERNAL_ERROR:
-        log.error("request %s failed: the database did not take it", request_id, extra={"request": request_id})
+        log.error("request %s failed: the database rejected it", request_id, extra={"request": request_id})
 
 
 def _answer_of_exception(request: web.Request, problem: web.HTTPException) -> web.Response:

@@ -1,7 +1,7 @@
 """Lists over HTTP: strict query parameters in, a bare array or a page out.
 
-A list answers `{"data": [...], "nextCursor": ...}`. The five oldest of them answer as a bare array of the 500 newest when
-they are asked without any query parameter, with `Link: rel="next"` when there are more.
+A list answers `{"data": [...], "nextCursor": ...}`. The five oldest lists answer with a bare array of the 500 newest items
+when no query parameter is given, and with `Link: rel="next"` when there are more.
 """
 
 from datetime import datetime
@@ -35,8 +35,8 @@ CURSOR = Parameter(
     "The `nextCursor` of the previous page",
 )
 MARKET = Parameter("marketId", _NAME, "Only this market")
-FROM = Parameter("from", _TIME, "Not older than this time")
-TO = Parameter("to", _TIME, "Older than this time")
+FROM = Parameter("from", _TIME, "Only at or after this time")
+TO = Parameter("to", _TIME, "Only before this time")
 STATUS = Parameter("status", {"type": "string", "enum": [status.value for status in OrderStatus]}, "Only this status")
 ORDER = Parameter("orderId", _NAME, "Only fills of this order")
 FROM_SEQUENCE = Parameter(
@@ -47,12 +47,12 @@ TIMED = (MARKET, FROM, TO)
 
 
 def list_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequest:
-    """What the query asks of a list that is a bare array without one; refuses like `page_request`."""
+    """The query of a list that answers as a bare array without one; refuses like `page_request`."""
     return page_request(request, known) if request.query_string else ListRequest(limit=LIMIT_MAX)
 
 
 def page_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequest:
-    """What the query asks for; refuses unknown, repeated, empty and malformed parameters with INVALID_REQUEST."""
+    """The query of a list; refuses unknown, repeated, empty and malformed parameters with INVALID_REQUEST."""
     given = _query_of(request, known)
     return ListRequest(
         limit=_whole_number(given.get("limit"), LIMIT),
@@ -79,31 +79,31 @@ def list_answer(request: web.Request, page: Page[Any] | Refused) -> web.Response
 
 
 def page_answer(page: View | Refused) -> web.Response:
-    """The page, alone or with what a view adds to it; a refused one (a foreign cursor) is raised."""
+    """The page, or a view that contains one; a refused page (a foreign cursor) is raised."""
     if isinstance(page, Refused):
         raise refusal_of(page)
     return json_answer(page)
 
 
 def market_page_answer(name: str, page: View | Refused | None) -> web.Response:
-    """As `page_answer`, of what belongs to a market; refuses with MARKET_NOT_FOUND when there is none."""
+    """As `page_answer`, for a page of one market; refuses with MARKET_NOT_FOUND when there is no such market."""
     if page is None:
         raise no_such_market(name)
     return page_answer(page)
 
 
 def whole_number(request: web.Request, parameter: Parameter) -> int:
-    """What the query says for a bounded whole number, else its default; the only parameter of its route."""
+    """The value of a bounded whole number, or its default; the only parameter of its route."""
     return _whole_number(_query_of(request, (parameter,)).get(parameter.name), parameter)
 
 
 def market_or_none(request: web.Request) -> str | None:
-    """The market that the query names, if it names one; the only parameter of its route."""
+    """The market that the query names, or None; the only parameter of its route."""
     return _query_of(request, (MARKET,)).get(MARKET.name)
 
 
 def one_of(request: web.Request, parameter: Parameter) -> str:
-    """Which of a parameter's words the query says, else its default; its neighbours are checked by `page_request`."""
+    """The value of an enumerated parameter, or its default; `page_request` checks the other parameters."""
     word: str = request.query.get(parameter.name, parameter.schema["default"])
     if word not in parameter.schema["enum"]:
         raise _malformed(parameter.name, f"must be one of {', '.join(parameter.schema['enum'])}")
@@ -117,7 +117,7 @@ def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, s
     given: dict[str, str] = {}
     for name, value in request.query.items():
         if name not in names:
-            raise _malformed(name, "is not known here")
+            raise _malformed(name, "is unknown")
         if name in given or not value or len(value) > _TEXT_MAX or not value.isprintable():
             raise _malformed(name, "is repeated, empty or malformed")
         given[name] = value
@@ -138,7 +138,7 @@ def _sequence(text: str | None) -> int:
     if text is None:
         return 1
     if not (text.isascii() and text.isdigit()) or len(text) > _SEQUENCE_DIGITS_MAX or int(text) < 1:
-        raise _malformed("fromSequence", "must be a whole number from 1 on")
+        raise _malformed("fromSequence", "must be a whole number of at least 1")
     return int(text)
 
 
@@ -148,9 +148,9 @@ def _moment(name: str, text: str | None) -> Timestamp | None:
     try:
         moment = msgspec.convert(text, datetime)
     except msgspec.ValidationError as error:
-        raise _malformed(name, "must be an ISO 8601 time with its zone") from error
+        raise _malformed(name, "must be an ISO 8601 time with a time zone") from error
     if moment.tzinfo is None:
-        raise _malformed(name, "must be an ISO 8601 time with its zone")
+        raise _malformed(name, "must be an ISO 8601 time with a time zone")
     return timestamp_of(moment)
 
 
@@ -158,7 +158,7 @@ def _status(text: str | None) -> OrderStatus | None:
     if text is None:
         return None
     if text not in OrderStatus.__members__:
-        raise _malformed("status", "is not a status of an order")
+        raise _malformed("status", "is not an order status")
     return OrderStatus(text)
 
 

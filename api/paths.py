@@ -1,4 +1,4 @@
-"""Ids inside a path: what cannot be an id of ours is refused like one that never was."""
+"""Ids in a path: a malformed id is refused like an unknown one."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _MISSING = {
 
 
 def not_found(code: ErrorCode) -> Refusal:
-    """404 for an id, the same whether it never was or belongs to another."""
+    """404 for an id, the same whether it is unknown or belongs to another user."""
     return Refusal(code, _MISSING[code])
 
 
@@ -40,12 +40,12 @@ def client_order_id_of(request: web.Request) -> str:
 
 
 def no_such_client_order(client_order_id: str) -> Refusal:
-    """404 for an id that the caller gave to no order."""
+    """404 for a client order id that the caller has not used."""
     return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"clientOrderId": client_order_id})
 
 
 def no_such_order(order_id: str) -> Refusal:
-    """404 for an order, the same whether it never was or belongs to another."""
+    """404 for an order, the same whether it is unknown or belongs to another user."""
     return Refusal(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": order_id})
 
 
@@ -55,12 +55,12 @@ def no_such_market(market_id: str) -> Refusal:
 
 
 def is_plain_id(text: str) -> bool:
-    """Whether it is made of what our ids are made of, so that nothing in it needs decoding."""
+    """Whether it uses only the characters of ids, so that it needs no URL decoding."""
     return _PLAIN(text) is not None
 
 
 def of_market(name: str, found: Found | None) -> Found:
-    """What was read of a market; refuses with MARKET_NOT_FOUND when there was nothing to read it of."""
+    """What was read about a market; refuses with MARKET_NOT_FOUND when it was None."""
     if found is None:
         raise no_such_market(name)
     return found

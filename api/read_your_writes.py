@@ -1,7 +1,7 @@
-"""Reads that must see a command: `X-Wait-For-Command` holds a GET back until that command is persisted.
+"""Read your writes: `X-Wait-For-Command` delays a GET until that command is persisted.
 
-Who comes looks once for himself; all who have to wait share one look every 20 ms. Nobody keeps a connection between two
-looks, and none is taken while nobody waits.
+Each request first checks once; all that have to wait share one query every 20 ms. No connection is held between two
+queries, and no query runs while nothing waits.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from schemas.refusals import ErrorCode
 from store.queries.operations.progress import read_persisted
 
 _HEADER = "X-Wait-For-Command"
-_LOOK_EVERY_S = 0.02
+_POLL_EVERY_S = 0.02
 _COMMAND_MAX = 64
 
 WAIT = Parameter(
@@ -30,7 +30,7 @@ WAIT = Parameter(
 
 
 class PersistedCommands:
-    """How far each market is persisted, for those who wait until it is far enough."""
+    """How far each market is persisted, for requests that wait for a command."""
 
     def __init__(self, database: Database, timeout_s: float) -> None:
         self._database = database
@@ -39,7 +39,7 @@ class PersistedCommands:
         self._watch: asyncio.Task[None] | None = None
 
     async def reach(self, market: str, seq: int) -> int | None:
-        """The last persisted command of a market, once it is `seq` or time is up; None where there is no such market.
+        """The last persisted command of a market, once it reaches `seq` or the time is up; None for an unknown market.
 
         Raises StoreUnavailable.
         """
@@ -50,11 +50,11 @@ class PersistedCommands:
         return arrival.result() if arrival.done() else (await self._look())[market]
 
     async def _wait(self, market: str, seq: int) -> asyncio.Future[int]:
-        """Wait until a look sees the command, or for the whole time; raises what ended the looking."""
+        """Wait until the command is persisted or the time is up; raises the error that ended the polling."""
         arrival: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._awaited[arrival] = (market, seq)
         if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._look_while_somebody_waits(), name="look at progress")
+            self._watch = asyncio.create_task(self._poll_while_requests_wait(), name="poll progress")
         watch = self._watch
         try:
             either: set[asyncio.Future[Any]] = {arrival, watch}
@@ -65,13 +65,13 @@ class PersistedCommands:
             watch.result()
         return arrival
 
-    async def _look_while_somebody_waits(self) -> None:
+    async def _poll_while_requests_wait(self) -> None:
         while self._awaited:
             persisted = await self._look()
             for arrival, (market, seq) in self._awaited.items():
                 if persisted[market] >= seq and not arrival.done():
                     arrival.set_result(persisted[market])
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_EVERY_S)
 
     async def _look(self) -> Mapping[str, int]:
         return await self._database.run(read_persisted)
@@ -83,18 +83,18 @@ PERSISTED_COMMANDS = web.AppKey("PERSISTED_COMMANDS", PersistedCommands)
 def after_waiting(
     handler: Callable[..., Awaitable[web.StreamResponse]],
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """The handler of a read, called when the command that the request names, if it names one, is persisted."""
+    """The handler of a read, called once the command that the request names (if any) is persisted."""
 
-    async def patient(request: web.Request, *caller: int) -> web.StreamResponse:
+    async def waiting(request: web.Request, *caller: int) -> web.StreamResponse:
         if _HEADER in request.headers:
             await _wait_for_command(request)
         return await handler(request, *caller)
 
-    return patient
+    return waiting
 
 
 async def _wait_for_command(request: web.Request) -> None:
-    """Refuses with INVALID_REQUEST what is no command of a listed market, with NOT_YET what did not come in time."""
+    """Refuse with INVALID_REQUEST when it is not a command of a listed market, with NOT_YET when it is not persisted in time."""
     market, seq = _command_of(request)
     reached = await request.app[PERSISTED_COMMANDS].reach(market, seq)
     if reached is None:

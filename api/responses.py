@@ -19,11 +19,11 @@ def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = N
 
 
 async def add_common_headers(request: web.Request, answer: web.StreamResponse) -> None:
-    """What every answer carries: its request id, what browsers may do with it, and where its caller's budget stands."""
+    """Headers of every answer: its request id, the security headers, and the state of the caller's budget."""
     services, headers = services_of(request), answer.headers
     headers["X-Request-Id"] = request_id_of(request)
     for name, value in of_every_answer(is_behind_tls=services.settings.is_behind_tls).items():
-        if name != "Content-Security-Policy" or name not in headers:  # a page brings its own policy
+        if name != "Content-Security-Policy" or name not in headers:  # a page sets its own policy
             headers[name] = value
     if TOLD in request:
         headers[POLICY_FIELD], headers[LIMIT_FIELD] = request[TOLD]

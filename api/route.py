@@ -1,4 +1,4 @@
-"""What one route is: the single source of the router, the guard at its door and the OpenAPI document."""
+"""The description of a route: the single source of the router, the guard and the OpenAPI document."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
 
 _OF_THE_SERVER = frozenset({"health", "docs"})
-"""Tags of what tells of the process, not of the exchange."""
+"""Tags of routes about the process, not about the exchange."""
 _BUDGETS_OF_PATHS = {"/auth/register": Budget.REGISTRATIONS, "/auth/login": Budget.LOGINS}
 
 
 class Access(Enum):
-    """Who may call a route. Administrators are looked up in the database at every call."""
+    """Who may call a route. Administrators are checked against the database at every call."""
 
     PUBLIC = "public"
     USER = "user"
@@ -26,7 +26,7 @@ class Access(Enum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A query parameter or a request header, for the document; its meaning is checked by the route."""
+    """A query parameter or a request header, for the document; the route validates its value."""
 
     name: str
     schema: dict[str, Any]
@@ -36,7 +36,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: its body's type (None: it has no body), what it says, and headers that come with it."""
+    """A successful answer: the type of its body (None: no body), its description, and its extra headers."""
 
     body: Any
     description: str
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Route:
-    """One method on one path. User and admin handlers are also handed the caller's user id."""
+    """One method on one path. User and admin handlers also get the caller's user id."""
 
     method: str
     path: str
@@ -54,7 +54,7 @@ class Route:
     responses: dict[int, Answer]
     access: Access = Access.PUBLIC
     scope: Scope | None = None
-    """What an API key must be allowed so that it opens the route; None: no key opens it."""
+    """The scope that an API key needs for the route; None: API keys are refused."""
     body: Any = None
     errors: tuple[ErrorCode, ...] = ()
     parameters: tuple[Parameter, ...] = field(default=())
@@ -63,12 +63,12 @@ class Route:
 
     @property
     def takes_query(self) -> bool:
-        """Whether any query parameter is known here; elsewhere a query string is refused."""
+        """Whether the route has query parameters; without any, a query string is refused."""
         return any(parameter.place == "query" for parameter in self.parameters)
 
     @property
     def budget(self) -> Budget:
-        """What a call of it is counted in: by address where anybody may call, else by user."""
+        """The budget that a call counts against: per address on public routes, else per user."""
         if self.access is Access.PUBLIC:
             return _BUDGETS_OF_PATHS.get(self.path, Budget.PROBES if self.tag == "health" else Budget.PUBLIC)
         if self.path.split("/")[1] != "orders" or self.method == "GET":
@@ -77,5 +77,5 @@ class Route:
 
     @property
     def can_wait(self) -> bool:
-        """Whether it reads what commands change, so that it may be asked to wait for one: each GET not of the server."""
+        """Whether it can wait for a command: every GET of the exchange reads what commands change."""
         return self.method == "GET" and self.tag not in _OF_THE_SERVER

@@ -1,4 +1,4 @@
-"""What every answer tells browsers: nothing of it may be sniffed, stored, framed or followed; and not who made the server."""
+"""Security headers of every answer: no sniffing, no caching, no framing, no referrer; the server software is not named."""
 
 SERVER_NAME = "perpetua"
 FRAMED_BY_NOBODY = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -13,5 +13,5 @@ _BEHIND_TLS = _PLAIN | {"Strict-Transport-Security": "max-age=31536000"}
 
 
 def of_every_answer(*, is_behind_tls: bool) -> dict[str, str]:
-    """The headers; that a browser shall come by TLS alone is said only where TLS is known to be there."""
+    """The headers; HSTS only when a proxy is known to terminate TLS."""
     return _BEHIND_TLS if is_behind_tls else _PLAIN

@@ -1,4 +1,4 @@
-"""The REST face as an aiohttp application, and as a listener that starts and stops gracefully."""
+"""The REST API as an aiohttp application, and a server that starts and stops it gracefully."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ _LOOK_EVERY_S = 0.05
 
 
 def create_app(services: Services) -> web.Application:
-    """The application: every route behind its guard, one error middleware, the workers of the process around it."""
+    """The application: every route with its guard, one error middleware, and the background tasks of the process."""
     app = web.Application(
         middlewares=[error_middleware],
         client_max_size=services.settings.body_bytes_max,
@@ -41,7 +41,7 @@ def create_app(services: Services) -> web.Application:
 
 
 class ApiServer:
-    """Listens for the application."""
+    """Serves the application on a port."""
 
     def __init__(self, services: Services, host: str, port: int) -> None:
         self._services = services
@@ -61,12 +61,12 @@ class ApiServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on (useful when 0 was asked for)."""
+        """The port it listens on, also when 0 was requested."""
         port: int = self._runner.addresses[0][1]
         return port
 
     async def start(self) -> None:
-        """Start the workers and listen."""
+        """Start the background tasks and listen."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, backlog=1_024).start()
 
@@ -98,7 +98,7 @@ class ApiServer:
 
 
 def _pattern_of(path: str) -> str:
-    """Where a fixed path lies beside one with an id in the same place, the fixed word is no id."""
+    """The path as a pattern in which an order id never matches the fixed word of another path (such as `batch`)."""
     return path.replace("{orderId}", f"{{orderId:(?!(?:{'|'.join(_NO_ORDER_IDS)})(?:/|$))[^{{}}/]+}}")
 
 
@@ -114,7 +114,7 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _continue(request: web.Request) -> None:
-    """Answer `Expect: 100-continue`; other expectations are passed over, as RFC 9110 allows."""
+    """Answer `Expect: 100-continue`; other expectations are ignored, as RFC 9110 allows."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0

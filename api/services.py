@@ -1,4 +1,4 @@
-"""What the REST face is handed by the roof: its settings and the parts it works with. Nothing here reads the environment."""
+"""The settings and parts that the composition root gives the REST API. Nothing here reads the environment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,39 +22,39 @@ from store.users.networks import Network
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """Choices of the operator; times in seconds, sizes in bytes."""
+    """Set by the operator; times in seconds, sizes in bytes."""
 
     are_deposits_open: bool = True
-    """Whether every user credits himself; in production only an administrator does."""
+    """Whether users can credit their own accounts; in production only an administrator can."""
     is_behind_tls: bool = False
-    """Whether clients come by TLS alone, which a proxy in front of us ends: then answers say that it stays so."""
+    """Whether a proxy in front terminates TLS for all clients; then every answer carries HSTS."""
     rates: Mapping[Budget, Rate] = field(default_factory=dict)
-    """What is limited; what is not named here is not."""
+    """The rate limits; a budget that is missing here is unlimited."""
     trusted_proxies: tuple[Network, ...] = ()
-    """Whose word on a client's address counts."""
+    """Proxies whose `X-Forwarded-For` is trusted."""
     drain_timeout_s: float = 30.0
     wait_timeout_s: float = 2.0
-    """How long a read waits for the command that it must see."""
+    """How long a read waits for the command that the request names."""
     body_timeout_s: float = 10.0
     body_bytes_max: int = 64 * 1024
     keepalive_timeout_s: float = 15.0
     readiness_grace_s: float = 0.5
-    """How long /readyz answers 503 before the listener closes, so that a load balancer has seen it."""
+    """How long /readyz answers 503 before the listener closes, so that load balancers notice."""
     idle_grace_s: float = 1.0
-    """How long an idle connection may still bring a request after the listener has closed: it is answered, and closed."""
+    """How long an idle connection stays open after the listener has closed; a request on it is answered, then it closes."""
     stop_timeout_s: float = 8.0
 
 
 @dataclass
 class Lifecycle:
-    """Whether the server is on its way out: then /readyz says so and connections are not kept."""
+    """Whether the server is stopping: then /readyz answers 503 and connections are not kept alive."""
 
     is_stopping: bool = False
 
 
 @dataclass(frozen=True)
 class Services:
-    """The parts that routes work with."""
+    """The parts that routes use."""
 
     settings: ApiSettings
     database: Database
@@ -75,5 +75,5 @@ SERVICES = web.AppKey("SERVICES", Services)
 
 
 def services_of(request: web.Request) -> Services:
-    """The parts that this request's application was made of."""
+    """The services of this request's application."""
     return request.app[SERVICES]

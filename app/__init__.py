@@ -1,1 +1,1 @@
-"""The roof: settings, command line and composition."""
+"""Settings, command line and composition root."""

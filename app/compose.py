@@ -1,6 +1,6 @@
-"""The composition root: which parts each process is made of, and what they are handed.
+"""The composition root: the parts of each process, and how they are wired.
 
-Each function imports the parts of its own process alone: a worker is up a second sooner.
+Each function imports only the parts of its own process, so a worker starts a second sooner.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 ALL_MARKETS = "all"
 SUBMISSIONS_AT_ONCE = 3
-"""Transactions of one API process in flight; a fourth only waits for the counters of the markets."""
+"""Transactions in flight per API process; a fourth would only wait for the counters of the markets."""
 
 
 async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEED_MARKETS) -> str:
-    """Tables of this version, seed markets, insurance fund; the migration that is in force."""
+    """Migrate the tables, list the seed markets, create the insurance fund; returns the newest migration."""
     from store.schema.migrate import migrate
 
     newest = migrate(settings.database_url)
@@ -49,27 +49,27 @@ async def prepare_database(settings: Settings, specs: Sequence[MarketSpec] = SEE
 
 
 async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> list[str]:
-    """The topics of these markets, or of every listed one; their names."""
+    """Create the topics of these markets, or of every listed one; returns their names."""
     names = list(markets or (await _registry(settings)).by_name)
     return await create_topics(settings.broker_address, names, replication=settings.topic_replication)
 
 
 async def add_market(settings: Settings, spec: MarketSpec) -> bool:
-    """List a market once its topics are there; false when no worker has taken it up in time. Raises MarketRefused."""
+    """Create the topics of a market, then list it; false when no worker processed it in time. Raises MarketRefused."""
     await check_can_be_listed(settings, spec)
     await prepare_topics(settings, [spec.market])
     return await list_new_market(settings, spec)
 
 
 async def has_lost_its_broker(settings: Settings) -> bool:
-    """Whether the exchange has lived on another broker than this one."""
+    """Whether the exchange has run on another broker than this one."""
     from agents.rebuild import needs_rebuild
 
     return await needs_rebuild(_stream(settings), await cluster_id(settings.broker_address))
 
 
 async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
-    """Give an empty broker beside a full database what it must hold of every market, and make it ours."""
+    """Rebuild every market on an empty broker from PostgreSQL, and record the broker as the current one."""
     from agents.rebuild import rebuild
 
     markets = list((await _registry(settings)).by_name)
@@ -90,12 +90,12 @@ async def verify_market(settings: Settings, market: str) -> "Report":
     try:
         return await verify(stream, market)
     except TimeoutError as error:
-        await _registry(settings)  # raises where it is the database that is silent
+        await _registry(settings)  # raises if the database is the part that does not answer
         raise BrokerSilent from error
 
 
 async def serve_api(settings: Settings) -> None:
-    """The REST face until SIGTERM: registry, pool, submission and their server."""
+    """Serve the REST API until SIGTERM: registry, pool, submission and server."""
     from api.access.addresses import Proxies
     from api.access.api_keys import ApiKeys
     from api.access.passwords import Passwords
@@ -108,7 +108,7 @@ async def serve_api(settings: Settings) -> None:
     from api.submission.submission_queue import SubmissionQueue
     from store.submission import Submission
 
-    _begin(settings)
+    _prepare_process(settings)
     registry = await _registry(settings)
     pool = await connect_reader_pool(settings.database_url, "api", command_timeout_s=1.8)
     database = Database(pool)
@@ -137,67 +137,67 @@ async def serve_api(settings: Settings) -> None:
     await server.start()
     tune_gc()
     async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}"):
-        await _until_told_to_stop()
+        await _until_stopped()
         await server.stop()
     await pool.close()
 
 
 async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
-    """The feed of these sources until SIGTERM. Raises MarketUnknown."""
+    """Run the feed of these sources until SIGTERM. Raises MarketUnknown."""
     from agents.prices.feed import PriceFeed
     from agents.worker.host import Host
 
-    _begin(settings)
+    _prepare_process(settings)
     await _named(settings, [source.market for source in sources])
     async with _at_work(settings) as address, seen("prices", settings.database_url, address):
         await Host().run([PriceFeed(settings.database_url, sources)])
 
 
 async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
-    """Relays of the given markets until SIGTERM."""
+    """Run the relays of the given markets until SIGTERM."""
     from agents.run import run_relay
 
     await _work(settings, partial(run_relay, await _named(settings, markets)))
 
 
 async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
-    """Matching agents of the given markets until SIGTERM."""
+    """Run the matching agents of the given markets until SIGTERM."""
     from agents.run import run_engine
 
     await _work(settings, partial(run_engine, await _named(settings, markets)))
 
 
 async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
-    """Projection agents of the given markets until SIGTERM."""
+    """Run the projection agents of the given markets until SIGTERM."""
     from agents.run import run_projection
 
     await _work(settings, partial(run_projection, await _named(settings, markets)))
 
 
 async def work_publisher(settings: Settings, markets: Sequence[str]) -> None:
-    """Publishing agents of the given markets until SIGTERM."""
+    """Run the publishing agents of the given markets until SIGTERM."""
     from agents.run import run_publisher
 
     await _work(settings, partial(run_publisher, await _named(settings, markets)))
 
 
 async def work_clock(settings: Settings) -> None:
-    """The one clock until SIGTERM."""
+    """Run the clock until SIGTERM."""
     from agents.run import run_clock
 
     await _work(settings, run_clock)
 
 
 async def work_liquidator(settings: Settings) -> None:
-    """The one liquidator, the audit that runs by itself, and the candle maker, until SIGTERM."""
+    """Run the liquidator, the periodic audit and the candle maker until SIGTERM."""
     from agents.run import run_liquidator
 
     await _work(settings, run_liquidator)
 
 
 async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[None]]) -> None:
-    """Do a worker's work at the broker that is ours, with its metrics served meanwhile."""
-    _begin(settings)
+    """Run a worker at the recorded broker, and serve its metrics meanwhile."""
+    _prepare_process(settings)
     stream = await _stream_of_ours(settings)
     async with _at_work(settings) as address:
         await work(replace(stream, metrics=address))
@@ -205,20 +205,20 @@ async def _work(settings: Settings, work: Callable[[StreamSettings], Awaitable[N
 
 @asynccontextmanager
 async def _at_work(settings: Settings) -> AsyncIterator[str]:
-    """What lives as long as a worker is there: the collector spares it, and its metrics are served; where."""
+    """Tune garbage collection and serve a worker's metrics while it runs; yields their address."""
     tune_gc()
     async with metrics_served(settings.metrics_host, settings.metrics_port) as address:
         yield address
 
 
-def _begin(settings: Settings) -> None:
-    """What every process that works does first."""
+def _prepare_process(settings: Settings) -> None:
+    """What every process does first: configure logs, arm crash points."""
     configure_logs(settings.log_format)
     arm_crash_points(settings.crash_at, settings.data)
 
 
 def _stream(settings: Settings) -> StreamSettings:
-    """Where the workers of the stream work."""
+    """The settings of the stream workers."""
     folder = settings.data / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     return StreamSettings(
@@ -231,7 +231,7 @@ def _stream(settings: Settings) -> StreamSettings:
 
 
 async def _stream_of_ours(settings: Settings) -> StreamSettings:
-    """The same, after asking whether this broker is the one that holds our logs."""
+    """The same, after checking that this broker is the recorded one."""
     from agents.rebuild import check_broker
 
     stream = _stream(settings)
@@ -240,7 +240,7 @@ async def _stream_of_ours(settings: Settings) -> StreamSettings:
 
 
 async def _named(settings: Settings, markets: Sequence[str]) -> Sequence[str] | None:
-    """The markets named on the command line; None for all, those listed later included. Raises MarketUnknown."""
+    """The markets named on the command line; None for all, including those listed later. Raises MarketUnknown."""
     if ALL_MARKETS in markets:
         return None
     listed = (await _registry(settings)).by_name
@@ -258,7 +258,7 @@ async def _registry(settings: Settings) -> MarketRegistry:
         await connection.close()
 
 
-async def _until_told_to_stop() -> None:
+async def _until_stopped() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -1,7 +1,7 @@
-"""CRASH_AT: dies at named points of the code, `point[:N],…` - at its Nth pass, and once for each point.
+"""CRASH_AT: kills the process at named points of the code, `point[:N],…`: at the Nth pass, once per point.
 
-A point that was hit leaves the file DATA/crashed/POINT and is passed unharmed while that file is there: the process
-that the supervisor starts instead lives on, and whoever removes the file arms the point again.
+A point that was hit leaves the file DATA/crashed/POINT and does nothing while that file exists, so the process that the
+supervisor starts next survives. Removing the file arms the point again.
 """
 
 import os
@@ -15,20 +15,20 @@ FOLDER = "crashed"
 
 
 def read_crash_at(text: object) -> object:
-    """{point: at which pass} of the setting; ValueError for an unknown point or a count below 1."""
+    """Parse the setting into {point: pass number}; ValueError for an unknown point or a count below 1."""
     if not isinstance(text, str):
         return text
     return dict(_read_one(part.strip()) for part in text.split(",") if part.strip())
 
 
 def arm_crash_points(points: Mapping[CrashPoint, int], data: Path) -> None:
-    """Arm these points in this process; no points, no cost."""
+    """Arm these points in this process; without any, there is no cost."""
     for point, at_pass in points.items():
         arm(point, _dying_at(at_pass, crash_mark(data, point)))
 
 
 def crash_mark(data: Path, point: CrashPoint) -> Path:
-    """The file that says that `point` was hit, and holds the process id of what died there."""
+    """The file that marks `point` as hit; it holds the process id of the process that died there."""
     return data / FOLDER / point
 
 
@@ -55,7 +55,7 @@ def _dying_at(at_pass: int, mark: Path) -> Callable[[], None]:
 
 
 def _die(mark: Path) -> None:
-    """As a power cut would: no handler runs, nothing is flushed."""
+    """Die as in a power cut: no handler runs, nothing is flushed."""
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(str(os.getpid()))
     os.kill(os.getpid(), signal.SIGKILL)

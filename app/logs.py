@@ -1,6 +1,6 @@
-"""The log of a process, to standard error: a line of JSON a record, or lines for people.
+"""Logging to standard error: one line of JSON per record, or lines for people.
 
-Each line says what it is about where that is known: `market`, `sequence` (of a command or an event), `order`, `request`.
+Each line names its subject where known: `market`, `sequence` (of a command or an event), `order`, `request`.
 """
 
 import logging
@@ -29,42 +29,42 @@ _SECRETS = (
 
 
 class LogFormat(StrEnum):
-    """How a record is written."""
+    """The format of log lines."""
 
     JSON = "json"
     CONSOLE = "console"
 
 
 class Sparing(logging.Filter):
-    """A line that a library repeats comes once in 10 s, the next one with how many were left out since (`left_out`).
+    """Lets a line that a library repeats through once in 10 s, with the number suppressed since (`left_out`).
 
-    With the broker away, three markets of one worker wrote 160 lines a second. Ours are all let through.
+    During a broker outage, three markets of one worker wrote 160 lines a second. The exchange's own lines all pass.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now_s = now_s
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+        self._passed: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
         if record.name.partition(".")[0] not in QUIET:
             return True
         key, now_s = (record.name, str(record.msg)), self._now_s()
-        told_s, left_out = self._told.get(key, (-REPEATED_EVERY_S, 0))
-        if now_s - told_s < REPEATED_EVERY_S:
-            self._told[key] = (told_s, left_out + 1)
+        passed_s, left_out = self._passed.get(key, (-REPEATED_EVERY_S, 0))
+        if now_s - passed_s < REPEATED_EVERY_S:
+            self._passed[key] = (passed_s, left_out + 1)
             return False
-        if len(self._told) >= LINES_KNOWN_MAX:
-            self._told.clear()
-        self._told[key] = (now_s, 0)
+        if len(self._passed) >= LINES_KNOWN_MAX:
+            self._passed.clear()
+        self._passed[key] = (now_s, 0)
         if left_out:
             record.left_out = left_out
         return True
 
 
 def configure_logs(form: LogFormat = LogFormat.JSON) -> None:
-    """Send the log of every library and of ours through one formatter; chatty libraries from WARNING up (`tables` speaks for Faust)."""
+    """Send all logs through one formatter; chatty libraries from WARNING up (`tables` logs on behalf of Faust)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
     handler.addFilter(Sparing())
@@ -74,7 +74,7 @@ def configure_logs(form: LogFormat = LogFormat.JSON) -> None:
 
 
 def formatter(form: LogFormat) -> logging.Formatter:
-    """How each record becomes a line."""
+    """The formatter for a log format."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -94,7 +94,7 @@ def formatter(form: LogFormat) -> logging.Formatter:
 
 
 def _without_secrets(_: object, __: str, record: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """None is logged on purpose; this is for what a library puts into an error."""
+    """Mask secrets. None is logged on purpose; this is for what libraries put into their errors."""
     for name, value in record.items():
         if isinstance(value, str):
             for secret, instead in _SECRETS:

@@ -1,4 +1,4 @@
-"""A market as an operator writes it down: decimals as strings, names as in `GET /markets`."""
+"""The market file of an operator: decimals as strings, names as in `GET /markets`."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ class MarketFileRefused(Exception):
 
 
 class MarketFile(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a market is; what is left out is as in the markets of a new exchange (docs/semantics.md, "Units")."""
+    """The parameters of a market; defaults are those of the seed markets (docs/semantics.md, "Units")."""
 
     id: str
     tick_size: str
@@ -47,7 +47,7 @@ class MarketFile(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
 
 def read_market_file(body: bytes) -> MarketSpec:
-    """The specification in a JSON file; raises MarketFileRefused. Whether it can be a market, `spec_faults` says."""
+    """The specification in a JSON file; raises MarketFileRefused. `spec_faults` checks whether it is a valid market."""
     try:
         written = msgspec.json.decode(body, type=MarketFile)
     except UNDECODABLE as error:
@@ -60,13 +60,13 @@ def read_market_file(body: bytes) -> MarketSpec:
 
 
 def _form_faults(body: bytes) -> list[str]:
-    """What is wrong with each field: unknown, of another type, missing; none where the file as a whole is the fault."""
+    """The faults of single fields: unknown, missing, or of the wrong type; empty when the file as a whole is malformed."""
     try:
         written = msgspec.json.decode(body, type=dict[str, Any])
     except UNDECODABLE:
         return []
     known = {field.encode_name: field for field in msgspec.structs.fields(MarketFile)}
-    unknown = [f"no market has the field {name[:40]!r}" for name in written if name not in known]
+    unknown = [f"unknown field {name[:40]!r}" for name in written if name not in known]
     missing = [f"{name} is missing" for name, field in known.items() if field.required and name not in written]
     mistyped = [fault for name in known if name in written for fault in _type_faults(known[name], written)]
     return unknown + missing + mistyped
@@ -81,7 +81,7 @@ def _type_faults(field: msgspec.structs.FieldInfo, written: dict[str, Any]) -> l
 
 
 class _Reading:
-    """Reads the strings of a file, and keeps what is wrong with them."""
+    """Parses the strings of a file, and collects their faults."""
 
     def __init__(self, written: MarketFile) -> None:
         self._written = written
@@ -127,7 +127,7 @@ class _Reading:
         return value or 0
 
     def _rate(self, name: str, text: str) -> Ppm:
-        """Parts per million; a rebate has a minus."""
+        """A rate in parts per million; a rebate is negative."""
         value = parse_decimal_e18(text.removeprefix("-"))
         if value is None or value > E18 or value % _PPM_E18:
             self.faults.append(f"{name} is not a rate with at most 6 decimals: {text[:40]!r}")

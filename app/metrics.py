@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def metrics_served(host: str, port: int) -> AsyncIterator[str]:
-    """Serve `/metrics` while the block lasts; `host:port`, port 0 being any free one.
+    """Serve `/metrics` inside the block; yields `host:port`. Port 0 means any free one.
 
-    Empty when the port is taken: who cannot be seen works all the same, and says so in its log.
+    Yields an empty string when the port is taken: the worker logs that and works without metrics.
     """
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app.router.add_get("/metrics", _figures)
+    app.router.add_get("/metrics", _metrics)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -32,12 +32,12 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        log.error("no metrics are served on %s:%d: %s", host, port, error)
+        log.error("metrics are not served on %s:%d: %s", host, port, error)
         return ""
     address = f"{host}:{runner.addresses[0][1]}"
     log.info("metrics on http://%s/metrics", address)
     return address
 
 
-async def _figures(_: web.Request) -> web.Response:
+async def _metrics(_: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,4 +1,4 @@
-"""What the command line does to an exchange: short sessions with PostgreSQL, changes only through a market's log."""
+"""Operator actions for the command line: short PostgreSQL sessions; markets change only through their logs."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ from store.session.connect import Session
 from store.session.presence import RunningProcess, Work, read_processes
 from store.users.users import grant_admin as grant
 
-if TYPE_CHECKING:  # the broker's client is loaded by those who ask the broker
+if TYPE_CHECKING:  # only callers that use the broker load its client
     from agents.dead_letter_retry import RetryOutcome
     from broker.dead_letters import DeadLetter
 
@@ -56,7 +56,7 @@ async def markets_now(settings: Settings) -> list[MarketView]:
 
 
 async def command_market(settings: Settings, market: str, command: Command) -> bool:
-    """Send a command through a market's log and wait until it is persisted; false when it was not. Raises MarketUnknown."""
+    """Send a command through a market's log and wait until it is persisted; false when it was not in time. Raises MarketUnknown."""
     async with _session(settings) as session:
         seq = await append_command(session, market, command)
         return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
@@ -72,7 +72,7 @@ async def drain_markets(settings: Settings, market: str | None = None) -> Draine
 
 
 async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
-    """The stored fills of a market from a sequence on, oldest first. Raises MarketUnknown."""
+    """The stored fills of a market from a sequence, oldest first. Raises MarketUnknown."""
     async with _session(settings) as session:
         if market not in (await load_registry(session)).by_name:
             raise MarketUnknown(market)
@@ -83,13 +83,13 @@ async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIte
 
 
 async def all_index_sources(settings: Settings) -> dict[str, IndexSources]:
-    """What the index of each market is made of."""
+    """The price sources of each market's index."""
     async with _session(settings) as session:
         return await read_index_sources(session)
 
 
 async def index_sources(settings: Settings, market: str) -> IndexSources:
-    """What the market's index is made of. Raises MarketUnknown."""
+    """The price sources of the market's index. Raises MarketUnknown."""
     known = await all_index_sources(settings)
     if market not in known:
         raise MarketUnknown(market)
@@ -97,7 +97,7 @@ async def index_sources(settings: Settings, market: str) -> IndexSources:
 
 
 async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
-    """Raises MarketRefused for a specification that is none, or a name that is taken."""
+    """Raises MarketRefused for an invalid specification, or a name that is taken."""
     faults = spec_faults(spec)
     async with _session(settings) as session:
         if spec.market in await read_index_sources(session):
@@ -107,7 +107,7 @@ async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
 
 
 async def list_new_market(settings: Settings, spec: MarketSpec) -> bool:
-    """List a market and wait until it is persisted; false when nobody has taken it up. Raises MarketRefused."""
+    """List a market and wait until it is persisted; false when no worker processed it in time. Raises MarketRefused."""
     async with _session(settings) as session:
         await list_market(session, spec, now(), settings.status_of_new_markets)
         return await _until_passed(session, {spec.market: 1}, ANSWER_WITHIN_S) is not None
@@ -120,14 +120,14 @@ async def grant_admin(settings: Settings, email: str) -> bool:
 
 
 async def audit_books(settings: Settings, *, is_deep: bool) -> list[Finding]:
-    """Everything that does not add up; empty when the books balance. `is_deep`: everything is recomputed as well."""
+    """Audit findings; empty when the books balance. `is_deep` also recomputes everything."""
     async with _session(settings) as session:
         findings = list(await audit(session))
         return findings + await deep_audit(session) if is_deep else findings
 
 
 async def market_states(settings: Settings) -> list[dict[str, Any]]:
-    """One row a market: its status, mark and owner, its sequences, and how far the projection is behind."""
+    """One row per market: its status, mark and owner, its sequences, and how far the projection lags behind."""
     async with _session(settings) as session:
         views = await _markets(session)
         progress = await read_progress(session)
@@ -152,7 +152,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def processes(settings: Settings) -> list[dict[str, Any]]:
-    """One row a process that shows itself: where it runs, where its metrics are read, and what it works for."""
+    """One row per registered process: where it runs, where its metrics are served, and its tasks."""
     async with _session(settings) as session:
         running = await read_processes(session)
     return [
@@ -177,7 +177,7 @@ async def dead_letters(settings: Settings) -> "list[DeadLetter]":
 
 
 async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[RetryOutcome]":
-    """Try these letters again, or all of them; what came of each."""
+    """Retry these dead letters, or all of them; returns the outcome of each."""
     from agents.dead_letter_retry import retry_dead_letter
 
     chosen = [dead_letter for dead_letter in await dead_letters(settings) if not ids or dead_letter.id in ids]
@@ -186,7 +186,7 @@ async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[
 
 
 def _owners(running: list[RunningProcess]) -> dict[tuple[Work, str], str]:
-    """Who works for each market, by the kind of work; more than one name when a frozen owner believes it still does."""
+    """The owner of each market by kind of work; several places when a frozen former owner still claims it."""
     owners: dict[tuple[Work, str], str] = {}
     for name, tasks in running:
         for task in tasks:
@@ -197,7 +197,7 @@ def _owners(running: list[RunningProcess]) -> dict[tuple[Work, str], str]:
 async def _markets(session: Session) -> list[MarketView]:
     page = await list_markets(session, ListRequest(limit=LIMIT_MAX))
     if not isinstance(page, Page):
-        raise RuntimeError(page.message)  # a request without a cursor leaves nothing to refuse
+        raise RuntimeError(page.message)  # a request without a cursor cannot be refused
     return page.data
 
 
@@ -228,4 +228,4 @@ async def _session(settings: Settings) -> AsyncIterator[Session]:
     try:
         yield session
     finally:
-        await close_quietly(session)  # it may be lost: what has been raised meanwhile is to be told, not this
+        await close_quietly(session)  # the session may be lost: an exception from the block must not be replaced

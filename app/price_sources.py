@@ -1,7 +1,7 @@
 """Price sources as an operator describes them, on the command line or in a TOML file (docs/prices.md).
 
 Exception
-`-- SourceRefused      a description that is not one, or that this mode does not allow
+`-- SourceRefused      an invalid description, or one that this mode does not allow
 """
 
 import tomllib
@@ -22,7 +22,7 @@ PartsPerMillion = Annotated[int, msgspec.Meta(ge=0, le=500_000)]
 
 
 class SourceRefused(Exception):
-    """This is no source; `why` is for the operator."""
+    """An invalid source; `why` is for the operator."""
 
     def __init__(self, source: str, why: str) -> None:
         super().__init__(f"source {source}: {why}")
@@ -62,14 +62,14 @@ def sources_of_options(settings: Settings, market: str, options: Sequence[str]) 
 
 
 def sources_of_file(settings: Settings, path: Path) -> list[Source]:
-    """Sources of a TOML file, a table `[[source]]` each; raises SourceRefused."""
+    """Sources in a TOML file, one table `[[source]]` each; raises SourceRefused."""
     try:
         document = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SourceRefused(str(path), str(error)) from error
     tables = document.get("source")
     if document.keys() != {"source"} or not isinstance(tables, list):
-        raise SourceRefused(str(path), "a file of sources holds tables [[source]] and nothing else")
+        raise SourceRefused(str(path), "a file of sources contains only tables [[source]]")
     return [_source(settings, table) for table in tables]
 
 
@@ -91,7 +91,7 @@ def _source(settings: Settings, values: Mapping[str, object]) -> Source:
 
 def _build(settings: Settings, described: _RandomWalk | _Recorded | _Http) -> Source:
     if not settings.is_local and not isinstance(described, _Http):
-        raise SourceRefused(described.name, "production takes no invented prices: http alone")
+        raise SourceRefused(described.name, "production allows only sources of kind http")
     match described:
         case _RandomWalk():
             return _random_walk(described)
@@ -107,7 +107,9 @@ def _build(settings: Settings, described: _RandomWalk | _Recorded | _Http) -> So
 def _random_walk(described: _RandomWalk) -> RandomWalk:
     start = parse_price(described.start)
     if start is None:
-        raise SourceRefused(described.name, "start is a positive decimal number, at most 10^9, with at most 9 decimals")
+        raise SourceRefused(
+            described.name, "start must be a positive decimal number, at most 10^9, with at most 9 decimals"
+        )
     return RandomWalk(
         described.name,
         described.market,
@@ -123,7 +125,7 @@ def _random_walk(described: _RandomWalk) -> RandomWalk:
 def _http(described: _Http) -> HttpPoll:
     if not described.url.startswith(("http://", "https://")) or not is_pointer(described.pointer):
         raise SourceRefused(
-            described.name, "url begins with http:// or https://, pointer is a JSON pointer: /like/this"
+            described.name, "url must start with http:// or https://, pointer must be a JSON pointer: /like/this"
         )
     return HttpPoll(
         described.name,

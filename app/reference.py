@@ -55,7 +55,7 @@ def errors_page() -> str:
 
 
 PAGES = {"configuration.md": configuration_page, "errors.md": errors_page}
-_AGAIN = " It comes with `Retry-After`."
+_AGAIN = " Sent with `Retry-After`."
 
 
 def _page(title: str, *parts: str) -> str:

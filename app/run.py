@@ -1,10 +1,10 @@
 """`run`: the whole exchange on this machine, as one supervised process tree.
 
-    1. claim DATA            4. topics; if the folder of the broker was lost, the rebuild
+    1. lock DATA             4. topics; if the folder of the broker was lost, the rebuild
     2. PostgreSQL, tables    5. projection, engine, relay, publisher, clock, liquidator, api, demo
     3. Apache Kafka          6. a barrier through every log, then `ready … URL`
 
-Whatever dies is started again at its old address and goes on; what is sent to the API meanwhile waits in the outbox.
+A part that dies is restarted at its old address and continues; commands sent meanwhile wait in the outbox.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ from broker.topics import cluster_id
 from schemas.market import SEED_MARKETS
 
 ASK_AGAIN_S = 0.2
-LOCAL_SESSION_TIMEOUT_S = 3.0  # our own broker allows it; a dead worker's market is taken over sooner
+LOCAL_SESSION_TIMEOUT_S = 3.0  # the local broker allows it; a dead worker's market is taken over sooner
 PYTHON = (sys.executable, "-m", "app")
 WORKER_TIERS = {"projection": 2, "engine": 3, "relay": 4, "publisher": 4, "clock": 5, "liquidator": 5, "api": 6}
 T = TypeVar("T")
 
 
 async def run_exchange(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; the exit code."""
+    """Run until SIGTERM or SIGINT; returns the exit code."""
     tree = _Tree(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, tree.stopped.set)
@@ -75,15 +75,15 @@ class _Tree:
         self.stopped = asyncio.Event()
 
     async def serve(self) -> None:
-        """Start, and keep everything up until stopped."""
+        """Start everything, and keep it running until stopped."""
         await self._supervisor.take_folder()
         check_port_is_free(self._given.http_host, self._given.port)
-        shutil.rmtree(self._given.data / "faust", ignore_errors=True)  # empty folders of processes that are gone
+        shutil.rmtree(self._given.data / "faust", ignore_errors=True)  # empty folders of former processes
         if await self._unless_stopped(self._start(self._given.port or free_port())):
             await self.stopped.wait()
 
     async def close(self) -> None:
-        """End every process and give DATA back."""
+        """Stop every process and release DATA."""
         if self._making_cache:
             self._making_cache.cancel()
             await asyncio.wait({self._making_cache})
@@ -107,26 +107,26 @@ class _Tree:
         )
         for name, tier in WORKER_TIERS.items():
             await self._supervisor.add(name, self._worker(name), tier=tier)
-        await self._until_it_matches(url)
+        await self._until_exchange_is_ready(url)
         if not self._given.broker_url:
             self._making_cache = asyncio.create_task(_make_cache(settings.kafka_heap))
 
     async def _rebuild(self) -> None:
-        """The broker's folder was deleted, or is of an older release: go on with an empty one.
+        """The broker's folder was deleted, or is from an older release: rebuild on the empty broker.
 
-        Workers that were started by hand, with a broker named, may still be at the old one: wait for their end.
+        Workers that were started by hand with a BROKER_URL may still use the old broker: wait until they end.
         """
-        print("the broker is empty: the markets are rebuilt from PostgreSQL", flush=True)
+        print("the broker is empty: rebuilding the markets from PostgreSQL", flush=True)
         while True:
             try:
                 await self._ask_broker(lambda: rebuild_markets(self._settings))
             except WorkersRun as error:
-                print(f"the empty broker waits: {error}", flush=True)
+                print(f"waiting to rebuild: {error}", flush=True)
             else:
                 return
 
     async def _start_database(self) -> str:
-        """PostgreSQL with its tables; its address."""
+        """Start PostgreSQL and migrate it; returns its DSN."""
         if not self._given.database_url:
             await self._supervisor.add("postgres", self._postgres, tier=0)
         address = self._given.database_url or self._postgres.dsn
@@ -135,14 +135,14 @@ class _Tree:
         return address
 
     async def _start_broker(self) -> str:
-        """The broker that the operator named, or a Kafka of our own; its address."""
+        """Start a local Kafka, unless the operator named a broker; returns the address."""
         if self._given.broker_url:
             return self._given.broker_url
         kafka = LocalKafka(self._given.data / "kafka", heap=self._given.kafka_heap, report=_say)
         return await self._supervisor.add("broker", kafka, tier=1)
 
     async def _ask_broker(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What the broker answers; our own may die while the tree starts, and the supervisor starts it again."""
+        """Ask the broker; the local one may die during the start, so retry while the supervisor restarts it."""
         while True:
             try:
                 return await ask()
@@ -160,20 +160,20 @@ class _Tree:
             "DATABASE_URL": settings.database_url,
             "BROKER_URL": settings.broker_url,
             "JWT_SECRET": signing_secret(settings),
-            "METRICS_PORT": "0",  # a free one for each; `status --workers` tells which
+            "METRICS_PORT": "0",  # a free port each; `status --workers` shows it
             "SESSION_TIMEOUT_S": str(settings.session_timeout_s),
         }
         return Worker(name, [*PYTHON, name], env=environment, log=self._log / f"{name}.log")
 
-    async def _until_it_matches(self, url: str) -> None:
-        """Ready means: a command sent now has gone through every log and into the tables, and the API answers."""
+    async def _until_exchange_is_ready(self, url: str) -> None:
+        """Wait until ready: a command sent now has passed every log and reached the tables, and the API answers."""
         while await drain_markets(self._settings) is None:
             print(f"waiting for the workers; their logs are in {self._log}", file=sys.stderr)
         await _until_ready(url)
         if self._given.demo:
             await self._start_demo()
         else:
-            await self._tell_who_waits_for_prices()
+            await self._report_markets_without_prices()
         names = ", ".join(view.id for view in await markets_now(self._settings))
         broker = self._given.broker_url or f"Apache Kafka {KAFKA_VERSION}"
         print(f"ready  {names} on {broker}, data in {self._settings.data}  {url}", flush=True)
@@ -185,18 +185,18 @@ class _Tree:
         for name, one in credentials(self._settings.data).items():
             print(f"demo user {name}: {one.email}  password {one.password}", flush=True)
 
-    async def _tell_who_waits_for_prices(self) -> None:
-        """Markets of an earlier demo: their prices came from it."""
+    async def _report_markets_without_prices(self) -> None:
+        """Report markets of an earlier demo: their prices came from it."""
         for name, index in (await all_index_sources(self._settings)).items():
             if index.sources:
                 print(
-                    f"{name} takes no orders until its price sources report (`python -m app prices`, docs/prices.md);"
+                    f"{name} accepts no orders until its price sources report (`python -m app prices`, docs/prices.md);"
                     f" `python -m app market sources {name} --none` makes its index constant",
                     flush=True,
                 )
 
     async def _unless_stopped(self, start: Coroutine[None, None, None]) -> bool:
-        """Go through with the start; false when the operator stopped it."""
+        """Complete the start; false when the operator interrupted it."""
         starting, stopping = asyncio.ensure_future(start), asyncio.ensure_future(self.stopped.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.done():
@@ -213,13 +213,13 @@ def _say(line: str) -> None:
 
 
 async def _make_cache(heap: str) -> None:
-    """Have later starts be quick; without a cache they are only slower."""
+    """Make the cache that speeds up later starts; a failure only leaves them slower."""
     with contextlib.suppress(ChildFailed, KafkaError, OSError):
         await make_cache(heap)
 
 
 async def _both(*starts: Coroutine[None, None, str]) -> list[str]:
-    """Their results; the first that fails cancels the others and is raised as it is."""
+    """Run both; returns their results. The first failure cancels the other and is raised unwrapped."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(start) for start in starts]

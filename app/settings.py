@@ -40,7 +40,7 @@ class Mode(StrEnum):
 
 
 class BrokerKind(StrEnum):
-    """Which broker `run` starts when BROKER_URL names none: both names mean Apache Kafka, from Python wheels."""
+    """Which broker `run` starts when BROKER_URL names none: both values mean Apache Kafka, from Python wheels."""
 
     EMBEDDED = "embedded"
     KAFKA = "kafka"
@@ -141,21 +141,21 @@ class Settings(BaseModel):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
     """Addresses and networks whose `X-Forwarded-For` is trusted, separated by commas."""
     rate_limit_orders: RateText | None = None
-    """Placing and changing orders, for each user."""
+    """Placing and changing orders, per user."""
     rate_limit_cancels: RateText | None = None
-    """Cancelling orders, for each user."""
+    """Cancelling orders, per user."""
     rate_limit_requests: RateText | None = None
     """All other requests with a token, for each user."""
     rate_limit_public: RateText | None = None
     """Public routes, for each address."""
     rate_limit_probes: RateText | None = None
-    """`/livez`, `/readyz`, `/healthz` and `/metrics`, for each address."""
+    """`/livez`, `/readyz`, `/healthz` and `/metrics`, per address."""
     rate_limit_registrations: RateText | None = None
-    """`POST /auth/register`, for each address."""
+    """`POST /auth/register`, per address."""
     rate_limit_logins: RateText | None = None
-    """`POST /auth/login`, for each address."""
+    """`POST /auth/login`, per address."""
     rate_limit_login_attempts: RateText | None = None
-    """`POST /auth/login`, for each e-mail address, registered or not."""
+    """`POST /auth/login`, per e-mail address, registered or not."""
     rate_limit_strangers: RateText | None = None
     """Requests whose token or key is refused, for each address."""
     session_timeout_s: Annotated[float, Field(ge=2, le=300)] = 6.0
@@ -190,7 +190,7 @@ class Settings(BaseModel):
 
     @property
     def status_of_new_markets(self) -> MarketStatus:
-        """Production opens no market that has no price sources yet: an operator resumes it when it has."""
+        """CANCEL_ONLY in production: an operator resumes a market once it has price sources."""
         return MarketStatus.ACTIVE if self.is_local else MarketStatus.CANCEL_ONLY
 
     @property
@@ -266,11 +266,11 @@ def _named(given: dict[str, str]) -> dict[str, str]:
 
 def _broker_faults(settings: Settings) -> list[str]:
     checks = {
-        "BROKER_USERNAME needs BROKER_TLS: a password does not go over a line in clear": settings.broker_tls
+        "BROKER_USERNAME needs BROKER_TLS: a password is not sent unencrypted": settings.broker_tls
         or not settings.broker_username,
-        "BROKER_USERNAME and BROKER_PASSWORD go together": bool(settings.broker_username)
+        "BROKER_USERNAME and BROKER_PASSWORD must be set together": bool(settings.broker_username)
         == bool(settings.broker_password),
-        f"BROKER_CA: there is no file {settings.broker_ca}": settings.broker_ca is None or settings.broker_ca.is_file(),
+        f"BROKER_CA: no such file {settings.broker_ca}": settings.broker_ca is None or settings.broker_ca.is_file(),
     }
     return [fault for fault, holds in checks.items() if not holds]
 

@@ -1,7 +1,7 @@
-"""Which part of an exchange does not answer, told to the operator.
+"""Reports to the operator which part of an exchange does not answer.
 
 Exception
-`-- BrokerSilent      the broker was asked and said nothing
+`-- BrokerSilent      the broker did not answer
 """
 
 import asyncpg
@@ -11,7 +11,7 @@ from store.session.connect import OUTAGES, StoreUnavailable
 
 
 class BrokerSilent(Exception):
-    """A log was not read to its end in time; a database that is silent raises the bare TimeoutError."""
+    """A log was not read to its end in time; a database that does not answer raises a plain TimeoutError."""
 
 
 DATABASE_OUT_OF_REACH = (*OUTAGES, asyncpg.InterfaceError, StoreUnavailable)
@@ -21,10 +21,10 @@ DATABASE_REFUSES = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
 )
-"""What PostgreSQL says to a name, a password, a database or a right that it does not know."""
+"""Errors of PostgreSQL for a wrong user, password or database, or a missing privilege."""
 
 
 def unreachable(error: BaseException) -> str:
-    """The sentence for an error of OUT_OF_REACH: which part it is, and what was seen of it."""
+    """The message for an error of OUT_OF_REACH: which part does not answer, and the error."""
     part = "broker" if isinstance(error, KafkaError | BrokerSilent) else "database"
     return f"the exchange cannot be reached: its {part} does not answer: {error!r}"

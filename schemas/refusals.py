@@ -62,7 +62,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
 }
 
 MEANING: dict[ErrorCode, str] = {
-    ErrorCode.UNAUTHENTICATED: "The token or key is missing, wrong, expired or revoked; at a login, the e-mail or the password is wrong",
+    ErrorCode.UNAUTHENTICATED: "The token or key is missing, wrong, expired, revoked or used from an address that it does not allow; at login, the e-mail or password is wrong",
     ErrorCode.FORBIDDEN: "The caller is authenticated but not allowed: not an administrator, or a key without the scope",
     ErrorCode.INVALID_REQUEST: "The body, a parameter or a header is invalid",
     ErrorCode.INVALID_ORDER: "The order has invalid syntax or violates a filter of its market: tick, lot, size, price band, number of open orders",
@@ -70,8 +70,8 @@ MEANING: dict[ErrorCode, str] = {
     ErrorCode.MARKET_NOT_ACTIVE: "The market currently accepts only cancels, or nothing",
     ErrorCode.INSUFFICIENT_MARGIN: "The free margin does not cover the order or the leverage, or the account may only reduce; `details` has the amounts",
     ErrorCode.INSUFFICIENT_BALANCE: "The amount is larger than what margin leaves free",
-    ErrorCode.DUPLICATE_CLIENT_ORDER_ID: "The `clientOrderId` has been used for an order with another body",
-    ErrorCode.IDEMPOTENCY_CONFLICT: "The `Idempotency-Key` has been used for a request with another body",
+    ErrorCode.DUPLICATE_CLIENT_ORDER_ID: "The `clientOrderId` was already used for an order with a different body",
+    ErrorCode.IDEMPOTENCY_CONFLICT: "The `Idempotency-Key` was already used for a request with a different body",
     ErrorCode.EMAIL_TAKEN: "The e-mail is already registered",
     ErrorCode.API_KEY_LIMIT_REACHED: "The user has the maximum number of active keys: revoke one",
     ErrorCode.ORDER_NOT_FOUND: "The caller has no order with this id",
@@ -91,7 +91,7 @@ MEANING: dict[ErrorCode, str] = {
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A request was refused: a stable code, a sentence for people, and facts for programs. Returned, not raised."""
+    """A refused request: a stable code, a message for people, and details for programs. Returned, not raised."""
 
     code: ErrorCode
     message: str

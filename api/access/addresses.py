@@ -1,4 +1,4 @@
-"""Whose address a request comes from. What a proxy says of it counts only where the operator has named the proxy."""
+"""The client address of a request. `X-Forwarded-For` counts only from proxies that the operator trusts."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,27 +9,27 @@ from aiohttp import web
 from store.users.networks import Address, Network
 
 _NOWHERE = IPv4Address(0)
-"""The address of a client that has left already."""
+"""The address of a client that has already disconnected."""
 _IPV6_SITE_BITS = 64
-"""One customer is given a whole /64, so that is what counts as one address."""
+"""Providers assign a customer a whole /64, so a /64 counts as one address."""
 
 
 class Proxies:
-    """The proxies in front of us. `X-Forwarded-For` is read from the right, past those we trust, and no further."""
+    """The trusted proxies in front of the API. `X-Forwarded-For` is read from the right, up to the first untrusted address."""
 
     def __init__(self, trusted: Sequence[Network] = ()) -> None:
         self._trusted = tuple(trusted)
 
     def client_of(self, request: web.BaseRequest) -> Address:
-        """The address of the client: the peer, or what the trusted proxy nearest to him says."""
+        """The address of the client: the peer, or the first untrusted address that the trusted proxies name."""
         client = _address(request.remote or "") or _NOWHERE
         if not self._trusted or not self._are_trusted(client):
             return client
         for text in reversed(_forwarded(request)):
-            behind = _address(text.strip())
-            if behind is None:
-                return client  # whoever wrote this is not one of ours: the last one we know is the client
-            client = behind
+            earlier = _address(text.strip())
+            if earlier is None:
+                return client  # not an address: the last known one is the client
+            client = earlier
             if not self._are_trusted(client):
                 return client
         return client
@@ -39,7 +39,7 @@ class Proxies:
 
 
 def counted_as(address: Address) -> str:
-    """The name under which the calls of an address are counted: itself, for IPv6 the network of one customer."""
+    """The key under which calls from an address are counted: the address, or for IPv6 its /64."""
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _IPV6_SITE_BITS), strict=False))
     return str(address)

@@ -1,6 +1,6 @@
-"""The guard at the door of every route: who calls, may he, how often, and must he wait.
+"""The guard of every route: authentication, authorization, rate limits, and read-your-writes waiting.
 
-Who calls is said by one header, `Authorization: Bearer …`, with the token of a login or with an API key.
+The caller is named by one header, `Authorization: Bearer …`, with the token of a login or an API key.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,9 +23,9 @@ ADMIN = "admin"
 
 
 def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The route's handler behind its guard; a query string on a route that knows none is refused.
+    """The route's handler with its guard; a query string on a route without query parameters is refused.
 
-    What reads waits, behind the guard, for the command that the request names.
+    A read that passes the guard then waits for the command that the request names.
     """
     handler, takes_query = after_waiting(route.handler) if route.can_wait else route.handler, route.takes_query
     budget, scope = route.budget, route.scope
@@ -36,12 +36,12 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         return await handler(request)
 
     async def counted_caller(request: web.Request) -> int:
-        """The user whom the one token or key names; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
+        """The user of the token or key; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
         services, word = services_of(request), bearer_word(request.headers)
         is_key = word.startswith(KEY_PREFIX)
         user = await _owner_of_key(request, word, scope) if is_key else services.tokens.user_of(word)
         if user is None:
-            raise _stranger(request)
+            raise _unauthenticated(request)
         services.limits.take_of_user(request, budget, user)
         return user
 
@@ -60,9 +60,9 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
 
 def plain_caller(services: Services, headers: CIMultiDictProxy[str], scope: Scope) -> int | None:
-    """The user whom the one bearer word names, as far as that is known without asking anybody; None where it is not.
+    """The user of the bearer token or key, if that is known without a database query; else None.
 
-    A key that is bound to addresses is left to the guard.
+    A key that is restricted to addresses is left to the guard.
     """
     word = bearer_word(headers)
     if not word.startswith(KEY_PREFIX):
@@ -72,7 +72,7 @@ def plain_caller(services: Services, headers: CIMultiDictProxy[str], scope: Scop
 
 
 def bearer_word(headers: CIMultiDictProxy[str]) -> str:
-    """What the one bearer header carries; empty when there is not exactly one."""
+    """The value of the one bearer header; empty when there is not exactly one."""
     named = headers.getall("Authorization", ())
     if len(named) != 1:
         return ""
@@ -81,18 +81,18 @@ def bearer_word(headers: CIMultiDictProxy[str]) -> str:
 
 
 async def check_admin(request: web.Request, user: int) -> None:
-    """Refuse with FORBIDDEN unless the user is an administrator now; the token says nothing about roles."""
+    """Refuse with FORBIDDEN unless the user is an administrator now; tokens carry no roles."""
     role = await services_of(request).database.run(lambda session: role_of(session, user))
     if role != ADMIN:
         raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
 
 
 async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) -> int:
-    """Whose key it is. From a wrong address it is no key at all: who has stolen it learns nothing of it."""
+    """The owner of a key. From an address that is not allowed it is refused as unknown, so a thief learns nothing about it."""
     services = services_of(request)
     key = services.keys.known(secret) or await _looked_up(request, secret)
     if key is None or (key.networks and not key.works_from(services.proxies.client_of(request))):
-        raise _stranger(request)
+        raise _unauthenticated(request)
     if scope not in key.scopes:
         needed = "no API key may do this" if scope is None else f"this needs an API key with the scope `{scope}`"
         raise Refusal(ErrorCode.FORBIDDEN, needed)
@@ -100,14 +100,14 @@ async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) 
 
 
 async def _looked_up(request: web.Request, secret: str) -> ActiveKey | None:
-    """What the database says of a key, unless this address has shown too many that are none."""
+    """The key as the database has it, unless this address has sent too many invalid ones."""
     services = services_of(request)
     services.limits.check(request, Budget.UNAUTHENTICATED, _address_name(request))
     return await services.keys.look_up(secret)
 
 
-def _stranger(request: web.Request) -> Refusal:
-    """401, or RATE_LIMITED where an address has been refused too often."""
+def _unauthenticated(request: web.Request) -> Refusal:
+    """401, or RATE_LIMITED once the address has been refused too often."""
     services_of(request).limits.take(request, Budget.UNAUTHENTICATED, _address_name(request))
     return Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token or API key is required")
 

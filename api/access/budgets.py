@@ -1,4 +1,4 @@
-"""How often somebody may call: the budgets that are counted, and the rate of each."""
+"""Rate-limit budgets: what is counted together, and the rate of each."""
 
 import re
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Budget(StrEnum):
-    """What is counted together. The first three are counted for each user, the others for each address."""
+    """What is counted together. The first three are per user, the others per address."""
 
     ORDERS = "orders"
     CANCELS = "cancels"
@@ -16,7 +16,7 @@ class Budget(StrEnum):
     REGISTRATIONS = "registrations"
     LOGINS = "logins"
     LOGIN_ATTEMPTS = "login-attempts"
-    """Counted for each e-mail address, whether anybody registered it or not."""
+    """Per e-mail address, registered or not."""
     UNAUTHENTICATED = "strangers"
     """Calls whose token or key is refused."""
 
@@ -25,7 +25,7 @@ OF_USERS = (Budget.ORDERS, Budget.CANCELS, Budget.REQUESTS)
 
 
 class Rate(NamedTuple):
-    """So many calls in so many seconds."""
+    """A number of calls in a window of seconds."""
 
     calls: int
     window_s: int

@@ -1,4 +1,4 @@
-"""Passwords as argon2id hashes, worked on in a small pool of threads so that the event loop never waits for them."""
+"""Passwords as argon2id hashes, computed in a small thread pool so that the event loop never blocks."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ T = TypeVar("T")
 MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
-"""The minimum that OWASP's password storage sheet names for argon2id: m=19 MiB, t=2, p=1."""
+"""The minimum of OWASP's password storage cheat sheet for argon2id: m=19 MiB, t=2, p=1."""
 
 
 class Passwords:
-    """Hashes and checks passwords; at most `waiting_max` requests wait, each check costs the same work."""
+    """Hashes and checks passwords; at most `waiting_max` requests wait, and every check costs the same."""
 
     def __init__(self, threads: int = 2, waiting_max: int = 64) -> None:
         self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
@@ -36,18 +36,18 @@ class Passwords:
             return await self._in_thread(self._hasher.hash, password)
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Whether the password is the stored one; for an unknown user (None) the same work, and False."""
+        """Whether the password is the stored one; for an unknown user (None) the same work is done, and the result is False."""
         with self._place():
             return await self._in_thread(self._check, stored or self._nobody, password) and stored is not None
 
     def close(self) -> None:
-        """Let the threads end; what waits is dropped."""
+        """Stop the threads; waiting work is dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
         if self._waiting >= self._waiting_max:
-            raise Refusal(ErrorCode.OVERLOADED, "too many registrations and logins wait; try again shortly")
+            raise Refusal(ErrorCode.OVERLOADED, "too many registrations and logins are waiting; try again shortly")
         self._waiting += 1
         try:
             yield

@@ -1,9 +1,9 @@
 """Rate limits: each call is counted in one budget, by user or by address, in the memory of this process.
 
-Several API processes count each for itself: N of them let up to N times the rate through. Who needs one count over all
-of them limits at the proxy in front.
+Each API process counts on its own: N of them let up to N times the rate through. For one count over all of them, limit
+at the proxy in front.
 
-Every counted answer tells where its caller stands, by the fields of draft-ietf-httpapi-ratelimit-headers-10:
+Every counted answer reports what is left of the budget, in the fields of draft-ietf-httpapi-ratelimit-headers-10:
 `RateLimit-Policy: "orders";q=100;w=1` and `RateLimit: "orders";r=99;t=1`.
 """
 
@@ -28,11 +28,11 @@ _MESSAGES = {
     Budget.UNAUTHENTICATED: "too many calls without a valid token; wait before you try again",
 }
 TOLD = web.RequestKey("told", tuple)
-"""The values of the two fields, for the answer to this request."""
+"""The values of the two rate-limit fields of the answer to this request."""
 
 
 class RateLimited(Refusal):
-    """A budget is used up; the next call has a chance after `retry_after_s`."""
+    """A budget is used up; the next call can succeed after `retry_after_s`."""
 
     def __init__(self, budget: Budget, retry_after_s: int) -> None:
         message = _MESSAGES.get(budget, f"too many calls ({budget}); wait before the next one")
@@ -41,7 +41,7 @@ class RateLimited(Refusal):
 
 
 class RateLimits:
-    """The budgets that have a rate; what has none is without limit."""
+    """The budgets that have a rate; a budget without one is unlimited."""
 
     def __init__(self, rates: Mapping[Budget, Rate] | None = None) -> None:
         given = dict(rates or {})
@@ -58,10 +58,10 @@ class RateLimits:
         """Count a user's call; refuses with RATE_LIMITED."""
         bucket = self._buckets.get(budget)
         if bucket is not None:
-            self._tell(request, budget, bucket.take(user))
+            self._record(request, budget, bucket.take(user))
 
     def take_plainly(self, budget: Budget, user: int) -> str | None:
-        """Count a user's call and say what his answer tells of it, as header lines; None when the budget is used up."""
+        """Count a user's call; the header lines that report it, or None when the budget is used up."""
         bucket = self._buckets.get(budget)
         if bucket is None:
             return ""
@@ -71,29 +71,29 @@ class RateLimits:
         return f"{POLICY_FIELD}: {policy}\r\n{LIMIT_FIELD}: {limit}\r\n" if is_within else None
 
     def take(self, request: web.Request, budget: Budget, name: str) -> None:
-        """Count a call under the name of an address; refuses with RATE_LIMITED."""
+        """Count a call under the key of an address; refuses with RATE_LIMITED."""
         item = self._items.get(budget)
         if item is not None:
             is_within = self._windows.hit(item, name)
-            self._tell(request, budget, self._state(item, name, is_within))
+            self._record(request, budget, self._state(item, name, is_within))
 
     def check(self, request: web.Request, budget: Budget, name: str) -> None:
-        """Refuse with RATE_LIMITED when the budget is used up already; nothing is counted."""
+        """Refuse with RATE_LIMITED when the budget is already used up; nothing is counted."""
         item = self._items.get(budget)
         if item is not None and not self._windows.test(item, name):
-            self._tell(request, budget, self._state(item, name, is_within=False))
+            self._record(request, budget, self._state(item, name, is_within=False))
 
     def _state(self, item: RateLimitItemPerSecond, name: str, is_within: bool) -> BudgetState:
         window = self._windows.get_window_stats(item, name)
         return is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time()))
 
-    def _tell(self, request: web.Request, budget: Budget, state: BudgetState) -> None:
+    def _record(self, request: web.Request, budget: Budget, state: BudgetState) -> None:
         is_within, _, seconds = state
         request[TOLD] = self._fields(budget, state)
         if not is_within:
             raise RateLimited(budget, seconds)
 
     def _fields(self, budget: Budget, state: BudgetState) -> tuple[str, str]:
-        """The values of both fields: the policy, and where the caller stands in it."""
+        """The values of both fields: the policy, and what is left of the budget."""
         _, remaining, seconds = state
         return self._policies[budget], f'"{budget}";r={remaining};t={seconds}'

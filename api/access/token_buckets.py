@@ -1,8 +1,8 @@
-"""How often a user may call, counted exactly and in a third of a microsecond.
+"""Per-user rate limits, counted exactly and in a third of a microsecond.
 
-The library `limits` counts what is counted by address (api/access/rate_limits.py). Here it is too slow: its memory storage took
+The library `limits` counts the per-address budgets (api/access/rate_limits.py). It is too slow here: its memory storage
 2.9 us for a hit and 3.2 us for the numbers in the headers, and starts a thread every 10 ms to forget; an order
-has about 3 us to spare.
+order has about 3 us to spare.
 """
 
 import time
@@ -16,17 +16,17 @@ _FORGET_ABOVE = 16_384
 
 BudgetState: TypeAlias = tuple[bool, int, int]
 """The state of a budget for a caller: whether the call is within it, calls left, and seconds until the budget is whole or, for
-a call that is refused, until the next one. A bare tuple: a named one costs as much as all the counting."""
+call, until the next one can succeed. A plain tuple: a named one costs as much as all the counting."""
 
 
 class TokenBuckets:
-    """One bucket for each user: `calls` at once, and refilled evenly over the window, in whole nanoseconds.
+    """One bucket per user: a burst of `calls`, refilled evenly over the window, in whole nanoseconds.
 
-    A bucket is one number, the time at which it will be full again; one that is full is not kept.
+    A bucket is one number, the time at which it is full again; full buckets are not kept.
     """
 
     def __init__(self, rate: Rate, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._interval_ns = -(-rate.window_s * 1_000_000_000 // rate.calls)  # up: never more than the rate
+        self._interval_ns = -(-rate.window_s * 1_000_000_000 // rate.calls)  # rounded up: never more than the rate
         self._whole_ns = self._interval_ns * rate.calls
         self._clock_ns = clock_ns
         self._full_at_ns: dict[int, int] = {}
@@ -47,4 +47,4 @@ class TokenBuckets:
 
     def _forget_the_full(self, now: int) -> None:
         self._full_at_ns = {user: at for user, at in self._full_at_ns.items() if at > now}
-        self._forget_above = max(_FORGET_ABOVE, 2 * len(self._full_at_ns))  # each sweep is paid for by as many calls
+        self._forget_above = max(_FORGET_ABOVE, 2 * len(self._full_at_ns))  # amortized over as many calls

@@ -22,7 +22,7 @@ class _Verified(NamedTuple):
 
 
 class Tokens:
-    """Issues tokens and tells whose a token is; remembers what it has verified, by hash, until it expires."""
+    """Issues and verifies tokens; verified tokens are cached, by hash, until they expire."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Tokens:
         self._remembered: dict[bytes, _Verified] = {}
 
     def issue(self, user: int) -> str:
-        """A token that names the user, valid from now for the settled lifetime."""
+        """A token that names the user, valid from now for `lifetime_s`."""
         now_s = self._now_s()
         claims = {
             "sub": str(user),
@@ -57,7 +57,7 @@ class Tokens:
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def user_of(self, token: str) -> int | None:
-        """The user whom a valid token names; None for every other token."""
+        """The user that a valid token names; None for any other token."""
         if len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
             return None
         digest = blake2b(token.encode(), digest_size=32).digest()
@@ -73,7 +73,7 @@ class Tokens:
         return verified.user
 
     def _verify(self, token: str) -> _Verified | None:
-        """By the secret, or by the one before it: while secrets are exchanged nobody has to log in again."""
+        """Verify with the current secret, then with the previous one: rotating the secret logs nobody out."""
         for secret in self._accepted:
             if verified := self._verify_by(secret, token):
                 return verified

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document of the public fill stream, made of the struct that its records are."""
+"""The AsyncAPI 3.0 document of the public fill stream, generated from the struct of its records."""
 
 from typing import Any
 
@@ -10,22 +10,22 @@ from schemas.orders import FillCause, Side
 
 ADDRESS = "fills.{marketId}"
 _ABOUT = (
-    "Every trade of a perpetual-futures market, once, in order. A record may come more than once, always with the same "
-    "bytes: keep the last `sequence` and drop what is not above it. After a gap (a broker that was lost, or a "
-    "retention that has passed) read `GET /markets/{marketId}/fills?fromSequence=`, which has every fill since the "
+    "Every trade of a perpetual-futures market, in order. Delivery is at least once: a record can arrive again, always "
+    "with the same bytes, so keep the last `sequence` and drop records that are not above it. After a gap (a lost broker, "
+    "or records past their retention) read `GET /markets/{marketId}/fills?fromSequence=`, which has every fill since the "
     "first under the same sequence, in the same form. Money, prices and quantities are decimal strings. "
-    "Compatibility: within a `schemaVersion` fields are only added, and a `cause` may be: pass over what you do not know."
+    "Compatibility: within a `schemaVersion`, fields and values of `cause` are only added: ignore those you do not know."
 )
 _HEADERS: JsonObject = {
     "type": "object",
     "required": ["eventId", "sequence", "schemaVersion"],
     "properties": {
-        "eventId": {"type": "string", "description": "The event that told of the trade, as `eventId` in the body"},
+        "eventId": {"type": "string", "description": "The event that reported the trade, as `eventId` in the body"},
         "sequence": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "`sequence` of the body, in digits"},
         "schemaVersion": {
             "type": "string",
             "const": str(FILL_SCHEMA_VERSION),
-            "description": "Another one would mean another meaning",
+            "description": "Changes when fields change their meaning",
         },
     },
 }
@@ -56,7 +56,7 @@ def event_document() -> JsonObject:
             "kafka": {
                 "host": "{broker}",
                 "protocol": "kafka",
-                "description": "Which broker, the operator tells; a local exchange writes it into `DATA/run.json`",
+                "description": "The broker's address comes from the operator; a local exchange writes it to `DATA/run.json`",
                 "variables": {"broker": {"default": "localhost:9092"}},
             }
         },
@@ -70,7 +70,7 @@ def _channel() -> JsonObject:
     return {
         "address": ADDRESS,
         "title": "Public fills of a market",
-        "description": "One topic a market, one partition, in the order of the trades.",
+        "description": "One topic per market, with one partition, in the order of the trades.",
         "messages": {"fill": {"$ref": "#/components/messages/fill"}},
         "parameters": {"marketId": {"description": "A market of `GET /markets`", "examples": ["BTC-PERP"]}},
         "bindings": {"kafka": {"topic": ADDRESS, "partitions": 1, "bindingVersion": "0.5.0"}},
@@ -81,7 +81,7 @@ def _operation() -> JsonObject:
     return {
         "action": "send",
         "channel": {"$ref": "#/channels/fills"},
-        "summary": "The exchange tells of a trade; at least once, in order, without a hole",
+        "summary": "The exchange publishes a trade; at least once, in order, without gaps",
         "messages": [{"$ref": "#/channels/fills/messages/fill"}],
     }
 
@@ -92,7 +92,7 @@ def _message() -> JsonObject:
     return {
         "name": "fill",
         "title": "Fill",
-        "summary": "A trade as everybody may know it: who traded is told by order ids alone",
+        "summary": "A public trade: its parties are known by their order ids only",
         "contentType": "application/json",
         "headers": _HEADERS,
         "payload": {"$ref": "#/components/schemas/PublicFill"},

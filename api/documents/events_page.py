@@ -1,4 +1,4 @@
-"""The AsyncAPI document as a page for people; nothing in it runs, and nothing leads elsewhere."""
+"""The AsyncAPI document as an HTML page, without scripts and external links."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _STYLE = (
 
 
 def events_page(document: JsonObject) -> str:
-    """HTML of the whole document: every channel with its messages, their headers, key, body and examples."""
+    """The whole document as HTML: every channel with its messages, their headers, key, body and examples."""
     info = document["info"]
     body = "\n".join(part for channel in document["channels"].values() for part in _channel(document, channel))
     return f"""<!doctype html>
@@ -26,7 +26,7 @@ def events_page(document: JsonObject) -> str:
 <body>
 <h1>{escape(info["title"])}: events</h1>
 <p>{_prose(info["description"])}</p>
-<p>For programs: <a href="/asyncapi.json">/asyncapi.json</a>. The REST interface: <a href="/docs">/docs</a>.</p>
+<p>Machine-readable: <a href="/asyncapi.json">/asyncapi.json</a>. The REST API: <a href="/docs">/docs</a>.</p>
 {body}
 </body>
 </html>
@@ -62,7 +62,7 @@ def _table(document: JsonObject, schema: JsonObject) -> str:
 
 
 def _kind(document: JsonObject, schema: JsonObject) -> str:
-    """The type of a field in words: its alternatives, or the values it can have."""
+    """The type of a field as text: its alternatives, or the values it can have."""
     schema = _resolved(document, schema)
     if "const" in schema:
         return str(schema["const"])
@@ -75,7 +75,7 @@ def _kind(document: JsonObject, schema: JsonObject) -> str:
 
 
 def _resolved(document: JsonObject, schema: JsonObject) -> JsonObject:
-    """What a reference inside the document leads to."""
+    """The schema that a reference inside the document points to."""
     while "$ref" in schema:
         found: Any = document
         for step in schema["$ref"].removeprefix("#/").split("/"):

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the routes and of the structs that they read and write."""
+"""The OpenAPI 3.1 document, generated from the routes and the structs that they read and write."""
 
 from typing import Any, get_args
 
@@ -15,23 +15,23 @@ JsonObject = dict[str, Any]
 
 _DIALECT = "3.1.0"
 VERSION = "0.1.0"
-_BEARER = "The token of a login, or the secret of an API key; each route says which scope a key needs"
+_BEARER = "The token of a login, or the secret of an API key; each route names the scope that a key needs"
 _SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
 _OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
 _OF_BODIES = (ErrorCode.INVALID_REQUEST, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 _HEADERS: dict[str, str] = {
-    "X-Request-Id": "Opaque id of this request; name it when you report a problem",
+    "X-Request-Id": "Opaque id of this request; quote it when you report a problem",
     "Location": "URL of the resource",
-    "X-Command-Id": "The command in the market's log",
+    "X-Command-Id": "Id of the command in the market's log",
     "Idempotent-Replayed": "`true`: a repetition; nothing was done",
     "Retry-After": "Seconds to wait before the next call",
     "RateLimit": "Remaining calls and seconds until the reset: draft-ietf-httpapi-ratelimit-headers-10",
     "RateLimit-Policy": "The rate limit that the call was counted against",
-    "Link": 'Where the next page is, `rel="next"`, when the bare array has more',
+    "Link": 'The next page, `rel="next"`, when there is more than the bare array holds',
 }
 _ABOUT = (
     "Perpetual futures. Money, prices and quantities are decimal strings, times ISO 8601 UTC, ids opaque. "
-    "A list that can answer as a bare array does so without any query parameter, with the 500 newest. "
+    "Some lists answer as a bare array of the 500 newest items when no query parameter is given, else as a page. "
     "The stream of public fills is described at `/docs/events`."
 )
 
@@ -52,7 +52,7 @@ def document(routes: tuple[Route, ...]) -> JsonObject:
 
 
 def errors_of(route: Route) -> list[ErrorCode]:
-    """Every code that a route can answer: its own, and those of guard, body, query and outage."""
+    """Every code that a route can answer: its own, and those of the guard, the body, the query and an outage."""
     codes = {*route.errors, *_OF_EVERY_ROUTE}
     if route.access is not Access.PUBLIC:
         codes.update((ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN))
@@ -76,7 +76,7 @@ def _schemas_of(routes: tuple[Route, ...]) -> tuple[dict[Any, JsonObject], JsonO
 
 
 def _parts(body: Any) -> tuple[Any, ...]:
-    """The alternatives of an answer: a list answers as an array or as a page."""
+    """The alternatives of an answer: some lists answer as an array or as a page."""
     return get_args(body) if "|" in str(body) else (body,)
 
 
@@ -169,7 +169,7 @@ def _headers(names: list[str]) -> JsonObject:
 
 
 def _plain(schema: Any) -> Any:
-    """A schema in which `$` alone ends a pattern: the guard against a last newline is Python's, JSON Schema needs none."""
+    """A schema whose patterns end in a plain `$`: only Python needs the guard against a final newline, JSON Schema does not."""
     if isinstance(schema, dict):
         return {
             key: value.replace("$(?!\\n)", "$") if key == "pattern" and isinstance(value, str) else _plain(value)

@@ -1,1 +1,1 @@
-"""Orders and cancels without aiohttp's own request handling: everything that uses its private names."""
+"""Orders and cancels without aiohttp's request handling; the only code that uses its private names."""

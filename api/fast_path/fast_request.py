@@ -1,7 +1,7 @@
 """The fast path through the server for orders and cancels: from the bytes of a request to the submission, and its answer back.
 
-aiohttp's own way (a task, a request, a route, middlewares, a response) costs twice what everything else about an order
-does. It stays the only way for whatever is not plain: here a request is either taken as a whole, or left as it came.
+aiohttp's own path (a task, a request, a route, middlewares, a response) costs twice as much as everything else about an
+order. Every other request still takes it: the fast path either handles a request completely or leaves it untouched.
 """
 
 from http import HTTPStatus
@@ -28,29 +28,29 @@ _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
 _ROUTES = {SubmitOrder: ("POST", _ORDERS), SubmitCancel: ("DELETE", "/orders/{orderId}")}
 _encode = msgspec.json.Encoder().encode
-_BEGINNINGS = {
+_STATUS_LINES = {
     status: (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: ",
         status.value,
     )
     for status in HTTPStatus
 }
-"""What an answer begins with, and its status as a number: an enum's own attributes are slow."""
+"""The start of an answer, and its status as a number: an enum's attributes are slow."""
 
 
 class FastRequest(NamedTuple):
-    """A request that can be submitted as it is, and the lines that its answer begins with after those of HTTP."""
+    """A request that can be submitted as it is, and the fixed header lines of its answer."""
 
     request: SubmissionRequest
     lines: str
 
 
 def fast_request_of(services: Services, message: Any, body: bytes) -> FastRequest | None:
-    """What a plain request asks of the submission; None for every other, and for one that must be refused.
+    """The submission request of a plain request; None for any other, and for one that must be refused.
 
-    `message` is aiohttp's RawRequestMessage. Plain is an order or a cancel over HTTP/1.1 on a connection that stays
-    open, with one valid token or key, within its caller's budget, and a JSON body (a cancel: none) that needs no decoding
-    and fits.
+    `message` is aiohttp's RawRequestMessage. Plain means: an order or a cancel over HTTP/1.1 on a connection that stays
+    open, with one valid token or key, within the budget of its caller, and with a valid JSON body that is not encoded
+    (a cancel has no body).
     """
     headers = message.headers
     if message.version != HttpVersion11 or message.should_close or message.chunked or message.upgrade:
@@ -64,12 +64,14 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
     if request is None:
         return None
     budget = Budget.ORDERS if isinstance(request, SubmitOrder) else Budget.CANCELS
-    told = services.limits.take_plainly(budget, user)
-    return None if told is None else FastRequest(request, _FIXED[services.settings.is_behind_tls] + told)
+    limit_lines = services.limits.take_plainly(budget, user)
+    if limit_lines is None:
+        return None
+    return FastRequest(request, _FIXED[services.settings.is_behind_tls] + limit_lines)
 
 
 def answer_to(fast: FastRequest, outcome: Answer) -> bytes:
-    """The whole answer, head included, to what the submission made of a plain request."""
+    """The whole answer, head included, to a plain request with this outcome."""
     request_id = new_request_id()
     if isinstance(outcome, Refused):
         return _bytes_of(fast, refused_answer(request_id, outcome), request_id)
@@ -89,7 +91,7 @@ def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> Submiss
         try:
             return SubmitOrder(user, ORDER_BODY.decode(body))
         except Refusal:
-            return None  # aiohttp's way says what is wrong with it
+            return None  # aiohttp's path answers what is wrong with it
     if message.method == "DELETE" and message.path.startswith(_AN_ORDER) and not body:
         order_id = message.path[len(_AN_ORDER) :]
         return SubmitCancel(user, order_id) if is_plain_id(order_id) else None
@@ -103,10 +105,10 @@ def _bytes_of(fast: FastRequest, answer: web.Response, request_id: str) -> bytes
 
 
 def _message(fast: FastRequest, status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
-    begin, number = _BEGINNINGS[status]
+    start, number = _STATUS_LINES[status]
     RESPONSES.count_of(*_ROUTES[type(fast.request)], number)
     head = (
-        f"{begin}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{fast.lines}{own}\r\n"
+        f"{start}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{fast.lines}{own}\r\n"
     )
     return head.encode() + body
 
@@ -115,4 +117,4 @@ def _lines(headers: dict[str, str]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
-_FIXED = {is_behind: _lines(of_every_answer(is_behind_tls=is_behind)) for is_behind in (False, True)}
+_FIXED = {is_tls: _lines(of_every_answer(is_behind_tls=is_tls)) for is_tls in (False, True)}

@@ -1,6 +1,6 @@
 """A connection of ours: orders and cancels go the fast path, and what HTTP itself gets wrong is answered in our words.
 
-aiohttp has no public hook for either; what is relied on here of its inside is pinned by version.
+aiohttp has no public hook for either; the internals used here are pinned by its version.
 """
 
 import asyncio
@@ -22,38 +22,38 @@ log = logging.getLogger(__name__)
 
 
 class JsonProtocol(web.RequestHandler):
-    """A connection whose plain orders and cancels are taken as they are parsed (api.fast_path.fast_request), one at a time, in order.
+    """A connection whose plain orders and cancels are handled as they are parsed (api.fast_path.fast_request), one at a time.
 
-    Whatever is not plain goes aiohttp's way, through its task for the connection. `_ahead`: requests that were handed to
-    that task and are not answered. `_behind`: requests that came while a plain one is being answered; the task must not
-    see them before.
+    Every other request takes aiohttp's path, through its task for the connection. `_unanswered`: requests handed to that
+    task and not answered yet. `_held`: requests that arrived while a plain one is being answered; the task must not see
+    them before the answer is written.
     """
 
-    __slots__ = ("_ahead", "_behind", "_is_answering", "_services")
+    __slots__ = ("_held", "_is_answering", "_services", "_unanswered")
 
     def __init__(self, manager: web.Server, services: Services, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._services = services
         self._is_answering = False
-        self._ahead = 0
-        self._behind: deque[Any] = deque()
+        self._unanswered = 0
+        self._held: deque[Any] = deque()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come; a plain request that nothing is ahead of goes the fast path, the others wait in line."""
         if self._is_answering:
-            self._swap_lines()
+            self._swap_queues()
             self._parse(data)
-            self._swap_lines()
+            self._swap_queues()
             return
         known = len(self._messages)
         self._parse(data)
-        come = len(self._messages) - known
-        if come and not (come == 1 and not known and not self._ahead and self._takes_quickly()):
-            self._ahead += come
+        new = len(self._messages) - known
+        if new and not (new == 1 and not known and not self._unanswered and self._takes_quickly()):
+            self._unanswered += new
             self._wake()
 
     def _parse(self, data: bytes) -> None:
-        """As aiohttp does, but let its task sleep: it is not known yet whose the requests are."""
+        """Parse as aiohttp does, but without waking its task: the path of the requests is not decided yet."""
         sleeping, self._waiter = self._waiter, None
         try:
             super().data_received(data)
@@ -61,7 +61,7 @@ class JsonProtocol(web.RequestHandler):
             self._waiter = sleeping
 
     def _takes_quickly(self) -> bool:
-        """Submit the one message that was parsed, when it is plain and the client reads what it is answered."""
+        """Submit the one parsed message if it is plain and the client keeps up with reading its answers."""
         message, payload = self._messages[0]
         if not hasattr(message, "headers") or not payload.is_eof():
             return False
@@ -72,9 +72,9 @@ class JsonProtocol(web.RequestHandler):
         if fast is None:
             return False
         self._messages.clear()
-        self._parser.message_consumed()  # type: ignore[union-attr]  # there is one as long as there is a transport
+        self._parser.message_consumed()  # type: ignore[union-attr]  # set as long as there is a transport
         self._manager.requests_count += 1  # type: ignore[union-attr]
-        self._is_answering = self._request_in_progress = True  # the second is what aiohttp's shutdown waits for
+        self._is_answering = self._request_in_progress = True  # aiohttp's shutdown waits for the second
         self._services.submissions.submit(fast.request).add_done_callback(partial(self._answer, fast))
         return True
 
@@ -82,24 +82,24 @@ class JsonProtocol(web.RequestHandler):
         self._is_answering = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(_answer_to(fast, submitted))
-            self._expect_the_next()
+            self._restart_keepalive()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
-        if self._behind:
-            self._swap_lines()
-            self._ahead = len(self._messages)
+        if self._held:
+            self._swap_queues()
+            self._unanswered = len(self._messages)
             self._wake()
 
-    def _swap_lines(self) -> None:
-        self._messages, self._behind = self._behind, self._messages
+    def _swap_queues(self) -> None:
+        self._messages, self._held = self._held, self._messages
 
-    def _expect_the_next(self) -> None:
+    def _restart_keepalive(self) -> None:
         self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
         if self._keepalive_handle is None and not self._force_close:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
 
     def _process_keepalive(self) -> None:
-        """A connection that waits for its answer is not idle, though aiohttp's task sleeps."""
+        """A connection that waits for its answer is not idle, although aiohttp's task sleeps."""
         if self._is_answering:
             self._keepalive_handle = None  # set again with the answer
         else:
@@ -109,7 +109,7 @@ class JsonProtocol(web.RequestHandler):
         try:
             return await super()._handle_request(*arguments)
         finally:
-            self._ahead = max(0, self._ahead - 1)
+            self._unanswered = max(0, self._unanswered - 1)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -122,11 +122,11 @@ class JsonProtocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP as we read it, and close the connection."""
+        """Answer malformed HTTP, and close the connection."""
         if status >= 500:
             log.error("connection failed: %s", message, exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
+            raise ConnectionError("the answer has already started")
         request_id = new_request_id()
         answer = answer_of_status(request_id, status)
         fixed = of_every_answer(is_behind_tls=self._services.settings.is_behind_tls)
@@ -154,7 +154,7 @@ class _JsonServer(web.Server):
 
 
 class JsonRunner(web.AppRunner):
-    """Runs an application on such connections."""
+    """Runs an application with these connections."""
 
     __slots__ = ()
 

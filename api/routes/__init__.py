@@ -1,4 +1,4 @@
-"""The routes of the contract, one module a subject; each names its own in `ROUTES`."""
+"""The routes of the contract, one module per subject; each lists its own in `ROUTES`."""
 
 from api.route import Route
 from api.routes import (
@@ -38,4 +38,4 @@ ALL_ROUTES: tuple[Route, ...] = (
     *docs.ROUTES,
     *event_docs.ROUTES,
 )
-"""The table of contents: what the router and the OpenAPI document are made of."""
+"""Every route: the source of the router and of the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""What the caller has: balances, positions and fills."""
+"""The caller's account: profile, balances, positions and fills."""
 
 from aiohttp import web
 
@@ -23,7 +23,7 @@ _FILLS = (*PAGING, *TIMED, ORDER)
 
 
 async def me(request: web.Request, user: int) -> web.Response:
-    """Who the caller is."""
+    """The caller's user."""
     found = await services_of(request).database.run(lambda session: read_user(session, user))
     if found is None:
         raise Refusal(ErrorCode.UNAUTHENTICATED, "there is no such user")
@@ -31,14 +31,14 @@ async def me(request: web.Request, user: int) -> web.Response:
 
 
 async def balances(request: web.Request, user: int) -> web.Response:
-    """What the caller owns, and what of it is free."""
+    """The caller's balances: what they own, and how much of it is free."""
     asked = list_request(request, PAGING)
     page = await services_of(request).database.run(lambda session: list_balances(session, user, asked))
     return list_answer(request, page)
 
 
 async def positions(request: web.Request, user: int) -> web.Response:
-    """The caller's open positions at mark."""
+    """The caller's open positions, valued at mark."""
     asked, services = list_request(request, _POSITIONS), services_of(request)
     ranking = Ranking(services.ranks, services.now())
     page = await services.database.run(lambda session: list_positions(session, user, asked, ranking))
@@ -57,7 +57,7 @@ ROUTES = (
         "GET",
         "/me",
         me,
-        "Show who the caller is",
+        "Show the caller",
         {200: Answer(MeView, "The caller.")},
         access=Access.USER,
         scope=Scope.READ,
@@ -79,7 +79,7 @@ ROUTES = (
         "/positions",
         positions,
         "List open positions",
-        {200: Answer(list[PositionView] | Page[PositionView], "Open positions at mark.")},
+        {200: Answer(list[PositionView] | Page[PositionView], "Open positions, valued at mark.")},
         access=Access.USER,
         scope=Scope.READ,
         parameters=_POSITIONS,

@@ -1,4 +1,4 @@
-"""The caller's API keys: made, listed and revoked by himself alone. No key opens these routes."""
+"""The caller's API keys: create, list and revoke. Only a login token is accepted here, no API key."""
 
 from datetime import UTC, datetime
 
@@ -20,11 +20,11 @@ from store.users.networks import Network, parse_network
 
 _request = BodyReader(ApiKeyRequest)
 _ID_DIGITS_MAX = 18
-_THE_END = timestamp_of(datetime(9999, 1, 1, tzinfo=UTC))  # near datetime.max PostgreSQL is told `infinity`
+_THE_END = timestamp_of(datetime(9999, 1, 1, tzinfo=UTC))  # near datetime.max the driver sends `infinity` to PostgreSQL
 
 
 async def create(request: web.Request, user: int) -> web.Response:
-    """Make a key and show its secret, this once."""
+    """Create a key and show its secret, only this once."""
     asked, services, secret = await _request.read(request), services_of(request), new_secret()
     now = services.now()
     key = NewKey(user, hash_of(secret), asked.label, _scopes(asked), _networks(asked), _expiry(asked, now))
@@ -35,13 +35,13 @@ async def create(request: web.Request, user: int) -> web.Response:
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:
-    """The caller's keys, newest first, the revoked ones among them."""
+    """The caller's keys, newest first, revoked ones included."""
     asked = page_request(request, PAGING)
     return page_answer(await services_of(request).database.run(lambda session: list_keys(session, user, asked)))
 
 
 async def revoke(request: web.Request, user: int) -> web.Response:
-    """End a key for good; within a second it opens nothing any more, wherever it is used."""
+    """Revoke a key permanently; within a second no process accepts it any more."""
     text, services = request.match_info["keyId"], services_of(request)
     is_number = text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= _ID_DIGITS_MAX
     key_id, now = int(text) if is_number else 0, services.now()
@@ -61,7 +61,7 @@ def _networks(asked: ApiKeyRequest) -> list[Network]:
     networks = [parse_network(text) for text in asked.allowed_addresses]
     known = [network for network in networks if network is not None]
     if len(known) < len(networks):
-        raise _invalid("allowedAddresses", "holds what is no address and no network, or has bits beyond its prefix")
+        raise _invalid("allowedAddresses", "has an entry that is no address or network, or that has host bits set")
     return known
 
 
@@ -70,7 +70,7 @@ def _expiry(asked: ApiKeyRequest, now: Timestamp) -> Timestamp | None:
         return None
     at = timestamp_of(asked.expires_at)
     if not now < at < _THE_END:
-        raise _invalid("expiresAt", "is over already, or beyond the year 9998")
+        raise _invalid("expiresAt", "is in the past, or after the year 9998")
     return at
 
 

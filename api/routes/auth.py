@@ -23,12 +23,12 @@ async def register(request: web.Request) -> web.Response:
     password_hash = await services.passwords.hash(credentials.password)
     user = await services.database.run(lambda session: create_user(session, email, password_hash, services.now()))
     if user is None:
-        raise Refusal(ErrorCode.EMAIL_TAKEN, "this email address is registered already")
+        raise Refusal(ErrorCode.EMAIL_TAKEN, "this email address is already registered")
     return json_answer(Registered(str(user)), status=201)
 
 
 async def log_in(request: web.Request) -> web.Response:
-    """Exchange email and password for a token; an unknown user costs the same work and gets the same answer."""
+    """Exchange email and password for a token; an unknown user costs the same work and gets the same answer as a wrong password."""
     services = services_of(request)
     credentials = await _credentials.read(request)
     services.limits.take(request, Budget.LOGIN_ATTEMPTS, credentials.email.lower())

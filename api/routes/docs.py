@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page that draws it, from files of this tree alone."""
+"""The OpenAPI document and the page that shows it, from local files only."""
 
 from pathlib import Path
 
@@ -23,22 +23,22 @@ _ASSETS = {
 
 
 async def welcome(_request: web.Request) -> web.Response:
-    """Lead whoever opens the address in a browser to the page."""
+    """Redirect a browser to the documentation."""
     return web.Response(status=302, headers={"Location": "/docs"})
 
 
 async def show_document(request: web.Request) -> web.Response:
-    """What this server answers, for programs."""
+    """The OpenAPI document."""
     return web.Response(body=request.app[DOCUMENT], content_type="application/json")
 
 
 async def show_page(_request: web.Request) -> web.StreamResponse:
-    """What this server answers, for people."""
+    """The OpenAPI document as a page."""
     return _file(WEB / "docs.html", "text/html")
 
 
 async def show_asset(request: web.Request) -> web.StreamResponse:
-    """One of the files that the page is made of."""
+    """A file of that page."""
     found = _ASSETS.get(request.match_info["file"])
     if found is None:
         raise web.HTTPNotFound
@@ -54,7 +54,7 @@ DOCUMENT = web.AppKey("DOCUMENT", bytes)
 
 
 def encoded_document(routes: tuple[Route, ...]) -> bytes:
-    """The OpenAPI document of these routes as bytes, made once."""
+    """The OpenAPI document of these routes, encoded once."""
     return msgspec.json.encode(document(routes))
 
 
@@ -64,7 +64,7 @@ ROUTES = (
         "/",
         welcome,
         "Redirect to the documentation",
-        {302: Answer(None, "The page is at `/docs`.", ("Location",))},
+        {302: Answer(None, "The documentation is at `/docs`.", ("Location",))},
         tag="docs",
     ),
     Route(

@@ -13,12 +13,12 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 async def show_event_document(_request: web.Request) -> web.Response:
-    """What consumers of the stream read, for programs."""
+    """The AsyncAPI document, for consumers of the stream."""
     return web.Response(body=_DOCUMENT, content_type="application/json")
 
 
 async def show_event_page(_request: web.Request) -> web.Response:
-    """What consumers of the stream read, for people."""
+    """The AsyncAPI document as a page."""
     return web.Response(text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
 
 

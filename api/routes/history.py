@@ -1,4 +1,4 @@
-"""What happened to money and positions: the caller's ledger, funding and forced actions, and the insurance fund's."""
+"""History of money and positions: the caller's ledger, funding payments and forced actions, and the insurance fund."""
 
 from aiohttp import web
 
@@ -25,19 +25,19 @@ async def ledger(request: web.Request, user: int) -> web.Response:
 
 
 async def funding_payments(request: web.Request, user: int) -> web.Response:
-    """What the caller's positions paid and were paid, newest first."""
+    """The funding that the caller's positions paid and received, newest first."""
     asked = page_request(request, _LISTED)
     return page_answer(await services_of(request).database.run(lambda session: list_payments(session, user, asked)))
 
 
 async def liquidations(request: web.Request, user: int) -> web.Response:
-    """The receipts of everything that was done to the caller because of his margin, newest first."""
+    """The receipts of forced actions on the caller's account, newest first."""
     asked = page_request(request, _LISTED)
     return page_answer(await services_of(request).database.run(lambda session: list_receipts(session, user, asked)))
 
 
 async def insurance_fund(request: web.Request) -> web.Response:
-    """What the insurance fund has, and how it came by it."""
+    """The insurance fund: its money, its positions and its ledger."""
     asked = page_request(request, _LISTED)
     return page_answer(await services_of(request).database.run(lambda session: read_fund(session, asked)))
 

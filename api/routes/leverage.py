@@ -17,7 +17,7 @@ _leverage = BodyReader(LeverageRequest)
 
 
 async def change(request: web.Request, user: int) -> web.Response:
-    """Set the caller's leverage, for his position and his live orders alike; it holds for all orders to come."""
+    """Set the caller's leverage in a market: for the position, the live orders and all later orders."""
     asked, services = await _leverage.read(request), services_of(request)
     wish = LeverageWish(user, market_id_of(request), asked.leverage)
     outcome = await services.database.run(lambda session: change_leverage(session, services.registry, wish))

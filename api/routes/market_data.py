@@ -1,4 +1,4 @@
-"""Market data for everybody: order book, trades, candles and ticker, read from the tables of the projection."""
+"""Public market data: order book, trades, candles and ticker, read from the tables of the projection."""
 
 from aiohttp import web
 
@@ -31,21 +31,21 @@ _CANDLES = (*_TRADES, _INTERVAL)
 
 
 async def order_book(request: web.Request) -> web.Response:
-    """What rests in a market, by price."""
+    """The resting orders of a market, summed by price."""
     name, depth = market_id_of(request), whole_number(request, _DEPTH)
     book = await services_of(request).database.run(lambda session: read_order_book(session, name, depth))
     return json_answer(of_market(name, book))
 
 
 async def trades(request: web.Request) -> web.Response:
-    """What was traded in a market, newest first."""
+    """The trades of a market, newest first."""
     name, asked = market_id_of(request), page_request(request, _TRADES)
     page = await services_of(request).database.run(lambda session: list_trades(session, name, asked))
     return market_page_answer(name, page)
 
 
 async def candles(request: web.Request) -> web.Response:
-    """What was traded in a market, by interval."""
+    """The candles of a market, newest first."""
     name, asked = market_id_of(request), page_request(request, _CANDLES)
     interval = CandleInterval(one_of(request, _INTERVAL))
     page = await services_of(request).database.run(lambda session: list_candles(session, name, interval, asked))
@@ -95,7 +95,7 @@ ROUTES = (
         "/markets/{marketId}/ticker",
         ticker,
         "Show a market at a glance",
-        {200: Answer(TickerView, "Last trade, touch, mark, funding and the last 24 hours.")},
+        {200: Answer(TickerView, "Last trade, best bid and ask, mark, funding and the last 24 hours.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         tag="markets",
     ),

@@ -30,7 +30,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def funding(request: web.Request) -> web.Response:
-    """A market's funding rate, the next one, and those of the past."""
+    """A market's funding rate, the predicted one, and its history."""
     name, asked = market_id_of(request), page_request(request, _HISTORY)
     page = await services_of(request).database.run(lambda session: read_funding(session, name, asked))
     return market_page_answer(name, page)

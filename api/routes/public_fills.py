@@ -15,7 +15,7 @@ _REPLAY = (FROM_SEQUENCE, *PAGING)
 
 
 async def replay(request: web.Request) -> web.Response:
-    """The fills of a market as its stream tells them, oldest first, from any sequence."""
+    """The fills of a market as in its stream, oldest first, from any sequence."""
     name, asked = market_id_of(request), page_request(request, _REPLAY)
     page = await services_of(request).database.run(lambda session: replay_fills(session, name, asked))
     return market_page_answer(name, page)
@@ -26,7 +26,7 @@ ROUTES = (
         "GET",
         "/markets/{marketId}/fills",
         replay,
-        "Replay a market's public fills from a sequence on, oldest first",
+        "Replay a market's public fills from a sequence, oldest first",
         {200: Answer(Page[PublicFill], "Fills without gaps, each as its record in `fills.{marketId}`.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=_REPLAY,

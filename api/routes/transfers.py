@@ -1,4 +1,4 @@
-"""The caller's money on its way: deposits and withdrawals."""
+"""Deposits and withdrawals."""
 
 from aiohttp import web
 
@@ -39,7 +39,7 @@ async def make_deposit(request: web.Request, user: int) -> web.Response:
 
 
 async def make_withdrawal(request: web.Request, user: int) -> web.Response:
-    """Debit the caller's own account by money that no position and no order needs."""
+    """Debit the caller's account; only free money, which no position and no order needs, can be withdrawn."""
     asked = await _withdrawal.read(request)
     services, key = services_of(request), _idempotency_key(request)
     balance = await services.database.run(lambda session: withdraw(session, user, asked, key, services.now()))
@@ -49,7 +49,7 @@ async def make_withdrawal(request: web.Request, user: int) -> web.Response:
 
 
 async def _account_of(request: web.Request, user: int, named: str | None) -> int:
-    """Whom the deposit credits: the caller where deposits are open, whom an administrator names otherwise."""
+    """The account to credit: the caller where deposits are open, otherwise the user that an administrator names."""
     are_open = services_of(request).settings.are_deposits_open
     if named is None and are_open:
         return user

@@ -1,6 +1,6 @@
-"""How much of each market is accepted but not yet projected, asked four times a second; admission refuses by it.
+"""Polls the backlog of each market (accepted but not yet projected) four times a second, for admission to refuse by.
 
-The same poll notices newly listed markets, so that they are traded without a restart.
+The same poll finds newly listed markets, so that they can be traded without a restart.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class LoadPoller:
-    """Keeps the newest answer. While the database is away it keeps the last one: nothing is accepted then anyway."""
+    """Keeps the latest load. While the database is down the last one stays: nothing is accepted then anyway."""
 
     def __init__(
         self, database: Database, registry: MarketRegistry, now: Callable[[], Timestamp], every_s: float = 0.25
@@ -28,18 +28,18 @@ class LoadPoller:
         self._now = now
         self._every_s = every_s
         self._current: Mapping[str, MarketLoad] = {}
-        self._is_away = False
+        self._is_down = False
         self._task: asyncio.Task[None] | None = None
 
     @property
     def current(self) -> Mapping[str, MarketLoad]:
-        """Load by market name, as of the last poll that got an answer."""
+        """Load by market name, as of the last successful poll."""
         return self._current
 
     async def start(self) -> None:
-        """Poll once, so that the first order already meets a known load, then go on in the background."""
+        """Poll once, so that the load is known before the first order, then continue in the background."""
         await self.poll()
-        self._task = asyncio.create_task(self._go_on(), name="load poller")
+        self._task = asyncio.create_task(self._poll_forever(), name="load poller")
 
     async def stop(self) -> None:
         """Stop polling."""
@@ -49,14 +49,14 @@ class LoadPoller:
                 await self._task
 
     async def poll(self) -> None:
-        """Ask the database once; an outage leaves the last answer in place."""
+        """Query the database once; an outage leaves the last load in place."""
         try:
             self._current = await self._database.run(self._read)
-            self._is_away = False
+            self._is_down = False
         except StoreUnavailable:
-            if not self._is_away:
-                log.warning("the database is away; the load stays as it was last seen")
-            self._is_away = True
+            if not self._is_down:
+                log.warning("the database is unavailable; the last known load stays in use")
+            self._is_down = True
 
     async def _read(self, session: Session) -> Mapping[str, MarketLoad]:
         load = await read_load(session, self._now())
@@ -64,10 +64,10 @@ class LoadPoller:
             await self._registry.refresh(session)
         return load
 
-    async def _go_on(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
             await asyncio.sleep(self._every_s)
             try:
                 await self.poll()
             except Exception:  # the top of a worker: a poll that fails must not end the polling
-                log.exception("the load poller failed; it goes on")
+                log.exception("the load poller failed; it continues")

@@ -1,8 +1,8 @@
-"""Group commit: what waits when a batch has ended goes next, in one transaction, cancels first.
+"""Group commit: the requests that wait when a batch ends form the next one, in one transaction, cancels first.
 
-Where many wait, another batch may start while one is in flight, of accounts that are in none: transactions of a process
-then meet only at the counters of the markets, which they lock last. Fewer waiting requests are not worth a transaction
-of their own. Every request gets its own answer, and the requests of an account are served in their order.
+When many wait, another batch can start while one is in flight, with accounts that are in none: the transactions of a
+process then contend only for the counters of the markets, which they lock last. Fewer waiting requests are not worth a
+transaction of their own. Every request gets its own answer, and the requests of an account are served in order.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ log = logging.getLogger(__name__)
 
 
 class Submits(Protocol):
-    """What carries a batch into the database: store.submission.Submission."""
+    """Writes a batch to the database: store.submission.Submission."""
 
     def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
     ) -> Coroutine[Any, Any, Sequence[Answer]]:
-        """One outcome for each request, in their order; raises StoreUnavailable."""
+        """One outcome per request, in their order; raises StoreUnavailable."""
 
     async def close(self) -> None:
-        """Give its session back."""
+        """Close its session."""
 
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """Bounds of the queue: requests a batch, requests that are worth one more batch in flight, requests that wait (of each
-    kind), seconds a batch may take."""
+    """Bounds of the queue: requests per batch, waiting requests that justify another batch in flight, waiting requests (of
+    each kind), seconds a batch may take."""
 
     batch_max: int = 256
     worth_another: int = 16
@@ -54,17 +54,17 @@ class _Waiting(NamedTuple):
 
 @dataclass
 class _Flight:
-    """A batch on its way: what carries it, whose it is, when it began, and whether it is past its deadline."""
+    """A batch in flight: its submission, its users, when it started, and whether it is past its deadline."""
 
     batch: list[_Waiting]
     submission: Submits
     users: set[int]
-    began_s: float
+    started_s: float
     is_late: bool = False
 
 
 class SubmissionQueue:
-    """Collects orders and cancels of all connections and submits them batch by batch."""
+    """Collects the orders and cancels of all connections and submits them batch by batch."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class SubmissionQueue:
         self._limits = limits
         self._cancels: deque[_Waiting] = deque()
         self._orders: deque[_Waiting] = deque()
-        self._something = asyncio.Event()
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[Sequence[Answer]]] = set()
         self._is_closing = False
@@ -89,44 +89,44 @@ class SubmissionQueue:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a batch is past its deadline: then everything is refused at once until it returns."""
+        """Whether a batch is past its deadline: then every request is refused immediately until it returns."""
         return self._late > 0
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for the next batch."""
+        """The number of requests that wait for a batch."""
         return len(self._cancels) + len(self._orders)
 
     def start(self) -> None:
-        """Begin to submit."""
+        """Start submitting."""
         self._task = asyncio.create_task(self._work(), name="submission queue")
 
     async def stop(self) -> None:
-        """Submit what waits, then end."""
+        """Submit the waiting requests, then stop."""
         self._is_closing = True
-        self._something.set()
+        self._wake.set()
         if self._task is not None:
             await self._task
         for submission in self._submissions:
             await submission.close()
 
     def submit(self, request: SubmissionRequest) -> asyncio.Future[Answer]:
-        """Wait in line; the future's result is the outcome of this request. Nothing is lost if nobody awaits it."""
+        """Queue a request; the future's result is its outcome. It is submitted even if nothing awaits the future."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        line = self._cancels if isinstance(request, SubmitCancel) else self._orders
+        queue = self._cancels if isinstance(request, SubmitCancel) else self._orders
         if self.is_stuck or self._is_closing:
             answer.set_result(unavailable(outcome_is_unknown=False))
-        elif len(line) >= self._limits.waiting_max:
-            answer.set_result(Refused(ErrorCode.OVERLOADED, "too many requests wait; try again shortly"))
+        elif len(queue) >= self._limits.waiting_max:
+            answer.set_result(Refused(ErrorCode.OVERLOADED, "too many requests are waiting; try again shortly"))
         else:
-            line.append(_Waiting(request, answer))
-            self._something.set()
+            queue.append(_Waiting(request, answer))
+            self._wake.set()
         return answer
 
     async def _work(self) -> None:
         while True:
-            await self._something.wait()
-            self._something.clear()
+            await self._wake.wait()
+            self._wake.clear()
             while self._is_worth_a_batch() and (batch := self._next_batch()):
                 self._send(batch)
             if self._is_closing and not self._in_flight and not self.waiting:
@@ -138,7 +138,7 @@ class SubmissionQueue:
         return self.waiting >= (self._limits.worth_another if self._in_flight else 1)
 
     def _next_batch(self) -> list[_Waiting]:
-        """The first that wait, cancels first; whose account is in flight stays in his place."""
+        """The first waiting requests, cancels first; those of accounts in flight keep their places."""
         batch: list[_Waiting] = []
         for line in (self._cancels, self._orders):
             passed: list[_Waiting] = []
@@ -161,7 +161,7 @@ class SubmissionQueue:
         flight.is_late = True
         self._late += 1
         _answer_all(flight.batch, unavailable(outcome_is_unknown=True))
-        self._refuse_all_that_wait()
+        self._refuse_all_waiting()
 
     def _land(self, flight: _Flight, deadline: asyncio.TimerHandle, ran: "asyncio.Task[Sequence[Answer]]") -> None:
         deadline.cancel()
@@ -171,10 +171,10 @@ class SubmissionQueue:
         self._idle.appendleft(flight.submission)
         _answer_each(flight.batch, ran)
         BATCH_SIZE.observe(len(flight.batch))
-        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.began_s)
-        self._something.set()
+        BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.started_s)
+        self._wake.set()
 
-    def _refuse_all_that_wait(self) -> None:
+    def _refuse_all_waiting(self) -> None:
         for line in (self._cancels, self._orders):
             _answer_all(line, unavailable(outcome_is_unknown=False))
             line.clear()
@@ -197,9 +197,9 @@ def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[Answer]]") -
                 waiting.answer.set_exception(BatchFailed())
     else:
         for waiting, outcome in zip(batch, ran.result(), strict=True):
-            if not waiting.answer.done():  # its client may have left
+            if not waiting.answer.done():  # its client may have disconnected
                 waiting.answer.set_result(outcome)
 
 
 class BatchFailed(Exception):
-    """A bug of ours ended the batch that carried this request; the log has the cause."""
+    """A bug ended the batch of this request; the log has the cause."""

@@ -1,4 +1,4 @@
-"""From a route to the submission queue and back: the outcome of one request, and how what was taken on is answered."""
+"""From a route to the submission queue and back: submits a request and answers with its outcome."""
 
 from http import HTTPStatus
 from typing import NamedTuple
@@ -27,7 +27,7 @@ ORDER_REFUSALS = (
 
 
 class Ack(NamedTuple):
-    """How a request that was taken on is answered, whichever way it came."""
+    """The answer to an accepted request, on either path."""
 
     status: HTTPStatus
     body: OrderTaken | CancelTaken
@@ -35,7 +35,7 @@ class Ack(NamedTuple):
 
 
 def ack_of(outcome: Placed | CancelPlaced) -> Ack:
-    """202 for what is stored now, 200 for an order that had been."""
+    """202 for a request that was stored now, 200 for an order that had been stored before."""
     match outcome:
         case Placed(order_id, command_id, status, is_replay):
             headers = {"Location": f"/orders/{order_id}", "X-Command-Id": command_id}
@@ -47,7 +47,7 @@ def ack_of(outcome: Placed | CancelPlaced) -> Ack:
 
 
 async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Response:
-    """Have it submitted, and answer; raises its refusal."""
+    """Submit a request and answer with its outcome; raises its refusal."""
     outcome = await services_of(request).submissions.submit(asked)
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)

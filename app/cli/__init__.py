@@ -1,4 +1,4 @@
-"""The command line. Exit 0: it holds or was done; 1: it does not hold; 2: wrong use or wrong settings; 130: Ctrl-C."""
+"""The command line. Exit codes: 0 success; 1 failure, or a check found something; 2 wrong usage or settings; 130 Ctrl-C."""
 
 import sys
 from typing import Any
@@ -23,10 +23,10 @@ from store.schema.newer_database import DatabaseIsNewer
 
 
 class Commands(click.Group):
-    """Commands that Ctrl-C ends without a word."""
+    """Commands that Ctrl-C ends without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; 130 when it was interrupted, as shells have it."""
+        """Run the command; exit 130 when it was interrupted, as shells do."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -35,7 +35,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Perpetua, a perpetual-futures exchange. Finds a local exchange by DATA, any other by DATABASE_URL and BROKER_URL."""
+    """Perpetua, a perpetual-futures exchange. Commands find a local exchange by DATA, any other by DATABASE_URL and BROKER_URL."""
 
 
 for command in (
@@ -47,7 +47,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; settings that do not hold together and unknown markets exit with 2, an exchange out of reach, or that refuses us, with 1."""
+    """Run the command line; exit 2 for invalid settings and unknown markets, 1 for an exchange that is unreachable or refuses access."""
     try:
         cli(prog_name="python -m app")
     except Misconfigured as error:

@@ -1,4 +1,4 @@
-"""The command that shows the settings in force."""
+"""The command that shows the effective settings."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -14,7 +14,7 @@ IS_SET = "(set)"
 
 
 class Origin(StrEnum):
-    """Where a value is from."""
+    """Where a value comes from."""
 
     ENVIRONMENT = "environment"
     DATA = "DATA"
@@ -25,7 +25,7 @@ class Origin(StrEnum):
 @click.command()
 @json_option
 def config(as_json: bool) -> None:
-    """Show every setting as a process started here has it, and where from, without secrets; exit 2 when they do not hold together."""
+    """Show every setting that a process started here would use, and its origin, without secrets; exit 2 when they are invalid."""
     given = load_settings()
     show(list(shown(given)), as_json)
     if not as_json and (local := read_run_record(given.data)):
@@ -33,8 +33,8 @@ def config(as_json: bool) -> None:
 
 
 def shown(given: Settings) -> Iterator[dict[str, object]]:
-    """What eyes may see: a secret only as being there; what is not given, as DATA or the mode has it."""
-    settings = _with_what_data_tells(given)
+    """The settings to print: a secret only as set or not; a setting that is not given, as DATA or the mode has it."""
+    settings = _with_values_of_data(given)
     ruled = dict(_by_mode(settings))
     for name in Settings.model_fields:
         origin = Origin.MODE if name in ruled else Origin.DEFAULT
@@ -43,8 +43,8 @@ def shown(given: Settings) -> Iterator[dict[str, object]]:
         yield {"name": name.upper(), "value": ruled.get(name, _value(settings, name)), "from": origin}
 
 
-def _with_what_data_tells(given: Settings) -> Settings:
-    """The addresses and the session of an exchange that runs there, the secret that is kept there."""
+def _with_values_of_data(given: Settings) -> Settings:
+    """The settings with the addresses and the session of the exchange that runs in DATA, and the secret kept there."""
     try:
         settings = resolve_local(given)
     except Misconfigured:

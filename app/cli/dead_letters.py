@@ -1,4 +1,4 @@
-"""`dlq …`: what the matching agents could not read or apply."""
+"""`dlq …`: records that the matching agents could not read or apply."""
 
 import asyncio
 import sys
@@ -21,7 +21,7 @@ def dlq() -> None:
 @dlq.command("list")
 @json_option
 def list_dead_letters(as_json: bool) -> None:
-    """Every letter, oldest first."""
+    """List every dead letter, oldest first."""
     rows = []
     for dead_letter in asyncio.run(dead_letters(resolve_local(load_settings()))):
         text = dead_letter.value.decode(errors="backslashreplace")
@@ -34,9 +34,9 @@ def list_dead_letters(as_json: bool) -> None:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @json_option
 def retry(ids: tuple[str, ...], as_json: bool) -> None:
-    """Have the relay send again what can be read by now and is still missing; exit 1 when a letter named cannot be helped.
+    """Have the relay resend commands that can be read now and are still missing; exit 1 when a named letter stays unsettled.
 
-    Without an ID, every letter. It may be repeated: what is answered stays as it is.
+    Without an ID, every letter. It is safe to repeat: answered commands stay as they are.
     """
     outcomes = asyncio.run(retry_dead_letters(resolve_local(load_settings()), ids))
     show([msgspec.to_builtins(outcome) for outcome in outcomes], as_json)

@@ -1,4 +1,4 @@
-"""`demo`: the worker of `make run DEMO=1`, and shocks for it."""
+"""`demo`: the worker of `make run DEMO=1`, and price shocks for it."""
 
 import click
 
@@ -12,7 +12,7 @@ SHOCK_MAX_PPM = 500_000
 @click.group(invoke_without_command=True)
 @click.pass_context
 def demo(context: click.Context) -> None:
-    """Report random walks as prices, quote all markets and gamble, through the public REST API (`make run DEMO=1`)."""
+    """Report random-walk prices, quote all markets and gamble, through the public REST API (`make run DEMO=1`)."""
     if context.invoked_subcommand is None:
         import uvloop
 
@@ -25,7 +25,7 @@ def demo(context: click.Context) -> None:
 @click.argument("market")
 @click.argument("percent")
 def shock(market: str, percent: str) -> None:
-    """Let the price of a market jump by so many percent, for example -6: in the demo that runs in DATA, locally only."""
+    """Make the price of a market jump by PERCENT, for example -6, in the demo that runs in DATA (local mode only)."""
     from app.demo.shocks import Shock, leave_shock
     from app.local.run_record import read_run_record
 

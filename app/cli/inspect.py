@@ -1,4 +1,4 @@
-"""Commands that look: is everything matched, do the sums hold, where does each market stand."""
+"""Commands that inspect: is everything matched, do the sums hold, how is each market."""
 
 import asyncio
 import sys
@@ -36,7 +36,7 @@ def drain(market: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="Also recompute every fee, profit, position, funding and wallet anew.")
+@click.option("--deep", is_flag=True, help="Also recompute every fee, profit, position, funding and wallet.")
 @json_option
 def audit(deep: bool, as_json: bool) -> None:
     """Check every sum that must hold; exit 1 when one does not."""
@@ -51,11 +51,11 @@ def audit(deep: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--workers", is_flag=True, help="The processes instead: where each runs, its metrics, what it works for.")
-@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@click.option("--workers", is_flag=True, help="The processes instead: where each runs, its metrics, and its markets.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds, until Ctrl-C.")
 @json_option
 def status(workers: bool, watch: bool, as_json: bool) -> None:
-    """Every market at a glance; exit 1 when one has commands waiting for more than 10 s."""
+    """Show every market at a glance; exit 1 when one has commands that have waited for more than 10 s."""
     settings = resolve_local(load_settings())
     look = partial(processes if workers else market_states, settings)
     if watch:
@@ -67,7 +67,7 @@ def status(workers: bool, watch: bool, as_json: bool) -> None:
 
 
 def _keep_showing(look: Callable[[], Coroutine[None, None, list[dict[str, Any]]]], as_json: bool) -> NoReturn:
-    """Show it until Ctrl-C; while the database is away, that it is."""
+    """Show it until Ctrl-C; during a database outage, show the error."""
     end_at_ctrl_c()
     while True:
         try:

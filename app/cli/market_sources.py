@@ -1,4 +1,4 @@
-"""`market sources`: what a market's index is made of."""
+"""`market sources`: the price sources of a market's index."""
 
 import asyncio
 
@@ -17,18 +17,20 @@ MAX_AGE_MS = 10_000
 @click.command()
 @click.argument("name")
 @click.option("--source", "given", multiple=True, metavar="NAME[:WEIGHT[:MAXAGEMS]]", help="A source, repeatable.")
-@click.option("--quorum", type=int, help="How many sources must be fresh; more than half of them, if not given.")
+@click.option("--quorum", type=int, help="How many sources must be fresh; default: more than half of them.")
 @click.option(
-    "--none", "is_none", is_flag=True, help="No sources: the index is constant from now on (not in production)."
+    "--none", "is_none", is_flag=True, help="No sources: the index stays constant from now on (not in production)."
 )
 @json_option
 def sources(name: str, given: tuple[str, ...], quorum: int | None, is_none: bool, as_json: bool) -> None:
-    """Say which price sources a market's index is made of; without options, show them. Weight 1 and 10000 ms are defaults."""
+    """Set the price sources of a market's index; without options, show them. Defaults: weight 1, max age 10000 ms."""
     settings = load_settings()
     if is_none and (given or not settings.is_local):
-        raise click.UsageError("--none goes with no --source, and not with production: it opens no such market")
+        raise click.UsageError(
+            "--none excludes --source, and is not allowed in production: a market without sources cannot open there"
+        )
     if quorum is not None and not given:
-        raise click.UsageError("--quorum goes with --source")
+        raise click.UsageError("--quorum needs --source")
     settings = resolve_local(settings)
     if given or is_none:
         wanted = tuple(_read(text) for text in given)

@@ -1,4 +1,4 @@
-"""`market …`: list the markets, add one, and change one through its own log."""
+"""`market …`: list markets, add one, and change one through its log."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ from store.markets.registry import MarketRefused
 
 @click.group()
 def market() -> None:
-    """List markets, add one, change their status, their price sources, their index, their rules version."""
+    """List markets, add one, and change its status, price sources, index or rules version."""
 
 
 market.add_command(sources)
@@ -31,7 +31,7 @@ market.add_command(sources)
 @market.command("list")
 @json_option
 def list_markets(as_json: bool) -> None:
-    """Every market with its status, index and mark."""
+    """List every market with its status, index and mark."""
     views = asyncio.run(markets_now(resolve_local(load_settings())))
     names = ("id", "status", "rules", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
     rows = [msgspec.to_builtins(view) for view in views]
@@ -47,37 +47,35 @@ def add(file: Path) -> None:
     settings = resolve_local(load_settings())
     try:
         spec = read_market_file(file.read_bytes())
-        is_taken_up = asyncio.run(add_market(settings, spec))
+        is_running = asyncio.run(add_market(settings, spec))
     except (MarketFileRefused, MarketRefused) as error:
         raise click.UsageError("; ".join(error.faults)) from error
-    if not is_taken_up:
-        raise click.ClickException(f"{spec.market} is listed, but no worker has taken it up within 10 s")
+    if not is_running:
+        raise click.ClickException(f"{spec.market} is listed, but no worker processed it within 10 s")
     click.echo(f"{spec.market} is {_view(spec.market).status}")
 
 
 @market.command()
 @click.argument("name")
 def halt(name: str) -> None:
-    """Stop matching in a market; cancels go on."""
+    """Stop matching in a market; cancels still work."""
     _set_status(name, MarketStatus.HALTED)
 
 
 @market.command("cancel-only")
 @click.argument("name")
 def cancel_only(name: str) -> None:
-    """Take no new orders in a market."""
+    """Accept only cancels in a market."""
     _set_status(name, MarketStatus.CANCEL_ONLY)
 
 
 @market.command()
 @click.argument("name")
 def resume(name: str) -> None:
-    """Open a market for trading; in production not while it has no price sources."""
+    """Open a market for trading; in production it needs price sources first."""
     settings = load_settings()
     if not settings.is_local and not asyncio.run(index_sources(resolve_local(settings), name)).sources:
-        raise click.ClickException(
-            f"{name} has no price sources: give it some first (market sources {name} --source ...)"
-        )
+        raise click.ClickException(f"{name} has no price sources: set them first (market sources {name} --source ...)")
     _set_status(name, MarketStatus.ACTIVE)
 
 
@@ -85,9 +83,9 @@ def resume(name: str) -> None:
 @click.argument("name")
 @click.argument("price")
 def set_index(name: str, price: str) -> None:
-    """Move the constant index of a market that has no price sources (not in production)."""
+    """Set the constant index of a market without price sources (not in production)."""
     if not load_settings().is_local:
-        raise click.UsageError("production takes no index by hand")
+        raise click.UsageError("production does not allow setting an index by hand")
     index = parse_whole_units(price, NANO_E18)
     if not index or index > INDEX_MAX:
         what = "a positive decimal number, at most 10^9, with at most 9 decimals"
@@ -95,7 +93,7 @@ def set_index(name: str, price: str) -> None:
     settings = resolve_local(load_settings())
     if asyncio.run(index_sources(settings, name)).sources:
         raise click.ClickException(
-            f"{name} has price sources: they alone move its index (market sources {name} --none)"
+            f"{name} has price sources, which set its index (to remove them: market sources {name} --none)"
         )
     send(settings, name, SetIndex(at=now(), index=Nanos(index)))
 
@@ -104,7 +102,7 @@ def set_index(name: str, price: str) -> None:
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1, RULES_VERSION))
 def rules(name: str, version: int) -> None:
-    """Move a market on to a rules version, once every process runs code that knows it; there is no way back."""
+    """Upgrade a market to a rules version, once every process runs code that supports it; this cannot be undone."""
     send(resolve_local(load_settings()), name, SetRules(at=now(), rules=version))
     view = _view(name)
     click.echo(f"{name} has rules {view.rules}")
@@ -113,13 +111,13 @@ def rules(name: str, version: int) -> None:
 
 
 def _set_status(name: str, wanted: MarketStatus) -> None:
-    """Ask for a status; a market never goes back to an earlier stage, so the answer is the status then in force."""
+    """Request a status and print the resulting one; a market never goes back to an earlier stage."""
     send(resolve_local(load_settings()), name, SetStatus(at=now(), status=wanted))
     view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:
         if (wanted, view.status) == (MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY):
-            click.echo("its price sources are below their quorum: it opens by itself when enough of them report again")
+            click.echo("its price sources are below their quorum: it opens when enough of them report again")
         raise SystemExit(1)
 
 

@@ -8,21 +8,21 @@ import click
 import orjson
 
 INTERRUPTED = 130
-"""The exit code of what Ctrl-C has ended, as shells have it."""
+"""The exit code after Ctrl-C, as shells define it."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def end_at_ctrl_c() -> None:
-    """Have Ctrl-C end this process at once and without a word; for what only looks, and goes on until then.
+    """Make Ctrl-C end this process immediately and silently; for read-only commands that run until then.
 
-    An exception for it can be lost: where it comes in a finalizer, or while an event loop hands on another one.
+    KeyboardInterrupt can be lost: when it is raised in a finalizer, or while an event loop re-raises another exception.
     """
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 def show(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
-    """Print rows that share their keys."""
+    """Print rows that have the same keys."""
     if as_json:
         click.echo(orjson.dumps([dict(row) for row in rows], option=orjson.OPT_INDENT_2, default=str).decode())
         return

@@ -1,4 +1,4 @@
-"""`prices`: report what price sources see to the logs of their markets, until told to stop."""
+"""`prices`: report the prices of price sources to the logs of their markets, until stopped."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from app.settings import load_settings, resolve_local
 @click.option("--source", "options", multiple=True, help="NAME=KIND:key=value,..., repeatable (docs/prices.md).")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="A TOML file of sources, for any markets.")
 def prices(market: str | None, options: tuple[str, ...], file: Path | None) -> None:
-    """Watch price sources and report what they see; a second process with the same sources is its standby."""
+    """Poll price sources and report their prices; a second process with the same sources is its standby."""
     import uvloop
 
     from app.compose import work_prices

@@ -1,4 +1,4 @@
-"""Commands for the worst day: does every log, snapshot and row agree, and how to go on when the broker is lost."""
+"""Disaster recovery: verify that every log, snapshot and row agrees, and rebuild after the loss of the broker."""
 
 import asyncio
 import sys
@@ -46,19 +46,19 @@ def _print(report: "Report") -> None:
         f" {report.orders} orders, {report.fills} fills, {report.positions} positions"
     )
     if report.skipped_records:
-        click.echo(f"{report.skipped_records} records of the command log are not the relay's")
+        click.echo(f"{report.skipped_records} records of the command log were not written by the relay")
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rebuild(yes: bool) -> None:
-    """Go on with an empty broker after the loss of the whole one; no worker may run. Prints where each market goes on."""
+    """Continue with an empty broker after the whole broker was lost; no worker may run. Prints where each market continues."""
     from agents.rebuild import RebuildRefused
     from app.compose import prepare_topics, rebuild_markets
 
     settings = resolve_local(load_settings())
     if not yes:
-        click.confirm(f"Leave the old broker for good and go on with {settings.broker_url}?", abort=True)
+        click.confirm(f"Abandon the old broker permanently and continue with {settings.broker_url}?", abort=True)
     try:
         asyncio.run(prepare_topics(settings))
         moved = asyncio.run(rebuild_markets(settings))

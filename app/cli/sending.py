@@ -1,4 +1,4 @@
-"""Sending an operator's command through a market's log, and waiting for what came of it."""
+"""Sends an operator's command through a market's log, and waits until it is persisted."""
 
 import asyncio
 
@@ -10,6 +10,6 @@ from schemas.commands import Command
 
 
 def send(settings: Settings, market: str, command: Command) -> None:
-    """Send a command and wait until it is persisted; exit 1 when it was not within 10 s. Raises MarketUnknown."""
+    """Send a command and wait until it is persisted; exit 1 when that takes more than 10 s. Raises MarketUnknown."""
     if not asyncio.run(command_market(settings, market, command)):
-        raise click.ClickException(f"{market} did not answer within 10 s")
+        raise click.ClickException(f"{market} did not process the command within 10 s")

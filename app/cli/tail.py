@@ -1,4 +1,4 @@
-"""`tail`: the fills of a market, one a line, from any sequence on; what a consumer of the stream would have read."""
+"""`tail`: the fills of a market from any sequence, one per line, as a consumer of the stream reads them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,9 +18,9 @@ POLL_S = 0.2
 @click.command()
 @click.option("--market", required=True, help="The market.")
 @click.option("--from-sequence", type=click.IntRange(min=1), default=1, show_default=True, help="The first fill.")
-@click.option("--follow", is_flag=True, help="Go on with the fills that come, through outages too.")
+@click.option("--follow", is_flag=True, help="Continue with new fills, through outages too.")
 def tail(market: str, from_sequence: int, follow: bool) -> None:
-    """Print fills as the stream tells them, one JSON a line, also those from before a lost broker."""
+    """Print fills as in the stream, one JSON object per line, including those from before a lost broker."""
     if follow:
         end_at_ctrl_c()
     asyncio.run(_tail(market, from_sequence, follow))
@@ -34,18 +34,18 @@ async def _tail(market: str, sequence: int, follow: bool) -> None:
 
 
 async def _followed(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
-    """The fills from a sequence on, and those that come; an outage of the database is told once, and waited for."""
-    is_told = False
+    """The fills from a sequence, then new ones; a database outage is reported once and waited out."""
+    is_reported = False
     while True:
         try:
             async for fill in fills_from(settings, market, sequence):
                 yield fill
                 sequence = fill.sequence + 1
-            is_told = False
+            is_reported = False
         except DATABASE_OUT_OF_REACH as error:
             if not is_outage(error):
                 raise
-            if not is_told:
-                click.echo(f"waits from sequence {sequence} on, {unreachable(error)}", err=True)
-            is_told = True
+            if not is_reported:
+                click.echo(f"waiting at sequence {sequence}: {unreachable(error)}", err=True)
+            is_reported = True
         await asyncio.sleep(POLL_S)

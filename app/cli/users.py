@@ -1,4 +1,4 @@
-"""`admin …`: who may operate the exchange."""
+"""`admin …`: administrators of the exchange."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from app.settings import load_settings, resolve_local
 
 @click.group()
 def admin() -> None:
-    """Administrators of the exchange."""
+    """Manage administrators of the exchange."""
 
 
 @admin.command()

@@ -1,4 +1,4 @@
-"""Commands that run a part of the exchange until it is told to stop."""
+"""Commands that run a part of the exchange until it is stopped, or prepare for it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -29,7 +29,7 @@ def run() -> None:
 
 @click.command()
 def api() -> None:
-    """Serve the REST routes."""
+    """Serve the REST API."""
     import uvloop
 
     from app.compose import serve_api
@@ -40,7 +40,7 @@ def api() -> None:
 @click.command()
 @markets_option
 def relay(markets: tuple[str, ...]) -> None:
-    """Carry commands from the outbox to the command logs."""
+    """Copy commands from the outbox to the command logs."""
     from app.compose import work_relay
 
     _work(partial(work_relay, markets=markets))
@@ -67,7 +67,7 @@ def projection(markets: tuple[str, ...]) -> None:
 @click.command()
 @markets_option
 def publisher(markets: tuple[str, ...]) -> None:
-    """Publish the fills of the given markets to `fills.{market}`, for consumers outside."""
+    """Publish the fills of the given markets to `fills.{market}`, for external consumers."""
     from app.compose import work_publisher
 
     _work(partial(work_publisher, markets=markets))
@@ -75,7 +75,7 @@ def publisher(markets: tuple[str, ...]) -> None:
 
 @click.command()
 def clock() -> None:
-    """Tell every market the time: each second, and at once where an order is due."""
+    """Send the time to every market: each second, and at once when an order is due."""
     from app.compose import work_clock
 
     _work(work_clock)
@@ -91,11 +91,11 @@ def liquidator() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database's tables to this version and list the seed markets."""
+    """Migrate the database to this version and list the seed markets."""
     from app.compose import prepare_database
 
     newest = asyncio.run(prepare_database(resolve_local(load_settings())))
-    click.echo(f"migration {newest} is in force")
+    click.echo(f"the database is at migration {newest}")
 
 
 @click.command()
@@ -104,11 +104,11 @@ def topics() -> None:
     from app.compose import prepare_topics
 
     names = asyncio.run(prepare_topics(resolve_local(load_settings())))
-    click.echo(f"{len(names)} topics are there: {', '.join(names)}")
+    click.echo(f"{len(names)} topics exist: {', '.join(names)}")
 
 
 def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:
-    """Work at the broker that is named; at that of the exchange in DATA, where none is, as long as it is there."""
+    """Work at the broker that BROKER_URL names; without one, at that of the exchange in DATA, and end when it stops."""
     import uvloop
 
     from app.local.attached_worker import work_attached

@@ -1,4 +1,4 @@
-"""The demo: seeded users, price sources, a market maker and a gambler, all through doors that everyone has."""
+"""The demo: seeded users, price sources, a market maker and a gambler, all through public interfaces."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 async def run_demo(settings: Settings) -> None:
-    """Seed the users, report prices, quote and gamble until SIGTERM; what ends by itself ends the process."""
+    """Seed the users, report prices, quote and gamble until SIGTERM; if any of them ends, the process ends."""
     configure_logs(settings.log_format)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,16 +93,16 @@ async def _trade(settings: Settings) -> None:
 
 
 async def _round(makers: list[Maker], gambler: Gambler) -> None:
-    """One second of the demo; what is down comes back, and the next round goes on."""
+    """One round of the demo; an outage is logged, and the next round tries again."""
     try:
         await asyncio.gather(*(maker.quote() for maker in makers))
         await gambler.play()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        log.warning("the demo waits: %s", _told(error))
+        log.warning("the demo is waiting: %s", _described(error))
 
 
-def _told(error: Exception) -> str:
-    """What to log of it: the text of a refused request has its headers in it, and so the token."""
+def _described(error: Exception) -> str:
+    """The error as text for the log; the full text of a refused request would contain its headers, and so the token."""
     return f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientResponseError) else repr(error)
 
 

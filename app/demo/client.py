@@ -1,4 +1,4 @@
-"""A demo user at the public REST API."""
+"""A demo user's client of the public REST API."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ class Client:
             return await answer.json()
 
     async def post(self, path: str, body: dict[str, Any]) -> None:
-        """Ask for something. What is refused (margin, status) is left out; the next round tries again."""
+        """Send a request. Refusals (margin, status) are ignored; the next round tries again."""
         async with self._session.post(path, json=body, headers=self._headers) as answer:
             if answer.status >= 500:
                 answer.raise_for_status()
 
     async def delete(self, path: str) -> None:
-        """Cancel something; that it is gone already is no matter."""
+        """Cancel something; it does not matter if it is already gone."""
         async with self._session.delete(path, headers=self._headers) as answer:
             if answer.status >= 500:
                 answer.raise_for_status()

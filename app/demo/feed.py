@@ -1,4 +1,4 @@
-"""The demo's price sources: three random walks a market, reported like any others, and shocks from the command line."""
+"""The demo's price sources: three random walks per market, reported like any others, and shocks from the command line."""
 
 import time
 
@@ -13,7 +13,7 @@ from store.session.connect import Session
 
 
 class DemoWalks:
-    """The walks of every demo market; those of one market walk together."""
+    """The walks of every demo market; a shock moves all walks of its market."""
 
     def __init__(self, starts: dict[str, Nanos]) -> None:
         self._by_market = {
@@ -27,13 +27,13 @@ class DemoWalks:
         return [walk for walks in self._by_market.values() for walk in walks]
 
     def take(self, shock: Shock) -> None:
-        """Let a market's price jump."""
+        """Make a market's price jump."""
         for walk in self._by_market.get(shock.market, ()):
             walk.nudge(shock.by_ppm)
 
 
 async def begin_walks(session: Session) -> DemoWalks:
-    """Give every demo market its sources where it has none, and walk on from where its index stands."""
+    """Set the sources of every demo market that has none, and start its walks at its current index."""
     known = await read_index_sources(session)
     for spec in DEMO_MARKETS:
         if not known[spec.market].sources:

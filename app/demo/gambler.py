@@ -1,6 +1,6 @@
-"""A gambler for the demo: long one market with all he may borrow, through the public REST API, until he is liquidated.
+"""A gambler for the demo: long one market at maximum leverage, through the public REST API, until liquidated.
 
-He keeps a small stake beside the position: so a fall of five percent takes it, and he pays in again.
+The account holds only a small stake: a fall of five percent liquidates it, and it is topped up again.
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -12,14 +12,14 @@ LEVERAGE = 20
 STAKE = Decimal(2_500)
 STAKE_MIN = Decimal(2_000)
 STAKE_MAX = Decimal(2_600)
-MARGIN_SHARE = Decimal("0.0535")  # 1/20, what he bids above the mark, and the fee
+MARGIN_SHARE = Decimal("0.0535")  # 1/20, the bid above the mark, and the fee
 BID_ABOVE_MARK = Decimal("0.002")
 TAKE_PROFIT_AT = Decimal("1.01")
 ACT_EVERY_ROUNDS = 3
 
 
 class Gambler:
-    """Opens a position again whenever he has none, and takes small profits, so that he always stands near the edge."""
+    """Reopens its position whenever it has none, and takes small profits, so that it is always close to liquidation."""
 
     def __init__(self, client: Client, market: str) -> None:
         self._client = client
@@ -27,7 +27,7 @@ class Gambler:
         self._rounds = 0
 
     async def play(self) -> None:
-        """One step every few rounds: what he has sent before is done by then."""
+        """One step every few rounds, when the previous one has taken effect."""
         self._rounds += 1
         if self._rounds % ACT_EVERY_ROUNDS:
             return
@@ -39,7 +39,7 @@ class Gambler:
             await self._close(held)
 
     async def _open(self) -> None:
-        """Bring the stake to its size, or put it on a limit order just above the mark."""
+        """Bring the stake to its size, or spend it on a limit order just above the mark."""
         [balance] = [one for one in await self._client.get("/balances") if one["asset"] == "USDC"]
         free, total = Decimal(balance["available"]), Decimal(balance["total"])
         if total < STAKE_MIN:

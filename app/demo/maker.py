@@ -1,4 +1,4 @@
-"""A market maker for the demo: a ladder of post-only quotes around the mark, through the public REST API."""
+"""A market maker for the demo: levels of post-only quotes around the mark, through the public REST API."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -14,7 +14,7 @@ REQUOTE_ROUNDS = 10
 
 
 class Maker:
-    """Quotes one market; new quotes stand before the old ones go, so the book is never empty."""
+    """Quotes one market; new quotes are placed before the old ones are cancelled, so the book is never empty."""
 
     def __init__(self, client: Client, market: str) -> None:
         self._client = client
@@ -23,7 +23,7 @@ class Maker:
         self._rounds = 0
 
     async def quote(self) -> None:
-        """Quote anew when the mark has moved, or now and then, because quotes get taken."""
+        """Requote when the mark has moved, and every few rounds, because quotes get filled."""
         market = await self._client.get(f"/markets/{self._market}")
         mark = Decimal(market["markPrice"])
         self._rounds += 1
@@ -31,7 +31,7 @@ class Maker:
             return
         old = [order["orderId"] for order in await self._live_orders()]
         inventory = await self._inventory()
-        for body in _ladder(market, mark, inventory):
+        for body in _quotes(market, mark, inventory):
             await self._client.post("/orders", body)
         for order_id in old:
             await self._client.delete(f"/orders/{order_id}")
@@ -57,8 +57,8 @@ class Maker:
         return Decimal(0)
 
 
-def _ladder(market: dict[str, Any], mark: Decimal, inventory: Decimal) -> list[dict[str, Any]]:
-    """The quotes of one round, the side that would add to a large inventory left out."""
+def _quotes(market: dict[str, Any], mark: Decimal, inventory: Decimal) -> list[dict[str, Any]]:
+    """The quotes of one round, without the side that would add to a large inventory."""
     sides = [("BUY", -1, ROUND_FLOOR)] * (inventory < INVENTORY_MAX) + [("SELL", 1, ROUND_CEILING)] * (
         inventory > -INVENTORY_MAX
     )

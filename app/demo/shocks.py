@@ -1,4 +1,4 @@
-"""Shocks: files in DATA by which the command line lets a price of the running demo jump."""
+"""Shocks: files in DATA with which the command line makes a price of the running demo jump."""
 
 import os
 import time
@@ -11,14 +11,14 @@ FOLDER = "shocks"
 
 
 class Shock(msgspec.Struct, frozen=True):
-    """A market's price jumps by so many parts per million."""
+    """A jump of a market's price, in parts per million."""
 
     market: str
     by_ppm: int
 
 
 def leave_shock(data: Path, shock: Shock) -> None:
-    """Put a shock where the demo looks for it; whole, or not at all."""
+    """Write a shock for the demo to read, atomically."""
     folder = data / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{time.time_ns()}.{os.getpid()}"
@@ -27,7 +27,7 @@ def leave_shock(data: Path, shock: Shock) -> None:
 
 
 def take_shocks(data: Path) -> Iterator[Shock]:
-    """The shocks that were left since, oldest first; each is taken once, a file that is none is thrown away."""
+    """The pending shocks, oldest first; each is read once, and a malformed file is deleted."""
     for path in sorted((data / FOLDER).glob("*.json")):
         body = path.read_bytes()
         path.unlink()

@@ -1,4 +1,4 @@
-"""The seeded users of the demo and their printed credentials."""
+"""The seeded users of the demo and their credentials."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 def credentials(data: Path) -> dict[str, Credential]:
-    """The demo users of this DATA folder; drawn at first use, the same ever after."""
+    """The demo users of this DATA folder; generated at first use, then always the same."""
     path = data / "demo.json"
     known = msgspec.json.decode(path.read_bytes(), type=dict[str, Credential]) if path.exists() else {}
     if not known.keys() >= DEPOSITS.keys():
@@ -31,12 +31,12 @@ def credentials(data: Path) -> dict[str, Credential]:
 
 
 async def seed_users(session: aiohttp.ClientSession, data: Path) -> dict[str, str]:
-    """Register, log in and fund every demo user, once however often it runs; their tokens by name."""
+    """Register, log in and fund every demo user; repeating it changes nothing. Returns their tokens by name."""
     return {name: await _seed(session, name, one) for name, one in credentials(data).items()}
 
 
 async def log_in(session: aiohttp.ClientSession, one: Credential) -> str:
-    """A token for a demo user; raises aiohttp.ClientResponseError before he is registered."""
+    """A token for a demo user; raises aiohttp.ClientResponseError before they are registered."""
     async with session.post("/auth/login", json={"email": one.email, "password": one.password}) as answer:
         answer.raise_for_status()
         return str((await answer.json())["token"])

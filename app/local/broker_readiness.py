@@ -1,4 +1,4 @@
-"""Waiting for a broker that was just started: it serves when it answers a client's metadata request."""
+"""Waits for a broker that was just started: it is ready when it answers a client's metadata request."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ STOP_GRACE_S = 2.0
 
 
 class BrokerFailed(ChildFailed):
-    """A broker did not come up; the end of its log says why."""
+    """A broker did not start; the end of its log says why."""
 
     def __init__(self, address: str, log_tail: str) -> None:
         super().__init__(f"the broker at {address} did not start:\n{log_tail}")
@@ -24,7 +24,7 @@ class BrokerFailed(ChildFailed):
 async def until_broker_answers(
     address: str, process: BoundProcess, expected_id: str, seconds: float, log: Path
 ) -> None:
-    """Return when the cluster of that id answers; BrokerFailed when its process has ended or the time is up."""
+    """Return when the cluster with this id answers; raises BrokerFailed when its process has ended or the time is up."""
     deadline = asyncio.get_running_loop().time() + seconds
     while process.pid is not None and asyncio.get_running_loop().time() < deadline:
         if await _listens(address) and await _is_cluster(address, expected_id):
@@ -35,7 +35,7 @@ async def until_broker_answers(
 
 
 async def _listens(address: str) -> bool:
-    """A bare connection first: aiokafka logs an error for every one that is refused."""
+    """Try a plain connection first: aiokafka logs an error for every refused one."""
     host, port = address.rsplit(":", 1)
     try:
         _, writer = await asyncio.open_connection(host, int(port))

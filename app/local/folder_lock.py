@@ -1,4 +1,4 @@
-"""One process tree per DATA folder: a lock the kernel gives back however its holder ends."""
+"""One process tree per DATA folder: a lock that the kernel releases however its holder ends."""
 
 import asyncio
 import fcntl
@@ -13,33 +13,35 @@ class FolderTaken(Exception):
     """Another tree runs on this folder."""
 
     def __init__(self, folder: Path, holder_pid: int) -> None:
-        super().__init__(f"another exchange (process {holder_pid}) runs on {folder}: stop it, or give another DATA")
+        super().__init__(f"another exchange (process {holder_pid}) runs on {folder}: stop it, or set another DATA")
         self.folder = folder
         self.holder_pid = holder_pid
 
 
 class FolderLock:
-    """An exclusive claim on a folder; children do not inherit it."""
+    """An exclusive lock on a folder; children do not inherit it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = -1
 
     async def acquire(self) -> None:
-        """Claim the folder, made if it is missing; FolderTaken after a second of trying."""
+        """Lock the folder, creating it if missing; FolderTaken after a second of trying."""
         self._file = _open(self._folder)
         for _ in range(ATTEMPTS):
             if _locks(self._file, fcntl.LOCK_EX):
                 os.truncate(self._file, 0)
                 os.pwrite(self._file, str(os.getpid()).encode(), 0)
                 return
-            await asyncio.sleep(ATTEMPT_EVERY_S)  # a `status` may be looking at it, or the last holder just ending
+            await asyncio.sleep(
+                ATTEMPT_EVERY_S
+            )  # a `status` may hold it for a moment, or the last holder may be ending
         holder = os.pread(self._file, 20, 0)
         self.release()
         raise FolderTaken(self._folder, int(holder or b"0"))
 
     def release(self) -> None:
-        """Give the folder back; harmless when it is not held."""
+        """Release the folder; does nothing when it is not locked."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

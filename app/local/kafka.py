@@ -1,9 +1,9 @@
 """Apache Kafka on this machine, from Python wheels: one KRaft node on free ports of 127.0.0.1.
 
-What one machine may lose: a record is acknowledged when it is in the page cache, so a kill of any process loses nothing,
-and a power cut at most the last second of a log (`log.flush.interval.ms`). That is safe because no log is the only place of
-anything: a lost command is relayed again from the outbox, lost events and fills are written again by the same commands, a lost
-snapshot is an older one. Kafka cuts a torn tail off when it starts.
+Durability: a record is acknowledged when it is in the page cache, so killing any process loses nothing, and a power cut
+loses at most the last second of a log (`log.flush.interval.ms`). That is safe because no log is the only copy: a lost
+command is relayed again from the outbox, lost events and fills are written again by the same commands, and for a lost
+snapshot there is an older one. Kafka truncates a torn tail when it starts.
 """
 
 import base64
@@ -36,7 +36,7 @@ SETTINGS = {
     "group.min.session.timeout.ms": "2000",  # a standby takes over in 4 to 5 s
     "group.initial.rebalance.delay.ms": "0",
     "broker.heartbeat.interval.ms": "250",
-    "broker.session.timeout.ms": "1000",  # after a kill the controller lets the same node in again this late
+    "broker.session.timeout.ms": "1000",  # after a kill, the time until the controller readmits the node
     "message.max.bytes": str(2 * 2**20),
     "log.retention.hours": "168",
     "log.segment.bytes": str(64 * 2**20),
@@ -58,9 +58,9 @@ appender.console.layout.pattern = %d{ISO8601} %p %c{1} %m%n
 
 
 class LocalKafka:
-    """One node over one data folder: its records, groups and cluster id outlive every start; its ports this object.
+    """One node on one data folder: its records, groups and cluster id persist across starts; its ports last as long as this object.
 
-    `heap` is the largest heap of its virtual machine, as Java writes it; `options` are further ones. `report` hears of a
+    `heap` is the maximum heap of its JVM, as in `-Xmx`; `options` are extra JVM options. `report` gets the progress of a
     long first start.
     """
 
@@ -93,7 +93,7 @@ class LocalKafka:
         return resident_bytes(self.pid) if self.pid is not None else 0
 
     async def start(self) -> str:
-        """Fetch the jars and format the folder if it is the first time, serve; the bootstrap address.
+        """Fetch the jars and format the folder at the first start, then serve; returns the bootstrap address.
 
         Raises FetchFailed and BrokerFailed.
         """
@@ -106,11 +106,11 @@ class LocalKafka:
         return address
 
     async def wait(self) -> int:
-        """Wait until it has ended; its exit code."""
+        """Wait until it has ended; returns its exit code."""
         return await self._process.wait() if self._process else 0
 
     async def stop(self) -> None:
-        """A clean shutdown, or after its grace a kill; the records stay."""
+        """Shut down cleanly, or kill it after the grace period; the records stay."""
         if self._process:
             await self._process.end((signal.SIGTERM, STOP_GRACE_S))
 
@@ -131,7 +131,7 @@ class LocalKafka:
         (self._folder / "log4j2.properties").write_text(LOGGING)
 
     def _known_cluster_id(self) -> str:
-        """The id the folder was formatted with, or empty: the first start."""
+        """The id the folder was formatted with; empty at the first start."""
         properties = self._folder / "log" / "meta.properties"
         lines = properties.read_text().splitlines() if properties.exists() else []
         return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
@@ -145,11 +145,11 @@ class LocalKafka:
         return cluster_id
 
     async def _java(self, jars: Path, *arguments: str) -> BoundProcess:
-        options = self._loaded_ahead(jars) if self._options is None else self._options
+        options = self._cache_options(jars) if self._options is None else self._options
         command = java_command(self._folder, jars, list(arguments), heap=self._heap, options=options)
         with open_log(self._log) as log:
             return await BoundProcess.spawn(command, output=log, cwd=self._folder)
 
-    def _loaded_ahead(self, jars: Path) -> tuple[str, ...]:
+    def _cache_options(self, jars: Path) -> tuple[str, ...]:
         cache = cache_path(jars, self._heap)
         return (f"-XX:AOTCache={cache}",) if cache.exists() else ()

@@ -1,4 +1,4 @@
-"""Making the ahead-of-time cache of Apache Kafka: a node of its own records what it loads, and writes the cache when it ends."""
+"""Builds the ahead-of-time class cache of Apache Kafka: a separate node records what it loads, and writes the cache when it ends."""
 
 import asyncio
 import fcntl
@@ -22,10 +22,10 @@ RECORDS = 50
 
 
 async def make_cache(heap: str = DEFAULT_HEAP) -> bool:
-    """Make the cache if there is none; whether it is there. It takes some ten seconds of a core that nobody else wants.
+    """Make the cache if there is none; returns whether it exists. Takes about ten seconds of a core, at low priority.
 
-    Caches for anything else (another Java, other jars, options or processor) are removed. One process makes it at a time:
-    the others find it made. Raises FetchFailed and BrokerFailed.
+    Caches for anything else (another Java, other jars, options or processor) are removed. Only one process makes it at a
+    time; the others then find it. Raises FetchFailed and BrokerFailed.
     """
     jars = await fetch_jars()
     cache = cache_path(jars, heap)
@@ -55,7 +55,7 @@ async def _record(cache: Path, heap: str) -> None:
 
 
 async def _use(bootstrap: str) -> None:
-    """Have the node load what an exchange needs of it: topics, an idempotent producer, a group."""
+    """Make the node load what an exchange uses: topics, an idempotent producer, a group."""
     await create_topics(bootstrap, ["BTC-PERP"])
     topic = commands_topic("BTC-PERP")
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True) as producer:
@@ -68,7 +68,7 @@ async def _use(bootstrap: str) -> None:
 
 
 class _RecordingKafka(LocalKafka):
-    """A node that gives way to everybody else, and may take its time to end."""
+    """A node with low priority and a long stop timeout."""
 
     async def start(self) -> str:
         address = await super().start()
@@ -81,7 +81,7 @@ class _RecordingKafka(LocalKafka):
             await self._process.end((signal.SIGTERM, WRITTEN_WITHIN_S))
 
     async def kill(self) -> None:
-        """End it at once, with what it has started."""
+        """Kill it at once, with its children."""
         if self._process:
             await self._process.end()
 

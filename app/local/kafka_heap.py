@@ -1,4 +1,4 @@
-"""How large the heap of a local Kafka may be, as Java writes it."""
+"""The heap size of a local Kafka, in the format of `-Xmx`."""
 
 import re
 
@@ -7,7 +7,7 @@ MIB_MIN, MIB_MAX = 128, 64 * 1024
 
 
 def check_heap(text: str) -> str:
-    """The same text, if it is a heap that Kafka can run with; ValueError otherwise."""
+    """The same text if it is a heap size that Kafka can run with; ValueError otherwise."""
     matched = re.fullmatch(r"([1-9][0-9]{0,5})([mg])", text)
     mib = int(matched[1]) * (1024 if matched[2] == "g" else 1) if matched else 0
     if not MIB_MIN <= mib <= MIB_MAX:

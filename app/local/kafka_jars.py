@@ -1,7 +1,7 @@
-"""The jars of Apache Kafka: named and hashed in `kafka.lock.json`, fetched once from Maven's central repository into a cache folder.
+"""The jars of Apache Kafka: pinned with hashes in `kafka.lock.json`, fetched once from Maven Central into a cache folder.
 
-The lock lists what `org.apache.kafka:kafka_2.13` needs at run time, and a binding for its log. To move to another version of
-Kafka, have Maven resolve it (`mvn dependency:list -DincludeScope=runtime`) and write group, artifact, version, SHA-256 and
+The lock lists the runtime dependencies of `org.apache.kafka:kafka_2.13`, and a logging binding. To move to another version
+of Kafka, have Maven resolve it (`mvn dependency:list -DincludeScope=runtime`) and write group, artifact, version, SHA-256 and
 size of each jar.
 """
 
@@ -21,11 +21,11 @@ from app.local.process import ChildFailed
 LOCK_FILE = Path(__file__).with_name("kafka.lock.json")
 REPOSITORY = Path(__file__).resolve().parents[2]
 AT_ONCE = 8
-ANSWER_WITHIN_S = 30.0  # connecting, and each wait for more bytes
+ANSWER_WITHIN_S = 30.0  # for connecting, and for each read
 
 
 class Jar(msgspec.Struct, frozen=True):
-    """One artifact of Maven's central repository; `bytes` is its size."""
+    """One artifact of Maven Central; `bytes` is its size."""
 
     group: str
     artifact: str
@@ -35,7 +35,7 @@ class Jar(msgspec.Struct, frozen=True):
 
     @property
     def file_name(self) -> str:
-        """What it is called in the cache folder."""
+        """Its name in the cache folder."""
         return f"{self.artifact}-{self.version}.jar"
 
 
@@ -48,12 +48,12 @@ KAFKA_JARS = read_lock(LOCK_FILE)
 KAFKA_VERSION = next(jar.version for jar in KAFKA_JARS if jar.artifact == "kafka_2.13")
 
 Download = Callable[[Jar], bytes]
-"""Brings the bytes of a jar, in a thread; raises DownloadFailed."""
+"""Downloads a jar, in a thread; raises DownloadFailed."""
 Progress = Callable[[str], None]
 
 
 class DownloadFailed(Exception):
-    """The repository did not give a jar; why."""
+    """The repository did not deliver a jar; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -61,26 +61,26 @@ class DownloadFailed(Exception):
 
 
 class FetchFailed(ChildFailed):
-    """A jar is missing and could not be fetched whole; the next start tries again."""
+    """A jar is missing and could not be fetched; the next start tries again."""
 
     def __init__(self, jar: Jar, folder: Path, reason: str) -> None:
         super().__init__(
             f"{jar.file_name} of Apache Kafka {KAFKA_VERSION} could not be fetched into {folder}: {reason}. "
-            "The first start needs Maven's central repository; start again when it can be reached, what is there already is kept."
+            "The first start needs Maven Central; start again when it is reachable, files already fetched are kept."
         )
         self.jar = jar
         self.reason = reason
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `PERPETUA_CACHE`, or `.local-cache` of the repository."""
+    """Where downloads are kept: `PERPETUA_CACHE`, or `.local-cache` in the repository."""
     given = os.environ.get("PERPETUA_CACHE")
     return Path(given).expanduser().resolve() if given else REPOSITORY / ".local-cache"
 
 
 def download(jar: Jar) -> bytes:
-    """Fetch a jar from Maven's central repository."""
-    from maven_artifact import Artifact, Downloader  # a quarter of a second, and only a first start needs it
+    """Fetch a jar from Maven Central."""
+    from maven_artifact import Artifact, Downloader  # takes a quarter of a second, and only a first start needs it
 
     source = Downloader()
 
@@ -95,9 +95,9 @@ def download(jar: Jar) -> bytes:
 async def fetch_jars(
     jars: Sequence[Jar] = KAFKA_JARS, *, report: Progress = lambda _: None, download: Download = download
 ) -> Path:
-    """The folder that holds the jars, each with its hash; what is missing or damaged is fetched. Raises FetchFailed.
+    """The folder with the jars, each verified by its hash; missing or damaged ones are fetched. Raises FetchFailed.
 
-    One process fetches at a time; a jar is written under another name, checked, and renamed.
+    One process fetches at a time; a jar is checked, written under another name, and renamed.
     """
     folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
     if not await asyncio.to_thread(_missing, folder, jars):
@@ -144,7 +144,7 @@ def _fetch_one(jar: Jar, folder: Path, download: Download) -> None:
         raise FetchFailed(jar, folder, failed.reason) from failed
     if _digest(content) != jar.sha256:
         raise FetchFailed(
-            jar, folder, f"{len(content)} bytes came, and they are not the {jar.bytes} of kafka.lock.json"
+            jar, folder, f"{len(content)} bytes arrived, and they are not the {jar.bytes} of kafka.lock.json"
         )
     fresh = folder / f"{jar.file_name}.new"
     try:

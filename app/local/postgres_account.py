@@ -1,7 +1,7 @@
-"""The account PostgreSQL runs under: ours, or, since it refuses root, one of its own where we are root.
+"""The account that PostgreSQL runs under: the current one, or a dedicated one when the current one is root.
 
-Then its folders belong to that account, and the folders on the way to them and to its programs get the right to be
-passed through (o+x, never o+r: nobody can list them who could not before).
+The dedicated account owns its folders, and the parent folders of those and of its programs become searchable
+(o+x, never o+r: nobody can list them who could not before).
 """
 
 import os
@@ -16,16 +16,16 @@ ACCOUNT = "perpetua_pg"
 
 
 class ForeignFolder(Exception):
-    """A folder we must own belongs to someone else: another user of this machine was here before us."""
+    """A folder of the server belongs to another user of this machine."""
 
     def __init__(self, folder: Path, owner_uid: int) -> None:
-        super().__init__(f"{folder} belongs to user {owner_uid}, not to the user of our PostgreSQL")
+        super().__init__(f"{folder} belongs to user {owner_uid}, not to the user that PostgreSQL runs as")
         self.folder = folder
         self.owner_uid = owner_uid
 
 
 def server_identity(folder: Path) -> Identity:
-    """Whom the server of a data folder runs as: who we are, or as root its owner, or the account made for it."""
+    """The user that the server of a data folder runs as: the current one; for root, the owner of the folder or the dedicated account."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if os.getuid() != 0:
         return Identity()
@@ -36,7 +36,7 @@ def server_identity(folder: Path) -> Identity:
 
 
 def give_folder(folder: Path, identity: Identity) -> None:
-    """Make a private folder (mode 0700) for the server's user; one that belongs to another is refused."""
+    """Create a private folder (mode 0700) for the server's user; one that belongs to another user is refused."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = folder.lstat().st_uid
     wanted = os.getuid() if identity.uid < 0 else identity.uid
@@ -49,7 +49,7 @@ def give_folder(folder: Path, identity: Identity) -> None:
 
 
 def reach(path: Path) -> None:
-    """As root, let the server's account pass through every folder on the way to `path`."""
+    """As root, let the server's account search every parent folder of `path`."""
     if os.getuid() != 0:
         return
     for folder in path.parents:
@@ -63,5 +63,5 @@ def _account() -> pwd.struct_passwd:
         return pwd.getpwnam(ACCOUNT)
     except KeyError:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT]
-        subprocess.run(command, check=False, capture_output=True)  # two at once: the second finds it made
+        subprocess.run(command, check=False, capture_output=True)  # fails if another process has just created it
         return pwd.getpwnam(ACCOUNT)

@@ -1,4 +1,4 @@
-"""A child process that cannot outlive its parent, and what the operating system tells about any process."""
+"""A child process that cannot outlive its parent, and facts about processes from the operating system."""
 
 import asyncio
 import errno
@@ -16,38 +16,38 @@ LOG_BYTES_MAX = 16 * 2**20
 
 
 class ChildFailed(Exception):
-    """A child did not come up; each kind tells why."""
+    """A child did not start; each subclass says why."""
 
 
 class PortTaken(Exception):
-    """Another program listens where we were told to."""
+    """Another program listens on the port."""
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"another program listens on {host}:{port}: stop it, or give another PORT")
+        super().__init__(f"another program listens on {host}:{port}: stop it, or set another PORT")
         self.host = host
         self.port = port
 
 
 class Child(Protocol):
-    """What the supervisor keeps alive: a process or a server made of one."""
+    """A child under supervision: a process, or a server that runs as one."""
 
     @property
     def pid(self) -> int | None:
         """Its process id while it runs."""
 
     async def start(self) -> str:
-        """Start it, wait until it serves; its address, or an empty string."""
+        """Start it and wait until it serves; returns its address, or an empty string."""
 
     async def wait(self) -> int:
-        """Wait until it has ended; its exit code, negative for a signal."""
+        """Wait until it has ended; returns its exit code, negative for a signal."""
 
     async def stop(self) -> None:
-        """End it in bounded time; harmless when it does not run."""
+        """Stop it in bounded time; does nothing when it does not run."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The user a child runs as; -1 stays who we are."""
+    """The user a child runs as; -1 keeps the current one."""
 
     uid: int = -1
     gid: int = -1
@@ -60,7 +60,7 @@ class BoundProcess:
         self._process = process
 
     @classmethod
-    async def spawn(  # each argument is one fact of a process
+    async def spawn(  # each argument is one property of a process
         cls,
         command: list[str],
         *,
@@ -70,7 +70,7 @@ class BoundProcess:
         identity: Identity | None = None,
         death_signal: signal.Signals = signal.SIGKILL,
     ) -> "BoundProcess":
-        """Start `command`; `output` takes both its streams. `death_signal` is what it gets when we die first."""
+        """Start `command`; `output` gets both its streams. `death_signal` is sent to it when this process dies first."""
         who = identity or Identity()
         wrapper = [sys.executable, "-I", "-S", str(WITH_PARENT), str(os.getpid()), str(int(death_signal))]
         process = await asyncio.create_subprocess_exec(
@@ -83,7 +83,7 @@ class BoundProcess:
             stderr=asyncio.subprocess.STDOUT if output is not None else None,
             env=dict(env) if env is not None else None,
             cwd=cwd,
-            start_new_session=True,  # Ctrl-C goes to us alone: we say in which order the tree stops
+            start_new_session=True,  # Ctrl-C reaches only this process, which stops the tree in order
         )
         return cls(process)
 
@@ -94,11 +94,11 @@ class BoundProcess:
 
     @property
     def output(self) -> asyncio.StreamReader | None:
-        """What it prints, where `output` was a pipe."""
+        """Its output, if `output` was a pipe."""
         return self._process.stdout
 
     async def wait(self) -> int:
-        """Wait for its end; the exit code, negative for a signal."""
+        """Wait until it ends; returns the exit code, negative for a signal."""
         return await self._process.wait()
 
     async def end(self, *steps: tuple[signal.Signals, float]) -> None:
@@ -118,7 +118,7 @@ class BoundProcess:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """The log of a child, appended to; one that has grown past LOG_BYTES_MAX is set aside as `.1` first."""
+    """Open the log of a child for appending; one larger than LOG_BYTES_MAX is first renamed to `.1`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_name(path.name + ".1"))
@@ -126,21 +126,21 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 def tail_of(path: Path, lines: int = 15) -> str:
-    """The last lines of a log, for an error that has to explain itself."""
+    """The last lines of a log, for an error message."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    """A TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def check_port_is_free(host: str, port: int) -> None:
-    """PortTaken when somebody listens there: else his answers would pass for ours. Port 0 is any free one."""
+    """Raise PortTaken when a program listens there: its answers could pass for those of the API. Port 0 means any free one."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger do not matter
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore lingering connections
         try:
             probe.bind((host, port))
         except OSError as error:
@@ -159,7 +159,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def works_in(pid: int, folder: Path) -> bool:
-    """Whether a living process has `folder` as its working directory: tells our server from a reused process id."""
+    """Whether a running process has `folder` as its working directory: distinguishes the server from a reused process id."""
     try:
         return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
     except (FileNotFoundError, ProcessLookupError, PermissionError):

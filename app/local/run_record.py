@@ -1,4 +1,4 @@
-"""DATA/run.json: what a running tree tells the command line about itself."""
+"""DATA/run.json: how the command line finds a running tree."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ FILE_NAME = "run.json"
 
 
 class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """How to reach a local exchange, the process id of each of its children by name, and the session its workers keep."""
+    """How to reach a local exchange, the process id of each of its children by name, and the session timeout of its workers."""
 
     pid: int
     url: str
@@ -23,7 +23,7 @@ class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def write_run_record(folder: Path, record: RunRecord) -> None:
-    """Replace the record in one step, readable by its owner alone: a reader sees the old one or the new one."""
+    """Replace the record in one step, readable only by its owner: a reader sees the old one or the new one."""
     fresh = folder / f"{FILE_NAME}.{os.getpid()}"
     fresh.touch(mode=0o600)
     fresh.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
@@ -31,7 +31,7 @@ def write_run_record(folder: Path, record: RunRecord) -> None:
 
 
 def read_run_record(folder: Path) -> RunRecord | None:
-    """The record of the tree that runs on this folder now; None when none does, whatever a killed one left."""
+    """The record of the tree that runs on this folder now; None when none runs, even if a killed one left a record."""
     path = folder / FILE_NAME
     if not path.exists() or not is_taken(folder):
         return None
@@ -39,5 +39,5 @@ def read_run_record(folder: Path) -> RunRecord | None:
 
 
 def forget_run_record(folder: Path) -> None:
-    """The tree has stopped."""
+    """Delete the record, because the tree has stopped."""
     (folder / FILE_NAME).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Keeps the process tree of a local exchange alive, and ends it in order."""
+"""Keeps the process tree of a local exchange running, and stops it in order."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class NotReady(ChildFailed):
-    """A child runs, but did not do its work in the time given."""
+    """A child runs, but was not ready in time."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} was not ready after {READY_TIMEOUT_S:.0f} s")
@@ -44,7 +44,7 @@ class Kept:
 class Supervisor:
     """Children by name, each started again when it dies: after 0.2 s, doubling to 5 s, again from 0.2 s after 30 s of life.
 
-    All that live longer die with this process, however it dies (with_parent.py).
+    All children die with this process, however it dies (with_parent.py).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +54,7 @@ class Supervisor:
         self._record: RunRecord | None = None
 
     async def take_folder(self) -> None:
-        """Claim the DATA folder before anything in it is touched; raises FolderTaken."""
+        """Lock the DATA folder before anything in it is touched; raises FolderTaken."""
         await self._lock.acquire()
         forget_run_record(self._folder)
 
@@ -66,9 +66,9 @@ class Supervisor:
         tier: int = 1,
         requires_ready: Callable[[], Awaitable[bool]] | None = None,
     ) -> str:
-        """Start a child, wait until it is ready, keep it alive; its address. Raises what its first start raises.
+        """Start a child, wait until it is ready, keep it running; returns its address. Raises what its first start raises.
 
-        When the tree stops, the highest tier goes first, children of one tier together.
+        When the tree stops, the highest tier stops first, children of one tier together.
         """
         kept = Kept(name, child, tier)
         self._kept.append(kept)
@@ -82,17 +82,17 @@ class Supervisor:
     def announce(
         self, *, url: str, database_url: str, broker_url: str, cluster_id: str, session_timeout_s: float
     ) -> None:
-        """Write run.json, and keep the children's process ids in it true from now on."""
+        """Write run.json, and keep the children's process ids in it up to date from now on."""
         self._record = RunRecord(os.getpid(), url, database_url, broker_url, cluster_id, {}, session_timeout_s)
         self._write_record()
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of every child that runs."""
+        """The process id of every running child."""
         return {kept.name: kept.child.pid for kept in self._kept if kept.child.pid is not None}
 
     async def stop(self) -> None:
-        """End every child, highest tier first, and give the folder back."""
+        """Stop every child, highest tier first, and release the folder."""
         for kept in self._kept:
             if kept.watch:
                 kept.watch.cancel()
@@ -109,10 +109,10 @@ class Supervisor:
         clock = asyncio.get_running_loop()
         backoff = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S)
         while True:
-            began = clock.time()
+            started_s = clock.time()
             code = await kept.child.wait()
             log.warning("%s ended with %d", kept.name, code)
-            if clock.time() - began > HEALTHY_AFTER_S:
+            if clock.time() - started_s > HEALTHY_AFTER_S:
                 backoff.reset()
             await self._start_again(kept, backoff)
 

@@ -1,8 +1,8 @@
 """Turns itself into a command that dies with its parent: `with_parent.py PARENT_PID SIGNAL UID GID COMMAND...`.
 
 Linux delivers SIGNAL to the command when the thread that started it ends, however it ends (PR_SET_PDEATHSIG), so a
-SIGKILL of the supervisor leaves no orphan that goes on writing. UID and GID are -1 to stay who we are; the user is
-changed before the signal is asked for, because changing it clears the request. Elsewhere than on Linux the command
+SIGKILL of the supervisor leaves no orphan that keeps writing. A UID and GID of -1 keep the current user; the user is
+changed before the signal is requested, because changing it clears the request. On other systems than Linux the command
 simply runs. Run as a file, not as a module: it needs nothing but the standard library and starts in milliseconds.
 """
 
@@ -15,7 +15,7 @@ PARENT_GONE = 75
 
 
 def become(parent_pid: int, signal_number: int, uid: int, gid: int, command: list[str]) -> None:
-    """Replace this process by `command`; never returns. Exits with PARENT_GONE when the parent has died already."""
+    """Replace this process by `command`; never returns. Exits with PARENT_GONE when the parent is already dead."""
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)

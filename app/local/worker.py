@@ -1,4 +1,4 @@
-"""A command of ours as a supervised child: its output goes to a log file, or to our stderr with its name before it."""
+"""One of the exchange's own commands as a supervised child; its output goes to a log file, or prefixed to stderr."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ STOP_GRACE_S = 10.0
 
 
 class Worker:
-    """One command, started again with the same arguments each time; without `env` it has ours."""
+    """One command, started again with the same arguments each time; without `env` it inherits the environment."""
 
     def __init__(
         self, name: str, argv: list[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
@@ -41,20 +41,20 @@ class Worker:
         return ""
 
     async def wait(self) -> int:
-        """Wait until it has ended, and its last words are printed; its exit code."""
+        """Wait until it has ended and its last output is printed; returns its exit code."""
         code = await self._process.wait() if self._process else 0
         if self._printing:
             await asyncio.wait([self._printing], timeout=1)
         return code
 
     async def stop(self) -> None:
-        """SIGTERM, ten seconds to finish what it has in hand, then SIGKILL to its group."""
+        """SIGTERM, ten seconds to finish its work, then SIGKILL to its process group."""
         if self._process:
             await self._process.end((signal.SIGTERM, STOP_GRACE_S))
             await self.wait()
 
     async def _print(self, output: asyncio.StreamReader) -> None:
-        """Read in blocks, not lines: a line without end must not stop a child, nor fill our memory."""
+        """Read in blocks, not lines: an endless line must not block a child or fill the memory."""
         rest = b""
         while block := await output.read(65_536):
             *lines, rest = (rest + block).split(b"\n")

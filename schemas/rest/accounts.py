@@ -25,7 +25,7 @@ class BalanceView(View, frozen=True):
 
 
 class PositionView(View, frozen=True):
-    """An open position, valued at mark. `adlRank`: 4 for the fifth of its side that is deleveraged first, 0 for the last."""
+    """An open position, valued at mark. `adlRank` is 4 for the fifth of its side that is deleveraged first, 0 for the last."""
 
     market_id: str
     side: str
@@ -42,7 +42,7 @@ class PositionView(View, frozen=True):
 
 
 class LeverageView(View, frozen=True):
-    """The account's leverage in a market, what it makes position and orders there need, and what is left of its margin."""
+    """The account's leverage in a market, the margin that its position and orders there require, and the account's available margin."""
 
     market_id: str
     leverage: int
@@ -53,9 +53,9 @@ class LeverageView(View, frozen=True):
 
 
 class LedgerEntryView(View, frozen=True):
-    """One line of the ledger. `balanceAfter` is the wallet after it; a house account carries none.
+    """One line of the ledger. `balanceAfter` is the wallet after this entry; null for house accounts.
 
-    `referenceId` is the trade, order or transfer that it was for, else the event.
+    `referenceId` is the trade, order or transfer of the entry, else the event.
     """
 
     entry_id: str

@@ -1,4 +1,4 @@
-"""API keys: what a program may do in a user's name, and the bodies by which keys are made, listed and revoked."""
+"""API keys: what a program may do on behalf of a user, and the bodies to create, list and revoke them."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,7 +8,7 @@ from msgspec import Meta
 from schemas.rest.bodies import Moment, Request, View
 
 KEY_PREFIX = "perp_"
-"""Every key begins with it: a guard tells keys from tokens by it, and a scanner finds keys that lie about."""
+"""The prefix of every key: it distinguishes keys from tokens, and lets scanners find leaked keys."""
 SCOPES_MAX = 3
 ADDRESSES_MAX = 20
 
@@ -17,21 +17,22 @@ class Scope(StrEnum):
     """What a key may do; none includes another."""
 
     READ = "read"
-    """See the account: balances, positions, orders, fills, ledger."""
+    """Read the account: balances, positions, orders, fills, ledger."""
     TRADE = "trade"
     """Place and cancel orders, set the leverage."""
     WITHDRAW = "withdraw"
-    """Take money out."""
+    """Withdraw money."""
 
 
 Label = Annotated[
-    str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)", description="For people, to tell keys apart")
+    str,
+    Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)", description="A name that distinguishes the key for people"),
 ]
 NetworkText = Annotated[
     str,
     Meta(
         pattern=r"^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$(?!\n)",
-        description="An address, or a network in CIDR notation without host bits",
+        description="An IP address, or a network in CIDR notation without host bits",
         examples=["192.0.2.0/24"],
     ),
 ]

@@ -19,15 +19,15 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A body from outside."""
+    """A request body."""
 
 
 class View(msgspec.Struct, frozen=True, rename="camel"):
-    """A body that we answer."""
+    """An answer body."""
 
 
 class Page(View, Generic[T], frozen=True):
-    """One page of a list, newest first unless its route says otherwise; `nextCursor` leads to the next one."""
+    """One page of a list, newest first unless its route says otherwise; `nextCursor` is the cursor of the next page, null on the last."""
 
     data: list[T]
     next_cursor: str | None

@@ -8,7 +8,7 @@ from schemas.rest.bodies import Request, View
 
 
 class DrainRequest(Request, frozen=True):
-    """Which market to drain; all of them when none is named."""
+    """The market to drain; all markets when none is named."""
 
     market_id: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
 

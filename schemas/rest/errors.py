@@ -8,7 +8,7 @@ from schemas.rest.bodies import View
 
 
 class ErrorBody(View, frozen=True):
-    """What went wrong: a stable code, a sentence, facts, and the request it belongs to."""
+    """An error: a stable code, a message for people, the id of the request, and details for programs."""
 
     code: str
     message: str

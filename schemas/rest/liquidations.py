@@ -25,7 +25,7 @@ class ReceiptView(View, frozen=True):
 
 
 class InventoryView(View, frozen=True):
-    """A position that the insurance fund has taken over, at mark."""
+    """A position that the insurance fund has taken over, valued at mark."""
 
     market_id: str
     side: str

@@ -1,4 +1,4 @@
-"""What everybody may know of a market: its book, its trades, its candles and its ticker. No user and no order is named."""
+"""Public market data: order book, trades, candles and ticker. It names no user and no order."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from schemas.rest.bodies import View
 
 
 class CandleInterval(StrEnum):
-    """How long a candle lasts; each begins at a whole multiple of it since 1970-01-01 00:00 UTC."""
+    """The length of a candle; candles start at whole multiples of it since 1970-01-01 00:00 UTC."""
 
     MINUTE = "1m"
     FIVE_MINUTES = "5m"
@@ -21,7 +21,7 @@ class CandleInterval(StrEnum):
 
     @property
     def seconds(self) -> int:
-        """Its length."""
+        """Its length in seconds."""
         return int(self.value[:-1]) * {"m": 60, "h": 3_600, "d": 86_400}[self.value[-1]]
 
 
@@ -34,9 +34,9 @@ class BookLevelView(View, frozen=True):
 
 
 class OrderBookView(View, frozen=True):
-    """The best levels of a book, bids falling and asks rising, exactly as they are after event `sequence` of the market.
+    """The best levels of a book, bids falling and asks rising, exactly as of event `sequence` of the market.
 
-    `time` is of that event.
+    `time` is the time of that event.
     """
 
     market_id: str
@@ -47,9 +47,9 @@ class OrderBookView(View, frozen=True):
 
 
 class TradeView(View, frozen=True):
-    """A trade in the book, without who traded. `sequence` is the market's trade counter.
+    """A trade on the order book, without its parties. `sequence` is the market's trade counter.
 
-    `cause` tells the trades of a liquidation from the others.
+    `cause` distinguishes the trades of a liquidation from all others.
     """
 
     trade_id: str
@@ -63,9 +63,9 @@ class TradeView(View, frozen=True):
 
 
 class CandleView(View, frozen=True):
-    """The trades of one interval from `time` on: first, highest, lowest and last price, and what was traded.
+    """The trades of one interval from `time` on: first, highest, lowest and last price, and the traded volume.
 
-    First and last go by the trade counter. Where nothing was traded all four are the close of the candle before.
+    First and last are by trade counter. Without trades, all four prices are the close of the previous candle.
     """
 
     time: str

@@ -36,7 +36,7 @@ class MarketView(View, frozen=True):
 
 
 class FundingPaymentView(View, frozen=True):
-    """What a position paid (below zero) or was paid at a funding; `time` is the end of its interval."""
+    """The funding that a position paid (negative `amount`) or received; `time` is the end of the funding interval."""
 
     market_id: str
     side: str
@@ -49,7 +49,7 @@ class FundingPaymentView(View, frozen=True):
 
 
 class FundingView(View, frozen=True):
-    """One funding of a market: the rate, and what it was computed from. `isVoid`: its end was missed, or had no mark."""
+    """One funding of a market: the rate, and the values it was computed from. `isVoid`: the interval's end was missed or had no mark."""
 
     time: str
     rate: str
@@ -61,7 +61,7 @@ class FundingView(View, frozen=True):
 
 
 class MarketFundingView(View, frozen=True):
-    """Funding of a market now, and a page of its history, newest first."""
+    """The current funding of a market, and a page of its history, newest first."""
 
     market_id: str
     funding_rate: str

@@ -1,4 +1,4 @@
-"""Orders by the dozen, and orders that are only asked about: bodies of the batch, of cancel-all and of the preview."""
+"""Bodies of batch orders, cancel-all and order previews."""
 
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ class RefusalView(View, frozen=True):
 class OrderAnswerView(View, frozen=True):
     """The result of one order of several: accepted under `commandId`, or refused with `error`.
 
-    `isReplay`: its clientOrderId had been placed before, with the same body.
+    `isReplay`: its `clientOrderId` was already used with the same body.
     """
 
     order_id: str | None
@@ -45,11 +45,11 @@ class OrderAnswersView(View, frozen=True):
 
 
 class PreviewView(View, frozen=True):
-    """What `POST /orders` would answer now: the refusal, or what the order would ask of the account.
+    """What `POST /orders` would answer now: the refusal, or the effect of the order on the account.
 
-    `price` is the limit, or the protection of a market order, `notional` the order at it. `marginRequired` is of the whole
-    account with the order, `marginAdded` what the order adds to it (below zero when it lowers it), `availableMargin` what
-    would be left of the equity. `feeMax` is the most it can cost in fees.
+    `price` is the limit, or the protection price of a market order; `notional` is the value of the order at it.
+    `marginRequired` is the margin of the whole account with the order, `marginAdded` the change due to the order (negative
+    when it lowers it), `availableMargin` the equity left over. `feeMax` is the maximum fee.
     """
 
     is_accepted: bool

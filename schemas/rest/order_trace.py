@@ -1,4 +1,4 @@
-"""The trace of one order: every hop it has taken, with what is known of when and where in the market's log."""
+"""The trace of one order: every hop, with its time and its place in the market's log as far as they are known."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ from schemas.rest.bodies import View
 
 
 class Hop(StrEnum):
-    """The hops of an order, in the order in which it takes them."""
+    """The hops of an order, in sequence."""
 
     ACCEPTED = "ACCEPTED"
     RELAYED = "RELAYED"
@@ -22,8 +22,8 @@ class HopView(View, frozen=True, omit_defaults=True):
     """One hop. Fields that do not apply or are not stored are left out.
 
     `time`: of ACCEPTED and CANCEL_REQUESTED when the API accepted it; of RELAYED when its command was first given to the
-    broker, of MATCHED when its events were (to the millisecond), of PERSISTED when they were written to the database; of
-    FILLED and ENDED the time of the command that caused the event, because the engine has no clock.
+    first sent to the broker. MATCHED: when its events were (to the millisecond). PERSISTED: when they were written to the
+    database. FILLED and ENDED: the time of the command that caused the event, because the engine has no clock.
     """
 
     hop: Hop

@@ -18,7 +18,7 @@ from schemas.rest.bodies import ClientOrderId, DecimalText, Moment, Request, Vie
 
 
 class OrderRequest(Request, frozen=True):
-    """An order as a client writes it."""
+    """An order to place."""
 
     market_id: Annotated[str, Meta(min_length=1, max_length=32)]
     side: Side
@@ -50,10 +50,10 @@ class CancelTaken(View, frozen=True):
 
 
 class OrderView(View, frozen=True):
-    """An order with every field submitted and what became of it.
+    """An order: every submitted field, and its state.
 
-    `quantity` is what the order is for: filled plus remaining. What reduce-only has taken from it is `cut_quantity`, so
-    the two together are what was submitted, and a FILLED order has always filled its quantity.
+    `quantity` is the filled plus the remaining quantity. `cutQuantity` is what reduce-only has cut from the order. The two
+    add up to the submitted quantity, and a FILLED order has always filled its `quantity`.
     """
 
     order_id: str
@@ -84,7 +84,7 @@ class OrderView(View, frozen=True):
 
 
 class FillView(View, frozen=True):
-    """One side of a trade. A take-over and a deleveraging come without an order; `notional` is what they settled at."""
+    """One side of a trade. Take-overs and deleveragings have no order; `notional` is the amount at which they settled."""
 
     trade_id: str
     order_id: str | None

@@ -8,7 +8,7 @@ from schemas.rest.bodies import DecimalText, Request
 
 
 class DepositRequest(Request, frozen=True):
-    """Credits an account; `userId` is for administrators in production."""
+    """Credits an account: the caller's, or as administrator that of `userId` (required in production)."""
 
     asset: Annotated[str, Meta(min_length=1, max_length=16)]
     amount: DecimalText

@@ -1,4 +1,4 @@
-"""Registering and logging in."""
+"""Registration and login."""
 
 from schemas.rest.bodies import Email, Password, Request, View
 
@@ -24,7 +24,7 @@ class LoggedIn(View, frozen=True):
 
 
 class MeView(View, frozen=True):
-    """Who the caller is."""
+    """The caller's user."""
 
     user_id: str
     email: str

@@ -151,10 +151,10 @@ async def test_a_key_is_asked_for_once_however_many_requests_carry_it(exchange: 
     keys = ApiKeys(exchange.services.database, now, lambda: 0.0)
     waiting = [asyncio.create_task(keys.look_up(secret)) for _ in range(50)]
     await asyncio.sleep(0)
-    assert len(keys._asked) == 1
+    assert len(keys._lookups) == 1
     waiting.pop().cancel()
     assert {key.user for key in await asyncio.gather(*waiting) if key is not None} == {alice.user}
-    assert not keys._asked
+    assert not keys._lookups
 
 
 async def test_a_key_expires_also_while_it_is_believed(exchange: Exchange) -> None:

@@ -77,7 +77,7 @@ async def test_what_only_looks_outlives_an_outage(server: EmbeddedPostgres) -> N
         assert await _next_sequence(tail) == 1
         async with _shutting_down(server):
             told = (await _line(tail.stderr)).decode()
-            assert told.startswith("waits from sequence 2 on")
+            assert told.startswith("waiting at sequence 2: ")
             assert "CannotConnectNowError" in told
             await _until_line(watch, "CannotConnectNowError")
         await _until_line(watch, "FileNotFoundError")

@@ -23,6 +23,6 @@ async def test_a_refusal_is_logged_without_the_token(caplog: pytest.LogCaptureFi
     async with TestServer(application) as server, ClientSession(server.make_url("/")) as session:
         client = Client(session, TOKEN)
         await _round([Maker(client, GAMBLED_ON)], Gambler(client, GAMBLED_ON))
-    assert "the demo waits: 503 Service Unavailable" in caplog.text
+    assert "the demo is waiting: 503 Service Unavailable" in caplog.text
     assert TOKEN not in caplog.text
     assert "Bearer" not in caplog.text

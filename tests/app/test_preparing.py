@@ -13,7 +13,7 @@ from tests.conftest import Broker
 async def test_the_migration_that_is_in_force_is_told(database: str) -> None:
     """The newest of this release, also where there was nothing left to do."""
     told = await _type({"DATABASE_URL": database}, "migrate")
-    assert (told.exit_code, told.output) == (0, f"migration {migration_files()[-1].name[:4]} is in force\n")
+    assert (told.exit_code, told.output) == (0, f"the database is at migration {migration_files()[-1].name[:4]}\n")
 
 
 async def test_the_topics_that_are_there_are_told(database: str, empty_broker: Broker) -> None:
@@ -23,7 +23,7 @@ async def test_the_topics_that_are_there_are_told(database: str, empty_broker: B
     names = [*(kind(market) for market in ("BTC-PERP", "ETH-PERP") for kind in kinds), DEAD_LETTERS]
     for _ in range(2):
         told = await _type(environment, "topics")
-        assert (told.exit_code, told.output) == (0, f"9 topics are there: {', '.join(names)}\n")
+        assert (told.exit_code, told.output) == (0, f"9 topics exist: {', '.join(names)}\n")
 
 
 async def _type(environment: dict[str, str], *words: str) -> Result:

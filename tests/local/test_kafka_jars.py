@@ -54,8 +54,8 @@ async def test_jars_are_fetched_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (b"the first j", "11 bytes came, and they are not the 13"),
-        (b"another jar !", "13 bytes came, and they are not"),
+        (b"the first j", "11 bytes arrived, and they are not the 13"),
+        (b"another jar !", "13 bytes arrived, and they are not"),
         (DownloadFailed("no route"), "no route"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What only an administrator may ask: that everything accepted before the call be matched and persisted."""
+"""Administrator routes: drain the markets."""
 
 from aiohttp import web
 
@@ -34,7 +34,7 @@ def _timed_out(behind: list[draining.MarketBehind]) -> Refusal:
         {"marketId": each.market, "commandSequence": each.command_seq, "awaitedCommandSequence": each.awaited_seq}
         for each in behind
     ]
-    return Refusal(ErrorCode.DRAIN_TIMED_OUT, "some markets are still behind", {"markets": markets})
+    return Refusal(ErrorCode.DRAIN_TIMED_OUT, "some markets are not drained yet", {"markets": markets})
 
 
 ROUTES = (

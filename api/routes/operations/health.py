@@ -1,4 +1,4 @@
-"""Whether this process lives, may be sent requests, and how its parts are."""
+"""Health checks: is the process alive, is it ready for requests, and are its parts healthy."""
 
 from aiohttp import web
 
@@ -11,7 +11,7 @@ from store.session.connect import Session, StoreUnavailable
 
 
 class Health(View, frozen=True):
-    """`ok`, or what is wrong."""
+    """`ok`, or the problem."""
 
     status: str
 
@@ -32,12 +32,12 @@ class HealthReport(View, frozen=True):
 
 
 async def livez(_request: web.Request) -> web.Response:
-    """The process answers: it lives."""
+    """Answers 200: the process is alive."""
     return json_answer(Health("ok"))
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 while requests are welcome: not on the way out, and the database answers."""
+    """200 while the process accepts requests: it is not stopping, and the database answers."""
     services = services_of(request)
     if services.lifecycle.is_stopping:
         return json_answer(Health("stopping"), status=503)
@@ -47,7 +47,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """Every part with its state; 503 when one of them is not well."""
+    """Every part with its state; 503 when one of them is not healthy."""
     services = services_of(request)
     parts = [await _database_part(services), _queue_part(services), *_market_parts(services)]
     if all(part.is_well for part in parts):

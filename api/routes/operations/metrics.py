@@ -1,7 +1,7 @@
-"""Figures for Prometheus: how far each market is behind, whether the books balance, and what this process has counted.
+"""Metrics for Prometheus: how far each market lags behind, whether the books balance, and this process's own counters.
 
-What stands in the database is read at every scrape, whichever process it concerns; while it is away, that is all that is
-told of it (`perpetua_database_up` 0), and what the process counts goes on.
+Metrics that come from the database are read at every scrape, for all processes; while it is down, `perpetua_database_up`
+is 0, they are missing, and the process's own counters are still served.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,24 +29,24 @@ _OF_LAGS: dict[str, tuple[str, Callable[[MarketLag], float | None]]] = {
     "perpetua_projection_lag_seconds": ("Age of the oldest of them", lambda lag: lag.unpersisted_age_s),
     "perpetua_outbox_kept_commands": ("Commands in the outbox that no kept snapshot covers", lambda lag: lag.kept),
     "perpetua_stored_snapshot_age_seconds": (
-        "Age of the newest snapshot in PostgreSQL, from where a lost broker is rebuilt",
+        "Age of the newest snapshot in PostgreSQL, from which a lost broker is rebuilt",
         lambda lag: lag.snapshot_age_s,
     ),
     "perpetua_market_halted": ("1 for a market that the exchange itself has halted", lambda lag: lag.is_halted),
 }
 _OF_AUDITS: dict[str, tuple[str, Callable[[AuditRun], float]]] = {
     "perpetua_audit_difference_micros": (
-        "What the last audit was off by; anything but 0 halts",
+        "Difference that the last audit found; anything but 0 halts the markets",
         lambda run: run.difference,
     ),
     "perpetua_audit_findings": ("Broken invariants that the last audit found", lambda run: run.findings),
-    "perpetua_audit_duration_seconds": ("How long the last audit took", lambda run: run.took_ms / 1_000),
-    "perpetua_audit_timestamp_seconds": ("When the last audit ran", lambda run: run.at / 1_000_000),
+    "perpetua_audit_duration_seconds": ("Duration of the last audit", lambda run: run.took_ms / 1_000),
+    "perpetua_audit_timestamp_seconds": ("Time of the last audit", lambda run: run.at / 1_000_000),
 }
 
 
 class _Stored(NamedTuple):
-    """What the database tells."""
+    """Metrics read from the database."""
 
     audit: AuditRun | None
     lags: list[MarketLag]
@@ -54,13 +54,13 @@ class _Stored(NamedTuple):
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """All metrics as they are now."""
+    """All current metrics."""
     services = services_of(request)
     try:
         stored = await services.database.run(lambda session: _read(session, services))
     except StoreUnavailable:
         stored = None
-    body = _figures(services, stored) + generate_latest()
+    body = _metrics(services, stored) + generate_latest()
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
@@ -69,14 +69,14 @@ async def _read(session: Session, services: Services) -> _Stored:
     return _Stored(await read_last_audit(session), lags, await read_oldest_transaction_s(session))
 
 
-def _figures(services: Services, stored: _Stored | None) -> bytes:
-    """A registry of this moment: what another process does is read, not remembered."""
+def _metrics(services: Services, stored: _Stored | None) -> bytes:
+    """A new registry per scrape: the values of other processes are read, not kept."""
     registry = CollectorRegistry(auto_describe=False)
     for name, (about, measure) in _OF_MARKETS.items():
         rows = [((market,), measure(load)) for market, load in services.load.current.items()]
         _set(registry, name, about, ("market",), rows)
     waiting = [((), services.submissions.waiting)]
-    _set(registry, "perpetua_requests_waiting", "Orders and cancels that wait", (), waiting)
+    _set(registry, "perpetua_requests_waiting", "Orders and cancels that wait for a batch", (), waiting)
     _set(registry, "perpetua_database_up", "1 while PostgreSQL answers", (), [((), stored is not None)])
     if stored is not None:
         _set_stored(registry, stored)
@@ -85,13 +85,13 @@ def _figures(services: Services, stored: _Stored | None) -> bytes:
 
 def _set_stored(registry: CollectorRegistry, stored: _Stored) -> None:
     if stored.audit is not None:
-        for name, (about, figure) in _OF_AUDITS.items():
-            _set(registry, name, about, (), [((), figure(stored.audit))])
+        for name, (about, audited) in _OF_AUDITS.items():
+            _set(registry, name, about, (), [((), audited(stored.audit))])
     for name, (about, measure) in _OF_LAGS.items():
         _set(registry, name, about, ("market",), [((lag.market,), measure(lag)) for lag in stored.lags])
     statuses = [((lag.market, lag.status), 1) for lag in stored.lags]
-    _set(registry, "perpetua_market_status", "1 for the status in force", ("market", "status"), statuses)
-    about = "For how long a transaction holds rows or a snapshot"
+    _set(registry, "perpetua_market_status", "1 for the current status", ("market", "status"), statuses)
+    about = "Age of the oldest transaction that holds rows or a snapshot"
     _set(registry, "perpetua_database_oldest_transaction_seconds", about, (), [((), stored.oldest_transaction_s)])
 
 
@@ -114,7 +114,7 @@ ROUTES = (
         "/metrics",
         metrics,
         "Prometheus metrics",
-        {200: Answer(str, "The text format of Prometheus.")},
+        {200: Answer(str, "Metrics in the Prometheus text format.")},
         content_type="text/plain",
         tag="health",
     ),

@@ -1,4 +1,4 @@
-"""Closing a position: a reduce-only market order for all of it, so that asking twice cannot open another."""
+"""Closing a position: a reduce-only market order for its full size, so that a repeated call cannot open the opposite one."""
 
 from aiohttp import web
 
@@ -17,7 +17,7 @@ from store.submission import SubmitOrder
 
 
 async def close(request: web.Request, user: int) -> web.StreamResponse:
-    """Sell all of a long, or buy all of a short, at the market."""
+    """Sell all of a long, or buy back all of a short, with a market order."""
     name = market_id_of(request)
     held = await services_of(request).database.run(lambda session: read_position_lots(session, user, name))
     spec, lots = of_market(name, held)
@@ -38,7 +38,7 @@ ROUTES = (
         "POST",
         "/positions/{marketId}/close",
         close,
-        "Close a position at the market",
+        "Close a position with a market order",
         {202: PLACED},
         access=Access.USER,
         scope=Scope.TRADE,

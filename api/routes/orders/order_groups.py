@@ -1,4 +1,4 @@
-"""Several orders at once: a batch to place, and everything that lives to cancel."""
+"""Several orders at once: place a batch, and cancel all live orders."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ _UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
 
 
 async def place_batch(request: web.Request, user: int) -> web.Response:
-    """Place up to 20 orders, in their order; each is taken or refused for itself, and counts as one for the rate limit."""
+    """Place up to 20 orders, in their order; each is accepted or refused on its own, and counts as one call for the rate limit."""
     orders = (await _batch.read(request)).orders
-    for _ in orders[1:]:  # the guard has counted the first
+    for _ in orders[1:]:  # the guard has already counted the first
         services_of(request).limits.take_of_user(request, Budget.ORDERS, user)
     return _answer(await _outcomes_of(request, [SubmitOrder(user, order) for order in orders]), status=200)
 
 
 async def cancel_all(request: web.Request, user: int) -> web.Response:
-    """Ask that every live order of the caller be taken out, of one market or of all."""
+    """Request the cancellation of the caller's live orders, in one market or in all."""
     market = market_or_none(request)
     found = await services_of(request).database.run(lambda session: live_order_ids(session, user, market))
     if found is None:
@@ -47,13 +47,13 @@ async def cancel_all(request: web.Request, user: int) -> web.Response:
 
 
 async def _outcomes_of(request: web.Request, asked: Sequence[SubmissionRequest]) -> list[Outcome]:
-    """They enter the queue one behind the other before any is waited for, so that nobody's come between."""
+    """Queue all requests before waiting for any, so that no other request comes between them."""
     submissions = services_of(request).submissions
     return await asyncio.gather(*[submissions.submit(each) for each in asked])
 
 
 def _has_ended(outcome: Outcome) -> bool:
-    """Whether an order that was live when it was looked up had ended when it was to be cancelled."""
+    """Whether an order that was live when it was looked up ended before its cancel."""
     return isinstance(outcome, Refused) and outcome.code is ErrorCode.ORDER_NOT_OPEN
 
 
@@ -64,7 +64,7 @@ def _answer(outcomes: Sequence[Outcome], status: int) -> web.Response:
 
 
 def _last_command(commands: Sequence[str]) -> str | None:
-    """The command whose persistence means that of all; None where they are of several markets, or none."""
+    """The last command: once it is persisted, all are. None when the commands are of several markets, or there are none."""
     parsed = [command for command in map(parse_public_command_id, commands) if command is not None]
     markets = {market for market, _ in parsed}
     return public_command_id(*max(parsed)) if len(markets) == 1 else None

@@ -1,4 +1,4 @@
-"""Where an order is, and where it has been."""
+"""The trace of an order through the exchange."""
 
 from aiohttp import web
 

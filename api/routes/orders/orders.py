@@ -1,4 +1,4 @@
-"""Placing, cancelling and reading orders. Plain orders and cancels do not come by here: api.fast_path.fast_request."""
+"""Placing, cancelling and reading orders. Plain orders and cancels take the fast path instead: api.fast_path.fast_request."""
 
 from aiohttp import web
 
@@ -19,12 +19,12 @@ _LISTED = (*PAGING, *TIMED, STATUS)
 
 
 async def place(request: web.Request, user: int) -> web.Response:
-    """Hand an order to the submission; 202 once it is stored, 200 when it had been stored before."""
+    """Submit an order; 202 once it is stored, 200 when it had been stored before."""
     return await submitted(request, SubmitOrder(user, await ORDER_BODY.read(request)))
 
 
 async def cancel(request: web.Request, user: int) -> web.Response:
-    """Ask that an order be taken out of the book; it ends by an event."""
+    """Request the cancellation of an order; an event ends it later."""
     return await submitted(request, SubmitCancel(user, order_id_of(request)))
 
 
@@ -36,7 +36,7 @@ async def list_own(request: web.Request, user: int) -> web.Response:
 
 
 async def show_by_client_id(request: web.Request, user: int) -> web.Response:
-    """The order that the caller gave this id."""
+    """The order with this client order id."""
     client_id = client_order_id_of(request)
     order = await services_of(request).database.run(lambda session: read_order_by_client_id(session, user, client_id))
     if order is None:
@@ -45,7 +45,7 @@ async def show_by_client_id(request: web.Request, user: int) -> web.Response:
 
 
 async def show(request: web.Request, user: int) -> web.Response:
-    """One order of the caller; another user's is as unknown as one that never was."""
+    """One order of the caller; another user's order is answered like an unknown one."""
     order_id = order_id_of(request)
     order = await services_of(request).database.run(lambda session: read_order(session, user, order_id))
     if order is None:
@@ -63,7 +63,7 @@ ROUTES = (
             202: PLACED,
             200: Answer(
                 OrderTaken,
-                "A repeated clientOrderId: the first order.",
+                "The `clientOrderId` was already used with the same body: the first order.",
                 ("Location", "X-Command-Id", "Idempotent-Replayed"),
             ),
         },
@@ -78,7 +78,7 @@ ROUTES = (
         "/orders/{orderId}",
         cancel,
         "Cancel an order",
-        {202: Answer(CancelTaken, "The cancel is stored; the order ends by an event.", ("X-Command-Id",))},
+        {202: Answer(CancelTaken, "The cancel is stored; an event ends the order later.", ("X-Command-Id",))},
         access=Access.USER,
         scope=Scope.TRADE,
         errors=(ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN, ErrorCode.OVERLOADED),

@@ -1,4 +1,4 @@
-"""Asking about an order without placing it."""
+"""Previewing an order without placing it."""
 
 from aiohttp import web
 
@@ -15,7 +15,7 @@ from store.submission.preview import PreviewWish, preview_order
 
 
 async def preview(request: web.Request, user: int) -> web.Response:
-    """What an order would need, or why it would be refused; nothing is stored."""
+    """The margin that an order would need, or why it would be refused; nothing is stored."""
     order, services = await ORDER_BODY.read(request), services_of(request)
     wish = PreviewWish(user, order, services.now(), services.load.current)
     outcome = await services.database.run(lambda session: preview_order(session, services.registry, wish))
