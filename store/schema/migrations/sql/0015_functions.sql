@@ -32,19 +32,21 @@ BEGIN
   PERFORM 1 FROM counters c WHERE c.market_id = ANY(in_markets) ORDER BY c.market_id FOR NO KEY UPDATE;
   RETURN QUERY
     WITH accepted AS MATERIALIZED (
-      SELECT a.place, a.market_id, m.name, a.at, a.payload,
+      SELECT a.place, a.market_id, a.at, a.payload,
         row_number() OVER (PARTITION BY a.market_id ORDER BY a.place) AS nth
       FROM unnest(in_markets, in_at, in_payloads, in_passed) WITH ORDINALITY AS a (market_id, at, payload, passed, place)
-      JOIN markets m ON m.market_id = a.market_id
-      LEFT JOIN progress p ON a.passed IS NOT NULL AND p.market_id = a.market_id
-      WHERE a.passed IS NULL OR (m.halted_reason IS NULL AND p.command_seq >= a.passed)),
+      WHERE a.passed IS NULL OR EXISTS (
+        SELECT FROM markets m JOIN progress p ON p.market_id = m.market_id
+        WHERE m.market_id = a.market_id AND m.halted_reason IS NULL AND p.command_seq >= a.passed)),
     raised AS (
       UPDATE counters c SET command_seq = c.command_seq + n.commands
-      FROM (SELECT a.market_id, a.name, count(*) AS commands FROM accepted a GROUP BY a.market_id, a.name) n
-      WHERE c.market_id = n.market_id RETURNING c.market_id, n.name, c.command_seq - n.commands AS base),
+      FROM (SELECT a.market_id, count(*) AS commands FROM accepted a GROUP BY a.market_id) n
+      WHERE c.market_id = n.market_id RETURNING c.market_id, c.command_seq - n.commands AS base),
     written AS (
       INSERT INTO outbox (market_id, command_seq, created_at, payload)
       SELECT a.market_id, r.base + a.nth, a.at, a.payload FROM accepted a JOIN raised r ON r.market_id = a.market_id),
-    woken AS MATERIALIZED (SELECT r.market_id, r.base, pg_notify('commands', r.name) FROM raised r)
+    woken AS MATERIALIZED (
+      SELECT r.market_id, r.base, pg_notify('commands', m.name)
+      FROM raised r JOIN markets m ON m.market_id = r.market_id)
     SELECT a.place, a.market_id, w.base + a.nth FROM accepted a JOIN woken w ON w.market_id = a.market_id;
 END $$;
