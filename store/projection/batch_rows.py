@@ -29,6 +29,7 @@ class BatchRows:
         self, event: Event, entries: Iterable[Entry], *, trade: int | None = None, order: int | None = None
     ) -> None:
         """Write the entries of one transaction; wallets follow. `trade` or `order` (its key) is what they are for."""
+        at = datetime_of(event.at)  # once for all entries: a batch has thousands
         for entry in entries:
             after = None
             if entry.account > 0:
@@ -36,15 +37,15 @@ class BatchRows:
                 self.rows.wallets[entry.account] = after
                 self.rows.touched_wallets.add(entry.account)
             row = EntryRow(
-                account=int(entry.account),
-                type=str(entry.type),
-                cause=None if entry.cause is None else str(entry.cause),
+                account=entry.account,
+                type=entry.type,
+                cause=entry.cause,
                 amount=entry.amount,
                 balance_after=after,
                 event_seq=event.seq,
                 trade_id=trade,
                 order_id=order,
-                at=datetime_of(event.at),
+                at=at,
             )
             self.rows.entries.append(row)
 

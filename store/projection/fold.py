@@ -4,6 +4,7 @@ Nothing is computed here but margin sums: fees, realized profit and the resultin
 order added to the sums of its account is taken away again lot by lot, exactly.
 """
 
+from datetime import datetime
 from typing import assert_never
 
 from schemas.events import (
@@ -121,11 +122,12 @@ class Fold:
                 assert_never(event)
 
     def _trade(self, trade: TradeExecuted) -> None:
-        self._fill(trade, trade.maker, LiquidityRole.MAKER, trade.taker_side.opposite)
-        self._fill(trade, trade.taker, LiquidityRole.TAKER, trade.taker_side)
+        at = datetime_of(trade.at)
+        self._fill(trade, trade.maker, LiquidityRole.MAKER, trade.taker_side.opposite, at)
+        self._fill(trade, trade.taker, LiquidityRole.TAKER, trade.taker_side, at)
         self._batch.post(trade, trade_entries(trade), trade=trade.trade)
 
-    def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
+    def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side, at: datetime) -> None:
         order = self._touch(trade, party.order, party.user)
         self._release(trade, order, party.remaining, trade.quantity)
         order.filled_lots += trade.quantity
@@ -136,18 +138,18 @@ class Fold:
         hold(self._batch.position(party.user), party)
         fill = FillRow(
             trade_id=trade.trade,
-            role=str(role),
+            role=role,
             event_seq=trade.seq,
             order_id=order.order_id,
             user_id=party.user,
-            side=str(side),
+            side=side,
             price=trade.price,
             quantity=trade.quantity,
             notional=trade.notional,
             fee=party.fee,
             realized=party.realized,
-            cause=str(trade.cause),
-            at=datetime_of(trade.at),
+            cause=trade.cause,
+            at=at,
         )
         self.rows.fills.append(fill)
 
