@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from exchange.market_status import accepts_order
 from exchange.risk.margin import Exposure, Holding, requirement_and_equity
 from exchange.risk.order_draft import OrderDraft, invalid
 from exchange.risk.order_filters import Breach, SizedOrder, first_breach, off_grid, size_order
@@ -114,16 +115,7 @@ def set_leverage(
 
 
 def _closed(request: OrderRequest, terms: MarketTerms, *, is_reducing: bool) -> Refused | None:
-    match terms.status:
-        case MarketStatus.ACTIVE:
-            is_open = True
-        case MarketStatus.INITIALIZING:
-            is_open = request.post_only
-        case MarketStatus.SETTLEMENT_ONLY:
-            is_open = request.reduce_only
-        case _:
-            is_open = False
-    if not is_open:
+    if not accepts_order(terms.status, post_only=request.post_only, reduce_only=request.reduce_only):
         details = {"marketId": terms.spec.market, "status": terms.status.value}
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, f"the market is {terms.status}", {**details})
     if (terms.is_stale or terms.is_backlogged) and not is_reducing:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from exchange.engine.status import MATCHING
+from exchange.market_status import MATCHING
 from exchange.risk.liquidation_policy import Debtor, Held
 from exchange.risk.margin import Exposure, Holding
 from schemas.ids import INSURANCE_FUND
