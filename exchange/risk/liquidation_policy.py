@@ -59,7 +59,7 @@ class BankruptcyTransfer(msgspec.Struct, frozen=True):
 
 
 def next_action(account: MarginAccount, past: Past) -> Wait | Release | Step | BankruptcyTransfer:
-    """The next rung: release, take-over below two thirds of maintenance once a step was tried, else a step.
+    """The next action: release, take-over below two thirds of maintenance once a step was tried, else a step.
 
     Always in the market with the largest share of maintenance among those where something can be done.
     """
