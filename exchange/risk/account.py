@@ -89,7 +89,7 @@ class MarginAccount(msgspec.Struct):
     @property
     def may_only_reduce(self) -> bool:
         """Whether it places only reducing orders and withdraws nothing (docs/semantics.md, "Margin")."""
-        return self.is_liquidated or self.is_unvalued
+        return self.liquidation_id is not None or self.is_unvalued
 
     @property
     def has_live_orders(self) -> bool:

@@ -46,9 +46,11 @@ def admit(
     if breach := first_breach(spec, market.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
     risk = PositionRisk(market, _with_order(spec, exposure, order, draft.request.leverage))
-    if refused := _uncovered(account, account.having(risk), order, market):
+    is_bound = account.may_only_reduce
+    if refused := _uncovered(account, risk, order, is_bound_to_reduce=is_bound):
         return refused
-    return Admitted(_command(draft, order, account, risk.exposure.leverage, now), risk)
+    command = _command(draft, order, account.account, risk.exposure.leverage, now=now, is_bound_to_reduce=is_bound)
+    return Admitted(command, risk)
 
 
 def set_leverage(
@@ -113,18 +115,20 @@ def _with_order(spec: MarketSpec, exposure: Exposure, order: SizedOrder, leverag
     )
 
 
-def _uncovered(account: MarginAccount, after: MarginAccount, order: SizedOrder, market: MarketState) -> Refused | None:
+def _uncovered(
+    account: MarginAccount, risk: PositionRisk, order: SizedOrder, *, is_bound_to_reduce: bool
+) -> Refused | None:
     """Refuse when the requirement with the order exceeds equity, unless it can only reduce and its losses are covered.
 
-    `after` is the account with the order. An account that may only reduce gets no other order in. Open losses and fees are
+    `risk` is the exposure with the order. An account that is bound to reduce gets no other order in. Open losses and fees are
     kept per market, not per side; taking both sides' is the careful reading. Lowering the leverage must be covered in full.
     """
-    required, available = requirement_and_equity(after)
+    required, available = requirement_and_equity(account.having(risk))
     if account.is_closing:
         return _insufficient(required, available, "the account's positions are being closed")
-    before, exposure = account.risk_in(market).exposure, after.risk_in(market).exposure
+    before, exposure = account.risk_in(risk.market).exposure, risk.exposure
     can_only_reduce = _can_only_reduce(order.side, order.lots, before)
-    if account.may_only_reduce and not can_only_reduce:
+    if is_bound_to_reduce and not can_only_reduce:
         return _insufficient(required, available, "the account may only reduce its positions now")
     if required <= available:
         return None
@@ -140,20 +144,20 @@ def _insufficient(required: Micros, available: Micros, message: str) -> Refused:
 
 
 def _command(
-    draft: OrderDraft, order: SizedOrder, account: MarginAccount, leverage: int, now: Timestamp
+    draft: OrderDraft, order: SizedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
 ) -> OrderCreated:
     """Where the account may only reduce, the engine holds the order to it: the position may be gone when it arrives."""
     request = draft.request
     return OrderCreated(
         at=now,
-        user=account.account,
+        user=user,
         side=order.side,
         order_type=request.type,
         quantity=order.lots,
         price=order.price,
         time_in_force=_time_in_force(request),
         post_only=request.post_only,
-        reduce_only=request.reduce_only or account.may_only_reduce,
+        reduce_only=request.reduce_only or is_bound_to_reduce,
         self_trade_prevention=request.self_trade_prevention_mode,
         margin_price=order.margin_price,
         loss_per_lot=order.loss_per_lot,
