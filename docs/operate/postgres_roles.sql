@@ -83,7 +83,7 @@ GRANT INSERT ON outbox TO perpetua_clock;
 
 -- liquidator, auditor and candle maker: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
 GRANT perpetua_reader TO perpetua_liquidator;
-GRANT UPDATE (liquidation_id) ON accounts TO perpetua_liquidator;
+GRANT UPDATE (liquidation_id, is_closing) ON accounts TO perpetua_liquidator;
 GRANT INSERT ON orders, outbox, liquidations, liquidation_steps, audit_runs TO perpetua_liquidator;
 GRANT UPDATE (cancel_requested_at, cancel_seq, updated_at) ON orders TO perpetua_liquidator;
 GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots, live_orders)

@@ -8,7 +8,7 @@ from exchange.engine.matching import MatchParams, can_fill_whole, crosses, match
 from exchange.engine.order import Order
 from exchange.engine.prices.mark import is_beyond_band
 from exchange.engine.reduce_only import enforce_at_arrival, room_for
-from exchange.engine.status import takes
+from exchange.market_status import accepts_order
 from schemas.commands import PlaceOrder
 from schemas.orders import EndReason, OrderStatus, OrderType, TimeInForce
 from schemas.units import Ticks
@@ -70,7 +70,7 @@ def _refusal(market: Market, order: Order, command: PlaceOrder) -> Ending | None
         return _TIMED_OUT
     if command.expires_at is not None and command.expires_at <= market.clock:
         return _GTD_EXPIRED
-    if not takes(market.status, command):
+    if not accepts_order(market.status, post_only=command.post_only, reduce_only=command.reduce_only):
         return _WRONG_STATUS
     if is_beyond_band(market, order):
         return _BEYOND_PROTECTION if command.order_type is OrderType.MARKET else _BEYOND_BAND

@@ -1,9 +1,9 @@
-"""The states of a market: which orders each takes, and what a change does to those that rest (docs/semantics.md, "Market states")."""
+"""The states of a market: which forced actions each permits, and what a change does to those that rest (docs/semantics.md, "Market states")."""
 
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.settlement import settle_positions
-from schemas.commands import PlaceOrder
+from exchange.market_status import MATCHING
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, OrderStatus, Side
 
@@ -18,10 +18,6 @@ STAGES = {
 """How far a market's life has come in each status; it never goes back."""
 
 
-MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
-"""The operator's states in which positions can be forced; CANCEL_ONLY stops users alone (docs/adr/0006)."""
-
-
 def is_forced_action_possible(market: Market) -> bool:
     """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not liquidations."""
     return market.operator_status in MATCHING and not market.is_frozen
@@ -33,19 +29,6 @@ def freeze(emitter: Emitter, *, is_frozen: bool) -> None:
     if market.is_frozen != is_frozen:
         market.set_status(market.operator_status, is_frozen=is_frozen)
         emitter.status_changed()
-
-
-def takes(status: MarketStatus, order: PlaceOrder) -> bool:
-    """Whether a market in this state accepts the order."""
-    match status:
-        case MarketStatus.ACTIVE:
-            return True
-        case MarketStatus.INITIALIZING:
-            return order.post_only
-        case MarketStatus.SETTLEMENT_ONLY:
-            return order.reduce_only
-        case _:
-            return False
 
 
 def set_status(emitter: Emitter, status: MarketStatus) -> None:

@@ -4,13 +4,14 @@ Every function is a formula of its own, in integers or exact fractions. Values a
 lots are signed, prices ticks. The bankruptcy price is never kept: a position is settled at an amount, V there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 
 import msgspec
 
 from exchange.position import settled_part
-from exchange.risk.margin import Holding, equity, maintenance, unrealized_pnl
+from exchange.risk.account import MarginAccount
+from exchange.risk.margin import equity, maintenance
 from schemas.commands import Counterparty
 from schemas.market import MarketSpec
 from schemas.units import PPM, Lots, Micros, Ticks, divide_toward_zero, divide_up
@@ -21,7 +22,7 @@ STEP_WHOLE_BELOW = 100_000 * 10**6
 """Micros of notional at mark below which a step closes everything (Hyperliquid)."""
 
 
-class Share(msgspec.Struct, frozen=True, gc=False):
+class BankruptShare(msgspec.Struct, frozen=True, gc=False):
     """A position's part of its account's equity (E) and what the whole position is settled at when it goes with it (V)."""
 
     equity: Micros
@@ -80,20 +81,22 @@ def step_lots(spec: MarketSpec, mark: int, lots: int) -> Lots:
     return Lots(size if spec.notional(mark, size) < STEP_WHOLE_BELOW else divide_up(size, STEP_PARTS))
 
 
-def bankrupt_shares(wallet: int, holdings: Sequence[Holding]) -> list[Share]:
-    """What each position is settled at so that nothing is left of the account: V = size x mark - E.
+def bankrupt_shares(account: MarginAccount) -> list[BankruptShare]:
+    """What each position is settled at so that nothing is left of the account: V = size x mark - E; as `positions`.
 
     E = equity x maintenance of the position / sum of maintenances, truncated; the last one takes the rest. Settling all of
     them leaves the wallet at exactly zero: wallet + sum of (V - cost) = 0.
     """
-    total = left = equity(wallet, holdings)
-    kept = [maintenance(held.spec, held.exposure, held.mark) for held in holdings]
+    positions = account.positions
+    total = left = equity(account)
+    kept = [maintenance(risk.market.spec, risk.exposure, risk.market.mark) for risk in positions]
     kept_in_all = sum(kept)
-    shares: list[Share] = []
-    for place, (held, part) in enumerate(zip(holdings, kept, strict=True), 1):
-        mine = left if place == len(holdings) else divide_toward_zero(total * part, kept_in_all)
+    shares: list[BankruptShare] = []
+    for place, (risk, part) in enumerate(zip(positions, kept, strict=True), 1):
+        mine = left if place == len(positions) else divide_toward_zero(total * part, kept_in_all)
         left = Micros(left - mine)
-        shares.append(Share(Micros(mine), Micros(held.spec.notional(held.mark, held.exposure.lots) - mine)))
+        value = risk.market.spec.notional(risk.market.mark, risk.lots)
+        shares.append(BankruptShare(Micros(mine), Micros(value - mine)))
     return shares
 
 
@@ -166,8 +169,3 @@ def counterparties(
             chosen.append(Counterparty(each.user, Lots(part)))
             done += part
     return chosen
-
-
-def equity_elsewhere(wallet: int, others: Iterable[Holding]) -> Micros:
-    """The wallet and what is unrealized in all markets but one: with the position there it bounds the liquidation fee."""
-    return Micros(wallet + sum(unrealized_pnl(held.spec, held.exposure, held.mark) for held in others))

@@ -1,4 +1,4 @@
-"""The ladder of a liquidation (docs/semantics.md, "Liquidation"): what is to be done next with an account, from what is known now.
+"""The steps of a liquidation (docs/semantics.md, "Liquidation"): what is to be done next with an account, from what is known now.
 
 Pure. Nothing is remembered but what the receipts say: whoever takes over after a crash decides the same.
 """
@@ -8,71 +8,19 @@ from collections.abc import Sequence
 import msgspec
 
 from exchange.position import closing_side
+from exchange.risk.account import MarginAccount, PositionRisk
 from exchange.risk.liquidation import (
-    Share,
+    BankruptShare,
     bankrupt_shares,
-    equity_elsewhere,
     is_liquidatable,
     is_taken_over,
     limit_price,
     sale_price,
     step_lots,
 )
-from exchange.risk.margin import Holding, equity, maintenance
+from exchange.risk.margin import equity, maintenance, total_maintenance
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Ticks
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A position: its market's number and holding, the event that opened it, and whether matching and mark are live there."""
-
-    market_id: int
-    holding: Holding
-    is_open: bool
-    opened_seq: int = 0
-
-    @property
-    def lots(self) -> int:
-        """Signed lots."""
-        return self.holding.exposure.lots
-
-    @property
-    def maintenance(self) -> Micros:
-        """The position's own part of maintenance."""
-        return maintenance(self.holding.spec, self.holding.exposure, self.holding.mark)
-
-
-class Debtor(msgspec.Struct, frozen=True):
-    """An account whose margin is looked at: its wallet (micros) and its positions, by market."""
-
-    user: int
-    wallet: Micros
-    held: tuple[Held, ...]
-
-    @property
-    def holdings(self) -> list[Holding]:
-        """What margin is computed from."""
-        return [held.holding for held in self.held]
-
-    @property
-    def equity(self) -> Micros:
-        """Wallet and unrealized profit at mark."""
-        return equity(self.wallet, self.holdings)
-
-    @property
-    def maintenance(self) -> Micros:
-        """Maintenance over all positions."""
-        return Micros(sum(held.maintenance for held in self.held))
-
-    @property
-    def is_unvalued(self) -> bool:
-        """Whether nobody knows what a position is worth, so that the account is left alone."""
-        return any(held.holding.is_frozen for held in self.held)
-
-    @property
-    def shares(self) -> list[Share]:
-        """What each position would be settled at; see `bankrupt_shares`."""
-        return bankrupt_shares(self.wallet, self.holdings)
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -101,60 +49,64 @@ class Step(msgspec.Struct, frozen=True):
     leverage: int
 
 
-class Closure(msgspec.Struct, frozen=True):
+class BankruptcyTransfer(msgspec.Struct, frozen=True):
     """The whole position of signed `lots` and `cost` goes at `share.amount`: to the fund, or to those of the other side."""
 
     market_id: int
     lots: int
     cost: Micros
-    share: Share
+    share: BankruptShare
 
 
-def next_action(debtor: Debtor, past: Past) -> Wait | Release | Step | Closure:
-    """The next rung: release, take-over below two thirds of maintenance once a step was tried, else a step.
+def next_action(account: MarginAccount, past: Past) -> Wait | Release | Step | BankruptcyTransfer:
+    """The next action: release, take-over below two thirds of maintenance once a step was tried, else a step.
 
     Always in the market with the largest share of maintenance among those where something can be done.
     """
-    if debtor.is_unvalued:
+    if account.is_unvalued:
         return Wait()
-    if not is_liquidatable(debtor.equity, debtor.maintenance):
+    owned, kept = equity(account), total_maintenance(account)
+    if not is_liquidatable(owned, kept):
         return Release()
-    if past.has_stepped and is_taken_over(debtor.equity, debtor.maintenance):
-        place = _largest(debtor.held, frozenset())
-        return Wait() if place is None else _closure(debtor, place)
-    place = _largest(debtor.held, past.tired)
-    return Wait() if place is None else _step(debtor, place)
+    positions = account.positions
+    if past.has_stepped and is_taken_over(owned, kept):
+        place = _largest(positions, frozenset())
+        return Wait() if place is None else _transfer(positions[place], bankrupt_shares(account)[place])
+    place = _largest(positions, past.tired)
+    return Wait() if place is None else _step(account, positions[place], bankrupt_shares(account)[place])
 
 
-def inventory_step(fund: Debtor, held: Held) -> Step:
+def inventory_step(fund: MarginAccount, risk: PositionRisk) -> Step:
     """How the fund sells what it took over in one market: a step at mark x (1 -+ maintenanceMarginRate)."""
-    holding = held.holding
-    return _order(fund, held, sale_price(holding.spec, holding.mark, held.lots))
+    return _order(fund, risk, sale_price(risk.market.spec, risk.market.mark, risk.lots))
 
 
-def _largest(held: Sequence[Held], tired: frozenset[int]) -> int | None:
-    places = [place for place, each in enumerate(held) if each.is_open and each.market_id not in tired]
-    return min(places, key=lambda place: (-held[place].maintenance, held[place].market_id), default=None)
+def _largest(positions: Sequence[PositionRisk], tired: frozenset[int]) -> int | None:
+    places = [
+        place for place, risk in enumerate(positions) if risk.market.is_matching and risk.market.market_id not in tired
+    ]
+    return min(places, key=lambda place: _rank(positions[place]), default=None)
 
 
-def _step(debtor: Debtor, place: int) -> Step:
-    held, share = debtor.held[place], debtor.shares[place]
-    return _order(debtor, held, limit_price(held.holding.spec, held.lots, share.amount))
+def _rank(risk: PositionRisk) -> tuple[int, int]:
+    return -maintenance(risk.market.spec, risk.exposure, risk.market.mark), risk.market.market_id
 
 
-def _order(owner: Debtor, held: Held, price: Ticks) -> Step:
-    holding = held.holding
-    others = [other.holding for other in owner.held if other is not held]
+def _step(account: MarginAccount, risk: PositionRisk, share: BankruptShare) -> Step:
+    return _order(account, risk, limit_price(risk.market.spec, risk.lots, share.amount))
+
+
+def _order(owner: MarginAccount, risk: PositionRisk, price: Ticks) -> Step:
+    market = risk.market
     return Step(
-        market_id=held.market_id,
-        side=closing_side(held.lots),
-        lots=step_lots(holding.spec, holding.mark, held.lots),
+        market_id=market.market_id,
+        side=closing_side(risk.lots),
+        lots=step_lots(market.spec, market.mark, risk.lots),
         price=price,
-        equity_elsewhere=equity_elsewhere(owner.wallet, others),
-        leverage=holding.exposure.leverage,
+        equity_elsewhere=equity(owner.without(market.spec.market)),
+        leverage=risk.exposure.leverage,
     )
 
 
-def _closure(debtor: Debtor, place: int) -> Closure:
-    held = debtor.held[place]
-    return Closure(held.market_id, held.lots, Micros(held.holding.exposure.cost), debtor.shares[place])
+def _transfer(risk: PositionRisk, share: BankruptShare) -> BankruptcyTransfer:
+    return BankruptcyTransfer(risk.market.market_id, risk.lots, Micros(risk.exposure.cost), share)

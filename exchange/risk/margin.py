@@ -4,39 +4,9 @@ Everything is computed from a position and the sums over its live orders, never 
 add up. At the mark at which the live orders were accepted no fill and no cancel lowers equity - requirement.
 """
 
-from collections.abc import Iterable
-
-import msgspec
-
+from exchange.risk.account import Exposure, MarginAccount
 from schemas.market import MarketSpec
 from schemas.units import PPM, Micros, Ticks, divide_up
-
-
-class Exposure(msgspec.Struct, frozen=True, gc=False):
-    """One account in one market: signed position (lots, cost in micros), leverage, and the sums over live orders.
-
-    `buy_notional` and `sell_notional` (B and S), `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots.
-    """
-
-    leverage: int
-    lots: int = 0
-    cost: int = 0
-    buy_notional: int = 0
-    sell_notional: int = 0
-    open_loss: int = 0
-    open_fees: int = 0
-    buy_lots: int = 0
-    sell_lots: int = 0
-    live_orders: int = 0
-
-
-class Holding(msgspec.Struct, frozen=True):
-    """An exposure with what values it: the market's rules and its mark (ticks), and whether that mark is frozen."""
-
-    spec: MarketSpec
-    mark: Ticks
-    exposure: Exposure
-    is_frozen: bool = False
 
 
 def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
@@ -59,56 +29,64 @@ def maintenance(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
     return Micros(divide_up(abs(spec.notional(mark, exposure.lots)) * spec.maintenance_margin_rate, PPM))
 
 
-def equity(wallet: int, holdings: Iterable[Holding]) -> Micros:
+def equity(account: MarginAccount) -> Micros:
     """Wallet and all unrealized profit and loss at mark."""
-    return Micros(wallet + sum(unrealized_pnl(h.spec, h.exposure, h.mark) for h in holdings))
+    profits = (unrealized_pnl(r.market.spec, r.exposure, r.market.mark) for r in account.exposures.values())
+    return Micros(account.wallet + sum(profits))
 
 
-def total_requirement(holdings: Iterable[Holding]) -> Micros:
+def total_maintenance(account: MarginAccount) -> Micros:
+    """Maintenance over all positions."""
+    return Micros(sum(maintenance(r.market.spec, r.exposure, r.market.mark) for r in account.exposures.values()))
+
+
+def total_requirement(account: MarginAccount) -> Micros:
     """The requirement of an account over all its markets."""
-    return Micros(sum(requirement(h.spec, h.exposure, h.mark) for h in holdings))
+    return Micros(sum(requirement(r.market.spec, r.exposure, r.market.mark) for r in account.exposures.values()))
 
 
-def requirement_and_equity(wallet: int, holdings: Iterable[Holding]) -> tuple[Micros, Micros]:
+def requirement_and_equity(account: MarginAccount) -> tuple[Micros, Micros]:
     """Both sums in one pass: what an account must keep, and what it has."""
-    required, owned = 0, wallet
-    for held in holdings:
-        required += requirement(held.spec, held.exposure, held.mark)
-        owned += unrealized_pnl(held.spec, held.exposure, held.mark)
+    required, owned = 0, int(account.wallet)
+    for risk in account.exposures.values():
+        market = risk.market
+        required += requirement(market.spec, risk.exposure, market.mark)
+        owned += unrealized_pnl(market.spec, risk.exposure, market.mark)
     return Micros(required), Micros(owned)
 
 
-def available_margin(wallet: int, holdings: Iterable[Holding]) -> Micros:
+def available_margin(account: MarginAccount) -> Micros:
     """What new orders may still use: equity above the requirement, never below zero."""
-    required, owned = requirement_and_equity(wallet, holdings)
+    required, owned = requirement_and_equity(account)
     return Micros(max(0, owned - required))
 
 
-def withdrawable(wallet: int, holdings: Iterable[Holding]) -> Micros:
+def withdrawable(account: MarginAccount) -> Micros:
     """What may leave the account: unrealized losses count, unrealized profit is never paid out; never below zero.
 
-    Nothing while the account has a position whose mark is frozen.
+    Nothing while the account is being liquidated or has a position whose mark is frozen.
     """
-    held = tuple(holdings)
-    if any(h.is_frozen and h.exposure.lots for h in held):
+    if account.may_only_reduce:
         return Micros(0)
-    losses = sum(min(0, unrealized_pnl(h.spec, h.exposure, h.mark)) for h in held)
-    return Micros(max(0, wallet + losses - total_requirement(held)))
+    risks = account.exposures.values()
+    losses = sum(min(0, unrealized_pnl(r.market.spec, r.exposure, r.market.mark)) for r in risks)
+    return Micros(max(0, account.wallet + losses - total_requirement(account)))
 
 
-def liquidation_price(wallet: int, holding: Holding, others: Iterable[Holding]) -> Ticks | None:
-    """The mark at which equity meets maintenance, this market alone moving; rounded towards mark.
+def liquidation_price(account: MarginAccount, market: str) -> Ticks | None:
+    """The mark of a market at which equity meets maintenance, this market alone moving; rounded towards mark.
 
     None for a flat position, and where no positive price gets there.
     """
-    spec, exposure = holding.spec, holding.exposure
+    risk = account.exposures[market]
+    spec, exposure, mark = risk.market.spec, risk.exposure, risk.market.mark
     if exposure.lots == 0:
         return None
-    held = tuple(others)
-    free = equity(wallet, held) - sum(maintenance(h.spec, h.exposure, h.mark) for h in held) - exposure.cost
+    others = account.without(market)
+    free = equity(others) - total_maintenance(others) - exposure.cost
     slope = spec.lot_value * (abs(exposure.lots) * spec.maintenance_margin_rate - exposure.lots * PPM)
     if slope == 0 or free * slope <= 0:
         return None
     below, rest = divmod(abs(free) * PPM, abs(slope))
-    price = below + 1 if rest and below < holding.mark else below
+    price = below + 1 if rest and below < mark else below
     return Ticks(price) if price > 0 else None

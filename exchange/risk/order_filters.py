@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from exchange.risk.margin import Exposure
+from exchange.risk.account import Exposure
 from exchange.risk.order_draft import ParsedOrder
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side

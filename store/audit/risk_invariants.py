@@ -50,10 +50,11 @@ RISK = {
     "an account is flagged by its open liquidation": """
         SELECT 'user ' || coalesce(a.user_id, l.user_id), l.liquidation_id, a.liquidation_id
         FROM (
-          SELECT a.user_id, a.liquidation_id FROM accounts a LEFT JOIN liquidations x ON x.liquidation_id = -a.liquidation_id
+          SELECT a.user_id, abs(a.liquidation_id) AS liquidation_id FROM accounts a
+          LEFT JOIN liquidations x ON a.is_closing AND x.liquidation_id = abs(a.liquidation_id)
           WHERE x.user_id IS NULL OR x.user_id = a.user_id -- others are held for a deleveraging that is under way
         ) a FULL JOIN (SELECT * FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NULL) l
-          USING (user_id) WHERE abs(a.liquidation_id) IS DISTINCT FROM l.liquidation_id
+          USING (user_id) WHERE a.liquidation_id IS DISTINCT FROM l.liquidation_id
     """,
     # a wallet that has just gone below zero is paid at the liquidator's next look
     "no wallet stays below zero without a position": """

@@ -5,8 +5,7 @@ from typing import NamedTuple
 from schemas.ids import INSURANCE_FUND
 from store.session.connect import PLAN_FOR_ALL, Session
 
-# Finds; what is done is decided again, by exchange.risk.liquidation, under the account's lock. Whole numbers that fit into int8
-# keep it fast, so maintenance is taken up to rate + 1 micros too high, never too low.
+# Finds; what is done is decided again, by exchange.risk.liquidation, under the account's lock.
 _SURVEY = """
 WITH terms AS MATERIALIZED (
   SELECT v.market_id, m.is_frozen, m.mark * v.lot_value::int8 AS lot_price,
@@ -14,14 +13,14 @@ WITH terms AS MATERIALIZED (
   FROM markets m JOIN market_lot_values v USING (market_id)
 ), stands AS (
   SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss) AS open_loss,
-    sum(CASE p.lots WHEN 0 THEN 0 ELSE (abs(p.lots) * t.lot_price / 1000000 + 1) * t.rate + 1 END) AS maintenance,
+    sum(maintenance_margin(p.lots * t.lot_price, t.rate)) AS maintenance,
     bool_or(p.lots <> 0) AS has_position, bool_or(p.live_orders <> 0) AS has_orders,
     bool_or(p.lots <> 0 AND t.is_frozen) AS is_unvalued
   FROM positions p JOIN terms t USING (market_id)
   WHERE (p.lots <> 0 OR p.live_orders <> 0) AND p.user_id <> $1 GROUP BY p.user_id
 ), verdicts AS (
   SELECT a.user_id, a.liquidation_id IS NOT NULL AS is_flagged, coalesce(s.is_unvalued, false) AS is_unvalued,
-    coalesce(s.has_position AND a.wallet + s.profit <= s.maintenance, false) AS is_liquidatable,
+    coalesce(is_liquidatable(a.wallet + s.profit, s.maintenance), false) AS is_liquidatable,
     coalesce(s.has_position AND 4 * (a.wallet + s.profit) <= 5 * s.maintenance, false) AS is_warned,
     coalesce(s.has_orders AND a.wallet + s.profit - s.open_loss <= s.maintenance, false) AS must_cancel,
     a.wallet < 0 AND s.user_id IS NULL AS is_owing

@@ -11,15 +11,15 @@ from store.liquidations.receipts import Receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
 from store.session.connect import Session
 
-# Who was held for a deleveraging bears the negative number of another account's liquidation; locked as everyone locks.
+# A counterparty of a deleveraging carries the number of another account's liquidation; locked as everyone locks.
 _LET_GO = """
 WITH held AS MATERIALIZED (
-  SELECT a.user_id FROM accounts a JOIN liquidations l ON l.liquidation_id = -a.liquidation_id
-  WHERE a.liquidation_id < 0 AND l.user_id <> a.user_id AND NOT EXISTS (
+  SELECT a.user_id FROM accounts a JOIN liquidations l ON l.liquidation_id = abs(a.liquidation_id)
+  WHERE a.liquidation_id IS NOT NULL AND a.is_closing AND l.user_id <> a.user_id AND NOT EXISTS (
     SELECT 1 FROM liquidation_steps s
     WHERE s.liquidation_id = l.liquidation_id AND s.action = 'ADL' AND s.done_at IS NULL)
   ORDER BY a.user_id FOR NO KEY UPDATE OF a)
-UPDATE accounts a SET liquidation_id = NULL FROM held h WHERE a.user_id = h.user_id
+UPDATE accounts a SET liquidation_id = NULL, is_closing = false FROM held h WHERE a.user_id = h.user_id
 """
 _SWEEP = """
 UPDATE liquidation_steps s SET done_at = $1, outcome = '{}'::jsonb FROM progress p

@@ -1,21 +1,26 @@
-"""The last rungs: the insurance fund takes a position over, or those of the other side are deleveraged."""
+"""The last steps: the insurance fund takes a position over, or those of the other side are deleveraged."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exchange.risk.liquidation import Candidate, adl_order, bankrupt_shares, counterparties, is_beyond_fund
-from exchange.risk.liquidation_policy import Closure, Debtor
+from exchange.risk.account import MarginAccount
+from exchange.risk.bankruptcy import deleverage, needs_deleveraging
+from exchange.risk.liquidation_policy import BankruptcyTransfer
 from schemas.commands import Counterparty, Deleverage, SetStatus, TakeOver
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
-from store.liquidations.accounts import lock_accounts, read_accounts
-from store.liquidations.receipts import Receipt, account_receipt, closure_receipt, fund_receipt, ranking_receipt
+from store.liquidations.accounts import lock_accounts
+from store.liquidations.receipts import Receipt, account_receipt, fund_receipt, ranking_receipt, transfer_receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
+from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
 _OTHER_SIDE = "SELECT user_id FROM positions WHERE market_id = $1 AND lots <> 0 AND sign(lots) = $2 AND user_id <> $3"
 # Until it is persisted nobody knows what a deleveraging leaves of those on the other side: they neither order nor withdraw.
-_HOLD = "UPDATE accounts SET liquidation_id = $2 WHERE user_id = ANY($1::int8[]) AND liquidation_id IS NULL"
+# The sign is for the release before, which knows no is_closing (migration 0016).
+_HOLD = """
+UPDATE accounts SET liquidation_id = -$2::int8, is_closing = true WHERE user_id = ANY($1::int8[]) AND liquidation_id IS NULL
+"""
 _IN_FLIGHT = """
 SELECT coalesce(sum((inputs->'closure'->>'equityShare')::numeric * 1000000) FILTER (WHERE action = 'TAKE_OVER'), 0)::int8
   AS shares, coalesce(bool_or(action = 'ADL'), false) AS is_deleveraging
@@ -25,11 +30,11 @@ _STATUS = "SELECT operator_status FROM markets WHERE market_id = $1"
 
 
 class Case(NamedTuple):
-    """An account on the last rungs, and the fund beside it, both locked. `in_flight`: E of take-overs under way."""
+    """An account at the last steps, and the fund beside it, both locked. `in_flight`: E of take-overs under way."""
 
     episode: Episode
-    debtor: Debtor
-    fund: Debtor
+    account: MarginAccount
+    fund: MarginAccount
     in_flight: int
 
 
@@ -46,75 +51,42 @@ async def read_in_flight(session: Session) -> tuple[int, bool]:
     return (row["shares"], row["is_deleveraging"]) if row is not None else (0, False)
 
 
-def needs_deleveraging(case: Case, closure: Closure) -> bool:
-    """Whether the fund cannot take the position over without going below zero."""
-    return is_beyond_fund(case.fund.equity + case.in_flight, closure.share.equity)
-
-
-async def other_side(session: Session, closure: Closure) -> list[int]:
+async def other_side(session: Session, transfer: BankruptcyTransfer) -> list[int]:
     """Who holds the opposite of the position; the fund does not count."""
-    sign = -1 if closure.lots > 0 else 1
-    return [row["user_id"] for row in await session.fetch(_OTHER_SIDE, closure.market_id, sign, INSURANCE_FUND)]
+    sign = -1 if transfer.lots > 0 else 1
+    return [row["user_id"] for row in await session.fetch(_OTHER_SIDE, transfer.market_id, sign, INSURANCE_FUND)]
 
 
-async def close(case: Case, closure: Closure, others: list[int], *, first: Sequence[NewCommand]) -> Closed:
+async def close(case: Case, transfer: BankruptcyTransfer, others: list[int], *, first: Sequence[NewCommand]) -> Closed:
     """Order the take-over, or the deleveraging against `others`, whose accounts are locked; the commands `first` go before it.
 
-    Where the fund cannot take it and nobody can carry a part of it, the fund takes it below zero and the market closes.
+    Where the fund takes it below zero, the market closes.
     """
-    held = next(each for each in case.debtor.held if each.market_id == closure.market_id)
-    spec, mark = held.holding.spec, held.holding.mark
-    inputs = account_receipt(case.debtor) | {
-        "closure": closure_receipt(spec, closure),
+    session, account = case.episode.session, case.account
+    spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == transfer.market_id)
+    inputs = account_receipt(account) | {
+        "closure": transfer_receipt(spec, transfer),
         "fund": fund_receipt(case.fund, case.in_flight),
     }
-    if not needs_deleveraging(case, closure):
-        await _order(_Order(case.episode, closure, inputs, first))
+    if not needs_deleveraging(case.fund, case.in_flight, transfer):
+        await _order(_Order(case.episode, transfer, inputs, first))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
-    ranked = adl_order(await _candidates(case.episode.session, others, closure))
-    chosen = counterparties(spec, mark, closure.lots, closure.share.amount, ranked)
-    inputs |= {"ranking": ranking_receipt(spec, ranked, chosen)}
-    if chosen:
-        users = [each.user for each in chosen]
-        await case.episode.session.execute(_HOLD, users, -case.episode.liquidation_id)
-        await _order(_Order(case.episode, closure, inputs, first, chosen))
+    decided = deleverage(account, transfer, (await read_accounts(session, others)).values())
+    inputs |= {"ranking": ranking_receipt(spec, decided.ranked, decided.chosen)}
+    if decided.chosen:
+        await session.execute(_HOLD, [each.user for each in decided.chosen], case.episode.liquidation_id)
+        await _order(_Order(case.episode, transfer, inputs, first, decided.chosen))
         return Closed("ADL", is_fund_below_zero=False)
-    status = await _status_closing(case.episode, closure.market_id)
-    await _order(_Order(case.episode, closure, inputs | {"fundBelowZero": True}, [*first, *status]))
+    status = await _status_closing(case.episode, transfer.market_id)
+    await _order(_Order(case.episode, transfer, inputs | {"fundBelowZero": True}, [*first, *status]))
     return Closed("TAKE_OVER", is_fund_below_zero=True)
-
-
-async def _candidates(session: Session, others: list[int], closure: Closure) -> list[Candidate]:
-    accounts = await read_accounts(session, others)
-    return [
-        candidate
-        for user, account in accounts.items()
-        if (candidate := _candidate(user, account.debtor, closure)) is not None
-    ]
-
-
-def _candidate(user: int, debtor: Debtor, closure: Closure) -> Candidate | None:
-    """The account's opposite position; None where it has none any more, or where nobody can value the account."""
-    shares = bankrupt_shares(debtor.wallet, debtor.holdings)
-    for held, share in zip(debtor.held, shares, strict=True):
-        if held.market_id == closure.market_id and held.lots * closure.lots < 0 and not debtor.is_unvalued:
-            return Candidate(
-                user=user,
-                lots=held.lots,
-                cost=held.holding.exposure.cost,
-                mark_value=held.holding.spec.notional(held.holding.mark, held.lots),
-                bankrupt_amount=share.amount,
-                equity=debtor.equity,
-                opened_seq=held.opened_seq,
-            )
-    return None
 
 
 class _Order(NamedTuple):
     """A closure as it is ordered: why, which commands go before it, and who is deleveraged, if not the fund takes over."""
 
     episode: Episode
-    closure: Closure
+    transfer: BankruptcyTransfer
     inputs: Receipt
     first: Sequence[NewCommand]
     chosen: Sequence[Counterparty] = ()
@@ -122,14 +94,22 @@ class _Order(NamedTuple):
 
 async def _order(order: _Order) -> None:
     """The command, in one append with those before it, so that counters are locked in market order; and the receipt."""
-    episode, closure = order.episode, order.closure
+    episode, transfer = order.episode, order.transfer
     step = await episode.next_step()
-    named = (episode.now, episode.user, episode.liquidation_id, step, closure.lots, closure.cost, closure.share.amount)
+    named = (
+        episode.now,
+        episode.user,
+        episode.liquidation_id,
+        step,
+        transfer.lots,
+        transfer.cost,
+        transfer.share.amount,
+    )
     command = Deleverage(*named, tuple(order.chosen)) if order.chosen else TakeOver(*named)
-    commands = [*order.first, NewCommand(closure.market_id, command)]
+    commands = [*order.first, NewCommand(transfer.market_id, command)]
     *_, seq = await append_commands(episode.session, commands, episode.now)
     action = "ADL" if order.chosen else "TAKE_OVER"
-    await episode.keep(NewReceipt(step, action, order.inputs, closure.market_id, seq))
+    await episode.keep(NewReceipt(step, action, order.inputs, transfer.market_id, seq))
 
 
 async def _status_closing(episode: Episode, market_id: int) -> list[NewCommand]:

@@ -3,9 +3,10 @@
 from exchange.risk.liquidation_policy import inventory_step
 from schemas.ids import INSURANCE_FUND
 from schemas.units import Timestamp, timestamp_of
-from store.liquidations.accounts import lock_accounts, read_accounts
+from store.liquidations.accounts import lock_accounts
 from store.liquidations.steps import order_step
 from store.liquidations.writing import Episode, find_episode, open_episode
+from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
 PATIENCE_US = 1_000_000
@@ -33,17 +34,17 @@ async def sell_inventory(session: Session, now: Timestamp) -> int:
     async with session.transaction():
         await lock_accounts(session, [INSURANCE_FUND])
         episode = await find_episode(session, "INVENTORY", INSURANCE_FUND, now)
-        account = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
-        fund = account.debtor
-        if not fund.held:
-            if episode is not None and not account.live_orders:
+        fund = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
+        positions = fund.positions
+        if not positions:
+            if episode is not None and not fund.has_live_orders:
                 await episode.end()
             return 0
         episode = episode or await open_episode(session, "INVENTORY", INSURANCE_FUND, now)
-        resting = await _resting(episode, [held.market_id for held in fund.held])
-        selling = [held for held in fund.held if held.is_open and held.market_id not in resting]
-        for held in selling:
-            await order_step(episode, account, inventory_step(fund, held), "FUND_SALE")
+        resting = await _resting(episode, [risk.market.market_id for risk in positions])
+        selling = [risk for risk in positions if risk.market.is_matching and risk.market.market_id not in resting]
+        for risk in selling:
+            await order_step(episode, fund, inventory_step(fund, risk), "FUND_SALE")
         return len(selling)
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from exchange.risk.liquidation import is_warned, orders_to_cancel
+from exchange.risk.margin import equity, total_maintenance
 from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of, format_micros
-from store.liquidations.accounts import lock_accounts, read_accounts, read_live_orders
+from store.liquidations.accounts import lock_accounts, read_live_orders
 from store.liquidations.cancelling import cancel_orders
 from store.liquidations.receipts import account_receipt
 from store.liquidations.writing import Episode, NewReceipt, find_episode, open_episode
+from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
 _CALLED = (
@@ -27,10 +29,10 @@ async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp
         await lock_accounts(session, users)
         known = {row["user_id"] for row in await session.fetch(_CALLED, list(users))}
         for user, account in (await read_accounts(session, users)).items():
-            debtor = account.debtor
-            if user not in known and is_warned(debtor.equity, debtor.maintenance) and not debtor.is_unvalued:
+            is_at_call = is_warned(equity(account), total_maintenance(account)) and not account.is_unvalued
+            if user not in known and is_at_call:
                 call = await open_episode(session, "MARGIN_CALL", user, now)
-                await call.keep(NewReceipt(1, "MARGIN_CALL", account_receipt(debtor)))
+                await call.keep(NewReceipt(1, "MARGIN_CALL", account_receipt(account)))
                 called.append(user)
     return called
 
@@ -48,16 +50,15 @@ async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool
     async with session.transaction():
         await lock_accounts(session, [user])
         account = (await read_accounts(session, [user]))[user]
-        if account.liquidation_id is not None or account.debtor.is_unvalued:
+        if account.may_only_reduce:
             return False
         live = {order.order_id: order for order in await read_live_orders(session, user) if order.cancel_seq is None}
-        debtor = account.debtor
         losses = [(order.order_id, order.open_loss) for order in live.values()]
-        going = orders_to_cancel(debtor.equity, debtor.maintenance, losses)
+        going = orders_to_cancel(equity(account), total_maintenance(account), losses)
         if not going:
             return False
         call = await _open_call(session, user, now)
-        inputs = account_receipt(debtor) | {"openLoss": format_micros(sum(loss for _, loss in losses))}
+        inputs = account_receipt(account) | {"openLoss": format_micros(sum(loss for _, loss in losses))}
         await cancel_orders(call, [live[order] for order in going], EndReason.MARGIN, inputs)
         return True
 

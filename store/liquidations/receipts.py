@@ -6,8 +6,10 @@ Money, prices and quantities are decimal strings, as in every answer; sizes, cos
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from exchange.risk.liquidation import Candidate, adl_score
-from exchange.risk.liquidation_policy import Closure, Debtor, Held, Step
+from exchange.risk.account import MarginAccount, PositionRisk
+from exchange.risk.liquidation import Candidate, adl_score, bankrupt_shares
+from exchange.risk.liquidation_policy import BankruptcyTransfer, Step
+from exchange.risk.margin import equity, maintenance, total_maintenance
 from schemas.commands import Counterparty
 from schemas.market import MarketSpec
 from schemas.units import format_micros, format_ppm, format_ratio_6
@@ -17,28 +19,28 @@ Receipt: TypeAlias = dict[str, object]
 """What becomes `liquidation_steps.inputs`."""
 
 
-def account_receipt(debtor: Debtor) -> Receipt:
+def account_receipt(account: MarginAccount) -> Receipt:
     """Wallet, equity and maintenance, and for each position what they are made of and what it would be settled at."""
-    shares = zip(debtor.held, debtor.shares, strict=True)
+    shares = zip(account.positions, bankrupt_shares(account), strict=True)
     return {
-        "wallet": format_micros(debtor.wallet),
-        "equity": format_micros(debtor.equity),
-        "maintenance": format_micros(debtor.maintenance),
+        "wallet": format_micros(account.wallet),
+        "equity": format_micros(equity(account)),
+        "maintenance": format_micros(total_maintenance(account)),
         "positions": [
-            _position(held)
+            _position(risk)
             | {"equityShare": format_micros(share.equity), "bankruptAmount": format_micros(share.amount)}
-            for held, share in shares
+            for risk, share in shares
         ],
     }
 
 
-def fund_receipt(fund: Debtor, in_flight: int) -> Receipt:
+def fund_receipt(fund: MarginAccount, in_flight: int) -> Receipt:
     """What the fund has: its wallet, its positions at mark, and what take-overs under way will bring or cost it."""
     return {
         "wallet": format_micros(fund.wallet),
-        "unrealizedPnl": format_micros(fund.equity - fund.wallet),
+        "unrealizedPnl": format_micros(equity(fund) - fund.wallet),
         "inFlight": format_micros(in_flight),
-        "positions": [_position(held) for held in fund.held],
+        "positions": [_position(risk) for risk in fund.positions],
     }
 
 
@@ -53,13 +55,13 @@ def step_receipt(spec: MarketSpec, step: Step) -> Receipt:
     }
 
 
-def closure_receipt(spec: MarketSpec, closure: Closure) -> Receipt:
+def transfer_receipt(spec: MarketSpec, transfer: BankruptcyTransfer) -> Receipt:
     """The position that is closed without the book, and the amount it is settled at."""
     return {
-        "quantity": quantity_text(spec, closure.lots),
-        "cost": format_micros(closure.cost),
-        "equityShare": format_micros(closure.share.equity),
-        "amount": format_micros(closure.share.amount),
+        "quantity": quantity_text(spec, transfer.lots),
+        "cost": format_micros(transfer.cost),
+        "equityShare": format_micros(transfer.share.equity),
+        "amount": format_micros(transfer.share.amount),
     }
 
 
@@ -89,13 +91,13 @@ def _score(candidate: Candidate) -> str:
     return format_ratio_6(score.numerator, score.denominator)
 
 
-def _position(held: Held) -> Receipt:
-    spec, mark, exposure = held.holding.spec, held.holding.mark, held.holding.exposure
+def _position(risk: PositionRisk) -> Receipt:
+    spec, mark, exposure = risk.market.spec, risk.market.mark, risk.exposure
     return {
         "marketId": spec.market,
         "quantity": quantity_text(spec, exposure.lots),
         "cost": format_micros(exposure.cost),
         "markPrice": price_text(spec, mark),
-        "maintenance": format_micros(held.maintenance),
+        "maintenance": format_micros(maintenance(spec, exposure, mark)),
         "maintenanceMarginRate": format_ppm(spec.maintenance_margin_rate),
     }

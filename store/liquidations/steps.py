@@ -1,4 +1,4 @@
-"""Driving one account down the ladder: each call is one transaction, decided on rows read under the account's lock.
+"""Liquidating one account step by step: each call is one transaction, decided on rows read under the account's lock.
 
 Whatever a crash interrupts has happened or not: the rows of `liquidations` and `liquidation_steps` say where to go on.
 """
@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from exchange.risk.account import MarginAccount
+from exchange.risk.bankruptcy import needs_deleveraging
 from exchange.risk.liquidation import is_liquidatable
-from exchange.risk.liquidation_policy import Closure, Past, Release, Step, Wait, next_action
+from exchange.risk.liquidation_policy import BankruptcyTransfer, Past, Release, Step, Wait, next_action
+from exchange.risk.margin import equity, total_maintenance
 from schemas.commands import Liquidate
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason
 from schemas.units import Micros, Timestamp, timestamp_of
-from store.liquidations.accounts import Account, lock_accounts, read_accounts, read_live_orders
+from store.liquidations.accounts import lock_accounts, read_live_orders
 from store.liquidations.cancelling import cancel_orders, cancels
-from store.liquidations.closing import Case, close, lock_for_closing, needs_deleveraging, other_side, read_in_flight
+from store.liquidations.closing import Case, close, lock_for_closing, other_side, read_in_flight
 from store.liquidations.receipts import account_receipt, step_receipt
 from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands, insert_order, open_episode
+from store.margin_accounts import read_accounts
 from store.money.ledger import fund_credit_entries
 from store.money.transfers import post
 from store.session.connect import Session
@@ -31,9 +35,10 @@ WHERE l.kind = 'LIQUIDATION' AND l.ended_at IS NULL AND NOT EXISTS (
   SELECT 1 FROM liquidation_steps s WHERE s.liquidation_id = l.liquidation_id AND s.done_at IS NULL)
 ORDER BY l.liquidation_id
 """
-_FLAG = "UPDATE accounts SET liquidation_id = $2 WHERE user_id = $1"
-_CLOSE_TO_ORDERS = "UPDATE accounts SET liquidation_id = -abs(liquidation_id) WHERE user_id = $1"
-_OPEN_TO_ORDERS = "UPDATE accounts SET liquidation_id = abs(liquidation_id) WHERE user_id = $1"
+_FLAG = "UPDATE accounts SET liquidation_id = $2, is_closing = false WHERE user_id = $1"
+# With the sign, for one release: the one before knows no is_closing (migration 0016).
+_CLOSE_TO_ORDERS = "UPDATE accounts SET liquidation_id = -abs(liquidation_id), is_closing = true WHERE user_id = $1"
+_OPEN_TO_ORDERS = "UPDATE accounts SET liquidation_id = abs(liquidation_id), is_closing = false WHERE user_id = $1"
 _PAST = """
 SELECT market_id, at, (outcome->>'quantity')::int8 AS filled FROM liquidation_steps
 WHERE liquidation_id = $1 AND action = 'LIQUIDATION' ORDER BY step
@@ -68,15 +73,12 @@ async def begin(session: Session, user: int, now: Timestamp) -> bool:
     async with session.transaction():
         await lock_accounts(session, [user])
         account = (await read_accounts(session, [user]))[user]
-        debtor = account.debtor
-        if account.liquidation_id is not None or debtor.is_unvalued:
-            return False
-        if not is_liquidatable(debtor.equity, debtor.maintenance):
+        if account.may_only_reduce or not is_liquidatable(equity(account), total_maintenance(account)):
             return False
         episode = await open_episode(session, "LIQUIDATION", user, now)
         await session.execute(_FLAG, user, episode.liquidation_id)
         orders = await read_live_orders(session, user)
-        await cancel_orders(episode, orders, EndReason.LIQUIDATION, account_receipt(debtor))
+        await cancel_orders(episode, orders, EndReason.LIQUIDATION, account_receipt(account))
         return True
 
 
@@ -113,7 +115,7 @@ async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | 
     account = accounts[user]
     if account.liquidation_id != episode.liquidation_id or await session.fetchval(_UNDER_WAY, episode.liquidation_id):
         return Driven("gone")  # to another liquidator, who was first
-    action = next_action(account.debtor, await _past(episode))  # 3
+    action = next_action(account, await _past(episode))  # 3
     match action:  # 4
         case Wait():
             return Driven("wait")
@@ -124,24 +126,24 @@ async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | 
                 await session.execute(_OPEN_TO_ORDERS, user)
             await order_step(episode, account, action, "LIQUIDATION", first=await _stray_cancels(episode, account))
             return Driven("step")
-        case Closure():
+        case BankruptcyTransfer():
             return await _close(episode, accounts, action, others)
 
 
 async def _close(
-    episode: Episode, accounts: Mapping[int, Account], closure: Closure, others: list[int] | None
+    episode: Episode, accounts: Mapping[int, MarginAccount], transfer: BankruptcyTransfer, others: list[int] | None
 ) -> Driven | list[int]:
     in_flight, is_deleveraging = await read_in_flight(episode.session)
     account = accounts[episode.user]
-    case = Case(episode, account.debtor, accounts[INSURANCE_FUND].debtor, in_flight)
-    if needs_deleveraging(case, closure):
+    case = Case(episode, account, accounts[INSURANCE_FUND], in_flight)
+    if needs_deleveraging(case.fund, in_flight, transfer):
         if is_deleveraging:  # what it takes from the other side is not known yet
             return Driven("busy")
         if others is None:
-            return await other_side(episode.session, closure)
+            return await other_side(episode.session, transfer)
     if not account.is_closing:
         await episode.session.execute(_CLOSE_TO_ORDERS, episode.user)
-    closed = await close(case, closure, others or [], first=await _stray_cancels(episode, account))
+    closed = await close(case, transfer, others or [], first=await _stray_cancels(episode, account))
     return Driven(closed.action, closed.is_fund_below_zero)
 
 
@@ -156,25 +158,25 @@ def _is_recent(at: datetime, now: Timestamp) -> bool:
     return now < timestamp_of(at) + TIRED_US
 
 
-async def _release(episode: Episode, account: Account) -> Driven:
+async def _release(episode: Episode, account: MarginAccount) -> Driven:
     """Give the account back to its user, its debt paid by the fund; not while an order may still fill without a position."""
-    if not account.debtor.held and account.live_orders:
+    if not account.positions and account.has_live_orders:
         if commands := await _stray_cancels(episode, account):
             await append_commands(episode.session, commands, episode.now)
         return Driven("busy")
     if _is_owing(account):
         await _pay(episode, account)
-    await episode.keep(NewReceipt(await episode.next_step(), "RELEASE", account_receipt(account.debtor)))
+    await episode.keep(NewReceipt(await episode.next_step(), "RELEASE", account_receipt(account)))
     await episode.session.execute(_FLAG, episode.user, None)
     await episode.end()
     return Driven("release")
 
 
 async def order_step(
-    episode: Episode, account: Account, step: Step, action: str, *, first: Sequence[NewCommand] = ()
+    episode: Episode, account: MarginAccount, step: Step, action: str, *, first: Sequence[NewCommand] = ()
 ) -> None:
     """The order of a step, its command and its receipt; the commands `first` go before it."""
-    held = next(each for each in account.debtor.held if each.market_id == step.market_id)
+    spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == step.market_id)
     number = await episode.next_step()
     command = Liquidate(
         at=episode.now,
@@ -189,25 +191,25 @@ async def order_step(
     )
     commands = [*first, NewCommand(step.market_id, command)]
     *_, seq = await append_commands(episode.session, commands, episode.now)
-    await insert_order(episode.session, step.market_id, seq, command, held.holding.spec.lot_value)
-    inputs = account_receipt(account.debtor) | {"step": step_receipt(held.holding.spec, step)}
+    await insert_order(episode.session, step.market_id, seq, command, spec.lot_value)
+    inputs = account_receipt(account) | {"step": step_receipt(spec, step)}
     await episode.keep(NewReceipt(number, action, inputs, step.market_id, seq))
 
 
-async def _stray_cancels(episode: Episode, account: Account) -> list[NewCommand]:
+async def _stray_cancels(episode: Episode, account: MarginAccount) -> list[NewCommand]:
     """Cancels of what could open a position: orders whose first cancel broke the engine. Mostly none."""
-    if not account.live_orders:
+    if not account.has_live_orders:
         return []
     strays = [order for order in await read_live_orders(episode.session, episode.user) if not order.reduce_only]
     return cancels(episode.user, strays, EndReason.LIQUIDATION, episode.now)
 
 
-def _is_owing(account: Account) -> bool:
-    return account.debtor.wallet < 0 and not account.debtor.held and not account.live_orders
+def _is_owing(account: MarginAccount) -> bool:
+    return account.wallet < 0 and not account.positions and not account.has_live_orders
 
 
-async def _pay(episode: Episode, account: Account) -> None:
+async def _pay(episode: Episode, account: MarginAccount) -> None:
     """INSURANCE_FUND_CREDIT: what the wallet lacks to zero, from the fund, whatever the fund has."""
-    amount = Micros(-account.debtor.wallet)
+    amount = Micros(-account.wallet)
     await post(episode.session, episode.user, amount, fund_credit_entries(episode.user, amount), episode.now)
-    await episode.keep(NewReceipt(await episode.next_step(), "FUND_CREDIT", account_receipt(account.debtor)))
+    await episode.keep(NewReceipt(await episode.next_step(), "FUND_CREDIT", account_receipt(account)))

@@ -1,4 +1,4 @@
-"""Writing what the ladder decided: commands into the logs, the order of a step, and the receipt, in one transaction.
+"""Writing what a liquidation decided: commands into the logs, the order of a step, and the receipt, in one transaction.
 
 The caller holds the locks of the accounts concerned, so that nobody else writes their orders and positions; counters are
 locked last, in market order (docs/design.md, "Why commit order is sequence order").

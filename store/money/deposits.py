@@ -1,5 +1,6 @@
 """Deposits: money comes in from outside."""
 
+from exchange.risk.account import MarginAccount
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest
@@ -7,7 +8,6 @@ from schemas.units import AMOUNT_MAX_E18, MICRO_E18, Timestamp
 from store.money.idempotency import claim
 from store.money.ledger import deposit_entries
 from store.money.transfers import Transfer, invalid, read_amount, transfer
-from store.queries.accounts.account import AccountState
 from store.session.connect import Session
 
 WALLET_MAX = AMOUNT_MAX_E18 // MICRO_E18
@@ -35,7 +35,7 @@ async def deposit(
     if isinstance(claimed, Refused):
         return claimed
 
-    def refusal(account: AccountState) -> Refused | None:
+    def refusal(account: MarginAccount) -> Refused | None:
         return invalid("amount", "the wallet would be above 10^12") if account.wallet + amount > WALLET_MAX else None
 
     return await transfer(session, Transfer(user, amount, deposit_entries(user, amount), claimed, refusal))

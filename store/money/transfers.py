@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from exchange.risk.account import MarginAccount
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import BalanceView
 from schemas.units import MICRO_E18, Micros, Timestamp, datetime_of, parse_whole_units
+from store.margin_accounts import read_account
 from store.money.idempotency import Claim, KeyTaken, recall, remember
 from store.money.ledger import Entry
-from store.queries.accounts.account import AccountState, read_account
 from store.queries.accounts.balances import ASSET, balance_view
 from store.session.connect import Session
 
@@ -34,7 +35,7 @@ class Transfer(NamedTuple):
     change: Micros
     entries: Sequence[Entry]
     claim: Claim
-    refusal: Callable[[AccountState], Refused | None]
+    refusal: Callable[[MarginAccount], Refused | None]
 
 
 async def transfer(session: Session, wanted: Transfer) -> BalanceView | Refused:
@@ -85,6 +86,7 @@ async def _transfer_once(session: Session, wanted: Transfer) -> BalanceView | Re
     if (refused := wanted.refusal(account)) is not None:  # 4
         return refused
     await post(session, wanted.user, wanted.change, wanted.entries, wanted.claim.at)  # 5
-    answer = balance_view(account._replace(wallet=account.wallet + wanted.change))
+    account.wallet = Micros(account.wallet + wanted.change)
+    answer = balance_view(account)
     await remember(session, wanted.claim, msgspec.json.encode(answer))
     return answer

@@ -1,5 +1,7 @@
 """Withdrawals: money goes out, never more than the margin of positions and live orders leaves free."""
 
+from exchange.risk.account import MarginAccount
+from exchange.risk.margin import withdrawable
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import WithdrawalRequest
@@ -7,7 +9,6 @@ from schemas.units import Micros, Timestamp, format_micros
 from store.money.idempotency import claim
 from store.money.ledger import withdrawal_entries
 from store.money.transfers import Transfer, read_amount, transfer
-from store.queries.accounts.account import AccountState
 from store.session.connect import Session
 
 
@@ -28,8 +29,8 @@ async def withdraw(
     if isinstance(claimed, Refused):
         return claimed
 
-    def refusal(account: AccountState) -> Refused | None:
-        available = account.available
+    def refusal(account: MarginAccount) -> Refused | None:
+        available = withdrawable(account)
         return _insufficient(amount, available) if amount > available else None
 
     entries = withdrawal_entries(user, amount)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from exchange.risk.account import Exposure
 from exchange.risk.admission import admit
-from exchange.risk.margin import Exposure
 from schemas.commands import CancelOrder, PlaceOrder
 from schemas.ids import public_command_id, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
@@ -90,7 +90,7 @@ class Decisions:
     def exposure_changes(self) -> Iterator[ExposureChange]:
         """The margin sums to add, one row an account and market."""
         for (user, market), before in self._before.items():
-            after = self._reading.accounts[user].exposures[market]
+            after = self._reading.accounts[user].exposures[market].exposure
             yield ExposureChange(
                 user,
                 self._reading.markets[market].market_id,
@@ -136,11 +136,11 @@ class Decisions:
         admitted = admit(wish.draft, account, self._reading.markets, self._now)
         if isinstance(admitted, Refused):
             return admitted
-        terms = self._reading.markets[wish.draft.request.market_id]
-        self._before.setdefault((user, terms.spec.market), account.exposure_in(terms.spec))
-        account.exposures[terms.spec.market] = admitted.exposure
-        number = self._next_number(terms.market_id)
-        order = NewOrder(terms.market_id, number, admitted.command, wish.draft.request.leverage, wish.hash)
+        market = admitted.risk.market
+        self._before.setdefault((user, market.spec.market), account.risk_in(market).exposure)
+        account.exposures[market.spec.market] = admitted.risk
+        number = self._next_number(market.market_id)
+        order = NewOrder(market.market_id, number, admitted.command, wish.draft.request.leverage, wish.hash)
         self.orders.append(order)
         if client_id:
             self._first[user, client_id] = order

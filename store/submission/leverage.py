@@ -2,14 +2,15 @@
 
 from typing import NamedTuple
 
+from exchange.risk.account import MarginAccount, PositionRisk
 from exchange.risk.admission import set_leverage
-from exchange.risk.margin import Exposure, available_margin, maintenance, requirement
+from exchange.risk.margin import available_margin, maintenance, requirement
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import LeverageView
 from schemas.units import format_micros
 from store.markets.registry import MarketRegistry
 from store.session.connect import Session
-from store.submission.reading import Reading, holdings_of, lock_account
+from store.submission.reading import lock_account
 
 _SET = """
 INSERT INTO positions (user_id, market_id, leverage) VALUES ($1, $2, $3)
@@ -39,18 +40,17 @@ async def change_leverage(session: Session, registry: MarketRegistry, wish: Leve
         after = set_leverage(wish.market, wish.leverage, account, reading.markets)
         if isinstance(after, Refused):
             return after
-        await session.execute(_SET, wish.user, reading.markets[wish.market].market_id, after.leverage)
-        return _view(reading, wish, after)
+        await session.execute(_SET, wish.user, after.market.market_id, after.exposure.leverage)
+        return _view(account.having(after), after)
 
 
-def _view(reading: Reading, wish: LeverageWish, after: Exposure) -> LeverageView:
-    account, terms = reading.accounts[wish.user], reading.markets[wish.market]
-    holdings = holdings_of(reading, account.exposures | {wish.market: after})
+def _view(account: MarginAccount, risk: PositionRisk) -> LeverageView:
+    market, exposure = risk.market, risk.exposure
     return LeverageView(
-        market_id=wish.market,
-        leverage=after.leverage,
-        max_leverage=terms.spec.leverage_max,
-        initial_margin=format_micros(requirement(terms.spec, after, terms.mark)),
-        maintenance_margin=format_micros(maintenance(terms.spec, after, terms.mark)),
-        available_margin=format_micros(available_margin(account.wallet, holdings)),
+        market_id=market.spec.market,
+        leverage=exposure.leverage,
+        max_leverage=market.spec.leverage_max,
+        initial_margin=format_micros(requirement(market.spec, exposure, market.mark)),
+        maintenance_margin=format_micros(maintenance(market.spec, exposure, market.mark)),
+        available_margin=format_micros(available_margin(account)),
     )

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from exchange.risk.admission import Account, Admitted, admit
+from exchange.risk.account import MarginAccount
+from exchange.risk.admission import Admitted, admit
 from exchange.risk.margin import available_margin, requirement_and_equity, total_requirement
 from exchange.risk.order_draft import read_order
 from schemas.refusals import ErrorCode, Refused
@@ -14,21 +15,9 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import price_text
 from store.session.connect import Session
-from store.submission.reading import Reading, holdings_of, reading_of
+from store.submission.reading import reading_of
 
-# The columns of lock_submission, in its order.
-_READ = """
-SELECT 'market' AS kind, NULL::int8 AS user_id, m.market_id, m.status, m.mark, m.is_frozen, NULL::int8 AS wallet,
-  NULL::int8 AS liquidation_id, 0::int8 AS lots, 0::int8 AS cost, 0 AS leverage, 0::int8 AS buy_notional,
-  0::int8 AS sell_notional, 0::int8 AS open_loss, 0::int8 AS open_fees, 0::int8 AS buy_lots, 0::int8 AS sell_lots,
-  0 AS live_orders, NULL::text AS client_order_id, NULL::int8 AS order_id, NULL::bytea AS request_hash,
-  NULL::boolean AS is_live, NULL::int8 AS cancel_seq
-FROM markets m UNION ALL
-SELECT 'account', a.user_id, p.market_id, NULL, NULL, NULL, a.wallet, a.liquidation_id, p.lots, p.cost, p.leverage,
-  p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots, p.live_orders,
-  NULL, NULL, NULL, NULL, NULL
-FROM accounts a LEFT JOIN positions p USING (user_id) WHERE a.user_id = $1
-"""
+_READ = "SELECT * FROM read_margin(ARRAY[$1::int8])"
 
 
 class PreviewWish(NamedTuple):
@@ -53,23 +42,22 @@ async def preview_order(session: Session, registry: MarketRegistry, wish: Previe
     if account is None:
         return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
     admitted = admit(draft, account, reading.markets, wish.now)
-    return _refusal(admitted) if isinstance(admitted, Refused) else _view(reading, account, admitted, wish)
+    return _refusal(admitted) if isinstance(admitted, Refused) else _view(account, admitted)
 
 
-def _view(reading: Reading, account: Account, admitted: Admitted, wish: PreviewWish) -> PreviewView:
-    order, spec = admitted.command, reading.markets[wish.request.market_id].spec
-    before = holdings_of(reading, account.exposures)
-    after = holdings_of(reading, account.exposures | {spec.market: admitted.exposure})
-    required, owned = requirement_and_equity(account.wallet, after)
+def _view(account: MarginAccount, admitted: Admitted) -> PreviewView:
+    order, spec = admitted.command, admitted.risk.market.spec
+    after = account.having(admitted.risk)
+    required, owned = requirement_and_equity(after)
     return PreviewView(
         is_accepted=True,
         refusal=None,
         price=price_text(spec, order.price),
         notional=format_micros(spec.notional(order.price, order.quantity)),
         margin_required=format_micros(required),
-        margin_added=format_micros(required - total_requirement(before)),
+        margin_added=format_micros(required - total_requirement(account)),
         equity=format_micros(owned),
-        available_margin=format_micros(available_margin(account.wallet, after)),
+        available_margin=format_micros(available_margin(after)),
         fee_max=format_micros(order.fee_per_lot * order.quantity),
     )
 

@@ -5,21 +5,18 @@ from typing import NamedTuple
 
 import asyncpg
 
-from exchange.risk.admission import Account, MarketTerms
-from exchange.risk.margin import Exposure, Holding
+from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.order_draft import ParsedOrder, read_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
-from schemas.market import MarketStatus
 from schemas.orders import OrderStatus
 from schemas.refusals import Refused
-from schemas.units import Micros, Ticks
+from store.margin_accounts import account_in, exposure_of, market_of
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, Session
 from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
 
-_LOCK_AND_READ = "SELECT * FROM lock_submission($1::int8[], $2::int8[], $3::text[], $4::int8[])"
-_KIND, _MARKET = 0, 2
+_LOCK_AND_READ = "SELECT * FROM lock_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
 
 
 class Wish(NamedTuple):
@@ -50,8 +47,8 @@ class CancelTarget(NamedTuple):
 class Reading(NamedTuple):
     """Everything that deciding a batch needs, as of the moment the accounts were locked."""
 
-    markets: dict[str, MarketTerms]
-    accounts: dict[int, Account]
+    markets: dict[str, MarketState]
+    accounts: dict[int, MarginAccount]
     first_orders: dict[tuple[int, str], FirstOrder]
     targets: dict[int, CancelTarget]
 
@@ -77,7 +74,7 @@ async def lock_and_read(
 ) -> Reading:
     """Lock the accounts of the batch in user order and read what it concerns; markets listed since are learnt."""
     rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
-    if any(row[_KIND] == "market" and row[_MARKET] not in registry.by_id for row in rows):
+    if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)  # an id of that market could not be read before: ask once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     return reading_of(registry, rows, load)
@@ -88,14 +85,9 @@ async def lock_account(
 ) -> Reading:
     """Lock one account and read it with all markets, as a batch would."""
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
-    if any(row[_MARKET] is not None and row[_MARKET] not in registry.by_id for row in rows):
+    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)
     return reading_of(registry, rows, load)
-
-
-def holdings_of(reading: Reading, exposures: Mapping[str, Exposure]) -> list[Holding]:
-    """What margin is computed from: exposures by market, each at its market's mark."""
-    return [Holding(reading.markets[name].spec, reading.markets[name].mark, held) for name, held in exposures.items()]
 
 
 def _read_wish(place: SubmitOrder) -> Wish | Refused:
@@ -124,54 +116,22 @@ def _arguments(
 
 
 def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
-    """The rows of the first round trip, sorted by what they are of.
-
-    By position, in the order of lock_submission's columns: names cost three times as much.
-    """
+    """The rows of the first round trip, sorted by what they are of; those of markets come first."""
     reading = Reading({}, {}, {}, {})
-    accounts, by_id = reading.accounts, registry.by_id
     for row in rows:
-        kind, user, market_id, status, mark, is_frozen, wallet, liquidation, lots, cost, leverage, *sums = row
-        *sums, client_order_id, order, request_hash, is_live, cancel_seq = sums
+        kind, market_id = row["kind"], row["market_id"]
         if kind == "account":
-            account = accounts.get(user)
-            if account is None:
-                accounts[user] = account = _account(user, wallet, liquidation)
+            account = account_in(reading.accounts, row)
             if market_id is not None:
-                account.exposures[by_id[market_id].name] = Exposure(leverage, lots, cost, *sums)
+                name = registry.by_id[market_id].name
+                account.exposures[name] = PositionRisk(reading.markets[name], exposure_of(row))
         elif kind == "market":
-            terms = _terms(registry, market_id, status, mark, load, is_frozen=is_frozen)
-            reading.markets[terms.spec.market] = terms
+            known = registry.by_id[market_id]
+            reading.markets[known.name] = market_of(row, known.spec, load.get(known.name))
         elif kind == "client_id":
-            reading.first_orders[user, client_order_id] = FirstOrder(
-                order, market_id, OrderStatus(status), request_hash
-            )
+            first = FirstOrder(row["order_id"], market_id, OrderStatus(row["status"]), row["request_hash"])
+            reading.first_orders[row["user_id"], row["client_order_id"]] = first
         else:
-            reading.targets[order] = CancelTarget(user, market_id, is_live, cancel_seq)
+            target = CancelTarget(row["user_id"], market_id, row["is_live"], row["cancel_seq"])
+            reading.targets[row["order_id"]] = target
     return reading
-
-
-def _terms(
-    registry: MarketRegistry, market_id: int, status: str, mark: int, load: Mapping[str, MarketLoad], *, is_frozen: bool
-) -> MarketTerms:
-    known = registry.by_id[market_id]
-    burden = load.get(known.name)
-    return MarketTerms(
-        market_id=known.market_id,
-        spec=known.spec,
-        status=MarketStatus(status),
-        mark=Ticks(mark),
-        is_stale=burden is not None and burden.is_stale,
-        is_backlogged=burden is not None and burden.is_backlogged,
-        is_frozen=is_frozen,
-    )
-
-
-def _account(user: int, wallet: int, liquidation: int | None) -> Account:
-    return Account(
-        user,
-        Micros(wallet),
-        {},
-        is_liquidated=liquidation is not None,
-        is_closing=liquidation is not None and liquidation < 0,
-    )

@@ -1,9 +1,11 @@
-"""Holdings, requests and accounts small enough to check in the head."""
+"""Positions, requests and accounts small enough to check in the head."""
 
 from typing import Any
 
-from exchange.risk.admission import Account, Admitted, MarketTerms, admit
-from exchange.risk.margin import Exposure, Holding
+from msgspec.structs import replace
+
+from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.admission import Admitted, admit
 from exchange.risk.order_draft import read_order
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side
@@ -21,21 +23,36 @@ def btc(price: float) -> Ticks:
     return Ticks(round(price * 10))
 
 
-def holding(lots: int, entry: int, mark: int, **sums: Any) -> Holding:
+def holding(lots: int, entry: int, mark: int, **sums: Any) -> PositionRisk:
     """A BTC position entered at one price (quote), valued at another."""
     exposure = Exposure(leverage=20, lots=lots, cost=lots * entry * BTC.lot_value * 10, **sums)
-    return Holding(BTC, btc(mark), exposure)
+    return PositionRisk(terms(mark=btc(mark)), exposure)
 
 
-def terms(spec: MarketSpec = BTC, status: MarketStatus = MarketStatus.ACTIVE, **more: Any) -> MarketTerms:
+def terms(spec: MarketSpec = BTC, status: MarketStatus = MarketStatus.ACTIVE, **more: Any) -> MarketState:
     """What admission knows of a market that stands at its reference price unless told."""
     mark = more.pop("mark", spec.mark_of_index(spec.reference_price))
-    return MarketTerms(2 if spec is ETH else 1, spec, status, mark, **more)
+    return MarketState(2 if spec is ETH else 1, spec, status, mark, **more)
 
 
-def account(wallet: int, **exposures: Exposure) -> Account:
+def account(wallet: int, **exposures: Exposure) -> MarginAccount:
     """An account with a wallet in micros; exposures by base asset."""
-    return Account(7, Micros(wallet), {f"{base}-PERP": exposure for base, exposure in exposures.items()})
+    specs = {"BTC": BTC, "ETH": ETH}
+    return owner_of(wallet, *(PositionRisk(terms(specs[base]), exposure) for base, exposure in exposures.items()))
+
+
+def owner_of(wallet: int, *risks: PositionRisk) -> MarginAccount:
+    """An account with a wallet in micros and these positions; two in one market count as two markets."""
+    owner = MarginAccount(7, Micros(wallet), {})
+    for place, risk in enumerate(risks):
+        name = risk.market.spec.market
+        owner.exposures[f"{name} {place}" if name in owner.exposures else name] = risk
+    return owner
+
+
+def eth(lots: int, cost: int, leverage: int = 20) -> PositionRisk:
+    """An ETH position with a cost (quote), valued at 3,000."""
+    return PositionRisk(terms(ETH, mark=Ticks(300_000)), Exposure(leverage, lots, cost * USDC))
 
 
 def request(quantity: str, price: str | None = None, side: Side = Side.BUY, **more: Any) -> OrderRequest:
@@ -45,7 +62,9 @@ def request(quantity: str, price: str | None = None, side: Side = Side.BUY, **mo
     return OrderRequest(side=side, type=order_type, quantity=quantity, price=price, **more)
 
 
-def decide(asked: OrderRequest, owner: Account | None = None, market: MarketTerms | None = None) -> Admitted | Refused:
+def decide(
+    asked: OrderRequest, owner: MarginAccount | None = None, market: MarketState | None = None
+) -> Admitted | Refused:
     """Read and admit a request against BTC-PERP and ETH-PERP; what is admitted is written back to the account."""
     draft = read_order(asked)
     if isinstance(draft, Refused):
@@ -54,20 +73,22 @@ def decide(asked: OrderRequest, owner: Account | None = None, market: MarketTerm
     markets = {"BTC-PERP": terms(), "ETH-PERP": terms(ETH)}
     if market is not None:
         markets[market.spec.market] = market
+    for name, risk in owner.exposures.items():
+        owner.exposures[name] = replace(risk, market=markets[name])
     answer = admit(draft, owner, markets, NOW)
     if isinstance(answer, Admitted):
-        owner.exposures[asked.market_id] = answer.exposure
+        owner.exposures[asked.market_id] = answer.risk
     return answer
 
 
-def admitted(asked: OrderRequest, owner: Account | None = None, market: MarketTerms | None = None) -> Admitted:
+def admitted(asked: OrderRequest, owner: MarginAccount | None = None, market: MarketState | None = None) -> Admitted:
     """What `decide` admits; AssertionError when it refuses."""
     answer = decide(asked, owner, market)
     assert isinstance(answer, Admitted), answer
     return answer
 
 
-def refused(asked: OrderRequest, owner: Account | None = None, market: MarketTerms | None = None) -> Refused:
+def refused(asked: OrderRequest, owner: MarginAccount | None = None, market: MarketState | None = None) -> Refused:
     """What `decide` refuses; AssertionError when it admits."""
     answer = decide(asked, owner, market)
     assert isinstance(answer, Refused), answer

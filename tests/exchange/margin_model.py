@@ -6,14 +6,15 @@ from msgspec.structs import replace
 
 from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
-from exchange.risk.admission import Account, Admitted
-from exchange.risk.margin import Exposure, Holding, equity, requirement
+from exchange.risk.account import Exposure, MarginAccount, PositionRisk
+from exchange.risk.admission import Admitted
+from exchange.risk.margin import requirement_and_equity
 from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.refusals import Refused
 from schemas.rest.orders import OrderRequest
-from schemas.units import Ticks
+from schemas.units import Micros, Ticks
 from tests.exchange.margin_builders import decide, terms
 
 
@@ -29,23 +30,24 @@ class LiveOrder:
 class OneMarket:
     """The account, its live orders, and what they leave of its margin at `mark` (ticks)."""
 
-    def __init__(self, spec: MarketSpec, owner: Account, mark: int = 600_000) -> None:
-        self.spec, self.owner, self.mark, self.live = spec, owner, mark, list[LiveOrder]()
+    def __init__(self, spec: MarketSpec, owner: MarginAccount, mark: int = 600_000) -> None:
+        self.spec, self.owner, self.live = spec, owner, list[LiveOrder]()
+        self.market = terms(spec, mark=Ticks(mark))
 
     @property
     def exposure(self) -> Exposure:
         """The account's position and sums."""
-        return self.owner.exposure_in(self.spec)
+        return self.owner.risk_in(self.market).exposure
 
     @property
     def margin(self) -> int:
         """Equity less requirement, at the mark."""
-        holding = Holding(self.spec, Ticks(self.mark), self.exposure)
-        return equity(self.owner.wallet, [holding]) - requirement(self.spec, self.exposure, self.mark)
+        required, owned = requirement_and_equity(self.owner.having(PositionRisk(self.market, self.exposure)))
+        return owned - required
 
     def place(self, asked: OrderRequest) -> LiveOrder | Refused:
         """Admit an order; it is live then."""
-        answer = decide(asked, self.owner, terms(self.spec, mark=Ticks(self.mark)))
+        answer = decide(asked, self.owner, self.market)
         if isinstance(answer, Admitted):
             self.live.append(LiveOrder(answer.command, answer.command.quantity))
             return self.live[-1]
@@ -70,8 +72,8 @@ class OneMarket:
         held = self.exposure
         position = Position(held.lots, held.cost)
         realized = fill(position, sign * lots, sign * notional, 1)
-        self.owner.wallet += realized - fee
-        self.owner.exposures[self.spec.market] = replace(held, lots=position.lots, cost=position.cost)
+        self.owner.wallet = Micros(self.owner.wallet + realized - fee)
+        self._hold(replace(held, lots=position.lots, cost=position.cost))
 
     def _release(self, order: LiveOrder, lots: int, *, ends: bool) -> None:
         """Take away exactly what the order recorded for these lots, as the projection does."""
@@ -80,13 +82,18 @@ class OneMarket:
         order.remaining -= lots
         if not order.remaining:
             self.live.remove(order)
-        self.owner.exposures[self.spec.market] = replace(
-            held,
-            buy_notional=held.buy_notional - notional * is_buy,
-            sell_notional=held.sell_notional - notional * (not is_buy),
-            buy_lots=held.buy_lots - lots * is_buy,
-            sell_lots=held.sell_lots - lots * (not is_buy),
-            open_loss=held.open_loss - lots * command.loss_per_lot,
-            open_fees=held.open_fees - lots * command.fee_per_lot,
-            live_orders=held.live_orders - ends,
+        self._hold(
+            replace(
+                held,
+                buy_notional=held.buy_notional - notional * is_buy,
+                sell_notional=held.sell_notional - notional * (not is_buy),
+                buy_lots=held.buy_lots - lots * is_buy,
+                sell_lots=held.sell_lots - lots * (not is_buy),
+                open_loss=held.open_loss - lots * command.loss_per_lot,
+                open_fees=held.open_fees - lots * command.fee_per_lot,
+                live_orders=held.live_orders - ends,
+            )
         )
+
+    def _hold(self, exposure: Exposure) -> None:
+        self.owner.exposures[self.spec.market] = PositionRisk(self.market, exposure)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from exchange.risk.margin import Exposure
+from exchange.risk.account import Exposure
 from exchange.risk.order_draft import read_order, request_hash
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
@@ -21,7 +21,7 @@ BEFORE = datetime_of(NOW - 1_000_000)
 def test_the_walk_admits_half_a_bitcoin_at_leverage_ten() -> None:
     """0.5 at 60,000 with 10,000: 3,000 at leverage 10, plus the worst fee of 15."""
     answer = admitted(request("0.5", "60000", leverage=10))
-    assert answer.exposure == Exposure(
+    assert answer.risk.exposure == Exposure(
         leverage=10, buy_notional=30_000 * USDC, open_fees=15 * USDC, buy_lots=500, live_orders=1
     )
     assert (answer.command.user, answer.command.at, answer.command.leverage) == (7, NOW, 10)
@@ -82,7 +82,7 @@ def test_lowering_the_leverage_must_be_covered_even_by_an_order_that_reduces() -
     """Long 1 with 3,100: leverage 10 asks 6,000; raising it back is always allowed."""
     owner = account(3_100 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
     assert refused(request("0.5", "60000", Side.SELL, leverage=10), owner).code is ErrorCode.INSUFFICIENT_MARGIN
-    assert admitted(request("0.5", "60000", Side.SELL, leverage=20), owner).exposure.leverage == 20
+    assert admitted(request("0.5", "60000", Side.SELL, leverage=20), owner).risk.exposure.leverage == 20
 
 
 def test_leverage_applies_to_everything_live_in_the_market_and_stays() -> None:
@@ -90,7 +90,7 @@ def test_leverage_applies_to_everything_live_in_the_market_and_stays() -> None:
     owner = account(10_000 * USDC)
     admitted(request("0.5", "60000", leverage=5), owner)
     assert refused(request("0.5", "60000"), owner).details == {"required": "12030", "available": "10000"}
-    assert admitted(request("0.5", "60000", leverage=20), owner).exposure.leverage == 20
+    assert admitted(request("0.5", "60000", leverage=20), owner).risk.exposure.leverage == 20
 
 
 def test_a_market_order_carries_its_protection_price_and_never_rests() -> None:
@@ -246,7 +246,7 @@ def test_margin_in_one_market_leaves_less_for_the_other() -> None:
     admitted(request("3", "60000"), owner)
     assert refused(request("6.1", "3000", market_id="ETH-PERP"), owner).code is ErrorCode.INSUFFICIENT_MARGIN
     admitted(request("6", "3000", market_id="ETH-PERP"), owner)
-    assert owner.exposures["ETH-PERP"].buy_notional == 18_000 * USDC
+    assert owner.exposures["ETH-PERP"].exposure.buy_notional == 18_000 * USDC
     assert ETH.market == "ETH-PERP"
 
 
@@ -281,7 +281,7 @@ def test_an_order_of_an_account_that_is_liquidated_only_reduces_in_the_engine_as
     """Its position may be gone when the order arrives: the command says reduce-only whatever was asked."""
     held = Exposure(leverage=20, lots=1_000, cost=60_000 * USDC)
     owner = account(10_000 * USDC, BTC=held)
-    owner.is_liquidated = True
+    owner.liquidation_id = 1
     assert admitted(request("1", "60000", Side.SELL), owner).command.reduce_only
     assert not admitted(request("1", "60000", Side.SELL), account(10_000 * USDC, BTC=held)).command.reduce_only
 
@@ -289,5 +289,5 @@ def test_an_order_of_an_account_that_is_liquidated_only_reduces_in_the_engine_as
 def test_an_account_whose_positions_are_closed_without_the_book_places_no_order() -> None:
     """Not even one that reduces: what is closed is what was read."""
     owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
-    owner.is_liquidated = owner.is_closing = True
+    owner.liquidation_id, owner.is_closing = 1, True
     assert refused(request("1", "60000", Side.SELL), owner).code is ErrorCode.INSUFFICIENT_MARGIN

@@ -1,16 +1,30 @@
 """Ways to take what is not one's own, each with its numbers, and how margin stops it. A bitcoin is 1,000 lots, mark 60,000."""
 
 import pytest
+from msgspec.structs import replace
 
-from exchange.risk.admission import Account, set_leverage
-from exchange.risk.margin import Exposure, Holding, withdrawable
+from exchange.risk.account import Exposure, PositionRisk
+from exchange.risk.admission import set_leverage
+from exchange.risk.margin import withdrawable
 from schemas.events import OrderEnded, TradeExecuted
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Ticks
 from tests.exchange.builders import ANN, BOB, Driver, buy, index, sell
-from tests.exchange.margin_builders import BTC, ETH, USDC, account, admitted, decide, holding, refused, request, terms
+from tests.exchange.margin_builders import (
+    BTC,
+    ETH,
+    USDC,
+    account,
+    admitted,
+    decide,
+    holding,
+    owner_of,
+    refused,
+    request,
+    terms,
+)
 from tests.exchange.margin_model import OneMarket
 
 TAKER = BTC.taker_fee_rate
@@ -101,16 +115,16 @@ def test_a_fill_after_the_mark_moved_costs_at_most_half_the_initial_margin_more(
 def test_nothing_is_withdrawn_on_a_frozen_mark() -> None:
     """Whatever it says, nobody vouches for it; without a position there, the same market stops nothing."""
     held = holding(1_000, 60_000, 60_000)
-    frozen = Holding(held.spec, held.mark, held.exposure, is_frozen=True)
-    assert withdrawable(10_000 * USDC, [held]) == 7_000 * USDC
-    assert withdrawable(10_000 * USDC, [frozen]) == 0
-    empty = Holding(held.spec, held.mark, Exposure(leverage=20), is_frozen=True)
-    assert withdrawable(10_000 * USDC, [empty]) == 10_000 * USDC
+    frozen = PositionRisk(replace(held.market, is_frozen=True), held.exposure)
+    assert withdrawable(owner_of(10_000 * USDC, held)) == 7_000 * USDC
+    assert withdrawable(owner_of(10_000 * USDC, frozen)) == 0
+    empty = PositionRisk(frozen.market, Exposure(leverage=20))
+    assert withdrawable(owner_of(10_000 * USDC, empty)) == 10_000 * USDC
 
 
 def test_unrealized_profit_is_not_paid_out() -> None:
     """Long 1 from 50,000 at 60,000 with a wallet of 3,000: equity is 13,000, and nothing can leave."""
-    assert withdrawable(3_000 * USDC, [holding(1_000, 50_000, 60_000)]) == 0
+    assert withdrawable(owner_of(3_000 * USDC, holding(1_000, 50_000, 60_000))) == 0
 
 
 def test_leverage_up_and_down_again_frees_nothing_with_open_orders() -> None:
@@ -119,13 +133,13 @@ def test_leverage_up_and_down_again_frees_nothing_with_open_orders() -> None:
     admitted(request("0.5", "60000", leverage=5), owner)
     markets = {"BTC-PERP": terms(), "ETH-PERP": terms(ETH)}
     raised = set_leverage("BTC-PERP", 20, owner, markets)
-    assert isinstance(raised, Exposure)
+    assert isinstance(raised, PositionRisk)
     owner.exposures["BTC-PERP"] = raised
     admitted(request("2", "60000"), owner)
     lowered = set_leverage("BTC-PERP", 5, owner, markets)
     assert isinstance(lowered, Refused)
     assert lowered.details == {"required": "30075", "available": "10000"}
-    assert owner.exposures["BTC-PERP"].leverage == 20
+    assert owner.exposures["BTC-PERP"].exposure.leverage == 20
 
 
 @pytest.mark.parametrize(
@@ -146,13 +160,13 @@ def test_a_leverage_that_the_market_does_not_have_is_refused(market: str, levera
 @pytest.mark.parametrize("why", ["liquidated", "frozen"])
 def test_an_account_that_may_only_reduce_gets_nothing_else_in(why: str) -> None:
     """In any market, however much it owns: a frozen position, or a liquidation under way."""
-    owner = Account(7, 10**6 * USDC, {"ETH-PERP": Exposure(leverage=20, lots=100, cost=3_000 * USDC)})
-    owner.is_liquidated = why == "liquidated"
+    owner = account(10**6 * USDC, ETH=Exposure(leverage=20, lots=100, cost=3_000 * USDC))
+    owner.liquidation_id = 1 if why == "liquidated" else None
     frozen = terms(ETH, MarketStatus.CANCEL_ONLY if why == "frozen" else MarketStatus.ACTIVE, is_frozen=why == "frozen")
     answer = decide(request("0.1", "60000"), owner, frozen)
     assert isinstance(answer, Refused)
     assert answer.code is ErrorCode.INSUFFICIENT_MARGIN
-    owner.exposures["BTC-PERP"] = Exposure(leverage=20, lots=100, cost=6_000 * USDC)
+    owner.exposures["BTC-PERP"] = PositionRisk(terms(), Exposure(leverage=20, lots=100, cost=6_000 * USDC))
     assert isinstance(decide(request("0.2", "60000", Side.SELL), owner, frozen), Refused)
     assert not isinstance(decide(request("0.1", "60000", Side.SELL), owner, frozen), Refused)
     assert Ticks(600_000) == terms().mark

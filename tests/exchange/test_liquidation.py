@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.position import settled_part
+from exchange.risk.account import PositionRisk
 from exchange.risk.liquidation import (
     Candidate,
     adl_order,
@@ -24,18 +25,17 @@ from exchange.risk.liquidation import (
     sale_price,
     step_lots,
 )
-from exchange.risk.margin import Exposure, Holding, equity, maintenance, unrealized_pnl
+from exchange.risk.margin import equity, total_maintenance, unrealized_pnl
 from schemas.commands import Counterparty
-from schemas.units import Ticks
-from tests.exchange.margin_builders import BTC, ETH, USDC, btc, holding
+from tests.exchange.margin_builders import BTC, USDC, btc, eth, holding, owner_of, terms
 
 WALLET = 3_000 * USDC
 
 
 def stands(wallet: int, lots: int, mark: float) -> tuple[int, int]:
     """Equity and maintenance of a BTC position entered at 60,000."""
-    held = Holding(BTC, btc(mark), holding(lots, 60_000, 60_000).exposure)
-    return equity(wallet, [held]), maintenance(held.spec, held.exposure, held.mark)
+    owner = owner_of(wallet, PositionRisk(terms(mark=btc(mark)), holding(lots, 60_000, 60_000).exposure))
+    return equity(owner), total_maintenance(owner)
 
 
 def candidate(user: int, lots: int, entry: int, money: int, *, mark: int = 60_000, opened_seq: int = 1) -> Candidate:
@@ -94,21 +94,21 @@ def test_a_step_closes_a_fifth_rounded_up_and_everything_below_100000(lots: int,
 
 def test_an_only_position_goes_with_the_whole_equity() -> None:
     """Long 1 from 60,000 with 3,000 at 57,200: equity 200, V = 57,000, so that it loses exactly its wallet."""
-    (share,) = bankrupt_shares(WALLET, [holding(1_000, 60_000, 57_200)])
+    (share,) = bankrupt_shares(owner_of(WALLET, holding(1_000, 60_000, 57_200)))
     assert (share.equity, share.amount) == (200 * USDC, 57_000 * USDC)
 
 
 def test_the_last_position_takes_what_truncation_leaves() -> None:
     """Equity 100.000001 over maintenances 300 and 150 is split 66.666667 (truncated) and 33.333334."""
-    eth = Holding(ETH, Ticks(300_000), Exposure(leverage=20, lots=1_000, cost=30_000 * USDC))
-    first, last = bankrupt_shares(100 * USDC + 1, [holding(1_000, 60_000, 60_000), eth])
+    owner = owner_of(100 * USDC + 1, holding(1_000, 60_000, 60_000), eth(1_000, 30_000))
+    first, last = bankrupt_shares(owner)
     assert (first.equity, last.equity) == (66_666_667, 33_333_334)
     assert (first.amount, last.amount) == (60_000 * USDC - 66_666_667, 30_000 * USDC - 33_333_334)
 
 
 def test_a_debt_is_truncated_towards_zero() -> None:
     """Equity -1 micro over two equal positions: nothing for the first, the debt for the last."""
-    shares = bankrupt_shares(-1, [holding(1_000, 60_000, 60_000), holding(-1_000, 60_000, 60_000)])
+    shares = bankrupt_shares(owner_of(-1, holding(1_000, 60_000, 60_000), holding(-1_000, 60_000, 60_000)))
     assert [share.equity for share in shares] == [0, -1]
 
 
@@ -121,7 +121,7 @@ def test_a_debt_is_truncated_towards_zero() -> None:
 def test_settling_every_position_leaves_the_wallet_at_zero(wallet: int, held: list[tuple[int, int, int]]) -> None:
     """wallet + sum of (V - cost) = 0, whatever is held and owed."""
     holdings = [holding(*position) for position in held]
-    shares = bankrupt_shares(wallet, holdings)
+    shares = bankrupt_shares(owner_of(wallet, *holdings))
     pairs = zip(shares, holdings, strict=True)
     assert wallet + sum(share.amount - each.exposure.cost for share, each in pairs) == 0
 
@@ -220,6 +220,6 @@ def test_what_is_closed_at_the_bankrupt_amount_changes_a_counterparty_by_the_ban
     """Long 1 with equity -100 at 60,000 is settled at 60,100; the short that pays it loses those 100."""
     wallet = -100 * USDC
     held = holding(1_000, 60_000, 60_000)
-    (share,) = bankrupt_shares(wallet, [held])
+    (share,) = bankrupt_shares(owner_of(wallet, held))
     assert share.amount == 60_100 * USDC
-    assert unrealized_pnl(BTC, held.exposure, held.mark) + wallet == share.equity
+    assert unrealized_pnl(BTC, held.exposure, held.market.mark) + wallet == share.equity

@@ -1,8 +1,7 @@
 """Margin on the worse side, and the views derived from it (docs/semantics.md, "Margin")."""
 
+from exchange.risk.account import Exposure
 from exchange.risk.margin import (
-    Exposure,
-    Holding,
     available_margin,
     equity,
     liquidation_price,
@@ -13,7 +12,7 @@ from exchange.risk.margin import (
     withdrawable,
 )
 from schemas.units import Ticks, format_e18
-from tests.exchange.margin_builders import BTC, ETH, USDC, btc, holding
+from tests.exchange.margin_builders import BTC, USDC, btc, eth, holding, owner_of
 
 MARK = btc(60_000)
 
@@ -25,25 +24,25 @@ def shown(price: Ticks | None) -> str | None:
 
 def test_a_long_of_one_from_60000_with_3000_is_liquidated_at_57286_5() -> None:
     """The worked example: 57,286.43, shown 57,286.5, rounded towards mark."""
-    assert shown(liquidation_price(3_000 * USDC, holding(1_000, 60_000, 60_000), [])) == "57286.5"
+    assert shown(liquidation_price(owner_of(3_000 * USDC, holding(1_000, 60_000, 60_000)), "BTC-PERP")) == "57286.5"
 
 
 def test_a_short_of_one_from_60000_with_3000_is_liquidated_at_62686_5() -> None:
     """The worked example: 62,686.57, shown 62,686.5, rounded towards mark."""
-    assert shown(liquidation_price(3_000 * USDC, holding(-1_000, 60_000, 60_000), [])) == "62686.5"
+    assert shown(liquidation_price(owner_of(3_000 * USDC, holding(-1_000, 60_000, 60_000)), "BTC-PERP")) == "62686.5"
 
 
 def test_a_liquidation_price_that_no_price_reaches_is_null() -> None:
     """A long whose wallet covers its whole value, and a flat position, have none."""
-    assert liquidation_price(60_000 * USDC, holding(1_000, 60_000, 60_000), []) is None
-    assert liquidation_price(1, holding(0, 60_000, 60_000), []) is None
+    assert liquidation_price(owner_of(60_000 * USDC, holding(1_000, 60_000, 60_000)), "BTC-PERP") is None
+    assert liquidation_price(owner_of(1, holding(0, 60_000, 60_000)), "BTC-PERP") is None
 
 
 def test_another_market_moves_the_liquidation_price_by_its_profit_and_its_maintenance() -> None:
     """Equity elsewhere counts, less what must be kept there."""
-    eth = Holding(ETH, Ticks(300_000), Exposure(leverage=20, lots=1_000, cost=29_000 * USDC))  # +1,000, keeps 150
-    alone = liquidation_price(3_850 * USDC, holding(1_000, 60_000, 60_000), [])
-    assert liquidation_price(3_000 * USDC, holding(1_000, 60_000, 60_000), [eth]) == alone
+    elsewhere = eth(1_000, 29_000)  # +1,000, keeps 150
+    alone = liquidation_price(owner_of(3_850 * USDC, holding(1_000, 60_000, 60_000)), "BTC-PERP")
+    assert liquidation_price(owner_of(3_000 * USDC, holding(1_000, 60_000, 60_000), elsewhere), "BTC-PERP") == alone
 
 
 def test_the_requirement_takes_the_worse_side_and_not_the_sum_of_holds() -> None:
@@ -78,16 +77,16 @@ def test_requirements_and_maintenance_round_up_and_open_loss_and_fees_are_added_
 def test_equity_counts_profit_but_profit_is_not_withdrawn() -> None:
     """Long 0.1 from 60,000 at 61,000: +100; requirement 305; wallet 1,000."""
     up = holding(100, 60_000, 61_000)
-    assert unrealized_pnl(up.spec, up.exposure, up.mark) == 100 * USDC
-    assert equity(1_000 * USDC, [up]) == 1_100 * USDC
-    assert total_requirement([up]) == 305 * USDC
-    assert available_margin(1_000 * USDC, [up]) == 795 * USDC
-    assert withdrawable(1_000 * USDC, [up]) == 695 * USDC
+    assert unrealized_pnl(up.market.spec, up.exposure, up.market.mark) == 100 * USDC
+    assert equity(owner_of(1_000 * USDC, up)) == 1_100 * USDC
+    assert total_requirement(owner_of(0, up)) == 305 * USDC
+    assert available_margin(owner_of(1_000 * USDC, up)) == 795 * USDC
+    assert withdrawable(owner_of(1_000 * USDC, up)) == 695 * USDC
 
 
 def test_losses_are_taken_off_what_can_be_withdrawn_and_nothing_goes_below_zero() -> None:
     """Long 0.1 from 60,000 at 59,000: -100; requirement 295."""
     down = holding(100, 60_000, 59_000)
-    assert withdrawable(1_000 * USDC, [down]) == 605 * USDC
-    assert available_margin(1_000 * USDC, [down]) == 605 * USDC
-    assert withdrawable(300 * USDC, [down]) == available_margin(300 * USDC, [down]) == 0
+    assert withdrawable(owner_of(1_000 * USDC, down)) == 605 * USDC
+    assert available_margin(owner_of(1_000 * USDC, down)) == 605 * USDC
+    assert withdrawable(owner_of(300 * USDC, down)) == available_margin(owner_of(300 * USDC, down)) == 0

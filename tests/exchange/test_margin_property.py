@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exchange.risk import admission
-from exchange.risk.margin import Exposure, requirement
+from exchange.risk.account import Exposure
+from exchange.risk.margin import requirement
 from exchange.risk.order_filters import PricedOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side

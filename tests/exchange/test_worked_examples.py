@@ -7,15 +7,16 @@ import pytest
 from exchange.engine.prices.funding import funding_rate, payment
 from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
-from exchange.risk.admission import Account, Admitted, MarketTerms, admit
+from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.admission import Admitted, admit
 from exchange.risk.liquidation import adl_score, bankrupt_shares, limit_price, step_lots
-from exchange.risk.margin import Exposure, Holding, equity, maintenance, requirement
+from exchange.risk.margin import equity, maintenance, requirement
 from exchange.risk.order_draft import ParsedOrder, read_order
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
-from schemas.units import E9, Micros, Ticks, Timestamp
-from tests.exchange.margin_builders import BTC, USDC, btc
+from schemas.units import E9, Micros, Timestamp
+from tests.exchange.margin_builders import BTC, USDC, btc, holding, owner_of
 
 
 def test_half_a_bitcoin_from_60000_to_65000_leaves_12483_75() -> None:
@@ -67,7 +68,7 @@ def test_the_open_loss_of_a_bid_above_mark_is_part_of_its_cost() -> None:
     selling = Exposure(leverage=20, sell_notional=BTC.notional(mark, 1_000), sell_lots=1_000, open_loss=loss)
     assert requirement(BTC, buying, mark) == 462_665_000
     assert requirement(BTC, selling, mark) == 462_990_000 + 6_500_000
-    assert Holding(BTC, Ticks(mark), selling).exposure.open_loss == 6_500_000
+    assert selling.open_loss == 6_500_000
 
 
 def test_a_fill_that_crosses_zero_closes_first_and_then_opens() -> None:
@@ -89,16 +90,16 @@ def test_one_of_three_lots_that_cost_10_releases_3_333333() -> None:
 def test_the_worse_side_counts_and_losses_and_fees_are_added() -> None:
     """BUY 1 at 59,900, SELL 1 at 60,100, BUY 0.5 at 60,600 at mark 60,000: 3,024.95, then 3,065, then 4,885.15."""
     exposure = Exposure(leverage=20)
-    markets = {BTC.market: MarketTerms(1, BTC, MarketStatus.ACTIVE, Ticks(btc(60_000)))}
-    account = Account(1, Micros(10_000 * USDC), {BTC.market: exposure})
+    markets = {BTC.market: MarketState(1, BTC, MarketStatus.ACTIVE, btc(60_000))}
+    account = MarginAccount(1, Micros(10_000 * USDC), {BTC.market: PositionRisk(markets[BTC.market], exposure)})
     needed = []
     for side, quantity, price in ((Side.BUY, "1", "59900"), (Side.SELL, "1", "60100"), (Side.BUY, "0.5", "60600")):
         draft = read_order(OrderRequest(BTC.market, side, OrderType.LIMIT, quantity, price))
         assert isinstance(draft, ParsedOrder)
         admitted = admit(draft, account, markets, Timestamp(1))
         assert isinstance(admitted, Admitted)
-        account.exposures[BTC.market] = admitted.exposure
-        needed.append(requirement(BTC, admitted.exposure, btc(60_000)))
+        account.exposures[BTC.market] = admitted.risk
+        needed.append(requirement(BTC, admitted.risk.exposure, btc(60_000)))
     assert needed == [3_024_950_000, 3_065_000_000, 4_885_150_000]
 
 
@@ -108,17 +109,17 @@ def test_the_worse_side_counts_and_losses_and_fees_are_added() -> None:
 )
 def test_what_a_long_of_0_3_with_1000_is_settled_at(mark: int, has: int, needs: int, amount: int) -> None:
     """V = size x mark - E is 17,000 at every mark, because it leaves nothing of the 1,000; the step sells no lower."""
-    held = Holding(BTC, Ticks(btc(mark)), Exposure(leverage=20, lots=300, cost=18_000 * USDC))
-    share = bankrupt_shares(1_000 * USDC, [held])[0]
-    assert equity(1_000 * USDC, [held]) == share.equity == has * USDC
-    assert maintenance(BTC, held.exposure, held.mark) == needs
+    held = holding(300, 60_000, mark)
+    share = bankrupt_shares(owner_of(1_000 * USDC, held))[0]
+    assert equity(owner_of(1_000 * USDC, held)) == share.equity == has * USDC
+    assert maintenance(BTC, held.exposure, btc(mark)) == needs
     assert share.amount == amount * USDC
     assert limit_price(BTC, 300, share.amount) == 566_667
-    assert step_lots(BTC, held.mark, 300) == 300
+    assert step_lots(BTC, btc(mark), 300) == 300
 
 
 def test_the_score_of_a_short_of_0_3_from_62000() -> None:
     """Wallet 2,000, mark 55,000: profit 0.1129 of the cost times leverage 16,500 / 4,100 is 0.454."""
-    held = Holding(BTC, Ticks(btc(55_000)), Exposure(leverage=20, lots=-300, cost=-18_600 * USDC))
-    amount = bankrupt_shares(2_000 * USDC, [held])[0].amount
+    held = holding(-300, 62_000, 55_000)
+    amount = bankrupt_shares(owner_of(2_000 * USDC, held))[0].amount
     assert adl_score(-16_500 * USDC, -18_600 * USDC, amount) == Fraction(2_100, 18_600) * Fraction(16_500, 4_100)

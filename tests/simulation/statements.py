@@ -14,7 +14,7 @@ from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import reading, writing
 from tests.simulation.statement import EXPOSURE, Result, Statement
-from tests.simulation.submission_statements import lock_submission, submit
+from tests.simulation.submission_statements import lock_accounts, submit
 from tests.simulation.tables import MarketRow, Row, Tables
 
 
@@ -240,7 +240,7 @@ MARKET_PROGRESS = (
 )
 RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
 STATEMENTS: dict[str, Statement] = {
-    reading._LOCK_AND_READ: Statement("accounts locked", lock_submission, locks=True),
+    reading._LOCK_AND_READ: Statement("accounts locked", lock_accounts, locks=True),
     writing._WRITE: Statement("submission", submit, locks=True),
     projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
     projecting.WRITE: Statement("projection", _project, locks=True),

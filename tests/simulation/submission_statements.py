@@ -20,8 +20,19 @@ _ORDER = (
 )
 
 _LOCKED = (
-    *("kind", "user_id", "market_id", "status", "mark", "is_frozen", "wallet", "liquidation_id", "lots", "cost"),
-    *("leverage", *EXPOSURE, "client_order_id", "order_id", "request_hash", "is_live", "cancel_seq"),
+    *("kind", "user_id", "market_id", "status", "mark", "is_frozen", "wallet", "liquidation_id"),
+    *(
+        "is_closing",
+        "lots",
+        "cost",
+        "leverage",
+        *EXPOSURE,
+        "client_order_id",
+        "order_id",
+        "request_hash",
+        "is_live",
+        "cancel_seq",
+    ),
 )
 _READ: dict[str, Callable[[str], Any]] = {
     "request_hash": b64decode,
@@ -31,7 +42,7 @@ _READ: dict[str, Callable[[str], Any]] = {
 """Of what JSON has no values for."""
 
 
-def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     """Markets, the accounts with their positions, the client ids and the orders that a batch names."""
     users, client_users, client_ids, orders = arguments
     rows: list[Row] = [
@@ -40,7 +51,7 @@ def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     ]
     for user in users:
         if user in tables.wallets:
-            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user], "liquidation_id": None}
+            account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user], "is_closing": False}
             held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
             rows += [account | position for position in held] or [account | {"market_id": None}]
     for key in sorted(zip(client_users or (), client_ids or (), strict=True)):
@@ -49,7 +60,7 @@ def lock_submission(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     for number in sorted(orders or ()):
         if number in tables.orders:
             rows.append({"kind": "cancel", **tables.orders[number]})
-    return Result([tuple(row.get(name) for name in _LOCKED) for row in rows])
+    return Result([dict.fromkeys(_LOCKED) | row for row in rows])
 
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:

@@ -13,8 +13,8 @@ from schemas.rest.accounts import BalanceView
 from schemas.rest.orders import OrderRequest
 from schemas.rest.transfers import WithdrawalRequest
 from store.audit.audit import audit
+from store.margin_accounts import read_account
 from store.money.withdrawals import withdraw
-from store.queries.accounts.account import read_account
 from store.session.connect import connect_writer
 from store.submission import Placed, Submission, SubmitOrder
 from tests.store.projection_builders import NOON, Exchange, open_exchange
@@ -38,8 +38,9 @@ async def free_money(exchange: Exchange, user: int) -> int:
     """What could still be withdrawn, below zero when too much has been."""
     account = await read_account(exchange.session, user)
     assert account is not None
-    profits = sum(max(0, unrealized_pnl(h.spec, h.exposure, h.mark)) for h in account.holdings)
-    return equity(account.wallet, account.holdings) - profits - total_requirement(account.holdings)
+    risks = account.exposures.values()
+    profits = sum(max(0, unrealized_pnl(r.market.spec, r.exposure, r.market.mark)) for r in risks)
+    return equity(account) - profits - total_requirement(account)
 
 
 async def take_alone(exchange: Exchange, user: int, amount: str) -> BalanceView | Refused:

@@ -1,6 +1,6 @@
 """Who would be deleveraged first: the rank of every open position on its side of its market (docs/semantics.md, "Liquidation").
 
-The score is that of exchange.risk.liquidation, reckoned in one statement over all positions; a rank is a view of it.
+Computed in one statement over all positions; a rank is a view of the score.
 """
 
 from collections.abc import Iterable
@@ -12,26 +12,24 @@ AGE_MAX_US = 1_000_000
 Holder = tuple[int, str]
 """A user and the market in which he has a position."""
 
-# E, the position's part of its account's equity by maintenance, is mark value - bankrupt value: leverage is mark value / E.
+# E, the position's part of its account's equity by maintenance, is mark value - bankrupt value.
 _RANKS = """
 WITH priced AS MATERIALIZED (
-  SELECT market_id, m.name, v.lot_value * m.mark AS lot_at_mark, (m.spec->>'maintenanceMarginRate')::numeric AS rate
+  SELECT market_id, m.name, v.lot_value::int8 * m.mark AS lot_at_mark, (m.spec->>'maintenanceMarginRate')::int8 AS rate
   FROM markets m JOIN market_lot_values v USING (market_id)
 ), held AS MATERIALIZED (
   SELECT p.user_id, p.market_id, m.name, p.cost, p.opened_seq, p.lots > 0 AS side, m.lot_at_mark * p.lots AS value,
-    ceil(m.lot_at_mark * abs(p.lots) * m.rate / 1000000) AS maintenance
+    maintenance_margin(m.lot_at_mark * p.lots, m.rate) AS maintenance
   FROM positions p JOIN priced m USING (market_id) WHERE p.lots <> 0 AND p.user_id > 0
 ), owners AS (
   SELECT user_id, a.wallet + sum(h.value - h.cost) AS equity, sum(h.maintenance) AS maintenance
   FROM held h JOIN accounts a USING (user_id) GROUP BY user_id, a.wallet
 ), rated AS (
-  SELECT h.*, o.equity, (h.value - h.cost) / greatest(1, abs(h.cost)) AS profit,
-    abs(h.value) / greatest(1, trunc(o.equity * h.maintenance / o.maintenance)) AS leverage
+  SELECT h.*, o.equity, adl_score(h.value, h.cost, h.value - trunc(o.equity * h.maintenance / o.maintenance)) AS score
   FROM held h JOIN owners o USING (user_id)
 ), placed AS (
   SELECT *, count(*) OVER side AS many, row_number() OVER (
-    PARTITION BY market_id, side ORDER BY equity > 0 DESC,
-      CASE WHEN profit > 0 THEN profit * leverage ELSE profit / leverage END DESC, opened_seq, user_id) - 1 AS place
+    PARTITION BY market_id, side ORDER BY equity > 0 DESC, score DESC, opened_seq, user_id) - 1 AS place
   FROM rated WINDOW side AS (PARTITION BY market_id, side)
 )
 SELECT user_id, name, CASE WHEN equity > 0 THEN 4 - place * 5 / many ELSE 0 END AS rank FROM placed

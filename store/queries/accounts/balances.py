@@ -1,26 +1,27 @@
 """Balances: one quote asset an account, valued at mark (docs/semantics.md, "Margin")."""
 
-from exchange.risk.margin import available_margin
+from exchange.risk.account import MarginAccount
+from exchange.risk.margin import available_margin, withdrawable
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.bodies import Page
 from schemas.units import format_micros
-from store.queries.accounts.account import AccountState, read_account
+from store.margin_accounts import read_account
 from store.queries.paging import ListRequest, page_by_name
 from store.session.connect import Session
 
 ASSET = "USDC"
 
 
-def balance_view(account: AccountState) -> BalanceView:
+def balance_view(account: MarginAccount) -> BalanceView:
     """Total is the wallet, available what could be withdrawn, locked the difference; what is owed rounds up."""
-    available = account.available
+    available = withdrawable(account)
     return BalanceView(
         asset=ASSET,
         total=format_micros(account.wallet),
         locked=format_micros(account.wallet - available),
         available=format_micros(available),
-        available_margin=format_micros(available_margin(account.wallet, account.holdings)),
+        available_margin=format_micros(available_margin(account)),
     )
 
 

@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
-from exchange.risk.margin import Exposure, Holding, liquidation_price, maintenance, requirement, unrealized_pnl
+from exchange.risk.account import Exposure, MarginAccount, PositionRisk
+from exchange.risk.margin import liquidation_price, maintenance, requirement, unrealized_pnl
 from schemas.market import MarketSpec
 from schemas.refusals import Refused
 from schemas.rest.accounts import PositionView
 from schemas.rest.bodies import Page
 from schemas.units import Timestamp, format_micros
-from store.queries.accounts.account import AccountState, MarketHolding, read_account
+from store.margin_accounts import read_account
 from store.queries.accounts.adl import AdlRanks
 from store.queries.formatting import average_price_text, price_text, quantity_text, side_text, spec_of, storable
 from store.queries.paging import ListRequest, page_by_name
@@ -32,9 +33,9 @@ async def list_positions(
 ) -> Page[PositionView] | Refused:
     """The open positions of a user, by market id; times do not filter them, they are of now."""
     account = await read_account(session, user)
-    open_ = [] if account is None else [market for market in account.markets if market.holding.exposure.lots]
-    ranks = await ranking.ranks.of(session, ranking.now, [(user, market.market) for market in open_])
-    views = [_view(account, market, ranks[user, market.market]) for market in open_] if account else []
+    open_ = [] if account is None else account.positions
+    ranks = await ranking.ranks.of(session, ranking.now, [(user, risk.market.spec.market) for risk in open_])
+    views = [_view(account, risk, ranks[user, risk.market.spec.market]) for risk in open_] if account else []
     return page_by_name(views, request, lambda view: view.market_id)
 
 
@@ -44,26 +45,25 @@ async def read_position_lots(session: Session, user: int, market: str) -> tuple[
     return None if row is None else (spec_of(row["spec"]), row["lots"])
 
 
-def _view(account: AccountState, market: MarketHolding, rank: int) -> PositionView:
-    spec, mark, exposure = market.holding.spec, market.holding.mark, market.holding.exposure
+def _view(account: MarginAccount, risk: PositionRisk, rank: int) -> PositionView:
+    spec, mark, exposure = risk.market.spec, risk.market.mark, risk.exposure
     bare = Exposure(leverage=exposure.leverage, lots=exposure.lots, cost=exposure.cost)
     return PositionView(
-        market_id=market.market,
+        market_id=spec.market,
         side=side_text(exposure.lots),
         quantity=quantity_text(spec, abs(exposure.lots)),
         entry_price=average_price_text(spec, abs(exposure.cost), abs(exposure.lots)) or "0",
         mark_price=price_text(spec, mark),
         unrealized_pnl=format_micros(unrealized_pnl(spec, exposure, mark)),
-        realized_pnl=format_micros(market.realized),
+        realized_pnl=format_micros(risk.realized),
         leverage=exposure.leverage,
-        liquidation_price=_liquidation_price(account, market.holding),
+        liquidation_price=_liquidation_price(account, spec),
         initial_margin=format_micros(requirement(spec, bare, mark)),
         maintenance_margin=format_micros(maintenance(spec, exposure, mark)),
         adl_rank=rank,
     )
 
 
-def _liquidation_price(account: AccountState, holding: Holding) -> str | None:
-    others = [other for other in account.holdings if other is not holding]
-    price = liquidation_price(account.wallet, holding, others)
-    return None if price is None else price_text(holding.spec, price)
+def _liquidation_price(account: MarginAccount, spec: MarketSpec) -> str | None:
+    price = liquidation_price(account, spec.market)
+    return None if price is None else price_text(spec, price)

@@ -1,11 +1,12 @@
 """The insurance fund as everybody may see it: its money, what it has taken over, and its ledger."""
 
+from exchange.risk.account import PositionRisk
 from exchange.risk.margin import unrealized_pnl
 from schemas.ids import INSURANCE_FUND
 from schemas.refusals import Refused
 from schemas.rest.liquidations import InsuranceFundView, InventoryView
 from schemas.units import format_micros
-from store.queries.accounts.account import MarketHolding, read_account
+from store.margin_accounts import read_account
 from store.queries.accounts.balances import ASSET
 from store.queries.accounts.ledger import list_ledger
 from store.queries.formatting import average_price_text, price_text, quantity_text, side_text
@@ -23,8 +24,8 @@ async def read_fund(session: Session, request: ListRequest) -> InsuranceFundView
             return page
         wallet = await session.fetchval(_WALLET)
         account = await read_account(session, INSURANCE_FUND)
-    held = [market for market in account.markets if market.holding.exposure.lots] if account else []
-    profit = sum(unrealized_pnl(each.holding.spec, each.holding.exposure, each.holding.mark) for each in held)
+    held = account.positions if account else []
+    profit = sum(unrealized_pnl(risk.market.spec, risk.exposure, risk.market.mark) for risk in held)
     return InsuranceFundView(
         asset=ASSET,
         wallet=format_micros(wallet),
@@ -36,10 +37,10 @@ async def read_fund(session: Session, request: ListRequest) -> InsuranceFundView
     )
 
 
-def _inventory(market: MarketHolding) -> InventoryView:
-    spec, mark, exposure = market.holding.spec, market.holding.mark, market.holding.exposure
+def _inventory(risk: PositionRisk) -> InventoryView:
+    spec, mark, exposure = risk.market.spec, risk.market.mark, risk.exposure
     return InventoryView(
-        market_id=market.market,
+        market_id=spec.market,
         side=side_text(exposure.lots),
         quantity=quantity_text(spec, abs(exposure.lots)),
         entry_price=average_price_text(spec, abs(exposure.cost), abs(exposure.lots)) or "0",

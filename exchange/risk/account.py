@@ -1,0 +1,111 @@
+"""One account as margin sees it: its wallet, and what it has in every market at that market's state."""
+
+import msgspec
+
+from schemas.market import MarketSpec, MarketStatus
+from schemas.units import Micros, Ticks
+
+
+class MarketState(msgspec.Struct, frozen=True):
+    """What margin and admission must know of a market: its rules, its projected status and mark, and its load.
+
+    `is_frozen`: too few of its price sources are fresh, so nobody knows what a position there is worth.
+    `is_matching`: positions can be closed there by force, because matching and mark are live.
+    """
+
+    market_id: int
+    spec: MarketSpec
+    status: MarketStatus
+    mark: Ticks
+    is_stale: bool = False
+    is_backlogged: bool = False
+    is_frozen: bool = False
+    is_matching: bool = True
+
+
+class Exposure(msgspec.Struct, frozen=True, gc=False):
+    """One account in one market: signed position (lots, cost in micros), leverage, and the sums over live orders.
+
+    `buy_notional` and `sell_notional` (B and S), `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots.
+    """
+
+    leverage: int
+    lots: int = 0
+    cost: int = 0
+    buy_notional: int = 0
+    sell_notional: int = 0
+    open_loss: int = 0
+    open_fees: int = 0
+    buy_lots: int = 0
+    sell_lots: int = 0
+    live_orders: int = 0
+
+
+class PositionRisk(msgspec.Struct, frozen=True):
+    """An exposure with the market that values it.
+
+    `opened_seq` is the event that opened the position, `realized` its profit since then (micros); 0 where not read.
+    """
+
+    market: MarketState
+    exposure: Exposure
+    opened_seq: int = 0
+    realized: int = 0
+
+    @property
+    def lots(self) -> int:
+        """Signed lots."""
+        return self.exposure.lots
+
+
+class MarginAccount(msgspec.Struct):
+    """A user's wallet (micros) and exposures by market name; the owner of a batch writes each decision back.
+
+    `liquidation_id`: the liquidation of the account, or the one that it is a counterparty of. `is_closing`: its positions
+    are being closed without the book, at what they were when that was ordered, so it places no order at all.
+    """
+
+    account: int
+    wallet: Micros
+    exposures: dict[str, PositionRisk]
+    liquidation_id: int | None = None
+    is_closing: bool = False
+
+    @property
+    def is_liquidated(self) -> bool:
+        """Whether a liquidation of the account, or a deleveraging against it, is under way."""
+        return self.liquidation_id is not None
+
+    @property
+    def positions(self) -> list[PositionRisk]:
+        """The open positions, in the order of `exposures`."""
+        return [risk for risk in self.exposures.values() if risk.exposure.lots]
+
+    @property
+    def is_unvalued(self) -> bool:
+        """Whether nobody knows what a position is worth."""
+        return any(risk.exposure.lots and risk.market.is_frozen for risk in self.exposures.values())
+
+    @property
+    def may_only_reduce(self) -> bool:
+        """Whether it places only reducing orders and withdraws nothing (docs/semantics.md, "Margin")."""
+        return self.liquidation_id is not None or self.is_unvalued
+
+    @property
+    def has_live_orders(self) -> bool:
+        """Whether an order of the account is live in any market."""
+        return any(risk.exposure.live_orders for risk in self.exposures.values())
+
+    def risk_in(self, market: MarketState) -> PositionRisk:
+        """The exposure in a market; leverage is the market's highest until the account sets one."""
+        return self.exposures.get(market.spec.market) or PositionRisk(market, Exposure(market.spec.leverage_max))
+
+    def having(self, risk: PositionRisk) -> "MarginAccount":
+        """The same account with another exposure in one market."""
+        exposures = self.exposures | {risk.market.spec.market: risk}
+        return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing)
+
+    def without(self, market: str) -> "MarginAccount":
+        """The same account, one market left out."""
+        exposures = {name: risk for name, risk in self.exposures.items() if name != market}
+        return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing)

@@ -1,0 +1,100 @@
+"""The one reader of accounts: wallet, exposures and the markets that value them, out of rows, by column name."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from exchange.market_status import MATCHING
+from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from schemas.ids import INSURANCE_FUND
+from schemas.market import MarketSpec, MarketStatus
+from schemas.units import Micros, Ticks
+from store.markets.backlog import MarketLoad
+from store.queries.formatting import spec_of
+from store.session.connect import Session
+
+# The fund's wallet is the balance of its house account.
+_READ = """
+SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wallet,
+  abs(a.liquidation_id) AS liquidation_id, a.is_closing,
+  m.market_id, m.spec::text AS spec, m.status, m.mark, m.is_frozen, m.operator_status, m.halted_reason,
+  p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
+  p.live_orders, p.opened_seq, p.realized
+FROM accounts a
+LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0)
+LEFT JOIN markets m USING (market_id)
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN a.user_id = $2 THEN (
+      SELECT c.insurance + coalesce((
+        SELECT sum(l.amount) FROM ledger l WHERE l.account = house_account('insurance') AND l.entry_id > c.entry_id), 0)
+      FROM audit_checkpoint c) END
+    AS wallet) f
+WHERE a.user_id = ANY($1::int8[]) ORDER BY a.user_id, m.market_id
+"""
+
+
+async def read_accounts(session: Session, users: Sequence[int]) -> dict[int, MarginAccount]:
+    """The accounts of these users, of one moment, with every position and every live order, by market id."""
+    accounts: dict[int, MarginAccount] = {}
+    for row in await session.fetch(_READ, list(users), INSURANCE_FUND):
+        account = account_in(accounts, row)
+        if row["market_id"] is not None:
+            spec = spec_of(row["spec"])
+            risk = PositionRisk(_market(row, spec), exposure_of(row), row["opened_seq"], row["realized"])
+            account.exposures[spec.market] = risk
+    return accounts
+
+
+async def read_account(session: Session, user: int) -> MarginAccount | None:
+    """The account of a user; None when there is no such user."""
+    return (await read_accounts(session, [user])).get(user)
+
+
+def account_in(accounts: dict[int, MarginAccount], row: asyncpg.Record) -> MarginAccount:
+    """The account that a row belongs to; the first row of each adds it, without exposures."""
+    account = accounts.get(user := row["user_id"])
+    if account is None:
+        wallet, liquidation_id = Micros(int(row["wallet"])), row["liquidation_id"]
+        accounts[user] = account = MarginAccount(user, wallet, {}, liquidation_id, row["is_closing"])
+    return account
+
+
+def exposure_of(row: asyncpg.Record) -> Exposure:
+    """Position, leverage and margin sums of a row of positions."""
+    return Exposure(
+        leverage=row["leverage"],
+        lots=row["lots"],
+        cost=row["cost"],
+        buy_notional=row["buy_notional"],
+        sell_notional=row["sell_notional"],
+        open_loss=row["open_loss"],
+        open_fees=row["open_fees"],
+        buy_lots=row["buy_lots"],
+        sell_lots=row["sell_lots"],
+        live_orders=row["live_orders"],
+    )
+
+
+def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:
+    """A market as admission sees it: its load counts, whether positions can be forced there does not."""
+    return MarketState(
+        market_id=row["market_id"],
+        spec=spec,
+        status=MarketStatus(row["status"]),
+        mark=Ticks(row["mark"]),
+        is_stale=load is not None and load.is_stale,
+        is_backlogged=load is not None and load.is_backlogged,
+        is_frozen=row["is_frozen"],
+    )
+
+
+def _market(row: asyncpg.Record, spec: MarketSpec) -> MarketState:
+    """A market as the liquidator sees it."""
+    return MarketState(
+        market_id=row["market_id"],
+        spec=spec,
+        status=MarketStatus(row["status"]),
+        mark=Ticks(row["mark"]),
+        is_frozen=row["is_frozen"],
+        is_matching=row["operator_status"] in MATCHING and not row["is_frozen"] and row["halted_reason"] is None,
+    )

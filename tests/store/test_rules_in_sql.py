@@ -1,0 +1,78 @@
+"""Rules that both Python and SQL compute: maintenance, the liquidation trigger and the ADL score agree to the micro."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import psycopg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from exchange.risk.account import Exposure
+from exchange.risk.liquidation import adl_score, is_liquidatable
+from exchange.risk.margin import maintenance
+from schemas.units import Ppm
+from store.liquidations import survey
+from tests.exchange.margin_builders import BTC
+from tests.store.account_builder import USDC, hold, session_to, user_with
+
+MICROS = st.integers(-(10**18), 10**18)
+VALUES = st.one_of(st.integers(-(10**6), 10**6), MICROS).filter(bool)
+EXAMPLES = settings(max_examples=300, deadline=None)
+
+
+def computed(session: psycopg.Connection[Any], function: str, *arguments: int) -> Any:
+    """What a function of the database answers."""
+    places = ", ".join(["%s"] * len(arguments))
+    row = session.execute(f"SELECT {function}({places})", arguments).fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    return row[0]
+
+
+def test_maintenance_is_the_same_in_sql(database: str) -> None:
+    """Rounded up, for any size, mark and rate, up to the largest value that a position can have."""
+    with psycopg.connect(database) as session:
+
+        @EXAMPLES
+        @given(lots=st.integers(-(10**9), 10**9), mark=st.integers(1, 10**7), rate=st.integers(1, 999_999))
+        def agrees(lots: int, mark: int, rate: int) -> None:
+            spec = replace(BTC, maintenance_margin_rate=Ppm(rate))
+            expected = maintenance(spec, Exposure(leverage=20, lots=lots), mark)
+            assert computed(session, "maintenance_margin", spec.notional(mark, lots), rate) == expected
+
+        agrees()
+
+
+def test_the_liquidation_trigger_is_the_same_in_sql(database: str) -> None:
+    """Also where equity is maintenance, one micro beside it, and without a position."""
+    with psycopg.connect(database) as session:
+
+        @EXAMPLES
+        @given(kept=st.integers(0, 10**18), above=st.one_of(st.integers(-1, 1), MICROS))
+        def agrees(kept: int, above: int) -> None:
+            assert computed(session, "is_liquidatable", kept + above, kept) is is_liquidatable(kept + above, kept)
+
+        agrees()
+
+
+def test_the_adl_score_is_the_same_in_sql(database: str) -> None:
+    """In profit and in loss, long and short, with any share of the account's equity."""
+    with psycopg.connect(database) as session:
+
+        @EXAMPLES
+        @given(value=VALUES, cost=MICROS, share=MICROS)
+        def agrees(value: int, cost: int, share: int) -> None:
+            score: Decimal = computed(session, "adl_score", value, cost, value - share)
+            assert abs(Fraction(score) - adl_score(value, cost, value - share)) < Fraction(1, 10**6)
+
+        agrees()
+
+
+async def test_the_scan_of_all_accounts_finds_maintenance_to_the_micro(database: str) -> None:
+    """Long 0.001 from 60,000 keeps 0.3: an account with that equity is found, one with a micro more is not."""
+    async with session_to(database) as session:
+        users = [await user_with(session, 300_000 + more) for more in (0, 1)]
+        for user in users:
+            await hold(session, user, 1, lots=1, cost=60 * USDC)
+        assert [verdict.user_id for verdict in await survey(session) if verdict.is_liquidatable] == users[:1]
