@@ -28,11 +28,11 @@ from store.submission.decisions import Decisions
 from tables.book_table import Snapshot, snapshot_entries
 from tests.simulation.wiring import Place
 
-_handle, _take, _fitting, _waiting = (
+_handle, _take, _fitting, _resting = (
     Matcher.handle,
     Projector.take,
     agents.relay.fitting,
-    exchange.engine.log.snapshot._waiting,
+    exchange.engine.log.snapshot._resting,
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
 
@@ -80,7 +80,7 @@ def _send_less(waiting: list[Any]) -> list[Any]:
 
 
 def _lose_the_queue(market: Market, side: Side) -> list[tuple[Any, ...]]:
-    return list(reversed(_waiting(market, side)))
+    return list(reversed(_resting(market, side)))
 
 
 def _chain_wrongly(assignment: MarketAssignment, events: list[Written], before: str) -> tuple[str, list[Written]]:
@@ -109,7 +109,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "the head is written before its chunks": {(agents.matching.snapshots, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(CommandSequencer, "sort"): _take_seen_again},
     "the relay leaves a command out": {(agents.relay, "fitting"): _send_less},
-    "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot, "_waiting"): _lose_the_queue},
+    "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot, "_resting"): _lose_the_queue},
     "events after written ones chain to the wrong hash": {(MarketAssignment, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
