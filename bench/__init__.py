@@ -1,1 +1,1 @@
-"""Measures, each beside its own yardstick in the same run; never a timed assertion."""
+"""Measures, each compared with its own yardstick in the same run; never a timed assertion."""

@@ -1,4 +1,4 @@
-"""`make bench`: every measure of the speed bars beside its own yardstick in the same run.
+"""`make bench`: every measure of the speed bars, compared with its yardstick in the same run.
 
 BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7, `overload` and `start`. `make soak` adds P8.
 """
@@ -44,7 +44,7 @@ MARKETS = {"full": 50, "quick": 10, "tiny": 3}
 
 
 class Bench:
-    """One run: which measures, how much of each, and what came out."""
+    """One run: which measures, how much of each, and the results."""
 
     def __init__(self, folder: Path, size: Size, wanted: set[str]) -> None:
         self._folder = folder
@@ -55,44 +55,44 @@ class Bench:
     async def run(self) -> list[Outcome]:
         """What needs nothing first, then what needs a database, then the whole tree: each alone on the machine."""
         if "P4" in self._wanted:
-            self._tell("P4", book.measure(self._size))
+            self._print("P4", book.measure(self._size))
         if "P7" in self._wanted:
-            self._tell("P7", memory.measure(self._size))
+            self._print("P7", memory.measure(self._size))
         if self._wanted & {"P1", "P2", "P5", "P6"}:
             await self._on_a_database()
         if self._wanted & {"P2", "P3"}:
             await self._on_the_whole_tree()
         if "overload" in self._wanted:
             async with whole_exchange(self._place("overload")) as exchange:
-                self._tell("overload", await overload.measure(exchange, self._size))
+                self._print("overload", await overload.measure(exchange, self._size))
         if "start" in self._wanted:
-            self._tell("start", await start.measure(self._place("start"), self._size))
+            self._print("start", await start.measure(self._place("start"), self._size))
         return [self.outcomes[name] for name in REPORTED if name in self._wanted and name in self.outcomes]
 
     async def _on_a_database(self) -> None:
         folder = self._place("database")
         async with durable_postgres(folder) as dsn:
             if self._wanted & {"P1", "P2"}:
-                self._tell("P1", await acceptance.measure(dsn, folder, self._size))
+                self._print("P1", await acceptance.measure(dsn, folder, self._size))
             if "P6" in self._wanted:
-                self._tell("P6", await projection.measure(dsn, self._size))
+                self._print("P6", await projection.measure(dsn, self._size))
             if "P5" in self._wanted:
                 async with kafka(folder) as bootstrap:
-                    self._tell("P5", await engine.measure(dsn, bootstrap, folder, self._size))
+                    self._print("P5", await engine.measure(dsn, bootstrap, folder, self._size))
 
     async def _on_the_whole_tree(self) -> None:
         async with whole_exchange(self._folder) as exchange:
             if "P3" in self._wanted:
-                self._tell("P3", await latency.measure(exchange, self._size))
+                self._print("P3", await latency.measure(exchange, self._size))
             if "P2" in self._wanted:
-                self._tell("P2", await completion.measure(exchange, self._size, self._acceptance_per_s()))
+                self._print("P2", await completion.measure(exchange, self._size, self._acceptance_per_s()))
 
     def _acceptance_per_s(self) -> float:
         return self.outcomes["P1"].rows[0].ours.median
 
-    def _tell(self, name: str, outcome: Outcome) -> None:
+    def _print(self, name: str, outcome: Outcome) -> None:
         self.outcomes[name] = outcome
-        tell(outcome)
+        print_outcome(outcome)
 
     def _place(self, name: str) -> Path:
         folder = self._folder / name
@@ -100,7 +100,7 @@ class Bench:
         return folder
 
 
-def tell(outcome: Outcome) -> None:
+def print_outcome(outcome: Outcome) -> None:
     """Say on the screen what has just been measured."""
     for row in outcome.rows:
         judged = row.ratio or row.ours
@@ -124,13 +124,13 @@ async def soaked(size: Size) -> None:
     async with _folder() as folder:
         async with whole_exchange(folder) as exchange:
             flat_over_time, samples = await soak.measure(exchange, size, SOAK_S[size.name])
-            tell(flat_over_time)
+            print_outcome(flat_over_time)
         async with durable_postgres(folder) as dsn:
             crowd = Outcome([await flat.accounts(dsn, folder, size, CROWD[size.name])])
-            tell(crowd)
+            print_outcome(crowd)
         async with whole_exchange(folder / "markets") as exchange:
             many = await flat.markets(exchange, size, MARKETS[size.name])
-            tell(many)
+            print_outcome(many)
     extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}
     outcomes = [flat_over_time, crowd, many]
     run = run_of(size.name, _today(), time.monotonic() - began, machine, outcomes, **extra)
@@ -158,7 +158,7 @@ def _wanted() -> set[str]:
 
 
 def main() -> None:
-    """Read what is asked for, and do it."""
+    """Parse the arguments and run the measures."""
     name = os.environ.get("BENCH") or "full"
     if name not in SIZES:
         raise SystemExit(f"BENCH is one of {', '.join(SIZES)}")

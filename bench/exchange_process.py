@@ -1,4 +1,4 @@
-"""A whole exchange as a stranger starts it: `python -m app run`, in a folder of its own."""
+"""A whole exchange as a new user starts it: `python -m app run`, in its own folder."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class ExchangeProcess:
 
     @property
     def printed(self) -> list[str]:
-        """What it has printed since its last start."""
+        """The lines it has printed since its last start."""
         return self._output.read_text().splitlines()
 
     async def start(self) -> None:
@@ -97,7 +97,7 @@ class ExchangeProcess:
         return dict(msgspec.json.decode((self.data / "run.json").read_bytes()))
 
     async def command(self, *words: str) -> tuple[int, str]:
-        """Run `python -m app …` beside it; exit code and output."""
+        """Run `python -m app …` against the running exchange; exit code and output."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app", *words),
             cwd=ROOT,

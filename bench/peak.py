@@ -1,4 +1,4 @@
-"""The most orders a second that the whole tree completes: a short closed loop, and the drain behind it."""
+"""The most orders a second that the whole tree completes: a short closed loop, and the drain after it."""
 
 import time
 from typing import Any, NamedTuple

@@ -34,7 +34,7 @@ class _Axis:
         self._start, self._stop = start, stop
 
     def place(self, value: float) -> float:
-        """Where a value stands."""
+        """The position of a value."""
         share = math.log(max(value, self.least) / self.least) / math.log(self.most / self.least)
         return self._start + share * (self._stop - self._start)
 

@@ -33,7 +33,9 @@ async def profile(stage: str, seconds: float) -> None:
             await _record(pid, seconds, "flamegraph", target / f"{stage}.svg")
             await _record(pid, seconds, "raw", target / f"{stage}.txt")
             report = await loading
-    print(f"{stage}: {report.accepted / report.seconds:.0f} orders/s accepted meanwhile (py-spy slows the stage down)")
+    print(
+        f"{stage}: {report.accepted / report.seconds:.0f} orders/s accepted while profiling (py-spy slows the stage down)"
+    )
     _print_shares((target / f"{stage}.txt").read_text())
 
 

@@ -62,7 +62,7 @@ def folder_for(*, is_complete: bool) -> Path:
 
 
 def markdown(run: Run) -> str:
-    """What stands between the marks."""
+    """The text between the marks."""
     machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
     lines = [
         f"Size {run.size}, {run.at}, {run.seconds:.0f} s. Least / median / greatest of the rounds.",
@@ -70,7 +70,7 @@ def markdown(run: Run) -> str:
         machine,
         "",
     ]
-    lines += ["| | what | ours | beside | ratio | bar | met |", "|---|---|---|---|---|---|---|"]
+    lines += ["| | what | ours | yardstick | ratio | bar | met |", "|---|---|---|---|---|---|---|"]
     lines += [_line(row) for row in run.rows]
     if run.points:
         lines += ["", f"![Latency against load]({PICTURE})", "", *_point_table(run.points)]
@@ -78,9 +78,9 @@ def markdown(run: Run) -> str:
 
 
 def _line(row: Row) -> str:
-    beside = "" if row.yardstick is None else f"{row.yardstick_name}: {_three(row.yardstick)}"
+    baseline = "" if row.yardstick is None else f"{row.yardstick_name}: {_three(row.yardstick)}"
     ratio = "" if row.ratio is None else _three(row.ratio)
-    cells = (row.measure, row.what, f"{_three(row.ours)} {row.unit}", beside, ratio, row.bar, IS_MET[row.is_met])
+    cells = (row.measure, row.what, f"{_three(row.ours)} {row.unit}", baseline, ratio, row.bar, IS_MET[row.is_met])
     return f"| {' | '.join(cells)} |"
 
 

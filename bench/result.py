@@ -1,4 +1,4 @@
-"""What a measure comes to: ours beside a yardstick of the same run, and the ratio of the two, round by round."""
+"""The result of a measure: ours compared with a yardstick of the same run, and the ratio of the two, round by round."""
 
 import statistics
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class LoadPoint(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The rows of one measure, the points of its picture, and what else is to be told."""
+    """The rows of one measure, the points of its picture, and its notes."""
 
     rows: list[Row]
     points: list[LoadPoint] = []
@@ -79,18 +79,18 @@ def compared(  # noqa: PLR0917 - in the order of the columns of the table
     what: str,
     unit: str,
     ours: Sequence[float],
-    beside: tuple[str, Sequence[float]],
+    baseline: tuple[str, Sequence[float]],
     bar: Bar | None = None,
 ) -> Row:
     """A row that is judged by ours / yardstick, both of the same round."""
-    name, yardstick = beside
+    name, yardstick = baseline
     ratio = spread([mine / other for mine, other in zip(ours, yardstick, strict=True)])
     is_met = None if bar is None else bar.holds(ratio.median)
     return Row(measure, what, unit, spread(ours), name, spread(yardstick), ratio, str(bar or ""), is_met)
 
 
 def alone(measure: str, what: str, unit: str, ours: Sequence[float], bar: Bar | None = None) -> Row:
-    """A row without a yardstick, judged by itself."""
+    """A row without a yardstick, judged alone."""
     middle = spread(ours)
     return Row(
         measure, what, unit, middle, bar=str(bar or ""), is_met=None if bar is None else bar.holds(middle.median)

@@ -20,7 +20,7 @@ LISTENS_WITHIN_S = 30.0
 
 
 class EndedEarly(Exception):
-    """A process ended before it served; what it printed."""
+    """A process ended before it served; its output."""
 
     def __init__(self, words: tuple[str, ...], printed: str) -> None:
         super().__init__(f"{' '.join(words)}\n{printed}")
@@ -30,7 +30,7 @@ class EndedEarly(Exception):
 
 @asynccontextmanager
 async def python(*words: str, log: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[int]:
-    """`python …` in a process of its own; its process id. It is told to stop at the end."""
+    """`python …` in its own process; yields its process id. It is stopped at the end."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *words), cwd=ROOT, stdout=output, stderr=output, env={**os.environ, **(environment or {})}
@@ -49,7 +49,7 @@ async def python(*words: str, log: Path, environment: Mapping[str, str] | None =
 async def listening(
     *words: str, port: int, log: Path, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[int]:
-    """The same for a server: it listens on `port` when this begins; yields the port."""
+    """The same for a server: it listens on `port` when this starts; yields the port."""
     async with python(*words, log=log, environment=environment):
         await _until_it_listens(port, words, log)
         yield port
@@ -65,7 +65,7 @@ async def bare_server(folder: Path, handler: str) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def handler_only(folder: Path, secret: str) -> AsyncIterator[int]:
-    """Our API with nothing behind it; its port."""
+    """Our API without workers or a database; its port."""
     port = free_port()
     async with listening(
         "-m", "bench.yardsticks.handler_only", str(port), secret, port=port, log=folder / "handler.log"
@@ -75,7 +75,7 @@ async def handler_only(folder: Path, secret: str) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def api_server(folder: Path, dsn: str, secret: str) -> AsyncIterator[int]:
-    """Our API process as `python -m app api` on a database, without workers behind it; its port."""
+    """Our API process as `python -m app api` on a database, without workers; its port."""
     port = free_port()
     environment = {
         "DATABASE_URL": dsn,

@@ -30,7 +30,7 @@ class Sample(msgspec.Struct, frozen=True, rename="camel"):
 
 @asynccontextmanager
 async def watched(exchange: ExchangeProcess, every_s: float) -> AsyncIterator[list[Sample]]:
-    """Looks every so many seconds, from the first moment on and once more at the end."""
+    """Samples at a fixed interval of seconds, at the start and again at the end."""
     samples: list[Sample] = []
     session = await asyncpg.connect(settings_of(exchange).database_url)
     began = time.perf_counter()

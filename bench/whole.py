@@ -39,7 +39,7 @@ async def whole_exchange(folder: Path) -> AsyncIterator[ExchangeProcess]:
 
 
 def settings_of(exchange: ExchangeProcess) -> Settings:
-    """What the command line would work with beside it."""
+    """The settings of a command line on the same exchange."""
     return resolve_local(load_settings({"DATA": str(exchange.data)}))
 
 
@@ -50,7 +50,7 @@ async def users_of(exchange: ExchangeProcess, count: int, prefix: str) -> list[F
 
 
 def job_for(exchange: ExchangeProcess, users: Sequence[FundedUser], **what: Any) -> Job:
-    """A load on it; unless told otherwise a closed loop of random orders."""
+    """A load on it; by default a closed loop of random orders."""
     url = urlsplit(exchange.url)
     assert url.hostname is not None
     assert url.port is not None
@@ -71,14 +71,14 @@ async def drained(exchange: ExchangeProcess) -> None:
     raise Lost(f"the logs were not through after {DRAINS} drains")
 
 
-async def nothing_is_lost(exchange: ExchangeProcess, users: Sequence[FundedUser], taken: Sequence[str]) -> None:
+async def nothing_is_lost(exchange: ExchangeProcess, users: Sequence[FundedUser], order_ids: Sequence[str]) -> None:
     """Each order answered 202 is stored, has left PENDING and has exactly the fills it says; the books balance."""
     user_ids = [funded.user for funded in users]
     session = await asyncpg.connect(settings_of(exchange).database_url)
     try:
         stored = await session.fetch(_ORDERS, user_ids)
         found = {row["id"] for row in stored}
-        _expect(f"{len(set(taken) - found)} accepted orders are not stored", set(taken) <= found)
+        _expect(f"{len(set(order_ids) - found)} accepted orders are not stored", set(order_ids) <= found)
         _expect("orders are still PENDING", all(row["status"] != "PENDING" for row in stored))
         _expect("fills are missing or doubled", not await session.fetchval(_WRONG_FILLS, user_ids))
     finally:
@@ -98,7 +98,7 @@ async def fills_stored(exchange: ExchangeProcess) -> int:
 
 
 async def _fills_are_readable(exchange: ExchangeProcess, funded: FundedUser) -> None:
-    """GET /fills of one user, page by page, tells as many as the database holds of him."""
+    """GET /fills of one user, page by page, returns as many as the database holds for them."""
     session = await asyncpg.connect(settings_of(exchange).database_url)
     try:
         stored = int(await session.fetchval("SELECT count(*) FROM fills WHERE user_id = $1", funded.user))

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that nobody but its maker trusts, made by openssl."""
+"""A certificate for 127.0.0.1 that only the test trusts, made by openssl."""
 
 import subprocess
 from pathlib import Path

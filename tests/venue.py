@@ -105,7 +105,7 @@ class StreamVenue:
         self._settings, self._session, self._markets = settings, session, list(markets)
 
     async def settle(self) -> None:
-        """Wait until the projection has come to the last command; TimeoutError when it does not."""
+        """Wait until the projection has reached the last command; TimeoutError when it does not."""
         async with asyncio.timeout(SETTLED_WITHIN_S):
             while not await self._session.fetchval(_IS_SETTLED, self._markets):  # noqa: ASYNC110 - rows send no events
                 await asyncio.sleep(0.003)
@@ -120,7 +120,7 @@ class StreamVenue:
 
 
 async def set_fund(session: Session, left: int, at: Timestamp) -> None:
-    """Leave the insurance fund so many micros: what it has above goes back where it came from."""
+    """Leave the insurance fund this many micros: the rest goes back where it came from."""
     await session.execute(_SET_FUND, left, datetime_of(at))
 
 

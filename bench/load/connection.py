@@ -11,14 +11,14 @@ Answered = Callable[["Connection", int, bytes], None]
 class Connection(asyncio.Protocol):
     """One HTTP/1.1 connection. Who sends is called back with status and bytes of the answer, head included.
 
-    An answer that is cut is told as status 0.
+    An answer that is cut off is reported as status 0.
     """
 
-    __slots__ = ("_answered", "_buffer", "_lost", "_transport", "place", "taken")
+    __slots__ = ("_answered", "_buffer", "_lost", "_transport", "cancel_request", "place")
 
     def __init__(self, place: int, lost: Callable[["Connection"], None]) -> None:
         self.place = place
-        self.taken = b""
+        self.cancel_request = b""
         self._buffer = b""
         self._answered: Answered | None = None
         self._lost = lost

@@ -35,7 +35,7 @@ class Operation(NamedTuple):
 
 
 class Flow:
-    """An endless stream; it keeps a book of its own to know who waits."""
+    """An endless stream; it keeps its own book to know which orders rest."""
 
     def __init__(self, seed: int) -> None:
         self._draw = random.Random(seed)  # noqa: S311 - a repeatable load, not a secret

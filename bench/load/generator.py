@@ -27,9 +27,9 @@ class Trader:
 
 @dataclass
 class Outcome:
-    """What the clients were answered: orders taken by id, and every status with how often it came."""
+    """What the clients were answered: accepted orders by id, and every status with how often it came."""
 
-    taken: list[tuple[Trader, str]] = field(default_factory=list)
+    accepted: list[tuple[Trader, str]] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     cut: int = 0
     seconds: float = 0.0
@@ -71,7 +71,7 @@ def orders(seed: int, reference: Reference = REFERENCE) -> Iterator[dict[str, An
 
 
 async def send_orders(base: str, traders: list[Trader], total: int) -> Outcome:
-    """Every trader sends his share of `total` orders, the next when the last is answered."""
+    """Every trader sends their share of `total` orders, the next when the last is answered."""
     outcome = Outcome()
     share, rest = divmod(total, len(traders))
     began = time.perf_counter()
@@ -94,7 +94,7 @@ async def _trade(session: aiohttp.ClientSession, trader: Trader, count: int, see
             async with session.post("/orders", json=next(stream), headers=trader.headers) as answer:
                 outcome.statuses[answer.status] += 1
                 if answer.status == 202:
-                    outcome.taken.append((trader, (await answer.json())["orderId"]))
+                    outcome.accepted.append((trader, (await answer.json())["orderId"]))
         except (aiohttp.ClientError, OSError):
             outcome.cut += 1
             return

@@ -1,4 +1,4 @@
-"""What the load generator is asked for and what it answers; it is a process of its own, so both travel as JSON."""
+"""The job and the report of the load generator; it is a separate process, so both travel as JSON."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Kind(StrEnum):
-    """CLOSED: the next request when the last is answered. OPEN: at times fixed in advance, whatever is answered."""
+    """CLOSED: the next request when the last is answered. OPEN: at times fixed in advance, independent of the answers."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -33,7 +33,7 @@ class Job(msgspec.Struct, frozen=True):
     """A load. `orders`: bodies that are sent in turn; `tokens`: who sends them, in turn.
 
     `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: each so many-th request of a
-    connection cancels the last order taken on it. `keeps_orders`: whether the ids of the orders taken are reported.
+    connection cancels the last order accepted on it. `keeps_orders`: whether the ids of accepted orders are reported.
     """
 
     host: str
@@ -51,10 +51,10 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What came of it. `latencies_ms` by what was asked and how it was answered, for example `order 202`;
-    `codes` by what was asked and why it was refused.
+    """The result. `latencies_ms` by request and answer, for example `order 202`;
+    `codes` by request and refusal.
 
-    `per_second` counts the orders answered 202 in each second since the start; `late_ms` tells how much later than
+    `per_second` counts the orders answered 202 in each second since the start; `late_ms` is how much later than
     intended requests left though a connection was free.
     """
 
@@ -74,7 +74,7 @@ class Report(msgspec.Struct):
 
 
 class LoadFailed(Exception):
-    """The load generator ended with an error; what it printed."""
+    """The load generator ended with an error; its output."""
 
     def __init__(self, printed: str) -> None:
         super().__init__(printed)
@@ -82,7 +82,7 @@ class LoadFailed(Exception):
 
 
 async def run_load(job: Job) -> Report:
-    """Let a process of its own do it."""
+    """Run it in a separate process."""
     with tempfile.TemporaryDirectory(prefix="perpetua-load-") as folder:
         target = Path(folder) / "report.json"
         process = await asyncio.create_subprocess_exec(

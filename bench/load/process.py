@@ -34,11 +34,11 @@ class Load:
         self._began = 0.0
         self._ends = 0.0
         self._under_way = 0
-        self._begun = 0
+        self._started = 0
         self._statuses: Counter[str] = Counter()
         self._codes: Counter[str] = Counter()
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
-        self._taken_at: list[float] = []
+        self._accepted_at: list[float] = []
         self._late: list[float] = []
         self._bodies: list[bytes] = []
         self._cut = 0
@@ -80,39 +80,39 @@ class Load:
 
     def _next(self, connection: Connection) -> None:
         now = time.perf_counter()
-        if now >= self._ends or 0 < self._job.count <= self._begun:
+        if now >= self._ends or 0 < self._job.count <= self._started:
             return
-        self._begin(connection, now)
+        self._start(connection, now)
 
     # open loop
 
     async def _keep_the_times(self) -> None:
         """Every operation at its time; those that find no free connection wait, and their time counts from when they were due."""
         count = self._job.count or int(self._job.rate * self._job.seconds)
-        begun = 0
-        while begun < count:
+        started = 0
+        while started < count:
             now = time.perf_counter()
-            while begun < count and (due := self._began + begun / self._job.rate) <= now:
-                begun += 1
+            while started < count and (due := self._began + started / self._job.rate) <= now:
+                started += 1
                 self._due.append(due)
             self._serve_due(may_be_late=False)
-            await asyncio.sleep(max(0.0, self._began + begun / self._job.rate - time.perf_counter()))
+            await asyncio.sleep(max(0.0, self._began + started / self._job.rate - time.perf_counter()))
 
     def _serve_due(self, *, may_be_late: bool) -> None:
         while self._due and self._idle:
             due = self._due.popleft()
             if not may_be_late:
                 self._late.append(time.perf_counter() - due)
-            self._begin(self._idle.popleft(), due)
+            self._start(self._idle.popleft(), due)
 
     # one operation
 
-    def _begin(self, connection: Connection, due: float) -> None:
-        self._begun += 1
+    def _start(self, connection: Connection, due: float) -> None:
+        self._started += 1
         self._under_way += 1
         place = connection.place
         self._turns[place] += 1
-        if self._job.cancel_every and connection.taken and self._turns[place] % self._job.cancel_every == 0:
+        if self._job.cancel_every and connection.cancel_request and self._turns[place] % self._job.cancel_every == 0:
             self._cancel(connection, due)
             return
         request = self._requests[place][self._sent[place] % len(self._requests[place])]
@@ -123,7 +123,7 @@ class Load:
         now = time.perf_counter()
         self._count("order", status, now - due, answer)
         if status == 202:
-            self._taken_at.append(now)
+            self._accepted_at.append(now)
             if self._job.keeps_orders:
                 self._bodies.append(answer)
             if self._job.cancel_every:
@@ -139,10 +139,10 @@ class Load:
         order = _ORDER_ID.search(answer)
         token = self._token_of(place, self._sent[place] - 1)
         if order is not None:
-            connection.taken = _request(self._job, "DELETE", f"/orders/{order[1].decode()}", token)
+            connection.cancel_request = _request(self._job, "DELETE", f"/orders/{order[1].decode()}", token)
 
     def _cancel(self, connection: Connection, due: float) -> None:
-        request, connection.taken = connection.taken, b""
+        request, connection.cancel_request = connection.cancel_request, b""
 
         def cancelled(c: Connection, status: int, answer: bytes) -> None:
             self._count("cancel", status, time.perf_counter() - due, answer)
@@ -201,7 +201,7 @@ class Load:
 
     def _report(self, seconds: float) -> Report:
         whole = [0] * (int(seconds) + 1)
-        for at in self._taken_at:
+        for at in self._accepted_at:
             whole[int(at - self._began)] += 1
         orders = [found[1].decode() for body in self._bodies if (found := _ORDER_ID.search(body))]
         late = [1_000 * each for each in self._late]

@@ -1,4 +1,4 @@
-"""Funded users and their tokens, made behind the API's back: hashing passwords is not what is measured."""
+"""Funded users and their tokens, created without the API: hashing passwords is not part of the measure."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ WEALTH = "100000000"
 
 
 class FundedUser(NamedTuple):
-    """A user of the database and a token that names him."""
+    """A user of the database and a token that identifies them."""
 
     user: int
     token: str

@@ -1,6 +1,6 @@
-"""P1: orders accepted for good, beside a bare aiohttp 202, a lean one, and our own handler without the database.
+"""P1: orders accepted durably, compared with a bare aiohttp 202, a lean one, and our own handler without the database.
 
-Nothing matches behind the API: what it takes is cleared away between rounds, so that no market becomes stale (10 s) or
+No engine runs: what the API accepts is deleted between rounds, so that no market becomes stale (10 s) or
 overloaded (20,000 commands).
 """
 

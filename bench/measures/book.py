@@ -1,6 +1,6 @@
-"""P4: the book alone, beside orjson decoding the same orders from JSON; and a book of 100,000 orders beside a small one.
+"""P4: the book alone, compared with orjson decoding the same orders from JSON; and a book of 100,000 orders compared with a small one.
 
-The book gets every operation decoded by itself, as off a log: a cancel brings numbers of its own instead of pointing at
+The book gets every operation decoded separately, as off a log: a cancel has its own numbers instead of pointing at
 those of the order it ends, and of an order that rests nothing is held but by the book.
 """
 
@@ -19,13 +19,13 @@ from exchange.engine.book import Book
 from schemas.wire import encode
 
 SMALL_BOOK = 2_000
-BESIDE_ORJSON = Bar(0.67)
-BIG_BESIDE_SMALL = Bar(0.75)
+AGAINST_ORJSON = Bar(0.67)
+BIG_AGAINST_SMALL = Bar(0.75)
 _read = msgspec.json.Decoder(Operation).decode
 
 
 class Stream(NamedTuple):
-    """A book's first orders, and what is then done to it in the time that is taken; each operation as JSON."""
+    """A book's first orders, and the operations that are then timed; each operation as JSON."""
 
     before: list[bytes]
     timed: list[bytes]
@@ -44,14 +44,14 @@ def measure(size: Size) -> Outcome:
     mean_bytes = sum(map(len, bodies)) / len(bodies)
     return Outcome(
         [
-            compared("P4", "book alone", "orders/s", rates["small"], ("orjson.loads", rates["orjson"]), BESIDE_ORJSON),
+            compared("P4", "book alone", "orders/s", rates["small"], ("orjson.loads", rates["orjson"]), AGAINST_ORJSON),
             compared(
                 "P4",
                 f"book of {size.big_book:,} orders",
                 "orders/s",
                 rates["big"],
                 (f"book of {SMALL_BOOK:,}", rates["small"]),
-                BIG_BESIDE_SMALL,
+                BIG_AGAINST_SMALL,
             ),
         ],
         notes=[f"P4: orjson decodes the commands of the log, {mean_bytes:.0f} bytes each on average."],

@@ -1,6 +1,6 @@
 """P2: orders completed by the whole tree: accepted, matched, every fill persisted and readable, nothing lost.
 
-The clock runs from the first order until a barrier sent behind the last one has gone through every log into the tables.
+The clock runs from the first order until a barrier sent after the last one has gone through every log into the tables.
 """
 
 import time
@@ -36,6 +36,6 @@ async def measure(exchange: ExchangeProcess, size: Size, acceptance_per_s: float
     )
     note = (
         f"P2: {report.accepted} orders accepted in {report.seconds:.1f} s, {fills} fills, all persisted after "
-        f"{seconds:.1f} s; refused meanwhile: {refused or 'none'}; none lost, none PENDING, audit clean."
+        f"{seconds:.1f} s; refused in that time: {refused or 'none'}; none lost, none PENDING, audit clean."
     )
     return Outcome([row], notes=[note, f"P2: {costs}"])

@@ -1,8 +1,8 @@
-"""P5: the matching agent as it runs, in its own process on real Kafka, beside a bare aiokafka loop on the same log.
+"""P5: the matching agent as it runs, in its own process on real Kafka, compared with a bare aiokafka loop on the same log.
 
-The command log is written beforehand; both start behind it. The rate is that of the event log: the commands behind its
+The command log is written beforehand; both start when it is complete. The rate is that of the event log: the commands after its
 first record, over the time from the first to the last record as the broker's log dates them. So starting up, joining a
-group and recovering do not count; snapshots and everything else that goes on meanwhile do.
+group and recovering do not count; snapshots and everything else that runs in that time do.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _numbers = count(1)
 
 
 async def measure(dsn: str, bootstrap: str, folder: Path, size: Size) -> Outcome:
-    """For each packing of the relay, rounds of both in turn, each agent on a market of its own."""
+    """For each packing of the relay, rounds of both in turn, each agent on its own market."""
     rows = []
     for packing in PACKINGS:
         rounds = [
@@ -51,8 +51,8 @@ async def measure(dsn: str, bootstrap: str, folder: Path, size: Size) -> Outcome
 
 def _row(packing: int, rounds: list[tuple[float, float]]) -> Row:
     ours, bare = zip(*rounds, strict=True)
-    beside = ("bare aiokafka loop", bare)
-    return compared("P5", f"matching agent, {packing} commands a record", "commands/s", ours, beside, BAR)
+    baseline = ("bare aiokafka loop", bare)
+    return compared("P5", f"matching agent, {packing} commands a record", "commands/s", ours, baseline, BAR)
 
 
 async def _round(dsn: str, bootstrap: str, folder: Path, total: int, packing: int) -> tuple[float, float]:
@@ -73,7 +73,7 @@ async def _round(dsn: str, bootstrap: str, folder: Path, total: int, packing: in
 
 @asynccontextmanager
 async def _ending(*words: str, log: Path) -> AsyncIterator[None]:
-    """A process that ends by itself when its work is done."""
+    """A process that ends when its work is done."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=ROOT, stdout=output, stderr=output)
     try:
@@ -125,8 +125,8 @@ async def _rate_of_log(bootstrap: str, topic: str, total: int, packing: int) -> 
     dated = [(record.timestamp, record.value) async for record in stream_records(bootstrap, topic)]
     first_ms, first = dated[0]
     last_ms, last = dated[-1]
-    behind_first = decode_event_record(last).last_command_seq - decode_event_record(first).last_command_seq
-    return float(1_000 * behind_first / max(1, last_ms - first_ms))
+    after_first = decode_event_record(last).last_command_seq - decode_event_record(first).last_command_seq
+    return float(1_000 * after_first / max(1, last_ms - first_ms))
 
 
 async def _until_answered(bootstrap: str, topic: str, total: int, records_min: int) -> None:

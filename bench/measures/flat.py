@@ -1,6 +1,6 @@
 """P8, the other half: what an order costs does not depend on how much there is of everything else.
 
-Acceptance with 100,000 accounts beside 256, and the whole tree with 50 markets beside its two. A book of 100,000 orders
+Acceptance with 100,000 accounts compared with 256, and the whole tree with 50 markets compared with its two. A book of 100,000 orders
 is P4's and P7's.
 """
 
@@ -47,12 +47,12 @@ async def accounts(dsn: str, folder: Path, size: Size, count: int) -> Row:
         await session.close()
         active = [tokens.issue(user) for user in users[:: max(1, count // ACTIVE)]]
         large = [await _accepted(dsn, port, active, size) for _ in range(size.rounds)]
-    beside = (f"{size.users} accounts", small)
-    return compared("P8", f"durable acceptance, {count:,} accounts", "orders/s", large, beside, FLAT)
+    baseline = (f"{size.users} accounts", small)
+    return compared("P8", f"durable acceptance, {count:,} accounts", "orders/s", large, baseline, FLAT)
 
 
 async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Outcome:
-    """Completion with the two seed markets alone, with so many listed beside them, and with orders spread over all of them.
+    """Completion with the two seed markets alone, with more listed in addition, and with orders spread over all of them.
 
     docs/bars.md asks for no ratio here. An order alone in its record costs every stage what twenty together cost, so the last row
     says what it costs that nothing is shared.
@@ -62,13 +62,13 @@ async def markets(exchange: ExchangeProcess, size: Size, count: int) -> Outcome:
     few = await completed(exchange, users, size.peak_s)
     names = await _list_more(exchange, count - len(SEED_MARKETS))
     await drained(exchange)
-    beside = await completed(exchange, users, size.peak_s)
+    baseline = await completed(exchange, users, size.peak_s)
     spread = [body.replace(b"BTC-PERP", name.encode()) for name in names for body in random_orders(7, 8)]
     over_all = await completed(exchange, users, size.peak_s, orders=spread)
     yardstick = ("2 markets alone", [few.per_s])
     what = f"orders completed, {count} markets"
     rows = [
-        compared("P8", f"{what}, all orders in two", "orders/s", [beside.per_s], yardstick),
+        compared("P8", f"{what}, all orders in two", "orders/s", [baseline.per_s], yardstick),
         compared("P8", f"{what}, orders in all", "orders/s", [over_all.per_s], yardstick),
     ]
     notes = [

@@ -2,7 +2,7 @@
 
 Idle: one order after the other. Under load: open loop, the send times fixed in advance and the latency counted from
 them, so that a stall is paid for by every order it holds up. A client looks for its fill again a millisecond after an
-answer without it, later after a tenth of the time it has waited. A maker's two walls stand on both sides of 60,000.
+answer without it, later after a tenth of the time it has waited. A maker's two walls are on both sides of 60,000.
 """
 
 from typing import Any

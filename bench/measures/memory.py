@@ -1,6 +1,6 @@
-"""P7: what a resting order weighs, and how long 100,000 of them take to come back, beside orjson decoding the same bytes.
+"""P7: the memory of a resting order, and the time to load 100,000 of them, compared with orjson decoding the same bytes.
 
-Weights are taken in processes of their own, so that nothing else has grown or shrunk meanwhile.
+Memory is measured in separate processes, so that nothing else grows or shrinks in that time.
 """
 
 import json
@@ -25,7 +25,7 @@ from exchange.engine.order import Order
 from schemas.market import RULES_FIRST, SEED_MARKETS
 
 BYTES_AN_ORDER = Bar(360, is_floor=False, unit="bytes")
-LOAD_BESIDE_ORJSON = Bar(3.0, is_floor=False, unit="times")
+LOAD_AGAINST_ORJSON = Bar(3.0, is_floor=False, unit="times")
 
 
 def measure(size: Size) -> Outcome:
@@ -42,13 +42,13 @@ def measure(size: Size) -> Outcome:
         [
             alone("P7", f"weight of one of {count}, tracemalloc", "bytes", traced, BYTES_AN_ORDER),
             alone("P7", f"weight of one of {count}, resident", "bytes", resident, BYTES_AN_ORDER),
-            compared("P7", f"loading {count}", "ms", loads, ("orjson.loads of the same", decodes), LOAD_BESIDE_ORJSON),
+            compared("P7", f"loading {count}", "ms", loads, ("orjson.loads of the same", decodes), LOAD_AGAINST_ORJSON),
         ]
     )
 
 
 def market_of(resting: int) -> Market:
-    """A market in which so many orders wait."""
+    """A market with this number of resting orders."""
     market = Market(RULES_FIRST, SEED_MARKETS[0])
     for _, number, user, side, price, lots in Flow(3).resting(resting):
         market.rest(Order(number, user, side, price, lots))

@@ -47,13 +47,13 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
 def _outcome(peak: float, goodput: float, back_s: float, report: Report, samples: list[Sample]) -> Outcome:
     refused = _took(report, ("order 503", "order 429"))
     cancelled = _took(report, tuple(status for status in report.statuses if status.startswith("cancel")))
-    taken = _took(report, ("order 202",))
+    accept_ms = _took(report, ("order 202",))
     rows = [
         compared("overload", "orders completed", "orders/s", [goodput], ("peak", [peak]), GOODPUT),
         alone("overload", "time to refuse: p99", "ms", [percentile(refused, 0.99)], REFUSED if refused else None),
         alone("overload", "time to answer a cancel: p99", "ms", [percentile(cancelled, 0.99)]),
-        alone("overload", "time to accept an order: p99", "ms", [percentile(taken, 0.99)]),
-        alone("overload", "time until all is persisted behind it", "s", [back_s], BACK),
+        alone("overload", "time to accept an order: p99", "ms", [percentile(accept_ms, 0.99)]),
+        alone("overload", "time until all is persisted afterwards", "s", [back_s], BACK),
     ]
     offered = sum(report.statuses.values()) / report.seconds
     memory = ", ".join(f"{name} {held / 2**20:.0f} MiB" for name, held in peak_bytes(samples).items())

@@ -1,4 +1,4 @@
-"""P6: trade events into PostgreSQL in batches of 500, beside one transaction for each event, over the same tables.
+"""P6: trade events into PostgreSQL in batches of 500, compared with one transaction for each event, over the same tables.
 
 One market's log is written once: makers rest, then takers each hit ten of them, so that ten events of eleven are trades.
 It is then persisted from one end to the other, in turn a stretch in batches and a stretch event by event, by the same
@@ -55,8 +55,8 @@ async def measure(dsn: str, size: Size) -> Outcome:
             rates[together].append(count / (time.perf_counter() - began))
             at += count
     await projection.close()
-    beside = ("a transaction an event", rates[1])
-    return Outcome([compared("P6", "projection of trade events, 500 at once", "events/s", rates[BATCH], beside, BAR)])
+    baseline = ("a transaction an event", rates[1])
+    return Outcome([compared("P6", "projection of trade events, 500 at once", "events/s", rates[BATCH], baseline, BAR)])
 
 
 async def _written(session: Connection, dsn: str, size: Size) -> tuple[list[Written], int]:
@@ -92,7 +92,7 @@ async def _submit(submission: Submission, orders: Sequence[SubmitOrder]) -> None
 
 
 def _records(written: Sequence[Written], first: int, count: int, together: int) -> list[EventRecord]:
-    """A stretch of the log as records of so many events each."""
+    """A stretch of the log as records of a given number of events."""
     stretch = range(first, min(first + count, len(written)), together)
     return [_record(written, start, min(start + together, first + count, len(written))) for start in stretch]
 

@@ -1,4 +1,4 @@
-"""P8: flat over ten minutes at 60 % of the peak on Kafka: the last ten seconds beside the first ten.
+"""P8: flat over ten minutes at 60 % of the peak on Kafka: the last ten seconds compared with the first ten.
 
 Two loads at once: random orders at a fixed rate, each cancelled by the next request of its client where it still rests, and
 twenty takers a second whose fills are awaited. Without the cancels the orders that never trade pile up until each account
@@ -75,14 +75,15 @@ def _outcome(peak: float, report: Report, probes: Report, samples: list[Sample])
         *_held(samples),
     ]
     answered = f"answered {report.statuses}, refused for {report.codes or 'nothing'}"
-    taken = report.accepted / report.seconds
+    accepted_per_s = report.accepted / report.seconds
     return Outcome(
-        rows, notes=[f"P8: peak {peak:.0f} orders/s, {taken:.0f} taken over {report.seconds:.0f} s; {answered}."]
+        rows,
+        notes=[f"P8: peak {peak:.0f} orders/s, {accepted_per_s:.0f} accepted over {report.seconds:.0f} s; {answered}."],
     )
 
 
 def _persisted(samples: list[Sample]) -> list[Row]:
-    """Commands persisted a second in the last whole minute of looks, or a third of all, beside the first.
+    """Commands persisted a second in the last whole minute of looks, or a third of all, compared with the first.
 
     The look that reaches beyond the load's end does not count.
     """
@@ -90,23 +91,25 @@ def _persisted(samples: list[Sample]) -> list[Row]:
     if looks < 1:
         return []
     first, last = _rate(samples[0], samples[looks]), _rate(samples[-3 - looks], samples[-3])
-    beside = (f"first {samples[looks].at_s:.0f} s", [max(first, 1e-3)])
-    return [compared("P8", "commands persisted at the end", "commands/s", [last], beside, FLAT)]
+    baseline = (f"first {samples[looks].at_s:.0f} s", [max(first, 1e-3)])
+    return [compared("P8", "commands persisted at the end", "commands/s", [last], baseline, FLAT)]
 
 
 def _held(samples: list[Sample]) -> list[Row]:
-    """Memory of every process and size of the outbox at the end, beside a tenth of the time after the start."""
+    """Memory of every process and size of the outbox at the end, compared with their state after a tenth of the time."""
     if len(samples) < 4:
         return []
     early, late = samples[max(1, len(samples) // 10)], samples[-1]
-    beside = f"after {early.at_s:.0f} s"
+    baseline = f"after {early.at_s:.0f} s"
     processes = [
-        compared("P8", f"memory of {name}", "MiB", [late.resident[name] / MIB], (beside, [early.resident[name] / MIB]))
+        compared(
+            "P8", f"memory of {name}", "MiB", [late.resident[name] / MIB], (baseline, [early.resident[name] / MIB])
+        )
         for name in sorted(late.resident)
         if early.resident.get(name)
     ]
     outbox = [sample.tables.get("outbox", 0) / MIB for sample in (early, late)]
-    return [*processes, compared("P8", "table outbox", "MiB", [outbox[1]], (beside, [max(outbox[0], 1e-3)]))]
+    return [*processes, compared("P8", "table outbox", "MiB", [outbox[1]], (baseline, [max(outbox[0], 1e-3)]))]
 
 
 def _rate(before: Sample, after: Sample) -> float:

@@ -2,7 +2,7 @@
 
 `python -m bench.yardsticks.bare_loop BOOTSTRAP MARKET TOPIC COMMANDS`: reads the command log, decodes, applies, and produces one
 event record for each command record to TOPIC, idempotent, acks=all, awaited. No group, no table, no snapshot, no
-recovery. Ends after so many commands.
+recovery. Ends after the given number of commands.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What a consumer that drops what it has makes of the records of a public fill stream."""
+"""What a deduplicating consumer keeps of the records of a public fill stream."""
 
 from collections.abc import Iterable
 

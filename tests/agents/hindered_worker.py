@@ -21,14 +21,14 @@ DAY_S = 86_400
 def hang_in_the_recovery() -> None:
     """The snapshot is read, and the rest of the recovery waits for something that never comes."""
 
-    async def begin_never(*_: object) -> MarketAssignment:
+    async def never_start(*_: object) -> MarketAssignment:
         return await asyncio.get_running_loop().create_future()
 
-    agents.matching.worker.begin_assignment = begin_never
+    agents.matching.worker.begin_assignment = never_start
 
 
 def freeze_the_fetch() -> None:
-    """Nothing of the changelog or the commands ever arrives, while the group is told that all is well."""
+    """Nothing of the changelog or the commands ever arrives, while the group is given the impression that all is well."""
 
     async def fetch_nothing(*_: object, **__: object) -> dict[Any, Any]:
         await asyncio.sleep(0.1)
@@ -38,27 +38,27 @@ def freeze_the_fetch() -> None:
 
 
 def slow_down() -> None:
-    """Each entry of the changelog, and each step of the recovery behind it, takes its time."""
+    """Each entry of the changelog, and each step of the recovery after it, takes its time."""
 
     async def take_time(*_: object) -> None:
         await asyncio.sleep(SLOW_STEP_S)
 
-    begin = agents.matching.worker.begin_assignment
+    start = agents.matching.worker.begin_assignment
 
-    async def begin_slowly(
+    async def start_slowly(
         market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None]
     ) -> MarketAssignment:
         for _ in range(6):
             on_step()
             await asyncio.sleep(SLOW_STEP_S)
-        return await begin(market, settings, entries, on_step)
+        return await start(market, settings, entries, on_step)
 
     Table.on_changelog_event = take_time
-    agents.matching.worker.begin_assignment = begin_slowly
+    agents.matching.worker.begin_assignment = start_slowly
 
 
 def leak_a_cancellation() -> None:
-    """A call of the recovery lets out a CancelledError that nobody has asked for, as a library of ours once did."""
+    """A call of the recovery lets out a CancelledError without a cancel call, as a library of ours once did."""
 
     async def leak(*_: object) -> dict[Any, Any]:
         raise asyncio.CancelledError
@@ -67,14 +67,14 @@ def leak_a_cancellation() -> None:
 
 
 def wait_for_a_day() -> None:
-    """It has been dealt nothing for a day, and so has fetched nothing, when the others see it for the first time."""
-    begin = SubscriptionState.__init__
+    """It has been assigned nothing for a day, and so has fetched nothing, when the others see it for the first time."""
+    start = SubscriptionState.__init__
 
-    def begin_a_day_ago(state: Any, *given: Any, **named: Any) -> None:
-        begin(state, *given, **named)
+    def start_a_day_ago(state: Any, *given: Any, **named: Any) -> None:
+        start(state, *given, **named)
         state._last_fetch_ended -= DAY_S
 
-    SubscriptionState.__init__ = begin_a_day_ago
+    SubscriptionState.__init__ = start_a_day_ago
 
 
 _HINDRANCES = {

@@ -1,4 +1,4 @@
-"""Orders and cancels that break the engine, once it is told so: the bug that no test knows of yet."""
+"""Orders and cancels that break the engine, once it is configured to: the bug that no test knows of yet."""
 
 from exchange.engine import engine
 from exchange.engine.market import Market

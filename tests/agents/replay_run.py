@@ -1,8 +1,8 @@
 """`python -m tests.agents.replay_run COMMANDS CHANCE`: a long random log through owners that die; prints where it ends.
 
 The commands depend on COMMANDS alone. CHANCE decides all that must not matter: how the relay packs them and repeats
-them, how the engine packs its events, when an owner dies, and how far back the snapshot lies from which the next one
-goes on. CHANCE 0 is the undisturbed run: one owner, one command a record.
+them, how the engine packs its events, when an owner dies, and how old the snapshot is from which the next one
+continues. CHANCE 0 is the undisturbed run: one owner, one command a record.
 """
 
 import random
@@ -34,7 +34,7 @@ DELIVERIES_MAX = 3
 
 
 class Ending(NamedTuple):
-    """What every run of the same log must come to, and what happened on the way."""
+    """The result every run of the same log must have, and the events of the run."""
 
     events: int
     event_hash: str
@@ -44,7 +44,7 @@ class Ending(NamedTuple):
 
 
 class EventLog:
-    """The event log with a reader beside it, which must find it without a hole and without two contents."""
+    """The event log and a reader of it, which must find no hole and no sequence with two contents."""
 
     def __init__(self) -> None:
         self.progress = Progress(0, 0, GENESIS_HASH)
@@ -80,7 +80,7 @@ class Owners:
             self._take_snapshot()
 
     def ending(self) -> Ending:
-        """Where the market stands, and that the log ends there too."""
+        """The state of the market, and that the log ends there too."""
         market = self.assignment.market
         assert self.log.progress == Progress(market.event_seq, market.command_seq, market.event_hash)
         ends = (market.event_seq, market.event_hash, state_hash(dump(market)))
@@ -94,7 +94,7 @@ class Owners:
         self.log.append(pack(TEA, 1, before, unwritten))
 
     def _die_over(self, record: CommandRecord) -> None:
-        """Some of its events are out, or none, or all; the next owner gets everything since the snapshot once more."""
+        """Some of its events are out, or none, or all; the next owner gets everything since the snapshot again."""
         reached = len(record.commands) and self._up_to(len(record.commands))
         self._match(msgspec.structs.replace(record, commands=record.commands[:reached]))
         self.restarts += 1

@@ -1,4 +1,4 @@
-"""Apache Kafka with a second listener that takes TLS and SCRAM alone, and an authorizer that denies what nobody allowed."""
+"""Apache Kafka with a second listener that accepts TLS and SCRAM alone, and an authorizer that denies by default."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ class SecureKafka(LocalKafka):
         self._secure_port = free_port()
 
     def address_for(self, user: str, password: str = PASSWORD) -> str:
-        """What a process of this user is told."""
+        """The broker's address with this user's credentials."""
         ca = str(self._certificate.certificate)
         return BrokerAddress(f"127.0.0.1:{self._secure_port}", True, ca, user, password).text()
 
@@ -40,7 +40,7 @@ class SecureKafka(LocalKafka):
         await asyncio.to_thread(subprocess.run, ["sh", "-f", str(ACLS)], check=True, env=environment)
 
     async def allow_group(self, bootstrap: str, user: str, group: str) -> None:
-        """Give one user the right on one group, which is not his by the script."""
+        """Give one user the right on one group, which the script does not give them."""
         right = ["--add", "--allow-principal", f"User:{user}", "--operation", "Read", "--group", group]
         command = [*(await _tool()).split(), "--bootstrap-server", bootstrap, *right]
         await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)

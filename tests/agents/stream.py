@@ -1,4 +1,4 @@
-"""A market of its own on the run's broker and database, with traders, and the workers that serve it."""
+"""A separate market on the run's broker and database, with traders, and the workers that serve it."""
 
 import asyncio
 import itertools
@@ -70,7 +70,7 @@ class Stream:
             count -= size
 
     async def barrier(self) -> int:
-        """A command that nobody's order is; its sequence."""
+        """A command that belongs to no order; its sequence."""
         return await append_command(self.session, self.market, PassBarrier(BEGAN_AT, "here"))
 
     async def progress(self) -> MarketProgress:
@@ -92,7 +92,7 @@ class Stream:
         return progress
 
     async def unfinished(self) -> int:
-        """Orders that nobody has answered."""
+        """Orders without an answer."""
         statement = (
             "SELECT count(*) FROM orders JOIN markets USING (market_id) WHERE name = $1 AND orders.status = 'PENDING'"
         )
@@ -108,7 +108,7 @@ class Stream:
         self.settings = replace(self.settings, bootstrap=broker.bootstrap)
 
     def spawn(self, kind: str, hindrance: str = "") -> subprocess.Popen[bytes]:
-        """Start a worker in a process of its own, hindered as tests/agents/hindered_worker.py says."""
+        """Start a worker in its own process, hindered as tests/agents/hindered_worker.py says."""
         module = ["tests.agents.hindered_worker", hindrance] if hindrance else ["tests.agents.worker_process"]
         settings = msgspec.json.encode(self.settings, enc_hook=str).decode()
         output = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
@@ -173,7 +173,7 @@ async def stream_on(
 
 @asynccontextmanager
 async def hosted(*units: Unit) -> AsyncIterator[None]:
-    """Units in the loop of the test, all up. One that never comes up is stopped too: its threads would keep the run for ever."""
+    """Units in the loop of the test, all up. One that never starts is stopped too: its threads would keep the run forever."""
     try:
         await asyncio.gather(*(unit.start() for unit in units))
         yield

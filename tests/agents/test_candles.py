@@ -1,4 +1,4 @@
-"""The candle maker on a real database: it keeps up by itself, alone, and after its session was lost."""
+"""The candle maker on a real database: it keeps up on its own, alone, and after its session was lost."""
 
 from pathlib import Path
 

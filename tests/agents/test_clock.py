@@ -1,4 +1,4 @@
-"""The clock on a real database: who is told the time, how often, and what stays out of the outbox."""
+"""The clock on a real database: which markets receive the time, how often, and what stays out of the outbox."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,8 +35,8 @@ def clock_on(dsn: str) -> Clock:
     return Clock(StreamSettings(dsn, "", datadir=Path()))
 
 
-async def test_every_market_is_told_each_second_once(session: Session, database: str) -> None:
-    """On the second, and in one statement: both markets hear of the first at the same microsecond."""
+async def test_every_market_gets_one_tick_a_second(session: Session, database: str) -> None:
+    """On the second, and in one statement: both markets get the first at the same microsecond."""
     async with hosted(clock_on(database)):
         ticks = await eventually(lambda: _persisting(session, "BTC-PERP", 3))
     seconds = [at // SECOND_US for at in ticks]
@@ -57,7 +57,7 @@ async def test_nothing_queues_while_nobody_persists(session: Session, database: 
     assert ticks[0] == first
 
 
-async def test_a_due_order_is_told_at_once(session: Session, database: str) -> None:
+async def test_a_due_order_gets_a_tick_at_once(session: Session, database: str) -> None:
     """Within 200 ms, not at the next second; and again as soon as a tick is persisted that has not ended it."""
     async with submission_to(database) as submission, hosted(clock_on(database)):
         await eventually(lambda: _persisting(session, "BTC-PERP", 1))
@@ -65,12 +65,12 @@ async def test_a_due_order_is_told_at_once(session: Session, database: str) -> N
         soon = datetime_of(Timestamp(NOW + 1_000_000))  # of another year for the clock: it is due now
         await submission.run([place(user, time_in_force=TimeInForce.GTD, expires_at=soon)], Timestamp(NOW - 1), {})
         await session.execute("UPDATE orders SET expires_at = '2001-01-01T00:00:00Z'")
-        told = len(await _ticks(session, "BTC-PERP"))
-        await eventually(lambda: _persisting(session, "BTC-PERP", told + 4), within_s=1.8)
+        sent = len(await _ticks(session, "BTC-PERP"))
+        await eventually(lambda: _persisting(session, "BTC-PERP", sent + 4), within_s=1.8)
 
 
 async def test_a_market_that_the_exchange_has_halted_is_left_alone(session: Session, database: str) -> None:
-    """Nobody works for it; one that an operator has halted goes on, and a settled one has nothing to wait for."""
+    """Nobody works for it; one that an operator has halted continues, and a settled one has nothing to wait for."""
     await halt(session, "BTC-PERP", "for a test")
     await session.execute("UPDATE markets SET status = 'HALTED' WHERE name = 'ETH-PERP'")
     async with hosted(clock_on(database)):
@@ -91,9 +91,9 @@ async def test_of_two_clocks_one_waits(session: Session, database: str) -> None:
             await eventually(lambda: _persisting(session, "BTC-PERP", 3))
             ticks = await _ticks(session, "BTC-PERP")
             assert len(ticks) == len({at // SECOND_US for at in ticks})
-        told = len(ticks)
+        sent = len(ticks)
         await _persist_all(session)
-        await eventually(lambda: _persisting(session, "BTC-PERP", told + 1))
+        await eventually(lambda: _persisting(session, "BTC-PERP", sent + 1))
 
 
 async def test_a_clock_that_lost_its_session_comes_back(session: Session, database: str) -> None:
@@ -115,7 +115,7 @@ async def _a_second_passes(session: Session) -> None:
 
 
 async def _persisting(session: Session, market: str, count: int) -> list[Timestamp] | None:
-    """The ticks of a market when there are so many; whatever it has so far is persisted at once."""
+    """The ticks of a market when there are at least that many; what it has so far is persisted at once."""
     statement = (
         "UPDATE progress p SET command_seq = c.command_seq FROM counters c JOIN markets m USING (market_id)"
         " WHERE p.market_id = c.market_id AND m.name = $1"

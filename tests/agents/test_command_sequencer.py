@@ -23,7 +23,7 @@ def fresh(sequencer: CommandSequencer, taken: CommandRecord) -> tuple[list[int],
     return [command.seq for command in commands], missing
 
 
-def test_the_next_commands_are_taken() -> None:
+def test_the_next_commands_are_accepted() -> None:
     """A record that continues the log is new from end to end."""
     assert fresh(CommandSequencer("TEA-PERP", 7), record(8, 9)) == ([8, 9], None)
 
@@ -37,21 +37,21 @@ def test_commands_seen_before_are_dropped() -> None:
 
 
 def test_what_is_ahead_of_a_gap_is_dropped() -> None:
-    """Behind a missing command nothing is taken: it comes again with the missing one."""
+    """After a missing command nothing is accepted: it comes again with the missing one."""
     sequencer = CommandSequencer("TEA-PERP", 4)
     assert fresh(sequencer, record(5, 7, 8)) == ([5], 6)
     assert fresh(sequencer, record(6, 7, 8)) == ([6, 7, 8], None)
 
 
 def test_a_repeated_command_with_other_bytes_is_refused() -> None:
-    """A sequence means one command for ever; another one under it comes from another past."""
+    """A sequence means one command forever; another one under it comes from another past."""
     sequencer = CommandSequencer("TEA-PERP", 0)
     sequencer.sort(record(1, 2))
     with pytest.raises(AlteredCommand):
         sequencer.sort(record(2, body=OTHER))
 
 
-def test_commands_behind_a_snapshot_are_forgotten() -> None:
+def test_commands_covered_by_a_snapshot_are_forgotten() -> None:
     """Bytes are compared since the last snapshot only, so memory stays bounded."""
     sequencer = CommandSequencer("TEA-PERP", 0)
     sequencer.sort(record(1, 2, 3))

@@ -74,7 +74,7 @@ def exit_code(worker: subprocess.Popen[bytes]) -> int | None:
 
 
 async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker, database: str, tmp_path: Path) -> None:
-    """kill -9 under load, twice: every command is answered once, each event has one hash; verify agrees, also meanwhile."""
+    """kill -9 under load, twice: every command is answered once, each event has one hash; verify agrees, also during the load."""
     async with stream_on(broker, database, tmp_path) as stream:
         enough = asyncio.Event()
         async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
@@ -83,9 +83,9 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
                 engine = stream.spawn("engine")
                 persisted = (await stream.progress()).command_seq
                 await eventually(lambda: has_passed(stream, persisted + 100), within_s=60)  # noqa: B023 - awaited here
-                beside = await verify(stream.settings, stream.market)
-                assert beside.differences == []
-                assert beside.to_command >= persisted + 100
+                outcome = await verify(stream.settings, stream.market)
+                assert outcome.differences == []
+                assert outcome.to_command >= persisted + 100
                 engine.kill()
                 engine.wait()
             enough.set()
@@ -121,7 +121,7 @@ async def test_a_standby_takes_over_when_the_owner_is_killed(broker: Broker, dat
 async def test_an_engine_that_finds_no_topics_goes_to_work_when_they_are_there(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A broker that has just come up says so of topics it has: the market had no owner for five minutes."""
+    """A broker that has just started reports topics it has as missing: the market had no owner for five minutes."""
     async with stream_on(broker, database, tmp_path, has_topics=False) as stream:
         engine = stream.spawn("engine")
         await eventually(lambda: "is up" in stream.log_of(engine), within_s=20)
@@ -131,7 +131,7 @@ async def test_an_engine_that_finds_no_topics_goes_to_work_when_they_are_there(
             await stream.drained()
 
 
-async def test_an_engine_stops_when_told_so_while_it_starts(broker: Broker, database: str, tmp_path: Path) -> None:
+async def test_an_engine_can_be_stopped_while_it_starts(broker: Broker, database: str, tmp_path: Path) -> None:
     """SIGTERM is obeyed at every moment, also before the market is recovered."""
     async with stream_on(broker, database, tmp_path) as stream:
         engine = stream.spawn("engine")
@@ -141,7 +141,7 @@ async def test_an_engine_stops_when_told_so_while_it_starts(broker: Broker, data
         assert engine.returncode == 0
 
 
-async def test_an_engine_that_is_told_to_stop_leaves_its_snapshot_in_both_places(
+async def test_an_engine_that_is_stopped_leaves_its_snapshot_in_both_places(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """SIGTERM: the record at hand is finished, the state is saved, the process ends with 0 within ten seconds."""
@@ -158,7 +158,7 @@ async def test_an_engine_that_is_told_to_stop_leaves_its_snapshot_in_both_places
 
 
 async def test_commands_delivered_up_to_five_times_count_once(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Repeats, in whatever packing, have no second effect."""
+    """Repeats, in any packing, have no second effect."""
     chance = random.Random(5)  # noqa: S311 - the same deliveries on every run
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(200)
@@ -175,7 +175,7 @@ async def test_commands_delivered_up_to_five_times_count_once(broker: Broker, da
 async def test_a_command_the_log_lost_is_asked_for_and_sent_again(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """The log lost records: the engine sees the gap, sets the relay back, and goes on."""
+    """The log lost records: the engine sees the gap, sets the relay back, and continues."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(60)
         market_id = (await stream.progress()).market_id
@@ -189,7 +189,7 @@ async def test_a_command_the_log_lost_is_asked_for_and_sent_again(
 async def test_a_command_that_comes_again_with_other_bytes_halts_the_market(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """The database was restored from its past: nobody goes on as if nothing had happened, and nobody crashes over it."""
+    """The database was restored from its past: no worker continues as if nothing had happened, and none crashes."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(9)
         engine = stream.spawn("engine")
@@ -223,7 +223,7 @@ async def test_a_record_of_another_epoch_ends_the_process(broker: Broker, databa
 async def test_a_snapshot_beyond_the_end_of_the_log_is_not_taken(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A log that lost its tail takes the snapshots behind that tail with it: else readers would find a hole."""
+    """A log that lost its tail invalidates the snapshots beyond that tail: otherwise readers would find a hole."""
     async with stream_on(broker, database, tmp_path) as stream:
         parts = (Relay, engine_unit, projection_unit)
         async with hosted(*(part(stream.market, stream.settings) for part in parts)):
@@ -246,7 +246,7 @@ async def test_a_snapshot_beyond_the_end_of_the_log_is_not_taken(
 async def test_an_empty_broker_gives_the_same_events_again(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """The whole broker is lost: rebuilt from PostgreSQL, the market goes on, and what is repeated is the same."""
+    """The whole broker is lost: rebuilt from PostgreSQL, the market continues, and what is repeated is the same."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*(part(stream.market, stream.settings) for part in (Relay, engine_unit, projection_unit))):
             await stream.trade(100)

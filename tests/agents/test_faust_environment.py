@@ -12,7 +12,7 @@ from agents.worker.settings import StreamSettings
 NAMES = sorted({setting.env_name for setting in Settings.SETTINGS.values() if setting.env_name})
 """As the library has them, so that one that comes with a new version is among them."""
 DRAWN = "reply_to"  # a random id in each app
-STRANGE = "7"  # Faust refuses it, or takes it for what is never the case here
+STRANGE = "7"  # Faust refuses it, or reads it as a value never used here
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def test_the_names_that_lose_or_stop_something_are_known() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_faust_takes_nothing_from_the_environment(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker's app is the same whatever a variable says that Faust would read, BROKER_URL of our own included."""
+    """A worker's app is the same for any value of a variable that Faust would read, our own BROKER_URL included."""
     monkeypatch.delenv(name, raising=False)
     clean = _settings(tmp_path)
     monkeypatch.setenv(name, STRANGE)

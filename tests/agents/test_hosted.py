@@ -20,7 +20,7 @@ async def consumer_threads() -> list[threading.Thread]:
 async def test_a_unit_that_is_given_up_before_it_is_up_leaves_no_thread(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A publisher without its right on its group never comes up: the run that had given it up did not end."""
+    """A publisher without its right on its group never starts: the run that had given it up did not end."""
     async with stream_on(broker, database, tmp_path) as stream:
         unit = publisher_unit(stream.market, stream.settings)
 

@@ -1,4 +1,4 @@
-"""The liquidator at work beside relay, matching agent and projection, on a real broker and a real database."""
+"""The liquidator at work with relay, matching agent and projection, on a real broker and a real database."""
 
 from pathlib import Path
 

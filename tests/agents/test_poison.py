@@ -1,4 +1,4 @@
-"""Poison on a real broker and a real database: it goes to the dead letters, and the market goes on."""
+"""Poison on a real broker and a real database: it goes to the dead letters, and the market continues."""
 
 import asyncio
 import logging
@@ -126,7 +126,7 @@ def counted(stream: Stream, reason: str) -> float:
     return REGISTRY.get_sample_value("perpetua_dead_letters_total", labels) or 0
 
 
-async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_goes_on(
+async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_continues(
     broker: Broker,
     database: str,
     tmp_path: Path,
@@ -171,7 +171,7 @@ async def test_a_verdict_outlives_the_bug_and_the_broker(
 ) -> None:
     """Matched again from the first command on, by an engine without the bug, the events are the same.
 
-    First the log tells the verdicts, then, when it is lost with the broker, PostgreSQL does.
+    First the verdicts come from the log, then, when it is lost with the broker, from PostgreSQL.
     """
     monkeypatch.setattr(journal, "apply", broken_apply)
     async with stream_on(broker, database, tmp_path) as stream:
@@ -290,7 +290,7 @@ async def test_an_event_that_cannot_be_applied_stops_the_projection(
 async def test_dead_letters_are_listed_and_retried_without_a_second_effect(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """`dlq retry` has the relay send what is missing, and says of all else why nothing is to be done; twice is as once."""
+    """`dlq retry` has the relay send what is missing, and gives the reason to skip every other one; it is idempotent."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(6)
         market_id = (await stream.progress()).market_id

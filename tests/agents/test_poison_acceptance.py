@@ -1,4 +1,4 @@
-"""Bar 12 at full size: junk in the log and commands that break the engine, by the hundred, under a market that goes on."""
+"""Bar 12 at full size: junk in the log and commands that break the engine, by the hundred, under a market that continues."""
 
 import random
 from collections import Counter
@@ -85,7 +85,7 @@ async def check(stream: Stream, rounds: int) -> str:
 
 
 async def retried(stream: Stream, letters: list[DeadLetter]) -> Counter[Retried]:
-    """What came of trying every letter again."""
+    """The result of retrying every dead letter."""
     return Counter([(await retry_dead_letter(stream.session, dead_letter)).result for dead_letter in letters])
 
 
@@ -96,7 +96,7 @@ async def retried(stream: Stream, letters: list[DeadLetter]) -> Counter[Retried]
         pytest.param(FULL_ROUNDS, id="full", marks=[pytest.mark.chaos, pytest.mark.timeout(3600)]),
     ],
 )
-async def test_a_market_under_poison_goes_on(
+async def test_a_market_under_poison_continues(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int
 ) -> None:
     """Nothing good is lost with the bad: verify, without the bug, finds no difference."""

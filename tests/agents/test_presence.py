@@ -1,4 +1,4 @@
-"""A process that runs is seen, whatever becomes of the session by which it shows itself."""
+"""A running process is listed, even after the session that lists it is lost."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -31,7 +31,7 @@ def as_no_worker(dsn: str, _: Path) -> AbstractAsyncContextManager[None]:
 
 @pytest.mark.parametrize("show", [as_a_worker, as_no_worker])
 async def test_a_process_whose_session_was_cut_shows_itself_again(database: str, tmp_path: Path, show: Show) -> None:
-    """PostgreSQL ends every session when it restarts; whoever outlives that is in the list again, once."""
+    """PostgreSQL ends every session when it restarts; a process that outlives that is in the list again, once."""
     async with session_to(database) as session, show(database, tmp_path):
         await eventually(lambda: _is_shown(session))
         for _ in range(2):

@@ -52,20 +52,20 @@ def test_a_seed_walks_the_same_way_every_time() -> None:
 
 
 def test_sources_of_one_seed_walk_together() -> None:
-    """Each has noise of its own, 20 ppm at the most, around one walk."""
+    """Each has its own noise, 20 ppm at most, around one walk."""
     pairs = list(zip(steps(walk("a"), 500), steps(walk("b"), 500), strict=True))
     assert all(abs(a - b) <= 41 * START // 10**6 for a, b in pairs)
     assert any(a != b for a, b in pairs)
 
 
 def test_a_walk_turns_back_before_it_is_too_far_from_its_start() -> None:
-    """5 % away, and the noise."""
+    """5 % off, and the noise."""
     prices = steps(walk(step_ppm=20_000), 2_000)
     assert max(abs(price - START) for price in prices) <= START * 50_020 // 10**6
     assert max(prices) > START * 104 // 100 > START * 96 // 100 > min(prices)
 
 
-def test_a_nudged_walk_goes_on_from_where_it_was_put() -> None:
+def test_a_nudged_walk_continues_from_where_it_was_put() -> None:
     """6 % down at once; however often, a price stays a price."""
     nudged, undisturbed = walk(noise_ppm=0), walk(noise_ppm=0)
     nudged.nudge(-60_000)
@@ -96,7 +96,7 @@ def test_a_recording_reads_the_same_as_csv_and_as_json_lines() -> None:
     ],
 )
 def test_a_line_that_is_no_price_refuses_the_recording(line: str) -> None:
-    """By its number: nobody replays half of what he meant. A line may not go back in time either."""
+    """By its number: nobody replays half of what they meant. A line may not go back in time either."""
     with pytest.raises(RecordingRefused) as refused:
         list(parse_recording(["3,60000", line]))
     assert refused.value.number == 2
@@ -126,7 +126,7 @@ async def test_a_recording_replays_bit_equal_and_faster(tmp_path: Path) -> None:
     ],
 )
 def test_a_price_is_found_by_its_pointer(body: bytes, pointer: str, price: int) -> None:
-    """As a string or as a number, which is taken as it is written."""
+    """As a string or as a number, which is read as written."""
     assert is_pointer(pointer)
     assert price_in(body, pointer) == price
 
@@ -174,7 +174,7 @@ HOSTILE = {
 
 @asynccontextmanager
 async def venue(answers: Callable[[], bytes]) -> AsyncIterator[str]:
-    """A server on this machine that says what it is told to, whatever it is asked; its URL."""
+    """A server on this machine that returns the given answers to any request; its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -194,8 +194,8 @@ async def venue(answers: Callable[[], bytes]) -> AsyncIterator[str]:
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_answer_is_left_out_and_the_next_one_counts(name: str) -> None:
     """It neither ends the source nor becomes a price."""
-    told = itertools.chain([HOSTILE[name], sized(b'{"price": "59999"}')], itertools.repeat(sized(GOOD)))
-    async with venue(lambda: next(told)) as url:
+    replies = itertools.chain([HOSTILE[name], sized(b'{"price": "59999"}')], itertools.repeat(sized(GOOD)))
+    async with venue(lambda: next(replies)) as url:
         source = HttpPoll("venue", "BTC-PERP", url, "/price", every_ms=50, timeout_ms=300)
         seen = await asyncio.wait_for(first(source, 2), 5)
     assert [one.price for one in seen] == [59_999 * USDC, 60_000 * USDC]
@@ -208,7 +208,7 @@ async def test_a_slow_answer_is_as_old_as_its_question() -> None:
     assert seen[1].observed_at - seen[0].observed_at >= 50_000
 
 
-async def test_a_venue_that_is_away_comes_back() -> None:
+async def test_a_venue_that_is_down_comes_back() -> None:
     """A refused connection is no price, and no end."""
     async with venue(lambda: b"") as url:
         pass

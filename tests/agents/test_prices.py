@@ -22,7 +22,7 @@ from tests.store.account_builder import session_to
 
 
 class Scripted:
-    """A source that sees what a test tells it."""
+    """A source that sees the prices a test gives it."""
 
     def __init__(self, name: str = "a", market: str = "BTC-PERP") -> None:
         self.name = name
@@ -37,7 +37,7 @@ class Scripted:
             self._queue.put_nowait(Observation(Timestamp(self._told), Nanos(price)))
 
     async def prices(self) -> AsyncIterator[Observation]:
-        """As they are told."""
+        """As they are given."""
         while True:
             yield await self._queue.get()
 
@@ -63,7 +63,7 @@ async def test_the_prices_of_all_sources_go_together(session: Session, database:
     assert len({report.at for _, report in reports}) == 1
 
 
-async def test_only_the_newest_price_goes_on_while_the_last_is_not_persisted(session: Session, database: str) -> None:
+async def test_only_the_newest_price_is_sent_while_the_last_is_not_persisted(session: Session, database: str) -> None:
     """The engine may be down for a day: one price of each source is under way, and then the one that is true."""
     source, other = Scripted(), Scripted("b")
     async with hosted(PriceFeed(database, [source, other])):
@@ -80,10 +80,10 @@ async def test_only_the_newest_price_goes_on_while_the_last_is_not_persisted(ses
     assert [(report.source, report.price) for _, report in reports] == [("a", 1), ("b", 1), ("a", 500)]
 
 
-async def test_a_store_that_was_away_hears_the_newest_price_alone(
+async def test_a_store_that_was_down_gets_only_the_newest_price(
     session: Session, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was seen meanwhile is dropped, however much it was; the feed comes back by itself."""
+    """Everything seen in that time is dropped; the feed recovers automatically."""
     source = Scripted()
     async with hosted(PriceFeed(database, [source])):
         source.sees(1)
@@ -122,7 +122,7 @@ async def test_of_two_feeds_of_one_source_one_reports(session: Session, database
 
 
 async def test_a_market_that_the_exchange_has_halted_hears_nothing(session: Session, database: str) -> None:
-    """Nobody works for it; the others go on."""
+    """Nobody works for it; the others continue."""
     await halt(session, "BTC-PERP", "for a test")
     here, there = Scripted(), Scripted(market="ETH-PERP")
     here.sees(1)
@@ -166,7 +166,7 @@ def test_the_numbers_of_locks_differ_by_market_and_source() -> None:
 
 
 async def _reports(session: Session, count: int) -> list[tuple[str, ReportPrice]]:
-    """What was reported so far, oldest first, if it is so much."""
+    """What was reported so far, oldest first, if it is that many."""
     rows = await session.fetch("SELECT name, payload FROM outbox JOIN markets USING (market_id) ORDER BY command_seq")
     commands = [(row["name"], decode_command(row["payload"])) for row in rows]
     reports = [(name, command) for name, command in commands if isinstance(command, ReportPrice)]

@@ -1,4 +1,4 @@
-"""The projection agent beside its stream: gaps, outages and foreign records."""
+"""The projection agent and its stream: gaps, outages and foreign records."""
 
 import asyncio
 from pathlib import Path
@@ -46,7 +46,7 @@ async def matched(stream: Stream) -> list[EventRecord]:
 
 
 async def test_a_gap_is_filled_from_the_log(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Commits were lost, the offset is behind them: what is missing is read back from the log."""
+    """Commits were lost, the offset lags behind them: what is missing is read back from the log."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(30)
         records = await matched(stream)
@@ -60,13 +60,13 @@ async def test_a_gap_is_filled_from_the_log(broker: Broker, database: str, tmp_p
 
 
 async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The log lost its tail, the engine noticed by writing behind the hole, recovered, and wrote everything again."""
+    """The log lost its tail, the engine noticed by writing after the hole, recovered, and wrote everything again."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(6)
         records = await matched(stream)
         await append(stream, [*records[:2], records[4], *records[2:]])
-        behind = Delivered(records[4])
-        await persisted(Projector(stream.market, stream.settings), behind)
+        position = Delivered(records[4])
+        await persisted(Projector(stream.market, stream.settings), position)
         assert (await stream.progress()).command_seq == 7
 
 
@@ -77,15 +77,15 @@ async def test_old_events_written_once_more_do_not_hide_what_is_before_them(
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(2 * FIRST_STEP)
         records = await matched(stream)
-        behind = len(records) - FIRST_STEP + 1
-        await append(stream, [*records[:behind], records[0], *records[behind:]])
+        position = len(records) - FIRST_STEP + 1
+        await append(stream, [*records[:position], records[0], *records[position:]])
         await persisted(Projector(stream.market, stream.settings), *(Delivered(record) for record in records[:9]))
         await persisted(Projector(stream.market, stream.settings), Delivered(records[-1]))
         assert (await stream.progress()).command_seq == 2 * FIRST_STEP + 1
 
 
 async def test_a_gap_that_the_log_has_too_stops_the_projection(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Nothing is skipped: without the missing event nothing behind it is persisted or acknowledged."""
+    """Nothing is skipped: without the missing event nothing after it is persisted or acknowledged."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(5)
         records = await matched(stream)

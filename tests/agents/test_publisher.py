@@ -1,4 +1,4 @@
-"""The public fill stream: every trade once by its sequence, whatever dies, and the same bytes as PostgreSQL tells."""
+"""The public fill stream: every trade once by its sequence, whichever process dies, in the same bytes as from PostgreSQL."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def parts(stream: Stream, *kinds: Callable[..., Unit]) -> list[Unit]:
 
 
 async def stored(stream: Stream) -> list[PublicFill]:
-    """Every fill of the market, as PostgreSQL tells them."""
+    """Every fill of the market, as PostgreSQL has them."""
     return await read_public_fills(stream.session, stream.market, 1, 100_000)
 
 
@@ -52,7 +52,7 @@ async def taken(stream: Stream) -> list[bytes]:
 
 
 async def everything_is_published(stream: Stream, records: int = 0) -> list[PublicFill]:
-    """Wait until the stream ends with the last fill, and has at least so many records; each fill is in it, as it is stored."""
+    """Wait until the stream ends with the last fill, and has at least that many records; each fill is in it, as it is stored."""
     await stream.drained()
     fills = await stored(stream)
 
@@ -75,10 +75,10 @@ async def send_fills(stream: Stream, fills: list[PublicFill]) -> None:
     await producer.stop()
 
 
-async def test_each_trade_is_one_record_that_tells_its_sequence_and_nobodys_name(
+async def test_each_trade_is_one_record_with_its_sequence_and_no_user(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """Key, headers and body of a record; the body has two order ids and no user, and is what the tables tell."""
+    """Key, headers and body of a record; the body has two order ids and no user, and equals what the tables give."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS, publisher_unit)):
             await stream.trade(120)
@@ -91,7 +91,7 @@ async def test_each_trade_is_one_record_that_tells_its_sequence_and_nobodys_name
             assert b"user" not in record.value
 
 
-async def test_a_publisher_killed_before_its_offset_is_committed_goes_on_where_the_stream_ends(
+async def test_a_publisher_killed_before_its_commit_continues_where_the_stream_ends(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
     """kill -9 twice in the middle of a flow: the next owner reads the log again, and says nothing that is said already."""
@@ -109,7 +109,7 @@ async def test_a_publisher_killed_before_its_offset_is_committed_goes_on_where_t
 
 
 async def test_two_publishers_at_once_say_the_same_twice(broker: Broker, database: str, tmp_path: Path) -> None:
-    """A frozen owner wakes and sends what it had in hand: behind newer fills, with the bytes that are there already."""
+    """A frozen owner wakes and sends what it had in hand: after newer fills, with the bytes that are there already."""
     async with stream_on(broker, database, tmp_path) as stream, hosted(*parts(stream, *PARTS)):
         await stream.trade(60)
         await stream.drained()
@@ -130,8 +130,8 @@ async def test_two_publishers_at_once_say_the_same_twice(broker: Broker, databas
         await zombie.disconnect()
 
 
-async def test_a_stream_that_lost_its_tail_is_mended(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The broker forgot fills that it had acknowledged, and the owner noticed by writing behind the hole: all come again."""
+async def test_a_stream_that_lost_its_tail_is_repaired(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The broker forgot fills that it had acknowledged, and the owner noticed by writing after the hole: all come again."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS)):
             await stream.trade(80)
@@ -147,7 +147,7 @@ async def test_a_stream_that_lost_its_tail_is_mended(broker: Broker, database: s
 async def test_what_the_event_log_has_forgotten_comes_out_of_postgresql(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """The whole broker is lost: its successor's stream tells every fill again, under the same sequence, in the same bytes."""
+    """The whole broker is lost: its successor's stream carries every fill again, under the same sequence, in the same bytes."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS, publisher_unit)):
             await stream.trade(100)
@@ -163,10 +163,10 @@ async def test_what_the_event_log_has_forgotten_comes_out_of_postgresql(
         assert len(after) > len(before)
 
 
-async def test_a_new_broker_begins_with_the_newest_fills(
+async def test_a_new_broker_starts_with_the_newest_fills(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A long history is not sent again: the stream begins so many fills before the last, and has no hole from there."""
+    """A long history is not sent again: the stream starts a fixed number of fills before the last, without a hole."""
     monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 7)
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS)):

@@ -1,4 +1,4 @@
-"""The loss of the whole broker: when a rebuild may begin, and what it leads to."""
+"""The loss of the whole broker: when a rebuild may start, and what it leads to."""
 
 import os
 from pathlib import Path
@@ -76,10 +76,10 @@ async def test_a_rebuild_forgets_a_snapshot_ahead_of_what_is_persisted(
         assert await stream.session.fetchval(newest, progress.market_id) == progress.command_seq
 
 
-async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_something(
+async def test_a_rebuild_is_refused_while_workers_run_and_on_a_broker_that_holds_something(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a log of ours nor of others is written over, and nobody works meanwhile; the epoch stays."""
+    """Neither a log of ours nor of others is written over, and no worker runs at the same time; the epoch stays."""
     monkeypatch.setattr("agents.rebuild.CLAIM_WITHIN_S", 0.2)
     async with stream_on(broker, database, tmp_path) as stream:
         async with present("engine", stream.settings):
@@ -95,7 +95,7 @@ async def test_a_rebuild_is_refused_beside_workers_and_on_a_broker_that_holds_so
 async def test_a_rebuild_is_refused_where_fills_are_published_already(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """The publisher goes on where the stream ends: behind a foreign one it would leave out as many fills of ours."""
+    """The publisher continues where the stream ends: after a foreign one it would leave out as many fills of ours."""
     async with stream_on(broker, database, tmp_path) as stream:
         producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()

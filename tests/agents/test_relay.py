@@ -1,4 +1,4 @@
-"""The relay: nothing skipped, nothing out of order, whoever writes and whatever was lost."""
+"""The relay: nothing skipped, nothing out of order, with any writer and after any loss."""
 
 import asyncio
 import random
@@ -86,7 +86,7 @@ async def test_no_command_of_32_writers_is_skipped(
 
 
 async def test_a_cursor_ahead_of_the_log_goes_back_to_its_tail(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The log lost its tail while the relay was away: what is missing is sent again."""
+    """The log lost its tail while the relay was down: what is missing is sent again."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
@@ -101,7 +101,7 @@ async def test_a_cursor_ahead_of_the_log_goes_back_to_its_tail(broker: Broker, d
 async def test_a_log_that_lost_what_the_outbox_has_forgotten_is_gone_on_from(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A snapshot covers what is pruned: the relay sends what is behind it, rather than stop at the hole."""
+    """A snapshot covers what is pruned: the relay sends what comes after it instead of stopping at the hole."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
@@ -152,7 +152,7 @@ async def test_what_is_persisted_already_is_noted_with_no_time_of_a_rebuild(
 
 
 async def test_a_rewind_is_not_overwritten(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The engine asks for a command while the relay works: it comes again, with all behind it."""
+    """The engine asks for a command while the relay works: it comes again, with all that follow."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(Relay(stream.market, stream.settings)):
             await stream.trade(20)
@@ -179,7 +179,7 @@ async def test_a_second_relay_waits_for_the_first(broker: Broker, database: str,
 
 
 async def test_the_relay_outlives_its_session(broker: Broker, database: str, tmp_path: Path) -> None:
-    """PostgreSQL ends the relay's session: it connects again and goes on, in order."""
+    """PostgreSQL ends the relay's session: it connects again and continues, in order."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
@@ -201,6 +201,6 @@ def test_a_record_is_bounded_by_bytes_but_holds_at_least_one_command() -> None:
 
 
 def test_a_record_is_followed_by_a_pause_that_grows_with_what_it_held() -> None:
-    """A lone command holds nobody up for long, a stream of them shares records, and a flood is not held up at all."""
+    """A lone command waits only briefly, a stream of them shares records, and a flood is not held up at all."""
     assert 0 < pause_after(1) < pause_after(4) < pause_after(100) == PAUSE_MAX_S
     assert pause_after(COMMANDS_PER_RECORD_MAX) == 0

@@ -1,4 +1,4 @@
-"""Bar 3: the same log gives the same events and the same state, whatever happens to those who read it."""
+"""Bar 3: the same log gives the same events and the same state, whatever happens to its readers."""
 
 import os
 import subprocess
@@ -61,7 +61,7 @@ def test_three_runs_give_the_same_events_and_the_same_state() -> None:
 
 
 def test_an_undisturbed_owner_comes_to_the_same() -> None:
-    """One command a record, nobody dies: what all the others are measured against."""
+    """One command a record, no owner dies: the reference for all other runs."""
     calm, stormy = run(SHORT // 2, 0), run(SHORT // 2, 1)
     assert calm[:3] == stormy[:3]
     assert (calm.restarts, calm.repeated) == (0, 0)
@@ -81,7 +81,7 @@ def depend_on_the_process(market: Market, seq: int, command: Command) -> list[Ev
 
 
 def chain_to_the_batch(assignment: MarketAssignment, events: list[Written], before: str) -> tuple[str, list[Written]]:
-    """What an earlier owner has written is left out, but the rest chained to what came before all of it."""
+    """What an earlier owner has written is left out, but the rest chained to the events before all of it."""
     return before, [event for event in events if assignment.written.pop(event.seq, None) is None]
 
 
@@ -107,7 +107,7 @@ FAULTS: dict[str, tuple[object, str, object]] = {
     "an event depends on the process": (journal, "apply", depend_on_the_process),
     "events are chained to the wrong hash": (MarketAssignment, "leave_out_written", chain_to_the_batch),
     "a command is lost": (CommandSequencer, "sort", lose_a_command),
-    "an old snapshot lies over the newest": (replay_run, "dump", the_one_before()),
+    "an old snapshot has replaced the newest": (replay_run, "dump", the_one_before()),
 }
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL is restored from its past while the log goes on: the market is halted, and goes on with a rebuild."""
+"""PostgreSQL is restored from its past while the log continues: the market is halted, and continues with a rebuild."""
 
 from pathlib import Path
 
@@ -95,7 +95,7 @@ async def test_a_database_restored_from_its_past_halts_the_market_until_it_is_re
 async def test_a_log_that_is_longer_than_the_database_halts_the_market(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """Nothing new was ordered since the restore: the commands of the log that nobody took on give it away."""
+    """Nothing new was ordered since the restore: the commands of the log that nobody accepted give it away."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
             await stream.drained()

@@ -147,7 +147,7 @@ async def test_what_a_worker_does_once_in_a_while_is_granted_too(database: str) 
 
 @pytest.mark.parametrize("role", FORBIDDEN)
 async def test_no_role_does_what_is_not_its_business(database: str, role: str) -> None:
-    """Names and secrets of users, money, and the work of others are closed to whoever has no need of them."""
+    """Names and secrets of users, money, and the work of others are closed to every role that does not need them."""
     await make_roles(database)
     session = await asyncpg.connect(as_role(database, role))
     for statement in FORBIDDEN[role]:

@@ -52,7 +52,7 @@ def upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def owner(state: bytes | None = None) -> MarketAssignment:
-    """An engine that begins with the empty market, or with a snapshot."""
+    """An engine that starts with the empty market, or with a snapshot."""
     market = empty_market(TEA) if state is None else load(state)
     return MarketAssignment(TEA, PROGRESS, StartingPoint(market, -1), {})
 
@@ -71,7 +71,7 @@ def records(events: list[Written]) -> list[EventRecord]:
 
 
 def test_two_releases_never_write_two_contents_for_one_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old owner writes up to the move and stops; the new one writes the same up to there, and goes on by the new rules."""
+    """The old owner writes up to the move and stops; the new one writes the same up to there, and continues by the new rules."""
     old = owner()
     log = {event.seq: event.hash for event in run(old, 3)}
     with pytest.raises(UnknownRules):
@@ -102,7 +102,7 @@ def test_an_old_binary_does_not_take_over_from_a_newer_one(monkeypatch: pytest.M
         owner(state)
 
 
-def test_a_record_says_the_rules_in_force_behind_its_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_has_the_rules_active_after_its_last_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when they changed in the middle of it."""
     upgrade(monkeypatch)
     assignment = owner()

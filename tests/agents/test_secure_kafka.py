@@ -1,4 +1,4 @@
-"""The stream on Apache Kafka by TLS and SCRAM, each worker as a user of its own with the rights of docs/operate/kafka_acls.sh."""
+"""The stream on Apache Kafka by TLS and SCRAM, each worker as its own user with the rights of docs/operate/kafka_acls.sh."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.chaos
 
 @pytest_asyncio.fixture(name="secure")
 async def kafka_with_tls(tmp_path: Path) -> AsyncIterator[tuple[SecureKafka, Broker]]:
-    """A broker of its own with its rights given, and its address for the operator."""
+    """A separate broker with its rights given, and its address for the operator."""
     server = SecureKafka(tmp_path / "kafka", make_certificate(tmp_path))
     bootstrap = await server.start()
     await server.allow(bootstrap)
@@ -79,7 +79,7 @@ async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
 async def test_a_worker_without_its_right_on_its_group_says_so_and_works_once_it_has_it(
     secure: tuple[SecureKafka, Broker], database: str, tmp_path: Path
 ) -> None:
-    """It was mute, and stayed out of its group for good. SIGTERM ends it before and after."""
+    """It was silent, and stayed out of its group permanently. SIGTERM ends it before and after."""
     kafka, operator = secure
     async with stream_on(operator, database, tmp_path) as stream:
         stream.settings = replace(stream.settings, bootstrap=kafka.address_for("perpetua-reader"))
@@ -98,7 +98,7 @@ async def test_a_worker_without_its_right_on_its_group_says_so_and_works_once_it
 
 
 async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
-    """Who writes where he may not is told so, and whom the broker does not know gets no session."""
+    """A client that writes where it may not gets an error, and an unknown client gets no session."""
     assert await cluster_id(kafka.address_for("perpetua-clock"))
     for user, topic in {
         "projection": topics.events_topic(market),
@@ -112,9 +112,9 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
             (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
         ):  # the latter: writes nowhere
             await _forge(kafka.address_for(f"perpetua-{user}"), topic)
-    for stranger in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
+    for credentials in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
         with pytest.raises(KafkaError):
-            await cluster_id(stranger)
+            await cluster_id(credentials)
     in_clear = kafka.address_for("perpetua-engine").rpartition("@")[2].partition("?")[0]
     with pytest.raises(KafkaConnectionError):
         await cluster_id(in_clear)

@@ -1,4 +1,4 @@
-"""An owner that gets nowhere ends its process; one that is slow, waits for a part that is away, or has nothing to do, does not."""
+"""An owner that makes no progress ends its process; one that is slow, waits for a part that is down, or is idle, does not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -50,7 +50,7 @@ async def no() -> bool:
     return False
 
 
-async def away() -> bool:
+async def unavailable() -> bool:
     """PostgreSQL cannot be asked."""
     raise StoreUnavailable(outcome_is_unknown=False)
 
@@ -63,20 +63,20 @@ async def is_left_alone(advance: Callable[[], object], has_work: Callable[[], Aw
     return not done
 
 
-async def test_an_owner_that_does_not_advance_stands_still() -> None:
+async def test_an_owner_that_does_not_advance_is_stalled() -> None:
     """Its log waits and nothing of it has moved for all those looks."""
     with pytest.raises(OwnerStalled):
         await StallWatchdog(TASK, PATIENCE_LOOKS * LOOK_S, lambda: 7, yes).watch()
 
 
-async def test_whoever_advances_is_left_alone_however_slow() -> None:
-    """One step in half the patience is enough, for ever."""
+async def test_an_owner_that_advances_is_left_alone_however_slow() -> None:
+    """One step in half the patience is enough, forever."""
     looks = count()
     assert await is_left_alone(lambda: next(looks) // (PATIENCE_LOOKS // 2), yes)
 
 
-@pytest.mark.parametrize("has_work", [no, away])
-async def test_whoever_has_nothing_to_do_or_waits_for_a_part_is_left_alone(
+@pytest.mark.parametrize("has_work", [no, unavailable])
+async def test_an_owner_that_is_idle_or_waits_for_a_part_is_left_alone(
     has_work: Callable[[], Awaitable[bool]],
 ) -> None:
     """An idle market and an outage look alike from inside, and neither is a standstill."""
@@ -90,7 +90,7 @@ async def test_a_standby_is_left_alone() -> None:
 
 
 @asynccontextmanager
-async def left_behind(stream: Stream) -> AsyncIterator[None]:
+async def left_over(stream: Stream) -> AsyncIterator[None]:
     """A market whose engine has gone after half of its orders, among workers of little patience."""
     stream.settings = replace(stream.settings, standstill_s=3.0)
     async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
@@ -106,9 +106,9 @@ async def left_behind(stream: Stream) -> AsyncIterator[None]:
 async def test_an_owner_whose_recovery_hangs_makes_room_for_the_next(
     broker: Broker, database: str, tmp_path: Path, hindrance: str
 ) -> None:
-    """It is the owner and heartbeats, but recovers never: it ends, and whoever comes next matches all that waited."""
+    """It is the owner and heartbeats, but never recovers: it ends, and the next owner matches all that waited."""
     async with stream_on(broker, database, tmp_path) as stream:
-        async with left_behind(stream):
+        async with left_over(stream):
             hindered = stream.spawn("engine", hindrance)
             assert await eventually(lambda: exit_code(hindered), within_s=60) == EXIT_WRONG
             assert "owns the market and has not advanced" in stream.log_of(hindered)
@@ -118,22 +118,22 @@ async def test_an_owner_whose_recovery_hangs_makes_room_for_the_next(
 
 
 async def test_a_recovery_that_ends_by_itself_ends_the_process(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Deaf to every deal that follows, it would be an owner in name only; nobody need wait for its patience."""
+    """Ignoring every later assignment, it would be an owner in name only; the watchdog's patience need not run out."""
     async with stream_on(broker, database, tmp_path) as stream:
         deaf = stream.spawn("engine", "leak")
         assert await eventually(lambda: exit_code(deaf), within_s=60) == EXIT_CRASHED
 
 
 async def test_a_recovery_that_advances_slowly_is_not_ended(broker: Broker, database: str, tmp_path: Path) -> None:
-    """It takes longer than the patience, a step at a time; then the market goes on with the same process."""
-    async with stream_on(broker, database, tmp_path) as stream, left_behind(stream):
+    """It takes longer than the patience, a step at a time; then the market continues with the same process."""
+    async with stream_on(broker, database, tmp_path) as stream, left_over(stream):
         slow = stream.spawn("engine", "slow")
         assert (await stream.drained()).command_seq == 81
         assert exit_code(slow) is None
 
 
 async def test_each_worker_knows_whether_its_log_waits(broker: Broker, database: str, tmp_path: Path) -> None:
-    """What is unmatched is the engine's, what is unpersisted the projection's, what is unpublished the publisher's."""
+    """Unmatched work is the engine's, unpersisted the projection's, unpublished the publisher's."""
     async with stream_on(broker, database, tmp_path) as stream:
         market, settings = stream.market, stream.settings
         _, matcher = engine_app(market, settings)

@@ -1,4 +1,4 @@
-"""Two engines for one market: the one that was dealt nothing takes over."""
+"""Two engines for one market: the one that was assigned nothing takes over."""
 
 import subprocess
 from pathlib import Path
@@ -35,7 +35,7 @@ async def test_an_idle_standby_takes_over(broker: Broker, database: str, tmp_pat
 
 
 async def test_a_standby_takes_over_however_long_it_has_waited(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Whoever is dealt nothing fetches nothing: a member as good as any, which is not to leave its group for that."""
+    """A member that is assigned nothing fetches nothing: it is healthy and must not leave its group for that."""
     async with (
         stream_on(broker, database, tmp_path) as stream,
         hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)),

@@ -70,11 +70,11 @@ def as_it_must_be() -> tuple[Market, list[Written]]:
 def test_the_market_is_as_if_the_command_had_only_been_counted(borders: tuple[int, ...]) -> None:
     """Several in one record, at its beginning, its end, alone: the same events and the same state."""
     market, lines = as_it_must_be()
-    owner, told, first = assignment(), list[Written](), 1
+    owner, results, first = assignment(), list[Written](), 1
     for border in borders:
-        told += take(owner, first, border)
+        results += take(owner, first, border)
         first = border + 1
-    assert told == lines
+    assert results == lines
     assert dump(owner.market) == dump(market)
     assert [failure.seq for failure in owner.failures] == sorted(BREAKS)
     assert {type(failure.error) for failure in owner.failures} == {EngineBroke}
@@ -82,7 +82,7 @@ def test_the_market_is_as_if_the_command_had_only_been_counted(borders: tuple[in
 
 @pytest.mark.usefixtures("broken")
 def test_what_a_snapshot_covers_is_not_needed_any_more() -> None:
-    """Behind a snapshot the state is rebuilt from it and the commands since, however few are kept."""
+    """After a snapshot the state is rebuilt from it and the commands since, however few are kept."""
     owner = assignment()
     take(owner, 1, 5)
     owner.saved(5, dump(owner.market))
@@ -94,8 +94,8 @@ def test_a_logged_verdict_is_honoured_by_an_engine_that_could_do_better() -> Non
     """The bug is fixed, the log says that the commands failed: they fail again, with the same hashes, in silence."""
     market, lines = as_it_must_be()
     owner = assignment({line.seq: line.hash for line in lines}, frozenset(BREAKS))
-    told = take(owner, 1, 9)
-    assert owner.leave_out_written(told, GENESIS_HASH) == (market.event_hash, [])
+    results = take(owner, 1, 9)
+    assert owner.leave_out_written(results, GENESIS_HASH) == (market.event_hash, [])
     assert dump(owner.market) == dump(market)
     assert owner.failures == []
 
@@ -108,7 +108,7 @@ def test_without_the_verdict_the_log_would_be_another() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SequenceGap(1, 2), KeyboardInterrupt()])
-def test_what_is_nobodys_command_is_raised(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_is_no_commands_fault_is_raised(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without memory or a log with a hole is no user's doing: the process stops, the command is still first."""
     owner = assignment()
     take(owner, 1, 2)
@@ -157,7 +157,7 @@ def test_an_engine_that_repeats_itself_otherwise_is_stopped(monkeypatch: pytest.
 
 
 def test_a_verdict_in_the_log_is_found_by_its_type() -> None:
-    """Reading the log back tells failed commands from others without reading each event."""
+    """Reading the log back separates failed commands from others without reading each event."""
     lines = as_it_must_be()[1]
     found = [failed_command(msgspec.Raw(line.body)) for line in lines]
     assert {seq for seq in found if seq is not None} == BREAKS

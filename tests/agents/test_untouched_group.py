@@ -1,4 +1,4 @@
-"""A group that has committed nothing yet: whatever its consumer goes back from, it goes back to the beginning."""
+"""A group that has committed nothing yet: wherever its consumer was, it goes back to the start of the log."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ RECORDS = 5
 
 
 async def append(stream: Stream, count: int) -> None:
-    """Write so many records into the event log."""
+    """Write a number of records into the event log."""
     producer = AckedProducer(stream.settings.bootstrap)
     await producer.start()
     for number in range(count):
@@ -26,7 +26,7 @@ async def append(stream: Stream, count: int) -> None:
 
 
 def reading_unit(stream: Stream, seen: list[bytes]) -> tuple[FaustUnit, Any]:
-    """An app that reads the event log and acknowledges nothing, and the same app by itself."""
+    """An app that reads the event log and acknowledges nothing, and the same app on its own."""
     app = faust_app(projection_app_id(stream.market), stream.settings)
 
     @app.agent(raw_topic(app, events_topic(stream.market)), name="read")
@@ -46,7 +46,7 @@ def reading_unit(stream: Stream, seen: list[bytes]) -> tuple[FaustUnit, Any]:
 async def test_what_was_dropped_before_the_first_commit_is_read_again(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """Faust drops what it has fetched while its flow is stopped, and seeks: an owner died early, its successor began too late."""
+    """Faust drops what it has fetched while its flow is stopped, and seeks: an owner died early, its successor started too late."""
     async with stream_on(broker, database, tmp_path) as stream:
         await append(stream, RECORDS)
         seen: list[bytes] = []

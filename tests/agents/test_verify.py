@@ -1,4 +1,4 @@
-"""Verify: a market's whole log replayed and compared; whatever is altered anywhere is found."""
+"""Verify: a market's whole log replayed and compared; any alteration is found."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
@@ -40,7 +40,7 @@ CORRUPTIONS = {
     "a fill one tick dearer": ("fills", f"UPDATE fills SET price = price + 1 WHERE {A_TRADE} AND role = 'MAKER'"),
     "a fee one micro off": ("fills", f"UPDATE fills SET fee = fee + 1 WHERE {A_TRADE} AND role = 'TAKER'"),
     "a fill missing": ("fills", f"DELETE FROM fills WHERE {A_TRADE} AND role = 'TAKER'"),
-    "a fill that no event tells of": (
+    "a fill that no event reports": (
         "fills",
         (
             "INSERT INTO fills SELECT market_id, trade_id + 1, role, event_seq, order_id, user_id, side, price, "
@@ -85,7 +85,7 @@ CORRUPTIONS = {
         ),
     ),
 }
-"""What is done behind the exchange's back, and the table it is done to."""
+"""A change made without the exchange, and the table it is made in."""
 
 
 @pytest_asyncio.fixture
@@ -105,7 +105,7 @@ async def verified(stream: Stream) -> Report:
 
 
 async def test_verify_finds_every_corruption_of_the_tables(traded: Stream) -> None:
-    """One row changed behind the exchange's back, in any table it writes, is a difference; put back, nothing differs."""
+    """One row changed without the exchange, in any table it writes, is a difference; put back, nothing differs."""
     clean = await verified(traded)
     assert clean.differences == []
     assert clean.orders == 340
@@ -139,7 +139,7 @@ def without_its_last_event(record: EventRecord) -> list[EventRecord]:
 
 
 def repeated_with_other_bytes(record: CommandRecord) -> list[CommandRecord]:
-    """The record comes, and its last command once more, altered."""
+    """The record comes, and its last command again, altered."""
     last = record.commands[-1]
     altered = msgspec.structs.replace(last, body=msgspec.Raw(bytes(last.body).replace(b'"at":1', b'"at":2', 1)))
     return [record, msgspec.structs.replace(record, commands=[altered])]

@@ -1,6 +1,6 @@
 """Time by commands: a market lives through minutes or days in a second, because its time is what its commands carry.
 
-Whoever plays a timeline leaves the clock and the feeds out of his processes; nothing else in the exchange asks for the time.
+A test that plays a timeline runs neither clock nor feeds; nothing else in the exchange asks for the time.
 """
 
 import heapq
@@ -17,7 +17,7 @@ APPENDED_AT_ONCE = 500
 
 
 def ticks(began_at: int, seconds: int, every_s: int = 1) -> Iterator[AdvanceClock]:
-    """The clock of so many seconds, the last one included."""
+    """The ticks of a number of seconds, the last one included."""
     for second in range(every_s, seconds + 1, every_s):
         yield AdvanceClock(Timestamp(began_at + second * SECOND_US))
 

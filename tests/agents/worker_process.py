@@ -1,4 +1,4 @@
-"""A worker of the stream in a process of its own: `python -m tests.agents.worker_process KIND MARKET SETTINGS`."""
+"""A worker of the stream in its own process: `python -m tests.agents.worker_process KIND MARKET SETTINGS`."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ _RUN = {"engine": run_engine, "projection": run_projection, "relay": run_relay, 
 
 
 def main() -> None:
-    """Run one kind of worker for one market until told to stop."""
+    """Run one kind of worker for one market until it is stopped."""
     kind, market, raw = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = msgspec.json.decode(raw, type=StreamSettings, dec_hook=lambda _type, text: Path(text))

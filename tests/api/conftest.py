@@ -9,7 +9,7 @@ from tests.api.exchange import Exchange
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """The REST face, the seed markets, nobody registered."""
+    """The REST API, the seed markets, no registered users."""
     listening = await Exchange(database).start()
     yield listening
     await listening.stop()

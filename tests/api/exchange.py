@@ -1,4 +1,4 @@
-"""The REST face on a real database behind real HTTP, and an engine that is stepped by the test."""
+"""The REST API on a real database over real HTTP, and an engine stepped by the test."""
 
 import itertools
 import re
@@ -49,13 +49,13 @@ def now() -> Timestamp:
 
 
 def example_path(path: str, other: str = "BTC-PERP-2") -> str:
-    """A route's path as somebody asks for it: the market is listed, every other name in it is `other`."""
+    """A route's path as a client requests it: the market is listed, every other name in it is `other`."""
     return re.sub(r"\{\w+\}", other, path.replace("{marketId}", "BTC-PERP"))
 
 
 @dataclass
 class Reply:
-    """What came back: status, headers and the decoded body."""
+    """A response: status, headers and the decoded body."""
 
     status: int
     headers: Any
@@ -91,11 +91,11 @@ class Client:
             return Reply(response.status, response.headers, await (response.json() if is_json else response.text()))
 
     async def get(self, path: str, *, after: str | None = None) -> Reply:
-        """Read, when told so not before a command is persisted."""
+        """Read; with a sequence given, not before that command is persisted."""
         return await self.call("GET", path, headers={} if after is None else {"X-Wait-For-Command": after})
 
     async def order(self, **fields: Any) -> Reply:
-        """Place a bid of 0.1 BTC at 60,000, changed by the fields given; None takes one away."""
+        """Place a bid of 0.1 BTC at 60,000, changed by the fields given; None removes one."""
         usual = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
         body = {name: value for name, value in (usual | fields).items() if value is not None}
         return await self.call("POST", "/orders", body)
@@ -116,7 +116,7 @@ class Client:
 
 @dataclass
 class Exchange:
-    """A listening API and what is behind it."""
+    """A listening API and its services."""
 
     dsn: str
     settings: ApiSettings = QUICK
@@ -148,7 +148,7 @@ class Exchange:
         return Client(self.session, f"http://127.0.0.1:{self.port}")
 
     async def user(self, deposit: str | None = "10000", *, is_admin: bool = False) -> Client:
-        """A registered user with money, made behind the API's back (argon2 takes its time)."""
+        """A registered user with money, created without the API (argon2 is slow)."""
         at, email = now(), f"user{next(_numbers)}@example.com"
         user = await self.services.database.run(lambda session: create_user(session, email, "none", at))
         assert user is not None
@@ -160,7 +160,7 @@ class Exchange:
         return client
 
     async def execute(self, statement: str, *arguments: object) -> None:
-        """One statement on a connection of its own."""
+        """One statement on its own connection."""
         connection = await asyncpg.connect(self.dsn)
         try:
             await connection.execute(statement, *arguments)

@@ -1,7 +1,7 @@
-"""docs/rest.md as a play: each request in it is sent, in order, to a real exchange, and what is answered is written down.
+"""docs/rest.md as a play: each request in it is sent, in order, to a real exchange, and its answer is written down.
 
-What a reader sees of a request is `METHOD path`, headers and a body; `$ALICE` stands for the token of her login. A comment
-`<!-- … -->` is a stage direction: something happens in the market that nobody asks for over REST.
+What a reader sees of a request is `METHOD path`, headers and a body; `$ALICE` is the token of her login. A comment
+`<!-- … -->` is a stage direction: something happens in the market without a REST request.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ Stage = Callable[[Exchange, Mapping[str, Any]], Awaitable[None]]
 
 
 async def played(exchange: Exchange, text: str, tokens: dict[str, Any], stages: Mapping[str, Stage]) -> str:
-    """The guide with what is answered now; `tokens` are those of people who are there, Alice's is added by her login."""
+    """The guide with the current answers; `tokens` are those of existing users, Alice's is added by her login."""
     parts, end = [], 0
     for step in _STEP.finditer(text):
         parts.append(text[end : step.start()])
@@ -50,7 +50,7 @@ async def played(exchange: Exchange, text: str, tokens: dict[str, Any], stages: 
 
 
 def timeless(text: str) -> str:
-    """The guide without what is another in every run."""
+    """The guide without the values that differ in every run."""
     for pattern, name in _VOLATILE:
         text = re.sub(pattern, name, text)
     return text

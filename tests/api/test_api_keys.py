@@ -78,7 +78,7 @@ async def test_a_key_does_what_its_scopes_say_and_nothing_else(exchange: Exchang
 
 
 async def test_a_key_never_makes_a_key_nor_logs_in_nor_administers(exchange: Exchange) -> None:
-    """A stolen key stays what it is: not even an administrator's opens what is his alone."""
+    """A stolen key gains nothing: not even an administrator's key opens what needs a login."""
     boss = await exchange.user(is_admin=True)
     bot = await bot_of(boss)
     assert (await make(bot)).code == "FORBIDDEN"
@@ -90,7 +90,7 @@ async def test_a_key_never_makes_a_key_nor_logs_in_nor_administers(exchange: Exc
 
 
 async def test_the_secret_is_shown_once_and_kept_as_its_hash(exchange: Exchange) -> None:
-    """Neither the list nor the table holds it; 256 random bits behind a prefix."""
+    """Neither the list nor the table holds it; 256 random bits after a prefix."""
     alice = await exchange.user(None)
     made = await make(alice, "read", expiresAt="2999-01-01T00:00:00Z", allowedAddresses=["192.0.2.0/24", "2001:db8::1"])
     secret = made.body["secret"]
@@ -144,7 +144,7 @@ async def test_a_look_up_is_believed_for_a_second_and_no_longer(exchange: Exchan
 
 
 async def test_a_key_is_asked_for_once_however_many_requests_carry_it(exchange: Exchange) -> None:
-    """A thousand requests behind an expired look-up do not become a thousand queries; nor does one that leaves spoil it."""
+    """A thousand requests waiting for an expired look-up do not become a thousand queries; nor does one that leaves spoil it."""
     alice = await exchange.user()
     secret = (await bot_of(alice)).token
     assert secret is not None
@@ -171,7 +171,7 @@ async def test_a_key_expires_also_while_it_is_believed(exchange: Exchange) -> No
 
 
 async def test_a_key_works_from_its_addresses_alone(exchange: Exchange) -> None:
-    """From elsewhere it is refused like one that nobody has, orders and cancels too; a network and a single address count."""
+    """From elsewhere it is refused like an unknown key, orders and cancels too; a network and a single address count."""
     alice = await exchange.user()
     here = await bot_of(alice, allowedAddresses=["10.0.0.0/8", "127.0.0.0/8"])
     single = await bot_of(alice, allowedAddresses=["127.0.0.1"])
@@ -188,7 +188,7 @@ async def test_a_key_works_from_its_addresses_alone(exchange: Exchange) -> None:
 
 
 async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(database: str) -> None:
-    """Whoever writes X-Forwarded-For himself stays where he is, unless the operator has named him as a proxy."""
+    """A client that sets X-Forwarded-For keeps its own address, unless the operator has named it as a proxy."""
     for trusted, status in ((False, 401), (True, 200)):
         networks = (ip_network("127.0.0.1/32"),) if trusted else ()
         exchange = await Exchange(database).start(trusted_proxies=networks)
@@ -200,7 +200,7 @@ async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(database: st
 
 
 async def test_what_a_key_may_not_be_is_refused(exchange: Exchange) -> None:
-    """INVALID_REQUEST for no, unknown or repeated scopes, for what is no network, for a time that is over."""
+    """INVALID_REQUEST for no, unknown or repeated scopes, for an invalid network, for a time in the past."""
     alice = await exchange.user(None)
     bad: list[dict[str, Any]] = [
         {"scopes": []},
@@ -241,7 +241,7 @@ async def test_a_user_has_so_many_keys_and_no_more(exchange: Exchange) -> None:
 
 
 async def test_another_users_key_is_as_unknown_as_none(exchange: Exchange) -> None:
-    """NOT_FOUND; nobody lists or revokes what is not his."""
+    """NOT_FOUND; nobody lists or revokes another user's keys."""
     alice, bob = await exchange.user(None), await exchange.user(None)
     bot = await bot_of(alice)
     for key in ("1", "99", "0", "01", "x", "9" * 40, "%C3%A9"):

@@ -79,7 +79,7 @@ async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
 
 
 async def test_the_apis_role_writes_nothing_else(database: str) -> None:
-    """Whoever takes the API over makes no fill, moves no position, and nobody an administrator."""
+    """An attacker with the API's role creates no fill, moves no position, and makes nobody an administrator."""
     await make_roles(database)
     session = await asyncpg.connect(as_role(database, "api"))
     for statement in FORBIDDEN:

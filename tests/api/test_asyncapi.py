@@ -18,7 +18,7 @@ OFFICIAL = Path(__file__).parents[1] / "schemas" / "asyncapi" / "3.0.0.json"
 
 
 class Page(HTMLParser):
-    """What a page shows, and what it would load or run."""
+    """The text of a page, and the resources it would load or run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,12 +27,12 @@ class Page(HTMLParser):
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
+        """An element starts."""
         self.tags.append(tag)
         self.links += [value or "" for name, value in attrs if name in {"src", "href"}]
 
     def handle_data(self, data: str) -> None:
-        """What stands between."""
+        """The text in between."""
         self.text += data
 
 
@@ -70,7 +70,7 @@ def test_records_and_headers_are_what_the_document_says() -> None:
 
 
 def test_a_record_that_lacks_a_field_is_none() -> None:
-    """What is always written is required."""
+    """Fields that are always written are required."""
     body = json.loads(encode_fill(EXAMPLE))
     payload = _validator(_document()["components"]["messages"]["fill"]["payload"])
     for field in set(body) - {"schemaVersion"}:

@@ -37,7 +37,7 @@ async def matching(exchange: Exchange) -> AsyncIterator[None]:
 
 
 async def cases_run(exchange: Exchange, folder: Path, token: str | None, *options: str) -> int:
-    """Let schemathesis loose on every route, with a token or without; how many cases it ran. Fails with what it found."""
+    """Let schemathesis loose on every route, with a token or without; how many cases it ran. Fails with its findings."""
     report = folder / "report.json"
     process = await asyncio.create_subprocess_exec(
         *(PROGRAM, "--config-file", CONFIG, "run", f"http://127.0.0.1:{exchange.port}/openapi.json"),
@@ -50,14 +50,14 @@ async def cases_run(exchange: Exchange, folder: Path, token: str | None, *option
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    told = json.loads(report.read_bytes())
-    assert told["complete"], told["stop_reason"]
-    assert told["operations"]["tested"] == len(ALL_ROUTES) - 1, "each but the document's own, which it has read"
-    return int(told["test_cases"]["generated"])
+    contents = json.loads(report.read_bytes())
+    assert contents["complete"], contents["stop_reason"]
+    assert contents["operations"]["tested"] == len(ALL_ROUTES) - 1, "each but the document's own, which it has read"
+    return int(contents["test_cases"]["generated"])
 
 
 async def test_the_server_does_what_its_document_says(exchange: Exchange, tmp_path: Path) -> None:
-    """To an administrator: no undocumented status, header, body or method, no server error, no nonsense taken."""
+    """To an administrator: no undocumented status, header, body or method, no server error, no nonsense accepted."""
     boss = await exchange.user("1000000", is_admin=True)
     async with matching(exchange):
         assert await cases_run(exchange, tmp_path, boss.token, "--max-examples", "2") >= CASES_MIN

@@ -44,7 +44,7 @@ async def test_a_malformed_deposit_is_refused(exchange: Exchange) -> None:
     assert (await alice.get("/balances")).body[0]["total"] == "999999999999"
 
 
-async def test_a_user_credits_himself_and_nobody_else(exchange: Exchange) -> None:
+async def test_a_user_credits_their_own_account_and_nobody_else(exchange: Exchange) -> None:
     """`userId` is for administrators, also where deposits are open."""
     alice, bob = await exchange.user(None), await exchange.user(None)
     refused = await alice.call("POST", "/deposits", TEN | {"userId": str(bob.user)})
@@ -52,7 +52,7 @@ async def test_a_user_credits_himself_and_nobody_else(exchange: Exchange) -> Non
 
 
 async def test_in_production_only_an_administrator_credits(database: str) -> None:
-    """FORBIDDEN for users; an administrator names whom he credits, and is told when there is nobody."""
+    """FORBIDDEN for users; an administrator names the user to credit, and gets an error when there is none."""
     exchange = await Exchange(database).start(are_deposits_open=False)
     alice, admin = await exchange.user(None), await exchange.user(None, is_admin=True)
     assert (await alice.deposit()).code == "FORBIDDEN"

@@ -1,4 +1,4 @@
-"""What the documents say a request answers is what it answers."""
+"""Answers are as the documents say."""
 
 import json
 import re
@@ -37,9 +37,9 @@ async def a_quiet_noon(exchange: Exchange) -> Client:
 async def test_the_page_on_market_data_is_true(exchange: Exchange) -> None:
     """Every request in it, word for word; the owner's token opens the trace and changes nothing in the rest."""
     alice = await a_quiet_noon(exchange)
-    told = _PAIR.findall((ROOT / "docs" / "market-data.md").read_text())
-    assert len(told) == 5
-    for path, answer in told:
+    pairs = _PAIR.findall((ROOT / "docs" / "market-data.md").read_text())
+    assert len(pairs) == 5
+    for path, answer in pairs:
         reply = await alice.get(path)
         assert reply.status == 200
         assert reply.body == json.loads(answer), path

@@ -6,7 +6,7 @@ from tests.eventually import eventually
 
 
 async def test_a_drain_answers_when_all_accepted_before_is_persisted(database: str) -> None:
-    """200 with each market's sequences, and how many commands were persisted meanwhile."""
+    """200 with each market's sequences, and how many commands were persisted during the drain."""
     exchange = await Exchange(database).start(drain_timeout_s=20)
     alice, admin = await exchange.user(), await exchange.user(None, is_admin=True)
     await alice.order()
@@ -24,7 +24,7 @@ async def test_a_drain_answers_when_all_accepted_before_is_persisted(database: s
     await exchange.stop()
 
 
-async def test_a_drain_in_vain_says_what_is_still_behind(exchange: Exchange) -> None:
+async def test_a_failed_drain_says_what_still_lags(exchange: Exchange) -> None:
     """DRAIN_TIMED_OUT, 504, with the sequences persisted and awaited."""
     admin = await exchange.user(None, is_admin=True)
     late = await admin.call("POST", "/admin/drain", {"marketId": "ETH-PERP"})

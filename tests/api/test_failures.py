@@ -32,9 +32,9 @@ async def test_a_bug_of_ours_is_answered_and_logged_under_its_request_id(
 async def test_what_the_database_refuses_fails_its_request_and_not_the_next(
     exchange: Exchange, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """500 for what it carried, whichever way it came, logged under the request id that is answered; the queue goes on.
+    """500 for what it carried, whichever way it came, logged under the request id that is answered; the queue continues.
 
-    The log tells what was refused and why, never the body; and nothing is written beside the log.
+    The log says what was refused and why, never the body; and nothing is written outside the log.
     """
     alice, body = await exchange.user(), BID | {"quantity": "0.123"}
     await exchange.execute("ALTER TABLE outbox RENAME TO lost")
@@ -45,8 +45,8 @@ async def test_what_the_database_refuses_fails_its_request_and_not_the_next(
         ]
     assert {reply.code for reply in failed} == {"INTERNAL_ERROR"}
     assert _requests_in(caplog) == [reply.headers["X-Request-Id"] for reply in failed]
-    told = [record.getMessage() for record in caplog.records if record.name == "store.submission.submitter"]
-    assert ["SubmitOrder" in line and "UndefinedTableError" in line for line in told].count(True) == len(failed)
+    messages = [record.getMessage() for record in caplog.records if record.name == "store.submission.submitter"]
+    assert ["SubmitOrder" in line and "UndefinedTableError" in line for line in messages].count(True) == len(failed)
     assert "0.123" not in caplog.text
     assert capsys.readouterr().out == ""
     await exchange.execute("ALTER TABLE lost RENAME TO outbox")
@@ -66,7 +66,7 @@ async def test_a_batch_that_breaks_is_logged_under_its_requests(
 
 
 def test_every_code_is_produced_by_a_test_through_http() -> None:
-    """A code that no test here expects is a code that nobody has seen."""
+    """A code that no test here expects has never been seen."""
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__))
     named = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"', tests)) | {"INTERNAL_ERROR"}
     assert {str(code) for code in ErrorCode} <= named

@@ -22,7 +22,7 @@ BID: dict[str, Any] = {
 VARYING = {"Date", "X-Request-Id", "Location", "X-Command-Id", "RateLimit", "Content-Length"}
 
 
-class Told(NamedTuple):
+class Answer(NamedTuple):
     """One answer as it came over the wire."""
 
     status: int
@@ -40,16 +40,16 @@ def request(client: Client, method: str, path: str, body: Any = None, **headers:
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + sent
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Told:
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
     """The next answer."""
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
     first, *lines = head.strip().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     body = await reader.readexactly(int(headers["Content-Length"]))
-    return Told(int(first.split()[1]), headers, json.loads(body))
+    return Answer(int(first.split()[1]), headers, json.loads(body))
 
 
-async def told(exchange: Exchange, *requests: bytes) -> list[Told]:
+async def answers_to(exchange: Exchange, *requests: bytes) -> list[Answer]:
     """The answers to requests over one connection, each after the one before."""
     reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
     answers = []
@@ -74,7 +74,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return ways
 
 
-def _shape(answer: Told) -> tuple[int, set[str], dict[str, str], Any]:
+def _shape(answer: Answer) -> tuple[int, set[str], dict[str, str], Any]:
     fixed = {name: value for name, value in answer.headers.items() if name not in VARYING}
     error = answer.body.get("error")
     body = {**error, "requestId": ""} if error else sorted(answer.body)
@@ -82,7 +82,7 @@ def _shape(answer: Told) -> tuple[int, set[str], dict[str, str], Any]:
 
 
 async def test_both_ways_answer_alike(exchange: Exchange, quickly: list[bool]) -> None:
-    """Taken, repeated, refused by margin, by grid, by client id; cancels of one's own, of nobody's, of an ended order."""
+    """Accepted, repeated, refused by margin, by grid, by client id; cancels of an own, an unknown and an ended order."""
     alice, bob = await exchange.user(), await exchange.user()
     quickly.clear()
     charset = {"Content-Type": "application/json; charset=utf-8"}  # which is not plain
@@ -95,15 +95,15 @@ async def test_both_ways_answer_alike(exchange: Exchange, quickly: list[bool]) -
         BID | {"price": "60000.05"},
         BID | {"marketId": "NOPE"},
     ]
-    quick = await told(exchange, *(request(alice, "POST", "/orders", body) for body in bodies))
+    quick = await answers_to(exchange, *(request(alice, "POST", "/orders", body) for body in bodies))
     assert quickly == [True] * len(bodies)
     assert [answer.status for answer in quick] == [202, 202, 200, 409, 422, 400, 404]
-    slow = await told(exchange, *(request(bob, "POST", "/orders", body, **charset) for body in bodies))
+    slow = await answers_to(exchange, *(request(bob, "POST", "/orders", body, **charset) for body in bodies))
     assert quickly[len(bodies) :] == [False] * len(bodies)
     assert [_shape(answer) for answer in quick] == [_shape(answer) for answer in slow]
     own = [quick[0].body["orderId"], "BTC-PERP-999999", "no order"]
     cancels = [request(alice, "DELETE", f"/orders/{order_id.replace(' ', '%20')}") for order_id in own]
-    answers = await told(exchange, *cancels)
+    answers = await answers_to(exchange, *cancels)
     assert [(answer.status, answer.body.get("status")) for answer in answers] == [
         (202, "PENDING_CANCEL"),
         (404, None),
@@ -139,10 +139,10 @@ async def test_answers_come_in_the_order_of_the_requests(exchange: Exchange) -> 
 
 
 async def test_a_budget_that_is_used_up_refuses_the_quick_too(database: str) -> None:
-    """RATE_LIMITED with Retry-After, and every answer before it tells how many are left."""
+    """RATE_LIMITED with Retry-After, and every earlier answer gives how many are left."""
     exchange = await Exchange(database).start(rates={Budget.ORDERS: Rate(3, 60)})
     alice = await exchange.user()
-    answers = await told(exchange, *(request(alice, "POST", "/orders", BID) for _ in range(5)))
+    answers = await answers_to(exchange, *(request(alice, "POST", "/orders", BID) for _ in range(5)))
     assert [answer.status for answer in answers] == [202, 202, 202, 429, 429]
     assert [answer.headers["RateLimit"].split(";")[1] for answer in answers[:3]] == ["r=2", "r=1", "r=0"]
     assert "Retry-After" in answers[3].headers
@@ -150,7 +150,7 @@ async def test_a_budget_that_is_used_up_refuses_the_quick_too(database: str) -> 
 
 
 async def test_an_order_on_its_way_is_answered_when_the_server_stops(database: str) -> None:
-    """Nothing is cut: what was taken before the stop has its answer, and the connection is closed behind it."""
+    """Nothing is cut: what was accepted before the stop is answered, then the connection is closed."""
     exchange = await Exchange(database).start()
     alice = await exchange.user()
     held = await asyncpg.connect(database)

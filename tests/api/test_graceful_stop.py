@@ -1,4 +1,4 @@
-"""Stopping under load: the balancer is told first, nothing is cut, and it is over soon."""
+"""Stopping under load: the load balancer sees it first, nothing is cut, and it ends soon."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.eventually import eventually
 
 
 async def test_readyz_turns_before_the_listener_closes(database: str) -> None:
-    """While the balancer looks away, requests are still served, on connections that then close."""
+    """Until the load balancer notices, requests are still served, on connections that then close."""
     exchange = await Exchange(database).start(readiness_grace_s=1.0)
     alice = await exchange.user()
     assert (await alice.get("/readyz")).status == 200
@@ -57,7 +57,7 @@ async def test_nothing_is_cut_when_it_stops_under_load(database: str) -> None:
     await eventually(lambda: len(replies) > 50)
     began = time.perf_counter()
     await exchange.server.stop()
-    assert time.perf_counter() - began < 4  # well before the time-out of five seconds: nobody is waited for in vain
+    assert time.perf_counter() - began < 4  # well before the time-out of five seconds: no client is waited for in vain
     await asyncio.gather(*trading)
     await exchange.session.close()
     assert {reply.status for reply in replies} <= {202, 503}

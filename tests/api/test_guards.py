@@ -1,4 +1,4 @@
-"""Who may call: every protected route against every bad token, and a walk over the router."""
+"""Authorization: every protected route against every bad token, and a walk over the router."""
 
 import base64
 import json
@@ -56,7 +56,7 @@ def _part(value: Any) -> str:
 
 
 def _bad_headers() -> dict[str, str]:
-    """Authorization headers that name nobody, by what is wrong with them."""
+    """Authorization headers that identify no user, by fault."""
     good = _signed()
     head, body, signature = good.split(".")
     at = int(time.time())
@@ -122,7 +122,7 @@ def _filled(path: str) -> str:
 
 
 async def test_no_bad_token_opens_any_protected_route(exchange: Exchange) -> None:
-    """401 UNAUTHENTICATED, whatever is wrong with the token, on every route that is not public."""
+    """401 UNAUTHENTICATED, for any fault of the token, on every route that is not public."""
     await exchange.user(None)
     nobody, headers = exchange.anonymous(), _bad_headers()
     assert len(headers) >= 30

@@ -15,14 +15,14 @@ USDC = 1_000_000
 EIGHT_HOURS_US = 8 * 3_600_000_000
 
 
-async def tell(exchange: Exchange, command: Command) -> None:
+async def run_command(exchange: Exchange, command: Command) -> None:
     """Put a command into the log of BTC-PERP, match and persist it."""
     await exchange.services.database.run(lambda session: append_command(session, BTC, command))
     await exchange.run_engine()
 
 
 async def traded(exchange: Exchange) -> tuple[Client, Client]:
-    """Alice long and Bob short 1 BTC from 60,000; she made, he took."""
+    """Alice long and Bob short 1 BTC from 60,000; Alice is maker, Bob is taker."""
     alice, bob = await exchange.user(), await exchange.user()
     await alice.order(quantity="1")
     await bob.order(side="SELL", quantity="1")
@@ -36,10 +36,10 @@ async def fund(exchange: Exchange) -> Timestamp:
     The seed markets were listed on a day of their own: a first tick settles what has been missed since, if anything.
     """
     at = Timestamp(max(now(), STARTED_AT))
-    await tell(exchange, SetIndex(at, Nanos(60_000_100_000_000)))
-    await tell(exchange, AdvanceClock(at))
+    await run_command(exchange, SetIndex(at, Nanos(60_000_100_000_000)))
+    await run_command(exchange, AdvanceClock(at))
     end = Timestamp((at // EIGHT_HOURS_US + 1) * EIGHT_HOURS_US)
-    await tell(exchange, AdvanceClock(end))
+    await run_command(exchange, AdvanceClock(end))
     return end
 
 
@@ -58,7 +58,7 @@ async def take_over(exchange: Exchange, alice: Client, lots: int = 1_000) -> Non
         alice.user,
     )
     named = (alice.user, 7, 1, lots, Micros(60 * lots * USDC), Micros(57 * lots * USDC))
-    await tell(exchange, TakeOver(at, *named))
+    await run_command(exchange, TakeOver(at, *named))
 
 
 async def pages(client: Client, path: str, size: int) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ async def pages(client: Client, path: str, size: int) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['nextCursor']}"
 
 
-async def test_the_ledger_tells_every_movement_of_the_wallet(exchange: Exchange) -> None:
+async def test_the_ledger_shows_every_movement_of_the_wallet(exchange: Exchange) -> None:
     """Deposit 10,000, maker's fee 12 of the trade, withdrawal 100: each with the wallet after it and what it was for."""
     alice, bob = await traded(exchange)
     await alice.withdraw("100")
@@ -116,7 +116,7 @@ async def test_lists_of_ours_are_always_pages(exchange: Exchange) -> None:
             assert (await alice.get(f"{path}?{query}")).code == "INVALID_REQUEST", (path, query)
 
 
-async def test_funding_is_told_to_those_who_paid_and_were_paid(exchange: Exchange) -> None:
+async def test_funding_is_shown_to_those_who_paid_and_were_paid(exchange: Exchange) -> None:
     """1 BTC at 60,000.1 and 0.01 %: 6.00001 from the long to the short."""
     alice, bob = await traded(exchange)
     end = await fund(exchange)
@@ -138,19 +138,19 @@ async def test_funding_is_told_to_those_who_paid_and_were_paid(exchange: Exchang
 
 
 async def test_the_funding_of_a_market_is_public(exchange: Exchange) -> None:
-    """The rate in force, the next time, index and mark, and what was settled, the missed intervals as void."""
+    """The current rate, the next time, index and mark, and what was settled, the missed intervals as void."""
     await traded(exchange)
     end = await fund(exchange)
-    told = (await exchange.anonymous().get(f"/markets/{BTC}/funding?limit=1")).body
-    assert (told["marketId"], told["fundingRate"], told["indexPrice"], told["markPrice"]) == (
+    answered = (await exchange.anonymous().get(f"/markets/{BTC}/funding?limit=1")).body
+    assert (answered["marketId"], answered["fundingRate"], answered["indexPrice"], answered["markPrice"]) == (
         BTC,
         "0.0001",
         "60000.1",
         "60000.1",
     )
-    assert told["nextFundingTime"] == format_timestamp(end + EIGHT_HOURS_US)
-    assert told["predictedFundingRate"] == "0.0001"
-    (last,) = told["data"]
+    assert answered["nextFundingTime"] == format_timestamp(end + EIGHT_HOURS_US)
+    assert answered["predictedFundingRate"] == "0.0001"
+    (last,) = answered["data"]
     event = last.pop("eventId")
     assert event.startswith("BTC-PERP:")
     assert last == {
@@ -167,7 +167,7 @@ async def test_the_funding_of_a_market_is_public(exchange: Exchange) -> None:
     assert (missing.status, missing.code) == (404, "MARKET_NOT_FOUND")
     market = (await exchange.anonymous().get(f"/markets/{BTC}")).body
     assert {name: market[name] for name in ("fundingRate", "predictedFundingRate", "nextFundingTime")} == {
-        name: told[name] for name in ("fundingRate", "predictedFundingRate", "nextFundingTime")
+        name: answered[name] for name in ("fundingRate", "predictedFundingRate", "nextFundingTime")
     }
 
 
@@ -213,8 +213,8 @@ async def test_a_fill_without_an_order_says_so(exchange: Exchange) -> None:
     alice, _ = await traded(exchange)
     await take_over(exchange, alice)
     fill = (await alice.get("/fills")).body[0]
-    told = {name: fill[name] for name in ("orderId", "cause", "side", "notional", "fee", "realizedPnl")}
-    assert told == {
+    answered = {name: fill[name] for name in ("orderId", "cause", "side", "notional", "fee", "realizedPnl")}
+    assert answered == {
         "orderId": None,
         "cause": "TAKE_OVER",
         "side": "SELL",
@@ -233,9 +233,9 @@ async def test_the_insurance_fund_is_public(exchange: Exchange) -> None:
     assert (seed["type"], seed["amount"], seed["balanceAfter"]) == ("INSURANCE_FUND_TRANSFER", "1000000", None)
     alice, _ = await traded(exchange)
     await take_over(exchange, alice)
-    told = (await nobody.get("/insurance-fund")).body
-    assert (told["wallet"], told["unrealizedPnl"], told["equity"]) == ("1000000", "3000", "1003000")
-    assert told["positions"] == [
+    answered = (await nobody.get("/insurance-fund")).body
+    assert (answered["wallet"], answered["unrealizedPnl"], answered["equity"]) == ("1000000", "3000", "1003000")
+    assert answered["positions"] == [
         {
             "marketId": BTC,
             "side": "LONG",
@@ -278,7 +278,7 @@ async def test_a_liquidation_fee_names_its_order(exchange: Exchange) -> None:
         alice.user,
     )
     step = (alice.user, 7, 1, Side.SELL, Lots(1_000), Ticks(599_900), Micros(9_988 * USDC), 20)
-    await tell(exchange, Liquidate(now(), *step))
+    await run_command(exchange, Liquidate(now(), *step))
     fee = (await alice.get("/ledger?limit=1")).body["data"][0]
     realized = (await alice.get("/ledger?limit=2")).body["data"][1]
     assert (fee["type"], fee["amount"], fee["referenceId"]) == ("LIQUIDATION_FEE", "-149.975", f"BTC-PERP-{seq}")

@@ -114,7 +114,7 @@ async def test_no_hostile_number_enters_a_deposit_or_a_withdrawal(exchange: Exch
 
 
 async def test_numbers_written_without_quotes_are_no_money(exchange: Exchange) -> None:
-    """JSON numbers of any form are refused as they stand in the text, also those Python would take a minute for."""
+    """JSON numbers of any form are refused from their text, also those Python would take a minute for."""
     alice = await exchange.user()
     for number in ("1e1000000", "1" * 60_000, "-0", "1.0", "1E400", "0.1e1"):
         for path in ("/orders", "/deposits", "/withdrawals"):

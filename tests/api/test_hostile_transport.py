@@ -1,4 +1,4 @@
-"""Bodies and connections that mean harm: each is refused in the contract's words, and the server goes on."""
+"""Bodies and connections that mean harm: each is refused in the contract's words, and the server continues."""
 
 import asyncio
 import gzip
@@ -69,7 +69,7 @@ async def test_only_json_is_a_media_type(exchange: Exchange) -> None:
 
 
 async def test_what_is_not_json_in_utf8_is_an_invalid_request_everywhere(exchange: Exchange) -> None:
-    """INVALID_REQUEST also on order routes, wherever in the body the fault stands."""
+    """INVALID_REQUEST also on order routes, wherever in the body the fault is."""
     alice = await exchange.user()
     broken: list[bytes] = [
         b"",
@@ -164,7 +164,7 @@ async def test_broken_chunks_are_an_invalid_request(exchange: Exchange) -> None:
     assert b" 400 " in received.split(b"\r\n")[0]
 
 
-async def test_a_client_that_leaves_harms_nobody(exchange: Exchange) -> None:
+async def test_a_client_that_leaves_affects_nobody(exchange: Exchange) -> None:
     """Orders of clients that left before their answer are stored, and the next client is served."""
     alice = await exchange.user()
     for _ in range(5):

@@ -55,7 +55,7 @@ async def test_a_leverage_that_is_none_is_refused(exchange: Exchange) -> None:
 
 
 async def test_leverage_and_orders_at_once_never_use_the_same_money(exchange: Exchange) -> None:
-    """Twenty orders of 303 and twenty changes to 10 times race on 1,000: the requirement stays covered whoever wins."""
+    """Twenty orders of 303 and twenty changes to 10 times race on 1,000: the requirement stays covered whichever wins."""
     alice = await exchange.user("1000")
     calls = [alice.order() if n % 2 else alice.call("POST", PATH, {"leverage": 10}) for n in range(40)]
     replies = await asyncio.gather(*calls)

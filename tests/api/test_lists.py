@@ -47,7 +47,7 @@ async def test_a_list_is_a_bare_array_without_and_a_page_with_parameters(exchang
 
 
 async def test_pages_follow_each_other_newest_first_without_holes(exchange: Exchange) -> None:
-    """Every order once, in order, whatever the page size."""
+    """Every order once, in order, for any page size."""
     alice = await exchange.user()
     placed = [(await alice.order(quantity="0.001")).body["orderId"] for _ in range(7)]
     seen, cursor = [], ""

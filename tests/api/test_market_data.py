@@ -1,4 +1,4 @@
-"""Market data over HTTP, on what a real engine did: book, trades, candles, ticker, and that nobody is named in them."""
+"""Market data over HTTP, from a real engine: book, trades, candles, ticker, and none of them names a user."""
 
 import json
 from typing import Any
@@ -75,14 +75,14 @@ async def test_the_trades_of_a_market_are_public_and_paged(exchange: Exchange) -
     assert (await exchange.anonymous().get("/markets/ETH-PERP/trades")).body == nothing
 
 
-async def test_candles_and_ticker_tell_the_same_trades(exchange: Exchange) -> None:
-    """0.6 traded between 60,000 and 60,010, last at 60,010; what nobody has traded yet is null, or no candle at all."""
+async def test_candles_and_ticker_agree_on_the_same_trades(exchange: Exchange) -> None:
+    """0.6 traded between 60,000 and 60,010, last at 60,010; what has not traded yet is null, or no candle at all."""
     await a_market(exchange)
     nobody = exchange.anonymous()
     rows = (await nobody.get(f"{BTC}/candles?interval=1d")).body["data"]
     day = rows[-1] | {"close": rows[0]["close"]}
-    figures = [day[name] for name in ("open", "high", "low", "close")]
-    assert figures == ["60000", "60010", "60000", "60010"]
+    prices = [day[name] for name in ("open", "high", "low", "close")]
+    assert prices == ["60000", "60010", "60000", "60010"]
     assert sum(row["trades"] for row in rows) == 2
     ticker = (await nobody.get(f"{BTC}/ticker")).body
     assert (ticker["volume24h"], ticker["notional24h"], ticker["trades24h"]) == ("0.6", "36001", 2)

@@ -1,4 +1,4 @@
-"""The metrics of the API for Prometheus: what the database tells, and what this process counts."""
+"""The metrics of the API for Prometheus: values read from the database, and counters of this process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from tests.api.exchange import Exchange
 from tests.eventually import eventually
 
 
-def metrics(text: str) -> dict[str, float]:
+def parsed(text: str) -> dict[str, float]:
     """The samples of an answer by name and labels."""
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
@@ -20,12 +20,12 @@ async def test_the_backlog_of_each_market_is_a_figure(exchange: Exchange) -> Non
     alice = await exchange.user()
     await alice.order()
     await exchange.services.load.poll()
-    before = metrics((await alice.get("/metrics")).body)
+    before = parsed((await alice.get("/metrics")).body)
     assert before['perpetua_backlog_commands{market="BTC-PERP"}'] == 2
     assert before['perpetua_backlog_commands{market="ETH-PERP"}'] == 1
     await exchange.run_engine()
     await exchange.services.load.poll()
-    after = metrics((await alice.get("/metrics")).body)
+    after = parsed((await alice.get("/metrics")).body)
     assert after['perpetua_backlog_commands{market="BTC-PERP"}'] == 0
     assert after['perpetua_backlog_oldest_seconds{market="BTC-PERP"}'] == 0
     assert after['perpetua_mark_age_seconds{market="BTC-PERP"}'] == 0
@@ -36,18 +36,18 @@ async def test_what_the_last_audit_found_is_a_figure(exchange: Exchange) -> None
     nobody = exchange.anonymous()
     answer = await nobody.get("/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert "perpetua_audit_difference_micros" not in metrics(answer.body)
+    assert "perpetua_audit_difference_micros" not in parsed(answer.body)
     for difference, findings in (("0", "[]"), ("-7", '[{"invariant": "conservation"}]')):
         await exchange.execute(
             "INSERT INTO audit_runs (at, took_ms, difference, findings) VALUES ('2027-01-15T08:00:00Z', 250, $1, $2)",
             difference,
             findings,
         )
-    told = metrics((await nobody.get("/metrics")).body)
-    assert told["perpetua_audit_difference_micros"] == -7
-    assert told["perpetua_audit_findings"] == 1
-    assert told["perpetua_audit_duration_seconds"] == 0.25
-    assert told["perpetua_audit_timestamp_seconds"] == 1_800_000_000
+    values = parsed((await nobody.get("/metrics")).body)
+    assert values["perpetua_audit_difference_micros"] == -7
+    assert values["perpetua_audit_findings"] == 1
+    assert values["perpetua_audit_duration_seconds"] == 0.25
+    assert values["perpetua_audit_timestamp_seconds"] == 1_800_000_000
 
 
 async def test_each_hop_has_its_lag(exchange: Exchange) -> None:
@@ -55,22 +55,22 @@ async def test_each_hop_has_its_lag(exchange: Exchange) -> None:
     alice = await exchange.user()
     await alice.order()
     await exchange.execute("UPDATE outbox SET created_at = now() - interval '5 seconds'")
-    told = metrics((await alice.get("/metrics")).body)
-    assert told['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 2
-    assert told['perpetua_relay_lag_seconds{market="BTC-PERP"}'] >= 5
-    assert told['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 0
-    assert told['perpetua_projection_lag_seconds{market="BTC-PERP"}'] == 0
-    assert told['perpetua_outbox_kept_commands{market="BTC-PERP"}'] == 2
-    assert told['perpetua_market_status{market="BTC-PERP",status="ACTIVE"}'] == 1
-    assert 'perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}' not in told
+    values = parsed((await alice.get("/metrics")).body)
+    assert values['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 2
+    assert values['perpetua_relay_lag_seconds{market="BTC-PERP"}'] >= 5
+    assert values['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 0
+    assert values['perpetua_projection_lag_seconds{market="BTC-PERP"}'] == 0
+    assert values['perpetua_outbox_kept_commands{market="BTC-PERP"}'] == 2
+    assert values['perpetua_market_status{market="BTC-PERP",status="ACTIVE"}'] == 1
+    assert 'perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}' not in values
     await exchange.execute("UPDATE relay_cursors SET command_seq = 1 WHERE market_id = 1")
-    told = metrics((await alice.get("/metrics")).body)
-    assert told['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 1
-    assert told['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 1
-    assert told['perpetua_projection_lag_seconds{market="BTC-PERP"}'] >= 5
+    values = parsed((await alice.get("/metrics")).body)
+    assert values['perpetua_relay_lag_commands{market="BTC-PERP"}'] == 1
+    assert values['perpetua_projection_lag_commands{market="BTC-PERP"}'] == 1
+    assert values['perpetua_projection_lag_seconds{market="BTC-PERP"}'] >= 5
 
 
-async def test_what_the_database_tells_is_told_as_it_is(exchange: Exchange) -> None:
+async def test_values_of_the_database_are_reported_unchanged(exchange: Exchange) -> None:
     """A market that the exchange halted, the age of its newest snapshot, and for how long a transaction holds a snapshot open."""
     nobody = exchange.anonymous()
     await exchange.execute("UPDATE markets SET status = 'HALTED', halted_reason = 'a test' WHERE market_id = 2")
@@ -82,18 +82,18 @@ async def test_what_the_database_tells_is_told_as_it_is(exchange: Exchange) -> N
     await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
     await holder.execute("SELECT 1 FROM markets")
     await asyncio.sleep(0.2)
-    told = metrics((await nobody.get("/metrics")).body)
+    values = parsed((await nobody.get("/metrics")).body)
     await holder.close()
-    assert told['perpetua_market_halted{market="BTC-PERP"}'] == 0
-    assert told['perpetua_market_halted{market="ETH-PERP"}'] == 1
-    assert told['perpetua_market_status{market="ETH-PERP",status="HALTED"}'] == 1
-    assert 1_800 <= told['perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}'] < 3_600
-    assert 'perpetua_stored_snapshot_age_seconds{market="ETH-PERP"}' not in told
-    assert 0.2 <= told["perpetua_database_oldest_transaction_seconds"] < 60
+    assert values['perpetua_market_halted{market="BTC-PERP"}'] == 0
+    assert values['perpetua_market_halted{market="ETH-PERP"}'] == 1
+    assert values['perpetua_market_status{market="ETH-PERP",status="HALTED"}'] == 1
+    assert 1_800 <= values['perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}'] < 3_600
+    assert 'perpetua_stored_snapshot_age_seconds{market="ETH-PERP"}' not in values
+    assert 0.2 <= values["perpetua_database_oldest_transaction_seconds"] < 60
 
 
 async def test_orders_that_wait_are_a_figure(exchange: Exchange) -> None:
-    """Three orders wait behind one whose transaction cannot go on; nothing waits when it can."""
+    """Three orders wait for one whose transaction is blocked; nothing waits once it continues."""
     users = [await exchange.user() for _ in range(4)]
     holder = await asyncpg.connect(exchange.dsn)
     await holder.execute("BEGIN; LOCK TABLE accounts")
@@ -102,7 +102,7 @@ async def test_orders_that_wait_are_a_figure(exchange: Exchange) -> None:
     placed += [asyncio.create_task(user.order()) for user in users[1:]]
 
     async def waiting() -> float:
-        return metrics((await users[0].get("/metrics")).body)["perpetua_requests_waiting"]
+        return parsed((await users[0].get("/metrics")).body)["perpetua_requests_waiting"]
 
     await eventually(lambda: _is(waiting, 3))
     await holder.close()
@@ -111,7 +111,7 @@ async def test_orders_that_wait_are_a_figure(exchange: Exchange) -> None:
 
 
 async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchange: Exchange) -> None:
-    """The route is its template; a path of a stranger's making is no name of ours; what is refused was submitted too."""
+    """The route is its template; a path made up by a client is no label; what is refused was submitted too."""
     alice = await exchange.user()
     names = {
         "taken": 'perpetua_requests_total{method="POST",route="/orders",status="202"}',
@@ -122,8 +122,8 @@ async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchang
     }
 
     async def counts() -> dict[str, float]:
-        told = metrics((await alice.get("/metrics")).body)
-        return {what: told.get(name, 0) for what, name in names.items()}
+        values = parsed((await alice.get("/metrics")).body)
+        return {what: values.get(name, 0) for what, name in names.items()}
 
     before = await counts()
     await alice.order()
@@ -134,16 +134,16 @@ async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchang
     assert {what: after[what] - before[what] for what in names} == dict.fromkeys(names, 1) | {"submitted": 2}
 
 
-async def test_figures_are_told_without_a_database(exchange: Exchange) -> None:
-    """What the process knows by itself is told all the same, and that the database is away."""
+async def test_metrics_are_served_without_a_database(exchange: Exchange) -> None:
+    """The process still reports its own metrics, and that the database is down."""
     nobody = exchange.anonymous()
-    assert metrics((await nobody.get("/metrics")).body)["perpetua_database_up"] == 1
+    assert parsed((await nobody.get("/metrics")).body)["perpetua_database_up"] == 1
     exchange.services.database.close()
     answer = await nobody.get("/metrics")
-    told = metrics(answer.body)
-    assert (answer.status, told["perpetua_database_up"]) == (200, 0)
-    assert "perpetua_requests_waiting" in told
-    assert 'perpetua_relay_lag_commands{market="BTC-PERP"}' not in told
+    values = parsed(answer.body)
+    assert (answer.status, values["perpetua_database_up"]) == (200, 0)
+    assert "perpetua_requests_waiting" in values
+    assert 'perpetua_relay_lag_commands{market="BTC-PERP"}' not in values
 
 
 async def _is(figure: Callable[[], Awaitable[float]], wanted: float) -> bool:

@@ -41,8 +41,8 @@ def test_every_route_and_every_error_is_in_it() -> None:
         expected = {*route.responses, *(HTTP_STATUS[code] for code in errors_of(route))}
         assert {int(status) for status in operation["responses"]} == expected
         assert bool(operation["security"]) == (route.access is not Access.PUBLIC)
-    told = {code for route in ALL_ROUTES for code in errors_of(route)}
-    assert told == set(ErrorCode) - OF_EVERY_SERVER
+    documented = {code for route in ALL_ROUTES for code in errors_of(route)}
+    assert documented == set(ErrorCode) - OF_EVERY_SERVER
 
 
 def test_each_read_says_how_to_wait_for_a_command() -> None:
@@ -69,7 +69,7 @@ def test_every_example_fits_its_schema() -> None:
 
 
 def _contents(paths: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every body that the document tells of, sent and answered; a redirect has none."""
+    """Every body in the document, of requests and answers; a redirect has none."""
     operations = [operation for path in paths.values() for operation in path.values()]
     sent = [operation["requestBody"] for operation in operations if "requestBody" in operation]
     answered = [response for operation in operations for response in operation["responses"].values()]
@@ -83,7 +83,7 @@ def test_patterns_are_plain_regular_expressions() -> None:
     assert not [pattern for pattern in patterns if "(?!" in pattern]
 
 
-async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
+async def test_answers_match_the_document(exchange: Exchange) -> None:
     """Real answers of every readable route, of an order and of a refusal, against the served document."""
     alice, bob = await exchange.user(), await exchange.user()
     placed = await alice.order(clientOrderId="a", leverage=5)
@@ -151,10 +151,10 @@ async def test_what_is_answered_fits_what_is_told(exchange: Exchange) -> None:
         ("delete", "/orders", None),
     ):
         reply = await alice.call(method.upper(), path.replace("{marketId}", "BTC-PERP"), body)
-        told = served["paths"][path][method]["responses"][str(reply.status)]
+        documented = served["paths"][path][method]["responses"][str(reply.status)]
         assert reply.status < 300, reply.body
-        _validator(told["content"]["application/json"]["schema"]).validate(reply.body)
-        assert told["headers"].keys() <= reply.headers.keys()
+        _validator(documented["content"]["application/json"]["schema"]).validate(reply.body)
+        assert documented["headers"].keys() <= reply.headers.keys()
     accepted = served["paths"]["/orders"]["post"]["responses"]["202"]
     _validator(accepted["content"]["application/json"]["schema"]).validate(placed.body)
     assert accepted["headers"].keys() <= placed.headers.keys()

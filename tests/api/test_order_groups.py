@@ -23,8 +23,8 @@ async def statuses(client: Client) -> dict[str, str]:
     return {each["orderId"]: each["status"] for each in (await client.get("/orders")).body}
 
 
-async def test_a_batch_is_placed_in_its_order_and_each_order_stands_for_itself(exchange: Exchange) -> None:
-    """Three of five are taken, under commands that follow each other; the others say why not, as a single order would."""
+async def test_a_batch_keeps_its_order_and_each_order_succeeds_or_fails_alone(exchange: Exchange) -> None:
+    """Three of five are accepted, under commands that follow each other; the others say why not, as a single order would."""
     alice = await exchange.user("10000")
     orders = [
         order(clientOrderId="a"),
@@ -39,8 +39,8 @@ async def test_a_batch_is_placed_in_its_order_and_each_order_stands_for_itself(e
     assert shown == [("BTC-PERP-2", False), (None, False), ("BTC-PERP-3", False), (None, False), ("BTC-PERP-2", True)]
     assert reply.headers["X-Command-Id"] == "BTC-PERP:3"
     for refused in (1, 3):
-        alone, told = await alice.call("POST", "/orders", orders[refused]), reply.body["orders"][refused]["error"]
-        assert [told[name] for name in ("code", "message")] == [
+        alone, reason = await alice.call("POST", "/orders", orders[refused]), reply.body["orders"][refused]["error"]
+        assert [reason[name] for name in ("code", "message")] == [
             alone.body["error"][name] for name in ("code", "message")
         ]
     await exchange.run_engine()
@@ -91,7 +91,7 @@ async def test_cancel_all_ends_every_live_order_and_only_those(exchange: Exchang
 
 
 async def test_cancel_all_asked_twice_asks_once(exchange: Exchange) -> None:
-    """Both answers name the same command: what is being cancelled is not cancelled again."""
+    """Both answers name the same command: an order already being cancelled is not cancelled again."""
     alice = await exchange.user()
     await batch(alice, order(), order())
     first, second = await asyncio.gather(*[alice.call("DELETE", "/orders") for _ in range(2)])
@@ -109,7 +109,7 @@ async def test_cancel_all_of_no_market(exchange: Exchange) -> None:
 
 
 async def test_closing_sells_all_of_a_long_and_buys_all_of_a_short(exchange: Exchange) -> None:
-    """Against the book, at once; who has no position, or no market, is told so, and closing twice opens nothing."""
+    """Against the book, at once; without a position or a market it is refused, and closing twice opens nothing."""
     alice, bob, maker = await exchange.user(), await exchange.user(), await exchange.user("1000000")
     await alice.order(quantity="0.3")
     await bob.order(side="SELL", quantity="0.3")

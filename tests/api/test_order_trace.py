@@ -1,4 +1,4 @@
-"""The trace of an order: each hop as soon as the tables know of it, and of nobody else's order."""
+"""The trace of an order: each hop as soon as the tables know of it, and only of the user's own order."""
 
 from typing import Any
 
@@ -43,8 +43,8 @@ async def test_an_order_is_followed_hop_by_hop(exchange: Exchange) -> None:
     order = (await alice.get(f"/orders/{order_id}")).body
     first, end = done["hops"][0], done["hops"][5]
     assert (first["time"], first["commandId"]) == (order["createdAt"], command)
-    taken = [hop["time"] for hop in (*done["hops"][:3], done["hops"][6])]
-    assert taken == sorted(taken)
+    times = [hop["time"] for hop in (*done["hops"][:3], done["hops"][6])]
+    assert times == sorted(times)
     assert {hop.get("commandId") for hop in (*done["hops"][:3], done["hops"][6])} == {command}
     assert (end["time"], end["eventId"]) == (order["updatedAt"], fills[-1]["eventId"])
     assert done["persistedEventSequence"] == await exchange.value("SELECT event_seq FROM progress WHERE market_id = 1")
@@ -85,7 +85,7 @@ async def test_what_was_not_kept_is_left_out(exchange: Exchange) -> None:
     ]
 
 
-async def test_more_fills_than_a_trace_holds_are_told(exchange: Exchange) -> None:
+async def test_a_trace_reports_that_it_has_more_fills(exchange: Exchange) -> None:
     """500 of them are hops; the rest is in the list of fills."""
     alice, bob = await exchange.user(), await exchange.user()
     order_id = (await alice.order(quantity="0.3")).body["orderId"]

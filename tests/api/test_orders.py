@@ -95,7 +95,7 @@ async def test_an_unknown_market_is_refused(exchange: Exchange) -> None:
     assert (await alice.get("/markets/%00")).code == "MARKET_NOT_FOUND"
 
 
-async def test_a_halted_market_takes_no_orders_but_cancels(exchange: Exchange) -> None:
+async def test_a_halted_market_accepts_cancels_but_no_orders(exchange: Exchange) -> None:
     """MARKET_NOT_ACTIVE for an order, 202 for a cancel."""
     alice = await exchange.user()
     resting = await alice.order()
@@ -127,7 +127,7 @@ async def test_an_order_that_has_ended_cannot_be_cancelled(exchange: Exchange) -
     assert (refused.status, refused.code) == (409, "ORDER_NOT_OPEN")
 
 
-async def test_a_second_cancel_is_taken_without_a_second_command(exchange: Exchange) -> None:
+async def test_a_second_cancel_is_accepted_without_a_second_command(exchange: Exchange) -> None:
     """A cancel under way may be repeated; X-Command-Id is of the one that was written."""
     alice = await exchange.user()
     order_id = (await alice.order()).body["orderId"]

@@ -10,7 +10,7 @@ NEVER_WAS = {"orderId": "BTC-PERP-999999", "clientOrderId": "nobodys", "keyId": 
 OPEN_TO_ALL = {"marketId", "file"}
 
 
-def _told(reply: Reply, named: str) -> tuple[int, str]:
+def _answered(reply: Reply, named: str) -> tuple[int, str]:
     """Status and body without the request's number and the id that was asked for."""
     text = re.sub(r"req-[0-9a-f]+-[0-9a-f]+", "", str(reply.body))
     return reply.status, text.replace(named, "ID")
@@ -36,7 +36,7 @@ async def test_anothers_id_is_answered_like_an_unknown_one(exchange: Exchange) -
         theirs = await bob.call(route.method, route.path.replace(f"{{{name}}}", hers[name]))
         nobodys = await bob.call(route.method, route.path.replace(f"{{{name}}}", NEVER_WAS[name]))
         assert theirs.status == 404, route.path
-        assert _told(theirs, hers[name]) == _told(nobodys, NEVER_WAS[name]), route.path
+        assert _answered(theirs, hers[name]) == _answered(nobodys, NEVER_WAS[name]), route.path
         asked += 1
     assert asked >= 3
     assert (await alice.get(f"/orders/{hers['orderId']}")).body["cancelRequestedAt"] is None
@@ -44,7 +44,7 @@ async def test_anothers_id_is_answered_like_an_unknown_one(exchange: Exchange) -
 
 
 async def test_lists_hold_nothing_of_another_however_they_are_filtered(exchange: Exchange) -> None:
-    """Bob filters by what is Alice's and finds what nobody has; her cursor leads him through his own list."""
+    """Bob filters by Alice's ids and finds nothing, as for unknown ids; her cursor pages through his own list."""
     alice, bob = await exchange.user(), await exchange.user()
     placed = await alice.order()
     await (await exchange.user()).order(side="SELL")

@@ -1,4 +1,4 @@
-"""The database is away: 503 within two seconds, no empty list, and everything goes on by itself afterwards."""
+"""The database is down: 503 within two seconds, no empty list, and everything continues automatically afterwards."""
 
 import asyncio
 import time
@@ -61,7 +61,7 @@ async def test_without_its_database_every_route_answers_unavailable_and_recovers
     await server.stop()
 
 
-async def test_an_exchange_starts_beside_an_absent_database(tmp_path: Path) -> None:
+async def test_an_exchange_starts_without_its_database(tmp_path: Path) -> None:
     """It listens, lives, is not ready, and refuses; it does not hang or die."""
     exchange = await Exchange(f"postgresql://perpetua@/perpetua?host={tmp_path}").start()
     nobody = exchange.anonymous()
@@ -71,7 +71,7 @@ async def test_an_exchange_starts_beside_an_absent_database(tmp_path: Path) -> N
 
 
 async def test_a_batch_that_hangs_is_answered_and_the_next_ones_at_once(exchange: Exchange) -> None:
-    """A lock holds the batch: its clients hear UNAVAILABLE at the deadline, later ones at once; then it goes on."""
+    """A lock holds the batch: its clients get UNAVAILABLE at the deadline, later ones at once; then it continues."""
     alice, bob = await exchange.user(), await exchange.user()
     connection = await asyncpg.connect(exchange.dsn)
     holding = connection.transaction()
@@ -94,7 +94,7 @@ async def test_a_batch_that_hangs_is_answered_and_the_next_ones_at_once(exchange
 
 
 async def test_killed_database_sessions_are_replaced(exchange: Exchange) -> None:
-    """Every session of the process is terminated under load; what is answered 202 is stored, then all goes on."""
+    """Every session of the process is terminated under load; what is answered 202 is stored, then everything continues."""
     users = [await exchange.user() for _ in range(4)]
 
     async def keep_ordering(client: Client) -> list[Reply]:
@@ -115,8 +115,8 @@ async def test_killed_database_sessions_are_replaced(exchange: Exchange) -> None
     assert (await users[0].order(quantity="0.001")).status == 202
 
 
-async def test_a_market_that_is_too_far_behind_takes_only_what_reduces(exchange: Exchange) -> None:
-    """OVERLOADED with Retry-After when the oldest command waits for more than ten seconds; cancels are taken."""
+async def test_a_market_that_lags_too_far_accepts_only_what_reduces(exchange: Exchange) -> None:
+    """OVERLOADED with Retry-After when the oldest command waits for more than ten seconds; cancels are accepted."""
     alice = await exchange.user()
     resting = (await alice.order()).body["orderId"]
     await exchange.execute("UPDATE outbox SET created_at = now() - interval '11 seconds'")
@@ -145,7 +145,7 @@ async def test_a_query_that_hangs_is_answered_in_time(exchange: Exchange) -> Non
 
 
 async def test_work_beyond_the_deadline_is_given_up_and_its_connection_is_not_lost(database: str) -> None:
-    """One connection, a query that sleeps: the caller hears at the deadline, the next one is served."""
+    """One connection, a query that sleeps: the caller is answered at the deadline, the next one is served."""
     pool = await connect_reader_pool(database, "api", size_max=1)
     rooms = Database(pool, deadline_s=0.2)
     with pytest.raises(StoreUnavailable):
@@ -161,7 +161,7 @@ async def test_work_beyond_the_deadline_is_given_up_and_its_connection_is_not_lo
     rooms.close()
 
 
-async def test_a_caller_who_is_cancelled_gives_his_connection_back(database: str) -> None:
+async def test_a_cancelled_caller_gives_its_connection_back(database: str) -> None:
     """The connection of abandoned work is free again."""
     pool = await connect_reader_pool(database, "api", size_max=1)
     rooms = Database(pool)

@@ -47,7 +47,7 @@ async def test_a_preview_of_a_market_order_shows_its_protection(exchange: Exchan
 
 
 async def test_a_preview_is_refused_as_the_order_would_be(exchange: Exchange) -> None:
-    """The same code, message and details; what is no order at all is refused at the door of both."""
+    """The same code, message and details; an invalid order body is refused by both."""
     alice = await exchange.user("10000")
     wishes: list[dict[str, Any]] = [
         {"quantity": "100"},
@@ -61,10 +61,10 @@ async def test_a_preview_is_refused_as_the_order_would_be(exchange: Exchange) ->
     ]
     for wish in wishes:
         asked, placed = await preview(alice, **wish), await alice.order(**wish)
-        told = placed.body["error"]
+        admission = placed.body["error"]
         assert asked.status == 200, wish
         assert asked.body["isAccepted"] is False
-        assert asked.body["refusal"] == {name: told.get(name) for name in ("code", "message", "details")}
+        assert asked.body["refusal"] == {name: admission.get(name) for name in ("code", "message", "details")}
         assert asked.body["marginRequired"] is None
     assert (await preview(alice, side="UP")).code == (await alice.order(side="UP")).code == "INVALID_ORDER"
 

@@ -13,7 +13,7 @@ REPLAY = f"/markets/{BTC}/fills"
 
 
 async def three_trades_and_a_take_over(exchange: Exchange) -> Client:
-    """Four fills of BTC-PERP, the last one without orders; somebody without a token."""
+    """Four fills of BTC-PERP, the last one without orders; a client without a token."""
     alice, _ = await traded(exchange)
     buyer, seller = await exchange.user(), await exchange.user()
     for _ in range(2):
@@ -37,7 +37,7 @@ async def test_anybody_replays_a_market_oldest_first(exchange: Exchange) -> None
     assert [row["makerOrderId"] for row in reply.body["data"]][-1] is None
 
 
-async def test_a_replay_begins_anywhere_and_goes_on_by_pages(exchange: Exchange) -> None:
+async def test_a_replay_starts_anywhere_and_continues_by_pages(exchange: Exchange) -> None:
     """From a sequence, and page after page from its cursor; beyond the newest there is nothing yet."""
     nobody = await three_trades_and_a_take_over(exchange)
     whole = await pages(nobody, REPLAY, 500)
@@ -72,7 +72,7 @@ async def test_a_replay_begins_anywhere_and_goes_on_by_pages(exchange: Exchange)
     ],
 )
 async def test_what_is_no_sequence_is_refused(exchange: Exchange, query: str) -> None:
-    """INVALID_REQUEST, before the database is asked for what it cannot hold."""
+    """INVALID_REQUEST, before the database is asked for values it cannot hold."""
     assert (await exchange.anonymous().get(f"{REPLAY}?{query}")).code == "INVALID_REQUEST"
 
 

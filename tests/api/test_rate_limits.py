@@ -1,4 +1,4 @@
-"""How often somebody may call: by user behind a token, by address before one; told in headers, refused with 429."""
+"""Rate limits: by user with a token, by address without; reported in headers, refused with 429."""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ ALICE = {"email": "alice@example.com", "password": "correct horse"}
 
 @asynccontextmanager
 async def limited(database: str, trusts_loopback: bool = False, **rates: int) -> AsyncIterator[Exchange]:
-    """An exchange with so many calls an hour in the budgets named."""
+    """An exchange with this number of calls an hour in the named budgets."""
     named = {Budget(name.replace("_", "-")): Rate(calls, HOUR) for name, calls in rates.items()}
     proxies = (ip_network("127.0.0.0/8"),) if trusts_loopback else ()
     exchange = await Exchange(database).start(rates=named, trusted_proxies=proxies)
@@ -26,12 +26,12 @@ async def limited(database: str, trusts_loopback: bool = False, **rates: int) ->
 
 def _is_refusal(reply: Reply, budget: Budget, calls: int) -> bool:
     """429 RATE_LIMITED that says which budget is used up, and when to come back."""
-    told = re.fullmatch(rf'"{budget}";r=0;t=(\d+)', reply.headers["RateLimit"])
+    header = re.fullmatch(rf'"{budget}";r=0;t=(\d+)', reply.headers["RateLimit"])
     assert (reply.status, reply.code, reply.details["limit"]) == (429, "RATE_LIMITED", budget)
     assert reply.headers["RateLimit-Policy"] == f'"{budget}";q={calls};w={HOUR}'
-    assert told is not None
-    assert told[1] == reply.headers["Retry-After"] == str(reply.details["retryAfterSeconds"])
-    assert 0 < int(told[1]) <= HOUR
+    assert header is not None
+    assert header[1] == reply.headers["Retry-After"] == str(reply.details["retryAfterSeconds"])
+    assert 0 < int(header[1]) <= HOUR
     return True
 
 
@@ -39,8 +39,8 @@ async def test_orders_are_limited_by_user(database: str) -> None:
     """The third of two is refused and not stored; another user is served; the answers count down."""
     async with limited(database, orders=2) as exchange:
         alice, bob = await exchange.user(), await exchange.user()
-        taken = [await alice.order() for _ in range(2)]
-        assert [reply.headers["RateLimit"][:12] for reply in taken] == ['"orders";r=1', '"orders";r=0']
+        accepted = [await alice.order() for _ in range(2)]
+        assert [reply.headers["RateLimit"][:12] for reply in accepted] == ['"orders";r=1', '"orders";r=0']
         assert _is_refusal(await alice.order(), Budget.ORDERS, 2)
         assert (await bob.order()).status == 202
         assert await exchange.value("SELECT count(*) FROM orders") == 3
@@ -56,9 +56,9 @@ async def test_a_refused_order_counts_too(database: str) -> None:
 
 
 async def test_cancels_and_reads_have_budgets_of_their_own(database: str) -> None:
-    """Who may place no more orders can still cancel what he has, and look at it."""
+    """An account over its order limit can still cancel and read its orders."""
     async with limited(database, orders=1, cancels=2, requests=3) as exchange:
-        alice = await exchange.user()  # his deposit is the first request
+        alice = await exchange.user()  # the deposit is the first request
         placed = await alice.order()
         assert (await alice.order()).status == 429
         assert (await alice.cancel(placed.body["orderId"])).status == 202
@@ -69,7 +69,7 @@ async def test_cancels_and_reads_have_budgets_of_their_own(database: str) -> Non
         assert _is_refusal(await alice.cancel(placed.body["orderId"]), Budget.CANCELS, 2)
 
 
-async def test_keys_of_a_user_share_his_budget(database: str) -> None:
+async def test_keys_of_a_user_share_one_budget(database: str) -> None:
     """A limit that each key multiplied would be none."""
     async with limited(database, requests=4) as exchange:
         alice = await exchange.user(None)
@@ -94,7 +94,7 @@ async def test_registrations_and_logins_are_limited_by_address(database: str) ->
 
 
 async def test_passwords_of_one_user_are_not_tried_out(database: str) -> None:
-    """Counted by e-mail address in any case of its letters, the same for a user as for nobody; others log in."""
+    """Counted by e-mail address in any case of its letters, the same for a known as for an unknown user; others log in."""
     async with limited(database, login_attempts=2) as exchange:
         nobody = exchange.anonymous()
         await nobody.call("POST", "/auth/register", ALICE)
@@ -108,7 +108,7 @@ async def test_passwords_of_one_user_are_not_tried_out(database: str) -> None:
 
 
 async def test_who_calls_without_a_token_is_limited_by_address(database: str) -> None:
-    """Public routes and probes each have a budget; a user behind the same address is not touched by it."""
+    """Public routes and probes each have a budget; a user at the same address is not affected."""
     async with limited(database, public=2, probes=1) as exchange:
         nobody, alice = exchange.anonymous(), await exchange.user(None)
         assert [(await nobody.get(path)).status for path in ("/markets", "/markets/BTC-PERP")] == [200, 200]
@@ -119,7 +119,7 @@ async def test_who_calls_without_a_token_is_limited_by_address(database: str) ->
 
 
 async def test_tokens_and_keys_are_not_tried_out(database: str) -> None:
-    """After so many refused ones 429; then no key of this address is looked up, and who has a token is still served."""
+    """After that many refusals 429; then no key from this address is looked up, and a client with a token is still served."""
     async with limited(database, strangers=3) as exchange:
         alice = await exchange.user(None)
         for token in ("forged", new_secret(), None):
@@ -129,7 +129,7 @@ async def test_tokens_and_keys_are_not_tried_out(database: str) -> None:
         assert (await alice.get("/balances")).status == 200
 
 
-async def test_behind_a_trusted_proxy_each_client_is_counted_for_himself(database: str) -> None:
+async def test_behind_a_trusted_proxy_each_client_has_its_own_budget(database: str) -> None:
     """By what the proxy says; of IPv6 a customer's whole network is one address."""
     async with limited(database, trusts_loopback=True, public=1) as exchange:
         nobody = exchange.anonymous()
@@ -145,7 +145,7 @@ async def test_behind_a_trusted_proxy_each_client_is_counted_for_himself(databas
 
 
 async def test_a_writer_of_forwarded_addresses_does_not_escape(database: str) -> None:
-    """Without trusted proxies the peer is who he is, whatever he writes."""
+    """Without trusted proxies the peer address counts, whatever its headers say."""
     async with limited(database, public=2) as exchange:
         nobody = exchange.anonymous()
         written = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(4)]
@@ -153,7 +153,7 @@ async def test_a_writer_of_forwarded_addresses_does_not_escape(database: str) ->
         assert statuses == [200, 200, 429, 429]
 
 
-async def test_without_a_rate_nothing_is_counted_nor_told(exchange: Exchange) -> None:
+async def test_without_a_rate_nothing_is_counted_or_reported(exchange: Exchange) -> None:
     """`off` costs nothing and says nothing."""
     alice: Client = await exchange.user()
     for reply in [await alice.order(), await alice.get("/markets")]:

@@ -1,4 +1,4 @@
-"""Consistent reads: a GET that names a command is answered when that command is in what it reads."""
+"""Consistent reads: a GET that names a command is answered when that command is in the tables it reads."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ async def test_a_read_waits_for_the_command_of_a_202(database: str) -> None:
 
 
 async def test_a_command_that_does_not_come_in_time_is_not_yet(exchange: Exchange) -> None:
-    """NOT_YET, 412, with what is persisted and what was awaited, after the whole time."""
+    """NOT_YET, 412, with the persisted and the awaited sequence, after the whole time."""
     alice, began = await exchange.user(None), time.perf_counter()
     late = await alice.get("/balances", after="BTC-PERP:7")
     assert (late.status, late.code) == (412, "NOT_YET")
@@ -48,7 +48,7 @@ def test_a_read_waits_two_seconds() -> None:
 
 
 async def test_every_read_of_the_exchange_waits(exchange: Exchange) -> None:
-    """The walk over the router: each GET does, but those that tell of the server itself; what is public waits like the rest."""
+    """The walk over the router: each GET does, except those about the server itself; public routes wait like the rest."""
     admin = await exchange.user(None, is_admin=True)
     walked = set()
     for route in exchange.server.app.router.routes():
@@ -65,7 +65,7 @@ async def test_every_read_of_the_exchange_waits(exchange: Exchange) -> None:
 
 
 async def test_what_is_no_command_of_ours_is_refused(database: str) -> None:
-    """INVALID_REQUEST at once for what is malformed, repeated, or of a market that is not listed."""
+    """INVALID_REQUEST at once for a malformed, repeated or unlisted command id."""
     exchange = await Exchange(database).start(wait_timeout_s=20)
     alice, began = await exchange.user(None), time.perf_counter()
     malformed = ["", "7", ":7", "BTC-PERP", "BTC-PERP:", "BTC-PERP:0", "BTC-PERP:07", "BTC-PERP:-1", "BTC-PERP:+1"]
@@ -89,28 +89,28 @@ async def test_what_is_no_command_of_ours_is_refused(database: str) -> None:
 
 
 async def test_who_waits_is_known_first(exchange: Exchange) -> None:
-    """UNAUTHENTICATED before any waiting: a stranger keeps no request open behind the guard."""
+    """UNAUTHENTICATED before any waiting: an unauthenticated caller cannot hold a request open."""
     nobody = exchange.anonymous()
     for route in WAITING:
         if route.access is not Access.PUBLIC:
             assert (await nobody.get(example_path(route.path), after="BTC-PERP:7")).code == "UNAUTHENTICATED"
 
 
-async def test_two_hundred_who_wait_keep_nobody_else_from_reading(database: str) -> None:
-    """They share one look every 20 ms and keep no connection: others read meanwhile, and all are answered in time."""
+async def test_two_hundred_waiting_reads_do_not_block_others(database: str) -> None:
+    """They share one look every 20 ms and keep no connection: others can read, and all are answered in time."""
     exchange = await Exchange(database).start(wait_timeout_s=20)
     alice = await exchange.user()
     command = (await alice.order()).headers["X-Command-Id"]
     waiting = [asyncio.create_task(alice.get("/orders", after=command)) for _ in range(200)]
     for _ in range(20):
-        assert (await alice.get("/balances")).status == 200  # 503 had it found every connection taken
+        assert (await alice.get("/balances")).status == 200  # 503 had it found every connection in use
     assert not any(task.done() for task in waiting)
     await exchange.run_engine()
     assert {reply.body[0]["status"] for reply in await asyncio.gather(*waiting)} == {"OPEN"}
     await exchange.stop()
 
 
-async def test_a_read_that_waits_while_the_database_leaves_is_told(database: str) -> None:
+async def test_a_read_that_waits_while_the_database_goes_down_is_answered(database: str) -> None:
     """UNAVAILABLE, 503, not a wait in vain: a look that fails ends it."""
     exchange = await Exchange(database).start(wait_timeout_s=20)
     alice = await exchange.user()

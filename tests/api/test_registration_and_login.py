@@ -10,7 +10,7 @@ from tests.api.exchange import Exchange
 ALICE = {"email": "alice@example.com", "password": "correct horse"}
 
 
-async def test_a_registered_user_logs_in_and_is_known_by_his_token(exchange: Exchange) -> None:
+async def test_a_registered_user_logs_in_and_is_known_by_the_token(exchange: Exchange) -> None:
     """Register, log in, read: the token names the user who registered."""
     nobody = exchange.anonymous()
     registered = await nobody.call("POST", "/auth/register", ALICE)
@@ -24,7 +24,7 @@ async def test_a_registered_user_logs_in_and_is_known_by_his_token(exchange: Exc
     assert [balance["total"] for balance in balances.body] == ["0"]
 
 
-async def test_an_address_is_registered_once_whatever_its_case(exchange: Exchange) -> None:
+async def test_an_address_is_registered_once_in_any_case(exchange: Exchange) -> None:
     """EMAIL_TAKEN: one mailbox is one user."""
     nobody = exchange.anonymous()
     await nobody.call("POST", "/auth/register", ALICE)
@@ -32,7 +32,7 @@ async def test_an_address_is_registered_once_whatever_its_case(exchange: Exchang
     assert (again.status, again.code) == (409, "EMAIL_TAKEN")
 
 
-async def test_a_wrong_password_and_an_unknown_user_are_told_the_same(exchange: Exchange) -> None:
+async def test_a_wrong_password_and_an_unknown_user_get_the_same_answer(exchange: Exchange) -> None:
     """UNAUTHENTICATED with one message: nobody learns which addresses are registered."""
     nobody = exchange.anonymous()
     await nobody.call("POST", "/auth/register", ALICE)
@@ -79,7 +79,7 @@ async def test_hashing_does_not_stop_the_event_loop(exchange: Exchange) -> None:
 
 
 async def test_a_password_is_worked_on_in_another_thread() -> None:
-    """Both kinds of work have only begun when the loop goes on: on the loop itself they would be done in one step."""
+    """Both kinds of work have only started when the loop continues: on the loop itself they would be done in one step."""
     passwords = Passwords(threads=1)
     stored = await passwords.hash("correct horse")
     working = [
@@ -102,7 +102,7 @@ async def test_more_logins_than_may_wait_are_refused_at_once() -> None:
 
 
 async def test_malformed_credentials_are_refused(exchange: Exchange) -> None:
-    """INVALID_REQUEST for what is no address or no password, control characters included."""
+    """INVALID_REQUEST for an invalid address or password, control characters included."""
     nobody = exchange.anonymous()
     bad = [
         {"email": "alice", "password": "correct horse"},
@@ -122,7 +122,7 @@ async def test_malformed_credentials_are_refused(exchange: Exchange) -> None:
     assert await exchange.value("SELECT count(*) FROM users WHERE user_id > 0") == 0
 
 
-async def test_a_token_tells_whose_it_is(exchange: Exchange) -> None:
+async def test_a_token_identifies_its_user(exchange: Exchange) -> None:
     """Id, address and role as the database has them now; never the password's hash."""
     alice = await exchange.user(None)
     me = (await alice.get("/me")).body
@@ -130,5 +130,5 @@ async def test_a_token_tells_whose_it_is(exchange: Exchange) -> None:
     assert (me["userId"], me["role"]) == (str(alice.user), "user")
     await exchange.execute("UPDATE users SET role = 'admin'")
     assert (await alice.get("/me")).body["role"] == "admin"
-    stranger = replace(alice, token=exchange.services.tokens.issue(999))
-    assert (await stranger.get("/me")).code == "UNAUTHENTICATED"
+    other_user = replace(alice, token=exchange.services.tokens.issue(999))
+    assert (await other_user.get("/me")).code == "UNAUTHENTICATED"

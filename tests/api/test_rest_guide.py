@@ -1,4 +1,4 @@
-"""docs/rest.md shows every route, and what it shows is what the exchange answers."""
+"""docs/rest.md shows every route, with the answers the exchange gives."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from schemas.commands import AdvanceClock
 from schemas.units import Timestamp
 from tests.api.exchange import Client, Exchange
 from tests.api.rest_guide import GUIDE, HEADING, played, routes_asked, timeless
-from tests.api.test_history import EIGHT_HOURS_US, fund, take_over, tell
+from tests.api.test_history import EIGHT_HOURS_US, fund, run_command, take_over
 
 TEXT = GUIDE.read_text()
 
@@ -26,7 +26,7 @@ async def _carol_quotes(exchange: Exchange, _: Mapping[str, Any]) -> None:
 
 async def _two_intervals_of_funding_end(exchange: Exchange, _: Mapping[str, Any]) -> None:
     end = await fund(exchange)
-    await tell(exchange, AdvanceClock(Timestamp(end + EIGHT_HOURS_US)))
+    await run_command(exchange, AdvanceClock(Timestamp(end + EIGHT_HOURS_US)))
 
 
 async def _the_fund_takes_over(exchange: Exchange, tokens: Mapping[str, Any]) -> None:
@@ -51,14 +51,14 @@ async def patient_exchange(database: str) -> AsyncIterator[Exchange]:
 async def test_every_answer_in_the_guide_is_the_exchanges_own(patient_exchange: Exchange) -> None:
     """Sent in order, each request is answered as it is shown; only ids of requests, times, hashes and secrets may differ.
 
-    After a change that is meant: `WRITE_GUIDE=1 pytest tests/api/test_rest_guide.py` writes what is answered now.
+    After an intended change: `WRITE_GUIDE=1 pytest tests/api/test_rest_guide.py` writes the current answers.
     """
     exchange = patient_exchange
     bob, admin = await exchange.user("100000"), await exchange.user(None, is_admin=True)
-    told = await played(exchange, TEXT, {"BOB": bob.token, "ADMIN": admin.token}, STAGES)
+    played_text = await played(exchange, TEXT, {"BOB": bob.token, "ADMIN": admin.token}, STAGES)
     if os.environ.get("WRITE_GUIDE"):
-        GUIDE.write_text(told)
-    assert timeless(told).splitlines() == timeless(TEXT).splitlines()
+        GUIDE.write_text(played_text)
+    assert timeless(played_text).splitlines() == timeless(TEXT).splitlines()
 
 
 def test_every_route_has_its_place_in_the_guide() -> None:

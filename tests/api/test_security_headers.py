@@ -1,4 +1,4 @@
-"""What answers tell browsers, whoever made the answer: a route, a refusal, the ready-made 202, the parser, a page."""
+"""The security headers of every answer, wherever it was made: a route, a refusal, the ready-made 202, the parser, a page."""
 
 import asyncio
 
@@ -35,7 +35,7 @@ async def _refused_by_the_parser(port: int) -> dict[str, str]:
 
 
 async def test_no_answer_may_be_sniffed_stored_framed_or_followed(exchange: Exchange) -> None:
-    """Each carries the whole set, once; nothing tells by what and in which version it was made."""
+    """Each carries the whole set, once; nothing gives the server's name or version away."""
     for name, headers in (await _answers(await exchange.user())).items():
         assert EVERYWHERE.items() <= headers.items(), name
         assert "default-src 'none'" in headers["Content-Security-Policy"], name
@@ -44,7 +44,7 @@ async def test_no_answer_may_be_sniffed_stored_framed_or_followed(exchange: Exch
         assert not any(word in str(headers).lower() for word in ("aiohttp", "python", "x-powered-by")), name
 
 
-async def test_behind_tls_browsers_are_told_to_stay_there(database: str) -> None:
+async def test_behind_tls_browsers_get_hsts(database: str) -> None:
     """Strict-Transport-Security only where the operator says that TLS is in front of us."""
     exchange = await Exchange(database).start(is_behind_tls=True)
     answers = await _answers(await exchange.user())

@@ -56,7 +56,7 @@ def _queue(submission: Recorded, **limits: float) -> SubmissionQueue:
 
 
 async def test_what_waits_for_a_batch_goes_together_and_cancels_first(exchange: Exchange) -> None:
-    """One request alone when idle; behind a batch in flight all that came meanwhile, each with its own answer."""
+    """One request alone when idle; after a batch in flight all that arrived during it, each with its own answer."""
     alice = await exchange.user()
     resting = (await alice.order()).body["orderId"]
     submission = Recorded(exchange.dsn)
@@ -88,7 +88,7 @@ async def test_a_batch_is_never_larger_than_its_bound(exchange: Exchange, held: 
     await queue.stop()
 
 
-async def test_a_full_queue_refuses_orders_at_once_and_still_takes_cancels(
+async def test_a_full_queue_refuses_orders_at_once_and_still_accepts_cancels(
     exchange: Exchange, held: asyncpg.Connection
 ) -> None:
     """OVERLOADED beyond the bound; cancels have a line of their own."""
@@ -103,7 +103,7 @@ async def test_a_full_queue_refuses_orders_at_once_and_still_takes_cancels(
 
 
 async def test_a_stopped_queue_has_submitted_what_waited(exchange: Exchange) -> None:
-    """Graceful: what was taken is answered; what comes later is refused, and nothing of it stored."""
+    """Graceful: what was accepted is answered; what comes later is refused, and nothing of it stored."""
     alice = await exchange.user()
     queue = _queue(Recorded(exchange.dsn))
     answers = [queue.submit(SubmitOrder(alice.user, BID)) for _ in range(20)]
@@ -126,7 +126,7 @@ async def test_a_client_that_left_breaks_no_batch(exchange: Exchange) -> None:
 
 
 async def test_a_bug_fails_the_batch_it_is_in_and_not_the_queue(exchange: Exchange) -> None:
-    """Each request of that batch is told; the next batch runs (the submission raises above 256 requests)."""
+    """Each request of that batch fails; the next batch runs (the submission raises above 256 requests)."""
     alice = await exchange.user()
     queue = _queue(Recorded(exchange.dsn), batch_max=300)
     answers = [queue.submit(SubmitOrder(alice.user, BID)) for _ in range(257)]
@@ -137,7 +137,7 @@ async def test_a_bug_fails_the_batch_it_is_in_and_not_the_queue(exchange: Exchan
 
 
 async def test_many_that_wait_go_past_an_account_that_is_held_up(exchange: Exchange) -> None:
-    """A second batch of other accounts is in flight beside the first; the account's own next order stays behind it."""
+    """A second batch of other accounts is in flight with the first; the account's own next order stays after it."""
     alice, bob = await exchange.user(), await exchange.user()
     queue = SubmissionQueue(
         [Recorded(exchange.dsn), Recorded(exchange.dsn)], now, dict, QueueLimits(worth_another=3, batch_deadline_s=20)
@@ -148,16 +148,16 @@ async def test_many_that_wait_go_past_an_account_that_is_held_up(exchange: Excha
     await connection.execute("SELECT 1 FROM accounts WHERE user_id = $1 FOR UPDATE", alice.user)
     first = queue.submit(SubmitOrder(alice.user, BID))
     await asyncio.sleep(0)
-    behind = queue.submit(SubmitOrder(alice.user, BID))
+    following = queue.submit(SubmitOrder(alice.user, BID))
     others = await asyncio.gather(*(queue.submit(SubmitOrder(bob.user, BID)) for _ in range(3)))
     assert all(isinstance(other, Placed) for other in others)
     assert not first.done()
-    assert not behind.done()
+    assert not following.done()
     await connection.execute("ROLLBACK")
     await connection.close()
     numbers = [
         int(each.order_id.rpartition("-")[2])
-        for each in (*others, await first, await behind)
+        for each in (*others, await first, await following)
         if isinstance(each, Placed)
     ]
     assert numbers == [*range(numbers[0], numbers[0] + 5)]

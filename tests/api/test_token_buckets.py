@@ -19,7 +19,7 @@ class _Clock:
 
 
 def test_a_bucket_holds_its_calls_and_gives_one_back_at_a_time() -> None:
-    """Three calls in six seconds: three at once, then one each two seconds, and the wait is told."""
+    """Three calls in six seconds: three at once, then one each two seconds, and the wait is given."""
     clock = _Clock()
     buckets = TokenBuckets(Rate(3, 6), clock)
     assert [buckets.take(1) for _ in range(4)] == [
@@ -36,7 +36,7 @@ def test_a_bucket_holds_its_calls_and_gives_one_back_at_a_time() -> None:
 
 
 def test_what_is_refused_costs_nothing() -> None:
-    """Who goes on knocking is let in as soon as who waits."""
+    """A client that keeps calling is let in as soon as one that waits."""
     clock = _Clock()
     buckets = TokenBuckets(Rate(1, 1), clock)
     assert buckets.take(1)[0]

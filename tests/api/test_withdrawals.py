@@ -60,7 +60,7 @@ async def test_a_malformed_withdrawal_is_refused(exchange: Exchange) -> None:
     assert await exchange.value("SELECT min(wallet) FROM accounts WHERE user_id > 0") == 100_000_000
 
 
-async def test_in_production_a_user_withdraws_his_own_money(database: str) -> None:
+async def test_in_production_a_user_withdraws_their_own_money(database: str) -> None:
     """Closed deposits close no withdrawals: 201."""
     exchange = await Exchange(database).start(are_deposits_open=False)
     alice, admin = await exchange.user(None), await exchange.user(None, is_admin=True)

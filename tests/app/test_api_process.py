@@ -1,4 +1,4 @@
-"""An API process does what its environment says: each setting that keeps strangers out reaches the answers."""
+"""An API process does what its environment says: each setting that protects it takes effect in the answers."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ STRICT = {
 
 @pytest_asyncio.fixture(name="nobody")
 async def caller_of_a_strict_api(database: str) -> AsyncIterator[Client]:
-    """`python -m app api` in production, behind a proxy, with few calls an hour; somebody without a token."""
+    """`python -m app api` in production, behind a proxy, with few calls an hour; a client without a token."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "api"),
@@ -49,8 +49,8 @@ async def caller_of_a_strict_api(database: str) -> AsyncIterator[Client]:
         assert await process.wait() == 0
 
 
-async def test_settings_that_keep_strangers_out_reach_the_answers(nobody: Client, database: str) -> None:
-    """TLS is insisted on, clients are told apart behind the proxy, both secrets sign, limits hold, deposits are closed."""
+async def test_security_settings_take_effect(nobody: Client, database: str) -> None:
+    """TLS is insisted on, clients behind the proxy are distinguished, both secrets are valid, limits hold, deposits are closed."""
     headers = [{"X-Forwarded-For": address} for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")]
     public = [await nobody.call("GET", "/markets", headers=each) for each in headers]
     assert [reply.status for reply in public] == [200, 200, 429]

@@ -1,4 +1,4 @@
-"""What the database refuses a command is told in a sentence."""
+"""A command reports the database's refusal in one sentence."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ async def test_a_refusal_is_one_line(database: str, case: str) -> None:
         stdout=PIPE,
         stderr=PIPE,
     )
-    printed, told = (output.decode() for output in await process.communicate())
-    assert (process.returncode, printed, told.count("\n")) == (1, "", 1), told
-    assert told.startswith("the database refuses: ")
-    assert saying in told
+    printed, message = (output.decode() for output in await process.communicate())
+    assert (process.returncode, printed, message.count("\n")) == (1, "", 1), message
+    assert message.startswith("the database refuses: ")
+    assert saying in message

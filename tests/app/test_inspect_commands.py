@@ -1,4 +1,4 @@
-"""What an operator is shown when he looks: by a table, and by the exit code."""
+"""What the inspection commands show: a table, and an exit code."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ async def test_a_process_that_works_at_no_log_is_seen_too(database: str) -> None
 
 
 async def test_each_market_is_shown_at_a_glance(database: str) -> None:
-    """Status, rules, mark, owner, how far it is and how far behind, and why the exchange halted it; exit 1 behind 10 s."""
+    """Status, rules, mark, owner, progress and lag, and why the exchange halted it; exit 1 above 10 s of lag."""
     async with session_to(database) as session, seen("engine", database, "127.0.0.1:9100"):
         await session.execute("UPDATE progress SET command_seq = 1, event_seq = 1 WHERE market_id = 1")
         await session.execute("UPDATE markets SET mark = 600005 WHERE market_id = 1")
@@ -105,7 +105,7 @@ async def test_a_drain_names_the_markets_it_skips(database: str) -> None:
 
 
 async def test_status_keeps_showing_what_changes(database: str) -> None:
-    """--watch shows the markets anew: a mark that moves is the one that is shown next."""
+    """--watch shows the markets again: a mark that moves is the one that is shown next."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", "status", "--watch", "--json"),
         cwd=ROOT,
@@ -122,13 +122,13 @@ async def test_status_keeps_showing_what_changes(database: str) -> None:
         await process.wait()
 
 
-def test_status_keeps_showing_while_the_database_is_away(database: str) -> None:
+def test_status_keeps_showing_while_the_database_is_down(database: str) -> None:
     """--watch ends by Ctrl-C alone."""
-    away = database.replace("host=", "host=/nowhere")
+    no_database = database.replace("host=", "host=/nowhere")
     watch = subprocess.Popen(
         [sys.executable, "-m", "app", "status", "--watch"],
         cwd=ROOT,
-        env=os.environ | {"DATABASE_URL": away},
+        env=os.environ | {"DATABASE_URL": no_database},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -143,8 +143,8 @@ def test_status_keeps_showing_while_the_database_is_away(database: str) -> None:
 
 def test_the_part_that_does_not_answer_is_named(database: str) -> None:
     """Exit 1, whichever it is: no broker listens here, or no database."""
-    away = database.replace("host=", "host=/nowhere")
-    for address, part in ((database, "broker"), (away, "database")):
+    no_database = database.replace("host=", "host=/nowhere")
+    for address, part in ((database, "broker"), (no_database, "database")):
         verify = subprocess.run(
             [sys.executable, "-m", "app", "verify", "--market", "BTC-PERP"],
             cwd=ROOT,
@@ -157,7 +157,7 @@ def test_the_part_that_does_not_answer_is_named(database: str) -> None:
         assert f"its {part} does not answer" in verify.stderr
 
 
-async def test_a_silence_is_told_of_the_part_that_is_silent(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silence_is_reported_of_the_part_that_is_silent(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that cannot be read to its end in time, and a database that is not reached in time: one error, two causes."""
     settings = load_settings({"DATABASE_URL": database, "BROKER_URL": "127.0.0.1:1"})
 

@@ -25,7 +25,7 @@ def line(
 
 
 def test_a_line_of_json_has_what_is_known() -> None:
-    """The market of the task that logs, and the sequence, order and request that whoever logs names beside it."""
+    """The market of the task that logs, and the sequence, order and request that the log call adds."""
     known = {"sequence": 57, "order": "BTC-PERP-57", "request": "req-1"}
     with bound_contextvars(market="BTC-PERP"):
         written = json.loads(line("command %d is undone", 57, extra=known))
@@ -46,7 +46,7 @@ def test_lines_for_people_have_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "secret",
     [
         "cannot connect to postgresql://perpetua:hush-hush@db:5432/perpetua",
         "refused Authorization: Bearer hush-hush",
@@ -56,28 +56,28 @@ def test_lines_for_people_have_the_same() -> None:
         "token eyJhbGciOiJIUzI1NiJ9.hush-hush.hush-hush",
     ],
 )
-def test_what_a_library_tells_of_a_secret_is_left_out(told: str) -> None:
-    """Wherever it stands: in the sentence, in what is named beside it."""
-    assert "hush-hush" not in line("failed: %s", told, extra={"cause": told})
+def test_a_secret_in_a_librarys_message_is_left_out(secret: str) -> None:
+    """Wherever it is: in the sentence or in the fields added to it."""
+    assert "hush-hush" not in line("failed: %s", secret, extra={"cause": secret})
 
 
-def test_what_a_library_repeats_is_told_once_in_ten_seconds() -> None:
-    """Whatever is filled in; how many were left out stands in the next line. Other lines, and ours, come as they are."""
+def test_what_a_library_repeats_is_logged_once_in_ten_seconds() -> None:
+    """With any arguments; the next line gives how many were left out. Other lines, and ours, are unchanged."""
     clock = [0.0]
     sparing = Sparing(lambda: clock[0])
-    told: list[tuple[str, str, int]] = []
+    lines_kept: list[tuple[str, str, int]] = []
 
     def log(name: str, message: str, *arguments: object) -> None:
         record = logging.getLogger(name).makeRecord(name, logging.WARNING, __file__, 1, message, arguments, None)
         if sparing.filter(record):
-            told.append((name, record.getMessage(), getattr(record, "left_out", 0)))
+            lines_kept.append((name, record.getMessage(), getattr(record, "left_out", 0)))
 
     for node in range(5):
         log("aiokafka.client", "no connection to %d", node)
         log("aiokafka.client", "no metadata")
         log("agents.relay", "it waits")
         clock[0] += 3
-    assert told == [
+    assert lines_kept == [
         ("aiokafka.client", "no connection to 0", 0),
         ("aiokafka.client", "no metadata", 0),
         *[("agents.relay", "it waits", 0)] * 4,
@@ -87,7 +87,7 @@ def test_what_a_library_repeats_is_told_once_in_ten_seconds() -> None:
     ]
 
 
-def test_lines_that_never_come_again_are_not_kept_for_ever() -> None:
+def test_lines_that_never_come_again_are_not_kept_forever() -> None:
     """A library that puts numbers into its text itself has no end of different ones."""
     sparing = Sparing(lambda: 0.0)
     for number in range(2 * LINES_KNOWN_MAX):
@@ -96,8 +96,8 @@ def test_lines_that_never_come_again_are_not_kept_for_ever() -> None:
     assert len(sparing._passed) <= LINES_KNOWN_MAX
 
 
-def test_nothing_is_logged_beside_the_log() -> None:
-    """Every line goes through the one formatter: a logger of another library's would write what it likes where it likes."""
+def test_nothing_is_logged_outside_the_log() -> None:
+    """Every line goes through the one formatter: a logger of another library's would write anything anywhere."""
     rooms = ("schemas", "exchange", "tables", "broker", "store", "agents", "api", "app")
     sources = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
     assert len(sources) > 200

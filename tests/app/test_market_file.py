@@ -43,7 +43,7 @@ def test_a_file_with_faults_is_refused(changes: dict[str, object]) -> None:
     assert refused.value.faults
 
 
-def test_every_field_with_a_fault_is_told_at_once() -> None:
+def test_every_faulty_field_is_reported_at_once() -> None:
     """Nobody corrects a file one field at a time."""
     written = {name: value for name, value in ETH.items() if name != "referencePrice"}
     with pytest.raises(MarketFileRefused) as refused:

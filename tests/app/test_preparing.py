@@ -1,4 +1,4 @@
-"""What must be there before anything starts: tables and topics, and that the operator is told so."""
+"""What must be there before anything starts: tables and topics, and that the command says so."""
 
 import asyncio
 
@@ -10,20 +10,20 @@ from store.schema.migrate import migration_files
 from tests.conftest import Broker
 
 
-async def test_the_migration_that_is_in_force_is_told(database: str) -> None:
+async def test_the_current_migration_is_printed(database: str) -> None:
     """The newest of this release, also where there was nothing left to do."""
-    told = await _type({"DATABASE_URL": database}, "migrate")
-    assert (told.exit_code, told.output) == (0, f"the database is at migration {migration_files()[-1].name[:4]}\n")
+    result = await _type({"DATABASE_URL": database}, "migrate")
+    assert (result.exit_code, result.output) == (0, f"the database is at migration {migration_files()[-1].name[:4]}\n")
 
 
-async def test_the_topics_that_are_there_are_told(database: str, empty_broker: Broker) -> None:
+async def test_the_existing_topics_are_printed(database: str, empty_broker: Broker) -> None:
     """Those of every listed market and the one for dead letters; a second time they are there already."""
     environment = {"DATABASE_URL": database, "BROKER_URL": empty_broker.bootstrap}
     kinds = (commands_topic, events_topic, fills_topic, book_changelog_topic)
     names = [*(kind(market) for market in ("BTC-PERP", "ETH-PERP") for kind in kinds), DEAD_LETTERS]
     for _ in range(2):
-        told = await _type(environment, "topics")
-        assert (told.exit_code, told.output) == (0, f"9 topics exist: {', '.join(names)}\n")
+        result = await _type(environment, "topics")
+        assert (result.exit_code, result.output) == (0, f"9 topics exist: {', '.join(names)}\n")
 
 
 async def _type(environment: dict[str, str], *words: str) -> Result:

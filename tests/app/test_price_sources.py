@@ -64,7 +64,7 @@ def test_a_file_that_names_no_sources_is_refused(text: str, tmp_path: Path) -> N
         sources_of_file(LOCAL, path)
 
 
-def test_production_takes_no_invented_prices() -> None:
+def test_production_accepts_no_invented_prices() -> None:
     """Nobody's position is valued at a random walk."""
     assert sources_of_options(PRODUCTION, "BTC-PERP", [VENUE])
     for option in ("w=random-walk:start=60000", "r=recorded:file=/nowhere"):

@@ -1,4 +1,4 @@
-"""What the code says of itself is what stands in docs/, and what an operator is shown."""
+"""The reference in docs/ and in the command line is generated from the code."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_the_page_is_what_the_code_writes(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name]()
 
 
-def test_every_setting_and_every_code_is_told() -> None:
+def test_every_setting_and_every_code_is_documented() -> None:
     """Each setting has its row and its sentence, each rate both defaults, each code its status and its meaning."""
     configuration, errors = PAGES["configuration.md"](), PAGES["errors.md"]()
     for name, field in Settings.model_fields.items():
@@ -47,27 +47,27 @@ def test_the_settings_in_force_are_shown_without_the_secrets() -> None:
     assert values["DATABASE_URL"] == "postgresql://api:…@db/perpetua"
 
 
-async def test_beside_a_running_exchange_its_settings_are_shown(tmp_path: Path) -> None:
-    """As a worker started with the same DATA finds them, each with where it is from; what is given wins."""
+async def test_the_settings_of_a_running_exchange_are_shown(tmp_path: Path) -> None:
+    """As a worker started with the same DATA finds them, each with where it is from; given settings win."""
     tree = FolderLock(tmp_path)
     await tree.acquire()
     own = "postgresql://me@/perpetua?host=/tmp/x&password=hunter2"
     write_run_record(tmp_path, RunRecord(1, "http://127.0.0.1:4712", own, "127.0.0.1:4711", "x", {}, 3.0))
     (tmp_path / "jwt_secret").write_text(PRODUCTION["JWT_SECRET"])
     try:
-        told = CliRunner(env={"DATA": str(tmp_path)}).invoke(cli, ["config"])
+        result = CliRunner(env={"DATA": str(tmp_path)}).invoke(cli, ["config"])
         listed = CliRunner(env={"DATA": str(tmp_path), "SESSION_TIMEOUT_S": "9"}).invoke(cli, ["config", "--json"])
     finally:
         tree.release()
-    assert told.output.splitlines()[-1] == f"an exchange runs in {tmp_path}: http://127.0.0.1:4712"
-    assert not [secret for secret in ("hunter2", PRODUCTION["JWT_SECRET"]) if secret in told.output + listed.output]
+    assert result.output.splitlines()[-1] == f"an exchange runs in {tmp_path}: http://127.0.0.1:4712"
+    assert not [secret for secret in ("hunter2", PRODUCTION["JWT_SECRET"]) if secret in result.output + listed.output]
     rows = {row["name"]: (row["value"], row["from"]) for row in msgspec.json.decode(listed.output)}
     assert rows["DATABASE_URL"] == ("postgresql://me@/perpetua?host=/tmp/x", "DATA")
     assert rows["BROKER_URL"] == ("127.0.0.1:4711", "DATA")
     assert rows["JWT_SECRET"] == ("(set)", "DATA")
     assert rows["SESSION_TIMEOUT_S"] == (9.0, "environment")
     assert (rows["OPEN_DEPOSITS"], rows["PORT"]) == ((1, "mode"), (8080, "default"))
-    assert ["SESSION_TIMEOUT_S", "3.0", "DATA"] in [line.split() for line in told.output.splitlines()]
+    assert ["SESSION_TIMEOUT_S", "3.0", "DATA"] in [line.split() for line in result.output.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ async def test_beside_a_running_exchange_its_settings_are_shown(tmp_path: Path) 
     ],
 )
 def test_no_password_of_an_address_is_shown(address: str) -> None:
-    """Wherever it stands, and where the address is none that PostgreSQL would take."""
+    """In any place, also in an address that PostgreSQL would refuse."""
     shown = CliRunner(env={"DATABASE_URL": address}).invoke(cli, ["config"])
     assert (shown.exit_code, "ter2" in shown.output) == (0, False)
 
 
-def test_settings_that_do_not_hold_together_are_told_at_once() -> None:
+def test_inconsistent_settings_are_reported_at_once() -> None:
     """Every fault in one go, and exit code 2 by the program's main."""
-    told = CliRunner(env=PRODUCTION | {"PORT": "seventy", "MODE": "prod"}).invoke(cli, ["config"])
-    assert told.exception is not None
-    assert {line.split(":")[0] for line in str(told.exception).splitlines()} == {"PORT", "MODE"}
+    result = CliRunner(env=PRODUCTION | {"PORT": "seventy", "MODE": "prod"}).invoke(cli, ["config"])
+    assert result.exception is not None
+    assert {line.split(":")[0] for line in str(result.exception).splitlines()} == {"PORT", "MODE"}

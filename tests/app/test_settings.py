@@ -80,8 +80,8 @@ def test_production_refuses_what_is_unsafe_and_names_it(changed: dict[str, str],
     assert any(named in fault for fault in refused.value.faults)
 
 
-def test_everything_unsafe_is_told_at_once() -> None:
-    """Nothing that production refuses hides behind another fault: each is named in one go."""
+def test_everything_unsafe_is_reported_at_once() -> None:
+    """Nothing that production refuses is hidden by another fault: all are named at once."""
     unsafe = {"JWT_SECRET": "", "OPEN_DEPOSITS": "1", "LOG_FORMAT": "console", "CRASH_AT": "during-recovery"}
     missing = dict.fromkeys(("DATABASE_URL", "BROKER_URL"), "")
     with pytest.raises(Misconfigured) as refused:
@@ -101,7 +101,7 @@ def test_every_process_refuses_unsafe_settings(process: str) -> None:
 
 
 def test_a_process_that_refuses_its_settings_says_why_and_ends_with_2() -> None:
-    """For whoever keeps it alive: 2 is for settings, and what is wrong with them stands in the log."""
+    """For its supervisor: 2 means invalid settings, and the log names them."""
     environment = {"PATH": os.environ["PATH"], **PRODUCTION, "JWT_SECRET": "short"}
     command = [sys.executable, "-m", "app", "api"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -119,7 +119,7 @@ def test_every_secret_can_come_from_a_file(tmp_path: Path, name: str) -> None:
     assert getattr(settings, name.lower()) == secret
 
 
-def test_a_secret_file_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_secret_file_is_reported(tmp_path: Path) -> None:
     """A mistyped path must not start an exchange with an empty secret."""
     with pytest.raises(Misconfigured):
         load_settings({"JWT_SECRET_FILE": str(tmp_path / "nowhere")})
@@ -143,17 +143,17 @@ def test_settings_never_show_the_secret() -> None:
     assert "engine" in shown
 
 
-def test_no_exchange_in_the_data_folder_is_told(tmp_path: Path) -> None:
-    """`status` beside a stopped exchange says so instead of connecting anywhere."""
+def test_no_exchange_in_the_data_folder_is_reported(tmp_path: Path) -> None:
+    """`status` on a stopped exchange says so instead of connecting anywhere."""
     with pytest.raises(Misconfigured):
         resolve_local(load_settings({"DATA": str(tmp_path)}))
 
 
 @pytest.mark.parametrize(("given", "session_timeout_s"), [({}, 3.0), ({"SESSION_TIMEOUT_S": "9"}, 9.0)])
-async def test_a_process_beside_a_local_exchange_finds_all_by_its_folder(
+async def test_a_process_attached_to_a_local_exchange_finds_all_by_its_folder(
     tmp_path: Path, given: dict[str, str], session_timeout_s: float
 ) -> None:
-    """Database, broker and session are those of the exchange that runs in DATA; what is given wins."""
+    """Database, broker and session are those of the exchange that runs in DATA; given settings win."""
     tree = FolderLock(tmp_path)
     await tree.acquire()
     write_run_record(tmp_path, RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}, 3.0))
@@ -166,7 +166,7 @@ async def test_a_process_beside_a_local_exchange_finds_all_by_its_folder(
 
 
 def test_every_budget_has_a_rate_in_both_modes() -> None:
-    """Nothing is without limit unless the operator says so; locally nobody meets one who does not look for it."""
+    """Nothing is without limit unless the operator says so; locally the limits are too high to be noticed."""
     local, production = load_settings({}).rates, load_settings(PRODUCTION).rates
     assert local.keys() == production.keys() == set(Budget)
     assert local[Budget.ORDERS].calls >= 10_000

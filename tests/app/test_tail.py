@@ -1,4 +1,4 @@
-"""`tail` prints the fills of a market as the stream tells them, from any sequence, without asking a broker."""
+"""`tail` prints the fills of a market as the stream has them, from any sequence, without asking a broker."""
 
 import asyncio
 import json
@@ -42,8 +42,8 @@ async def test_each_trade_is_a_line_as_the_stream_has_it(database: str, lines: l
     assert (printed.exit_code, printed.output.splitlines()) == (0, lines)
 
 
-async def test_a_tail_begins_where_it_is_told(database: str, lines: list[str]) -> None:
-    """From a sequence on; behind the newest there is nothing, which is no fault."""
+async def test_a_tail_starts_at_the_given_sequence(database: str, lines: list[str]) -> None:
+    """From a sequence on; after the newest there is nothing, which is no error."""
     printed = await _tail(database, "--market", "BTC-PERP", "--from-sequence", "4")
     assert [json.loads(line)["sequence"] for line in printed.output.splitlines()] == [4, 5]
     assert printed.output.splitlines() == lines[3:]
@@ -51,7 +51,7 @@ async def test_a_tail_begins_where_it_is_told(database: str, lines: list[str]) -
     assert (beyond.exit_code, beyond.output) == (0, "")
 
 
-async def test_wrong_use_of_tail_is_told(database: str) -> None:
+async def test_wrong_use_of_tail_is_reported(database: str) -> None:
     """No market, a market that is not listed, a sequence that is none."""
     assert (await _tail(database)).exit_code == 2
     assert (await _tail(database, "--market", "BTC-PERP", "--from-sequence", "0")).exit_code == 2

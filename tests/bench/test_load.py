@@ -42,7 +42,7 @@ async def test_a_stalled_server_is_paid_for_by_every_order_that_was_due() -> Non
     assert slowest[-1] > 2 * slowest[0] >= 2 * 200
 
 
-async def test_a_cut_connection_is_told() -> None:
+async def test_a_cut_connection_is_reported() -> None:
     """No answer is no acceptance."""
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -30,10 +30,10 @@ def _sane(outcome: Outcome) -> dict[str, Row]:
         for values in (row.ours, row.yardstick, row.ratio):
             if values is not None:
                 assert 0 < values.min <= values.median <= values.max < math.inf, row
-    return {f"{row.what} beside {row.yardstick_name}": row for row in outcome.rows}
+    return {f"{row.what} against {row.yardstick_name}": row for row in outcome.rows}
 
 
-def test_the_book_is_measured_beside_orjson() -> None:
+def test_the_book_is_measured_against_orjson() -> None:
     """P4: a small and a big book."""
     assert len(_sane(book.measure(TINY))) == 2
 
@@ -46,20 +46,22 @@ def test_an_order_weighs_more_than_its_fields_and_less_than_a_page() -> None:
     assert 100 < traced.ours.median < 4_096
 
 
-async def test_acceptance_is_measured_beside_its_yardsticks(database: str, tmp_path: Path) -> None:
+async def test_acceptance_is_measured_against_its_yardsticks(database: str, tmp_path: Path) -> None:
     """P1: every order is accepted by each of the servers."""
     rows = _sane(await acceptance.measure(database, tmp_path, TINY))
     yardsticks = {"bare aiohttp 202", "the same on uvloop, nothing decoded", "our handler, no database"}
-    assert {what.partition(" beside ")[2] for what in rows} == yardsticks
+    assert {what.partition(" against ")[2] for what in rows} == yardsticks
 
 
-async def test_projection_is_measured_beside_single_transactions(database: str) -> None:
+async def test_projection_is_measured_against_single_transactions(database: str) -> None:
     """P6: the same log is persisted both ways."""
     (row,) = _sane(await projection.measure(database, TINY)).values()
     assert row.unit == "events/s"
 
 
-async def test_the_matching_agent_is_measured_beside_a_bare_loop(broker: Broker, database: str, tmp_path: Path) -> None:
+async def test_the_matching_agent_is_measured_against_a_bare_loop(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
     """P5: both answer every command."""
     assert len(_sane(await engine.measure(database, broker.bootstrap, tmp_path, TINY))) == len(engine.PACKINGS)
 
@@ -86,7 +88,7 @@ async def test_what_is_accepted_is_completed(small_tree: ExchangeProcess) -> Non
 
 
 @pytest.mark.chaos
-async def test_overload_tells_goodput_and_times(small_tree: ExchangeProcess) -> None:
+async def test_overload_reports_goodput_and_times(small_tree: ExchangeProcess) -> None:
     """Bars 17: five times the connections, cancels among the orders."""
     outcome = await overload.measure(small_tree, TINY)
     assert [row.unit for row in outcome.rows] == ["orders/s", "ms", "ms", "ms", "s"]

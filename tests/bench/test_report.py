@@ -34,7 +34,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 
 def test_the_table_replaces_itself_and_leaves_the_prose(tmp_path: Path) -> None:
-    """What stands outside the marks is somebody's text."""
+    """Text outside the marks is written by hand and stays."""
     page = tmp_path / "performance.md"
     page.write_text(f"# Title\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     write_run(_run(), tmp_path)

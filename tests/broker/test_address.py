@@ -1,4 +1,4 @@
-"""The address of a broker: its parts come back, and each kind of client is told all of them."""
+"""The address of a broker: its parts come back, and each kind of client receives all of them."""
 
 from pathlib import Path
 
@@ -22,21 +22,21 @@ def test_its_parts_come_back(user: str, password: str, ca: str) -> None:
     assert parse_broker_address(address.text()) == address
 
 
-def test_a_broker_in_clear_is_told_as_before() -> None:
+def test_a_broker_without_tls_is_addressed_as_before() -> None:
     """Nothing but its servers; so the embedded broker and a local one need no setting."""
     assert BrokerAddress(SERVERS).text() == SERVERS
     assert client_settings(SERVERS) == {"bootstrap_servers": SERVERS}
     assert app_settings(SERVERS) == {"broker": "kafka://one:9093;kafka://two:9093"}
 
 
-def test_every_client_is_told_of_tls_and_who_it_is(tmp_path: Path) -> None:
+def test_every_client_receives_tls_and_credentials(tmp_path: Path) -> None:
     """aiokafka by arguments, Faust by credentials that carry the context; the certificate is checked against our CA."""
     ca = make_certificate(tmp_path).certificate
     given = {"BROKER_URL": SERVERS, "BROKER_TLS": "1", "BROKER_CA": str(ca)}
     named = given | {"BROKER_USERNAME": "engine", "BROKER_PASSWORD": "p@ss:w/rd?"}
-    told = client_settings(load_settings(named).broker_address)
-    assert told.pop("ssl_context").get_ca_certs()[0]["serialNumber"]
-    assert told == {
+    client = client_settings(load_settings(named).broker_address)
+    assert client.pop("ssl_context").get_ca_certs()[0]["serialNumber"]
+    assert client == {
         "bootstrap_servers": SERVERS,
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": "SCRAM-SHA-512",
@@ -56,7 +56,7 @@ def test_every_client_is_told_of_tls_and_who_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["settings", "address"])
 def test_no_password_is_shown(kind: str, tmp_path: Path) -> None:
-    """What is logged of a worker's settings has no secret in it."""
+    """The logged settings of a worker have no secret."""
     address = BrokerAddress(SERVERS, True, "", "engine", "hidden").text()
     stream = StreamSettings("postgresql://u:hidden@db/x", address, tmp_path)
     shown = {"settings": repr(stream), "address": str(app_settings(address)["broker_credentials"])}

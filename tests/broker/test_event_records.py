@@ -34,7 +34,7 @@ def test_events_that_fit_leave_as_one_record() -> None:
 
 
 def test_a_large_record_is_cut_where_a_command_ends() -> None:
-    """Two events of a third each fit; the third command begins the next record."""
+    """Two events of a third each fit; the third command starts the next record."""
     first, second = packed(written(1, 2, 3, 3, size=THIRD))
     assert (first.last_event_seq, first.last_command_seq) == (2, 2)
     assert (second.first_event_seq, second.first_command_seq, second.last_command_seq) == (3, 3, 3)
@@ -65,7 +65,7 @@ def test_a_command_larger_than_a_record_counts_with_its_last_event() -> None:
 def test_a_part_of_the_log_is_whole_without_a_hole(
     stretches: list[tuple[int, int]], needed: range, whole: bool
 ) -> None:
-    """From the first event that is needed to the last of all, in whatever order and however often they are there."""
+    """From the first event that is needed to the last of all, in any order and any number of times."""
     assert is_whole(stretches, needed) is whole
 
 
@@ -82,7 +82,7 @@ def test_record_borders_do_not_change_a_hash() -> None:
 
 
 def test_a_record_that_ends_at_another_hash_is_foreign() -> None:
-    """What was changed on the way is noticed."""
+    """A record changed on the way is noticed."""
     (record,) = packed(written(1, 2))
     changed = msgspec.structs.replace(record, events=[record.events[0], msgspec.Raw(b"{}")])
     with pytest.raises(LogMismatch):

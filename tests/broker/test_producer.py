@@ -44,7 +44,7 @@ async def producing(stream: Stream, kind: type[AckedProducer] = AckedProducer) -
 
 
 @asynccontextmanager
-async def producing_behind(
+async def producing_after(
     value: bytes, broker: Broker, database: str, folder: Path, kind: type[AckedProducer] = AckedProducer
 ) -> AsyncIterator[tuple[Stream, AckedProducer]]:
     """A producer at an event log whose only record, of this value, another one has written."""
@@ -58,7 +58,7 @@ async def producing_behind(
 async def test_a_log_that_lost_its_tail_between_recovery_and_the_first_event_is_noticed(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """Found by the simulator (seed 161): events counted as written were gone, and the projection stood before a hole for good."""
+    """Found by the simulator (seed 161): events counted as written were gone, and the projection was stuck at a hole."""
     async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
         topic = events_topic(stream.market)
         producer.expect_beyond(topic, GONE)
@@ -77,7 +77,7 @@ async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: 
 async def test_records_sent_together_are_there_in_order_and_counted(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """More than fit into one batch, with key and headers; what comes next must come behind the last of them."""
+    """More than fit into one batch, with key and headers; what is sent next must come after the last of them."""
     async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
         topic = events_topic(stream.market)
         sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 400, [("n", b"%d" % n)]) for n in range(200)]
@@ -94,7 +94,7 @@ async def test_records_sent_together_are_there_in_order_and_counted(
 async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """Found by the simulator: the first try took the lost record's place, so the second came behind it."""
+    """Found by the simulator: the first try took the lost record's place, so the second came after it."""
     async with stream_on(broker, database, tmp_path) as stream, producing(stream, Unanswered) as producer:
         topic = events_topic(stream.market)
         producer.expect_beyond(topic, GONE)
@@ -103,9 +103,9 @@ async def test_a_copy_that_fills_the_lost_place_does_not_hide_the_loss(
         assert len(await read_all(stream.settings.bootstrap, topic)) == 2
 
 
-async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: str, tmp_path: Path) -> None:
-    """The record that recovery saw is where it was: a lost reply alone stops nobody."""
-    async with producing_behind(b"[]", broker, database, tmp_path, Unanswered) as (stream, producer):
+async def test_a_copy_after_what_is_known_is_no_loss(broker: Broker, database: str, tmp_path: Path) -> None:
+    """The record that recovery saw is where it was: a lost reply alone stops no owner."""
+    async with producing_after(b"[]", broker, database, tmp_path, Unanswered) as (stream, producer):
         topic = events_topic(stream.market)
         producer.expect_beyond(topic, LastRecord(0, b"", b"[]"))
         await producer.send(topic, b"{}", key=b"")
@@ -116,8 +116,8 @@ async def test_a_copy_behind_what_is_known_is_no_loss(broker: Broker, database: 
 async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_loss(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """Found by the simulator (seed 18280): another owner had noticed by writing there, and died; we came behind it."""
-    async with producing_behind(b"[1]", broker, database, tmp_path) as (stream, producer):
+    """Found by the simulator (seed 18280): another owner had noticed by writing there, and died; we came after it."""
+    async with producing_after(b"[1]", broker, database, tmp_path) as (stream, producer):
         topic = events_topic(stream.market)
         producer.expect_beyond(topic, GONE)
         with pytest.raises(LogTruncated):
@@ -125,8 +125,8 @@ async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_los
 
 
 async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, database: str, tmp_path: Path) -> None:
-    """An owner that finds it in its place goes on, record by record, with nothing to doubt."""
-    async with producing_behind(b"[0]", broker, database, tmp_path) as (stream, producer):
+    """An owner that finds it in its place continues, record by record, with nothing to doubt."""
+    async with producing_after(b"[0]", broker, database, tmp_path) as (stream, producer):
         topic = events_topic(stream.market)
         producer.expect_beyond(topic, GONE)
         for value in (b"[1]", b"[2]"):

@@ -1,1 +1,1 @@
-"""docs/consume.md as a stranger uses it: its programs and commands run as they stand there."""
+"""docs/consume.md as an outside consumer uses it: its programs and commands run exactly as printed."""

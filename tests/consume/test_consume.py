@@ -1,4 +1,4 @@
-"""A stranger with docs/consume.md alone gets every fill exactly once, whoever is killed."""
+"""A consumer with docs/consume.md alone gets every fill exactly once, whichever process is killed."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ from tests.agents.stream import Stream, hosted, stream_on
 from tests.agents.test_publisher import everything_is_published, parts, send_fills, stored
 from tests.api.exchange import Exchange
 from tests.conftest import Broker
-from tests.consume.stranger import Stranger, commands, programs
+from tests.consume.outside_consumer import OutsideConsumer, commands, programs
 from tests.eventually import eventually
 
 CONSUMER = "python3 consume_fills.py"
@@ -36,37 +36,39 @@ FULL = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 
 @asynccontextmanager
-async def stranger_of(stream: Stream, folder: Path) -> AsyncIterator[Stranger]:
-    """A stranger beside a market whose history is served over REST."""
+async def consumer_of(stream: Stream, folder: Path) -> AsyncIterator[OutsideConsumer]:
+    """An outside consumer of a market whose history is served over REST."""
     api = await Exchange(stream.settings.dsn).start()
-    stranger = Stranger(folder / "stranger", stream.market, stream.settings.bootstrap, f"http://127.0.0.1:{api.port}")
+    client = OutsideConsumer(
+        folder / "consumer", stream.market, stream.settings.bootstrap, f"http://127.0.0.1:{api.port}"
+    )
     try:
-        yield stranger
+        yield client
     finally:
-        stranger.kill()
+        client.kill()
         await api.stop()
 
 
 @asynccontextmanager
-async def market_with_stranger(
+async def market_with_consumer(
     broker: Broker, dsn: str, folder: Path, *kinds: Callable[..., Unit]
-) -> AsyncIterator[tuple[Stream, Stranger]]:
-    """A market, these of its workers in the loop of the test, and a stranger beside it."""
+) -> AsyncIterator[tuple[Stream, OutsideConsumer]]:
+    """A market, these of its workers in the loop of the test, and an outside consumer."""
     async with (
         stream_on(broker, dsn, folder) as stream,
         hosted(*parts(stream, *kinds)),
-        stranger_of(stream, folder) as stranger,
+        consumer_of(stream, folder) as client,
     ):
-        yield stream, stranger
+        yield stream, client
 
 
-async def has_every_fill_once(stranger: Stranger, stream: Stream) -> list[PublicFill]:
-    """Wait until the stranger is at the newest fill: then he has each once, in order, as the tables have it."""
+async def has_every_fill_once(client: OutsideConsumer, stream: Stream) -> list[PublicFill]:
+    """Wait until the consumer is at the newest fill: then it has each once, in order, as the tables have it."""
     await stream.drained()
     newest = await newest_public_fill(stream.session, stream.market)
-    await eventually(lambda: stranger.last() >= newest, within_s=60)
+    await eventually(lambda: client.last() >= newest, within_s=60)
     fills = await stored(stream)
-    assert [encode_fill(msgspec.convert(fill, PublicFill)) for fill in stranger.kept()] == list(map(encode_fill, fills))
+    assert [encode_fill(msgspec.convert(fill, PublicFill)) for fill in client.kept()] == list(map(encode_fill, fills))
     assert len(fills) == newest > 0
     return fills
 
@@ -84,70 +86,70 @@ async def test_every_fill_is_kept_once_across_kills_of_consumer_publisher_and_en
 ) -> None:
     """kill -9 for all three in each round, in any order, while orders flow; all of them come back, nothing else helps."""
     chance = random.Random(rounds)  # noqa: S311 - the same kills on every run
-    async with market_with_stranger(broker, database, tmp_path, Relay, projection_unit) as (stream, stranger):
+    async with market_with_consumer(broker, database, tmp_path, Relay, projection_unit) as (stream, client):
         workers = {kind: stream.spawn(kind) for kind in ("engine", "publisher")}
-        stranger.start(CONSUMER)
+        client.start(CONSUMER)
         for _ in range(rounds):
-            before = stranger.last()
+            before = client.last()
             await stream.trade(100)
-            await eventually(lambda before=before: stranger.last() > before, within_s=60)
+            await eventually(lambda before=before: client.last() > before, within_s=60)
             for kind in chance.sample(("engine", "publisher", "consumer"), k=3):
                 await stream.trade(chance.randint(1, 60))
                 if kind == "consumer":
-                    stranger.kill()
-                    stranger.start(CONSUMER)
+                    client.kill()
+                    client.start(CONSUMER)
                 else:
                     workers[kind].kill()
                     workers[kind].wait()
                     workers[kind] = stream.spawn(kind)
         await stream.trade(50)
-        await has_every_fill_once(stranger, stream)
+        await has_every_fill_once(client, stream)
 
 
-async def test_a_stranger_misses_nothing_when_the_broker_is_lost(
+async def test_a_consumer_misses_nothing_when_the_broker_is_lost(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fills that he never saw went with the broker, and its successor's stream begins behind them: the replay has them."""
+    """Fills it never saw were lost with the broker, and the new stream starts after them: the replay has them."""
     monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 5)
-    async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
+    async with stream_on(broker, database, tmp_path) as stream, consumer_of(stream, tmp_path) as client:
         async with hosted(*parts(stream, *ALL)):
             await stream.trade(60)
-            stranger.start(CONSUMER)
-            await has_every_fill_once(stranger, stream)
-            stranger.kill()
+            client.start(CONSUMER)
+            await has_every_fill_once(client, stream)
+            client.kill()
             await stream.trade(60)
             await everything_is_published(stream)
         await stream.move_to(empty_broker)
         await rebuild(stream.settings, [stream.market], await cluster_id(stream.settings.bootstrap))
-        stranger.environment["KAFKA"] = stream.settings.bootstrap
-        stranger.start(CONSUMER)
+        client.environment["KAFKA"] = stream.settings.bootstrap
+        client.start(CONSUMER)
         async with hosted(*parts(stream, *ALL)):
             await stream.trade(60)
-            await has_every_fill_once(stranger, stream)
+            await has_every_fill_once(client, stream)
 
 
 async def test_faust_keeps_every_fill_once(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The guide's agent on a stream that begins behind the first fills: the replay has them. Killed, it goes on."""
+    """The guide's agent on a stream that starts after the first fills: the replay has them. Killed, it continues."""
     monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 5)
-    unpublished = market_with_stranger(broker, database, tmp_path, Relay, engine_unit, projection_unit)
-    async with unpublished as (stream, stranger):
+    unpublished = market_with_consumer(broker, database, tmp_path, Relay, engine_unit, projection_unit)
+    async with unpublished as (stream, client):
         await stream.trade(60)
         await stream.drained()
         async with hosted(*parts(stream, publisher_unit)):
-            stranger.start(FAUST)
-            await has_every_fill_once(stranger, stream)
-            stranger.kill()
+            client.start(FAUST)
+            await has_every_fill_once(client, stream)
+            client.kill()
             await stream.trade(60)
-            stranger.start(FAUST)
-            await has_every_fill_once(stranger, stream)
+            client.start(FAUST)
+            await has_every_fill_once(client, stream)
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Both of the guide's commands on a stream with repetitions: all records with headers; each fill behind the last kept."""
-    async with market_with_stranger(broker, database, tmp_path, *ALL) as (stream, stranger):
+    """Both of the guide's commands on a stream with repetitions: all records with headers; each fill after the last one kept."""
+    async with market_with_consumer(broker, database, tmp_path, *ALL) as (stream, client):
         await stream.trade(60)
         fills = await everything_is_published(stream)
         await send_fills(stream, fills[:3])
@@ -155,45 +157,45 @@ async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, 
         lines = [encode_fill(fill).decode() for fill in fills]
         headers = [f"eventId={f.event_id},sequence={f.sequence},schemaVersion=1" for f in fills]
         shown = [f"{header} {line}" for header, line in zip(headers, lines, strict=True)]
-        assert await asyncio.to_thread(stranger.shell, show) == shown + shown[:3]
-        assert await asyncio.to_thread(stranger.shell, keep) == lines
-        assert await asyncio.to_thread(stranger.shell, keep, LAST="9") == lines[9:]
+        assert await asyncio.to_thread(client.shell, show) == shown + shown[:3]
+        assert await asyncio.to_thread(client.shell, keep) == lines
+        assert await asyncio.to_thread(client.shell, keep, LAST="9") == lines[9:]
 
 
-async def test_the_history_is_had_without_a_broker(broker: Broker, database: str, tmp_path: Path) -> None:
+async def test_the_history_is_available_without_a_broker(broker: Broker, database: str, tmp_path: Path) -> None:
     """The guide's curl: two fills from the first on; and its tail: every one of them."""
-    async with stream_on(broker, database, tmp_path) as stream, stranger_of(stream, tmp_path) as stranger:
+    async with stream_on(broker, database, tmp_path) as stream, consumer_of(stream, tmp_path) as client:
         async with hosted(*parts(stream, Relay, engine_unit, projection_unit)):
             await stream.trade(60)
             await stream.drained()
         (curl,), (tail,) = commands("curl"), commands("app tail")
-        (line,) = await asyncio.to_thread(stranger.shell, curl)
+        (line,) = await asyncio.to_thread(client.shell, curl)
         assert [fill["sequence"] for fill in msgspec.json.decode(line)["data"]] == [1, 2]
         tail = tail.replace(".venv/bin/python -m", f"cd {REPOSITORY} && {sys.executable} -m")
-        lines = await asyncio.to_thread(stranger.shell, tail, DATABASE_URL=database, BROKER_URL="127.0.0.1:1")
+        lines = await asyncio.to_thread(client.shell, tail, DATABASE_URL=database, BROKER_URL="127.0.0.1:1")
         assert lines == [encode_fill(fill).decode() for fill in await stored(stream)]
 
 
 @pytest.mark.parametrize("environment", [{}, {"DATA": "elsewhere"}], ids=["by-default", "by-DATA"])
 def test_the_guide_finds_the_broker_of_a_local_exchange(tmp_path: Path, environment: dict[str, str]) -> None:
     """The line that asks the run record of `make run` sets what every example reads."""
-    stranger = Stranger(tmp_path, "", "", "")
-    stranger.environment.pop("DATA", None)
+    client = OutsideConsumer(tmp_path, "", "", "")
+    client.environment.pop("DATA", None)
     folder = tmp_path / environment.get("DATA", ".local")
     folder.mkdir()
     write_run_record(folder, RunRecord(1, "http://x", "postgresql://x", "127.0.0.1:4711", "x", {}))
     (export,) = commands("export KAFKA")
-    assert stranger.shell(export + 'echo "$KAFKA $MARKET"', **environment) == ["127.0.0.1:4711 BTC-PERP"]
+    assert client.shell(export + 'echo "$KAFKA $MARKET"', **environment) == ["127.0.0.1:4711 BTC-PERP"]
 
 
-async def test_a_mistyped_market_is_told(database: str, tmp_path: Path) -> None:
-    """The program ends and says why: it does not wait for ever for a market that nobody has."""
+async def test_a_mistyped_market_is_reported(database: str, tmp_path: Path) -> None:
+    """The program ends and says why: it does not wait forever for an unknown market."""
     api = await Exchange(database).start()
-    stranger = Stranger(tmp_path / "stranger", "NOPE-PERP", "127.0.0.1:1", f"http://127.0.0.1:{api.port}")
-    stranger.start(CONSUMER)
+    client = OutsideConsumer(tmp_path / "consumer", "NOPE-PERP", "127.0.0.1:1", f"http://127.0.0.1:{api.port}")
+    client.start(CONSUMER)
     try:
-        await eventually(lambda: stranger.has_ended)
-        assert "MARKET_NOT_FOUND" in stranger.log
+        await eventually(lambda: client.has_ended)
+        assert "MARKET_NOT_FOUND" in client.log
     finally:
-        stranger.kill()
+        client.kill()
         await api.stop()

@@ -37,7 +37,7 @@ SOURCE_MAX_AGE_MS = 600_000
 ORDERED_PPM = 970_000
 """Of what margin allows; the rest is for fees."""
 
-# A step that filled nothing is no movement: it will be tried again for ever.
+# A step that filled nothing is no movement: it will be tried again forever.
 _MOVED = """
 SELECT (SELECT count(*) FROM fills), (SELECT count(*) FROM ledger), (SELECT count(*) FROM liquidations),
   (SELECT count(*) FROM liquidations WHERE ended_at IS NULL),
@@ -74,7 +74,7 @@ class Day:
         await self._open()
         for step in range(len(self.scenario.path)):
             self.now = Timestamp(self.scenario.began_at + step * self.scenario.minutes_per_step * MINUTE_US)
-            await self._tell_prices(step)
+            await self._report_prices(step)
             await self._enter(step)
             await self._quote()
             await self._make_noise()
@@ -97,7 +97,7 @@ class Day:
             member.user = user
         await set_fund(self.session, int(self.scenario.fund) * 10**6, self.now)
 
-    async def _tell_prices(self, step: int) -> None:
+    async def _report_prices(self, step: int) -> None:
         """The clock first, as it would: a funding that ends now is paid at the mark everybody could see."""
         for key in self._listed:
             await self._append(key, AdvanceClock(self.now))
@@ -123,7 +123,7 @@ class Day:
         await self.venue.settle()
 
     async def _enter(self, step: int) -> None:
-        """Who comes now: the sellers' orders rest, the buyers' meet them, what is left over goes."""
+        """The members who enter now: the sellers' orders rest, the buyers' match them, the rest is cancelled."""
         entering = [member for member in self.members if member.enters_at_step == step]
         if not entering:
             return
@@ -144,7 +144,7 @@ class Day:
         return orders
 
     async def _quote(self) -> None:
-        """The makers take their old quotes away and show thin new ones around the mark."""
+        """The makers cancel their old quotes and show thin new ones around the mark."""
         makers = [member for member in self.members if member.group == "makers"]
         await self._cancel_all(maker.user for maker in makers)
         marks, quotes = await self._marks(), self.scenario.quotes
@@ -185,7 +185,7 @@ class Day:
         return self._order(member, key, side, lots, mark - side.sign * away, post_only=kind > 0.8)
 
     async def _liquidate(self) -> None:
-        """Look until nothing moves any more, though a second passes twice: whoever rests that long rests."""
+        """Look until nothing moves for two seconds: then everything rests."""
         quiet, before = 0, await self._moved()
         for _ in range(LOOKS_MAX):
             self.now = Timestamp(self.now + (SECOND_US if quiet else LOOK_US))

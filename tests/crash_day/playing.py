@@ -1,4 +1,4 @@
-"""A day on a database of its own: markets listed, played on one of the two venues."""
+"""A day on its own database: markets listed, played on one of the two venues."""
 
 import itertools
 import os

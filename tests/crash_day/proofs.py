@@ -1,4 +1,4 @@
-"""What must be true when the day is over, asked of the tables and of the event log."""
+"""What must be true at the end of the day, checked in the tables and in the event log."""
 
 import hashlib
 from collections import defaultdict
@@ -104,10 +104,10 @@ async def read_grids(session: Connection) -> dict[str, Grid]:
     }
 
 
-async def fund_by_receipts(session: Connection, steps: Iterable[Step], begun: int) -> int:
-    """What the fund's wallet (micros) must be: what it began with, fees and transfers of the receipts, sales at average
+async def fund_by_receipts(session: Connection, steps: Iterable[Step], at_start: int) -> int:
+    """What the fund's wallet (micros) must be: what it started with, fees and transfers of the receipts, sales at average
     cost, funding; its ledger is not asked."""
-    wallet = begun
+    wallet = at_start
     for step in steps:
         if step.action == "LIQUIDATION" and step.outcome is not None:
             wallet += step.outcome["fee"]
@@ -148,7 +148,7 @@ def _anonymous(text: bytes, names: dict[bytes, bytes]) -> bytes:
 
 
 def _resting(bodies: Iterable[bytes]) -> dict[int, int]:
-    """Lots that every order still has, by its number, of what the log tells alone."""
+    """Lots that every order still has, by its number, from the log alone."""
     left: dict[int, int] = {}
     for body in bodies:
         match decode_event(body):

@@ -15,7 +15,7 @@ FILE = Path(__file__).with_name("scenario.json")
 
 
 class MarketPlan(msgspec.Struct, frozen=True, rename="camel"):
-    """A market: whose rules it has, where it begins, and what its index is made of."""
+    """A market: whose rules it has, where it starts, and what its index is made of."""
 
     like: str
     funding_interval_hours: int
@@ -25,7 +25,7 @@ class MarketPlan(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Group(msgspec.Struct, frozen=True, rename="camel"):
-    """Accounts of a kind: what they may deposit and risk, and on which sides of which markets they stand."""
+    """Accounts of a kind: what they may deposit and risk, and on which sides of which markets they trade."""
 
     name: str
     count: int
@@ -36,7 +36,7 @@ class Group(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Quotes(msgspec.Struct, frozen=True, rename="camel"):
-    """What each maker shows on each side after each step: so many levels of so much money."""
+    """What each maker shows on each side after each step: a number of levels of a notional."""
 
     levels: int
     spacing_ppm: int
@@ -44,13 +44,13 @@ class Quotes(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Noise(msgspec.Struct, frozen=True, rename="camel"):
-    """What everybody else does meanwhile."""
+    """What everybody else does at that time."""
 
     orders_per_step: int
 
 
 class PathStep(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the index goes, in percent of where it began."""
+    """Where the index goes, in percent of where it started."""
 
     move_percent: str
 
@@ -71,15 +71,15 @@ class Scenario(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def began_at(self) -> Timestamp:
-        """When it begins."""
+        """When it starts."""
         return timestamp_of(self.begins_at)
 
     def index_at(self, market: str, step: int) -> Nanos:
         """The index of a market at a step."""
-        begun = parse_decimal_e18(self.markets[market].index)
-        assert begun is not None
+        at_start = parse_decimal_e18(self.markets[market].index)
+        assert at_start is not None
         percent = 100 + Decimal(self.path[step].move_percent)
-        return Nanos(int(begun * percent / 100) // NANO_E18)
+        return Nanos(int(at_start * percent / 100) // NANO_E18)
 
     def spec(self, market: str, listed_as: str) -> MarketSpec:
         """The rules of a market under the name it is listed by."""

@@ -27,7 +27,7 @@ async def test_the_crash_day_leaves_nothing_unresolved_and_is_the_same_twice(
 ) -> None:
     """Partial fills, take-overs, a fund that runs out, deleveraging; then every receipt and every sum is recomputed.
 
-    Played once more, with the engines in memory, it comes to the same digest over receipts, fills, fund and all events.
+    Played again, with the engines in memory, it has the same digest over receipts, fills, fund and all events.
     """
     begun_s = _cpu_s()
     scenario = load_scenario()
@@ -67,7 +67,7 @@ def _check_it_was_a_crash(day: Day, steps: list[Step]) -> None:
 
 
 async def _numbers(day: Day, steps: list[Step], cpu_s: float) -> str:
-    """A table of what the day came to."""
+    """A table of the day's results."""
     kinds = Counter(step.action for step in steps)
     filled = sum(1 for step in steps if step.action == "LIQUIDATION" and step.outcome and step.outcome["quantity"])
     fetch = day.session.fetchval
@@ -83,7 +83,7 @@ async def _numbers(day: Day, steps: list[Step], cpu_s: float) -> str:
         "liquidation fees": await fetch(
             "SELECT sum(amount) / 1e6 FROM ledger WHERE type = 'LIQUIDATION_FEE' AND amount > 0"
         ),
-        "fund begun, low, final": f"{day.scenario.fund}, {day.fund_low / USDC:.2f}, {await day.fund() / USDC:.2f}",
+        "fund at start, low, final": f"{day.scenario.fund}, {day.fund_low / USDC:.2f}, {await day.fund() / USDC:.2f}",
         "funding intervals, paid": f"{await fetch('SELECT count(*) FROM fundings')}, "
         f"{await fetch('SELECT sum(amount) / 1e6 FROM funding_payments WHERE amount > 0')}",
         "looks": day.looks,

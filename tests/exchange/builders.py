@@ -61,7 +61,7 @@ def listed(spec: MarketSpec | None = None, status: MarketStatus = MarketStatus.A
 
 
 def order(user: int, side: Side, lots: int, price: int, **options: Any) -> PlaceOrder:
-    """An order as the submission would send it, good till cancelled unless told; its loss at mark 100 is recorded."""
+    """An order as the submission would send it, good till cancelled by default; its loss at mark 100 is recorded."""
     loss = max(0, side.sign * (price - 100)) * USDC
     return PlaceOrder(
         at=Timestamp(options.pop("at", 1)),
@@ -108,7 +108,7 @@ def sources(*names: str, quorum: int, max_age_ms: int = 10_000, at: int = 1) -> 
 
 
 def price(source: str, usdc: int, at: int, observed_at: int | None = None) -> ReportPrice:
-    """A source has seen a price in USDC, now unless told."""
+    """A source has seen a price in USDC, by default now."""
     seen_at = Timestamp(at if observed_at is None else observed_at)
     return ReportPrice(Timestamp(at), source, Nanos(usdc * 10**9), seen_at)
 
@@ -150,7 +150,7 @@ def rules(version: int, at: int = 1) -> SetRules:
 
 
 def tick(at: int) -> AdvanceClock:
-    """Time has come to `at`."""
+    """The time is `at`."""
     return AdvanceClock(Timestamp(at))
 
 

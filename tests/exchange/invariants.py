@@ -1,4 +1,4 @@
-"""What holds after every command, whatever was asked."""
+"""Invariants that hold after every command."""
 
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import Market

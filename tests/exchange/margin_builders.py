@@ -30,7 +30,7 @@ def holding(lots: int, entry: int, mark: int, **sums: Any) -> PositionRisk:
 
 
 def terms(spec: MarketSpec = BTC, status: MarketStatus = MarketStatus.ACTIVE, **more: Any) -> MarketState:
-    """What admission knows of a market that stands at its reference price unless told."""
+    """What admission knows of a market at its reference price by default."""
     mark = more.pop("mark", spec.mark_of_index(spec.reference_price))
     return MarketState(2 if spec is ETH else 1, spec, status, mark, **more)
 

@@ -76,7 +76,7 @@ class OneMarket:
         self._hold(replace(held, lots=position.lots, cost=position.cost))
 
     def _release(self, order: LiveOrder, lots: int, *, ends: bool) -> None:
-        """Take away exactly what the order recorded for these lots, as the projection does."""
+        """Subtract exactly what the order recorded for these lots, as the projection does."""
         command, held, is_buy = order.command, self.exposure, order.command.side is Side.BUY
         notional = self.spec.notional(command.margin_price, lots)
         order.remaining -= lots

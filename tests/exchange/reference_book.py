@@ -1,4 +1,4 @@
-"""The obvious book: one list in order of arrival, searched and sorted anew for every question."""
+"""The obvious book: one list in order of arrival, searched and sorted again for every question."""
 
 from collections.abc import Iterator
 

@@ -10,7 +10,7 @@
       ann -2, bob +2
 
 The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
-Acceptance is not told. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
+Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
 `valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `index 90`,
 `status HALTED`, `clock 50`. What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
 """
@@ -62,21 +62,21 @@ FLAGS: dict[str, dict[str, Any]] = {
 
 
 def retell(text: str) -> tuple[str, Driver]:
-    """Play a story's steps; the same story, told by the engine."""
+    """Play a story's steps; the same story, as the engine runs it."""
     driver = Driver()
-    told = []
+    played = []
     for line in text.splitlines():
         if line[:1].isdigit():
-            told.append(line)
+            played.append(line)
             events = driver.send(_command(driver.market, line))
-            told += [f"     {sentence}" for sentence in map(_sentence, events) if sentence]
+            played += [f"     {sentence}" for sentence in map(_sentence, events) if sentence]
             check_all(driver)
         elif line == "book":
-            told += ["book", *_drawing(driver.market), "positions", _positions(driver.market)]
+            played += ["book", *_drawing(driver.market), "positions", _positions(driver.market)]
             break
         elif not line.startswith(" "):
-            told.append(line)
-    return "\n".join(told) + "\n", driver
+            played.append(line)
+    return "\n".join(played) + "\n", driver
 
 
 def _command(market: Market, line: str) -> Command:

@@ -46,7 +46,7 @@ def test_an_order_is_admitted_at_exactly_the_requirement_and_refused_one_micro_b
 
 
 def test_the_other_side_adds_only_its_fees() -> None:
-    """BUY 1 asks 3,000; SELL 1 beside it asks nothing but 30 of fees; a second SELL asks again."""
+    """BUY 1 asks 3,000; SELL 1 in addition asks only 30 of fees; a second SELL asks again."""
     owner = account(3_060 * USDC)
     admitted(request("1", "60000"), owner)
     admitted(request("1", "60000", Side.SELL), owner)
@@ -54,7 +54,7 @@ def test_the_other_side_adds_only_its_fees() -> None:
 
 
 def test_a_losing_account_can_always_reduce() -> None:
-    """Long 1 bought at 70,000, at 60,000: equity 100 is far below the requirement, yet selling up to 1 is taken."""
+    """Long 1 bought at 70,000, at 60,000: equity 100 is far below the requirement, yet selling up to 1 is accepted."""
     owner = account(10_100 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=70_000 * USDC))
     admitted(request("0.6", "60000", Side.SELL), owner)
     admitted(request("0.4", "60000", Side.SELL), owner)
@@ -94,7 +94,7 @@ def test_leverage_applies_to_everything_live_in_the_market_and_stays() -> None:
 
 
 def test_a_market_order_carries_its_protection_price_and_never_rests() -> None:
-    """1 % beyond mark, towards mark; the default time in force means IOC."""
+    """1 % beyond mark, towards mark; the default time in force is IOC."""
     buy, sell = admitted(request("0.1")).command, admitted(request("0.1", side=Side.SELL)).command
     assert (buy.price, buy.margin_price, buy.loss_per_lot) == (606_000, 606_000, 600_000)
     assert (sell.price, sell.margin_price, sell.loss_per_lot) == (594_000, 600_000, 600_000)
@@ -128,7 +128,7 @@ def test_a_post_only_order_reserves_the_maker_fee() -> None:
     ],
 )
 def test_a_filter_is_named_with_its_limit_and_what_it_met(asked: Any, details: dict[str, Any]) -> None:
-    """INVALID_ORDER tells programs which filter, and people why."""
+    """INVALID_ORDER names the filter for programs and the reason for people."""
     answer = refused(asked)
     assert (answer.code, answer.details) == (ErrorCode.INVALID_ORDER, details)
 
@@ -157,7 +157,7 @@ def test_open_orders_are_counted_per_account_and_market() -> None:
 
 
 def test_orders_that_can_only_reduce_are_exempt_from_the_smallest_notional() -> None:
-    """0.001 at 4,000 is 4; to close a dust position it is taken."""
+    """0.001 at 4,000 is 4; to close a dust position it is accepted."""
     dust = account(1_000 * USDC, BTC=Exposure(leverage=20, lots=-1, cost=-60 * USDC))
     admitted(request("0.001", "4000"), dust)
     assert refused(request("0.001", "4000")).details == {"filter": "MIN_NOTIONAL", "limit": "5", "got": "4"}
@@ -212,7 +212,7 @@ def test_an_unknown_market_comes_before_its_status() -> None:
         (MarketStatus.SETTLED, {"reduce_only": True}, False),
     ],
 )
-def test_a_market_takes_what_its_status_allows(status: MarketStatus, more: dict[str, bool], is_taken: bool) -> None:
+def test_a_market_accepts_what_its_status_allows(status: MarketStatus, more: dict[str, bool], is_taken: bool) -> None:
     """Post-only while it opens, reduce-only while it settles, nothing while it is closed."""
     asked, market = request("0.1", "60000", **more), terms(status=status)
     if is_taken:
@@ -223,8 +223,8 @@ def test_a_market_takes_what_its_status_allows(status: MarketStatus, more: dict[
 
 
 @pytest.mark.parametrize("lag", [{"is_stale": True}, {"is_backlogged": True}])
-def test_a_market_that_lags_takes_reducing_orders_only(lag: dict[str, bool]) -> None:
-    """New risk on old positions waits; the other market goes on."""
+def test_a_market_that_lags_accepts_reducing_orders_only(lag: dict[str, bool]) -> None:
+    """New risk on old positions waits; the other market continues."""
     owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
     assert refused(request("0.1", "60000"), owner, terms(**lag)).code is ErrorCode.OVERLOADED
     admitted(request("0.1", "60000", Side.SELL), owner, terms(**lag))
@@ -278,7 +278,7 @@ def _hash(asked: Any) -> bytes:
 
 
 def test_an_order_of_an_account_that_is_liquidated_only_reduces_in_the_engine_as_well() -> None:
-    """Its position may be gone when the order arrives: the command says reduce-only whatever was asked."""
+    """Its position may be gone when the order arrives: the command is reduce-only whatever the request said."""
     held = Exposure(leverage=20, lots=1_000, cost=60_000 * USDC)
     owner = account(10_000 * USDC, BTC=held)
     owner.liquidation_id = 1
@@ -287,7 +287,7 @@ def test_an_order_of_an_account_that_is_liquidated_only_reduces_in_the_engine_as
 
 
 def test_an_account_whose_positions_are_closed_without_the_book_places_no_order() -> None:
-    """Not even one that reduces: what is closed is what was read."""
+    """Not even one that reduces: the close covers the position that was read."""
     owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
     owner.liquidation_id, owner.is_closing = 1, True
     assert refused(request("1", "60000", Side.SELL), owner).code is ErrorCode.INSUFFICIENT_MARGIN

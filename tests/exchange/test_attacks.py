@@ -1,4 +1,4 @@
-"""Ways to take what is not one's own, each with its numbers, and how margin stops it. A bitcoin is 1,000 lots, mark 60,000."""
+"""Ways to take others' money, each with its numbers, and how margin stops it. A bitcoin is 1,000 lots, mark 60,000."""
 
 import pytest
 from msgspec.structs import replace
@@ -48,7 +48,7 @@ def test_a_buy_far_above_mark_pays_for_its_loss_before_an_accomplice_fills_it() 
 
 
 def test_a_position_is_not_closed_far_below_mark_beyond_what_the_account_owns() -> None:
-    """Long 1 with an equity of 3,100: giving it away at 54,000 would cost 6,030; at 57,000 it costs 3,030 and is taken."""
+    """Long 1 with an equity of 3,100: giving it away at 54,000 would cost 6,030; at 57,000 it costs 3,030 and is accepted."""
     long_one = Exposure(leverage=20, lots=1_000, cost=60_000 * USDC)
     owner = account(3_100 * USDC, BTC=long_one)
     assert refused(request("1", "54000", Side.SELL), owner).code is ErrorCode.INSUFFICIENT_MARGIN
@@ -59,7 +59,7 @@ def test_a_position_is_not_closed_far_below_mark_beyond_what_the_account_owns() 
 
 
 def test_a_second_side_is_not_free_once_equity_has_fallen() -> None:
-    """SELL 20 took 60,600; equity falls to 50,000, and BUY 20 beside it asks the whole requirement again."""
+    """SELL 20 took 60,600; equity falls to 50,000, and BUY 20 in addition asks the whole requirement again."""
     owner = account(60_600 * USDC)
     admitted(request("20", "60000", Side.SELL), owner)
     owner.wallet = 50_000 * USDC

@@ -38,7 +38,7 @@ def best_number(book: AnyBook, side: Side) -> int | None:
 
 
 def test_an_empty_book_has_no_best_order(book: AnyBook) -> None:
-    """Nobody waits, so nobody is next."""
+    """No order rests, so none is next."""
     assert book.best(BUY) is None
     assert book.best(SELL) is None
     assert len(book) == 0
@@ -62,7 +62,7 @@ def test_the_highest_buy_and_the_lowest_sell_are_next(book: AnyBook) -> None:
 
 
 def test_at_one_price_the_oldest_is_next(book: AnyBook) -> None:
-    """Time decides between equals: who came first, not who has the lower number."""
+    """Time decides between equals: the first to arrive, not the lower number."""
     for number in (3, 1, 2):
         place(book, number, SELL, 1, 101)
     assert queue(book, SELL) == [3, 1, 2]
@@ -97,7 +97,7 @@ def test_an_order_can_leave_from_anywhere_in_the_queue(book: AnyBook, gone: int)
     assert list(book.depth(BUY)) == [(99, 6 - gone)]
 
 
-def test_an_order_that_comes_back_stands_at_the_end(book: AnyBook) -> None:
+def test_an_order_that_comes_back_is_last_in_its_queue(book: AnyBook) -> None:
     """A place in the queue is lost by leaving it."""
     first = place(book, 1, SELL, 5, 101)
     place(book, 2, SELL, 5, 101)
@@ -113,7 +113,7 @@ def test_depth_sums_the_lots_of_a_price(book: AnyBook) -> None:
     assert list(book.depth(BUY)) == [(99, 6), (98, 3)]
 
 
-def test_a_price_can_be_left_and_taken_up_again(book: AnyBook) -> None:
+def test_a_price_level_can_be_emptied_and_filled_again(book: AnyBook) -> None:
     """An emptied price leaves no trace, and works again when someone comes."""
     for number in (1, 2, 3):
         order = place(book, number, SELL, 1, 101)
@@ -125,17 +125,17 @@ def test_a_price_can_be_left_and_taken_up_again(book: AnyBook) -> None:
 def test_changing_an_order_that_does_not_rest_is_a_bug_of_ours() -> None:
     """The fast book refuses to touch an order that is not in it."""
     book = Book()
-    stranger = Order(7, ANN, BUY, Ticks(99), Lots(5))
+    unknown = Order(7, ANN, BUY, Ticks(99), Lots(5))
     with pytest.raises(NotResting) as removed:
-        book.remove(stranger)
+        book.remove(unknown)
     with pytest.raises(NotResting) as reduced:
-        book.reduce(stranger, 1)
+        book.reduce(unknown, 1)
     assert (removed.value.order_seq, reduced.value.order_seq) == (7, 7)
-    assert stranger.remaining == 5
+    assert unknown.remaining == 5
 
 
-def test_who_leaves_the_book_holds_on_to_nobody() -> None:
-    """The collector does not see orders: links that stay would keep them alive for ever."""
+def test_an_order_that_leaves_the_book_keeps_no_references() -> None:
+    """The collector does not see orders: links that stay would keep them alive forever."""
     book = Book()
     orders = [place(book, number, BUY, 1, 99) for number in (1, 2, 3)]
     book.clear()

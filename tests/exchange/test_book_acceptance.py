@@ -16,7 +16,7 @@ from tests.exchange.streams import long_course
 
 COMMANDS_PER_MARKET = 1_000
 SHORT, FULL = 4, 1_000
-"""Markets, each with a thousand commands: a book that grows for ever would only slow the obvious one down."""
+"""Markets, each with a thousand commands: a book that grows forever would only slow the obvious one down."""
 
 
 def first_difference(seed: int) -> str | None:
@@ -31,7 +31,7 @@ def first_difference(seed: int) -> str | None:
 
 
 def course(seed: int) -> Iterator[Command]:
-    """A market of its own."""
+    """A separate market."""
     yield listed()
     yield from long_course(seed, COMMANDS_PER_MARKET - 1)
 

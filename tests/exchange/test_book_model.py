@@ -1,4 +1,4 @@
-"""The fast book does what the obvious one does, whatever is asked of it; and it stays small."""
+"""The fast book agrees with the obvious one on every operation; and it stays small."""
 
 import tracemalloc
 
@@ -15,7 +15,7 @@ from tests.exchange.reference_book import ReferenceBook
 
 
 class TwoBooks(RuleBasedStateMachine):
-    """Everything is done to both books; they must never differ in anything they tell."""
+    """Everything is done to both books; they must never differ in any answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class TwoBooks(RuleBasedStateMachine):
             book.reduce(order, min(share, order.remaining))
 
     @invariant()
-    def they_tell_the_same(self) -> None:
+    def they_agree(self) -> None:
         """Best, queue and depth of both sides agree."""
         assert len(self.fast) == len(self.obvious)
         for side in Side:

@@ -45,15 +45,15 @@ NOT_OF_THE_ENGINE_YET = {
     for reason in (EndReason.MARGIN, EndReason.LIQUIDATION, EndReason.ADL, EndReason.DEAD_MAN, EndReason.AMENDED)
 }
 UNDONE = (OrderStatus.REJECTED, EndReason.INTERNAL)
-"""Told by `command.failed`, not by an end of the order's own."""
+"""Reported by `command.failed`, not by an end of the order's own."""
 
 
-def test_every_ending_of_the_specification_is_told_by_a_story() -> None:
+def test_every_ending_of_the_specification_has_a_story() -> None:
     """No reason exists on paper alone."""
-    told = {UNDONE} | NOT_OF_THE_ENGINE_YET
+    shown = {UNDONE} | NOT_OF_THE_ENGINE_YET
     for story in sorted(FOLDER.glob("*.txt")):
-        told |= {(e.status, e.reason) for e in retell(story.read_text())[1].events if isinstance(e, OrderEnded)}
-    assert {(state, reason) for state, reasons in STATES.items() for reason in reasons} == told
+        shown |= {(e.status, e.reason) for e in retell(story.read_text())[1].events if isinstance(e, OrderEnded)}
+    assert {(state, reason) for state, reasons in STATES.items() for reason in reasons} == shown
 
 
 @given(logs())
@@ -69,7 +69,7 @@ def test_no_order_of_a_long_log_ends_otherwise() -> None:
 
 
 def check_endings(commands: list[Command]) -> None:
-    """Walk through what was told."""
+    """Walk through the events."""
     driver = Driver()
     driver.send(*commands)
     accepted, traded = set[int](), set[int]()
@@ -103,7 +103,7 @@ def test_a_reduce_only_order_never_opens_or_turns_a_position(commands: list[Comm
 
 
 def test_a_command_that_broke_the_engine_rejects_the_order_it_created() -> None:
-    """INTERNAL, and the next command goes on from the market as it was."""
+    """INTERNAL, and the next command continues from the market as it was."""
     driver = Driver()
     (event,) = fail(driver.market, 2, buy(ANN, 1, 100))
     assert isinstance(event, CommandFailed)
@@ -112,7 +112,7 @@ def test_a_command_that_broke_the_engine_rejects_the_order_it_created() -> None:
     assert len(driver.market.book) == 1
 
 
-def test_time_that_stands_still_is_not_past() -> None:
+def test_time_that_does_not_advance_is_not_past() -> None:
     """validUntil is the last moment an order may be read, expiresAt the first at which it is gone."""
     driver = Driver()
     driver.send(tick(50))
@@ -128,7 +128,7 @@ def test_time_that_stands_still_is_not_past() -> None:
     ]
 
 
-def test_an_order_expires_at_its_time_whatever_the_command_that_brings_it() -> None:
+def test_an_order_expires_at_its_time_by_any_command() -> None:
     """Not the clock's tick alone: an order or a status that carries a later time, before it does anything itself."""
     for bringer in (tick(60), sell(BOB, 1, 99, at=60), status(MarketStatus.HALTED, at=60)):
         driver = Driver()
@@ -149,7 +149,7 @@ def test_a_halted_market_still_lets_orders_expire() -> None:
 
 
 def test_a_market_order_that_is_fill_or_kill_is_killed_as_one() -> None:
-    """The time in force decides: nothing trades, the reason is the killing."""
+    """The time in force decides: nothing trades, the reason is the kill."""
     driver = Driver()
     driver.send(sell(BOB, 1, 100))
     *_, ended = driver.send(buy(ANN, 2, 101, order_type=OrderType.MARKET, time_in_force=TimeInForce.FOK))

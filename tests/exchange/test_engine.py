@@ -1,4 +1,4 @@
-"""What a command leads to, event by event. Whole courses of events are told in tests/exchange/stories."""
+"""The events of each command. Longer scenarios are in tests/exchange/stories."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_the_first_command_opens_the_market() -> None:
     ]
 
 
-def test_an_accepted_order_is_told_with_all_its_terms() -> None:
+def test_an_accepted_order_is_reported_with_all_its_terms() -> None:
     """The accepted event carries the whole order, so that a reader needs nothing else."""
     order = buy(
         ANN,
@@ -66,7 +66,7 @@ def test_an_accepted_order_is_told_with_all_its_terms() -> None:
         assert getattr(event, name) == getattr(order, name)
 
 
-def test_a_trade_tells_what_becomes_of_both_parties() -> None:
+def test_a_trade_has_the_results_of_both_parties() -> None:
     """Bob takes 2 of Ann's 5 at 100: fees of 1 % and 2 % of 200, positions, costs, and what remains of each order."""
     driver = Driver()
     accepted, trade = driver.send(sell(ANN, 5, 100), buy(BOB, 2, 101, at=9))
@@ -82,7 +82,7 @@ def test_a_trade_tells_what_becomes_of_both_parties() -> None:
     assert (taker.position, taker.cost, taker.realized) == (2, 200 * USDC, 0)
 
 
-def test_a_trade_that_closes_tells_the_profit() -> None:
+def test_a_trade_that_closes_has_the_profit() -> None:
     """Bob bought 2 at 100 and sells 1 at 103: 3 realized, in this trade and since the position was opened."""
     driver = Driver()
     driver.send(sell(ANN, 2, 100), buy(BOB, 2, 100), buy(ANN, 2, 103))
@@ -101,10 +101,10 @@ def test_a_trade_that_closes_tells_the_profit() -> None:
         ({"loss_per_lot": 0, "price": 200}, EndReason.PRICE_BAND),
     ],
 )
-def test_an_order_that_is_not_taken_on_ends_without_having_been_accepted(
+def test_an_order_that_the_market_refuses_ends_without_having_been_accepted(
     terms: dict[str, int], reason: EndReason
 ) -> None:
-    """The end is all that is told, with the whole quantity released."""
+    """Only the end is reported, with the whole quantity released."""
     driver = Driver()
     driver.send(sell(ANN, 5, 100))
     (event,) = driver.send(buy(BOB, 3, terms.pop("price", 100), **terms))
@@ -121,7 +121,7 @@ def test_an_order_that_was_accepted_ends_last() -> None:
 
 
 def test_a_killed_order_was_accepted_before() -> None:
-    """FOK is judged by matching, so it is taken on first."""
+    """FOK is judged by matching, so it is accepted first."""
     events = Driver().send(buy(BOB, 3, 100, time_in_force=TimeInForce.FOK))
     assert [type(event) for event in events] == [OrderAccepted, OrderEnded]
 
@@ -134,7 +134,7 @@ def test_an_order_filled_whole_has_no_other_end() -> None:
     assert [type(event) for event in events] == [OrderAccepted, TradeExecuted]
 
 
-def test_a_cut_at_arrival_is_told_after_the_acceptance() -> None:
+def test_a_cut_at_arrival_is_reported_after_the_acceptance() -> None:
     """Of 5 lots against a position of 3, two are cut: accepted with 5, shrunk to 3."""
     driver = Driver()
     driver.send(sell(ANN, 3, 100), buy(BOB, 3, 100))
@@ -144,7 +144,7 @@ def test_a_cut_at_arrival_is_told_after_the_acceptance() -> None:
     assert (accepted.quantity, shrunk.by, shrunk.remaining, shrunk.order) == (5, 2, 3, 4)
 
 
-def test_an_initializing_market_takes_post_only_orders_alone() -> None:
+def test_an_initializing_market_accepts_post_only_orders_alone() -> None:
     """The book is filled before it trades."""
     driver = Driver(listed(status=MarketStatus.INITIALIZING))
     (refused,) = driver.send(buy(ANN, 1, 99))
@@ -155,7 +155,7 @@ def test_an_initializing_market_takes_post_only_orders_alone() -> None:
 
 
 def test_an_active_market_never_goes_back_to_initializing() -> None:
-    """The answer tells the status that stays in force."""
+    """The answer gives the status that remains active."""
     assert Driver().send(status(MarketStatus.INITIALIZING)) == [
         StatusChanged(2, 2, 1, MarketStatus.ACTIVE, MarketStatus.ACTIVE)
     ]
@@ -186,7 +186,7 @@ def test_the_clock_never_goes_back() -> None:
 
 
 def test_a_market_order_never_rests() -> None:
-    """Not even when its time in force says good till cancelled."""
+    """Not even when its time in force is good till cancelled."""
     driver = Driver()
     events = driver.send(buy(ANN, 1, 101, order_type=OrderType.MARKET))
     assert isinstance(events[-1], OrderEnded)
@@ -203,7 +203,7 @@ def test_a_command_out_of_sequence_is_a_bug_of_ours(seq: int) -> None:
     assert (driver.market.command_seq, driver.market.clock) == (1, 0)
 
 
-def test_a_log_begins_with_the_listing_of_its_market_and_lists_it_once() -> None:
+def test_a_log_starts_with_the_listing_of_its_market_and_lists_it_once() -> None:
     """Anything else is the log of someone else."""
     with pytest.raises(ForeignLog):
         apply(empty_market("TEA-PERP"), 1, tick(5))

@@ -24,7 +24,7 @@ def play(commands: list[Command]) -> Driver:
 
 
 def continue_writing(market: Market, commands: list[Command]) -> list[bytes]:
-    """The events of further commands, as bytes, from where the market stands."""
+    """The events of further commands, as bytes, from the market's current state."""
     start = market.command_seq + 1
     return [line.body for seq, command in enumerate(commands, start) for line in write(market, seq, command)]
 

@@ -32,7 +32,7 @@ def long_ann(lots: int = 10) -> Driver:
 
 
 def last_step(driver: Driver) -> LiquidationStepped:
-    """What the last step came to."""
+    """The result of the last step."""
     return next(event for event in reversed(driver.events) if isinstance(event, LiquidationStepped))
 
 
@@ -42,7 +42,7 @@ def transfers(driver: Driver) -> list[PositionTransferred]:
 
 
 def test_a_liquidation_trades_as_taker_without_a_fee_and_pays_the_fund_its_own() -> None:
-    """2 lots at 95 close 190 USDC: 0.25 % is 0.475 USDC while equity covers it; the maker pays his 1 %."""
+    """2 lots at 95 close 190 USDC: 0.25 % is 0.475 USDC while equity covers it; the maker pays 1 %."""
     driver = long_ann()
     driver.send(buy(CAT, 5, 95), liquidation(ANN, SELL, 2, 90, elsewhere=200))
     trade = next(
@@ -85,8 +85,8 @@ def test_no_band_stops_a_liquidation() -> None:
     check_all(driver)
 
 
-def test_an_own_quote_does_not_stand_in_the_way_of_a_liquidation() -> None:
-    """The account's own bid is cancelled, and the order behind it is met."""
+def test_an_own_quote_does_not_block_a_liquidation() -> None:
+    """The account's own bid is cancelled, and the order after it trades."""
     driver = long_ann()
     driver.send(buy(ANN, 5, 99), buy(CAT, 5, 98))
     events = driver.send(liquidation(ANN, SELL, 5, 90, elsewhere=100))
@@ -96,7 +96,7 @@ def test_an_own_quote_does_not_stand_in_the_way_of_a_liquidation() -> None:
 
 
 def test_a_liquidation_without_a_position_or_in_a_halted_market_closes_nothing() -> None:
-    """It is answered all the same, so that the liquidator can go on."""
+    """It is answered all the same, so that the liquidator can continue."""
     driver = long_ann()
     driver.send(liquidation(CAT, SELL, 1, 90))
     assert last_step(driver).quantity == 0
@@ -106,7 +106,7 @@ def test_a_liquidation_without_a_position_or_in_a_halted_market_closes_nothing()
     check_all(driver)
 
 
-def test_a_market_that_takes_cancels_only_is_still_liquidated() -> None:
+def test_a_market_that_accepts_cancels_only_is_still_liquidated() -> None:
     """CANCEL_ONLY keeps users out; losses do not wait for them."""
     driver = long_ann()
     driver.send(buy(CAT, 5, 99), status(MarketStatus.CANCEL_ONLY), liquidation(ANN, SELL, 2, 90))

@@ -1,4 +1,4 @@
-"""Random trading with the ladder of forced actions in between: sizes and money are conserved whatever is done to whom."""
+"""Random trading with the ladder of forced actions in between: sizes and money are conserved by every action."""
 
 import random
 from typing import Any

@@ -99,7 +99,7 @@ def test_what_rounding_leaves_goes_to_the_fund_and_the_sum_is_zero() -> None:
 
 
 def test_premiums_are_sampled_once_a_minute_and_predict_the_rate() -> None:
-    """The bid stands 1 % over the index: after the first minute the mean so far is what the rate would be made of."""
+    """The bid is 1 % over the index: after the first minute the mean so far is what the rate would be made of."""
     driver = held()
     driver.send(buy(ANN, 100, 101), sell(BOB, 100, 103))
     driver.send(tick(MINUTE), tick(MINUTE + SECOND), tick(2 * MINUTE))
@@ -111,7 +111,7 @@ def test_premiums_are_sampled_once_a_minute_and_predict_the_rate() -> None:
 
 
 def test_an_interval_whose_end_was_missed_settles_at_zero() -> None:
-    """The clock was away for a day: three intervals, no payment; a minute's delay is none."""
+    """The clock was down for a day: three intervals, no payment; a minute's delay is none."""
     driver = held()
     driver.send(tick(3 * INTERVAL + 60 * SECOND + 1))
     assert [(each.interval_end, each.rate, each.is_void) for each in settled(driver)] == [
@@ -126,7 +126,7 @@ def test_an_interval_whose_end_was_missed_settles_at_zero() -> None:
 
 @pytest.mark.parametrize("how", ["frozen", "halted"])
 def test_an_interval_that_ends_frozen_or_halted_settles_at_zero(how: str) -> None:
-    """Nobody pays on a mark that nobody vouches for."""
+    """No funding is paid for an interval without a trusted mark."""
     driver = held()
     driver.send(sources("x", quorum=1) if how == "frozen" else status(MarketStatus.HALTED))
     driver.send(tick(INTERVAL))

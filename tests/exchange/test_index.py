@@ -35,7 +35,7 @@ def fed(*prices: tuple[str, int], quorum: int = 2) -> Driver:
     ],
 )
 def test_the_index_is_the_weighted_median(prices: list[tuple[int, int]], median: int) -> None:
-    """The price at which half of the weight is reached, in whatever order the sources are."""
+    """The price at which half of the weight is reached, in any order of the sources."""
     weighed = [WeighedPrice(Nanos(nanos), weight) for nanos, weight in prices]
     assert weighted_median(weighed) == weighted_median(weighed[::-1]) == median
 
@@ -46,7 +46,7 @@ def test_one_wild_source_moves_the_index_to_no_price_that_nobody_else_saw() -> N
     assert driver.market.index == 101 * 10**9
 
 
-def test_below_the_quorum_the_market_takes_cancels_only_and_comes_back_by_itself() -> None:
+def test_below_the_quorum_the_market_accepts_cancels_only_and_recovers_automatically() -> None:
     """One fresh source of three is not enough; with the second the mark moves again and the market is open."""
     driver = fed(("x", 102))
     assert driver.market.status is MarketStatus.CANCEL_ONLY
@@ -73,7 +73,7 @@ def test_sources_that_fall_silent_freeze_the_mark_when_the_clock_says_so() -> No
 
 
 def test_the_quorum_does_not_open_what_the_operator_closed() -> None:
-    """The status in force is the more restrictive of the two."""
+    """The active status is the more restrictive of the two."""
     driver = fed(("x", 100))
     driver.send(status(MarketStatus.HALTED))
     driver.send(price("y", 100, SECOND))
@@ -83,7 +83,7 @@ def test_the_quorum_does_not_open_what_the_operator_closed() -> None:
 
 
 def test_an_older_price_and_one_from_nobody_are_ignored() -> None:
-    """Reports may come late, doubled or from a source that was taken off; the newest stays."""
+    """Reports may come late, doubled or from a source that was removed; the newest stays."""
     driver = fed(("x", 100), ("y", 102))
     for late in (price("x", 90, 2 * SECOND, observed_at=SECOND), price("w", 90, 2 * SECOND), price("x", 0, 3 * SECOND)):
         (ignored,) = driver.send(late)
@@ -98,13 +98,13 @@ def test_a_price_from_the_future_is_as_old_as_its_report() -> None:
     assert [feed.observed_at for feed in driver.market.feeds if feed.source.name == "x"] == [2 * SECOND]
 
 
-def test_a_market_with_sources_takes_no_index_by_hand() -> None:
+def test_a_market_with_sources_accepts_no_index_by_hand() -> None:
     """The index is what the sources say."""
     (ignored,) = fed(("x", 100), ("y", 100)).send(index(90))
     assert isinstance(ignored, PriceIgnored)
 
 
-def test_a_market_whose_sources_are_taken_off_keeps_its_index_and_opens() -> None:
+def test_a_market_whose_sources_are_removed_keeps_its_index_and_opens() -> None:
     """Without sources the index is constant."""
     driver = fed(("x", 103))
     driver.send(sources(quorum=0, at=SECOND))
@@ -112,7 +112,7 @@ def test_a_market_whose_sources_are_taken_off_keeps_its_index_and_opens() -> Non
     check_all(driver)
 
 
-def test_an_index_that_moves_without_the_mark_is_told_too() -> None:
+def test_an_index_that_moves_without_the_mark_is_reported_too() -> None:
     """100.2, 100.3 and 100.4; the last one grows old: the index goes to 100.25, the mark stays at 100."""
     driver = Driver()
     driver.send(sources("x", "y", "z", quorum=2))
@@ -125,7 +125,7 @@ def test_an_index_that_moves_without_the_mark_is_told_too() -> None:
 
 
 def test_other_sources_move_the_index_and_the_mark_at_once() -> None:
-    """What they make of the prices that are known is told with the change itself."""
+    """The index they give with the known prices is reported with the change itself."""
     driver = fed(("x", 100), ("y", 102))
     assert driver.market.mark == 101
     *_, moved = driver.send(sources("y", quorum=1, at=SECOND))

@@ -31,7 +31,7 @@ def test_the_bytes_written_are_the_events_applied() -> None:
     assert [(line.seq, line.command) for line in written] == [(e.seq, e.command) for e in driver.events]
 
 
-def test_a_loaded_market_goes_on_with_the_same_hash() -> None:
+def test_a_loaded_market_continues_with_the_same_hash() -> None:
     """The chain is part of the state: after a snapshot the next event has the hash it would have had without."""
     market = empty_market("TEA-PERP")
     for seq, command in enumerate((listed(), buy(ANN, 5, 100)), 1):
@@ -52,10 +52,10 @@ def test_of_a_failed_command_the_state_keeps_only_the_sequence() -> None:
 
 
 def test_a_failed_command_names_the_order_it_created_or_was_to_cancel() -> None:
-    """An order's number is the sequence of its command: so the event tells which of the two it was."""
+    """An order's number is the sequence of its command: so the event shows which of the two it was."""
     market = empty_market("TEA-PERP")
     for seq, command in enumerate((listed(), buy(ANN, 5, 100)), 1):
         write(market, seq, command)
     lines = [*write_failure(market, 3, sell(BOB, 5, 100)), *write_failure(market, 4, cancel(ANN, 2))]
-    told = [event for line in lines if isinstance(event := decode_event(line.body), CommandFailed)]
-    assert [(event.order, event.user, event.rejects_order) for event in told] == [(3, BOB, True), (2, ANN, False)]
+    failures = [event for line in lines if isinstance(event := decode_event(line.body), CommandFailed)]
+    assert [(event.order, event.user, event.rejects_order) for event in failures] == [(3, BOB, True), (2, ANN, False)]

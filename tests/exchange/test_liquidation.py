@@ -32,7 +32,7 @@ from tests.exchange.margin_builders import BTC, USDC, btc, eth, holding, owner_o
 WALLET = 3_000 * USDC
 
 
-def stands(wallet: int, lots: int, mark: float) -> tuple[int, int]:
+def sums_at(wallet: int, lots: int, mark: float) -> tuple[int, int]:
     """Equity and maintenance of a BTC position entered at 60,000."""
     owner = owner_of(wallet, PositionRisk(terms(mark=btc(mark)), holding(lots, 60_000, 60_000).exposure))
     return equity(owner), total_maintenance(owner)
@@ -47,18 +47,18 @@ def candidate(user: int, lots: int, entry: int, money: int, *, mark: int = 60_00
 
 def test_a_long_of_one_with_3000_is_liquidated_one_tick_below_the_price_it_is_shown() -> None:
     """The worked example: 57,286.43, shown 57,286.5; the mark meets it at the next tick down."""
-    assert not is_liquidatable(*stands(WALLET, 1_000, 57_286.5))
-    assert is_liquidatable(*stands(WALLET, 1_000, 57_286.4))
+    assert not is_liquidatable(*sums_at(WALLET, 1_000, 57_286.5))
+    assert is_liquidatable(*sums_at(WALLET, 1_000, 57_286.4))
 
 
 def test_a_short_of_one_with_3000_is_liquidated_one_tick_above_the_price_it_is_shown() -> None:
     """The worked example: 62,686.57, shown 62,686.5."""
-    assert not is_liquidatable(*stands(WALLET, -1_000, 62_686.5))
-    assert is_liquidatable(*stands(WALLET, -1_000, 62_686.6))
+    assert not is_liquidatable(*sums_at(WALLET, -1_000, 62_686.5))
+    assert is_liquidatable(*sums_at(WALLET, -1_000, 62_686.6))
 
 
 def test_an_account_without_a_position_is_never_liquidated() -> None:
-    """Its maintenance is zero, whatever it owes."""
+    """Its maintenance is zero, whatever its debt."""
     assert not is_liquidatable(-5, 0)
     assert not is_warned(-5, 0)
 
@@ -119,7 +119,7 @@ def test_a_debt_is_truncated_towards_zero() -> None:
     ),
 )
 def test_settling_every_position_leaves_the_wallet_at_zero(wallet: int, held: list[tuple[int, int, int]]) -> None:
-    """wallet + sum of (V - cost) = 0, whatever is held and owed."""
+    """wallet + sum of (V - cost) = 0, for any positions and wallets."""
     holdings = [holding(*position) for position in held]
     shares = bankrupt_shares(owner_of(wallet, *holdings))
     pairs = zip(shares, holdings, strict=True)
@@ -148,7 +148,7 @@ def test_the_fund_sells_half_a_percent_from_mark_rounded_towards_it() -> None:
 
 
 def test_the_fund_takes_over_below_two_thirds_of_maintenance() -> None:
-    """200 of 300 may go on, a micro less may not."""
+    """200 of 300 may continue, a micro less may not."""
     assert not is_taken_over(200, 300)
     assert is_taken_over(199, 300)
 
@@ -199,7 +199,7 @@ def test_a_counterparty_that_the_settlement_would_bankrupt_is_spared() -> None:
     assert counterparties(BTC, mark, 1_000, amount, [poor]) == []
 
 
-def test_a_counterparty_without_equity_is_spared_whatever_the_price() -> None:
+def test_a_counterparty_without_equity_is_spared_at_any_price() -> None:
     """Even where the settlement would make it richer."""
     assert not can_carry(0, 60_000, 59_000)
     assert can_carry(1, 60_000, 60_001)

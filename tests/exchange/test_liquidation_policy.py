@@ -36,7 +36,7 @@ def test_an_account_above_maintenance_is_released() -> None:
     assert next_action(long_of_two(57_300), STEPPED) == Release()
 
 
-def test_an_account_without_a_position_is_released_whatever_it_owes() -> None:
+def test_an_account_without_a_position_is_released_with_any_debt() -> None:
     """The fund pays its wallet, if it must; no rung is left."""
     assert next_action(owner_of(-1), STEPPED) == Release()
 
@@ -56,7 +56,7 @@ def test_the_fund_takes_over_below_two_thirds_but_only_after_a_step() -> None:
 
 
 def test_a_step_that_filled_one_lot_does_not_put_the_take_over_off() -> None:
-    """Whatever filled: a drip of one lot a step keeps nobody on the ladder."""
+    """Whatever filled: fills of one lot a step do not keep an account on the ladder."""
     one_lot_less = owner_of(5_997 * USDC, holding(1_999, 60_000, 57_100))
     assert isinstance(next_action(one_lot_less, STEPPED), BankruptcyTransfer)
 
@@ -74,7 +74,7 @@ def test_nothing_is_done_where_matching_or_mark_is_not_live() -> None:
 
 
 def test_the_largest_share_of_maintenance_goes_first_and_its_fee_is_bounded_by_the_whole_equity() -> None:
-    """ETH 200 at 3,000 keeps 3,000, BTC 2 keeps 600: a fifth of the ETH goes, and BTC counts where it stands."""
+    """ETH 200 at 3,000 keeps 3,000, BTC 2 keeps 600: a fifth of the ETH goes, and BTC counts at its current size."""
     debtor = owner_of(500 * USDC, holding(2_000, 60_000, 60_500), eth(20_000, 601_000, leverage=10))
     step = next_action(debtor, Past())
     assert isinstance(step, Step)

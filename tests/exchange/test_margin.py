@@ -46,7 +46,7 @@ def test_another_market_moves_the_liquidation_price_by_its_profit_and_its_mainte
 
 
 def test_the_requirement_takes_the_worse_side_and_not_the_sum_of_holds() -> None:
-    """BUY 10 holds 10 r; SELL 10 beside it adds nothing; without the BUY the SELL holds as much."""
+    """BUY 10 holds 10 r; SELL 10 in addition adds nothing; without the BUY the SELL holds as much."""
     ten = 10 * 60_000 * USDC
     both = Exposure(leverage=20, buy_notional=ten, sell_notional=ten)
     for exposure in (Exposure(leverage=20, buy_notional=ten), both, Exposure(leverage=20, sell_notional=ten)):
@@ -84,7 +84,7 @@ def test_equity_counts_profit_but_profit_is_not_withdrawn() -> None:
     assert withdrawable(owner_of(1_000 * USDC, up)) == 695 * USDC
 
 
-def test_losses_are_taken_off_what_can_be_withdrawn_and_nothing_goes_below_zero() -> None:
+def test_losses_reduce_what_can_be_withdrawn_and_nothing_goes_below_zero() -> None:
     """Long 0.1 from 60,000 at 59,000: -100; requirement 295."""
     down = holding(100, 60_000, 59_000)
     assert withdrawable(owner_of(1_000 * USDC, down)) == 605 * USDC

@@ -75,7 +75,7 @@ def _fill_or_cancel(book: OneMarket, story: st.DataObject) -> None:
 @settings(max_examples=150, deadline=None)
 @given(wallet=st.integers(0, 200_000), story=st.data())
 def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: int, story: st.DataObject) -> None:
-    """From a flat account, whatever is refused and accepted, filled and cancelled: equity covers the requirement."""
+    """From a flat account, through any admissions, refusals, fills and cancels: equity covers the requirement."""
     book = OneMarket(BTC, account(wallet * USDC))
     for _ in range(story.draw(st.integers(1, 12), "steps")):
         if book.live and story.draw(st.booleans(), "happens"):

@@ -101,7 +101,7 @@ def test_a_tick_wider_than_the_clamp_leaves_the_index_itself() -> None:
 
 
 def test_a_self_made_trade_moves_no_mark() -> None:
-    """Two accounts of one man trade one lot far from the index: neither last nor the thin quotes behind it count."""
+    """Two accounts of one owner trade one lot far from the index: neither last nor the thin quotes around it count."""
     driver = Driver()
     driver.send(sell(ANN, 1, 104), buy(BOB, 1, 104))
     assert driver.market.last_price == 104

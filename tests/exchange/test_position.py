@@ -55,7 +55,7 @@ def test_a_fill_that_crosses_zero_closes_first_then_opens() -> None:
 
 
 def test_realized_profit_of_a_position_counts_since_it_last_left_zero() -> None:
-    """Profit adds up while the position lives, and begins anew after it was flat."""
+    """Profit adds up while the position lives, and starts again after it was flat."""
     position, _ = holding((4, 100), (-1, 110), (-1, 120))
     assert position.realized == 30 * USDC
     fill(position, -2, -2 * 100 * USDC, 1)

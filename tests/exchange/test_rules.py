@@ -34,7 +34,7 @@ def test_a_market_starts_with_the_rules_of_its_listing() -> None:
     assert Driver(listing(rules=RULES_VERSION)).market.rules == RULES_VERSION
 
 
-def test_a_log_from_before_logs_told_their_rules_has_the_first() -> None:
+def test_a_log_older_than_rule_versions_has_the_first_rules() -> None:
     """A listing without the field is read, and means version 1."""
     old = encode(listed()).replace(b',"rules":1', b"")
     assert b"rules" not in old
@@ -42,8 +42,8 @@ def test_a_log_from_before_logs_told_their_rules_has_the_first() -> None:
 
 
 @pytest.mark.usefixtures("next_release")
-def test_rules_move_forwards_and_the_event_tells_the_version_in_force() -> None:
-    """A version behind the one in force changes nothing and says so."""
+def test_rules_move_forwards_and_the_event_gives_the_active_version() -> None:
+    """A version older than the active one changes nothing and is reported."""
     driver = Driver()
     assert driver.send(rules(NEWER, at=7)) == [RulesChanged(2, 2, 7, NEWER)]
     assert driver.send(rules(NEWER)) == [RulesChanged(3, 3, 1, NEWER)]
@@ -63,7 +63,7 @@ def test_a_command_of_unknown_rules_is_not_answered() -> None:
 
 @pytest.mark.usefixtures("next_release")
 def test_the_rules_are_in_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loaded by code that knows them the market goes on by them; older code does not take the state at all."""
+    """Loaded by code that knows them the market continues by them; older code does not take the state at all."""
     driver = Driver()
     driver.send(rules(NEWER))
     state = dump(driver.market)

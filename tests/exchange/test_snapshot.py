@@ -34,7 +34,7 @@ def test_a_loaded_market_has_every_queue_in_its_order() -> None:
 
 
 def test_a_loaded_market_remembers_what_its_orders_have_traded_and_when_they_end() -> None:
-    """Cumulative fees, expiries and reduce-only cuts go on where they were."""
+    """Cumulative fees, expiries and reduce-only cuts continue where they were."""
     driver = full_market()
     loaded = load(dump(driver.market))
     assert list(loaded.expiries) == [(50, 6)]
@@ -60,7 +60,7 @@ def test_orders_that_came_and_went_leave_only_the_sequences() -> None:
 
 
 def test_a_market_that_has_read_nothing_can_be_dumped() -> None:
-    """Recovery may begin before the first command."""
+    """Recovery may start before the first command."""
     state = dump(empty_market("TEA-PERP"))
     assert dump(load(state)) == state
     assert load(state).spec.market == "TEA-PERP"

@@ -13,14 +13,14 @@ STORIES = sorted(FOLDER.glob("*.txt"))
 
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
-def test_the_engine_tells_the_story_as_written(path: Path) -> None:
-    """Each step leads to what stands below it, and the book and the positions end as drawn."""
+def test_the_engine_plays_the_story_as_written(path: Path) -> None:
+    """Each step has the effects written below it, and the book and the positions end as drawn."""
     text = path.read_text()
     assert retell(text)[0] == text
 
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
-def test_a_story_told_again_ends_in_the_same_state(path: Path) -> None:
+def test_a_story_played_again_ends_in_the_same_state(path: Path) -> None:
     """The log alone decides."""
     driver = retell(path.read_text())[1]
     market = empty_market("TEA-PERP")

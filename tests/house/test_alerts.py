@@ -47,7 +47,7 @@ def labels_asked_for() -> set[tuple[str, str, str]]:
 
 
 def metrics_in_the_manuals() -> set[str]:
-    """The names of ours that an operator is told to look at."""
+    """Our names that the manuals tell an operator to look at."""
     return {name for page in MANUALS for name in re.findall(r"perpetua_\w+", (ROOT / "docs" / page).read_text())}
 
 
@@ -59,7 +59,7 @@ def anchors(document: Path) -> set[str]:
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_each_alert_has_a_runbook_that_is_there(rule: dict[str, Any]) -> None:
-    """Whoever is woken up finds the heading; and is told how urgent it is, and what."""
+    """The person on call finds the heading, the severity and the summary."""
     document, _, anchor = rule["annotations"]["runbook"].partition("#")
     assert anchor in anchors(ROOT / document)
     assert rule["labels"]["severity"] in SEVERITIES
@@ -79,7 +79,7 @@ def test_no_two_panels_are_in_one_place() -> None:
 
 
 def test_each_runbook_names_the_alerts_that_lead_to_it() -> None:
-    """Whoever reads the runbook sees that it is the right one."""
+    """The reader sees that the runbook is the right one."""
     text = (ROOT / "docs" / "recover.md").read_text()
-    told = set(re.findall(r"`([A-Z][A-Za-z]+)`", text))
-    assert {rule["alert"] for rule in alerts()} <= told
+    named = set(re.findall(r"`([A-Z][A-Za-z]+)`", text))
+    assert {rule["alert"] for rule in alerts()} <= named

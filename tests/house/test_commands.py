@@ -1,4 +1,4 @@
-"""Every command that the documents tell somebody to type is one."""
+"""Every command in the documents exists."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ MADE = sorted(
 
 
 def named(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that the first words name, and the words behind them."""
+    """The command that the first words name, and the words after them."""
     command: click.Command = cli
     while isinstance(command, click.Group):
         word, *words = words
@@ -37,7 +37,7 @@ def spelt(command: click.Command) -> Iterator[str]:
 
 @pytest.mark.parametrize("line", TYPED)
 def test_a_command_in_the_documents_is_there_with_its_options(line: str) -> None:
-    """Whoever types it in trouble must not find that it was renamed."""
+    """An operator in an incident must not find that it was renamed."""
     command, words = named(line.split())
     assert {word for word in words if word.startswith("--")} <= set(spelt(command))
 
@@ -49,7 +49,7 @@ def test_a_make_target_in_the_documents_is_there(target: str) -> None:
 
 
 def test_a_release_is_set_up_by_a_target_that_starts_nothing() -> None:
-    """The manual of an upgrade names it; it makes the environment, and shows how its commands begin."""
+    """The manual of an upgrade names it; it makes the environment, and shows how its commands start."""
     assert "`make install`" in (ROOT / "docs" / "operate.md").read_text()
     recipe = (ROOT / "Makefile").read_text().split("\ninstall: ", 1)[1].split("\n\n", 1)[0].splitlines()
     assert recipe[0].startswith("$(VENV)/.installed ##")

@@ -44,7 +44,7 @@ def test_each_package_came_from_this_tree(room: str) -> None:
     assert Path(package.__file__).parent == ROOT / room
 
 
-def test_nothing_lies_beside_the_rooms() -> None:
+def test_nothing_is_outside_the_rooms() -> None:
     """The top level holds the rooms that CONTRIBUTING.md lists, and nothing else."""
     assert {path.parts[0] for path in _tracked()} <= TOP_LEVEL
 
@@ -69,7 +69,7 @@ def test_only_the_stream_talks_to_kafka() -> None:
     assert not [path for path in dry if _imports(path) & DRIVERS_OF_KAFKA]
 
 
-def test_no_file_hides_behind_a_vague_name() -> None:
+def test_no_file_has_a_vague_name() -> None:
     """A file is named for its subject."""
     assert not [path for path in _tracked() if path.suffix == ".py" and path.stem in FORBIDDEN_NAMES]
 

@@ -12,7 +12,7 @@ from tests.app.test_settings import PRODUCTION
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
 
 
-def test_every_rate_is_told_as_it_is() -> None:
+def test_the_page_gives_every_rate() -> None:
     """Setting, production and local default of each budget."""
     local, production = load_settings({}).rates, load_settings(PRODUCTION).rates
     for budget in Budget:
@@ -22,8 +22,8 @@ def test_every_rate_is_told_as_it_is() -> None:
         assert (parse_rate(row[1]), parse_rate(row[2])) == (production[budget], local[budget]), name
 
 
-def test_scopes_limits_and_secrets_are_told() -> None:
-    """What a stranger can look up must not be missing or old."""
+def test_scopes_limits_and_secrets_are_documented() -> None:
+    """What anyone can look up must not be missing or outdated."""
     assert all(f"| `{scope}` |" in PAGE for scope in Scope)
     assert f"at most {KEYS_MAX} keys in force" in PAGE
     assert all(f"`{name}`" in PAGE for name in FILE_NAMES if name not in {"MODE", "HTTP_HOST", "PORT"})

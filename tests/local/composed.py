@@ -86,13 +86,13 @@ class Composed:
         return {name: process.wait() for name, process in self._running.items()}
 
     def kill(self) -> None:
-        """SIGKILL for whatever still runs."""
+        """SIGKILL for every process still running."""
         for process in self._running.values():
             process.kill()
             process.wait()
 
     def _build(self) -> None:
-        """Only what the Dockerfile copies, and nothing that it takes away."""
+        """Only what the Dockerfile copies, and nothing that it removes."""
         for source, target in re.findall(
             r"^COPY (\w+) \./(\w+)$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE
         ):

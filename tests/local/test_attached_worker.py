@@ -32,7 +32,7 @@ asyncio.run(work_attached(work(), Path(sys.argv[1]), sys.argv[2]))
 
 @asynccontextmanager
 async def a_worker(folder: Path, manner: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that works beside the exchange in the folder; ended with its test, whatever came."""
+    """A worker attached to the exchange in the folder; ended with its test in any case."""
     words = (sys.executable, "-c", WORKER, str(folder), BROKER, manner)
     process = await asyncio.create_subprocess_exec(
         *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -48,13 +48,13 @@ async def a_worker(folder: Path, manner: str) -> AsyncIterator[asyncio.subproces
 
 
 def announce(folder: Path, broker: str) -> None:
-    """What `run` tells of itself."""
+    """The record that `run` writes about itself."""
     write_run_record(folder, RunRecord(1, "http://x", "postgresql://x", broker, "x", {}))
 
 
 @pytest.mark.parametrize("event", ["stopped", "killed", "another broker"])
 async def test_a_worker_ends_when_its_exchange_is_gone(tmp_path: Path, event: str) -> None:
-    """However: stopped in order, killed with its record left behind, moved to another broker. Not before, and by SIGTERM."""
+    """In each way: stopped in order, killed with its record left over, moved to another broker. Not before, and by SIGTERM."""
     lock = FolderLock(tmp_path)
     await lock.acquire()
     announce(tmp_path, BROKER)
@@ -69,14 +69,14 @@ async def test_a_worker_ends_when_its_exchange_is_gone(tmp_path: Path, event: st
                 lock.release()
             case _:
                 announce(tmp_path, "127.0.0.1:4712")
-        told, _ = await asyncio.wait_for(process.communicate(), 20)
-        assert (process.returncode, told) == (EXIT_BROKER_GONE, b"stopped in order\n")
+        printed, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, printed) == (EXIT_BROKER_GONE, b"stopped in order\n")
     lock.release()
 
 
 async def test_a_worker_that_does_not_stop_is_ended(tmp_path: Path) -> None:
-    """What waits for a broker that is gone need not hear a signal; the exit code is the same: it may be started again."""
+    """What waits for a broker that is gone need not react to a signal; the exit code is the same: it may be started again."""
     async with a_worker(tmp_path, "stubborn") as process:
-        _, told = await asyncio.wait_for(process.communicate(), 20)
+        _, printed = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == EXIT_BROKER_GONE
-        assert b"start it again" in told
+        assert b"start it again" in printed

@@ -35,7 +35,7 @@ BTC = {"marketId": "BTC-PERP", "type": "LIMIT", "quantity": "0.1", "price": "600
 
 @pytest_asyncio.fixture(name="empty_database")
 async def a_database_without_tables(postgres_dsn: str) -> AsyncIterator[str]:
-    """What the container of PostgreSQL begins with."""
+    """What the container of PostgreSQL starts with."""
     session = await asyncpg.connect(postgres_dsn)
     await session.execute("CREATE DATABASE composed")
     yield postgres_dsn.replace("/perpetua?", "/composed?")
@@ -89,9 +89,9 @@ async def test_an_exchange_of_containers_trades_under_its_roles(
         return [decode_fill(record.value).quantity for record in records]
 
     assert await eventually(published, HEALTHY_WITHIN_S) == ["0.1"]
-    code, told = await asyncio.to_thread(composed.operate, *["tail", "--market", "BTC-PERP", "--from-sequence", "1"])
+    code, output = await asyncio.to_thread(composed.operate, *["tail", "--market", "BTC-PERP", "--from-sequence", "1"])
     assert code == 0
-    assert [json.loads(line)["quantity"] for line in told.splitlines() if line.startswith("{")] == ["0.1"]
+    assert [json.loads(line)["quantity"] for line in output.splitlines() if line.startswith("{")] == ["0.1"]
     assert (await asyncio.to_thread(composed.operate, "audit", "--deep"))[0] == 0
     assert set((await asyncio.to_thread(composed.stop)).values()) == {0}
     assert not [part for part in PARTS if "permission denied" in composed.log_of(part)]

@@ -43,7 +43,7 @@ def test_every_image_of_others_has_a_version(services: dict[str, dict[str, Any]]
 
 
 def test_prometheus_looks_at_every_part_and_grafana_at_prometheus(services: dict[str, dict[str, Any]]) -> None:
-    """Each target is a part at the port that it is told; each file that is mounted is there."""
+    """Each target is a part at the port that it is given; each file that is mounted is there."""
     scraped = yaml.safe_load((REPOSITORY / "docs/operate/prometheus.yml").read_text())["scrape_configs"][0]
     assert scraped["job_name"] == "perpetua"
     always = PARTS - {"prices"}  # which is there when it is asked for
@@ -66,7 +66,7 @@ def test_what_runs_on_is_checked_and_restarted(services: dict[str, dict[str, Any
     assert "/readyz" in str(services["api"]["healthcheck"]["test"])
 
 
-def test_prices_wait_for_whoever_says_where_they_come_from(services: dict[str, dict[str, Any]]) -> None:
+def test_the_prices_service_starts_only_with_the_operators_file(services: dict[str, dict[str, Any]]) -> None:
     """The one part that needs a file of the operator's starts when it is asked for, with that file."""
     assert [name for name, service in services.items() if service.get("profiles") == ["prices"]] == ["prices"]
     (mounted,) = services["prices"]["volumes"]
@@ -150,8 +150,8 @@ def test_a_linter_finds_nothing_in_the_image_file() -> None:
 def test_the_compose_file_is_one_by_its_specification() -> None:
     """The official schema knows every key, and every value is of its type."""
     schema = json.loads((Path(__file__).parent / "compose_spec" / "compose-spec.json").read_text())
-    told = Draft202012Validator(schema).iter_errors(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text()))
-    assert [error.message for error in told] == []
+    errors = Draft202012Validator(schema).iter_errors(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text()))
+    assert [error.message for error in errors] == []
 
 
 def test_every_room_of_the_house_is_in_the_image() -> None:

@@ -108,7 +108,7 @@ async def test_a_tcp_port_is_on_loopback_alone(tmp_path: Path) -> None:
 
 
 async def test_a_link_in_place_of_the_socket_folder_is_refused(tmp_path: Path) -> None:
-    """Whoever laid a link where our socket folder belongs could sit between us and our server."""
+    """An attacker with a link in place of our socket folder could sit between us and our server."""
     folder = tmp_path / "socket"
     folder.mkdir()
     link = tmp_path / "link"
@@ -117,7 +117,7 @@ async def test_a_link_in_place_of_the_socket_folder_is_refused(tmp_path: Path) -
         give_folder(link, Identity())
 
 
-async def test_works_in_tells_our_server_from_others(tmp_path: Path) -> None:
+async def test_works_in_distinguishes_our_server_from_others(tmp_path: Path) -> None:
     """A process is ours when it works in the data folder; we ourselves do not."""
     server = EmbeddedPostgres(tmp_path / "pg")
     await server.start()

@@ -136,7 +136,7 @@ async def _send(running: Running, *, batches: int, records: int) -> None:
 
 
 async def test_the_cache_fits_the_machine_that_made_it(tmp_path: Path) -> None:
-    """Told to use it or to fail, Java uses it; by itself it would pass over one that does not fit, and start slowly."""
+    """Required to use it or fail, Java uses it; by default it would skip one that does not fit, and start slowly."""
     assert await make_cache()
     jars = await fetch_jars()
     options = (f"-XX:AOTCache={cache_path(jars, DEFAULT_HEAP)}", "-XX:AOTMode=on")

@@ -62,7 +62,7 @@ async def test_jars_are_fetched_once(folder: Path) -> None:
 async def test_a_bad_download_is_a_sentence_and_is_repeated(
     folder: Path, bad: bytes | DownloadFailed, reason: str
 ) -> None:
-    """What is whole is kept, what is not is never there under its name, and the next start asks for that alone."""
+    """Complete files are kept, incomplete ones never exist under their name, and the next start requests only those."""
     asked = list[str]()
     with pytest.raises(FetchFailed, match=reason) as failed:
         await fetch_jars(JARS[:1], download=repository(asked, one=bad))

@@ -53,7 +53,7 @@ def _exists(path: Path) -> Callable[[], Awaitable[bool]]:
 
 
 async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path) -> None:
-    """kill -9 of a worker: another process takes its place, and run.json tells its id."""
+    """kill -9 of a worker: another process takes its place, and run.json has its id."""
     supervisor = Supervisor(tmp_path)
     await supervisor.take_folder()
     await supervisor.add("worker", Worker("worker", FOREVER))
@@ -126,7 +126,7 @@ async def test_the_highest_tier_ends_first_and_an_obstinate_child_is_killed(
 
 
 async def test_no_orphan_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    """kill -9 of the supervisor alone: database, broker and worker end by themselves, and the folder is free again."""
+    """kill -9 of the supervisor alone: database, broker and worker end on their own, and the folder is free again."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     tree = await asyncio.create_subprocess_exec(sys.executable, "-c", TREE, str(tmp_path), env=environment)
     record = await eventually(lambda: read_run_record(tmp_path), within_s=30)
@@ -141,7 +141,7 @@ async def test_no_orphan_outlives_a_killed_supervisor(tmp_path: Path) -> None:
 
 
 async def test_a_second_tree_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    """Two trees would write one database: the second hears who holds the folder, and may have it afterwards."""
+    """Two trees would write one database: the second reports who holds the folder, and may use it afterwards."""
     first, second = Supervisor(tmp_path), Supervisor(tmp_path)
     await first.take_folder()
     with pytest.raises(FolderTaken, match=str(os.getpid())):
@@ -152,7 +152,7 @@ async def test_a_second_tree_on_the_same_folder_is_refused(tmp_path: Path) -> No
 
 
 async def test_the_output_of_a_child_carries_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines of a child come out on our stderr behind its name, the unfinished last one too."""
+    """Lines of a child come out on our stderr after its name, the unfinished last one too."""
     worker = Worker("teller", [sys.executable, "-c", "import sys; sys.stdout.write('one\\ntwo')"])
     await worker.start()
     assert await worker.wait() == 0

@@ -21,21 +21,21 @@ from tests.recorded.forced import Positions
 
 
 def main() -> None:
-    """The inputs first, then what they lead to."""
+    """The inputs first, then their results."""
     logging.disable(logging.WARNING)  # three hundred liquidations
     cases.DATA.mkdir(exist_ok=True)
     cases.STORIES.write_bytes(cases.lines_of(dict(_stories())))
     played = asyncio.run(_crash_day())
     cases.CRASH_DAY.write_bytes(lzma.compress(cases.lines_of(played.commands), preset=9))
-    cases.write_json(cases.figures_file("answers"), played.answers)
+    cases.write_json(cases.results_file("answers"), played.answers)
     forced = {}
     for course in (cases.LIFE, cases.SOAK):
         forced |= _forced(course)
     cases.FORCED.write_bytes(cases.lines_of(forced))
-    cases.write_json(cases.figures_file("stories"), {case.name: list(case.play()) for case in cases.stories()})
-    cases.write_json(cases.figures_file("crash_day"), {case.name: list(case.play()) for case in cases.crash_days()})
+    cases.write_json(cases.results_file("stories"), {case.name: list(case.play()) for case in cases.stories()})
+    cases.write_json(cases.results_file("crash_day"), {case.name: list(case.play()) for case in cases.crash_days()})
     for course in (cases.LIFE, cases.SOAK):
-        cases.write_json(cases.figures_file(course.market), list(cases.course_case(course).play()))
+        cases.write_json(cases.results_file(course.market), list(cases.course_case(course).play()))
     for path in sorted(cases.DATA.iterdir()):
         sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")
 

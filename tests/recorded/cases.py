@@ -1,4 +1,4 @@
-"""The recorded logs: where their commands come from, where their figures are kept, and how both are compared."""
+"""The recorded logs: where their commands come from, where their results are kept, and how both are compared."""
 
 import json
 import lzma
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.recorded.course import Course, fails
-from tests.recorded.door import Figures, play
+from tests.recorded.door import Results, play
 
 DATA = Path(__file__).with_name("data")
 STORIES, CRASH_DAY, FORCED = DATA / "stories.jsonl", DATA / "crash_day.jsonl.xz", DATA / "forced.jsonl"
@@ -31,7 +31,7 @@ FAILING = _Failing()
 
 @dataclass(frozen=True)
 class Case:
-    """A log: its market, its commands as wire bytes, after how many of them the figures are taken."""
+    """A log: its market, its commands as wire bytes, after how many of them the results are recorded."""
 
     name: str
     market: str
@@ -39,11 +39,11 @@ class Case:
     every: int
     failed: Container[int] = ()
 
-    def play(self) -> Iterator[Figures]:
+    def play(self) -> Iterator[Results]:
         """What is to be recorded."""
-        return (figures for figures, _ in play(self.market, self.commands, self.every, self.failed))
+        return (result for result, _ in play(self.market, self.commands, self.every, self.failed))
 
-    def first_difference(self, recorded: Iterable[Figures]) -> str | None:
+    def first_difference(self, recorded: Iterable[Results]) -> str | None:
         """Case, command and field of the first difference to what was recorded; None where there is none."""
         expected = iter(recorded)
         for now, played in play(self.market, self.commands, self.every, self.failed):
@@ -57,7 +57,7 @@ class Case:
 
 
 def stories() -> Iterator[Case]:
-    """Every story of tests/exchange/stories, figures after every step."""
+    """Every story of tests/exchange/stories, with results after every step."""
     return (Case(f"story {name}", "TEA-PERP", lines, 1) for name, lines in read_lines(STORIES.read_bytes()).items())
 
 
@@ -84,14 +84,14 @@ class _Again:
         return self.course.again().commands(self.forced)
 
 
-def figures_file(name: str) -> Path:
-    """Where the figures of cases of this kind are kept."""
+def results_file(name: str) -> Path:
+    """Where the results of cases of this kind are kept."""
     return DATA / f"{name}.figures.json"
 
 
-def read_figures(name: str) -> Any:
+def read_results(name: str) -> Any:
     """What was recorded."""
-    return json.loads(figures_file(name).read_bytes())
+    return json.loads(results_file(name).read_bytes())
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -119,12 +119,12 @@ def read_forced(market: str) -> dict[int, bytes]:
     return {int(seq): body for name, seq, body in of_market if name == market}
 
 
-def _difference(before: Figures, now: Figures, played: list[tuple[bytes, list[bytes]]]) -> str:
+def _difference(before: Results, now: Results, played: list[tuple[bytes, list[bytes]]]) -> str:
     first = now["commandSeq"] - len(played) + 1
     fields = [name for name in now if now[name] != before.get(name)]
     for place, (body, events) in enumerate(played):
         at = slice(2 * place, 2 * place + 2)
         if now["chain"][at] != before["chain"][at]:
-            told = b"\n  ".join(events).decode()
-            return f"command {first + place}: its events differ ({', '.join(fields)})\n  {body.decode()}\nnow leads to\n  {told}"
+            shown = b"\n  ".join(events).decode()
+            return f"command {first + place}: its events differ ({', '.join(fields)})\n  {body.decode()}\nnow leads to\n  {shown}"
     return f"commands {first} to {now['commandSeq']}: {fields[0]} differs ({', '.join(fields)})"

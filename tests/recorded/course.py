@@ -2,7 +2,7 @@
 
 Orders of all kinds around a moving price, cancels, price sources and a constant index in turn, a clock that sometimes
 jumps, statuses, barriers, failed commands, and an end in SETTLED. Forced commands must name a position as it is: the
-course says where they stand (`Gap`), and data/forced.jsonl holds them as recorded.
+course says where they are (`Gap`), and data/forced.jsonl holds them as recorded.
 """
 
 import json
@@ -30,7 +30,7 @@ Wire = dict[str, Any]
 
 
 class Gap(NamedTuple):
-    """A place in the log where a forced command of this kind stands; `mid` is the price in ticks there."""
+    """A place in the log for a forced command of this kind; `mid` is the price in ticks there."""
 
     seq: int
     kind: str
@@ -83,7 +83,7 @@ class Course:
             self.at += self.dice.randint(0, 4_000_000)
 
     def _planned(self, seq: int) -> Wire | None:
-        """What stands at a fixed place: the opening, sources or a constant index in turn, the way back, the ending."""
+        """The commands at fixed places: the opening, sources or a constant index in turn, the way back, the ending."""
         if seq % SOURCES_EVERY == 0:
             self.has_sources = not self.has_sources
             return self._sources()
@@ -197,12 +197,12 @@ class Course:
 
 def fails(seq: int) -> bool:
     """Whether the command was answered with its failure, if it is a user's. The last before a checkpoint is one of them,
-    so that a snapshot shows what a failure leaves behind."""
+    so that a snapshot shows what a failure leaves."""
     return seq % FAILS_EVERY == 0
 
 
 def encoded(command: Wire) -> bytes:
-    """A command as it stands in the log."""
+    """A command as it is in the log."""
     return json.dumps(command, separators=(",", ":")).encode()
 
 

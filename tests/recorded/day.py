@@ -1,4 +1,4 @@
-"""The crash day once more: its commands as they stand in the outbox, and what the REST API answers when it is over.
+"""The crash day once more: its commands as they are in the outbox, and what the REST API answers when it is over.
 
 The day is played in a fresh database with engines in memory, so that user, order and transfer numbers are the same in
 every playing. Its markets have fixed names.
@@ -25,7 +25,7 @@ OF_EXCHANGE = ("/markets", "/insurance-fund")
 OF_MARKETS = ("", "/trades", "/ticker", "/orderbook?depth=500", "/funding", "/fills")
 INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
 ORDER_EVERY = 10
-"""Of so many orders one is asked for by itself, with its trace."""
+"""Each tenth order is requested individually, with its trace."""
 NORMALISED = re.compile(rb'("hop":"PERSISTED","isDone":true,"time":)"[^"]*"')
 """All that another playing answers differently: when the database was written, which only the machine's clock knows."""
 
@@ -49,7 +49,7 @@ class Answers:
             column = self._columns[route].setdefault(name, blake2b(digest_size=8))
             column.update(orjson.dumps(value) + b"\n")
 
-    def figures(self) -> dict[str, Any]:
+    def results(self) -> dict[str, Any]:
         """All of it as JSON."""
         fields = {
             route: {name: column.hexdigest() for name, column in columns.items()}
@@ -60,7 +60,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Played:
-    """What a playing came to."""
+    """The result of a run."""
 
     commands: dict[str, list[bytes]]
     answers: dict[str, Any]
@@ -102,7 +102,7 @@ async def _ask(dsn: str, day: Day) -> dict[str, Any]:
             candles = [f"/candles?interval={interval}" for interval in INTERVALS]
             for path in (*OF_MARKETS, *candles):
                 await _ask_pages(nobody, f"/markets/{name}{path}", f"/markets/{{marketId}}{path}", name, answers)
-        return answers.figures()
+        return answers.results()
     finally:
         await exchange.stop()
 

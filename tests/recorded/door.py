@@ -1,4 +1,4 @@
-"""The one place that imports the engine: wire bytes go in, what they lead to comes out as JSON figures.
+"""The one place that imports the engine: wire bytes go in, the results come out as JSON.
 
 When modules move or classes are renamed, the imports here follow, and nothing else.
 """
@@ -16,13 +16,13 @@ from schemas.fills import encode_fill, fill_headers
 from schemas.wire import decode_command, encode
 
 RESTORED_EVERY = 3
-"""So often the market goes on as it was read back from its own snapshot."""
+"""So often the market continues as it was read back from its own snapshot."""
 
-Figures = dict[str, Any]
+Results = dict[str, Any]
 
 
 class Digest:
-    """A running hash of messages: where one ends and the next begins counts."""
+    """A running hash of messages: where one ends and the next starts counts."""
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=16)
@@ -65,8 +65,8 @@ class Player:
                 self._on_event(event)
         return self._market.event_hash[-2:], bodies
 
-    def figures(self) -> Figures:
-        """Where the market stands, and the digests of all that it has said."""
+    def results(self) -> Results:
+        """The state of the market, and the digests of all its events."""
         self._publish()
         state = dump(self._market)
         restored = load(state)
@@ -104,8 +104,8 @@ def play(
     every: int,
     failed: Container[int] = (),
     on_event: Callable[[bytes], None] | None = None,
-) -> Iterable[tuple[Figures, Sequence[tuple[bytes, list[bytes]]]]]:
-    """Figures after every so many commands, with the last bytes of the chain (`chain`) and what was played since."""
+) -> Iterable[tuple[Results, Sequence[tuple[bytes, list[bytes]]]]]:
+    """Results after each given number of commands, with the last bytes of the chain (`chain`) and what was played since."""
     player, chain, played = Player(market, failed, on_event), "", []
     for seq, body in enumerate(commands, 1):
         try:
@@ -116,7 +116,7 @@ def play(
         chain += end
         played.append((body, events))
         if len(played) == every:
-            yield player.figures() | {"chain": chain}, played
+            yield player.results() | {"chain": chain}, played
             chain, played = "", []
     if played:
-        yield player.figures() | {"chain": chain}, played
+        yield player.results() | {"chain": chain}, played

@@ -1,4 +1,4 @@
-"""Filling the gaps of a course when it is recorded: forced commands that name positions as the events tell them."""
+"""Filling the gaps of a course when it is recorded: forced commands that name positions from the events."""
 
 import json
 import random
@@ -27,7 +27,7 @@ class Positions:
             self.held = {}
 
     def fill(self, gap: Gap) -> bytes:
-        """A forced command for somebody who has a position; one in six names another one than he has."""
+        """A forced command for somebody who has a position; one in six names a different one."""
         dice = random.Random(gap.seq)  # noqa: S311 - the same command every time
         user = dice.choice(sorted(self.held) or [1])
         if FUND in self.held and gap.kind == "liquidation.ordered" and dice.random() < 0.3:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.recorded.cases import crash_days, read_figures
+from tests.recorded.cases import crash_days, read_results
 from tests.recorded.day import first_difference, play_day
 
 
@@ -16,5 +16,5 @@ async def test_the_crash_day_comes_to_the_same_commands_and_answers(database: st
                 f"{case.name}: command {seq} was\n  {recorded.decode()}\nand is now\n  {body.decode()}"
             )
         assert len(now) == len(list(case.commands)), f"{case.name}: it has another number of commands"
-    difference = first_difference(read_figures("answers"), played.answers)
+    difference = first_difference(read_results("answers"), played.answers)
     assert difference is None, difference

@@ -1,4 +1,4 @@
-"""Every recorded log leads to what it has always led to, byte by byte (the docstring of the package says when not)."""
+"""Every recorded log gives the same results as always, byte by byte (the docstring of the package says when not)."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tests.exchange.story import FOLDER
-from tests.recorded.cases import LIFE, SOAK, Case, course_case, crash_days, read_figures, stories
+from tests.recorded.cases import LIFE, SOAK, Case, course_case, crash_days, read_results, stories
 from tests.recorded.course import Course
 
 EVERY_KIND = {
@@ -25,25 +25,25 @@ def check(case: Case, recorded: list[dict[str, object]]) -> None:
 def test_every_story_is_recorded() -> None:
     """A new story is recorded too: `python -m tests.recorded`, which must change nothing else."""
     assert {case.name for case in stories()} == {f"story {path.stem}" for path in FOLDER.glob("*.txt")}
-    assert set(read_figures("stories")) == {case.name for case in stories()}
+    assert set(read_results("stories")) == {case.name for case in stories()}
 
 
 @pytest.mark.parametrize("case", list(stories()), ids=lambda case: case.name)
 def test_a_story_leads_to_the_same_bytes(case: Case) -> None:
     """Events, records, hashes, fills and snapshot after each of its commands."""
-    check(case, read_figures("stories")[case.name])
+    check(case, read_results("stories")[case.name])
 
 
 @pytest.mark.parametrize("case", list(crash_days()), ids=lambda case: case.name)
 def test_the_log_of_the_crash_day_leads_to_the_same_bytes(case: Case) -> None:
     """The same, after every 500 commands of each market."""
-    check(case, read_figures("crash_day")[case.name])
+    check(case, read_results("crash_day")[case.name])
 
 
 @pytest.mark.parametrize("course", [LIFE, SOAK], ids=lambda course: course.market)
 def test_the_soak_stream_leads_to_the_same_bytes(course: Course) -> None:
     """The same, after every 1,000 of 6,000 and of 100,000 commands: a market from its listing to its settlement."""
-    check(course_case(course), read_figures(course.market))
+    check(course_case(course), read_results(course.market))
 
 
 def test_the_short_course_holds_every_kind_of_command() -> None:
@@ -56,7 +56,7 @@ def test_the_short_course_holds_every_kind_of_command() -> None:
 
 def test_a_difference_is_named() -> None:
     """One byte of the chain at command 700, one snapshot at command 2,000: each is found at its place."""
-    case, recorded = course_case(LIFE), read_figures(LIFE.market)
+    case, recorded = course_case(LIFE), read_results(LIFE.market)
     chain = recorded[0]["chain"]
     changed = [{**recorded[0], "chain": chain[:1398] + "zz" + chain[1400:]}, *recorded[1:]]
     assert "LIFE-PERP, command 700: its events differ (chain)" in (case.first_difference(changed) or "")

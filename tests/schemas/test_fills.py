@@ -1,4 +1,4 @@
-"""The public fill stream is a promise to strangers: bytes of every version are kept, and fields are only added."""
+"""The public fill stream is a public contract: bytes of every version are kept, and fields are only added."""
 
 import json
 from pathlib import Path
@@ -57,11 +57,11 @@ def test_a_fill_is_written_in_the_bytes_that_were_promised(kind: str) -> None:
 @pytest.mark.parametrize("version", range(1, FILL_SCHEMA_VERSION + 1))
 @pytest.mark.parametrize("kind", FILLS)
 def test_every_version_ever_written_is_read(kind: str, version: int) -> None:
-    """What lies in a topic or a file of somebody's stays readable."""
+    """Fills stored in anyone's topic or file stay readable."""
     assert decode_fill(golden(kind, version)).sequence == FILLS[kind].sequence
 
 
-def test_the_headers_tell_what_a_consumer_decides_by() -> None:
+def test_the_headers_have_what_a_consumer_decides_by() -> None:
     """Event, sequence and version, as text."""
     assert fill_headers(FILLS["trade"]) == [
         ("eventId", b"BTC-PERP:91"),
@@ -73,9 +73,9 @@ def test_the_headers_tell_what_a_consumer_decides_by() -> None:
 @pytest.mark.parametrize("kind", FILLS)
 def test_a_fill_names_nobody(kind: str) -> None:
     """Neither user ids nor positions, fees or profits of anybody."""
-    told = json.loads(encode_fill(FILLS[kind]))
-    assert set(told) == set(schema_of(FILL_SCHEMA_VERSION)["properties"])
-    assert not {"user", "userId", "fee", "realized", "position", "bankrupt"} & set(told)
+    message = json.loads(encode_fill(FILLS[kind]))
+    assert set(message) == set(schema_of(FILL_SCHEMA_VERSION)["properties"])
+    assert not {"user", "userId", "fee", "realized", "position", "bankrupt"} & set(message)
     assert b"4711" not in encode_fill(FILLS[kind])
 
 
@@ -90,7 +90,7 @@ def test_fields_are_only_added() -> None:
     assert set(before["required"]) <= {*now["required"]}
 
 
-def test_no_published_word_is_taken_away() -> None:
+def test_no_published_word_is_removed() -> None:
     """A side or a cause that was ever written stays what it was: a cause may be added, none goes or is renamed."""
     now = msgspec.json.schema_components([PublicFill])[1]
     for name, before in schema_of(FILL_SCHEMA_VERSION)["$defs"].items():
@@ -98,7 +98,7 @@ def test_no_published_word_is_taken_away() -> None:
 
 
 def test_an_older_reader_passes_over_what_was_added() -> None:
-    """A field of a later release harms nobody who does not know it."""
+    """A field of a later release does not break a consumer that does not know it."""
     later = golden("trade", 1).replace(b'"schemaVersion":1', b'"schemaVersion":1,"addedLater":{"a":[1]}')
     assert decode_fill(later) == FILLS["trade"]
 

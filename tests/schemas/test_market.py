@@ -42,7 +42,7 @@ def test_the_seed_markets_have_no_fault() -> None:
         ({"take_bound": 1_000_000}, "0 < priceBand"),
     ],
 )
-def test_a_market_with_a_fault_is_told_which(fields: dict[str, int], fault: str) -> None:
+def test_a_faulty_market_is_refused_with_the_name_of_the_fault(fields: dict[str, int], fault: str) -> None:
     """Each rule of creation, when broken, is named first."""
     assert spec_faults(changed(**fields))[0].startswith(fault)
 

@@ -48,7 +48,7 @@ def test_a_cancel_from_before_it_had_a_reason_is_the_users() -> None:
     ],
 )
 def test_an_unknown_type_or_version_or_a_broken_body_is_not_read(body: bytes) -> None:
-    """What is not ours is refused whole."""
+    """Anything not ours is refused as a whole."""
     with pytest.raises(msgspec.DecodeError):
         decode_command(body)
 
@@ -71,7 +71,7 @@ def test_a_packed_record_keeps_the_bytes_of_its_commands() -> None:
     assert [(command.seq, bytes(command.body)) for command in record.commands] == [(3, CANCEL_BYTES)]
 
 
-def test_the_chain_tells_order_and_content() -> None:
+def test_the_chain_depends_on_order_and_content() -> None:
     """Another order or another byte is another hash."""
     a_then_b = chain_hash(chain_hash(GENESIS_HASH, b"a"), b"b")
     assert a_then_b != chain_hash(chain_hash(GENESIS_HASH, b"b"), b"a")

@@ -59,7 +59,7 @@ class Broker:
         await waiter
 
     def lose_tail(self, topic: str, name: str) -> None:
-        """Lose some of the newest records of a topic, counted under the fault's name; maybe nobody notices for a while."""
+        """Lose some of the newest records of a topic, counted under the fault's name; possibly unnoticed for a while."""
         self.world.counts[name] += 1
         self.has_lost_tails = True
         log, records = self.log(topic), self.world.dice.randint(1, LOST_RECORDS_MAX)
@@ -74,7 +74,7 @@ class Broker:
             self.lose_tail(topic, "lost log tails just read")
 
     def lose_all(self) -> None:
-        """Lose everything; what comes after is another broker."""
+        """Lose everything; afterwards it is another broker."""
         self.life += 1
         self.doomed.clear()
         self.logs.clear()
@@ -114,7 +114,7 @@ class FakeProducer:
         """Connect."""
         await asyncio.sleep(self._broker.world.latency())
         if not self._broker.is_up:
-            raise KafkaConnectionError("the broker is away")
+            raise KafkaConnectionError("the broker is down")
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -132,7 +132,7 @@ class FakeProducer:
     def _arrive(self, life: int, topic: str, key: bytes, value: bytes | None, sent: asyncio.Future[Any]) -> None:
         world, process = self._broker.world, self._process
         if not self._broker.is_up or life != self._broker.life:
-            world.later(0.01, _settle, sent, KafkaConnectionError("the broker is away"))
+            world.later(0.01, _settle, sent, KafkaConnectionError("the broker is down"))
         elif world.happens(60):
             world.counts["lost sends"] += 1
             world.later(0.05, _settle, sent, KafkaTimeoutError("no answer"))
@@ -169,7 +169,7 @@ class FakeReader:
         """Connect."""
         await asyncio.sleep(self.broker.world.latency())
         if not self.broker.is_up:
-            raise KafkaConnectionError("the broker is away")
+            raise KafkaConnectionError("the broker is down")
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -181,7 +181,7 @@ class FakeReader:
         self._topic = partitions[0].topic
 
     async def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
-        """Logs begin at 0."""
+        """Logs start at 0."""
         return dict.fromkeys(partitions, 0)
 
     def seek(self, _partition: Any, offset: int) -> None:

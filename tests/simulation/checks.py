@@ -1,4 +1,4 @@
-"""What must hold when everything has come to rest: the rows are exactly what one undisturbed market would have made."""
+"""What must hold when everything is quiet: the rows are exactly those of one undisturbed market."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -135,7 +135,7 @@ def _margin_differences(tables: Tables) -> Iterator[str]:
 
 
 def final_states(tables: Tables) -> dict[str, str]:
-    """The hash of the state that each market must have come to."""
+    """The hash of the state that each market must have."""
     states = {}
     for row in tables.markets.values():
         market = empty_market(row.name)

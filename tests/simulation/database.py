@@ -54,7 +54,7 @@ class Database:
         process = current_process()
         await asyncio.sleep(self.world.latency())
         if not self.is_up:
-            raise ConnectionRefusedError("the server is away")
+            raise ConnectionRefusedError("the server is down")
         session = FakeSession(self, process)
         self._sessions.append(session)
         return session
@@ -76,7 +76,7 @@ class Database:
         self._carry_out(asked)
 
     def cut(self, session: "FakeSession") -> None:
-        """The connection is gone: roll back, give up every lock, tell the client if it lives."""
+        """The connection is gone: roll back, release every lock, notify the client if it lives."""
         if session.is_cut:
             return
         session.is_cut = True

@@ -1,4 +1,4 @@
-"""Where an events log has lost what nobody has persisted."""
+"""The places where an event log has lost events that were not persisted."""
 
 from schemas.wire import EventRecord
 

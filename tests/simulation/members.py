@@ -26,7 +26,7 @@ REPEATED_ONE_IN = 12
 
 
 class Group:
-    """Who of the members owns the one partition, and up to where it is committed."""
+    """The member that owns the one partition, and the offset committed."""
 
     def __init__(self, world: World, name: str, topic: str) -> None:
         self.world = world
@@ -39,7 +39,7 @@ class Group:
         self.on_commit: Callable[[int], None] = lambda _: None
 
     def join(self, member: "Member") -> None:
-        """A member comes; everyone is assigned anew."""
+        """A member comes; everyone is assigned again."""
         self.members.append(member)
         self.rebalance()
 
@@ -55,7 +55,7 @@ class Group:
             self.leave(member)
 
     def rebalance(self) -> None:
-        """Revoke from all who hear it, then give the partition to one; seldom to another than before."""
+        """Revoke from all members that respond, then assign the partition to one; rarely to another than before."""
         self.generation += 1
         if self.owner not in self.members or self.world.happens(4):
             self.owner = self.world.dice.choice(self.members) if self.members else None
@@ -114,7 +114,7 @@ class Member:
         return self.group.name
 
     async def start(self) -> None:
-        """Join, and begin to work."""
+        """Join, and start to work."""
         for work in (self._work(), self._commit_often()):
             asyncio.create_task(work)  # noqa: RUF006 - the world keeps the process
         await asyncio.sleep(self.world.latency())
@@ -142,13 +142,13 @@ class Member:
             asyncio.create_task(self._begin(generation))  # noqa: RUF006 - as above
 
     def come_back(self) -> None:
-        """After a freeze: hear that the group went on, and join again."""
+        """After a freeze: notice that the group rebalanced, and join again."""
         if self not in self.group.members:
             self.revoke()
             self.group.join(self)
 
     def released(self) -> None:
-        """Tell the worker that the partition is gone."""
+        """Notify the worker that the partition is revoked."""
 
     async def recovered(self) -> None:
         """Let the worker recover."""
@@ -234,7 +234,7 @@ class EngineMember(Member):
         await self.matcher.disconnect()
 
     def released(self) -> None:
-        """The market is somebody else's."""
+        """The market belongs to another member."""
         self.matcher.release()
 
     async def recovered(self) -> None:

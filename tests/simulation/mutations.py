@@ -133,4 +133,4 @@ SHOWN_BY = {
     "nobody looks whether the last known record is still there": 1_039,
     "the projection gives up at a hole that the log heals": 158,
 }
-"""The first seed to try, where it takes many; the search goes on from the beginning."""
+"""The first seed to try for a bug that needs many; after it the search continues from the first seed."""

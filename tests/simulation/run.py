@@ -1,4 +1,4 @@
-"""One run: a stormy phase of so many steps, then a calm in which everything must finish, then every check."""
+"""One run: a fault phase of a number of steps, then a calm phase in which everything must finish, then every check."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ STEPS = 60
 
 
 class Outcome(NamedTuple):
-    """What a run came to."""
+    """The result of a run."""
 
     seed: int
     violations: list[str]
@@ -77,7 +77,7 @@ def _disturb(world: World, system: System) -> None:
     if world.happens(50):
         system.cut_log()
     if world.happens(60):
-        system.cut_log_behind_recovery()
+        system.cut_log_after_recovery()
     if world.happens(60):
         system.cut_database(world.dice.uniform(0.05, 1.5))
     if world.happens(60):
@@ -100,7 +100,7 @@ async def _calm_down(world: World, system: System, traders: Traders) -> bool:
 
 
 def _is_finished(system: System, traders: Traders) -> bool:
-    """Every client knows, every command is persisted, and every engine stands where it must."""
+    """Every client is answered, every command is persisted, and every engine has the state it must have."""
     tables = system.database.tables
     if not all(attempt.is_settled for attempt in traders.attempts):
         return False

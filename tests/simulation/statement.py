@@ -13,7 +13,7 @@ EXPOSURE = (
 
 
 class Result(NamedTuple):
-    """The rows that come back, what is written at the commit, and the markets whose relays are told then."""
+    """The rows that come back, what is written at the commit, and the markets whose relays are notified then."""
 
     rows: list[Any]
     effect: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""The statements of the store, carried out on plain rows: what each reads, and what it writes at the commit."""
+"""The statements of the store, carried out on plain rows: their reads, and their writes at the commit."""
 
 from typing import Any
 

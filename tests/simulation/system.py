@@ -38,7 +38,7 @@ USER_WALLETS = (2_000, 20_000, 1_000_000)
 
 
 class System:
-    """Everything that runs, with a restart for whatever dies."""
+    """Everything that runs, with a restart for each process that dies."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -89,7 +89,7 @@ class System:
         self.world.spawn(process, works[process.role](process))
 
     def freeze(self, name: str, for_s: float) -> None:
-        """Stop an engine without killing it; its groups go on without it."""
+        """Stop an engine without killing it; its groups continue without it."""
         process = self.running.get(name)
         if process is not None and process.life is Life.RUNS:
             self.world.freeze(process, for_s)
@@ -106,7 +106,7 @@ class System:
         """SIGTERM."""
         process = self.running.get(name)
         if process is not None and process.life is Life.RUNS:
-            self.world.note(f"{name} is told to stop")
+            self.world.note(f"{name} is stopped")
             self.world.counts["graceful stops"] += 1
             self.world.spawn(process, self._leave(process))
 
@@ -129,7 +129,7 @@ class System:
         topic = self.world.dice.choice((commands_topic, events_topic, book_changelog_topic))(market)
         self.broker.lose_tail(topic, "lost log tails")
 
-    def cut_log_behind_recovery(self) -> None:
+    def cut_log_after_recovery(self) -> None:
         """An events log loses what the next engine has read of it and the projection, standing still, has not."""
         dice, market = self.world.dice, self.world.dice.choice(self.markets)
         group = self.engines[market]
@@ -147,20 +147,20 @@ class System:
             self.world.later(wait_s, group.hand_over)
 
     def cut_database(self, for_s: float) -> None:
-        """PostgreSQL is away for a while."""
+        """PostgreSQL is down for a while."""
         self.world.counts["database outages"] += 1
         self.database.is_up = False
         self.database.cut_all_of()
         self.world.later(for_s, setattr, self.database, "is_up", True)
 
     def cut_broker(self, for_s: float) -> None:
-        """Kafka is away for a while, and keeps what it has."""
+        """Kafka is down for a while, and keeps what it has."""
         self.world.counts["broker outages"] += 1
         self.broker.is_up = False
         self.world.later(for_s, setattr, self.broker, "is_up", True)
 
     def market_state(self, market: str) -> str | None:
-        """The hash of the state of the market's owner; None when it has none or is behind."""
+        """The hash of the state of the market's owner; None when it has none or lags behind."""
         owner = self.engines[market].owner
         if not isinstance(owner, EngineMember) or owner.process.life is not Life.RUNS:
             return None

@@ -29,7 +29,7 @@ async def _write_twice(broker: Broker, frozen_for_s: float) -> None:
 
 
 def test_a_thawed_owner_looks_whether_its_last_record_is_still_there() -> None:
-    """Its next record comes behind that place, so the offset alone tells nothing; it may not write another."""
+    """Its next record comes after that place, so the offset alone proves nothing; it may not write another."""
     world = World(1, VirtualLoop())
     world.is_calm = True
     broker = Broker(world)

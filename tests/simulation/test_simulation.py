@@ -26,7 +26,7 @@ def outcomes(block: int) -> list[Outcome]:
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
-def test_nothing_is_lost_or_doubled_whatever_dies(block: int) -> None:
+def test_nothing_is_lost_or_doubled_whichever_process_dies(block: int) -> None:
     """In fifty storms each: after the calm all has finished, and the rows are what an undisturbed market makes."""
     assert {run.seed: run.violations for run in outcomes(block) if run.violations} == {}
 
@@ -42,7 +42,7 @@ def test_every_named_crash_point_is_hit() -> None:
 
 @pytest.mark.parametrize("seed", [5563, 9992, 18280])
 def test_a_seed_that_once_found_something_is_clean(seed: int) -> None:
-    """Old events that a thawed owner wrote hid newer ones: a projection stood still, an owner began with an old snapshot.
+    """Old events that a thawed owner wrote hid newer ones: a projection stalled, an owner started with an old snapshot.
 
     And another owner's record in the place of a lost one hid the loss from a thawed owner (18280).
     """

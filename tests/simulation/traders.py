@@ -31,7 +31,7 @@ class Attempt:
 
 
 class Traders:
-    """All clients. They remember what they were told, so that nothing they were promised can be lost unseen."""
+    """All clients. They remember every answer, so that no accepted command can be lost unnoticed."""
 
     def __init__(self, world: World, system: System) -> None:
         self.world = world
@@ -64,7 +64,7 @@ class Traders:
                 self._place(attempt)
 
     def barrier(self) -> None:
-        """Let a command go through every market, so that whatever is missing shows."""
+        """Let a command go through every market, so that any missing command is noticed."""
         for market in self.system.markets:
             self._operate((market, PassBarrier(self.world.now(), "calm")))
 
@@ -115,7 +115,7 @@ class Traders:
             self._learn(attempt, answer)
         elif isinstance(answer, Refused) and answer.code not in UNKNOWN:
             if known is not None and request.client_order_id:
-                self.world.violated(f"{known} had been taken on, its retry was refused: {answer}")
+                self.world.violated(f"{known} had been accepted, its retry was refused: {answer}")
             attempt.is_settled = True
 
     def _learn(self, attempt: Attempt, answer: Placed) -> None:
@@ -125,7 +125,7 @@ class Traders:
             self.world.violated(f"one client id, two orders: {attempt.order_id} and {answer.order_id}")
         attempt.order_id, attempt.is_settled = answer.order_id, True
         self.placed[answer.order_id] = attempt.request.user
-        self.world.counts["orders taken on"] += not answer.is_replay
+        self.world.counts["orders accepted"] += not answer.is_replay
 
     def _cancel(self) -> None:
         order_id = self.world.dice.choice(list(self.placed))
@@ -136,7 +136,7 @@ class Traders:
     async def _cancelled(self, request: SubmitCancel) -> None:
         answer = await self._ask(request)
         if isinstance(answer, CancelPlaced):
-            self.world.counts["cancels taken on"] += 1
+            self.world.counts["cancels accepted"] += 1
 
     async def _ask(self, request: SubmitOrder | SubmitCancel) -> object:
         """The answer, if there is an API that lives long enough, and the reply is not cut."""
@@ -174,5 +174,5 @@ class Traders:
             await session.close()
         except OSError:
             return
-        except Exception as error:  # noqa: BLE001 - the operator's connection was cut: he may look and try again
+        except Exception as error:  # noqa: BLE001 - the operator's connection was cut: the operator may check and retry
             self.world.note(f"the operator got {type(error).__name__}")

@@ -39,7 +39,7 @@ CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("CURREN
 
 
 class ProcessEnded(BaseException):
-    """The process has ended itself: nothing behind this line runs."""
+    """The process has ended itself: nothing after this line runs."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -79,7 +79,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """Start a task, and hold on to it: one that is collected would run its `finally` at nobody's time."""
+        """Start a task, and hold on to it: one that is collected would run its `finally` at a random time."""
         task = super().create_task(coro, **options)
         self._tasks.append(task)
         return task
@@ -101,7 +101,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         process.parked.clear()
 
     def thaw(self, process: Process) -> None:
-        """Let a frozen process go on with all that has become due meanwhile."""
+        """Let a frozen process continue with all that has become due since."""
         process.life = Life.RUNS
         self._ready.extend(process.parked)
         process.parked.clear()

@@ -1,4 +1,4 @@
-"""What is checked at every step: one sequence has one body for ever, and nobody says done before it is."""
+"""Checks at every step: one sequence has one body forever, and nothing is acknowledged before it is done."""
 
 from broker.event_records import hashes_in
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
@@ -18,7 +18,7 @@ class Watch:
         self.system = system
         self.events: dict[str, dict[int, bytes]] = {market: {} for market in system.markets}
         self._holes = {market: Holes() for market in system.markets}
-        self._behind: dict[tuple[Process, str], int] = {}
+        self._after_hole: dict[tuple[Process, str], int] = {}
         self._sent: dict[str, set[int]] = {market: set() for market in system.markets}
         self._topics = {
             topic(market): (look, market)
@@ -40,7 +40,7 @@ class Watch:
         look, market = self._topics[topic]
         look(market, key, value)
         if topic == events_topic(market):
-            self._nobody_goes_on_behind_a_hole(writer, market, offset, decode_event_record(value or b""))
+            self._nobody_continues_after_a_hole(writer, market, offset, decode_event_record(value or b""))
 
     def _event_record(self, market: str, _key: bytes, value: bytes | None) -> None:
         """An event of one sequence is the same in every record, life and epoch, and chains to the one before it."""
@@ -50,13 +50,13 @@ class Watch:
             if known.setdefault(seq, bytes(body)) != bytes(body):
                 self.world.violated(f"event {market}:{seq} was written with two bodies")
 
-    def _nobody_goes_on_behind_a_hole(self, writer: Process, market: str, offset: int, record: EventRecord) -> None:
-        """An engine may notice by one record that the log has lost what is not persisted; it writes no other behind it."""
+    def _nobody_continues_after_a_hole(self, writer: Process, market: str, offset: int, record: EventRecord) -> None:
+        """An engine may notice by one record that the log has lost what is not persisted; it writes no other after it."""
         persisted = self.system.database.tables.named(market).progress.event_seq
         missing = self._holes[market].missing_before(offset, record, persisted)
-        known = self._behind.pop((writer, market), record.first_event_seq)
+        known = self._after_hole.pop((writer, market), record.first_event_seq)
         if missing:
-            self._behind[writer, market] = record.first_event_seq
+            self._after_hole[writer, market] = record.first_event_seq
             if known != record.first_event_seq:
                 self.world.violated(f"{writer.name} goes on in {market}, though the log has lost event {missing}")
 
@@ -64,7 +64,7 @@ class Watch:
         self._sent[market] |= {command.seq for command in decode_command_record(value or b"").commands}
 
     def _snapshot_entry(self, market: str, key: bytes, _value: bytes | None) -> None:
-        """When a head is there, all that it names is there; but for a zombie's, late, behind a newer one that holds."""
+        """When a head is there, all that it names is there; except for a zombie's, late, after a newer valid one."""
         if key.startswith(b"head/") and _value is not None and not self.system.broker.has_lost_tails:
             entries = self.system.broker.table(book_changelog_topic(market))
             seq = int(key.removeprefix(b"head/"))

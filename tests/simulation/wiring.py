@@ -1,4 +1,4 @@
-"""Putting the fakes into their places, small bounds where large ones would never be met, and taking all away again."""
+"""Putting the fakes into their places, small bounds where large ones would never be met, and undoing all of it."""
 
 import functools
 import itertools
@@ -86,8 +86,8 @@ def _end(world: World, code: int = 0) -> None:
     name = type(error).__name__ if error is not None else "nothing"
     world.stops[name] += 1
     if name not in EXPECTED_STOPS:
-        told = itertools.islice(_causes(error), 3)
-        world.violated(f"{process.name} stops itself: {' <- '.join(told)}")
+        causes = itertools.islice(_causes(error), 3)
+        world.violated(f"{process.name} stops itself: {' <- '.join(causes)}")
     world.kill(process, f"exit {code}, {name}")
     raise ProcessEnded
 

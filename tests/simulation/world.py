@@ -50,7 +50,7 @@ class World:
 
     @property
     def trace_hash(self) -> str:
-        """What tells one course of events from another."""
+        """What distinguishes one course of events from another."""
         return self._trace.hexdigest()
 
     def now(self) -> Timestamp:
@@ -88,7 +88,7 @@ class World:
         self.loop.call_later(delay_s, call, *args, context=process.context)
 
     def spawn(self, process: Process | None, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task of a process, or of nobody's."""
+        """Start a task of a process, or of none."""
         self.loop.create_task(work, context=self.context if process is None else process.context)
 
     def reached(self, process: Process, point: str) -> bool:

@@ -52,7 +52,7 @@ async def hold(session: Session, user: int, market_id: int, *, lots: int, cost: 
 
 @asynccontextmanager
 async def submission_to(dsn: str) -> AsyncIterator[Submission]:
-    """A submission over a session of its own."""
+    """A submission over its own session."""
 
     async def connect() -> Connection:
         return await connect_writer(dsn, "submission")

@@ -1,4 +1,4 @@
-"""The rows of a market beside the engine that they came from."""
+"""The rows of a market compared with the engine that they came from."""
 
 from schemas.orders import Side
 from tests.store.projection_builders import Exchange

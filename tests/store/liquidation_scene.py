@@ -1,4 +1,4 @@
-"""A scene for liquidations: real tables, real engine, the liquidator by hand, and a clock that stands still between looks."""
+"""A scene for liquidations: real tables, real engine, the liquidator by hand, and a clock that does not advance between scans."""
 
 import itertools
 import json
@@ -73,7 +73,7 @@ class Scene:
             await self.exchange.settle()
 
     async def drain_fund(self, left: int) -> None:
-        """Take the fund's money away, but for so many USDC."""
+        """Remove the fund's money except for so many USDC."""
         await self.session.execute(_POST_FUND, await self.fund() - left * USDC)
 
     async def wallet(self, user: int) -> int:
@@ -91,7 +91,7 @@ class Scene:
         return (row["lots"], row["cost"]) if row else (0, 0)
 
     async def actions(self, user: int) -> list[str]:
-        """What was done to an account, in order."""
+        """The actions on an account, in order."""
         query = "SELECT action FROM liquidation_steps WHERE user_id = $1 ORDER BY liquidation_id, step"
         return [row["action"] for row in await self.session.fetch(query, user)]
 

@@ -1,6 +1,6 @@
 """A market that trades by the hundred thousand over real tables: orders stored in blocks, events through the projection.
 
-Only the submission and the broker are left out: what they do is done by hand, block by block.
+Only the submission and the broker are left out: their work is done here, block by block.
 """
 
 import random
@@ -40,7 +40,7 @@ ON CONFLICT (user_id, market_id) DO UPDATE SET {", ".join(f"{name} = p.{name} + 
 
 
 class LongMarket:
-    """BTC-PERP with forty rich users; `seq` is the last command that was taken on."""
+    """BTC-PERP with forty rich users; `seq` is the last command that was accepted."""
 
     def __init__(self, exchange: Exchange, seed: int) -> None:
         self.exchange = exchange
@@ -60,7 +60,7 @@ class LongMarket:
         self.assignment = MarketAssignment(BTC, progress, StartingPoint(self.market, -1), {})
 
     async def next_block(self, size: int = BLOCK) -> list[NumberedCommand]:
-        """Take on so many commands, as the submission does: order rows, margin sums and the counter, one transaction."""
+        """Accept a number of commands, as the submission does: order rows, margin sums and the counter, one transaction."""
         commands = [(self.seq + n, self._any_command(self.seq + n)) for n in range(1, size + 1)]
         orders = [(seq, command) for seq, command in commands if isinstance(command, PlaceOrder)]
         session = self.exchange.session

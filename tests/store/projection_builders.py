@@ -174,7 +174,7 @@ class Exchange:
         )
 
     def _is_cut(self, market: str, last: Written) -> bool:
-        """Whether the command has events behind this one."""
+        """Whether the command has events after this one."""
         return any(
             w.command == last.command and w.seq == last.seq + 1 for w in self.written[market][last.seq : last.seq + 1]
         )

@@ -29,7 +29,7 @@ async def test_each_fifth_of_a_side_has_its_rank(database: str) -> None:
 
 
 async def test_the_only_one_of_a_side_is_the_first(database: str) -> None:
-    """4 for a long and for a short that have nobody beside them."""
+    """4 for a long and for a short that are alone on their side."""
     async with session_to(database) as session:
         users = [await holder(session, 1_000, 60_000), await holder(session, -1_000, 60_000)]
         assert await ranks_of(session, users) == [4, 4]
@@ -44,7 +44,7 @@ async def test_profit_counts_by_its_leverage_and_loss_against_it(database: str) 
 
 
 async def test_who_has_no_equity_is_not_in_the_queue(database: str) -> None:
-    """Long 1 from 61,000 with 1,000: nothing is left of him. He has 0, those before him are not pushed back."""
+    """Long 1 from 61,000 with 1,000: no equity is left. This account has 0, those ranked before it are not pushed back."""
     async with session_to(database) as session:
         users = [await holder(session, 1_000, 61_000, wallet) for wallet in (1_000, 1_001)]
         assert await ranks_of(session, users) == [0, 4]
@@ -59,7 +59,7 @@ async def test_the_older_position_comes_first_among_equals(database: str) -> Non
 
 
 async def test_equity_is_of_all_markets(database: str) -> None:
-    """Two longs alike in BTC; one has lost 4,000 in ETH, so that his profit is leveraged more."""
+    """Two longs alike in BTC; one has lost 4,000 in ETH, so that its profit is leveraged more."""
     async with session_to(database) as session:
         users = [await holder(session, 1_000, 59_000) for _ in range(2)]
         await hold(session, users[1], 2, lots=100, cost=7_000 * USDC)
@@ -67,7 +67,7 @@ async def test_equity_is_of_all_markets(database: str) -> None:
 
 
 async def test_the_fund_is_not_ranked(database: str) -> None:
-    """Its inventory stands in nobody's way."""
+    """Its inventory affects nobody's rank."""
     async with session_to(database) as session:
         user = await holder(session, 1_000, 60_000)
         await hold(session, -3, 1, lots=5_000, cost=1)

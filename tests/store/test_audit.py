@@ -73,10 +73,10 @@ CORRUPTIONS = {
         "UPDATE outbox o SET command_seq = command_seq + 1 WHERE command_seq = (SELECT max(command_seq) FROM outbox x"
         " WHERE x.market_id = o.market_id)"
     ),
-    "a relay's cursor beyond what was taken on": "UPDATE relay_cursors SET command_seq = 1000",
+    "a relay's cursor beyond the accepted commands": "UPDATE relay_cursors SET command_seq = 1000",
     "an outbox pruned past the relay's cursor": "UPDATE relay_cursors SET pruned_seq = command_seq + 1",
-    "progress beyond what was taken on": "UPDATE progress SET command_seq = command_seq + 1",
-    "progress behind what is written": "UPDATE progress SET event_seq = 1",
+    "progress beyond the accepted commands": "UPDATE progress SET command_seq = command_seq + 1",
+    "progress before the written events": "UPDATE progress SET event_seq = 1",
     "a funding that makes money": "INSERT INTO fundings VALUES (1, now(), 1, 0, 0, 1, 1, 5, false, now())",
     "a payment of no funding": "INSERT INTO funding_payments VALUES (1, now(), 1, 1, 1, 1, 1, 1, now())",
     "a settlement of what nobody held": "INSERT INTO settlements VALUES (1, 1, 1, 7, 1, 0, now())",
@@ -143,7 +143,7 @@ async def test_an_empty_exchange_is_clean(database: str) -> None:
 
 
 async def test_the_audit_finds_every_corruption_and_no_check_is_idle(exchange: Exchange) -> None:
-    """Each row changed behind the exchange's back is found, and each invariant is the voice of one of them at least."""
+    """Each row changed without the exchange is found, and each invariant finds at least one of them."""
     unfound, spoke = set(CORRUPTIONS), set()
     for corruption, statement in CORRUPTIONS.items():
         transaction = exchange.session.transaction(isolation="repeatable_read")
@@ -176,22 +176,22 @@ EXCUSED = {
     "ledger.order_id": "says where a liquidation fee comes from, as event_seq does, which is checked",
     "ledger.trade_id": "says where an entry comes from, as event_seq does, which is checked",
     "markets.epoch": "of the broker; every process compares it",
-    "markets.funding_rate": "from the log, told and not counted: payments carry their own, which is checked",
+    "markets.funding_rate": "from the log, reported and not recomputed: payments carry their own, which is checked",
     "markets.index_price": "from the log: verify compares it",
     "markets.mark": "from the log: verify compares it",
     "markets.market_id": "a key of one row a market",
-    "markets.predicted_funding_rate": "from the log, told and not counted",
+    "markets.predicted_funding_rate": "from the log, reported and not recomputed",
     "markets.price_quorum": "from the log: verify compares it",
     "markets.rules": "from the log: verify compares it",
-    "orders.best_opposite": "from the log, told and not counted",
+    "orders.best_opposite": "from the log, reported and not recomputed",
     "orders.cancel_seq": "of a cancel under way",
-    "orders.ended_event_seq": "says where in the log it ended, told and not counted",
+    "orders.ended_event_seq": "says where in the log it ended, reported and not recomputed",
     "orders.leverage": "as submitted",
     "orders.price": "from the log: verify compares it",
     "positions.leverage": "what the user chose",
     "progress.event_seq": "from the log: verify compares it with its hash",
     "progress.market_id": "a key of one row a market",
-    "relay_cursors.command_seq": "how far is sent, behind the counter: the engine asks for what it misses",
+    "relay_cursors.command_seq": "how far is sent, at most the counter: the engine asks for what it misses",
     "relay_cursors.market_id": "a key of one row a market",
 }
 """Numbers that the audit may not miss for a reason."""

@@ -91,13 +91,13 @@ def model(trades: Sequence[Trade], interval: CandleInterval) -> list[CandleView]
         shown = (price_text(SPEC, price) for price in (prices[0], max(prices), min(prices), close))
         notional = sum(SPEC.notional(trade.price, trade.lots) for trade in inside)
         lots = sum(trade.lots for trade in inside)
-        figures = (quantity_text(SPEC, lots), format_micros(notional), len(inside))
-        views.append(CandleView(format_timestamp(start), *shown, *figures))
+        sums = (quantity_text(SPEC, lots), format_micros(notional), len(inside))
+        views.append(CandleView(format_timestamp(start), *shown, *sums))
     return views[::-1]
 
 
 def three_days(chance: random.Random) -> list[Trade]:
-    """Trades in bursts with quiet hours between; a trade's time may lie behind that of the one before."""
+    """Trades in bursts with quiet hours between; a trade's time may be earlier than that of the one before."""
     at, trades = NOON - 3 * DAY_US, []
     for number in range(1, 401):
         at += chance.choice((0, SECOND_US, 20 * SECOND_US, 90 * SECOND_US, 3_000 * SECOND_US))
@@ -116,7 +116,7 @@ async def test_candles_are_what_the_trades_come_to(session: Connection) -> None:
         for interval in CandleInterval:
             assert await candles(session, interval) == model(happened, interval)[:500], (first, interval)
         while await roll_candles(session, chance.randint(1, 40)) > 20:
-            pass  # a few stay behind the cursor
+            pass  # a few stay after the cursor
     for interval in (CandleInterval.QUARTER, CandleInterval.DAY):
         assert await pages(session, interval, 7) == model(trades, interval)
     while await roll_candles(session):
@@ -129,7 +129,7 @@ async def test_candles_are_what_the_trades_come_to(session: Connection) -> None:
     assert [tuple(row) for row in kept] == [(60, 400, lots), (3_600, 400, lots)]
 
 
-async def test_candles_of_a_period_begin_in_it(session: Connection) -> None:
+async def test_candles_of_a_period_start_in_it(session: Connection) -> None:
     """From inclusive, to exclusive, off the grid too; none before the first trade nor after the market's present."""
     hour = 3_600 * SECOND_US
     await happen(session, [Trade(1, NOON + 60, 600_000, 1), Trade(2, NOON + 3 * hour + 60, 600_010, 2)])
@@ -149,7 +149,7 @@ async def test_candles_of_a_period_begin_in_it(session: Connection) -> None:
 
 
 async def test_two_who_roll_at_once_count_no_trade_twice(session: Connection, database: str) -> None:
-    """The second waits for the cursor and goes on from where the first has left it."""
+    """The second waits for the cursor and continues from where the first has left it."""
     await happen(session, [Trade(n, NOON + n, 600_000 + n, 1) for n in range(1, 11)])
     await roll_candles(session, 1)
     other: Connection = await asyncpg.connect(database)

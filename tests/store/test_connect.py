@@ -43,7 +43,7 @@ async def test_a_reader_may_hold_no_snapshot_for_long(database: str) -> None:
 
 
 async def test_a_killed_session_is_an_outage_at_the_call_and_at_every_later_one(database: str) -> None:
-    """asyncpg tells of it with different exceptions."""
+    """asyncpg reports it with different exceptions."""
     async with session_to(database) as session:
         victim = await connect_writer(database, "victim")
         sleep = asyncio.create_task(victim.execute("SELECT pg_sleep(60)"))

@@ -102,13 +102,13 @@ class Crowd:
     async def _move_prices(self) -> None:
         for name in MARKETS:
             move = self.dice.choice((-45_000, -20_000, -9_000, -2_000, 0, 2_000, 10_000, 21_000, 44_000))
-            begun = self.specs[name].reference_price
+            reference = self.specs[name].reference_price
             moved = self.index[name] * (1_000_000 + move) // 1_000_000
-            self.index[name] = max(begun // 2, min(2 * begun, moved))
+            self.index[name] = max(reference // 2, min(2 * reference, moved))
             await append_command(self.session, name, SetIndex(self.now, Nanos(self.index[name])))
 
     async def _move_money(self) -> None:
-        """Some pay in, some take out what they may."""
+        """Some deposit, some withdraw what they may."""
         for user in self.dice.sample(self.users, 6):
             amount = str(self.dice.randint(1, 900))
             await deposit(self.session, user, DepositRequest("USDC", amount), None, self.now)
@@ -197,12 +197,12 @@ async def test_the_books_balance_after_random_fills(
         causes = await crowd.session.fetch(
             "SELECT cause, count(*) / 2 AS fills FROM fills GROUP BY cause ORDER BY cause"
         )
-        told = counts | {f"fills by {row['cause']}": row["fills"] for row in causes} | crowd.answers
-        told |= {"rounds": rounds, "cpu of this process, s": round(traded_s, 1)}
-        for what, value in told.items():
+        totals = counts | {f"fills by {row['cause']}": row["fills"] for row in causes} | crowd.answers
+        totals |= {"rounds": rounds, "cpu of this process, s": round(traded_s, 1)}
+        for what, value in totals.items():
             record_property(what, value)
         with capsys.disabled():
-            sys.stdout.write("\n" + "".join(f"  {what}: {value}\n" for what, value in told.items()))
+            sys.stdout.write("\n" + "".join(f"  {what}: {value}\n" for what, value in totals.items()))
 
 
 async def _counts(session: Connection) -> dict[str, int]:

@@ -84,7 +84,7 @@ async def test_conservation_is_exact_over_a_million_fills(market: LongMarket) ->
 
 
 def one_micro_too_much(trade: TradeExecuted) -> list[Entry]:
-    """Once, the house gets a micro that nobody has paid."""
+    """Once, the house gets a micro that no account paid."""
     entries = trade_entries(trade)
     if trade.trade != 100:
         return entries
@@ -104,7 +104,7 @@ def one_micro_from_the_wrong_wallet(trade: TradeExecuted) -> list[Entry]:
 
 
 def one_lot_stays_reserved(fold: Fold, order: OrderRow, lots: int) -> None:
-    """A stale margin sum: once, what a lot had added is not taken away."""
+    """A stale margin sum: once, what a lot had added is not subtracted."""
     _take_from_sums(fold, order, lots - 1 if order.order_id % 97 == 0 and lots > 1 else lots)
 
 

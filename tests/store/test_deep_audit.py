@@ -87,7 +87,7 @@ async def test_a_day_on_which_everything_happens_agrees_to_the_micro(scene: Scen
 
 
 async def test_every_micro_that_is_moved_is_found(scene: Scene) -> None:
-    """Each row changed by one is told by the recomputation."""
+    """Each row changed by one is found by the recomputation."""
     silent = []
     for corruption, statement in CORRUPTIONS.items():
         transaction = scene.session.transaction(isolation="repeatable_read")

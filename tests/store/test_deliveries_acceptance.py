@@ -39,7 +39,7 @@ async def market(database: str) -> AsyncIterator[LongMarket]:
 
 
 class Deliveries:
-    """Delivers whatever it is given one to five times, and counts what each message came to."""
+    """Delivers each message one to five times, and counts the outcomes."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)  # noqa: S311 - the same deliveries in every run
@@ -47,7 +47,7 @@ class Deliveries:
         self.total = 0
 
     def order(self, records: Sequence[T], messages: Sequence[int]) -> list[T]:
-        """First deliveries in the order of the log, as Kafka gives them; every repetition anywhere behind its first.
+        """First deliveries in the order of the log, as Kafka gives them; every repetition anywhere after its first.
 
         `messages`: how many messages each record holds.
         """
@@ -63,11 +63,11 @@ class Deliveries:
 async def deliver(market: LongMarket, deliveries: Deliveries) -> None:
     """A block of commands to the engine, its events to the projection."""
     records = in_records(await market.next_block(BLOCK), deliveries.chance)
-    told: list[EventRecord] = []
+    sent: list[EventRecord] = []
     for record in deliveries.order(records, [len(record) for record in records]):
-        told += market.match(record)
+        sent += market.match(record)
     market.forget()
-    waiting = deliveries.order(told, [len(record.events) for record in told])
+    waiting = deliveries.order(sent, [len(record.events) for record in sent])
     while waiting:
         size = deliveries.chance.randint(1, 20)
         await market.projection.apply(waiting[:size])
@@ -112,7 +112,7 @@ async def test_nothing_of_a_million_deliveries_has_an_effect_again(market: LongM
 
 
 def take_seen_again(sequencer: CommandSequencer, record: CommandRecord) -> Sequenced:
-    """An engine that numbers what it gets by itself: a repeated command is another one."""
+    """An engine that numbers its commands itself: a repeated command is another one."""
     first = sequencer.next_seq
     again = [each._replace(seq=first + at) for at, each in enumerate(_parsed(record))]
     sequencer._kept += [each.body for each in again]

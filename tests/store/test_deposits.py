@@ -17,7 +17,7 @@ from tests.store.projection_builders import NOON, Exchange, an_order, open_excha
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """A fresh exchange; its books must balance whatever was deposited."""
+    """A fresh exchange; its books must balance after any deposits."""
     opened = await open_exchange(database)
     yield opened
     assert await audit(opened.session) == []
@@ -84,7 +84,7 @@ async def test_a_wallet_holds_at_most_a_million_millions(exchange: Exchange) -> 
     assert await deposit(exchange.session, user, usdc("999999999999.999999"), None, NOON) == balance_of("1000000000000")
 
 
-async def test_only_the_quote_asset_is_taken(exchange: Exchange) -> None:
+async def test_only_the_quote_asset_is_accepted(exchange: Exchange) -> None:
     """There is one asset."""
     user = await exchange.user("a@x.io", "1")
     refused = await deposit(exchange.session, user, DepositRequest("BTC", "1"), None, NOON)
@@ -93,7 +93,7 @@ async def test_only_the_quote_asset_is_taken(exchange: Exchange) -> None:
 
 
 async def test_an_unknown_user_has_no_account_to_credit(exchange: Exchange) -> None:
-    """A token that outlived its user is nobody's."""
+    """A token that outlived its user belongs to no user."""
     refused = await deposit(exchange.session, 999, usdc("1"), None, NOON)
     assert isinstance(refused, Refused)
     assert refused.code is ErrorCode.UNAUTHENTICATED
@@ -119,7 +119,7 @@ async def test_the_same_key_with_another_body_conflicts(exchange: Exchange) -> N
 
 
 async def test_a_key_belongs_to_who_sent_it(exchange: Exchange) -> None:
-    """Two users may use one key; an administrator may not use his for two users."""
+    """Two users may use one key; an administrator may not use one for two users."""
     first, second, admin = [await exchange.user(f"u{n}@x.io", "1") for n in range(3)]
     for user in (first, second):
         assert await deposit(exchange.session, user, usdc("10"), "k", NOON) == balance_of("11")

@@ -1,4 +1,4 @@
-"""A command that broke the engine, in the tables: the order ends REJECTED, what it held is released, a cancel may be repeated."""
+"""A command that broke the engine, in the tables: the order ends REJECTED, its hold is released, a cancel may be repeated."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A market that the exchange itself has halted: visible to all, and closed to whatever its events say."""
+"""A market that the exchange itself has halted: visible to all, and closed whatever its events say."""
 
 from schemas.commands import SetStatus
 from schemas.market import MarketStatus

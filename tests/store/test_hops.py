@@ -1,4 +1,4 @@
-"""When records went their way is kept for the orders in them: once, whatever comes again, and for no others."""
+"""The times of records on their way are kept for the orders in them: once, despite repetitions, and for no others."""
 
 import random
 from collections.abc import AsyncIterator
@@ -40,14 +40,14 @@ async def times_of(exchange: Exchange, hop: Hop) -> dict[int, str | None]:
     user = await exchange.session.fetchval("SELECT min(user_id) FROM orders")
     times: dict[int, str | None] = {}
     for seq in range(2, ORDERS + 2):
-        told = await read_order_trace(exchange.session, user, public_order_id(BTC, seq))
-        assert told is not None
-        (times[seq],) = [view.time for view in told.hops if view.hop is hop]
+        trace = await read_order_trace(exchange.session, user, public_order_id(BTC, seq))
+        assert trace is not None
+        (times[seq],) = [view.time for view in trace.hops if view.hop is hop]
     return times
 
 
 async def test_the_first_time_an_order_was_sent_counts(exchange: Exchange) -> None:
-    """The engine asks again, and the relay cuts other records: who was sent before keeps his time."""
+    """The engine asks again, and the relay cuts other records: an order sent before keeps its time."""
     session = exchange.session
     assert await record_sent(session, 1, 0, 4, at(1))
     assert await record_sent(session, 1, 4, 8, at(2))

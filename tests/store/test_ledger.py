@@ -45,7 +45,7 @@ def test_the_fund_balances_each_event_of_a_funding_and_keeps_the_residue() -> No
 
 
 def test_the_fund_pays_funding_for_its_own_position_too() -> None:
-    """Its payment is a line of its own, beside the one that balances."""
+    """Its payment is a separate line, in addition to the one that balances."""
     entries = funding_entries(paid((INSURANCE_FUND, -5), (2, 5)))
     assert [(entry.account, entry.amount) for entry in entries] == [(-3, -5), (2, 5)]
 

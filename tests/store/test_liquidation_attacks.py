@@ -37,8 +37,8 @@ async def test_a_drip_of_one_lot_does_not_put_the_take_over_off(database: str) -
         assert taken["quantity"] == 999
 
 
-async def test_an_own_quote_does_not_stand_in_the_way_of_a_liquidation(database: str) -> None:
-    """Ann's own bid of 57,280 is cancelled before the step meets the real one behind it at 57,200."""
+async def test_an_own_quote_does_not_block_a_liquidation(database: str) -> None:
+    """Ann's own bid of 57,280 is cancelled before the step meets the real one after it at 57,200."""
     async with scene_on(database) as scene:
         ann, bob, carl = await scene.user("3012"), await scene.user("9000"), await scene.user("9000")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -89,7 +89,7 @@ async def test_a_margin_call_is_one_receipt_and_ends_above_the_border(database: 
 
 
 async def test_a_withdrawal_racing_the_liquidation_takes_nothing(database: str) -> None:
-    """From the flag on nothing leaves, whoever comes first to the account's lock."""
+    """From the flag on nothing leaves, whichever comes first to the account's lock."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3012"), await scene.user("9000")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -117,7 +117,7 @@ async def test_a_fill_on_its_way_makes_the_take_over_stale_and_it_is_read_again(
         await scene.look()  # flagged, a step that fills nothing
         await scene.order(bob, Side.BUY, 10, 57_100)
         reducing = an_order(ann, Side.SELL, 10, 571_000, reduce_only=True, time_in_force=TimeInForce.IOC)
-        await scene.exchange.submit(BTC, reducing)  # taken on, not matched
+        await scene.exchange.submit(BTC, reducing)  # accepted, not matched
         await scene.look(4)
         outcomes = [outcome for _, outcome in await scene.receipts(ann, "TAKE_OVER")]
         assert [outcome and (outcome["isStale"], outcome["quantity"]) for outcome in outcomes] == [
@@ -127,7 +127,7 @@ async def test_a_fill_on_its_way_makes_the_take_over_stale_and_it_is_read_again(
         assert await scene.wallet(ann) == 0
 
 
-async def test_nobody_can_drip_a_take_over_stale_for_ever(database: str) -> None:
+async def test_nobody_can_keep_a_take_over_stale_forever(database: str) -> None:
     """Once the take-over is ordered the account places no order; before that its orders only reduce, in the engine as well."""
     async with scene_on(database) as scene, submission_to(database) as submission:
         ann, bob = await scene.user("3012"), await scene.user("9000")
@@ -170,7 +170,7 @@ class Killed(Exception):
 
 
 class Mortal:
-    """A session that dies for good before its n-th statement."""
+    """A session that dies permanently before its n-th statement."""
 
     def __init__(self, session: asyncpg.Connection, statements: int) -> None:  # type: ignore[type-arg]
         self._session, self._left = session, statements
@@ -231,7 +231,7 @@ async def look_and_die(scene: Scene, statements: int) -> None:
 async def test_a_liquidator_killed_again_and_again_ends_where_an_undisturbed_one_does(
     database: str, seed: int | None
 ) -> None:
-    """kill -9 before whatever statement, again and again: the same actions, each once, and the same money.
+    """kill -9 before any statement, repeatedly: the same actions, each once, and the same money.
 
     Ann owes 500 for long 1 BTC and 20 ETH; Bob, who has the other side, carries both and loses the 500.
     """

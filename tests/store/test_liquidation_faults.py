@@ -1,4 +1,4 @@
-"""What the world does to a liquidation under way: rivals, wild or dead price sources, the user himself, his money."""
+"""Disturbances of a running liquidation: rivals, wild or dead price sources, the user's own actions and money."""
 
 import asyncio
 import random
@@ -56,7 +56,7 @@ class Sources:
 
 @pytest.mark.parametrize("spike", [1.5, 0.5])
 async def test_one_source_that_jumps_by_half_liquidates_nobody(database: str, spike: float) -> None:
-    """For a second one of three says +-50 %: the median does not move, nobody is even called for margin."""
+    """For a second one of three says +-50 %: the median does not move, no account is even called for margin."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3100"), await scene.user("3100")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -71,7 +71,7 @@ async def test_one_source_that_jumps_by_half_liquidates_nobody(database: str, sp
 
 @pytest.mark.parametrize("spike", [1.5, 0.5])
 async def test_the_only_source_that_jumps_by_half_leaves_sound_books(database: str, spike: float) -> None:
-    """Whoever trusts one source is liquidated by it; what is done is done in full, and nobody is left below zero."""
+    """A market with one source is liquidated by it; every liquidation is completed, and nobody is left below zero."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3100"), await scene.user("3100")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -87,8 +87,8 @@ async def test_the_only_source_that_jumps_by_half_leaves_sound_books(database: s
         assert not await scene.is_flagged(loser)
 
 
-async def test_sources_that_die_in_mid_liquidation_freeze_it_and_it_goes_on_when_they_are_back(database: str) -> None:
-    """Below quorum no step is taken and the account stays flagged; with the next prices the ladder goes on."""
+async def test_sources_that_die_in_mid_liquidation_freeze_it_until_they_are_back(database: str) -> None:
+    """Below quorum no step is taken and the account stays flagged; with the next prices the ladder continues."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3030"), await scene.user("90000")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -135,7 +135,7 @@ async def test_a_step_ordered_before_the_freeze_comes_to_nothing_and_is_tried_ag
 
 
 async def test_a_deposit_during_the_liquidation_releases_the_account(database: str) -> None:
-    """Equity 258 below maintenance 286.2: 1,000 more and the account is let go with its position."""
+    """Equity 258 below maintenance 286.2: 1,000 more and the account is released with its position."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3030"), await scene.user("90000")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -150,7 +150,7 @@ async def test_a_deposit_during_the_liquidation_releases_the_account(database: s
 
 
 async def test_a_liquidated_account_may_reduce_and_nothing_else(database: str) -> None:
-    """An opening order, one on the other side that is too large and a withdrawal are refused; a reducing one is taken."""
+    """An opening order, one on the other side that is too large and a withdrawal are refused; a reducing one is accepted."""
     async with scene_on(database) as scene, submission_to(database) as submission:
         ann, bob = await scene.user("3030"), await scene.user("90000")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -178,7 +178,7 @@ async def test_a_liquidated_account_may_reduce_and_nothing_else(database: str) -
 
 
 async def test_two_liquidators_at_once_do_everything_once(database: str) -> None:
-    """Without the advisory lock, on two sessions at once: no step is taken twice, none beside another one."""
+    """Without the advisory lock, on two sessions at once: no step is taken twice, none together with another one."""
     async with scene_on(database) as scene:
         users = [await scene.user("3100") for _ in range(6)]
         rich = await scene.user("900000")
@@ -227,15 +227,15 @@ async def test_withdrawals_racing_the_trigger_never_leave_less_than_the_margin(d
             finally:
                 for session in sessions:
                     await session.close()
-            taken = sum(not isinstance(answer, Refused) for answer in answers)
-            assert await scene.wallet(ann) == (3_588 - 150 * taken) * USDC
-            assert taken <= 3  # 588 were free at 60,000
+            accepted = sum(not isinstance(answer, Refused) for answer in answers)
+            assert await scene.wallet(ann) == (3_588 - 150 * accepted) * USDC
+            assert accepted <= 3  # 588 were free at 60,000
             await scene.index(60_000)
             await scene.look(3)
 
 
 async def test_orders_racing_the_trigger_never_exceed_the_position(database: str) -> None:
-    """Ten reducing orders beside the flag: those before it are cancelled, those after it only reduce; the ladder ends."""
+    """Ten reducing orders together with the flag: those before it are cancelled, those after it only reduce; the ladder ends."""
     async with scene_on(database) as scene, submission_to(database) as submission:
         ann, rich = await scene.user("4600"), await scene.user("900000")
         await scene.trade(ann, rich, 1_000, 60_000)
@@ -259,7 +259,7 @@ async def test_orders_racing_the_trigger_never_exceed_the_position(database: str
         assert not await scene.is_flagged(ann)
 
 
-async def test_an_order_beside_a_deleveraging_is_not_margined_with_the_position_it_takes_away(database: str) -> None:
+async def test_an_order_during_a_deleveraging_is_not_margined_with_the_position_it_removes(database: str) -> None:
     """Carl, short 1 and about to be deleveraged, bids for 3: with the short they need 5,700, without it 8,550 of 6,000."""
     async with scene_on(database) as scene, submission_to(database) as submission:
         ann, carl, rich = await scene.user("3042"), await scene.user("3042"), await scene.user("900000")
@@ -279,7 +279,7 @@ async def test_an_order_beside_a_deleveraging_is_not_margined_with_the_position_
         assert isinstance(answer, Refused)
         assert await scene.position(carl) == (0, 0)
         [again] = await submission.run([bid], scene.now, {})
-        assert isinstance(again, Refused), "8,550 are more than he has"
+        assert isinstance(again, Refused), "8,550 are more than the account has"
         await scene.look(1)
         small = SubmitOrder(carl, OrderRequest(BTC, Side.BUY, OrderType.LIMIT, "1", "56950"))
         assert isinstance((await submission.run([small], scene.now, {}))[0], Placed)

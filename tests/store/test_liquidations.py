@@ -93,7 +93,7 @@ async def test_two_markets_are_taken_over_one_after_the_other(database: str) -> 
 
 
 async def test_a_fund_that_is_too_small_has_the_other_side_deleveraged(database: str) -> None:
-    """Long 1 with 3,000 at 56,500 owes 500; the fund has 100. Bob's short closes at 57,000: he pays the 500."""
+    """Long 1 with 3,000 at 56,500 owes 500; the fund has 100. Bob's short closes at 57,000: Bob pays the 500."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3012"), await scene.user("9030")
         await scene.trade(ann, bob, 1_000, 60_000)

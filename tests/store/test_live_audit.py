@@ -1,4 +1,4 @@
-"""The audit that runs by itself: quiet books, checkpoints that never lose an entry, and what it halts."""
+"""The audit that runs in the background: quiet books, checkpoints that never lose an entry, and what it halts."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,7 +33,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
 
 
 def auditor(exchange: Exchange) -> Auditor:
-    """An auditor that begins at the first page."""
+    """An auditor that starts at the first page."""
     return Auditor(StreamSettings(exchange.dsn, "nowhere", datadir=Path()))
 
 
@@ -65,7 +65,7 @@ async def test_the_checkpoint_covers_the_whole_ledger_and_the_sums_stay_the_same
     assert before.external == -1_020_000 * 10**6
 
 
-async def test_the_checkpoint_waits_for_whoever_still_writes_entries(exchange: Exchange) -> None:
+async def test_the_checkpoint_waits_for_transactions_that_still_write_entries(exchange: Exchange) -> None:
     """An entry that was numbered and is not committed is never passed, however many committed after it."""
     writer = await asyncpg.connect(exchange.dsn)
     transaction = writer.transaction()
@@ -97,7 +97,7 @@ async def test_the_checkpoint_waits_for_whoever_still_writes_entries(exchange: E
 async def test_what_does_not_balance_halts_its_market_through_the_log(
     exchange: Exchange, corruption: str, halted: tuple[str, ...]
 ) -> None:
-    """One market where one is to blame, all of them where nobody can tell."""
+    """One market where one is to blame, all of them where that is unknown."""
     await exchange.session.execute(corruption)
     watch = auditor(exchange)
     await watch.audit(exchange.session, NOON)

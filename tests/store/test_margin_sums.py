@@ -1,4 +1,4 @@
-"""The margin sums of an account are the sums over its live orders after every single event, whatever ended or cut them.
+"""The margin sums of an account are the sums over its live orders after every single event, whatever ended or reduced them.
 
 The fold is the real one, over rows in memory: rows appear as the submission and the liquidator insert them, and what the
 fold does to the sums is compared with adding the live orders up.
@@ -117,7 +117,7 @@ class Tables:
 
 
 def odd(command: Command) -> Command:
-    """An order that adds odd amounts to every sum, so that what is taken away too little or too much shows."""
+    """An order that adds odd amounts to every sum, so that a wrong subtraction is noticed."""
     if not isinstance(command, PlaceOrder):
         return command
     return msgspec.structs.replace(

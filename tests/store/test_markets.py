@@ -21,7 +21,7 @@ from tests.store.account_builder import NOW, session_to
 SOL = replace(SEED_MARKETS[1], market="SOL-PERP", base_asset="SOL")
 
 
-async def test_a_listed_market_begins_its_log_with_its_own_rules(database: str) -> None:
+async def test_a_listed_market_starts_its_log_with_its_own_rules(database: str) -> None:
     """Engine and projection learn a market from command 1 alone."""
     async with session_to(database) as session:
         market_id = await list_market(session, SOL, NOW, MarketStatus.INITIALIZING)
@@ -37,7 +37,7 @@ async def test_a_listed_market_begins_its_log_with_its_own_rules(database: str) 
 
 
 async def test_a_market_with_faulty_rules_or_a_taken_name_is_refused(database: str) -> None:
-    """And leaves nothing behind."""
+    """And leaves nothing."""
     async with session_to(database) as session:
         with pytest.raises(MarketRefused) as faulty:
             await list_market(session, replace(SOL, initial_margin_rate=Ppm(1)), NOW)
@@ -106,7 +106,7 @@ async def _epoch(session: asyncpg.Connection, market: str) -> int:
 
 
 async def test_epochs_of_a_market_only_rise(database: str) -> None:
-    """Each rebuild begins a new one; other markets keep theirs."""
+    """Each rebuild starts a new one; other markets keep theirs."""
     async with session_to(database) as session:
         assert await _epoch(session, "BTC-PERP") == 1
         assert [await raise_epoch(session, "BTC-PERP") for _ in range(2)] == [2, 3]

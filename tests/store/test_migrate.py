@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema, with nobody stopped meanwhile."""
+"""Bringing a database to the newest schema, without stopping anything."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,8 +60,8 @@ async def test_a_failed_migration_leaves_the_database_as_it_was(empty: str) -> N
         assert [row["tablename"] for row in tables] == ["engine_snapshots"]
 
 
-async def test_writers_go_on_while_an_index_of_a_large_table_is_built(database: str) -> None:
-    """A transaction that has written keeps the index waiting, but no order behind it; in the end every row is in it."""
+async def test_writers_continue_while_an_index_of_a_large_table_is_built(database: str) -> None:
+    """A transaction that has written keeps the index waiting, but no order after it; in the end every row is in it."""
     async with session_to(database) as session, session_to(database) as slow, submission_to(database) as submission:
         await _drop_the_indexes(session)
         user = await user_with(session, 10_000_000_000)
@@ -80,8 +80,8 @@ async def test_writers_go_on_while_an_index_of_a_large_table_is_built(database: 
         assert await session.fetchval(count) == 2
 
 
-async def test_orders_go_on_while_a_migration_waits_for_a_dump(database: str) -> None:
-    """A change of a table waits for whoever reads it, and nobody behind it: it gives way, and is made when the dump has ended."""
+async def test_orders_continue_while_a_migration_waits_for_a_dump(database: str) -> None:
+    """A change of a table waits for its readers, and nobody waits for it: it gives way, and is made when the dump has ended."""
     async with session_to(database) as session, session_to(database) as dump, submission_to(database) as submission:
         user = await user_with(session, 10_000_000_000)
         await session.execute(_BEFORE_HOPS)
@@ -104,8 +104,8 @@ async def test_a_database_of_a_later_release_is_left_alone(database: str) -> Non
         assert await session.fetchval("SELECT version_num FROM alembic_version") == "9999"
 
 
-async def test_an_index_that_was_broken_off_is_built_anew(database: str) -> None:
-    """What a kill in the middle leaves behind is there by its name, slows every write and serves no query."""
+async def test_an_index_whose_build_was_interrupted_is_built_again(database: str) -> None:
+    """What a kill in the middle leaves exists by its name, slows every write and serves no query."""
     async with session_to(database) as session, session_to(database) as slow:
         await _drop_the_indexes(session)
         await session.execute("SET statement_timeout = '500ms'")

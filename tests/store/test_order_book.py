@@ -1,4 +1,4 @@
-"""The order book of the tables, beside the one of the engine."""
+"""The order book of the tables, compared with the engine's."""
 
 from collections.abc import AsyncIterator
 
@@ -86,7 +86,7 @@ async def test_an_order_still_matching_is_not_in_the_book(exchange: Exchange) ->
 
 
 async def test_pending_orders_are_not_in_the_book(exchange: Exchange) -> None:
-    """What the engine has not answered is nobody's to see; a market that is not listed has no book."""
+    """Orders the engine has not answered are not shown; a market that is not listed has no book."""
     alice = await exchange.user("a@x.io")
     await exchange.settle()
     await exchange.submit(BTC, an_order(alice, Side.BUY, 1, 600_000))

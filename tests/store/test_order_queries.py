@@ -85,7 +85,7 @@ async def test_an_order_that_reduce_only_cut_is_filled_to_the_last_of_its_quanti
 
 
 async def test_a_cancel_under_way_shows_before_the_order_ends(exchange: Exchange) -> None:
-    """The status changes by events alone; cancelRequestedAt tells that one is on its way."""
+    """The status changes by events alone; cancelRequestedAt shows that one is pending."""
     user = await exchange.user("a@x.io")
     seq = await exchange.submit(BTC, an_order(user, Side.BUY, 3, 600_000))
     pending = await read_order(exchange.session, user, f"{BTC}-{seq}")
@@ -104,10 +104,10 @@ async def test_a_cancel_under_way_shows_before_the_order_ends(exchange: Exchange
 
 async def test_another_users_order_reads_as_an_unknown_one(exchange: Exchange) -> None:
     """Ids of others, of no one and of no form are all None."""
-    owner, stranger = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    owner, other_user = await exchange.user("a@x.io"), await exchange.user("b@x.io")
     seq = await exchange.submit(BTC, an_order(owner, Side.BUY, 3, 600_000))
     assert await read_order(exchange.session, owner, f"{BTC}-{seq}") is not None
-    assert await read_order(exchange.session, stranger, f"{BTC}-{seq}") is None
+    assert await read_order(exchange.session, other_user, f"{BTC}-{seq}") is None
     for unknown in [
         f"{BTC}-99",
         f"{ETH}-{seq}",

@@ -1,4 +1,4 @@
-"""The outbox: gapless and in order whatever commits when; the relay's cursor; pruning behind snapshots."""
+"""The outbox: gapless and in order for any order of commits; the relay's cursor; pruning up to snapshots."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ WRITERS = 32
 TRANSACTIONS = 8
 
 
-async def test_thirty_two_writers_leave_no_hole_and_a_reader_behind_the_cursor_misses_nothing(database: str) -> None:
+async def test_thirty_two_writers_leave_no_hole_and_a_reader_after_the_cursor_misses_nothing(database: str) -> None:
     """Transactions of random length, operator commands and submissions; `seq > cursor` sees all, in order, once."""
     async with session_to(database) as session, session_to(database) as reader_session:
         user = await user_with(session, 10**9 * USDC)
@@ -44,7 +44,7 @@ async def test_thirty_two_writers_leave_no_hole_and_a_reader_behind_the_cursor_m
 
 
 async def _follow(session: Session, seen: list[int]) -> None:
-    """A relay: reads what lies above its cursor, without end."""
+    """A relay: reads what is after its cursor, in a loop."""
     while True:
         rows = await read_commands(session, 1, seen[-1] if seen else 0, 50)
         seen += [row.seq for row in rows]
@@ -75,7 +75,7 @@ async def _submit(submission: Submission, user: int, count: int) -> None:
     await submission.run(batch, NOW, {})
 
 
-async def test_a_reader_behind_a_plain_sequence_misses_rows(database: str) -> None:
+async def test_a_reader_that_follows_a_plain_sequence_misses_rows(database: str) -> None:
     """The check is checked: with the same writers, sequences that are drawn and commit out of order are found."""
     async with session_to(database) as session, session_to(database) as reader_session:
         await session.execute("CREATE SEQUENCE naive_seq")
@@ -138,7 +138,7 @@ async def test_a_command_for_an_unknown_market_is_refused(database: str) -> None
         assert await session.fetchval("SELECT count(*) FROM outbox") == 2
 
 
-async def test_reading_is_bounded_and_goes_on_behind_what_was_read(database: str) -> None:
+async def test_reading_is_bounded_and_continues_after_what_was_read(database: str) -> None:
     """The relay takes up to 500 at a time."""
     async with session_to(database) as session:
         await _append_clock_ticks(session, 6)
@@ -183,7 +183,7 @@ async def test_pruning_stops_at_the_newest_snapshot_that_progress_has_passed(dat
         assert await rewind(session, "BTC-PERP", 5)
 
 
-async def test_pruning_goes_on_where_it_stopped_and_leaves_other_markets_alone(database: str) -> None:
+async def test_pruning_continues_where_it_stopped_and_leaves_other_markets_alone(database: str) -> None:
     """In bounded steps from the low end."""
     async with session_to(database) as session:
         await _append_clock_ticks(session, 8)
@@ -196,7 +196,7 @@ async def test_pruning_goes_on_where_it_stopped_and_leaves_other_markets_alone(d
 
 
 async def test_what_the_relay_has_yet_to_send_is_not_pruned(database: str) -> None:
-    """A snapshot covers it, but the cursor was set back: the relay would find a hole where it goes on."""
+    """A snapshot covers it, but the cursor was set back: the relay would find a hole where it continues."""
     async with session_to(database) as session:
         await _append_clock_ticks(session, 8)
         await _snapshot(session, 9)
@@ -231,7 +231,7 @@ async def _snapshot(session: Session, seq: int) -> None:
 
 
 async def test_commands_for_many_markets_are_numbered_in_one_statement(database: str) -> None:
-    """In the order given, each market for itself; the relay of each is told once."""
+    """In the order given, each market separately; each relay is notified once."""
     heard: list[object] = []
     async with session_to(database) as session, session_to(database) as listener:
         await listener.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
@@ -266,7 +266,7 @@ async def test_a_command_that_is_asked_for_once_waits_in_a_halted_market(databas
 
 
 async def test_many_markets_at_once_never_lock_each_other_out(database: str) -> None:
-    """Counters are locked in market order, whatever order is asked for; the sequences have no hole."""
+    """Counters are locked in market order, in whatever order they are requested; the sequences have no hole."""
     async with session_to(database) as session:
         for number in range(6):
             await list_market(session, replace(SEED_MARKETS[0], market=f"T{number}-PERP"), NOW)

@@ -36,7 +36,7 @@ EVERYTHING = ListRequest(limit=500)
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """Real tables and engines; whatever a test does, the books must balance at its end."""
+    """Real tables and engines; after any test the books must balance at its end."""
     opened = await open_exchange(database)
     yield opened
     findings = await audit(opened.session)
@@ -91,8 +91,8 @@ async def test_rows_equal_the_engine_after_a_random_run(exchange: Exchange) -> N
     users = [await exchange.user(f"u{n}@x.io", "1000000") for n in range(6)]
     await play(exchange, chance, users, commands=400)
     await exchange.settle()
-    told = {type(decode_event(written.body)) for name in exchange.written for written in exchange.written[name]}
-    assert told == {
+    kinds = {type(decode_event(written.body)) for name in exchange.written for written in exchange.written[name]}
+    assert kinds == {
         MarketOpened, OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted, CancelRefused, MarkMoved
     }  # fmt: skip
     for name in exchange.markets:
@@ -118,7 +118,7 @@ async def test_repeated_and_repacked_records_change_nothing(exchange: Exchange) 
 
 
 async def test_two_owners_of_one_market_persist_each_event_once(exchange: Exchange) -> None:
-    """A zombie that applies the same records beside the owner finds them done."""
+    """A zombie that applies the same records at the same time as the owner finds them done."""
     users = [await exchange.user(f"u{n}@x.io", "1000000") for n in range(3)]
     await play(exchange, seeded(3), users, commands=60)
     zombie = await open_exchange(exchange.dsn)
@@ -208,7 +208,7 @@ async def test_the_rules_version_of_a_market_is_the_one_its_log_came_to(
 
 
 async def test_a_command_cut_over_two_records_is_persisted_with_its_last_event(exchange: Exchange) -> None:
-    """Found by the simulator (seed 7190): whoever waited for the command saw half of what it did."""
+    """Found by the simulator (seed 7190): a reader that waited for the command saw half of its effects."""
     maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
     for _ in range(3):
         await exchange.submit(BTC, an_order(maker, Side.SELL, 1, 600_000))

@@ -155,8 +155,8 @@ async def test_a_commit_that_nobody_acknowledged_is_found_done(exchange: Exchang
     await assert_finishes(exchange)
 
 
-async def test_a_cancelled_call_leaves_no_lock_behind(exchange: Exchange) -> None:
-    """A rebalance cancels the agent in the middle: the next owner can go on at once."""
+async def test_a_cancelled_call_leaves_no_lock(exchange: Exchange) -> None:
+    """A rebalance cancels the agent in the middle: the next owner can continue at once."""
     async with exchange.session.transaction():
         await exchange.session.execute("SELECT 1 FROM accounts FOR UPDATE")
         waiting = asyncio.create_task(exchange.projections[BTC].apply(exchange.records(BTC, 1)))
@@ -168,7 +168,7 @@ async def test_a_cancelled_call_leaves_no_lock_behind(exchange: Exchange) -> Non
 
 
 async def test_a_deadlock_repeats_the_transaction(exchange: Exchange) -> None:
-    """PostgreSQL picks the projection as the victim: it runs again, and nobody is told."""
+    """PostgreSQL picks the projection as the victim: it runs again, and nobody notices."""
     other = await asyncpg.connect(exchange.dsn)
     await other.execute("SET deadlock_timeout = '60s'")
     await other.execute("BEGIN")
@@ -193,7 +193,7 @@ async def test_a_database_that_is_gone_is_an_outage(exchange: Exchange) -> None:
 
 
 def rechained(records: list[EventRecord], prev_hash: str) -> EventRecord:
-    """A record whose own hashes are right, behind another past."""
+    """A record whose own hashes are right, after a different history."""
     final = prev_hash
     for body in records[0].events:
         final = chain_hash(final, body)
@@ -211,7 +211,7 @@ async def sessions_waiting_for_a_lock(exchange: Exchange) -> int:
 
 
 async def kill_sessions_waiting_for_a_lock(exchange: Exchange) -> int:
-    """Terminate whoever waits for a lock; how many."""
+    """Terminate every session that waits for a lock; how many."""
     observer = await asyncpg.connect(exchange.dsn)
     killed: int = await observer.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "

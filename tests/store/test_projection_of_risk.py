@@ -45,7 +45,7 @@ OF_MONEY = (
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """Real tables and engines; whatever a test does, no money is made or lost, and sizes sum to zero."""
+    """Real tables and engines; in every test no money is made or lost, and sizes sum to zero."""
     opened = await open_exchange(database)
     yield opened
     found = {name: await opened.session.fetch(INVARIANTS[name]) for name in OF_MONEY}
@@ -54,7 +54,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
 
 
 async def long_and_short(exchange: Exchange, lots: int = 1_000, amount: str = "10000") -> tuple[int, int]:
-    """A buyer and a seller of so many lots at 60,000, both with so much money less their fees."""
+    """A buyer and a seller of a number of lots at 60,000, both with the given money less their fees."""
     buyer, seller = await exchange.user("long@x.io", amount), await exchange.user("short@x.io", amount)
     await exchange.submit(BTC, an_order(buyer, Side.BUY, lots, 600_000))
     await exchange.submit(BTC, an_order(seller, Side.SELL, lots, 600_000))
@@ -122,7 +122,7 @@ async def test_a_deleveraging_pays_the_counterparty_what_the_bankrupt_loses(exch
     assert await position_of(exchange, seller) == (0, 0, 3_000 * USDC, False)
 
 
-async def test_a_receipt_tells_what_its_action_came_to(exchange: Exchange) -> None:
+async def test_a_receipt_has_the_result_of_its_action(exchange: Exchange) -> None:
     """Half of the lots found a counterparty: one transfer in the outcome, the lots that moved, the event, the time."""
     buyer, seller = await long_and_short(exchange)
     named = (7, 3, 1_000, Micros(60_000 * USDC), Micros(57_000 * USDC))
@@ -228,14 +228,14 @@ async def test_funding_moves_money_and_leaves_the_residue_to_the_fund(exchange: 
 
 
 async def test_a_new_market_knows_when_its_first_funding_is(exchange: Exchange) -> None:
-    """Listed at 08:00: the interval that has just begun ends at 16:00."""
+    """Listed at 08:00: the interval that has just started ends at 16:00."""
     await exchange.settle()
     next_at = await exchange.session.fetchval("SELECT next_funding_at FROM markets WHERE name = $1", BTC)
     assert next_at.isoformat() == "2027-01-15T16:00:00+00:00"
 
 
 async def test_a_premium_predicts_the_rate_of_its_interval(exchange: Exchange) -> None:
-    """One sample of a book without depth: premium 0, prediction 0.01 %; after the funding it starts anew."""
+    """One sample of a book without depth: premium 0, prediction 0.01 %; after the funding it starts again."""
     await exchange.submit(BTC, AdvanceClock(NOON))
     await exchange.settle()
     market = "SELECT predicted_funding_rate, next_funding_at FROM markets WHERE name = $1"

@@ -1,4 +1,4 @@
-"""What the public fill stream tells of a trade is the same whether it is read from the event log or from the tables."""
+"""The public fill of a trade is the same whether it is read from the event log or from the tables."""
 
 from collections.abc import AsyncIterator
 
@@ -41,27 +41,27 @@ async def everything_forced(exchange: Exchange) -> None:
     await exchange.settle()
 
 
-def told_by_the_log(exchange: Exchange) -> list[PublicFill]:
+def fills_of_the_log(exchange: Exchange) -> list[PublicFill]:
     """Every fill of the market, out of its events."""
     spec = exchange.registry.by_name[BTC].spec
     return [fill for record in exchange.records(BTC, 1) for fill in fills_of(spec, record)]
 
 
-async def test_log_and_tables_tell_the_same_bytes_of_every_kind_of_fill(exchange: Exchange) -> None:
-    """Whoever reads a fill twice, from the stream and over REST, after a rebuild too, can compare it byte by byte."""
+async def test_log_and_tables_give_the_same_bytes_for_every_kind_of_fill(exchange: Exchange) -> None:
+    """A consumer that reads a fill twice, from the stream and over REST, after a rebuild too, can compare it byte by byte."""
     await everything_forced(exchange)
-    told = told_by_the_log(exchange)
+    logged = fills_of_the_log(exchange)
     stored = await read_public_fills(exchange.session, BTC, 1, 100)
-    assert [encode_fill(fill) for fill in stored] == [encode_fill(fill) for fill in told]
-    assert [fill.sequence for fill in told] == list(range(1, 6))
+    assert [encode_fill(fill) for fill in stored] == [encode_fill(fill) for fill in logged]
+    assert [fill.sequence for fill in logged] == list(range(1, 6))
     causes = [FillCause.TRADE, FillCause.TRADE, FillCause.LIQUIDATION, FillCause.ADL, FillCause.TAKE_OVER]
-    assert [fill.cause for fill in told] == causes
+    assert [fill.cause for fill in logged] == causes
 
 
 async def test_a_fill_without_orders_says_so(exchange: Exchange) -> None:
     """A deleveraging and a take-over have no order ids; the amount may be below zero, the price is at least a tick."""
     await everything_forced(exchange)
-    *_, adl, taken = told_by_the_log(exchange)
+    *_, adl, taken = fills_of_the_log(exchange)
     assert [(fill.maker_order_id, fill.taker_order_id) for fill in (adl, taken)] == [(None, None)] * 2
     assert (adl.quantity, adl.notional, adl.price, adl.taker_side) == ("0.3", "17100", "57000", Side.SELL)
     assert (taken.quantity, taken.notional, taken.price) == ("0.5", "-100", "0.1")

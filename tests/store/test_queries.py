@@ -45,7 +45,7 @@ async def balance_of(exchange: Exchange, user: int) -> BalanceView:
 
 
 async def long_one_btc(exchange: Exchange, user: int, price: int = 600_000) -> None:
-    """The user buys 1 BTC from a rich stranger."""
+    """The user buys 1 BTC from another, rich user."""
     other = await exchange.user(f"rich-{user}@x.io", "1000000")
     await exchange.submit(BTC, an_order(user, Side.BUY, 1_000, price))
     await exchange.submit(BTC, an_order(other, Side.SELL, 1_000, price))
@@ -53,7 +53,7 @@ async def long_one_btc(exchange: Exchange, user: int, price: int = 600_000) -> N
 
 
 async def test_everyone_has_a_balance_of_the_quote_asset(exchange: Exchange) -> None:
-    """Zero when nothing was deposited; nobody's balance is an empty list."""
+    """Zero when nothing was deposited; the balance of an unknown user is an empty list."""
     user = await exchange.session.fetchval(
         "WITH u AS (INSERT INTO users (email, password_hash, created_at) VALUES ('n@x.io', '', '2027-01-01Z') "
         "RETURNING user_id) INSERT INTO accounts SELECT user_id FROM u RETURNING user_id"
@@ -113,7 +113,7 @@ async def test_an_entry_price_has_six_decimals(exchange: Exchange) -> None:
 
 
 async def test_positions_are_filtered_by_market(exchange: Exchange) -> None:
-    """A market without a position, or that nobody knows, gives an empty list."""
+    """A market without a position, or that does not exist, gives an empty list."""
     user = await exchange.user("a@x.io")
     await long_one_btc(exchange, user)
     assert len(await positions_of(exchange, user, ListRequest(market_id=BTC))) == 1
@@ -166,8 +166,8 @@ async def test_markets_are_paged_by_name(exchange: Exchange) -> None:
     assert ([market.id for market in second.data], second.next_cursor) == ([ETH], None)
 
 
-async def test_progress_tells_what_is_behind(exchange: Exchange) -> None:
-    """Taken on, persisted, and the chain's hash, of each market."""
+async def test_progress_gives_the_lag(exchange: Exchange) -> None:
+    """Accepted, persisted, and the chain's hash, of each market."""
     user = await exchange.user("a@x.io")
     await exchange.settle()
     await exchange.submit(BTC, an_order(user, Side.BUY, 1, 600_000, margin_price=Ticks(600_000)))

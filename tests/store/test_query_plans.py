@@ -69,7 +69,7 @@ async def session(database: str) -> AsyncIterator[Connection]:
 
 async def plans_of(session: Connection, logged: list[LoggedQuery], count: int) -> list[str]:
     """How PostgreSQL answers the `count` statements that were just run."""
-    await eventually(lambda: len(logged) == count)  # asyncpg tells its loggers at the loop's next turn
+    await eventually(lambda: len(logged) == count)  # asyncpg calls its loggers at the loop's next turn
     plans = []
     for query in logged[:count]:
         rows = await session.fetch(f"EXPLAIN {query.query}", *query.args)
@@ -112,7 +112,7 @@ async def test_money_and_receipts_are_listed_by_an_index(session: Connection) ->
 
 
 async def test_a_replay_of_public_fills_walks_the_key(session: Connection) -> None:
-    """From the first fill and from deep in the history: as many rows are read as are told, nothing is sorted."""
+    """From the first fill and from deep in the history: as many rows are read as are returned, nothing is sorted."""
     logged: list[LoggedQuery] = []
     session.add_query_logger(logged.append)
     for sequence in (1, ROWS // 2):

@@ -21,7 +21,7 @@ BY_HAND = (
     VALUES (1, 'DEPOSIT', 500, 7, 99, now()), (-1, 'DEPOSIT', -500, NULL, 99, now())
     """,
 )
-"""What no event writes: a wallet, balances behind entries, a deposit without its wallet."""
+"""What no event writes: a wallet, balances that differ from entries, a deposit without its wallet."""
 
 
 def statements(heading: str) -> list[str]:
@@ -34,7 +34,7 @@ def statements(heading: str) -> list[str]:
 
 
 async def test_what_was_changed_by_hand_is_put_right(database: str) -> None:
-    """Wrong sum: whatever was done to wallets and balances, the entries decide, and then both audits are clean."""
+    """Wrong sum: for any change of wallets and balances the entries decide, and then both audits are clean."""
     exchange = await open_exchange(database)
     buyer, seller = [await exchange.user(f"{name}@x.io", "100000") for name in ("ann", "bob")]
     for user, side in ((buyer, Side.BUY), (seller, Side.SELL)):
@@ -44,8 +44,8 @@ async def test_what_was_changed_by_hand_is_put_right(database: str) -> None:
     for statement in BY_HAND:
         await exchange.session.execute(statement)
     assert {finding.subject for finding in await audit(exchange.session)} > {"user 1"}
-    (mended,) = statements("Wrong sum")
-    await exchange.session.execute(mended)
+    (repair,) = statements("Wrong sum")
+    await exchange.session.execute(repair)
     assert await audit(exchange.session) == await deep_audit(exchange.session) == []
     await exchange.close()
 

@@ -1,4 +1,4 @@
-"""docs/operate/postgres_roles.sql run again, as an operator does after a migration, beside processes at work."""
+"""docs/operate/postgres_roles.sql run again, as an operator does after a migration, with processes at work."""
 
 import asyncio
 
@@ -17,8 +17,8 @@ _AT_WORK = {
 }
 
 
-async def test_no_process_is_without_its_rights_while_they_are_given_anew(database: str) -> None:
-    """Held up in its midst by another grant, psql has taken nothing yet of what it took away; and it goes through after."""
+async def test_no_process_is_without_its_rights_while_they_are_granted_again(database: str) -> None:
+    """Blocked halfway by another grant, psql has revoked nothing yet; and it succeeds afterwards."""
     await make_roles(database)
     async with session_to(database) as session, session_to(database) as administrator:
         changing = administrator.transaction()

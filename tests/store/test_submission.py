@@ -1,4 +1,4 @@
-"""Group commit of orders and cancels on a real database: what is written, and what each request is answered."""
+"""Group commit of orders and cancels on a real database: the rows written, and the answer to each request."""
 
 from typing import Any
 
@@ -39,12 +39,12 @@ def placed(number: int, market: str = "BTC-PERP", *, is_replay: bool = False) ->
 
 
 def codes(answers: list[Answer]) -> list[ErrorCode | None]:
-    """The code of each refusal, None for what was taken."""
+    """The code of each refusal, None for what was accepted."""
     return [answer.code if isinstance(answer, Refused) else None for answer in answers]
 
 
 async def commands(session: Session, market_id: int = 1) -> list[Any]:
-    """The commands of a market behind its listing, in order, with gapless sequences."""
+    """The commands of a market after its listing, in order, with gapless sequences."""
     statement = "SELECT command_seq, payload FROM outbox WHERE market_id = $1 AND command_seq > 1 ORDER BY command_seq"
     rows = await session.fetch(statement, market_id)
     assert [row["command_seq"] for row in rows] == list(range(2, 2 + len(rows)))
@@ -67,7 +67,7 @@ async def test_an_accepted_order_leaves_a_pending_row_its_margin_sums_and_its_co
         assert (command.user, command.at, command.leverage, command.margin_price) == (user, NOW, 10, 600_000)
 
 
-async def test_a_refused_order_leaves_nothing_behind(database: str) -> None:
+async def test_a_refused_order_leaves_nothing(database: str) -> None:
     """100 BTC with 10,000 is refused with its numbers, and not stored."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
@@ -83,7 +83,7 @@ async def test_a_refused_order_leaves_nothing_behind(database: str) -> None:
 
 
 async def test_each_decision_of_a_batch_sees_the_ones_before_it(database: str) -> None:
-    """3,030 each from 10,000: three are taken, the fourth is refused, another user's and another market's are not."""
+    """3,030 each from 10,000: three are accepted, the fourth is refused, another user's and another market's are not."""
     async with submission_to(database) as submission, session_to(database) as session:
         poor, rich = await user_with(session, 10_000 * USDC), await user_with(session, 10_000 * USDC)
         batch = [place(poor, "1") for _ in range(4)] + [place(rich, "1"), place(poor, "5", "3000", market="ETH-PERP")]
@@ -94,7 +94,7 @@ async def test_each_decision_of_a_batch_sees_the_ones_before_it(database: str) -
 
 
 async def test_margin_sums_are_the_sums_over_live_orders(database: str) -> None:
-    """Whatever was taken in whichever batch, to the micro."""
+    """For any accepted requests in any batches, to the micro."""
     async with submission_to(database) as submission, session_to(database) as session:
         users = [await user_with(session, 50_000 * USDC) for _ in range(3)]
         for number in range(40):
@@ -200,7 +200,7 @@ async def test_an_order_that_has_ended_is_not_open(database: str) -> None:
 
 
 async def test_cancels_of_a_batch_go_first_into_the_log(database: str) -> None:
-    """Whoever wants out is not made to wait behind new orders; answers keep the places of their requests."""
+    """Cancels do not wait for new orders; answers keep the places of their requests."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
@@ -225,8 +225,8 @@ async def test_a_poisoned_request_does_not_fail_the_others(database: str) -> Non
         assert len(await commands(session)) == 2
 
 
-async def test_an_overloaded_market_takes_cancels_and_reducing_orders(database: str) -> None:
-    """Past 20,000 commands or 10 s new risk is refused; the other market goes on."""
+async def test_an_overloaded_market_accepts_cancels_and_reducing_orders(database: str) -> None:
+    """Past 20,000 commands or 10 s new risk is refused; the other market continues."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         await hold(session, user, 1, lots=1_000, cost=60_000 * USDC)
@@ -244,7 +244,7 @@ async def test_an_overloaded_market_takes_cancels_and_reducing_orders(database: 
 
 
 async def test_an_account_that_is_liquidated_may_only_reduce(database: str) -> None:
-    """In any market, whatever margin it has; cancels are taken. When the liquidation is over it trades again."""
+    """In any market, with any margin; cancels are accepted. When the liquidation is over it trades again."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 100_000 * USDC)
         await hold(session, user, 1, lots=500, cost=30_000 * USDC)
@@ -264,7 +264,7 @@ async def test_an_account_that_is_liquidated_may_only_reduce(database: str) -> N
 
 
 async def test_a_position_with_a_frozen_mark_binds_its_holder_in_every_market(database: str) -> None:
-    """He may only reduce; an account without a position there trades elsewhere as ever."""
+    """They may only reduce; an account without a position there trades elsewhere as before."""
     async with submission_to(database) as submission, session_to(database) as session:
         holder, other = await user_with(session, 100_000 * USDC), await user_with(session, 100_000 * USDC)
         await hold(session, holder, 1, lots=500, cost=30_000 * USDC)
@@ -279,7 +279,7 @@ async def test_a_position_with_a_frozen_mark_binds_its_holder_in_every_market(da
         assert codes(await submission.run([place(other)], NOW, {})) == [ErrorCode.MARKET_NOT_ACTIVE]
 
 
-async def test_an_old_mark_takes_reducing_orders_only(database: str) -> None:
+async def test_an_old_mark_allows_reducing_orders_only(database: str) -> None:
     """A mark older than 10 s, where there are price sources, is as bad as a projection that lags."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
@@ -298,7 +298,7 @@ async def test_a_market_listed_since_is_learnt(database: str) -> None:
 
 
 async def test_a_user_without_account_is_refused_as_unknown(database: str) -> None:
-    """A token outlives its user when a database is made anew; nothing is stored for him."""
+    """A token outlives its user when a database is made again; nothing is stored for that user."""
     async with submission_to(database) as submission:
         assert codes(await submission.run([place(4_711)], NOW, {})) == [ErrorCode.UNAUTHENTICATED]
 

@@ -52,7 +52,7 @@ async def test_a_connection_lost_at_commit_leaves_the_outcome_unknown(database: 
 
 
 async def test_a_connection_lost_before_the_commit_has_written_nothing(database: str) -> None:
-    """Killed while it waits for the account: the client is told so, and may repeat."""
+    """Killed while it waits for the account: the client gets an error, and may repeat."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         async with session_to(database) as rival, rival.transaction():
@@ -66,7 +66,7 @@ async def test_a_connection_lost_before_the_commit_has_written_nothing(database:
 
 
 async def test_a_cancelled_batch_gives_its_locks_back(database: str) -> None:
-    """Whoever gives up waiting leaves no session behind that holds an account."""
+    """A caller that stops waiting leaves no session that holds an account."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         async with session_to(database) as rival, rival.transaction():
@@ -89,7 +89,7 @@ async def test_a_server_that_cannot_be_reached_is_unavailable(tmp_path: object) 
 
 
 async def test_a_deadlock_repeats_the_batch(database: str) -> None:
-    """Whoever took the locks the other way round wins; the batch is run again and nobody notices."""
+    """The transaction that took the locks the other way round wins; the batch is run again and nobody notices."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         async with session_to(database) as rival, rival.transaction():
@@ -115,7 +115,7 @@ async def test_an_idle_session_holds_neither_transaction_id_nor_snapshot(databas
 
 
 async def test_plans_made_on_an_empty_database_take_the_indexes(database: str) -> None:
-    """A generic plan lives as long as its session: one that scans whole tables would get slower for ever."""
+    """A generic plan lives as long as its session: one that scans whole tables would get slower forever."""
     plans: list[str] = []
 
     async def connect() -> Connection:

@@ -20,7 +20,7 @@ async def test_two_processes_never_use_the_same_dollar_twice(database: str) -> N
 
 
 async def test_twenty_orders_racing_on_one_balance_take_exactly_what_it_covers(database: str) -> None:
-    """20 sessions, 10,000: 3,030 each, so three are taken, whoever is first."""
+    """20 sessions, 10,000: 3,030 each, so three are accepted, whichever come first."""
     async with session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         async with asyncio.TaskGroup() as group:

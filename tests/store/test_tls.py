@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest_asyncio.fixture(name="server")
 async def server_with_tls() -> AsyncIterator[tuple[int, Certificate]]:
-    """A server of its own, and the certificate that it shows."""
+    """A separate server, and the certificate that it shows."""
     with tempfile.TemporaryDirectory(prefix="perpetua-tls-") as folder:
         certificate = make_certificate(Path(folder))
         async with tls_postgres(Path(folder), certificate) as port:
@@ -55,12 +55,12 @@ async def test_every_way_to_the_database_goes_by_tls(server: tuple[int, Certific
 async def test_what_is_not_safe_is_refused(server: tuple[int, Certificate], tmp_path: Path) -> None:
     """By the server a wrong password and a session in clear; by us a certificate that our authority has not signed."""
     port, certificate = server
-    stranger = make_certificate(tmp_path).certificate
+    foreign = make_certificate(tmp_path).certificate
     ours, verified = str(certificate.certificate), "verify-full"
     refused: dict[str, type[Exception]] = {
         _dsn(port, "wrong", sslmode=verified, sslrootcert=ours): asyncpg.InvalidPasswordError,
         _dsn(port, sslmode="disable"): asyncpg.InvalidAuthorizationSpecificationError,
-        _dsn(port, sslmode=verified, sslrootcert=str(stranger)): OSError,
+        _dsn(port, sslmode=verified, sslrootcert=str(foreign)): OSError,
     }
     for dsn, error in refused.items():
         with pytest.raises(error):

@@ -21,13 +21,13 @@ async def session(database: str) -> AsyncIterator[Connection]:
     await opened.close()
 
 
-async def test_a_registered_user_is_found_with_his_hash(session: Connection) -> None:
+async def test_a_registered_user_is_found_with_the_hash(session: Connection) -> None:
     """The address leads to the id and to the stored hash."""
     user = await create_user(session, "ann@example.org", "argon2-hash", NOON)
     assert await find_user(session, "ann@example.org") == (user, "argon2-hash")
 
 
-async def test_an_address_is_taken_once_whatever_its_case(session: Connection) -> None:
+async def test_an_address_is_used_once_in_any_case(session: Connection) -> None:
     """Ann@Example.org and ann@example.org are one mailbox."""
     first = await create_user(session, "Ann@Example.org", "one", NOON)
     assert await create_user(session, "ann@example.ORG", "two", NOON) is None

@@ -1,4 +1,4 @@
-"""Withdrawals beside orders, fills and each other: the same dollar is never used twice."""
+"""Withdrawals concurrent with orders, fills and each other: the same dollar is never used twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ async def free_money(exchange: Exchange, user: int) -> int:
 
 
 async def take_alone(exchange: Exchange, user: int, amount: str) -> BalanceView | Refused:
-    """Withdraw on a session of its own."""
+    """Withdraw on a separate session."""
     session = await asyncpg.connect(exchange.dsn)
     try:
         return await withdraw(session, user, WithdrawalRequest("USDC", amount), None, NOON)
@@ -53,7 +53,7 @@ async def take_alone(exchange: Exchange, user: int, amount: str) -> BalanceView 
 
 
 async def order_alone(exchange: Exchange, user: int, order: OrderRequest = ORDER) -> object:
-    """Place an order through a submission of its own."""
+    """Place an order through a separate submission."""
     submission = Submission(lambda: connect_writer(exchange.dsn, "test-submission"), exchange.registry)
     [answer] = await submission.run([SubmitOrder(user, order)], NOON, {})
     await submission.close()
@@ -61,7 +61,7 @@ async def order_alone(exchange: Exchange, user: int, order: OrderRequest = ORDER
 
 
 async def test_twenty_withdrawals_racing_on_one_balance_take_exactly_what_it_holds(exchange: Exchange) -> None:
-    """10,000 covers three times 3,000, whoever is first."""
+    """10,000 covers three times 3,000, whichever come first."""
     user = await exchange.user("a@x.io")
     answers = await asyncio.gather(*(take_alone(exchange, user, "3000") for _ in range(20)))
     assert sum(isinstance(answer, BalanceView) for answer in answers) == 3

@@ -25,7 +25,7 @@ BTC = "BTC-PERP"
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """A fresh exchange; its books must balance whatever was withdrawn."""
+    """A fresh exchange; its books must balance after any withdrawals."""
     opened = await open_exchange(database)
     yield opened
     assert await audit(opened.session) == []
@@ -93,7 +93,7 @@ async def test_what_live_orders_lock_stays(exchange: Exchange) -> None:
 async def test_an_open_loss_stays_and_an_open_profit_is_not_paid_out(
     exchange: Exchange, index: int, of_buyer: str, of_seller: str
 ) -> None:
-    """0.1 BTC, 1,000 away: the loser leaves 100 and the margin (305, 295), the winner the margin; fees were 1.2 and 3."""
+    """0.1 BTC, over a move of 1,000: the loser leaves 100 and the margin (305, 295), the winner the margin; fees were 1.2 and 3."""
     available = []
     for user in await trade(exchange, index):
         refused = await take(exchange, user, "10000")
@@ -144,7 +144,7 @@ async def test_what_is_no_money_is_refused(exchange: Exchange) -> None:
 
 
 async def test_an_unknown_user_has_nothing_to_withdraw(exchange: Exchange) -> None:
-    """A token that outlived its user is nobody's."""
+    """A token that outlived its user belongs to no user."""
     refused = await take(exchange, 999, "1")
     assert isinstance(refused, Refused)
     assert refused.code is ErrorCode.UNAUTHENTICATED

@@ -1,4 +1,4 @@
-"""What is done to the processes of a running exchange."""
+"""Faults injected into the processes of a running exchange."""
 
 import asyncio
 import os
@@ -63,7 +63,7 @@ async def started_again(exchange: ExchangeProcess, part: str, pid: int) -> None:
 
 @asynccontextmanager
 async def standby_engine(exchange: ExchangeProcess, name: str = "standby") -> AsyncIterator[subprocess.Popen[bytes]]:
-    """Another engine for all markets, in the group when the block begins, killed at its end."""
+    """Another engine for all markets, in the group when the block starts, killed at its end."""
     path = standby_log(exchange, name)
     process = _engine_beside(exchange, path)
     try:
@@ -115,7 +115,7 @@ def _engine_beside(exchange: ExchangeProcess, log: Path) -> subprocess.Popen[byt
 
 
 def _bug_of(exchange: ExchangeProcess) -> dict[str, str]:
-    """What was put in on purpose into the exchange (mutations.py) is in its standbys too."""
+    """The bug put into the exchange on purpose (mutations.py) is in its standbys too."""
     return {name: exchange.environment[name] for name in ("FAULT", "PYTHONPATH") if name in exchange.environment}
 
 

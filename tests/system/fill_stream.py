@@ -1,4 +1,4 @@
-"""What must hold of the public fill streams of an exchange, whatever was done to it."""
+"""What must hold of the public fill streams of an exchange, after any disturbance."""
 
 from agents.fills.worker import AGAIN_ON_A_NEW_BROKER
 from app.operator import fills_from
@@ -15,7 +15,7 @@ PUBLISHED_WITHIN_S = 120.0
 async def every_fill_is_published(settings: Settings, market: str) -> None:
     """Wait until the stream has the newest stored fill: then it has each, as it is stored, in order, without a hole.
 
-    A stream that began on a new broker has at least the last 10,000.
+    A stream that started on a new broker has at least the last 10,000.
     """
     stored = {fill.sequence: encode_fill(fill) async for fill in fills_from(settings, market, 1)}
     newest = max(stored, default=0)

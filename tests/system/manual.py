@@ -45,7 +45,7 @@ class Venue(Parts):
 
 
 def typed(venue: Venue, heading: str) -> list[list[str]]:
-    """The `python -m app …` lines of a section of the manual as they stand, word by word, with this test's markets."""
+    """The `python -m app …` lines of a section of the manual exactly as printed, with this test's markets."""
     text = MANUAL.read_text()
     section = re.split(r"^##+ ", text.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
     lines = [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]

@@ -58,7 +58,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
         (app.local.postgres, "SETTINGS"): {**app.local.postgres.SETTINGS, "wal_writer_delay": "10s"},
     },
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
-    "orders are taken however old the backlog": {(store.markets.backlog, "BACKLOG_AGE_MAX_S"): 1e9},
+    "orders are accepted however old the backlog": {(store.markets.backlog, "BACKLOG_AGE_MAX_S"): 1e9},
     "the API waits for a database that hangs": {
         (api.database.Database, "__init__"): _be_patient,
         (app.compose, "connect_reader_pool"): _pool_without_hurry,
@@ -74,11 +74,11 @@ def environment_with(name: str) -> dict[str, str]:
 
 
 def put_in(name: str) -> None:
-    """Have this process work with the bug; whatever goes wrong here ends it, or the bug would not be there."""
+    """Have this process work with the bug; any error here ends the process, or the bug would be missing."""
     try:
         for (owner, attribute), value in MUTATIONS[name].items():
             setattr(owner, attribute, value)
-    except BaseException:  # noqa: BLE001 - python would tell of it and go on
+    except BaseException:  # noqa: BLE001 - python would print it and continue
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(70)

@@ -1,4 +1,4 @@
-"""Who owns a market, and for how long nobody did."""
+"""The owner of a market, and for how long it had none."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ OWNER_WITHIN_S = 60.0
 
 
 class Pauses:
-    """The longest time that each market's progress stood still, while somebody traded."""
+    """The longest time that each market made no progress while clients traded."""
 
     def __init__(self) -> None:
         self.longest_s: dict[str, float] = {}
@@ -33,8 +33,8 @@ class Pauses:
             self.longest_s[market] = max(self.longest_s.get(market, 0.0), now - since)
             self._moved[market] = (seq, now if seq != known or market not in self._moved else since)
 
-    def taken(self, markets: Sequence[str]) -> float:
-        """The longest of these markets, and begin anew."""
+    def longest(self, markets: Sequence[str]) -> float:
+        """The longest of these markets, and start again."""
         longest = max(self.longest_s.get(market, 0.0) for market in markets)
         self.longest_s.clear()
         return longest

@@ -1,4 +1,4 @@
-"""An exchange of single parts, each a process that an operator has started by hand, on a database and a broker of its own."""
+"""An exchange of single parts, each a process that an operator has started by hand, on its own database and broker."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ UP_WITHIN_S = 60.0
 
 
 class Parts:
-    """Processes by the order in which they were started, and commands typed beside them."""
+    """Processes by the order in which they were started, and the commands run with them."""
 
     def __init__(self, dsn: str, broker: Broker, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -76,7 +76,7 @@ class Parts:
         return typed.exit_code, typed.output
 
     async def listed(self, *words: str) -> list[dict[str, Any]]:
-        """The rows of a listing; `status` ends with 1 while a market is far behind."""
+        """The rows of a listing; `status` ends with 1 while a market lags far behind."""
         code, printed = await self.command(*words, "--json")
         assert code in (0, 1), printed
         rows: list[dict[str, Any]] = msgspec.json.decode(printed)
@@ -88,7 +88,7 @@ class Parts:
         return await asyncio.to_thread(process.wait)
 
     def kill_all(self) -> None:
-        """SIGKILL for whatever still runs."""
+        """SIGKILL for every process still running."""
         for process in self._processes:
             process.kill()
             process.wait()

@@ -1,4 +1,4 @@
-"""Clients as they should be: each order has a client id and is repeated, unchanged, until it is answered for good."""
+"""Clients as they should be: each order has a client id and is repeated, unchanged, until it has a final answer."""
 
 import asyncio
 import secrets
@@ -14,7 +14,7 @@ import aiohttp
 from bench.load.generator import REFERENCE, Reference, Trader, make_traders, orders
 
 AGAIN_AFTER_S = 0.1
-PACE_S = 0.02  # between two orders of a client, so that faults are what is seen, not a full machine
+PACE_S = 0.02  # between two orders of a client, so that faults are visible, not a loaded machine
 ANSWER_WITHIN_S = 30.0
 KEPT_MAX = 200
 CANCELS = {(202, ""), (409, "ORDER_NOT_OPEN"), (503, "UNAVAILABLE")}
@@ -24,14 +24,14 @@ CANCELS = {(202, ""), (409, "ORDER_NOT_OPEN"), (503, "UNAVAILABLE")}
 class PatientLoad:
     """What the clients were answered by the exchange at `url`, which may move.
 
-    `taken`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
-    came. `cut`: requests that got no answer. `refused`: connections that nobody took. `slowest_s`: the longest that an
+    `accepted`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
+    came. `cut`: requests that got no answer. `refused`: connections that were refused. `slowest_s`: the longest that an
     answer took.
     """
 
     url: str
     traders: list[Trader]
-    taken: dict[str, str] = field(default_factory=dict)
+    accepted: dict[str, str] = field(default_factory=dict)
     replies: Counter[tuple[int, str]] = field(default_factory=Counter)
     cut: int = 0
     refused: int = 0
@@ -47,11 +47,11 @@ class PatientLoad:
             self.running.result()
 
     async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> str:
-        """Repeat one order until it is taken, and return its id; AssertionError when it is refused for what it is."""
+        """Repeat one order until it is accepted, and return its id; AssertionError when the order itself is refused."""
         while True:
             status, code, body = await self._attempt(session, trader, order)
             if status in (200, 202):
-                self.taken[order["clientOrderId"]] = body["orderId"]
+                self.accepted[order["clientOrderId"]] = body["orderId"]
                 return str(body["orderId"])
             assert status in (0, 503), (status, code, order)
             await asyncio.sleep(AGAIN_AFTER_S)
@@ -59,9 +59,9 @@ class PatientLoad:
     async def place_many(
         self, session: aiohttp.ClientSession, trader: Trader, seed: int, count: int, pace_s: float
     ) -> None:
-        """So many orders, the next when the last is taken; none is begun once the load is over.
+        """So many orders, the next when the last is accepted; none is started once the load is over.
 
-        One that is old is cancelled, so that no account comes to its limit of open orders.
+        One that is old is cancelled, so that no account reaches its limit of open orders.
         """
         stream, prefix = orders(seed, self.reference), secrets.token_hex(4)
         placed: deque[str] = deque()
@@ -103,7 +103,7 @@ class PatientLoad:
 
 
 async def place_all(url: str, traders: list[Trader], total: int) -> PatientLoad:
-    """Every trader places his share of `total` orders."""
+    """Every trader places their share of `total` orders."""
     load = PatientLoad(url, traders)
     await _trade(load, total // len(traders), pace_s=0)
     return load
@@ -111,7 +111,7 @@ async def place_all(url: str, traders: list[Trader], total: int) -> PatientLoad:
 
 @asynccontextmanager
 async def trading(url: str, clients: int = 4, reference: Reference = REFERENCE) -> AsyncIterator[PatientLoad]:
-    """New traders who go on until the block ends; then each waits for the answer he is owed."""
+    """New traders who continue until the block ends; then each waits for their answer."""
     load = PatientLoad(url, await make_traders(url, clients), reference=reference)
     load.running = running = asyncio.create_task(_trade(load, 1_000_000, PACE_S))
     try:

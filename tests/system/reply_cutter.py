@@ -1,4 +1,4 @@
-"""A network that loses replies: what the API was asked has happened, but its client never hears of it."""
+"""A network that loses replies: the API has executed the request, but its client gets no answer."""
 
 import asyncio
 import random

@@ -15,7 +15,7 @@ from bench.load.generator import Trader, make_traders
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.faults import strike
 from tests.system.patient_load import trading
-from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
+from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_accepted
 
 LOST_BYTES_MAX = 20_000
 ORDER = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.001", "price": "55000"}
@@ -23,13 +23,13 @@ ORDER = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.
 
 @pytest.mark.parametrize("kills", [pytest.param(1, id="short"), pytest.param(20, marks=FULL, id="full")])
 async def test_a_broker_killed_under_load_is_only_a_pause(any_exchange: Start, kills: int, measured: Measured) -> None:
-    """It starts again with its log: no other process is replaced, no market is rebuilt, every order goes on."""
+    """It starts again with its log: no other process is replaced, no market is rebuilt, every order is processed."""
     exchange = await any_exchange()
     parts = exchange.children()
     chance = random.Random(11)  # noqa: S311 - the same pauses on every run
     async with trading(exchange.url) as load:
         for _ in range(kills):
-            await until_taken(load, 20)
+            await until_accepted(load, 20)
             await asyncio.sleep(chance.random())
             async with longest_wait(exchange) as waits:
                 await strike(exchange, "broker")
@@ -43,12 +43,12 @@ async def test_a_broker_killed_under_load_is_only_a_pause(any_exchange: Start, k
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1_200)
-async def test_a_whole_tree_killed_again_and_again_goes_on(start_exchange: Start, measured: Measured) -> None:
+async def test_a_whole_tree_killed_again_and_again_continues(start_exchange: Start, measured: Measured) -> None:
     """Ten times SIGKILL for every process at one instant: the next start needs no rebuild, and nothing is lost."""
     exchange = await start_exchange()
     async with trading(exchange.url) as load:
         for _ in range(10):
-            await until_taken(load, 40)
+            await until_accepted(load, 40)
             await exchange.kill_all()
             began = time.monotonic()
             await exchange.start()
@@ -67,7 +67,7 @@ async def test_a_power_cut_tears_every_log_and_loses_nothing(start_exchange: Sta
     chance = random.Random(13)  # noqa: S311 - the same damage on every run
     async with trading(exchange.url) as load:
         for _ in range(cuts):
-            await until_taken(load, 60)
+            await until_accepted(load, 60)
             await exchange.kill_all()
             assert tear_logs(exchange.data / "kafka" / "log", chance) > 0
             await exchange.start()

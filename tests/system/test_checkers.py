@@ -49,7 +49,7 @@ FOUND_BY: dict[str, tuple[Exercise, str]] = {
         lambda give, measured: test_retries.test_orders_repeated_after_cut_replies_are_stored_once(give, 200, measured),
         "",
     ),
-    "orders are taken however old the backlog": (
+    "orders are accepted however old the backlog": (
         lambda give, measured: test_outages.test_a_broker_that_is_down_delays_orders_and_loses_none(
             give, dead, 15, measured
         ),

@@ -9,24 +9,24 @@ from tests.eventually import eventually
 from tests.system.conftest import Start
 from tests.system.faults import let_go, standby_engine
 from tests.system.patient_load import trading
-from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
+from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_accepted
 
 HIT_WITHIN_S = 60.0
 
 
 @pytest.mark.timeout(400)
 async def test_every_crash_point_is_hit_and_nothing_is_lost(any_exchange: Start) -> None:
-    """Each part dies where it is told to, its successor goes on: every order taken ends or rests, fills are there once.
+    """Each part dies at its crash point, its successor continues: every accepted order ends or rests, fills are there once.
 
     The engine dies four times in a row, the second time while it recovers from the first.
     """
     exchange = await any_exchange()
     points = [point for point in CrashPoint if point is not CrashPoint.DURING_REBALANCE]
     async with trading(exchange.url) as load:
-        await until_taken(load, 20)
+        await until_accepted(load, 20)
         await _die_at(exchange, *points)
         await _die_in_a_rebalance(exchange)
-        await until_taken(load, 20)
+        await until_accepted(load, 20)
     await nothing_is_lost_or_doubled(exchange, load)
     await one_event_a_sequence(exchange)
 

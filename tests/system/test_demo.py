@@ -36,7 +36,7 @@ async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_market
 
 
 async def _start_without_demo(exchange: ExchangeProcess) -> None:
-    """Nothing reports prices now: the markets close when the last ones are too old, and the operator is told."""
+    """Nothing reports prices now: the markets close when the last ones are too old, and the operator sees it."""
     exchange.environment["DEMO"] = "0"
     await exchange.start()
     assert sum("until its price sources report" in line for line in exchange.printed) == 3

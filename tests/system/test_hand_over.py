@@ -23,7 +23,7 @@ from tests.system.verdict import (
     no_snapshot_is_spoilt,
     nothing_is_lost_or_doubled,
     one_event_a_sequence,
-    until_taken,
+    until_accepted,
 )
 
 pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
@@ -37,7 +37,7 @@ STANDBYS = ("standby-1", "standby-2")
 async def test_a_market_changes_hands_and_every_event_is_written_once(
     any_exchange: Start, wanted: int, zombies: int, measured: Measured
 ) -> None:
-    """Three workers: the owner is frozen past its session and thawed, in the end all but one are told to stop.
+    """Three workers: the owner is frozen past its session and thawed, in the end all but one are stopped.
 
     However often: one content for every event and every snapshot, and the newest snapshot is the one that holds.
     """
@@ -66,7 +66,7 @@ async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies:
             await _outlive_a_zombie(exchange, workers[owner], load, measured)
         for standby in standbys:
             await _take_back(exchange, standby, measured)
-    await until_taken(load, 20)
+    await until_accepted(load, 20)
     return sum(_changes(_owners(starts, market)) for market in MARKETS)
 
 
@@ -76,9 +76,9 @@ async def _outlive_a_zombie(exchange: ExchangeProcess, owner: int, load: Patient
         began = time.monotonic()
         await healed(exchange)
         measured("take-over from a frozen owner", time.monotonic() - began)
-        await until_taken(load, 20)
+        await until_accepted(load, 20)
     await healed(exchange)
-    await until_taken(load, 20)
+    await until_accepted(load, 20)
 
 
 async def _take_back(exchange: ExchangeProcess, standby: subprocess.Popen[bytes], measured: Measured) -> None:
@@ -91,9 +91,9 @@ async def _take_back(exchange: ExchangeProcess, standby: subprocess.Popen[bytes]
 
 
 def _owners(starts: dict[Path, int], market: str) -> list[Path]:
-    """Whose log tells, in the order of time, that he has recovered the market; each log is read from its start."""
-    told = sorted((at, log) for log, start in starts.items() for at in _recoveries(log, start, market))
-    return [log for _, log in told]
+    """The logs that report a recovery of the market, in order of time; each log is read from its start."""
+    recovered = sorted((at, log) for log, start in starts.items() for at in _recoveries(log, start, market))
+    return [log for _, log in recovered]
 
 
 def _recoveries(log: Path, start: int, market: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ async def test_the_whole_tree_killed_under_load_loses_nothing(any_exchange: Star
     await exchange.kill_all()
     outcome: Outcome = await load
     assert outcome.cut == CLIENTS
-    assert len(outcome.taken) > 100
+    assert len(outcome.accepted) > 100
 
     await exchange.start()
     code, printed = await exchange.command("drain")
@@ -31,7 +31,7 @@ async def test_the_whole_tree_killed_under_load_loses_nothing(any_exchange: Star
     async with aiohttp.ClientSession(exchange.url) as session:
         orders = {order["orderId"]: order for trader in traders for order in await every(session, trader, "/orders")}
         fills = [fill for trader in traders for fill in await every(session, trader, "/fills")]
-    assert {order_id for _, order_id in outcome.taken} <= orders.keys()
+    assert {order_id for _, order_id in outcome.accepted} <= orders.keys()
     assert {order["status"] for order in orders.values()} <= LIVE_OR_ENDED
     sides = Counter((fill["tradeId"], fill["liquidityRole"]) for fill in fills)
     assert sides

@@ -77,7 +77,7 @@ async def _quote(client: aiohttp.ClientSession, maker: Trader, price: str) -> No
 
 
 async def _at_rest(exchange: ExchangeProcess, users: list[int]) -> None:
-    """Wait until all accounts are done with, once what was killed is back."""
+    """Wait until all accounts are done with, once the killed parts are back."""
     await healed(exchange)
     session = await _session(exchange)
 
@@ -109,7 +109,7 @@ async def _verify(exchange: ExchangeProcess, measured: Measured) -> None:
 
 
 async def _set_index(exchange: ExchangeProcess, price: str) -> None:
-    """The index moves, if need be at the second try: a part may just be away."""
+    """The index moves, if need be at the second try: a part may just be down."""
 
     async def has_moved() -> bool:
         code, _ = await exchange.command("market", "set-index", "BTC-PERP", price)
@@ -121,15 +121,15 @@ async def _set_index(exchange: ExchangeProcess, price: str) -> None:
 async def _order(
     client: aiohttp.ClientSession, trader: Trader, side: str, quantity: str, price: str, **more: Any
 ) -> None:
-    """An order that is taken, if need be at the second try: a part may just be away."""
+    """An order that is accepted, if need be at the second try: a part may just be down."""
     body = {"marketId": "BTC-PERP", "side": side, "type": "LIMIT", "quantity": quantity, "price": price, **more}
 
-    async def is_taken() -> bool:
+    async def is_accepted() -> bool:
         async with client.post("/orders", json=body, headers=trader.headers) as answer:
             assert answer.status in (202, 503), await answer.text()
             return answer.status == 202
 
-    await eventually(is_taken, within_s=60, every_s=0.2)
+    await eventually(is_accepted, within_s=60, every_s=0.2)
 
 
 async def _session(exchange: ExchangeProcess) -> Connection:

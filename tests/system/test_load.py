@@ -25,7 +25,7 @@ async def test_ten_thousand_orders_are_all_matched_and_persisted(
     assert code == 0, printed
     async with aiohttp.ClientSession(exchange.url) as session:
         orders = [order for trader in traders for order in await every(session, trader, "/orders")]
-    assert {order["orderId"] for order in orders} == {order_id for _, order_id in outcome.taken}
+    assert {order["orderId"] for order in orders} == {order_id for _, order_id in outcome.accepted}
     assert len(orders) == ORDERS
     assert "PENDING" not in {order["status"] for order in orders}
     code, printed = await exchange.command("audit")

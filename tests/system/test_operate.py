@@ -90,9 +90,9 @@ async def _move_the_index(exchange: ExchangeProcess, session: aiohttp.ClientSess
     assert [Decimal(market[name]) for name in ("indexPrice", "markPrice")] == [Decimal("61000.5")] * 2
     code, printed = await exchange.command("status", "--json")
     assert code == 0
-    behind = {row["market"]: row["behind"] for row in json.loads(printed)}
-    assert set(behind) == {"BTC-PERP", "ETH-PERP"}
-    assert max(behind.values()) <= 1  # the clock ticks every second
+    lags = {row["market"]: row["behind"] for row in json.loads(printed)}
+    assert set(lags) == {"BTC-PERP", "ETH-PERP"}
+    assert max(lags.values()) <= 1  # the clock ticks every second
 
 
 async def _move_the_rules(exchange: ExchangeProcess) -> None:
@@ -115,16 +115,16 @@ async def _follow_an_order(session: aiohttp.ClientSession, maker: Trader, taker:
     assert [(hop["hop"], hop["isDone"]) for hop in hops] == [
         (name, True) for name in ("ACCEPTED", "RELAYED", "MATCHED", "FILLED", "PERSISTED")
     ]
-    taken = [hops[at]["time"] for at in (0, 1, 4)]
-    assert taken == sorted(taken)
-    assert hops[1]["time"][:-4] <= hops[2]["time"][:-4] <= hops[4]["time"][:-4]  # the log tells milliseconds
-    told = {}
+    times = [hops[at]["time"] for at in (0, 1, 4)]
+    assert times == sorted(times)
+    assert hops[1]["time"][:-4] <= hops[2]["time"][:-4] <= hops[4]["time"][:-4]  # the log has milliseconds
+    bodies = {}
     for name in ("orderbook", "trades", "candles", "ticker"):
         async with session.get(f"/markets/BTC-PERP/{name}", headers=seen) as answer:
-            told[name] = await answer.json()
-    assert told["orderbook"]["bids"] == [{"price": "61000", "quantity": "0.001", "orders": 1}]
-    assert [trade["tradeId"] for trade in told["trades"]["data"]] == [hops[3]["tradeId"]]
-    assert [candle["volume"] for candle in told["candles"]["data"]][-1] == told["ticker"]["volume24h"] == "0.001"
+            bodies[name] = await answer.json()
+    assert bodies["orderbook"]["bids"] == [{"price": "61000", "quantity": "0.001", "orders": 1}]
+    assert [trade["tradeId"] for trade in bodies["trades"]["data"]] == [hops[3]["tradeId"]]
+    assert [candle["volume"] for candle in bodies["candles"]["data"]][-1] == bodies["ticker"]["volume24h"] == "0.001"
 
 
 async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:

@@ -1,4 +1,4 @@
-"""The broker or PostgreSQL is down for a while, and everything heals by itself."""
+"""The broker or PostgreSQL is down for a while, and everything recovers automatically."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.faults import dead, hanging
 from tests.system.patient_load import trading
-from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_taken
+from tests.system.verdict import healed, nothing_is_lost_or_doubled, one_event_a_sequence, until_accepted
 
 pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
 
@@ -36,7 +36,7 @@ OVERLOADED_WITHIN_S = 60.0
 async def test_a_broker_that_is_down_delays_orders_and_loses_none(
     any_exchange: Start, outage: Outage, down_s: int, measured: Measured
 ) -> None:
-    """Orders are accepted, past the bound refused as OVERLOADED, cancels always taken; no process needs a restart."""
+    """Orders are accepted, past the bound refused as OVERLOADED, cancels always accepted; no process needs a restart."""
     exchange = await any_exchange()
     parts = exchange.children()
     async with trading(exchange.url) as load, aiohttp.ClientSession(exchange.url) as session:
@@ -44,15 +44,15 @@ async def test_a_broker_that_is_down_delays_orders_and_loses_none(
         resting = await _rest(session, trader)
         async with outage(exchange, "broker"):
             until = time.monotonic() + down_s
-            await until_taken(load, 20)
+            await until_accepted(load, 20)
             await eventually(lambda: load.replies[503, "OVERLOADED"], OVERLOADED_WITHIN_S)
-            await eventually(lambda: _is_told_to_come_back(session, trader), OVERLOADED_WITHIN_S)
+            await eventually(lambda: _is_refused_as_overloaded(session, trader), OVERLOADED_WITHIN_S)
             assert await _status(session, "DELETE", f"/orders/{resting}", trader) == 202
             await _time_is(until)
         began = time.monotonic()
         await healed(exchange)
         measured(f"everything persisted after a broker was down for {down_s} s", time.monotonic() - began)
-        await until_taken(load, 20)
+        await until_accepted(load, 20)
         async with session.get(f"/orders/{resting}", headers=trader.headers) as answer:
             assert (await answer.json())["status"] == "CANCELLED"
     assert {**exchange.children(), "broker": 0} == {**parts, "broker": 0}
@@ -72,17 +72,17 @@ async def test_a_broker_that_is_down_delays_orders_and_loses_none(
 async def test_a_database_that_is_down_is_answered_in_time_and_heals(
     any_exchange: Start, outage: Outage, down_s: int, measured: Measured
 ) -> None:
-    """503 UNAVAILABLE within two seconds for orders and reads, never an empty list; afterwards all goes on."""
+    """503 UNAVAILABLE within two seconds for orders and reads, never an empty list; afterwards everything continues."""
     exchange = await any_exchange()
     parts = exchange.children()
     async with trading(exchange.url) as load, aiohttp.ClientSession(exchange.url) as session:
         trader = await make_trader(session, "10000")
-        await until_taken(load, 20)
+        await until_accepted(load, 20)
         async with outage(exchange, "postgres"):
             until = time.monotonic() + down_s
             slowest_s = await _refused_until(until, session, trader)
         began = time.monotonic()
-        await until_taken(load, 20)
+        await until_accepted(load, 20)
         await healed(exchange)
         measured(f"orders persisted after PostgreSQL was down for {down_s} s", time.monotonic() - began)
     measured("slowest 503", slowest_s)
@@ -113,7 +113,7 @@ async def _rest(session: aiohttp.ClientSession, trader: Trader) -> str:
         return str((await answer.json())["orderId"])
 
 
-async def _is_told_to_come_back(session: aiohttp.ClientSession, trader: Trader) -> bool:
+async def _is_refused_as_overloaded(session: aiohttp.ClientSession, trader: Trader) -> bool:
     async with session.post("/orders", json=BID, headers=trader.headers) as answer:
         return answer.status == 503 and int(answer.headers["Retry-After"]) > 0
 
@@ -125,5 +125,5 @@ async def _status(session: aiohttp.ClientSession, method: str, path: str, trader
 
 
 async def _time_is(moment: float) -> None:
-    """The outage goes on until then."""
+    """The outage continues until then."""
     await asyncio.sleep(max(0.0, moment - time.monotonic()))

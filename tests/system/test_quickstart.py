@@ -1,4 +1,4 @@
-"""docs/quickstart.md, typed as it stands into a shell beside a demo."""
+"""docs/quickstart.md, typed exactly as printed into a shell next to a running demo."""
 
 import asyncio
 import json

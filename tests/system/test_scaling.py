@@ -19,7 +19,7 @@ from tests.system.conftest import Measured
 from tests.system.manual import Venue, typed, venue_on
 from tests.system.owners import OWNER_WITHIN_S, place, until_owned, until_owners_are, watched
 from tests.system.patient_load import PatientLoad, trading
-from tests.system.verdict import LIVE_OR_ENDED, every, until_taken
+from tests.system.verdict import LIVE_OR_ENDED, every, until_accepted
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -42,12 +42,14 @@ async def test_markets_are_split_moved_and_added_under_load(parts: Venue, measur
     assert owners == dict(zip(parts.first, map(place, (first, first, second, third)), strict=True))
     reference = dict.fromkeys(parts.first, (60_000, 1, "0.00{}"))
     async with trading(parts.url, clients=2, reference=reference) as load, watched(parts) as pauses:
-        await until_taken(load, 30)
-        measured("longest pause of a market without a change (s)", pauses.taken(parts.first))
+        await until_accepted(load, 30)
+        measured("longest pause of a market without a change (s)", pauses.longest(parts.first))
         await move(parts, second, load)
-        measured("longest pause of the market that moved (s)", pauses.taken([parts.first[2]]))
+        measured("longest pause of the market that moved (s)", pauses.longest([parts.first[2]]))
         await stand_in(parts, first, load)
-        measured("longest pause of markets whose process ended beside a standby (s)", pauses.taken(parts.first[:2]))
+        measured(
+            "longest pause of markets whose process ended with a standby present (s)", pauses.longest(parts.first[:2])
+        )
         await add(parts, load)
         reference[parts.added] = (60_000, 1, "0.00{}")
         await until_all_have_traded(parts)
@@ -64,15 +66,15 @@ async def test_every_process_is_replaced_under_load(parts: Venue, measured: Meas
     await until_owned(parts, *parts.first)
     reference = dict.fromkeys(parts.first, (60_000, 1, "0.00{}"))
     async with trading(parts.url, clients=2, reference=reference) as load, watched(parts) as pauses:
-        await until_taken(load, 30)
+        await until_accepted(load, 30)
         await asyncio.to_thread(migrate, parts.dsn)
         for kind in ("projection", "engine", "relay", "clock", "liquidator"):
-            pauses.taken(parts.first)
+            pauses.longest(parts.first)
             await replace(parts, kind, old[kind])
-            await until_taken(load, 30)
-            measured(f"longest pause of a market while {kind} was replaced (s)", pauses.taken(parts.first))
+            await until_accepted(load, 30)
+            measured(f"longest pause of a market while {kind} was replaced (s)", pauses.longest(parts.first))
         await replace_api(parts, old["api"], load)
-        await until_taken(load, 30)
+        await until_accepted(load, 30)
     assert (load.cut, load.refused) == (0, 0)
     await nothing_is_lost(parts, load)
 
@@ -102,7 +104,7 @@ async def move(parts: Venue, old: Any, load: PatientLoad) -> None:
     await parts.until_up(new, f"engine-{parts.first[2]}")
     assert await parts.end(old) == 0
     await until_owners_are(parts, {parts.first[2]: place(new)})
-    await until_taken(load, 30)
+    await until_accepted(load, 30)
 
 
 async def stand_in(parts: Venue, old: Any, load: PatientLoad) -> None:
@@ -112,11 +114,11 @@ async def stand_in(parts: Venue, old: Any, load: PatientLoad) -> None:
     await parts.until_up(standby, *(f"engine-{market}" for market in parts.first))
     assert await parts.end(old) == 0
     await until_owners_are(parts, dict.fromkeys(parts.first[:2], place(standby)))
-    await until_taken(load, 30)
+    await until_accepted(load, 30)
 
 
 async def add(parts: Venue, load: PatientLoad) -> None:
-    """A market is listed and taken up by whoever serves all, with no restart; halted and resumed through its log."""
+    """A market is listed and taken over by the process that serves all, with no restart; halted and resumed through its log."""
     (adding, *changes) = typed(parts, "List, close and open a market")
     body = {"id": parts.added, "tickSize": "0.1", "lotSize": "0.001", "maxQuantity": "1000", "referencePrice": "60000"}
     path = parts.folder / "market.json"
@@ -128,18 +130,18 @@ async def add(parts: Venue, load: PatientLoad) -> None:
     shown = [await parts.command(*words) for words in changes]
     assert shown == [(0, f"{parts.added} is {status}\n") for status in ("HALTED", "CANCEL_ONLY", "ACTIVE")]
     await until_owned(parts, *parts.names.values())
-    await until_taken(load, 20)
+    await until_accepted(load, 20)
 
 
 async def nothing_is_lost(parts: Venue, load: PatientLoad) -> None:
-    """Every order that was taken is there once and is answered; the drain and the audit agree."""
+    """Every order that was accepted is there once and is answered; the drain and the audit agree."""
     for words in (("drain",), ("audit",)):
         code, printed = await parts.command(*words)
         assert code == 0, printed
     async with aiohttp.ClientSession(parts.url) as session:
         found = [order for trader in load.traders for order in await every(session, trader, "/orders")]
-    assert {order["clientOrderId"]: order["orderId"] for order in found} == load.taken
-    assert len(found) == len(load.taken)
+    assert {order["clientOrderId"]: order["orderId"] for order in found} == load.accepted
+    assert len(found) == len(load.accepted)
     assert {order["status"] for order in found} <= LIVE_OR_ENDED
 
 

@@ -24,7 +24,7 @@ LABELS = {"market", "work", "method", "route", "status", "reason", "source", "le
 """What metrics are told by: none of them is a user, an order, or what a stranger has made up."""
 
 
-async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -> None:
+async def test_every_process_shows_itself_and_its_metrics(any_exchange: Start) -> None:
     """`status --workers` says where each is read; together they export what alerts, dashboard and manuals ask for.
 
     Every name, each of its labels, and each kind of work.
@@ -32,9 +32,9 @@ async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -
     exchange = await any_exchange()
     await send_orders(exchange.url, await make_traders(exchange.url, 2), 20)
     shown = await eventually(lambda: _every_worker(exchange), within_s=60)
-    told = {kind: await _scraped(shown[kind]["metrics"]) for kind in WORKERS}
-    families = {name for text in told.values() for name in re.findall(r"^# TYPE (perpetua_\w+)", text, re.MULTILINE)}
-    samples = [sample for text in told.values() for sample in _samples(text)]
+    pages = {kind: await _scraped(shown[kind]["metrics"]) for kind in WORKERS}
+    families = {name for text in pages.values() for name in re.findall(r"^# TYPE (perpetua_\w+)", text, re.MULTILINE)}
+    samples = [sample for text in pages.values() for sample in _samples(text)]
     assert (metrics_asked_for() | metrics_in_the_manuals()) - RARE <= {sample.name for sample in samples}
     assert {label for sample in samples for label in sample.labels} <= LABELS
     known = {(sample.name, label) for sample in samples for label in sample.labels}
@@ -42,17 +42,17 @@ async def test_every_process_shows_itself_and_its_figures(any_exchange: Start) -
     works = {sample.labels["work"] for sample in samples if sample.name == "perpetua_owner"}
     assert {work for name, label, work in labels_asked_for() if label == "work"} <= works
     assert RARE - {"perpetua_stored_snapshot_age_seconds"} <= families
-    assert 'perpetua_engine_commands_total{market="BTC-PERP"}' in told["engine"]
-    assert 'perpetua_relay_records_total{market="BTC-PERP"}' in told["relay"]
-    assert 'perpetua_projection_batch_events_sum{market="BTC-PERP"}' in told["projection"]
-    assert 'perpetua_clock_ticks_total{market="BTC-PERP"}' in told["clock"]
+    assert 'perpetua_engine_commands_total{market="BTC-PERP"}' in pages["engine"]
+    assert 'perpetua_relay_records_total{market="BTC-PERP"}' in pages["relay"]
+    assert 'perpetua_projection_batch_events_sum{market="BTC-PERP"}' in pages["projection"]
+    assert 'perpetua_clock_ticks_total{market="BTC-PERP"}' in pages["clock"]
     counted = {
-        sample.name: sample.value for sample in _samples(told["engine"]) if sample.labels == {"market": "BTC-PERP"}
+        sample.name: sample.value for sample in _samples(pages["engine"]) if sample.labels == {"market": "BTC-PERP"}
     }
     assert counted["perpetua_recoveries_total"] >= 1
     assert counted["perpetua_engine_events_total"] >= counted["perpetua_engine_commands_total"] > 0
     assert 0 <= time.time() - counted["perpetua_snapshot_timestamp_seconds"] < 3_600
-    assert 'perpetua_requests_total{method="POST",route="/orders",status="202"}' in told["api"]
+    assert 'perpetua_requests_total{method="POST",route="/orders",status="202"}' in pages["api"]
 
 
 async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) -> None:
@@ -72,7 +72,7 @@ async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) ->
     await eventually(all_work, within_s=60, every_s=0.5)
 
 
-async def test_no_log_tells_a_secret(any_exchange: Start) -> None:
+async def test_no_log_has_a_secret(any_exchange: Start) -> None:
     """Tokens, passwords and the signing secret are in no line that any process has written, nor is a line broken."""
     exchange = await any_exchange()
     traders = await make_traders(exchange.url, 2)
@@ -87,8 +87,8 @@ async def test_no_log_tells_a_secret(any_exchange: Start) -> None:
     lines = [line for path in logs if path.stem in WORKERS for line in _lines(path)]
     assert {line["market"] for line in lines if "market" in line} >= {"BTC-PERP", "ETH-PERP"}
     assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
-    begun = {(line["market"], line["sequence"]) for line in lines if "goes on after command" in line["event"]}
-    assert {market for market, _ in begun} >= {"BTC-PERP", "ETH-PERP"}
+    recovered = {(line["market"], line["sequence"]) for line in lines if "goes on after command" in line["event"]}
+    assert {market for market, _ in recovered} >= {"BTC-PERP", "ETH-PERP"}
 
 
 async def _owned(exchange: ExchangeProcess) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ async def _cause_refusals(exchange: ExchangeProcess, headers: dict[str, str]) ->
 
 
 def _samples(text: str) -> list[Sample]:
-    """The metrics of ours."""
+    """Our metrics."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return [
         sample for sample in samples if sample.name.startswith("perpetua_") and not sample.name.endswith("_created")

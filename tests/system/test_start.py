@@ -1,4 +1,4 @@
-"""Starting: what stands in the way is told, and what breaks on the way is mended."""
+"""Starting: what prevents it is reported, and what fails on the way is repaired."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.store.account_builder import session_to
 from tests.system.conftest import Start
 
 
-def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_and_nothing_starts(tmp_path: Path) -> None:
     """Else the `ready` line would name somebody else's server."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -39,7 +39,7 @@ def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None
     assert not (tmp_path / "data" / "postgres").exists()
 
 
-async def test_a_broker_that_dies_is_started_again_and_everything_goes_on(any_exchange: Start) -> None:
+async def test_a_broker_that_dies_is_started_again_and_everything_continues(any_exchange: Start) -> None:
     """Its death takes no order with it: it starts at its old address with its log, no other process is replaced."""
     exchange = await any_exchange()
     traders = await make_traders(exchange.url, 4)
@@ -50,22 +50,22 @@ async def test_a_broker_that_dies_is_started_again_and_everything_goes_on(any_ex
     outcome = await load
     assert outcome.cut == 0
     assert outcome.statuses.keys() <= {202, 503}
-    assert outcome.taken
-    await _check_nothing_is_lost(exchange, outcome.taken)
+    assert outcome.accepted
+    await _check_nothing_is_lost(exchange, outcome.accepted)
     after = exchange.children()
     assert {name for name in before if after[name] != before[name]} == {"broker"}
     assert not any("rebuilt" in line for line in exchange.printed)
 
 
 async def test_a_lost_folder_of_the_broker_is_rebuilt(tmp_path: Path) -> None:
-    """Deleted, or of an older release that had none: the next start goes on with an empty broker beside the full database.
+    """Deleted, or of an older release that had none: the next start continues with an empty broker and the full database.
 
     A worker that was started by hand and is still at the old one is named, and waited for.
     """
     exchange = ExchangeProcess(tmp_path / "data")
     await exchange.start()
     traders = await make_traders(exchange.url, 4)
-    taken = (await send_orders(exchange.url, traders, 200)).taken
+    order_ids = (await send_orders(exchange.url, traders, 200)).accepted
     assert (await exchange.command("drain"))[0] == 0
     assert await exchange.stop() == 0
     shutil.rmtree(exchange.data / "kafka")
@@ -73,10 +73,10 @@ async def test_a_lost_folder_of_the_broker_is_rebuilt(tmp_path: Path) -> None:
     async with _another_worker(exchange):
         await eventually(lambda: any("workers run" in line for line in exchange.printed), within_s=60)
     await starting
-    taken += (await send_orders(exchange.url, traders, 200)).taken
-    await _check_nothing_is_lost(exchange, taken)
+    order_ids += (await send_orders(exchange.url, traders, 200)).accepted
+    await _check_nothing_is_lost(exchange, order_ids)
     code, printed = await exchange.command("rebuild", "--yes")
-    assert (code, "workers run" in printed) == (1, True), "no rebuild beside workers"
+    assert (code, "workers run" in printed) == (1, True), "no rebuild while workers run"
     assert await exchange.stop() == 0
     await exchange.start()
     assert not any("rebuilt" in line for line in exchange.printed), "once is enough"
@@ -84,7 +84,7 @@ async def test_a_lost_folder_of_the_broker_is_rebuilt(tmp_path: Path) -> None:
 
 
 async def test_a_broker_killed_while_the_tree_starts_does_not_stop_the_start(tmp_path: Path) -> None:
-    """It is started again, and the start goes on."""
+    """It is started again, and the start continues."""
     exchange = ExchangeProcess(tmp_path / "data")
     starting = asyncio.create_task(exchange.start())
     broker = await eventually(lambda: _broker_of(exchange), within_s=60)
@@ -95,11 +95,11 @@ async def test_a_broker_killed_while_the_tree_starts_does_not_stop_the_start(tmp
     assert await exchange.stop() == 0
 
 
-async def _check_nothing_is_lost(exchange: ExchangeProcess, taken: list[tuple[Trader, str]]) -> None:
-    """Every order that was taken is answered, the books balance, and the new broker's log is that of the rows."""
+async def _check_nothing_is_lost(exchange: ExchangeProcess, order_ids: list[tuple[Trader, str]]) -> None:
+    """Every order that was accepted is answered, the books balance, and the new broker's log is that of the rows."""
     assert (await exchange.command("drain"))[0] == 0
     async with aiohttp.ClientSession(exchange.url) as session:
-        statuses = [await _status(session, trader.headers, order_id) for trader, order_id in taken]
+        statuses = [await _status(session, trader.headers, order_id) for trader, order_id in order_ids]
     assert "PENDING" not in statuses
     for words in (("audit",), ("verify", "--market", "BTC-PERP")):
         code, printed = await exchange.command(*words)

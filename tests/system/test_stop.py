@@ -1,4 +1,4 @@
-"""The whole tree is told to stop while clients trade."""
+"""The whole tree is stopped while clients trade."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ import pytest
 from bench.exchange_process import ExchangeProcess
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.patient_load import trading
-from tests.system.verdict import nothing_is_lost_or_doubled, until_taken
+from tests.system.verdict import nothing_is_lost_or_doubled, until_accepted
 
 pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
 
@@ -28,11 +28,11 @@ LOOK_EVERY_S = 0.02
 async def test_the_tree_stops_in_order_under_load(
     any_exchange: Start, rounds: int, within_s: float, measured: Measured
 ) -> None:
-    """SIGTERM: the balancer is told first, nothing is cut, exit code 0 within ten seconds; the next start goes on."""
+    """SIGTERM: the load balancer sees it first, nothing is cut, exit code 0 within ten seconds; the next start continues."""
     exchange = await any_exchange()
     async with trading(exchange.url) as load:
         for _ in range(rounds):
-            await until_taken(load, 20)
+            await until_accepted(load, 20)
             stopped_s = await _stop(exchange)
             measured("graceful stop", stopped_s)
             await exchange.start()
@@ -52,12 +52,12 @@ async def _stop(exchange: ExchangeProcess) -> float:
 
 
 async def _readiness(url: str) -> list[str]:
-    """What /readyz says, one after the other, until nobody listens."""
-    told: list[str] = []
+    """What /readyz says, one after the other, until the port is closed."""
+    statuses: list[str] = []
     async with aiohttp.ClientSession(url) as session:
         with suppress(aiohttp.ClientError):
             while True:
                 async with session.get("/readyz", headers={"Connection": "close"}) as answer:
-                    told.append((await answer.json())["status"])
+                    statuses.append((await answer.json())["status"])
                 await asyncio.sleep(LOOK_EVERY_S)
-    return [said for said, _ in groupby(told)]
+    return [said for said, _ in groupby(statuses)]

@@ -36,7 +36,7 @@ def test_an_older_snapshot_over_a_newer_one_is_found() -> None:
         count_snapshots([*written, *((key, None) for key in gone)])
 
 
-def test_keys_that_do_not_tell_the_sequence_are_found() -> None:
+def test_keys_without_the_sequence_are_found() -> None:
     """Then a zombie's head takes the place of its successor's."""
 
     def under_one_key(entries: list[Entry]) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""What must hold of an exchange after whatever was done to it."""
+"""What must hold of an exchange after any disturbance."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ REMEDIES = ("is missing in the log", "reading it from the log", "the command log
 async def nothing_is_lost_or_doubled(
     exchange: ExchangeProcess, load: PatientLoad, *, are_logs_torn: bool = False
 ) -> None:
-    """Every order taken is there once and has ended or rests, every fill is there once on each side and in the public
+    """Every accepted order is there once and has ended or rests, every fill is there once on each side and in the public
     stream, all sums hold. Where the logs were not torn no worker met a hole in them."""
     await healed(exchange)
     assert are_logs_torn or not remedies(exchange), "\n".join(remedies(exchange))
@@ -40,7 +40,7 @@ async def nothing_is_lost_or_doubled(
         fills = await _all(session, load.traders, "/fills")
     by_client_id = Counter(order["clientOrderId"] for order in orders)
     assert set(by_client_id.values()) <= {1}
-    assert {order["clientOrderId"]: order["orderId"] for order in orders} == load.taken
+    assert {order["clientOrderId"]: order["orderId"] for order in orders} == load.accepted
     assert {order["status"] for order in orders} <= LIVE_OR_ENDED
     assert set(Counter((fill["tradeId"], fill["liquidityRole"]) for fill in fills).values()) <= {1}
     assert await audit_books(settings_of(exchange), is_deep=True) == []
@@ -49,7 +49,7 @@ async def nothing_is_lost_or_doubled(
 
 
 def remedies(exchange: ExchangeProcess) -> list[str]:
-    """Where a worker met a hole and had it filled. No death of a process makes one: somebody has let go too early."""
+    """Where a worker met a hole and had it filled. No death of a process makes one: an owner released its market too early."""
     logs = [*(exchange.data / "log").glob("*.log"), *exchange.data.parent.glob("standby*.log")]
     lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
     return [line for line in lines if any(remedy in line for remedy in REMEDIES)]
@@ -67,7 +67,7 @@ async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
 
 
 async def no_snapshot_is_spoilt(exchange: ExchangeProcess) -> int:
-    """Whoever wrote a snapshot, and when: its content was the same, and the newest of all is there; how many there were."""
+    """By any owner, at any time: a snapshot's content was the same, and the newest of all is there; how many there were."""
     bootstrap = exchange.published()["brokerUrl"]
     logs = [await read_all(bootstrap, book_changelog_topic(market)) for market in MARKETS]
     return sum(count_snapshots([(record.key, record.value) for record in log]) for log in logs)
@@ -86,16 +86,16 @@ async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> li
     return entries
 
 
-async def until_taken(load: PatientLoad, more: int, within_s: float = HEALED_WITHIN_S) -> None:
-    """Wait until so many more orders are taken."""
-    target = len(load.taken) + more
+async def until_accepted(load: PatientLoad, more: int, within_s: float = HEALED_WITHIN_S) -> None:
+    """Wait until so many more orders are accepted."""
+    target = len(load.accepted) + more
 
-    def are_taken() -> bool:
+    def are_accepted() -> bool:
         load.raise_what_ended_it()
-        return len(load.taken) >= target
+        return len(load.accepted) >= target
 
     try:
-        await eventually(are_taken, within_s)
+        await eventually(are_accepted, within_s)
     except AssertionError as error:
         error.add_note(
             f"replies so far: {load.replies}, the last: {load.last}, cut: {load.cut}, refused: {load.refused}"
@@ -104,7 +104,7 @@ async def until_taken(load: PatientLoad, more: int, within_s: float = HEALED_WIT
 
 
 def settings_of(exchange: ExchangeProcess) -> Settings:
-    """What the command line would work with beside this exchange."""
+    """The settings of a command line on this exchange."""
     return resolve_local(load_settings({"DATA": str(exchange.data)}))
 
 

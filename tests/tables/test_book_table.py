@@ -34,7 +34,7 @@ def test_a_snapshot_comes_back_as_it_was() -> None:
 
 
 def test_the_head_is_written_last() -> None:
-    """A crash in between leaves chunks that nobody names."""
+    """A crash in between leaves chunks that no head names."""
     keys = [key for key, _ in snapshot_entries(large_snapshot())]
     assert keys == [b"s/9/0", b"s/9/1", b"s/9/2", b"head/9"]
 
@@ -47,7 +47,7 @@ def test_a_snapshot_that_misses_a_chunk_is_not_believed() -> None:
 
 
 def test_a_snapshot_of_another_epoch_is_not_taken() -> None:
-    """After a rebuild the log began anew."""
+    """After a rebuild the log started again."""
     entries = dict(snapshot_entries(take_snapshot(market_at(5), 1, 0)))
     assert verified_snapshots(entries, epoch=2) == []
     assert [head.epoch for head in heads(entries)] == [1]
@@ -61,6 +61,6 @@ def test_the_hash_leaves_out_offset_and_epoch() -> None:
 
 
 def test_a_snapshot_is_forgotten_head_first() -> None:
-    """No head ever names what is gone, and another snapshot's chunks are left alone."""
+    """No head ever names a chunk that is gone, and another snapshot's chunks are left alone."""
     entries = dict(snapshot_entries(large_snapshot(9)) + snapshot_entries(large_snapshot(91)))
     assert keys_of_snapshot(entries, 9) == [b"head/9", b"s/9/0", b"s/9/1", b"s/9/2"]

@@ -1,4 +1,4 @@
-"""Python imports this by itself where the folder is on PYTHONPATH: it puts the bug named FAULT into the process."""
+"""Python imports this automatically where the folder is on PYTHONPATH: it puts the bug named FAULT into the process."""
 
 import os
 

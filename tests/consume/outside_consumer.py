@@ -1,4 +1,4 @@
-"""A stranger who has nothing but docs/consume.md: its programs in a folder, run with its environment."""
+"""An outside consumer with nothing but docs/consume.md: its programs in a folder, run with its environment."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def commands(holding: str) -> list[str]:
     return [block for block in blocks if holding in block]
 
 
-class Stranger:
+class OutsideConsumer:
     """A folder with the guide's programs, and what one of them has kept."""
 
     def __init__(self, folder: Path, market: str, broker: str, url: str) -> None:
@@ -56,7 +56,7 @@ class Stranger:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the program that was started has ended by itself."""
+        """Whether the program that was started has exited."""
         return self._running is not None and self._running.poll() is not None
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The database goes away under the command line: what only looks waits for it, everything else says so and ends."""
+"""The database goes down under the command line: commands that watch wait for it, all others report it and exit."""
 
 import asyncio
 import json
@@ -43,14 +43,14 @@ AWAY = [
 
 
 @pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
-def test_a_database_that_is_away_is_told_as_that(error: Exception) -> None:
+def test_a_database_that_is_down_is_reported_as_that(error: Exception) -> None:
     """However the driver says it: in a sentence, never as a traceback."""
     assert isinstance(error, OUT_OF_REACH)
     assert "its database does not answer" in unreachable(error)
 
 
 @pytest.mark.parametrize("error", [KafkaConnectionError(), BrokerSilent()], ids=lambda error: type(error).__name__)
-def test_a_broker_that_is_away_is_told_as_that(error: Exception) -> None:
+def test_a_broker_that_is_down_is_reported_as_that(error: Exception) -> None:
     """By its own name, though it is caught at the same place."""
     assert isinstance(error, OUT_OF_REACH)
     assert "its broker does not answer" in unreachable(error)
@@ -101,10 +101,10 @@ async def test_every_other_command_ends_with_a_sentence(server: EmbeddedPostgres
 
 async def _ends_with_a_sentence(server: EmbeddedPostgres, words: tuple[str, ...], saying: str) -> None:
     async with _typed(server, *words) as process:
-        printed, told = await process.communicate()
-    assert (process.returncode, printed, told.count(b"\n")) == (1, b"", 1), told.decode()
-    assert "its database does not answer" in told.decode()
-    assert saying in told.decode()
+        printed, text = await process.communicate()
+    assert (process.returncode, printed, text.count(b"\n")) == (1, b"", 1), text.decode()
+    assert "its database does not answer" in text.decode()
+    assert saying in text.decode()
 
 
 @asynccontextmanager

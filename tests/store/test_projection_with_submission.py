@@ -1,4 +1,4 @@
-"""The projection beside everyone else who writes accounts: no deadlock, no lost update, exact sums."""
+"""The projection concurrent with all other writers of accounts: no deadlock, no lost update, exact sums."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     await opened.close()
 
 
-async def test_submissions_deposits_and_projections_of_two_markets_run_beside_each_other(exchange: Exchange) -> None:
+async def test_submissions_deposits_and_projections_of_two_markets_run_concurrently(exchange: Exchange) -> None:
     """Same accounts, four writers: everything is persisted, the margin sums are those of the live orders."""
     users = [await exchange.user(f"u{number}@x.io", "100000") for number in range(USERS)]
     writers = [asyncio.create_task(submit_many(exchange, users, seed)) for seed in (1, 2)]
@@ -64,7 +64,7 @@ async def submit_many(exchange: Exchange, users: list[int], seed: int) -> None:
 
 
 def an_order_request(market: str, off_mark: int, side: Side) -> OrderRequest:
-    """0.01 BTC or ETH at a whole price beside the mark."""
+    """0.01 BTC or ETH at a whole price near the mark."""
     price = str(PRICES[market] + off_mark)
     return OrderRequest(market, side, OrderType.LIMIT, "0.01", price, TimeInForce.GTC)
 
@@ -78,10 +78,10 @@ async def deposit_many(exchange: Exchange, users: list[int]) -> None:
 
 
 async def project_until(exchange: Exchange, market: str, done: asyncio.Future[object]) -> None:
-    """Match and persist what is new until the writers are done; a session of its own reads the outbox."""
-    beside = await open_exchange(exchange.dsn)
-    beside.markets, beside.written = exchange.markets, exchange.written
+    """Match and persist new commands until the writers are done; a separate session reads the outbox."""
+    other = await open_exchange(exchange.dsn)
+    other.markets, other.written = exchange.markets, exchange.written
     while not done.done():
-        before = await beside.match(market)
-        await exchange.projections[market].apply(beside.records(market, before + 1))
-    await beside.close()
+        before = await other.match(market)
+        await exchange.projections[market].apply(other.records(market, before + 1))
+    await other.close()
