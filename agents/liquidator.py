@@ -16,19 +16,19 @@ from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
 from schemas.units import Timestamp
 from store.liquidations import (
+    MarginCheck,
     Ready,
-    Verdict,
     advance,
     begin,
     call_for_margin,
     cancel_for_margin,
+    complete_cancels,
     credit,
     end_calls,
     read_marks,
     read_ready,
+    scan_accounts,
     sell_inventory,
-    survey,
-    sweep,
 )
 from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
@@ -63,46 +63,46 @@ class Liquidator(Service):
 
         Without a new mark everyone is looked at once a second all the same: funding and fees lower equity as well.
         """
-        await sweep(session, now)  # 1
+        await complete_cancels(session, now)  # 1
         marks = await read_marks(session)
         if marks != self._marks or now >= self._surveyed + SURVEY_EVERY_US:  # 2
             self._marks, self._surveyed = marks, now
             self._waiting.clear()
-            await self._act_on(session, await survey(session), now)
+            await self._act_on(session, await scan_accounts(session), now)
         for ready in await read_ready(session):  # 3
             if ready.liquidation_id not in self._waiting:
                 await _unless_in_conflict(self._drive(session, ready, now))
         await _unless_in_conflict(sell_inventory(session, now))  # 4
 
-    async def _act_on(self, session: Connection, verdicts: list[Verdict], now: Timestamp) -> None:
-        uncalled = [v.user_id for v in verdicts if v.is_warned and v.margin_call is None and not v.is_unvalued]
+    async def _act_on(self, session: Connection, checks: list[MarginCheck], now: Timestamp) -> None:
+        uncalled = [v.user_id for v in checks if v.is_warned and v.margin_call is None and not v.is_unvalued]
         if uncalled:
             await call_for_margin(session, uncalled, now)
-        recovered = [v.margin_call for v in verdicts if v.margin_call and not (v.is_warned or v.is_unvalued)]
+        recovered = [v.margin_call for v in checks if v.margin_call and not (v.is_warned or v.is_unvalued)]
         if recovered:
             await end_calls(session, recovered, now)
-        for verdict in verdicts:
-            if not (verdict.is_flagged or verdict.is_unvalued):
-                await _unless_in_conflict(self._begin(session, verdict, now))
+        for check in checks:
+            if not (check.is_flagged or check.is_unvalued):
+                await _unless_in_conflict(self._begin(session, check, now))
 
-    async def _begin(self, session: Connection, verdict: Verdict, now: Timestamp) -> None:
-        user = verdict.user_id
-        if verdict.is_liquidatable:
+    async def _begin(self, session: Connection, check: MarginCheck, now: Timestamp) -> None:
+        user = check.user_id
+        if check.is_liquidatable:
             if await begin(session, user, now):
                 log.warning("account %s is liquidated", user)
-        elif verdict.must_cancel:
+        elif check.must_cancel:
             if await cancel_for_margin(session, user, now):
                 log.info("orders of account %s are cancelled for margin", user)
-        elif verdict.is_owing and await credit(session, user, now):
+        elif check.is_owing and await credit(session, user, now):
             log.warning("the insurance fund pays what account %s owes", user)
 
     async def _drive(self, session: Connection, ready: Ready, now: Timestamp) -> None:
-        driven = await advance(session, ready, now)
-        if driven.did == "wait":
+        result = await advance(session, ready, now)
+        if result.did == "wait":
             self._waiting.add(ready.liquidation_id)
             return
-        log.info("liquidation %s of account %s: %s", ready.liquidation_id, ready.user_id, driven.did)
-        if driven.is_fund_below_zero:
+        log.info("liquidation %s of account %s: %s", ready.liquidation_id, ready.user_id, result.did)
+        if result.is_fund_below_zero:
             log.critical(
                 "liquidation %s of account %s leaves the insurance fund below zero: nobody can carry its position;"
                 " the market takes no more orders",

@@ -171,7 +171,6 @@ class Deleverage(CommandBase, frozen=True, tag="deleveraging.ordered"):
 
 
 UserCommand = PlaceOrder | CancelOrder
-ForcedCommand = Liquidate | TakeOver | Deleverage
 Command = (
     ListMarket
     | PlaceOrder

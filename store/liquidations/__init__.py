@@ -1,24 +1,24 @@
 """Liquidations in PostgreSQL: who must be liquidated, one transaction for each thing that is done, and its receipt."""
 
-from store.liquidations.account_scan import Verdict, read_marks, survey
-from store.liquidations.cancelling import sweep
+from store.liquidations.account_scan import MarginCheck, read_marks, scan_accounts
+from store.liquidations.cancelling import complete_cancels
 from store.liquidations.inventory import sell_inventory
 from store.liquidations.margin_calls import call_for_margin, cancel_for_margin, end_calls
-from store.liquidations.steps import Driven, Ready, advance, begin, credit, read_ready
+from store.liquidations.steps import Ready, StepResult, advance, begin, credit, read_ready
 
 __all__ = [
-    "Driven",
+    "MarginCheck",
     "Ready",
-    "Verdict",
+    "StepResult",
     "advance",
     "begin",
     "call_for_margin",
     "cancel_for_margin",
+    "complete_cancels",
     "credit",
     "end_calls",
     "read_marks",
     "read_ready",
+    "scan_accounts",
     "sell_inventory",
-    "survey",
-    "sweep",
 ]

@@ -34,7 +34,7 @@ ORDER BY v.user_id
 _MARKS = "SELECT market_id, mark, is_frozen, operator_status FROM markets ORDER BY market_id"
 
 
-class Verdict(NamedTuple):
+class MarginCheck(NamedTuple):
     """What an account's margin asks for. `is_owing`: its wallet is below zero, and it has no position and no live order."""
 
     user_id: int
@@ -47,11 +47,11 @@ class Verdict(NamedTuple):
     margin_call: int | None
 
 
-async def survey(session: Session) -> list[Verdict]:
+async def scan_accounts(session: Session) -> list[MarginCheck]:
     """Every account that something must be done about, by user; the fund is never among them."""
     async with session.transaction():
         await session.execute(PLAN_FOR_ALL)
-        return [Verdict(**row) for row in await session.fetch(_SURVEY, INSURANCE_FUND)]
+        return [MarginCheck(**row) for row in await session.fetch(_SURVEY, INSURANCE_FUND)]
 
 
 async def read_marks(session: Session) -> list[tuple[object, ...]]:

@@ -8,7 +8,7 @@ from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of
 from store.liquidations.accounts import LiveOrder
 from store.liquidations.receipts import Receipt
-from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
+from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands
 from store.session.connect import Session
 
 # A counterparty of a deleveraging carries the number of another account's liquidation; locked as everyone locks.
@@ -41,23 +41,25 @@ def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Time
     ]
 
 
-async def cancel_orders(episode: Episode, orders: Sequence[LiveOrder], reason: EndReason, inputs: Receipt) -> None:
+async def cancel_orders(
+    liquidation_case: LiquidationCase, orders: Sequence[LiveOrder], reason: EndReason, inputs: Receipt
+) -> None:
     """Cancel the orders, with a receipt a market that is done when all of them have left it; one at once when there is none."""
-    commands = cancels(episode.user, orders, reason, episode.now)
-    sent = await append_commands(episode.session, commands, episode.now) if commands else []
+    commands = cancels(liquidation_case.user, orders, reason, liquidation_case.now)
+    sent = await append_commands(liquidation_case.session, commands, liquidation_case.now) if commands else []
     last: dict[int | None, int | None] = {}
     for order in orders:
         if order.cancel_seq is not None:
             last[order.market_id] = max(last.get(order.market_id) or 0, order.cancel_seq)
     last |= {command.market_id: seq for command, seq in zip(commands, sent, strict=True)}
-    step = await episode.next_step()
+    step = await liquidation_case.next_step()
     for place, (market_id, seq) in enumerate(last.items() if last else [(None, None)]):
         gone = [seq_of_order_key(order.order_id) for order in orders if order.market_id == market_id]
         told = inputs | {"reason": str(reason), "orders": gone}
-        await episode.keep(NewReceipt(step + place, "CANCEL_ORDERS", told, market_id, seq))
+        await liquidation_case.keep(NewReceipt(step + place, "CANCEL_ORDERS", told, market_id, seq))
 
 
-async def sweep(session: Session, now: Timestamp) -> None:
+async def complete_cancels(session: Session, now: Timestamp) -> None:
     """Note which cancels have come through the log and the projection; let those go whose deleveraging has."""
     await session.execute(_SWEEP, datetime_of(now))
     await session.execute(_LET_GO)

@@ -11,7 +11,7 @@ from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
 from store.liquidations.accounts import lock_accounts
 from store.liquidations.receipts import Receipt, account_receipt, fund_receipt, ranking_receipt, transfer_receipt
-from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands
+from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
@@ -29,10 +29,10 @@ FROM liquidation_steps WHERE done_at IS NULL AND command_seq IS NOT NULL AND act
 _STATUS = "SELECT operator_status FROM markets WHERE market_id = $1"
 
 
-class Case(NamedTuple):
+class ClosingCase(NamedTuple):
     """An account at the last steps, and the fund beside it, both locked. `in_flight`: E of take-overs under way."""
 
-    episode: Episode
+    liquidation_case: LiquidationCase
     account: MarginAccount
     fund: MarginAccount
     in_flight: int
@@ -57,35 +57,37 @@ async def other_side(session: Session, transfer: BankruptcyTransfer) -> list[int
     return [row["user_id"] for row in await session.fetch(_OTHER_SIDE, transfer.market_id, sign, INSURANCE_FUND)]
 
 
-async def close(case: Case, transfer: BankruptcyTransfer, others: list[int], *, first: Sequence[NewCommand]) -> Closed:
+async def close(
+    case: ClosingCase, transfer: BankruptcyTransfer, others: list[int], *, first: Sequence[NewCommand]
+) -> Closed:
     """Order the take-over, or the deleveraging against `others`, whose accounts are locked; the commands `first` go before it.
 
     Where the fund takes it below zero, the market closes.
     """
-    session, account = case.episode.session, case.account
+    session, account = case.liquidation_case.session, case.account
     spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == transfer.market_id)
     inputs = account_receipt(account) | {
         "closure": transfer_receipt(spec, transfer),
         "fund": fund_receipt(case.fund, case.in_flight),
     }
     if not needs_deleveraging(case.fund, case.in_flight, transfer):
-        await _order(_Order(case.episode, transfer, inputs, first))
+        await _order(_Order(case.liquidation_case, transfer, inputs, first))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
     decided = deleverage(account, transfer, (await read_accounts(session, others)).values())
     inputs |= {"ranking": ranking_receipt(spec, decided.ranked, decided.chosen)}
     if decided.chosen:
-        await session.execute(_HOLD, [each.user for each in decided.chosen], case.episode.liquidation_id)
-        await _order(_Order(case.episode, transfer, inputs, first, decided.chosen))
+        await session.execute(_HOLD, [each.user for each in decided.chosen], case.liquidation_case.liquidation_id)
+        await _order(_Order(case.liquidation_case, transfer, inputs, first, decided.chosen))
         return Closed("ADL", is_fund_below_zero=False)
-    status = await _status_closing(case.episode, transfer.market_id)
-    await _order(_Order(case.episode, transfer, inputs | {"fundBelowZero": True}, [*first, *status]))
+    status = await _status_closing(case.liquidation_case, transfer.market_id)
+    await _order(_Order(case.liquidation_case, transfer, inputs | {"fundBelowZero": True}, [*first, *status]))
     return Closed("TAKE_OVER", is_fund_below_zero=True)
 
 
 class _Order(NamedTuple):
     """A closure as it is ordered: why, which commands go before it, and who is deleveraged, if not the fund takes over."""
 
-    episode: Episode
+    liquidation_case: LiquidationCase
     transfer: BankruptcyTransfer
     inputs: Receipt
     first: Sequence[NewCommand]
@@ -94,12 +96,12 @@ class _Order(NamedTuple):
 
 async def _order(order: _Order) -> None:
     """The command, in one append with those before it, so that counters are locked in market order; and the receipt."""
-    episode, transfer = order.episode, order.transfer
-    step = await episode.next_step()
+    liquidation_case, transfer = order.liquidation_case, order.transfer
+    step = await liquidation_case.next_step()
     named = (
-        episode.now,
-        episode.user,
-        episode.liquidation_id,
+        liquidation_case.now,
+        liquidation_case.user,
+        liquidation_case.liquidation_id,
         step,
         transfer.lots,
         transfer.cost,
@@ -107,16 +109,16 @@ async def _order(order: _Order) -> None:
     )
     command = Deleverage(*named, tuple(order.chosen)) if order.chosen else TakeOver(*named)
     commands = [*order.first, NewCommand(transfer.market_id, command)]
-    *_, seq = await append_commands(episode.session, commands, episode.now)
+    *_, seq = await append_commands(liquidation_case.session, commands, liquidation_case.now)
     action = "ADL" if order.chosen else "TAKE_OVER"
-    await episode.keep(NewReceipt(step, action, order.inputs, transfer.market_id, seq))
+    await liquidation_case.keep(NewReceipt(step, action, order.inputs, transfer.market_id, seq))
 
 
-async def _status_closing(episode: Episode, market_id: int) -> list[NewCommand]:
+async def _status_closing(liquidation_case: LiquidationCase, market_id: int) -> list[NewCommand]:
     """Take no more orders where the exchange could not close what it must; the operator decides how to go on."""
-    if await episode.session.fetchval(_STATUS, market_id) != MarketStatus.ACTIVE:
+    if await liquidation_case.session.fetchval(_STATUS, market_id) != MarketStatus.ACTIVE:
         return []
-    return [NewCommand(market_id, SetStatus(episode.now, MarketStatus.CANCEL_ONLY))]
+    return [NewCommand(market_id, SetStatus(liquidation_case.now, MarketStatus.CANCEL_ONLY))]
 
 
 async def lock_for_closing(session: Session, user: int, others: list[int]) -> None:

@@ -5,7 +5,7 @@ from schemas.ids import INSURANCE_FUND
 from schemas.units import Timestamp, timestamp_of
 from store.liquidations.accounts import lock_accounts
 from store.liquidations.steps import order_step
-from store.liquidations.writing import Episode, find_episode, open_episode
+from store.liquidations.writing import LiquidationCase, find_case, open_case
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
@@ -33,29 +33,31 @@ async def sell_inventory(session: Session, now: Timestamp) -> int:
         return 0
     async with session.transaction():
         await lock_accounts(session, [INSURANCE_FUND])
-        episode = await find_episode(session, "INVENTORY", INSURANCE_FUND, now)
+        liquidation_case = await find_case(session, "INVENTORY", INSURANCE_FUND, now)
         fund = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
         positions = fund.positions
         if not positions:
-            if episode is not None and not fund.has_live_orders:
-                await episode.end()
+            if liquidation_case is not None and not fund.has_live_orders:
+                await liquidation_case.end()
             return 0
-        episode = episode or await open_episode(session, "INVENTORY", INSURANCE_FUND, now)
-        resting = await _resting(episode, [risk.market.market_id for risk in positions])
+        liquidation_case = liquidation_case or await open_case(session, "INVENTORY", INSURANCE_FUND, now)
+        resting = await _resting(liquidation_case, [risk.market.market_id for risk in positions])
         selling = [risk for risk in positions if risk.market.is_matching and risk.market.market_id not in resting]
         for risk in selling:
-            await order_step(episode, fund, inventory_step(fund, risk), "FUND_SALE")
+            await order_step(liquidation_case, fund, inventory_step(fund, risk), "FUND_SALE")
         return len(selling)
 
 
-async def _resting(episode: Episode, markets: list[int]) -> set[int]:
+async def _resting(liquidation_case: LiquidationCase, markets: list[int]) -> set[int]:
     """Markets with a sale under way, or whose last ones filled nothing and that are left alone for now."""
-    rows = await episode.session.fetch(_LAST, episode.liquidation_id, markets)
+    rows = await liquidation_case.session.fetch(_LAST, liquidation_case.liquidation_id, markets)
     resting: set[int] = set()
     for market_id in markets:
         sales = [row for row in rows if row["market_id"] == market_id]
         empty = next((place for place, row in enumerate(sales) if row["filled"]), len(sales))
         patience = min(PATIENCE_US << max(0, empty - 1), PATIENCE_MAX_US)
-        if sales and (not sales[0]["is_done"] or (empty and episode.now < timestamp_of(sales[0]["at"]) + patience)):
+        if sales and (
+            not sales[0]["is_done"] or (empty and liquidation_case.now < timestamp_of(sales[0]["at"]) + patience)
+        ):
             resting.add(market_id)
     return resting

@@ -9,7 +9,7 @@ from schemas.units import Timestamp, datetime_of, format_micros
 from store.liquidations.accounts import lock_accounts, read_live_orders
 from store.liquidations.cancelling import cancel_orders
 from store.liquidations.receipts import account_receipt
-from store.liquidations.writing import Episode, NewReceipt, find_episode, open_episode
+from store.liquidations.writing import LiquidationCase, NewReceipt, find_case, open_case
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
@@ -31,7 +31,7 @@ async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp
         for user, account in (await read_accounts(session, users)).items():
             is_at_call = is_warned(equity(account), total_maintenance(account)) and not account.is_unvalued
             if user not in known and is_at_call:
-                call = await open_episode(session, "MARGIN_CALL", user, now)
+                call = await open_case(session, "MARGIN_CALL", user, now)
                 await call.keep(NewReceipt(1, "MARGIN_CALL", account_receipt(account)))
                 called.append(user)
     return called
@@ -63,7 +63,7 @@ async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool
         return True
 
 
-async def _open_call(session: Session, user: int, now: Timestamp) -> Episode:
+async def _open_call(session: Session, user: int, now: Timestamp) -> LiquidationCase:
     """The margin call that the account is in; for one without, an episode of its own that is over at once."""
-    call = await find_episode(session, "MARGIN_CALL", user, now)
-    return call or await open_episode(session, "MARGIN_CALL", user, now, is_over=True)
+    call = await find_case(session, "MARGIN_CALL", user, now)
+    return call or await open_case(session, "MARGIN_CALL", user, now, is_over=True)

@@ -18,9 +18,9 @@ from schemas.orders import EndReason
 from schemas.units import Micros, Timestamp, timestamp_of
 from store.liquidations.accounts import lock_accounts, read_live_orders
 from store.liquidations.cancelling import cancel_orders, cancels
-from store.liquidations.closing import Case, close, lock_for_closing, other_side, read_in_flight
+from store.liquidations.closing import ClosingCase, close, lock_for_closing, other_side, read_in_flight
 from store.liquidations.receipts import account_receipt, step_receipt
-from store.liquidations.writing import Episode, NewCommand, NewReceipt, append_commands, insert_order, open_episode
+from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands, insert_order, open_case
 from store.margin_accounts import read_accounts
 from store.money.ledger import fund_credit_entries
 from store.money.transfers import post
@@ -53,7 +53,7 @@ class Ready(NamedTuple):
     user_id: int
 
 
-class Driven(NamedTuple):
+class StepResult(NamedTuple):
     """What was done with an account, for the log; `is_fund_below_zero` asks for the operator."""
 
     did: str
@@ -75,14 +75,14 @@ async def begin(session: Session, user: int, now: Timestamp) -> bool:
         account = (await read_accounts(session, [user]))[user]
         if account.may_only_reduce or not is_liquidatable(equity(account), total_maintenance(account)):
             return False
-        episode = await open_episode(session, "LIQUIDATION", user, now)
-        await session.execute(_FLAG, user, episode.liquidation_id)
+        liquidation_case = await open_case(session, "LIQUIDATION", user, now)
+        await session.execute(_FLAG, user, liquidation_case.liquidation_id)
         orders = await read_live_orders(session, user)
-        await cancel_orders(episode, orders, EndReason.LIQUIDATION, account_receipt(account))
+        await cancel_orders(liquidation_case, orders, EndReason.LIQUIDATION, account_receipt(account))
         return True
 
 
-async def advance(session: Session, ready: Ready, now: Timestamp) -> Driven:
+async def advance(session: Session, ready: Ready, now: Timestamp) -> StepResult:
     """Do the next thing with an account that is being liquidated.
 
     Those who may be deleveraged are locked with it: the transaction is begun again with them when they are needed.
@@ -90,10 +90,10 @@ async def advance(session: Session, ready: Ready, now: Timestamp) -> Driven:
     others: list[int] | None = None
     while True:
         async with session.transaction():
-            driven = await _advance_once(Episode(session, ready.liquidation_id, ready.user_id, now), others)
-        if isinstance(driven, Driven):
-            return driven
-        others = driven
+            result = await _advance_once(LiquidationCase(session, ready.liquidation_id, ready.user_id, now), others)
+        if isinstance(result, StepResult):
+            return result
+        others = result
 
 
 async def credit(session: Session, user: int, now: Timestamp) -> bool:
@@ -103,54 +103,65 @@ async def credit(session: Session, user: int, now: Timestamp) -> bool:
         account = (await read_accounts(session, [user]))[user]
         if account.liquidation_id is not None or not _is_owing(account):
             return False
-        await _pay(await open_episode(session, "LIQUIDATION", user, now, is_over=True), account)
+        await _pay(await open_case(session, "LIQUIDATION", user, now, is_over=True), account)
         return True
 
 
-async def _advance_once(episode: Episode, others: list[int] | None) -> Driven | list[int]:
+async def _advance_once(liquidation_case: LiquidationCase, others: list[int] | None) -> StepResult | list[int]:
     """1 lock, 2 read, 3 decide, 4 write. A list: these accounts must be locked as well."""
-    session, user = episode.session, episode.user
+    session, user = liquidation_case.session, liquidation_case.user
     await lock_for_closing(session, user, others or [])  # 1
     accounts = await read_accounts(session, [user, INSURANCE_FUND])  # 2
     account = accounts[user]
-    if account.liquidation_id != episode.liquidation_id or await session.fetchval(_UNDER_WAY, episode.liquidation_id):
-        return Driven("gone")  # to another liquidator, who was first
-    action = next_action(account, await _past(episode))  # 3
+    if account.liquidation_id != liquidation_case.liquidation_id or await session.fetchval(
+        _UNDER_WAY, liquidation_case.liquidation_id
+    ):
+        return StepResult("gone")  # to another liquidator, who was first
+    action = next_action(account, await _past(liquidation_case))  # 3
     match action:  # 4
         case Wait():
-            return Driven("wait")
+            return StepResult("wait")
         case Release():
-            return await _release(episode, account)
+            return await _release(liquidation_case, account)
         case Step():
             if account.is_closing:
                 await session.execute(_OPEN_TO_ORDERS, user)
-            await order_step(episode, account, action, "LIQUIDATION", first=await _stray_cancels(episode, account))
-            return Driven("step")
+            await order_step(
+                liquidation_case, account, action, "LIQUIDATION", first=await _stray_cancels(liquidation_case, account)
+            )
+            return StepResult("step")
         case BankruptcyTransfer():
-            return await _close(episode, accounts, action, others)
+            return await _close(liquidation_case, accounts, action, others)
 
 
 async def _close(
-    episode: Episode, accounts: Mapping[int, MarginAccount], transfer: BankruptcyTransfer, others: list[int] | None
-) -> Driven | list[int]:
-    in_flight, is_deleveraging = await read_in_flight(episode.session)
-    account = accounts[episode.user]
-    case = Case(episode, account, accounts[INSURANCE_FUND], in_flight)
+    liquidation_case: LiquidationCase,
+    accounts: Mapping[int, MarginAccount],
+    transfer: BankruptcyTransfer,
+    others: list[int] | None,
+) -> StepResult | list[int]:
+    in_flight, is_deleveraging = await read_in_flight(liquidation_case.session)
+    account = accounts[liquidation_case.user]
+    case = ClosingCase(liquidation_case, account, accounts[INSURANCE_FUND], in_flight)
     if needs_deleveraging(case.fund, in_flight, transfer):
         if is_deleveraging:  # what it takes from the other side is not known yet
-            return Driven("busy")
+            return StepResult("busy")
         if others is None:
-            return await other_side(episode.session, transfer)
+            return await other_side(liquidation_case.session, transfer)
     if not account.is_closing:
-        await episode.session.execute(_CLOSE_TO_ORDERS, episode.user)
-    closed = await close(case, transfer, others or [], first=await _stray_cancels(episode, account))
-    return Driven(closed.action, closed.is_fund_below_zero)
+        await liquidation_case.session.execute(_CLOSE_TO_ORDERS, liquidation_case.user)
+    closed = await close(case, transfer, others or [], first=await _stray_cancels(liquidation_case, account))
+    return StepResult(closed.action, closed.is_fund_below_zero)
 
 
-async def _past(episode: Episode) -> Past:
-    rows = await episode.session.fetch(_PAST, episode.liquidation_id)
+async def _past(liquidation_case: LiquidationCase) -> Past:
+    rows = await liquidation_case.session.fetch(_PAST, liquidation_case.liquidation_id)
     last = {row["market_id"]: row for row in rows}
-    tired = {market_id for market_id, row in last.items() if not row["filled"] and _is_recent(row["at"], episode.now)}
+    tired = {
+        market_id
+        for market_id, row in last.items()
+        if not row["filled"] and _is_recent(row["at"], liquidation_case.now)
+    }
     return Past(has_stepped=bool(rows), tired=frozenset(tired))
 
 
@@ -158,30 +169,35 @@ def _is_recent(at: datetime, now: Timestamp) -> bool:
     return now < timestamp_of(at) + TIRED_US
 
 
-async def _release(episode: Episode, account: MarginAccount) -> Driven:
+async def _release(liquidation_case: LiquidationCase, account: MarginAccount) -> StepResult:
     """Give the account back to its user, its debt paid by the fund; not while an order may still fill without a position."""
     if not account.positions and account.has_live_orders:
-        if commands := await _stray_cancels(episode, account):
-            await append_commands(episode.session, commands, episode.now)
-        return Driven("busy")
+        if commands := await _stray_cancels(liquidation_case, account):
+            await append_commands(liquidation_case.session, commands, liquidation_case.now)
+        return StepResult("busy")
     if _is_owing(account):
-        await _pay(episode, account)
-    await episode.keep(NewReceipt(await episode.next_step(), "RELEASE", account_receipt(account)))
-    await episode.session.execute(_FLAG, episode.user, None)
-    await episode.end()
-    return Driven("release")
+        await _pay(liquidation_case, account)
+    await liquidation_case.keep(NewReceipt(await liquidation_case.next_step(), "RELEASE", account_receipt(account)))
+    await liquidation_case.session.execute(_FLAG, liquidation_case.user, None)
+    await liquidation_case.end()
+    return StepResult("release")
 
 
 async def order_step(
-    episode: Episode, account: MarginAccount, step: Step, action: str, *, first: Sequence[NewCommand] = ()
+    liquidation_case: LiquidationCase,
+    account: MarginAccount,
+    step: Step,
+    action: str,
+    *,
+    first: Sequence[NewCommand] = (),
 ) -> None:
     """The order of a step, its command and its receipt; the commands `first` go before it."""
     spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == step.market_id)
-    number = await episode.next_step()
+    number = await liquidation_case.next_step()
     command = Liquidate(
-        at=episode.now,
-        user=episode.user,
-        liquidation=episode.liquidation_id,
+        at=liquidation_case.now,
+        user=liquidation_case.user,
+        liquidation=liquidation_case.liquidation_id,
         step=number,
         side=step.side,
         quantity=step.lots,
@@ -190,26 +206,36 @@ async def order_step(
         leverage=step.leverage,
     )
     commands = [*first, NewCommand(step.market_id, command)]
-    *_, seq = await append_commands(episode.session, commands, episode.now)
-    await insert_order(episode.session, step.market_id, seq, command, spec.lot_value)
+    *_, seq = await append_commands(liquidation_case.session, commands, liquidation_case.now)
+    await insert_order(liquidation_case.session, step.market_id, seq, command, spec.lot_value)
     inputs = account_receipt(account) | {"step": step_receipt(spec, step)}
-    await episode.keep(NewReceipt(number, action, inputs, step.market_id, seq))
+    await liquidation_case.keep(NewReceipt(number, action, inputs, step.market_id, seq))
 
 
-async def _stray_cancels(episode: Episode, account: MarginAccount) -> list[NewCommand]:
+async def _stray_cancels(liquidation_case: LiquidationCase, account: MarginAccount) -> list[NewCommand]:
     """Cancels of what could open a position: orders whose first cancel broke the engine. Mostly none."""
     if not account.has_live_orders:
         return []
-    strays = [order for order in await read_live_orders(episode.session, episode.user) if not order.reduce_only]
-    return cancels(episode.user, strays, EndReason.LIQUIDATION, episode.now)
+    strays = [
+        order
+        for order in await read_live_orders(liquidation_case.session, liquidation_case.user)
+        if not order.reduce_only
+    ]
+    return cancels(liquidation_case.user, strays, EndReason.LIQUIDATION, liquidation_case.now)
 
 
 def _is_owing(account: MarginAccount) -> bool:
     return account.wallet < 0 and not account.positions and not account.has_live_orders
 
 
-async def _pay(episode: Episode, account: MarginAccount) -> None:
+async def _pay(liquidation_case: LiquidationCase, account: MarginAccount) -> None:
     """INSURANCE_FUND_CREDIT: what the wallet lacks to zero, from the fund, whatever the fund has."""
     amount = Micros(-account.wallet)
-    await post(episode.session, episode.user, amount, fund_credit_entries(episode.user, amount), episode.now)
-    await episode.keep(NewReceipt(await episode.next_step(), "FUND_CREDIT", account_receipt(account)))
+    await post(
+        liquidation_case.session,
+        liquidation_case.user,
+        amount,
+        fund_credit_entries(liquidation_case.user, amount),
+        liquidation_case.now,
+    )
+    await liquidation_case.keep(NewReceipt(await liquidation_case.next_step(), "FUND_CREDIT", account_receipt(account)))

@@ -56,7 +56,7 @@ class NewCommand(NamedTuple):
     cancels: int | None = None
 
 
-class Episode(NamedTuple):
+class LiquidationCase(NamedTuple):
     """One account's liquidation, within the transaction that is open on the session."""
 
     session: Session
@@ -124,14 +124,16 @@ async def insert_order(session: Session, market_id: int, seq: int, command: Liqu
     )
 
 
-async def find_episode(session: Session, kind: str, user: int, now: Timestamp) -> Episode | None:
+async def find_case(session: Session, kind: str, user: int, now: Timestamp) -> LiquidationCase | None:
     """The open episode of this kind of an account; it has one at the most."""
     number: int | None = await session.fetchval(_FIND, kind, user)
-    return None if number is None else Episode(session, number, user, now)
+    return None if number is None else LiquidationCase(session, number, user, now)
 
 
-async def open_episode(session: Session, kind: str, user: int, now: Timestamp, *, is_over: bool = False) -> Episode:
+async def open_case(
+    session: Session, kind: str, user: int, now: Timestamp, *, is_over: bool = False
+) -> LiquidationCase:
     """A new episode of an account; one that `is_over` holds what was done once."""
     at = datetime_of(now)
     number: int = await session.fetchval(_OPEN, kind, user, at, at if is_over else None)
-    return Episode(session, number, user, now)
+    return LiquidationCase(session, number, user, now)

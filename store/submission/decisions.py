@@ -11,7 +11,7 @@ from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
-from store.submission.reading import Reading, Wish, key_of
+from store.submission.reading import BatchState, ParsedRequest, key_of
 from store.submission.requests import Answer, CancelPlaced, Placed, SubmissionRequest, SubmitCancel
 
 
@@ -49,7 +49,7 @@ class ExposureChange(NamedTuple):
     live_orders: int
 
 
-class Replay(NamedTuple):
+class DuplicateOrder(NamedTuple):
     """A client id repeated within the batch, with the same body as its first order."""
 
     first: NewOrder
@@ -61,9 +61,9 @@ class Decisions:
     def __init__(
         self,
         registry: MarketRegistry,
-        reading: Reading,
+        reading: BatchState,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[Wish | Refused | None],
+        wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
     ) -> None:
         self.orders: list[NewOrder] = []
@@ -73,7 +73,7 @@ class Decisions:
         self._before: dict[tuple[int, str], Exposure] = {}
         self._first: dict[tuple[int, str], NewOrder] = {}
         self._cancelled: dict[int, NewCancel] = {}
-        outcomes: dict[int, NewOrder | NewCancel | Replay | Answer] = {}
+        outcomes: dict[int, NewOrder | NewCancel | DuplicateOrder | Answer] = {}
         for place, request in enumerate(batch):
             if isinstance(request, SubmitCancel):
                 outcomes[place] = self._cancel(request)
@@ -126,7 +126,7 @@ class Decisions:
         self._cancelled[order] = cancel
         return cancel
 
-    def _order(self, user: int, wish: Wish) -> NewOrder | Replay | Answer:
+    def _order(self, user: int, wish: ParsedRequest) -> NewOrder | DuplicateOrder | Answer:
         client_id = wish.draft.request.client_order_id
         if client_id and (repeated := self._repeated(user, client_id, wish.hash)):
             return repeated
@@ -146,7 +146,7 @@ class Decisions:
             self._first[user, client_id] = order
         return order
 
-    def _repeated(self, user: int, client_id: str, body_hash: bytes | None) -> Replay | Answer | None:
+    def _repeated(self, user: int, client_id: str, body_hash: bytes | None) -> DuplicateOrder | Answer | None:
         """What a client id that is taken is answered: its first order, or 409 when the body is another one."""
         stored = self._reading.first_orders.get((user, client_id))
         earlier = self._first.get((user, client_id))
@@ -156,7 +156,7 @@ class Decisions:
             details = {"clientOrderId": client_id}
             return Refused(ErrorCode.DUPLICATE_CLIENT_ORDER_ID, "the client id belongs to another order", {**details})
         if stored is None:
-            return Replay(earlier) if earlier else None
+            return DuplicateOrder(earlier) if earlier else None
         market, seq = self._registry.by_id[stored.market_id].name, seq_of_order_key(stored.order)
         return Placed(public_order_id(market, seq), public_command_id(market, seq), stored.status, is_replay=True)
 
@@ -164,11 +164,11 @@ class Decisions:
         self.counts[market_id] = self.counts.get(market_id, 0) + 1
         return self.counts[market_id]
 
-    def _answer(self, outcome: NewOrder | NewCancel | Replay | Answer, bases: dict[int, int]) -> Answer:
+    def _answer(self, outcome: NewOrder | NewCancel | DuplicateOrder | Answer, bases: dict[int, int]) -> Answer:
         match outcome:
             case NewOrder():
                 return self._placed(outcome, bases, is_replay=False)
-            case Replay():
+            case DuplicateOrder():
                 return self._placed(outcome.first, bases, is_replay=True)
             case NewCancel():
                 market = self._registry.by_id[outcome.market_id].name

@@ -19,7 +19,7 @@ from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrd
 _LOCK_AND_READ = "SELECT * FROM lock_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
 
 
-class Wish(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A well-formed request to place an order; the hash is there when it has a client id."""
 
     draft: ParsedOrder
@@ -44,7 +44,7 @@ class CancelTarget(NamedTuple):
     cancel_seq: int | None
 
 
-class Reading(NamedTuple):
+class BatchState(NamedTuple):
     """Everything that deciding a batch needs, as of the moment the accounts were locked."""
 
     markets: dict[str, MarketState]
@@ -53,7 +53,7 @@ class Reading(NamedTuple):
     targets: dict[int, CancelTarget]
 
 
-def read_wishes(batch: Sequence[SubmissionRequest]) -> list[Wish | Refused | None]:
+def read_wishes(batch: Sequence[SubmissionRequest]) -> list[ParsedRequest | Refused | None]:
     """The syntax of every order in the batch, in its place; None where a cancel stands."""
     return [_read_wish(request) if isinstance(request, SubmitOrder) else None for request in batch]
 
@@ -69,9 +69,9 @@ async def lock_and_read(
     connection: Connection,
     registry: MarketRegistry,
     batch: Sequence[SubmissionRequest],
-    wishes: Sequence[Wish | Refused | None],
+    wishes: Sequence[ParsedRequest | Refused | None],
     load: Mapping[str, MarketLoad],
-) -> Reading:
+) -> BatchState:
     """Lock the accounts of the batch in user order and read what it concerns; markets listed since are learnt."""
     rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
@@ -82,7 +82,7 @@ async def lock_and_read(
 
 async def lock_account(
     connection: Session, registry: MarketRegistry, user: int, load: Mapping[str, MarketLoad]
-) -> Reading:
+) -> BatchState:
     """Lock one account and read it with all markets, as a batch would."""
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
     if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
@@ -90,21 +90,21 @@ async def lock_account(
     return reading_of(registry, rows, load)
 
 
-def _read_wish(place: SubmitOrder) -> Wish | Refused:
+def _read_wish(place: SubmitOrder) -> ParsedRequest | Refused:
     draft = read_order(place.request)
     if isinstance(draft, Refused):
         return draft
-    return Wish(draft, request_hash(draft) if place.request.client_order_id else None)
+    return ParsedRequest(draft, request_hash(draft) if place.request.client_order_id else None)
 
 
 def _arguments(
-    registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[Wish | Refused | None]
+    registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[ParsedRequest | Refused | None]
 ) -> tuple[list[int], list[int] | None, list[str] | None, list[int] | None]:
     users = {request.user for request in batch}
     client_ids = {
         (request.user, wish.draft.request.client_order_id)
         for request, wish in zip(batch, wishes, strict=True)
-        if isinstance(wish, Wish) and wish.draft.request.client_order_id
+        if isinstance(wish, ParsedRequest) and wish.draft.request.client_order_id
     }
     keys = {key_of(registry, request.order_id) for request in batch if isinstance(request, SubmitCancel)} - {None}
     return (
@@ -115,9 +115,9 @@ def _arguments(
     )
 
 
-def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> Reading:
+def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> BatchState:
     """The rows of the first round trip, sorted by what they are of; those of markets come first."""
-    reading = Reading({}, {}, {}, {})
+    reading = BatchState({}, {}, {}, {})
     for row in rows:
         kind, market_id = row["kind"], row["market_id"]
         if kind == "account":

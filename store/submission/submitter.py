@@ -13,7 +13,7 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
-from store.submission.reading import Wish, lock_and_read, read_wishes
+from store.submission.reading import ParsedRequest, lock_and_read, read_wishes
 from store.submission.requests import Answer, SubmissionRequest
 from store.submission.writing import write_decisions
 
@@ -63,7 +63,7 @@ class Submission:
     async def _run_one_by_one(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[Wish | Refused | None],
+        wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[Answer]:
@@ -82,7 +82,7 @@ class Submission:
     async def _transact(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[Wish | Refused | None],
+        wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[Answer]:
@@ -98,7 +98,7 @@ class Submission:
     async def _attempt(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[Wish | Refused | None],
+        wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[Answer]:
