@@ -20,14 +20,10 @@ class Progress(NamedTuple):
 
 
 class ChainedEvent(NamedTuple):
-
-    `answered` is the last command with no event to come: the one before its own, where the record ends in the middle of it.
     """An event with the hash before it, as its record claims, and its own hash.
 
     `answered` is the last command with no more events to come: where the record ends in the middle of this event's command,
     the command before it.
-
-    `answered` is the last command with no event to come: the one before its own, where the record ends in the middle of it.
     """
 
     event: Event
@@ -37,9 +33,7 @@ class ChainedEvent(NamedTuple):
 
 
 def decode_chain(market: str, records: Iterable[EventRecord]) -> list[ChainedEvent]:
-
     """The events of the records, in order; raises ChainBroken for a record that contradicts itself.
-
 
     UnknownRules for one that only newer code can interpret correctly.
     """
