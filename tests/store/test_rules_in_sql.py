@@ -13,7 +13,7 @@ from exchange.risk.account import Exposure
 from exchange.risk.liquidation import adl_score, is_liquidatable
 from exchange.risk.margin import maintenance
 from schemas.units import Ppm
-from store.liquidations import survey
+from store.liquidations.account_scan import scan_accounts
 from tests.exchange.margin_builders import BTC
 from tests.store.account_builder import USDC, hold, session_to, user_with
 
@@ -75,4 +75,4 @@ async def test_the_scan_of_all_accounts_finds_maintenance_to_the_micro(database:
         users = [await user_with(session, 300_000 + more) for more in (0, 1)]
         for user in users:
             await hold(session, user, 1, lots=1, cost=60 * USDC)
-        assert [verdict.user_id for verdict in await survey(session) if verdict.is_liquidatable] == users[:1]
+        assert [verdict.user_id for verdict in await scan_accounts(session) if verdict.is_liquidatable] == users[:1]
