@@ -75,7 +75,7 @@ class ApiServer:
 
         1. /readyz says so, and every answer closes its connection.
         2. No new connections: those that wait to be accepted are accepted first.
-        3. Connections end by themselves, each with its next answer; who keeps one idle for longer than the grace loses it.
+        3. Each connection closes with its next answer; one that stays idle for longer than the grace period is closed.
         4. The queue is submitted.
         """
         settings = self._services.settings
@@ -88,7 +88,7 @@ class ApiServer:
         await self._runner.cleanup()  # 3 and 4
 
     async def _until_connections_end(self, within_s: float) -> None:
-        """At least one look later: a connection that was accepted a moment ago is not known before."""
+        """Wait for at least one poll: a connection that was just accepted is not known before."""
         deadline = asyncio.get_running_loop().time() + within_s
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,4 +1,4 @@
-"""The metrics of a worker over HTTP, for Prometheus: one path, on loopback unless told otherwise."""
+"""The metrics of a worker over HTTP, for Prometheus: one path, on loopback unless configured otherwise."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -214,7 +214,7 @@ async def _until_passed(
 
 
 class _OneSession(NamedTuple):
-    """A session that is kept, for what would also run on any of a pool."""
+    """One kept session, for work that would also run on any session of a pool."""
 
     session: Session
 

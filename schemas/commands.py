@@ -1,4 +1,4 @@
-"""What a market can be asked to do: the closed union of commands in `engine.commands.{market}`.
+"""The commands that a market accepts: the closed union in `engine.commands.{market}`.
 
 A command carries every id, time and price that the engine needs; the engine never looks one up. The sequence number of
 an order is the `seq` of the command that placed it. Class names are imperatives; the wire tags are older and stay.
@@ -14,7 +14,7 @@ from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
 
 
 class CommandBase(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type"):
-    """The configuration that all commands share (mypy wants `frozen` repeated), and their first field: the time at which the command is given."""
+    """The configuration that all commands share (mypy wants `frozen` repeated), and their first field, the time of the command."""
 
     at: Timestamp
 

@@ -190,7 +190,7 @@ class CancelRefused(EventBase, frozen=True, tag="cancel.refused"):
 class CommandFailed(EventBase, frozen=True, tag="command.failed"):
     """A user's command broke the engine: it was undone, and of all the market only the sequences moved.
 
-    `order` is the order it created, which ends REJECTED, or the one it was to cancel, which stays as it was.
+    `order` is the order it created, which ends REJECTED, or the order it should cancel, which is unchanged.
     """
 
     order: int
@@ -213,7 +213,7 @@ class MarkMoved(EventBase, frozen=True, tag="mark.moved"):
 
 
 class StatusChanged(EventBase, frozen=True, tag="market.status_changed"):
-    """The status in force from this event on: the more restrictive of the operator's and, when the mark is frozen, CANCEL_ONLY."""
+    """The status from this event on: the more restrictive of the operator's and, when the mark is frozen, CANCEL_ONLY."""
 
     status: MarketStatus
     operator_status: MarketStatus | None = None
@@ -230,7 +230,7 @@ class PriceSourcesChanged(EventBase, frozen=True, tag="price_sources.changed"):
 
 
 class PriceIgnored(EventBase, frozen=True, tag="price.ignored"):
-    """A price was reported by nobody's source, or one that is older than what the source has reported already."""
+    """A reported price was ignored: its source is not one of the index, or has already reported a newer price."""
 
     source: str
     v: Literal[1] = 1
@@ -302,7 +302,7 @@ class PositionsSettled(EventBase, frozen=True, tag="positions.settled"):
 
 
 class RulesChanged(EventBase, frozen=True, tag="rules.changed"):
-    """The rules version in force from the next command on."""
+    """The rules version from the next command on."""
 
     rules: int
     v: Literal[1] = 1

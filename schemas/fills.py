@@ -1,8 +1,8 @@
-"""The public fill stream `fills.{marketId}`: one record a trade, for consumers outside (asyncapi.json is made of this).
+"""The public fill stream `fills.{marketId}`: one record per trade, for external consumers (source of asyncapi.json).
 
-Key = the market. Headers: `eventId`, `sequence`, `schemaVersion`. `sequence` is the market's trade counter, without a
-hole; a record may come more than once, always with the same bytes, so whoever keeps the last sequence sees each once.
-Compatibility: within a `schemaVersion` fields are only added, behind the others, never taken away or given another meaning;
+Key: the market. Headers: `eventId`, `sequence`, `schemaVersion`. `sequence` is the market's trade counter, without gaps;
+a record may arrive more than once, always with the same bytes, so a consumer that keeps the last sequence sees each once.
+Compatibility: within a `schemaVersion` fields are only added, after the others, never removed or given another meaning;
 a cause may be added. tests/schemas/golden holds the bytes of each version.
 """
 
@@ -24,10 +24,10 @@ OrderId = Annotated[str | None, Meta(description="null for a take-over and a del
 
 
 class PublicFill(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """A trade as everybody may know it: who traded is told by order ids alone.
+    """A trade as the public sees it: its parties are named by order ids only.
 
-    A take-over by the insurance fund or a deleveraging (`cause`) has no orders; its notional is the amount it was
-    settled at, and its price a view of that.
+    A take-over by the insurance fund or a deleveraging (`cause`) has no orders; its notional is the amount it
+    settled at, and its price is derived from that.
     """
 
     market_id: str
@@ -60,7 +60,7 @@ def decode_fill(body: bytes) -> PublicFill:
 
 
 def fill_headers(fill: PublicFill) -> list[tuple[str, bytes]]:
-    """What a consumer can decide by without reading the body."""
+    """The headers of a fill's record, which a consumer can filter by without reading the body."""
     return [
         ("eventId", fill.event_id.encode()),
         ("sequence", str(fill.sequence).encode()),
@@ -69,7 +69,7 @@ def fill_headers(fill: PublicFill) -> list[tuple[str, bytes]]:
 
 
 def fill_of_trade(spec: MarketSpec, trade: TradeExecuted) -> PublicFill:
-    """What two orders traded."""
+    """The fill of a trade between two orders."""
     market = spec.market
     return PublicFill(
         market_id=market,
@@ -88,7 +88,7 @@ def fill_of_trade(spec: MarketSpec, trade: TradeExecuted) -> PublicFill:
 
 
 def fill_of_transfer(spec: MarketSpec, moved: PositionTransferred) -> PublicFill:
-    """A position that changed hands without the book."""
+    """The fill of a position that changed hands without the book."""
     market = spec.market
     return PublicFill(
         market_id=market,

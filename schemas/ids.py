@@ -1,4 +1,4 @@
-"""Public ids and the numbers behind them. Ids are derived, not drawn: a replay yields the same ones."""
+"""Public ids and the numbers they encode. Ids are derived, not drawn: a replay yields the same ones."""
 
 INSURANCE_FUND = -3
 """The number under which the insurance fund holds positions: that of its house account, so no user can have it."""

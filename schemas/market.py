@@ -1,4 +1,4 @@
-"""What a perpetual market is: its units, filters, rates, and the states it can be in."""
+"""A perpetual market: its units, filters and rates, and its states."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ INDEX_MAX = Nanos(10**18)
 
 
 RULES_FIRST = 1
-"""The rules version of every log written before logs told theirs."""
+"""The rules version of every log from before logs recorded theirs."""
 
 
 class MarketStatus(StrEnum):
@@ -79,7 +79,7 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
 
     @cached_property
     def lot_value(self) -> Micros:
-        """Micros that one lot costs per tick of price; exact, since such a market alone is admitted."""
+        """Micros that one lot costs per tick of price; exact, because no other market is admitted."""
         return Micros(self.tick_size_e18 * self.lot_size_e18 // (E18 * MICRO_E18))
 
     def notional(self, price: int, lots: int) -> Micros:
@@ -87,7 +87,7 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return Micros(price * lots * self.lot_value)
 
     def mark_of_index(self, index: int) -> Ticks:
-        """The price (nanos) that an index is, rounded half even to a tick, at least one tick."""
+        """An index (nanos) as a mark: rounded half even to a tick, at least one tick."""
         return Ticks(max(1, divide_half_even(index * NANO_E18, self.tick_size_e18)))
 
     @property

@@ -1,4 +1,4 @@
-"""Words that orders are made of, shared by REST bodies, commands, events and the database."""
+"""Enums of an order's attributes, shared by REST bodies, commands, events and the database."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ class Side(StrEnum):
     """The side that this one trades against."""
 
 
-# Attributes of the two members, not properties: they are asked for several times at every order.
+# Attributes of the two members, not properties: every order reads them several times.
 Side.BUY.sign, Side.SELL.sign = 1, -1
 Side.BUY.opposite, Side.SELL.opposite = Side.SELL, Side.BUY
 

@@ -39,5 +39,5 @@ def book_table(market: str) -> str:
 
 
 def book_changelog_topic(market: str) -> str:
-    """The compacted topic behind the book table; Faust derives the same name."""
+    """The compacted changelog topic of the book table; Faust derives the same name."""
     return f"{engine_app_id(market)}-{book_table(market)}-changelog"

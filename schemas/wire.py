@@ -11,11 +11,11 @@ from schemas.events import CommandFailed, Event
 HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
 RULES_VERSION = 1
-"""The newest rules that this code knows (docs/adr/0005)."""
+"""The newest rules version that this code supports (docs/adr/0005)."""
 RECORD_BYTES_MAX = 512 * 1024
 COMMANDS_PER_RECORD_MAX = 500
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are no JSON in UTF-8, do not fit, or are nested too deep."""
+"""The errors of decoding: not JSON in UTF-8, not of the expected type, or nested too deep."""
 
 
 class NumberedCommand(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -37,7 +37,7 @@ class CommandRecord(msgspec.Struct, frozen=True, rename="camel"):
 class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
     """One Kafka record of `engine.events.{market}`: the events of one command record, chained from `prev_hash` to `hash`.
 
-    `rules` is the rules version in force after its last event.
+    `rules` is the rules version after its last event.
     """
 
     market: str

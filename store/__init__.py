@@ -1,1 +1,1 @@
-"""PostgreSQL: what people query, and the log of what they asked for."""
+"""PostgreSQL: the tables that clients query, and the log of their commands."""

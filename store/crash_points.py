@@ -1,6 +1,6 @@
 """Named places where a process can be made to die, so that tests can hit each of them; unarmed, passing one is a no-op.
 
-The roof arms them and says how to die (app/crash_at.py); production refuses to.
+The composition root arms them and decides how to die (app/crash_at.py); production refuses to.
 """
 
 from collections.abc import Callable
@@ -24,16 +24,16 @@ _armed: dict[CrashPoint, Callable[[], None]] = {}
 
 
 def arm(point: CrashPoint, on_pass: Callable[[], None]) -> None:
-    """Have `on_pass` called whenever this process passes `point`; whether it returns is its own business."""
+    """Call `on_pass` whenever this process passes `point`; it need not return."""
     _armed[point] = on_pass
 
 
 def disarm_all() -> None:
-    """Pass every point unharmed again."""
+    """Make passing every point a no-op again."""
     _armed.clear()
 
 
 def passing(point: CrashPoint) -> None:
-    """This process has come to `point`."""
+    """Report that this process has reached `point`."""
     if _armed and point in _armed:
         _armed[point]()

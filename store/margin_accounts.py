@@ -1,4 +1,4 @@
-"""The one reader of accounts: wallet, exposures and the markets that value them, out of rows, by column name."""
+"""The one reader of accounts: wallet, exposures and the markets that value them, from rows, by column name."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ WHERE a.user_id = ANY($1::int8[]) ORDER BY a.user_id, m.market_id
 
 
 async def read_accounts(session: Session, users: Sequence[int]) -> dict[int, MarginAccount]:
-    """The accounts of these users, of one moment, with every position and every live order, by market id."""
+    """The accounts of these users, in one snapshot, with every position and every live order, by market id."""
     accounts: dict[int, MarginAccount] = {}
     for row in await session.fetch(_READ, list(users), INSURANCE_FUND):
         account = account_in(accounts, row)
@@ -76,7 +76,7 @@ def exposure_of(row: asyncpg.Record) -> Exposure:
 
 
 def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:
-    """A market as admission sees it: its load counts, whether positions can be forced there does not."""
+    """A market as admission sees it: with its load, without whether positions can be forced there."""
     return MarketState(
         market_id=row["market_id"],
         spec=spec,

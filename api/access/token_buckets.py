@@ -1,7 +1,7 @@
 """Per-user rate limits, counted exactly and in a third of a microsecond.
 
 The library `limits` counts the per-address budgets (api/access/rate_limits.py). It is too slow here: its memory storage
-2.9 us for a hit and 3.2 us for the numbers in the headers, and starts a thread every 10 ms to forget; an order
+needs 2.9 us for a hit and 3.2 us for the numbers in the headers, and starts a thread every 10 ms to expire entries; an
 order has about 3 us to spare.
 """
 
@@ -15,8 +15,8 @@ _FORGET_ABOVE = 16_384
 
 
 BudgetState: TypeAlias = tuple[bool, int, int]
-"""The state of a budget for a caller: whether the call is within it, calls left, and seconds until the budget is whole or, for
-call, until the next one can succeed. A plain tuple: a named one costs as much as all the counting."""
+"""The state of a budget for a caller: whether the call is within it, calls left, and seconds until the budget is whole or,
+for a refused call, until the next one can succeed. A plain tuple: a named one costs as much as all the counting."""
 
 
 class TokenBuckets:

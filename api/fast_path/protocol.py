@@ -1,4 +1,4 @@
-"""A connection of ours: orders and cancels go the fast path, and what HTTP itself gets wrong is answered in our words.
+"""The server's connections: orders and cancels take the fast path, and malformed HTTP is answered in the contract's format.
 
 aiohttp has no public hook for either; the internals used here are pinned by its version.
 """
@@ -39,7 +39,7 @@ class JsonProtocol(web.RequestHandler):
         self._held: deque[Any] = deque()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come; a plain request that nothing is ahead of goes the fast path, the others wait in line."""
+        """Parse received bytes; a plain request with no other before it takes the fast path, the others wait in line."""
         if self._is_answering:
             self._swap_queues()
             self._parse(data)

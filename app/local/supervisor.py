@@ -42,7 +42,7 @@ class Kept:
 
 
 class Supervisor:
-    """Children by name, each started again when it dies: after 0.2 s, doubling to 5 s, again from 0.2 s after 30 s of life.
+    """Children by name, each restarted when it dies: after 0.2 s, doubling to 5 s, from 0.2 s again after 30 s of running.
 
     All children die with this process, however it dies (with_parent.py).
     """

@@ -21,9 +21,9 @@ class Hop(StrEnum):
 class HopView(View, frozen=True, omit_defaults=True):
     """One hop. Fields that do not apply or are not stored are left out.
 
-    `time`: of ACCEPTED and CANCEL_REQUESTED when the API accepted it; of RELAYED when its command was first given to the
-    first sent to the broker. MATCHED: when its events were (to the millisecond). PERSISTED: when they were written to the
-    database. FILLED and ENDED: the time of the command that caused the event, because the engine has no clock.
+    `time` by hop: ACCEPTED and CANCEL_REQUESTED, when the API accepted it. RELAYED: when its command was first sent to the
+    broker. MATCHED: when its events were (to the millisecond). PERSISTED: when they were written to the database. FILLED
+    and ENDED: the time of the command that caused the event, because the engine has no clock.
     """
 
     hop: Hop

@@ -10,7 +10,7 @@ FINDINGS_MAX = 20
 
 
 class Finding(NamedTuple):
-    """Something that does not add up: which invariant, where, and its two numbers (micros, lots or counts)."""
+    """A violation: the invariant, its subject, and its two numbers (micros, lots or counts)."""
 
     invariant: str
     subject: str
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
 
 async def audit(session: Session) -> list[Finding]:
-    """What is wrong in the books; empty when everything holds. All invariants are read at the same moment."""
+    """The violations in the books; empty when everything holds. All invariants are read in one snapshot."""
     findings: list[Finding] = []
     async with session.transaction(isolation="repeatable_read", readonly=True):
         for invariant, query in INVARIANTS.items():

@@ -1,8 +1,8 @@
 """An independent recomputation of every fee, profit, position, funding and wallet, to the micro.
 
 It shares no arithmetic with the engine: everything is decimal here, written again from docs/semantics.md, and
-read from what anyone can export: fills, funding payments, premiums, fundings, settlements, the ledger and prices. How
-things stand is read in one snapshot; what led there is never changed any more, and is read page by page up to it.
+read from what anyone can export: fills, funding payments, premiums, fundings, settlements, the ledger and prices. The
+current state is read in one snapshot; its history, which never changes, is read page by page up to that snapshot.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ TRADES_A_PAGE = 10_000
 FINDINGS_MAX = 200
 E6, E9, E18 = Decimal(10**6), Decimal(10**9), Decimal(10**18)
 _EXACT = Context(prec=90)
-"""No product of ours has so many digits, and a quotient is cut to a whole micro at once."""
+"""No product here has so many digits, and a quotient is cut to a whole micro immediately."""
 
 _STANDING = """
 SELECT m.market_id, m.name, m.spec::text AS spec, p.event_seq,
@@ -55,7 +55,7 @@ WHERE market_id = $1 AND outcome ? 'fee' AND event_seq <= $2
 
 @dataclass(slots=True)
 class _Holding:
-    """A position as it comes out of its fills: signed quantity (base), money in micros."""
+    """A position recomputed from its fills: signed quantity (base), money in micros."""
 
     quantity: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
@@ -63,7 +63,7 @@ class _Holding:
     opened: int = 0
 
     def trade(self, quantity: Decimal, value: Decimal, event: int) -> Decimal:
-        """Add a signed quantity worth a signed value; the profit of what it closed."""
+        """Add a signed quantity worth a signed value; returns the profit of the part that closed."""
         if self.quantity * quantity >= 0:
             self._open(quantity, value, event)
             return Decimal(0)
@@ -94,19 +94,19 @@ class _Holding:
 
 @dataclass(slots=True)
 class _Books:
-    """What was recomputed of all markets: wallets by account (micros), and what does not agree."""
+    """The recomputation of all markets: wallets by account (micros), and the differences."""
 
     wallets: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     findings: list[Finding] = field(default_factory=list)
 
     def compare(self, what: str, subject: str, expected: object, got: object) -> None:
-        """Note a difference; no more than FINDINGS_MAX of them."""
+        """Record a difference, up to FINDINGS_MAX of them."""
         if expected != got and len(self.findings) < FINDINGS_MAX:
             self.findings.append(Finding(what, subject, str(expected), str(got)))
 
 
 class _MarketRecomputation:
-    """One market from its first event on: positions, fees, fundings, settlement."""
+    """One market recomputed from its first event: positions, fees, fundings, settlement."""
 
     def __init__(self, market: asyncpg.Record, books: _Books) -> None:
         self.name, self.market_id, self.last = market["name"], market["market_id"], market["event_seq"]
@@ -171,7 +171,7 @@ class _MarketRecomputation:
             self.books.compare("liquidation fee at most", f"{self.name}:{event}", most, fee)
 
     def compare_positions(self, stored: Mapping[int, asyncpg.Record]) -> None:
-        """What is left must be what the tables say."""
+        """The open positions must equal those in the tables."""
         for user in {*stored, *self.held}:
             holding, row = self.held[user], stored.get(user)
             got = [Decimal(row[name] if row is not None else 0) for name in ("lots", "cost", "realized", "opened_seq")]
@@ -180,7 +180,7 @@ class _MarketRecomputation:
                 self.books.compare(f"position {name}", f"{self.name} user {user}", one, other)
 
     def _fee(self, row: asyncpg.Record, notional: Decimal) -> Decimal:
-        """Cumulative by order and role, rounded up; a liquidation order takes for nothing."""
+        """Cumulative by order and role, rounded up; a liquidation order pays no taker fee."""
         rate = self.rates[row["role"]]
         if row["cause"] == "LIQUIDATION" and row["role"] == "TAKER":
             rate = Decimal(0)
@@ -199,7 +199,7 @@ class _MarketRecomputation:
 
 
 async def deep_audit(session: Session) -> list[Finding]:
-    """What differs between the tables and what they were recomputed to be; empty when they agree to the micro."""
+    """The differences between the tables and the recomputation; empty when they agree to the micro."""
     with localcontext(_EXACT):
         books = _Books()
         async with session.transaction(isolation="repeatable_read", readonly=True):

@@ -1,7 +1,7 @@
-"""What must hold in the database at all times, one query an invariant (docs/semantics.md, "Ledger and conservation").
+"""The invariants of the database, one query each (docs/semantics.md, "Ledger and conservation").
 
-Each answers the rows that break it as (subject, expected, got): none when it holds. All read only; the caller gives
-them one snapshot.
+Each query returns the rows that violate it as (subject, expected, got): none when it holds. All are read-only; the caller
+runs them in one snapshot.
 """
 
 from store.audit.market_data_invariants import MARKET_DATA
@@ -155,7 +155,7 @@ _ORDERS = {
         FROM (SELECT *, seq_of_order_key(order_id) AS command_seq FROM orders) o
         JOIN progress p USING (market_id)
         WHERE CASE o.status WHEN 'PENDING' THEN o.command_seq <= p.command_seq
-          ELSE o.command_seq > p.command_seq + 1 END  -- the next one may be told in part
+          ELSE o.command_seq > p.command_seq + 1 END  -- the events of the next one may be persisted in part
     """,
     "nothing is ahead of what caused it": """
         SELECT m.name || ' ' || s.name, s.most, s.got FROM markets m JOIN counters c USING (market_id)
@@ -177,7 +177,7 @@ _ORDERS = {
 }
 
 _PROMISES = {
-    "every order taken on has its row": """
+    "every accepted order has its row": """
         WITH taken AS (
           SELECT market_id, order_key(market_id, command_seq) AS order_id FROM outbox
           WHERE substring(payload FROM 1 FOR 23) = '{"type":"order.created"'::bytea
@@ -192,4 +192,4 @@ _PROMISES = {
 }
 
 INVARIANTS = _MONEY | _TRADES | _ORDERS | _PROMISES | RISK | MARKET_DATA
-"""Every invariant by the sentence that states it."""
+"""Every invariant, by the sentence that states it."""

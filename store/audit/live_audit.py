@@ -1,7 +1,7 @@
-"""The audit that runs by itself: what conservation needs in one short snapshot, the rest of it in pages.
+"""The periodic audit: what conservation needs in one short snapshot, the rest in pages.
 
-The whole audit (store/audit/audit.py) reads every fill and every entry; this one reads what is new since a checkpoint, and the
-accounts page by page, so that it stays short however long the exchange has run.
+The whole audit (store/audit/audit.py) reads every fill and every entry; this one reads the entries since a checkpoint, and the
+accounts page by page, so its run time does not grow with the history of the exchange.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from store.session.connect import PLAN_FOR_ALL, Session
 
 ENTRIES_A_PAGE = 20_000
 ENTRIES_OVERLAP = 5_000
-"""The entries of one transaction lie together; other transactions number theirs in between."""
+"""The entries of one transaction are close together; entries of other transactions can lie between them."""
 ACCOUNTS_A_PAGE = 500
 
 _LAST_ENTRY = "SELECT last_value FROM ledger_entry_id_seq"
@@ -106,7 +106,7 @@ SELECT name FROM markets WHERE operator_status NOT IN ('HALTED', 'SETTLED') AND 
 
 
 class Discrepancy(NamedTuple):
-    """Something that does not add up, with its two numbers; `market` is None where no single one is to blame."""
+    """A violation, with its two numbers; `market` is None where no single market is at fault."""
 
     invariant: str
     market: str | None
@@ -116,7 +116,7 @@ class Discrepancy(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """All money of the exchange at one moment, in micros: the house's accounts, the wallets and the open costs."""
+    """All money of the exchange in one snapshot, in micros: the house accounts, the wallets and the open costs."""
 
     external: Decimal
     fees: Decimal
@@ -128,12 +128,12 @@ class Sums(NamedTuple):
 
     @property
     def difference(self) -> Decimal:
-        """wallets + fees + fund - costs - what was paid in: zero, always (docs/semantics.md, "Ledger and conservation")."""
+        """wallets + fees + fund - costs - net deposits: zero, always (docs/semantics.md, "Ledger and conservation")."""
         return self.wallets + self.fees + self.insurance - self.costs + self.external
 
 
 async def read_sums(session: Session) -> tuple[Sums, list[Discrepancy]]:
-    """Conservation, clearing, wallets and sizes in one snapshot; what of it does not hold."""
+    """The sums of the exchange, and the violations of conservation, clearing, wallets and sizes, in one snapshot."""
     async with session.transaction(isolation="repeatable_read", readonly=True):
         await session.execute(PLAN_FOR_ALL)
         row = await session.fetchrow(_SUMS)
@@ -150,15 +150,15 @@ async def read_sums(session: Session) -> tuple[Sums, list[Discrepancy]]:
 
 
 async def advance_checkpoint(session: Session) -> tuple[int, int] | None:
-    """Move the checkpoint by at most a page, as far as every entry is decided; the range of entries, None when it stays."""
-    last = await session.fetchval(_LAST_ENTRY)  # in a statement of its own, before the snapshot that is to cover it
+    """Move the checkpoint by at most a page, to where every entry is committed or rolled back; the range, None when it stays."""
+    last = await session.fetchval(_LAST_ENTRY)  # in a separate statement, before the snapshot that must cover it
     row = await session.fetchrow(_ADVANCE, ENTRIES_A_PAGE)
     await session.execute(_CANDIDATE, last)
     return None if row is None else (row["low"], row["high"])
 
 
 async def check_entries(session: Session, low: int, high: int) -> list[Discrepancy]:
-    """Transactions that do not sum to zero, and entries that do not carry on the balance, in a range of the ledger."""
+    """Transactions that do not sum to zero, and entries that do not continue the balance, in a range of the ledger."""
     async with session.transaction(readonly=True):
         await session.execute(PLAN_FOR_ALL)
         transactions = await session.fetch(_TRANSACTIONS, low, high, ENTRIES_OVERLAP)
@@ -180,7 +180,7 @@ async def check_entries(session: Session, low: int, high: int) -> list[Discrepan
 
 
 async def check_accounts(session: Session, after: int) -> tuple[int, list[Discrepancy]]:
-    """Wallets and margin sums of the next page of accounts; up to which user, 0 after the last page."""
+    """Check wallets and margin sums of the next page of accounts; returns its last user, 0 after the last page."""
     up_to = await session.fetchval(_PAGE, after, ACCOUNTS_A_PAGE)
     if up_to is None:
         return 0, []
@@ -200,13 +200,13 @@ async def check_accounts(session: Session, after: int) -> tuple[int, list[Discre
 async def record_run(
     session: Session, at: Timestamp, took_ms: int, difference: Decimal, wrong: Sequence[Discrepancy]
 ) -> None:
-    """Keep what a run has found."""
+    """Store the result of a run."""
     findings = orjson.dumps([each._asdict() for each in wrong]).decode()
     await session.execute(_RUN, datetime_of(at), took_ms, difference, findings)
 
 
 async def halt_for(session: Session, wrong: Iterable[Discrepancy], now: Timestamp) -> list[str]:
-    """Halt the markets to blame through their logs, all of them where nobody can tell which; those that worked so far."""
+    """Halt the markets at fault through their logs, or all when the market is unknown; returns those that were not halted yet."""
     blamed = {each.market for each in wrong}
     if not blamed:
         return []

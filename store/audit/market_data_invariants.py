@@ -1,4 +1,4 @@
-"""What must hold of what is kept for readers alone, in the form of store.audit.invariants."""
+"""Invariants of the data kept only for readers, in the form of store.audit.invariants."""
 
 MARKET_DATA = {
     "candles are what their trades come to": """

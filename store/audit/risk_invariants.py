@@ -1,4 +1,4 @@
-"""What must hold of funding, liquidations, settlements and the insurance fund; as in store/audit/invariants.py."""
+"""Invariants of funding, liquidations, settlements and the insurance fund, in the form of store.audit.invariants."""
 
 RISK = {
     "a funding sums to zero with its residue": """
@@ -20,7 +20,7 @@ RISK = {
         HAVING s.lots <> coalesce(sum(f.quantity * CASE f.side WHEN 'BUY' THEN 1 ELSE -1 END), 0)
     """,
     "a forced transfer has its receipt": """
-        WITH told AS (
+        WITH reported AS (
           SELECT s.market_id, (t->>'trade')::int8 AS trade_id, s.user_id, s.action AS cause,
             (t->>'quantity')::int8 AS quantity, abs((t->>'amount')::int8) AS amount
           FROM liquidation_steps s, jsonb_array_elements(s.outcome->'transfers') t
@@ -29,7 +29,7 @@ RISK = {
           WHERE role = 'TAKER' AND cause IN ('TAKE_OVER', 'ADL')
         )
         SELECT 'market ' || market_id || ' trade ' || trade_id, d.amount, t.amount
-        FROM done d FULL JOIN told t USING (market_id, trade_id)
+        FROM done d FULL JOIN reported t USING (market_id, trade_id)
         WHERE (d.user_id, d.cause, d.quantity, d.amount) IS DISTINCT FROM (t.user_id, t.cause, t.quantity, t.amount)
     """,
     "a receipt adds up": """
@@ -52,11 +52,11 @@ RISK = {
         FROM (
           SELECT a.user_id, abs(a.liquidation_id) AS liquidation_id FROM accounts a
           LEFT JOIN liquidations x ON a.is_closing AND x.liquidation_id = abs(a.liquidation_id)
-          WHERE x.user_id IS NULL OR x.user_id = a.user_id -- others are held for a deleveraging that is under way
+          WHERE x.user_id IS NULL OR x.user_id = a.user_id -- the others are counterparties of a deleveraging under way
         ) a FULL JOIN (SELECT * FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NULL) l
           USING (user_id) WHERE a.liquidation_id IS DISTINCT FROM l.liquidation_id
     """,
-    # a wallet that has just gone below zero is paid at the liquidator's next look
+    # a wallet that has just gone below zero is paid at the liquidator's next scan
     "no wallet stays below zero without a position": """
         SELECT 'user ' || a.user_id, 0, a.wallet FROM accounts a
         WHERE a.wallet < 0 AND a.liquidation_id IS NULL
@@ -65,4 +65,4 @@ RISK = {
             AND l.at > now() - interval '30 s')
     """,
 }
-"""Each invariant by the sentence that states it."""
+"""Each invariant, by the sentence that states it."""

@@ -1,4 +1,4 @@
-"""What the tables hold of one market, read for comparison with a replay of its log: in pages, never one long snapshot."""
+"""The rows of one market, read for comparison with a replay of its log: in pages, never in one long snapshot."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class OrderStored(NamedTuple):
 
 
 class MarketStored(msgspec.Struct, frozen=True):
-    """What a row of `markets` says of where the log has brought the market; `status` is None while it is halted from outside."""
+    """The fields of a `markets` row that the log determines; `status` is None while the market is halted from outside."""
 
     status: str | None
     index: int
@@ -57,7 +57,7 @@ class MarketStored(msgspec.Struct, frozen=True):
 
 
 class Persisted(NamedTuple):
-    """A market's rows at one moment: its progress and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
+    """A market's rows in one snapshot: its progress and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
 
     `positions`: (signed lots, signed cost, realized) by user.
     """
@@ -71,7 +71,7 @@ class Persisted(NamedTuple):
 
 
 async def read_persisted_state(session: Session, market: str) -> Persisted:
-    """All that changes while the exchange goes on, of one moment. KeyError for a market that is not listed."""
+    """Everything that changes while the exchange runs, in one snapshot. KeyError for a market that is not listed."""
     async with session.transaction(isolation="repeatable_read", readonly=True):
         progress = await read_market_progress(session, market)
         (stored,) = await session.fetch(_MARKET, progress.market_id)
@@ -92,7 +92,7 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
 
 
 async def read_orders_by_number(session: Session, market_id: int, numbers: Collection[int]) -> dict[int, OrderStored]:
-    """The orders of these numbers that are there."""
+    """The stored orders among these numbers."""
     keys = [order_key(market_id, number) for number in numbers]
     rows = await session.fetch(f"{_ORDERS} WHERE order_id = ANY($1::int8[])", keys)
     return {order.number: order for order in map(_order, rows)}
@@ -120,7 +120,7 @@ async def read_fills_of_trades(
 
 
 async def read_payloads(session: Session, market_id: int, after_seq: int, limit: int) -> dict[int, bytes]:
-    """The next commands behind `after_seq` that the outbox still keeps, by sequence."""
+    """The next commands after `after_seq` that the outbox still holds, by sequence."""
     return dict(await read_commands(session, market_id, after_seq, limit))
 
 

@@ -1,4 +1,4 @@
-"""Appending a command that is nobody's order to a market's log: operator, barrier, index, price, clock.
+"""Appends commands that come from no user to a market's log: operator, barrier, index, price, clock.
 
 Exception
 └── MarketUnknown         no market of that name is listed
@@ -13,7 +13,7 @@ from schemas.wire import encode
 from store.session.connect import Session
 
 CHANNEL = "commands"
-"""What the relays listen to; the payload is the market's name."""
+"""The channel that the relays listen to; the payload is the market's name."""
 
 _APPEND = """
 SELECT a.command_seq FROM markets m
@@ -36,7 +36,7 @@ class Addressed(NamedTuple):
 
 
 class MarketUnknown(Exception):
-    """A market that is not listed was addressed."""
+    """The market is not listed."""
 
     def __init__(self, market: str) -> None:
         super().__init__(market)
@@ -44,9 +44,9 @@ class MarketUnknown(Exception):
 
 
 async def append_command(session: Session, market: str, command: Command) -> int:
-    """Number a command, put it into the outbox and wake the relay, atomically; its sequence. Raises MarketUnknown.
+    """Number a command, write it to the outbox and wake the relay, atomically; returns its sequence. Raises MarketUnknown.
 
-    Inside a transaction of the caller's it holds the market's counter until that transaction ends.
+    Inside the caller's transaction, the market's counter stays locked until that transaction ends.
     """
     seq: int | None = await session.fetchval(_APPEND, market, datetime_of(command.at), encode(command))
     if seq is None:
@@ -55,10 +55,10 @@ async def append_command(session: Session, market: str, command: Command) -> int
 
 
 async def append_commands(session: Session, addressed: Sequence[Addressed]) -> list[int | None]:
-    """Append commands for any number of markets in one round trip; the sequence of each, None for one that was left out.
+    """Append commands for any number of markets in one round trip; returns the sequence of each, None for one left out.
 
-    Left out is what has no market, goes to a market that the exchange itself has halted, or whose `passed` is not
-    persisted yet: so a clock or a feed has one command under way at a time, however long engine or broker are down.
+    Left out: a command for an unknown market, for a market that the exchange itself has halted, or whose `passed` is not
+    persisted yet. So a clock or a feed has one command under way at a time, however long the engine or broker is down.
     """
     if not addressed:
         return []

@@ -1,4 +1,4 @@
-"""Draining: everything accepted before is matched and persisted once a barrier has gone through each log.
+"""Draining: once a barrier has passed through each log, everything accepted before it is matched and persisted.
 
 Exception
 └── DrainTimedOut         some markets had not passed their barrier in time
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class Sessions(Protocol):
-    """Runs a short piece of work on a session: one that is kept, or any of a pool."""
+    """Runs a short piece of work on a session: a kept one, or any session of a pool."""
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """What the work returns."""
+        """Run the work and return its result."""
 
 
 class MarketBehind(NamedTuple):
@@ -36,7 +36,7 @@ class MarketBehind(NamedTuple):
 
 
 class DrainTimedOut(Exception):
-    """A drain that had to give up; `behind` names the markets it still waited for."""
+    """A drain timed out; `behind` names the markets it was still waiting for."""
 
     def __init__(self, behind: list[MarketBehind]) -> None:
         super().__init__(behind)
@@ -56,7 +56,7 @@ class _Reading(NamedTuple):
 async def drain(database: Sessions, market: str | None, at: Timestamp, within_s: float) -> Drained:
     """Send a barrier through the log of a market, or of all, and wait until the projection has passed it.
 
-    1. see how far each market is persisted; 2. append the barriers; 3. wait until `progress` has reached each.
+    1. read how far each market is persisted; 2. append the barriers; 3. wait until `progress` has reached each.
 
     A market that the exchange itself has halted, before the call or during it, is skipped: nothing goes through its log
     until it is resumed. Raises MarketUnknown and DrainTimedOut.

@@ -9,7 +9,7 @@ PRUNED_AT_ONCE = 20_000
 
 
 class OutboxCommand(NamedTuple):
-    """A command as it waits: its sequence, its encoded bytes."""
+    """A command in the outbox: its sequence and its encoded bytes."""
 
     seq: int
     payload: bytes
@@ -28,7 +28,7 @@ WITH moved AS ({_MOVE}), noted AS (
       AND o.order_id <= order_key($1, $3))
   ON CONFLICT DO NOTHING)
 SELECT true FROM moved
-"""  # noqa: S608 - a constant of ours
+"""  # noqa: S608 - our own constant
 _REWIND = """
 WITH rewound AS (
   UPDATE relay_cursors r SET command_seq = least(r.command_seq, $2::int8 - 1) FROM markets m
@@ -37,8 +37,8 @@ SELECT true, pg_notify('commands', name) FROM rewound
 """
 _SET_CURSOR = "UPDATE relay_cursors SET command_seq = $2 WHERE market_id = $1"
 
-# Kept until it is sent, and a snapshot in PostgreSQL covers it that is itself at or before progress. Scans start at the low end that
-# the last run left, never at the dead rows before it.
+# A command is kept until it is sent and covered by a snapshot in PostgreSQL that is itself at or before progress. Scans start where
+# the last run ended, never at the dead rows before it.
 _PRUNE = """
 WITH covered AS (
   SELECT r.pruned_seq AS low, least(r.pruned_seq + $2::int8, s.command_seq, r.command_seq) AS high
@@ -55,7 +55,7 @@ SELECT count(*) FROM pruned
 
 
 async def read_commands(session: Session, market_id: int, after_seq: int, limit: int) -> list[OutboxCommand]:
-    """The commands behind `after_seq`, in order, at most `limit`: safe, since sequences commit in order."""
+    """The commands after `after_seq`, in order, at most `limit`. None can be missed, because sequences commit in order."""
     return [OutboxCommand(*row) for row in await session.fetch(_READ, market_id, after_seq, limit)]
 
 
@@ -66,7 +66,7 @@ async def read_cursor(session: Session, market_id: int) -> int:
 
 
 async def read_pruned(session: Session, market_id: int) -> int:
-    """Sequence of the last command that is not kept any more: a snapshot in PostgreSQL covers it."""
+    """Sequence of the last pruned command: a snapshot in PostgreSQL covers it."""
     seq: int = await session.fetchval("SELECT pruned_seq FROM relay_cursors WHERE market_id = $1", market_id)
     return seq
 
@@ -74,29 +74,29 @@ async def read_pruned(session: Session, market_id: int) -> int:
 async def record_sent(
     session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp, *, sent_before: int = 0
 ) -> bool:
-    """Advance the cursor over what was sent, and note when; False when it no longer stands at `from_seq`: it was rewound.
+    """Advance the cursor past what was sent, and record the time; False when it is no longer at `from_seq`: it was rewound.
 
-    No time is noted of commands up to `sent_before`: they are sent again, and only who sent them first knew when.
+    Commands up to `sent_before` get no time: they were sent again, and the time of their first sending is not known.
     """
     return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at), sent_before))
 
 
 async def correct_cursor(session: Session, market_id: int, from_seq: int, to_seq: int) -> bool:
-    """Have the relay go on behind `to_seq`, where the log ends; False when the cursor no longer stands at `from_seq`."""
+    """Make the relay continue after `to_seq`, where the log ends; False when the cursor is no longer at `from_seq`."""
     return bool(await session.fetchval(_MOVE, market_id, from_seq, to_seq))
 
 
 async def rewind(session: Session, market: str, missing_seq: int) -> bool:
-    """Have the relay send again from `missing_seq` on; False when that command is pruned and only a rebuild helps."""
+    """Make the relay send again from `missing_seq`; False when that command is pruned and only a rebuild helps."""
     return bool(await session.fetchval(_REWIND, market, missing_seq))
 
 
 async def set_cursor(session: Session, market_id: int, seq: int) -> None:
-    """Have the relay go on behind `seq`, whatever it has sent: the log is new (rebuild), or its tail is known."""
+    """Make the relay continue after `seq`, whatever it has sent: the log is new (rebuild), or its end is known."""
     await session.execute(_SET_CURSOR, market_id, seq)
 
 
 async def prune(session: Session, market_id: int, limit: int = PRUNED_AT_ONCE) -> int:
-    """Delete commands that a snapshot at or before progress covers, oldest first; how many went."""
+    """Delete commands that a snapshot at or before progress covers, oldest first; returns their number."""
     count: int = await session.fetchval(_PRUNE, market_id, limit)
     return count

@@ -7,7 +7,7 @@ from store.session.connect import Session
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True):
-    """A market's whole state after command `command_seq` and event `event_seq`."""
+    """A market's complete state after command `command_seq` and event `event_seq`."""
 
     command_seq: int
     event_seq: int
@@ -38,24 +38,24 @@ WHERE s.market_id = $1 AND p.market_id = s.market_id AND s.event_seq > p.event_s
 
 
 async def save_snapshot(session: Session, market_id: int, snapshot: StoredSnapshot, at: Timestamp) -> None:
-    """Keep a snapshot; a second one of the same sequence is the same and is dropped."""
+    """Store a snapshot; a second one with the same sequence is identical and is dropped."""
     await session.execute(_SAVE, market_id, *msgspec.structs.astuple(snapshot), datetime_of(at))
 
 
 async def newest_snapshot_at_or_before_progress(session: Session, market_id: int) -> StoredSnapshot | None:
-    """What a rebuild starts from: nothing the projection has not seen is ever taken as given.
+    """The snapshot a rebuild starts from: never one that the projection has not reached.
 
-    Compared by event: a command with very many events is persisted in parts, and counts before its last one.
+    Compared by event, not by command: a command with many events is persisted in parts.
     """
     row = await session.fetchrow(_NEWEST, market_id)
     return StoredSnapshot(*row) if row else None
 
 
 async def forget_old(session: Session, market_id: int) -> None:
-    """Drop what is older than the newest snapshot at or before progress; that one and newer ones stay."""
+    """Delete the snapshots older than the newest one at or before progress; that one and newer ones stay."""
     await session.execute(_FORGET, market_id)
 
 
 async def forget_ahead_of_progress(session: Session, market_id: int) -> None:
-    """Drop what the projection has not seen: of a log that is left for good, nobody knows whether it comes again so."""
+    """Delete the snapshots the projection has not reached: once a log is abandoned, its events may not recur unchanged."""
     await session.execute(_FORGET_AHEAD, market_id)

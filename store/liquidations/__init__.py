@@ -1,4 +1,4 @@
-"""Liquidations in PostgreSQL: who must be liquidated, one transaction for each thing that is done, and its receipt."""
+"""Liquidations in PostgreSQL: who must be liquidated, one transaction per action, and its receipt."""
 
 from store.liquidations.account_scan import MarginCheck, read_marks, scan_accounts
 from store.liquidations.cancelling import complete_cancels

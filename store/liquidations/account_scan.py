@@ -1,17 +1,17 @@
-"""The one look at every account that a mark concerns, and the cheap questions that say when to look."""
+"""The scan of all accounts for required actions, and the cheap query that says when to scan."""
 
 from typing import NamedTuple
 
 from schemas.ids import INSURANCE_FUND
 from store.session.connect import PLAN_FOR_ALL, Session
 
-# Finds; what is done is decided again, by exchange.risk.liquidation, under the account's lock.
+# Only finds accounts; exchange.risk.liquidation decides again what to do, under the account's lock.
 _SURVEY = """
 WITH terms AS MATERIALIZED (
   SELECT v.market_id, m.is_frozen, m.mark * v.lot_value::int8 AS lot_price,
     (m.spec->>'maintenanceMarginRate')::int8 AS rate
   FROM markets m JOIN market_lot_values v USING (market_id)
-), stands AS (
+), sums AS (
   SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss) AS open_loss,
     sum(maintenance_margin(p.lots * t.lot_price, t.rate)) AS maintenance,
     bool_or(p.lots <> 0) AS has_position, bool_or(p.live_orders <> 0) AS has_orders,
@@ -24,7 +24,7 @@ WITH terms AS MATERIALIZED (
     coalesce(s.has_position AND 4 * (a.wallet + s.profit) <= 5 * s.maintenance, false) AS is_warned,
     coalesce(s.has_orders AND a.wallet + s.profit - s.open_loss <= s.maintenance, false) AS must_cancel,
     a.wallet < 0 AND s.user_id IS NULL AS is_owing
-  FROM accounts a LEFT JOIN stands s USING (user_id) WHERE a.user_id <> $1
+  FROM accounts a LEFT JOIN sums s USING (user_id) WHERE a.user_id <> $1
 )
 SELECT v.*, l.liquidation_id AS margin_call
 FROM verdicts v LEFT JOIN liquidations l ON l.user_id = v.user_id AND l.kind = 'MARGIN_CALL' AND l.ended_at IS NULL
@@ -35,7 +35,7 @@ _MARKS = "SELECT market_id, mark, is_frozen, operator_status FROM markets ORDER 
 
 
 class MarginCheck(NamedTuple):
-    """What an account's margin asks for. `is_owing`: its wallet is below zero, and it has no position and no live order."""
+    """The actions that an account's margin requires. `is_owing`: its wallet is below zero, without position or live order."""
 
     user_id: int
     is_flagged: bool
@@ -48,12 +48,12 @@ class MarginCheck(NamedTuple):
 
 
 async def scan_accounts(session: Session) -> list[MarginCheck]:
-    """Every account that something must be done about, by user; the fund is never among them."""
+    """Every account that requires an action, by user; the fund is never among them."""
     async with session.transaction():
         await session.execute(PLAN_FOR_ALL)
         return [MarginCheck(**row) for row in await session.fetch(_SURVEY, INSURANCE_FUND)]
 
 
 async def read_marks(session: Session) -> list[tuple[object, ...]]:
-    """The marks and states of all markets: as long as they are the same, hardly any verdict changes."""
+    """The marks and states of all markets: while they are unchanged, hardly any result of the scan changes."""
     return [tuple(row) for row in await session.fetch(_MARKS)]

@@ -1,4 +1,4 @@
-"""What a liquidation locks, and the live orders of its account; the account itself is read by `store.margin_accounts`."""
+"""The locks of a liquidation, and the live orders of its account; `store.margin_accounts` reads the account itself."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ FROM orders WHERE user_id = $1 AND is_live ORDER BY order_id
 
 
 class LiveOrder(NamedTuple):
-    """An order that still counts: its database key, the loss it may realize, and the command that already cancels it."""
+    """A live order: its database key, the loss it may realize, and the command that already cancels it."""
 
     order_id: int
     market_id: int
@@ -23,10 +23,10 @@ class LiveOrder(NamedTuple):
 
 
 async def lock_accounts(session: Session, users: Sequence[int]) -> None:
-    """Lock the accounts in the order everyone locks them; what they hold must be read by another statement."""
+    """Lock the accounts in the order every transaction locks them; their contents must be read by a later statement."""
     await session.execute(_LOCK, list(users))
 
 
 async def read_live_orders(session: Session, user: int) -> list[LiveOrder]:
-    """Every order of the user that still counts, the oldest of each market first."""
+    """The user's live orders, by market, oldest first."""
     return [LiveOrder(**row) for row in await session.fetch(_LIVE_ORDERS, user)]

@@ -1,4 +1,4 @@
-"""Taking orders out of the books because their owner's margin is gone, and knowing when they are."""
+"""Cancels orders because their owner's margin is exhausted, and detects when the cancels are done."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from store.liquidations.receipts import Receipt
 from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands
 from store.session.connect import Session
 
-# A counterparty of a deleveraging carries the number of another account's liquidation; locked as everyone locks.
+# A counterparty of a deleveraging has the id of another account's liquidation. Rows are locked in the usual order.
 _LET_GO = """
 WITH held AS MATERIALIZED (
   SELECT a.user_id FROM accounts a JOIN liquidations l ON l.liquidation_id = abs(a.liquidation_id)
@@ -29,7 +29,7 @@ WHERE s.action = 'CANCEL_ORDERS' AND s.done_at IS NULL AND p.market_id = s.marke
 
 
 def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Timestamp) -> list[NewCommand]:
-    """The commands that cancel those of the orders that nobody cancels already."""
+    """The commands that cancel the orders, except those with a cancel under way."""
     return [
         NewCommand(
             order.market_id,
@@ -44,7 +44,7 @@ def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Time
 async def cancel_orders(
     liquidation_case: LiquidationCase, orders: Sequence[LiveOrder], reason: EndReason, inputs: Receipt
 ) -> None:
-    """Cancel the orders, with a receipt a market that is done when all of them have left it; one at once when there is none."""
+    """Cancel the orders, with one receipt per market, done when all of them have left it; without orders, one that is done."""
     commands = cancels(liquidation_case.user, orders, reason, liquidation_case.now)
     sent = await append_commands(liquidation_case.session, commands, liquidation_case.now) if commands else []
     last: dict[int | None, int | None] = {}
@@ -55,11 +55,11 @@ async def cancel_orders(
     step = await liquidation_case.next_step()
     for place, (market_id, seq) in enumerate(last.items() if last else [(None, None)]):
         gone = [seq_of_order_key(order.order_id) for order in orders if order.market_id == market_id]
-        told = inputs | {"reason": str(reason), "orders": gone}
-        await liquidation_case.keep(NewReceipt(step + place, "CANCEL_ORDERS", told, market_id, seq))
+        facts = inputs | {"reason": str(reason), "orders": gone}
+        await liquidation_case.keep(NewReceipt(step + place, "CANCEL_ORDERS", facts, market_id, seq))
 
 
 async def complete_cancels(session: Session, now: Timestamp) -> None:
-    """Note which cancels have come through the log and the projection; let those go whose deleveraging has."""
+    """Complete the receipts of cancels that are persisted; release the counterparties whose deleveraging is persisted."""
     await session.execute(_SWEEP, datetime_of(now))
     await session.execute(_LET_GO)

@@ -1,4 +1,4 @@
-"""The last steps: the insurance fund takes a position over, or those of the other side are deleveraged."""
+"""The last steps: the insurance fund takes a position over, or the other side is deleveraged."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,8 +16,8 @@ from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
 _OTHER_SIDE = "SELECT user_id FROM positions WHERE market_id = $1 AND lots <> 0 AND sign(lots) = $2 AND user_id <> $3"
-# Until it is persisted nobody knows what a deleveraging leaves of those on the other side: they neither order nor withdraw.
-# The sign is for the release before, which knows no is_closing (migration 0016).
+# Until a deleveraging is persisted, its effect on the counterparties is unknown: they may neither place orders nor withdraw.
+# The sign is for the previous release, which does not know is_closing (migration 0016).
 _HOLD = """
 UPDATE accounts SET liquidation_id = -$2::int8, is_closing = true WHERE user_id = ANY($1::int8[]) AND liquidation_id IS NULL
 """
@@ -30,7 +30,7 @@ _STATUS = "SELECT operator_status FROM markets WHERE market_id = $1"
 
 
 class ClosingCase(NamedTuple):
-    """An account at the last steps, and the fund beside it, both locked. `in_flight`: E of take-overs under way."""
+    """An account at the last steps, and the fund, both locked. `in_flight`: the sum of E of take-overs under way."""
 
     liquidation_case: LiquidationCase
     account: MarginAccount
@@ -39,7 +39,7 @@ class ClosingCase(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """What was ordered: TAKE_OVER or ADL, and whether it leaves the fund below zero."""
+    """The action that was ordered: TAKE_OVER or ADL, and whether it leaves the fund below zero."""
 
     action: str
     is_fund_below_zero: bool
@@ -52,7 +52,7 @@ async def read_in_flight(session: Session) -> tuple[int, bool]:
 
 
 async def other_side(session: Session, transfer: BankruptcyTransfer) -> list[int]:
-    """Who holds the opposite of the position; the fund does not count."""
+    """The users with a position on the opposite side, without the fund."""
     sign = -1 if transfer.lots > 0 else 1
     return [row["user_id"] for row in await session.fetch(_OTHER_SIDE, transfer.market_id, sign, INSURANCE_FUND)]
 
@@ -62,7 +62,7 @@ async def close(
 ) -> Closed:
     """Order the take-over, or the deleveraging against `others`, whose accounts are locked; the commands `first` go before it.
 
-    Where the fund takes it below zero, the market closes.
+    If the take-over leaves the fund below zero, the market becomes CANCEL_ONLY.
     """
     session, account = case.liquidation_case.session, case.account
     spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == transfer.market_id)
@@ -85,7 +85,7 @@ async def close(
 
 
 class _Order(NamedTuple):
-    """A closure as it is ordered: why, which commands go before it, and who is deleveraged, if not the fund takes over."""
+    """A transfer to order: its reasons, the commands before it, and the counterparties to deleverage (none: the fund takes over)."""
 
     liquidation_case: LiquidationCase
     transfer: BankruptcyTransfer
@@ -95,7 +95,7 @@ class _Order(NamedTuple):
 
 
 async def _order(order: _Order) -> None:
-    """The command, in one append with those before it, so that counters are locked in market order; and the receipt."""
+    """Append the command together with those before it, so that counters are locked in market order; keep the receipt."""
     liquidation_case, transfer = order.liquidation_case, order.transfer
     step = await liquidation_case.next_step()
     named = (
@@ -115,12 +115,12 @@ async def _order(order: _Order) -> None:
 
 
 async def _status_closing(liquidation_case: LiquidationCase, market_id: int) -> list[NewCommand]:
-    """Take no more orders where the exchange could not close what it must; the operator decides how to go on."""
+    """Accept no more orders where the exchange could not close a position; the operator decides how to continue."""
     if await liquidation_case.session.fetchval(_STATUS, market_id) != MarketStatus.ACTIVE:
         return []
     return [NewCommand(market_id, SetStatus(liquidation_case.now, MarketStatus.CANCEL_ONLY))]
 
 
 async def lock_for_closing(session: Session, user: int, others: list[int]) -> None:
-    """Lock the account, the fund and everyone who may be deleveraged, in the order everyone locks them."""
+    """Lock the account, the fund and all possible counterparties, in the order every transaction locks accounts."""
     await lock_accounts(session, [user, INSURANCE_FUND, *others])

@@ -11,13 +11,13 @@ from store.session.connect import Session
 
 PATIENCE_US = 1_000_000
 PATIENCE_MAX_US = 64_000_000
-"""How long a market is left alone after a sale that filled nothing: doubled each time, up to about a minute."""
+"""The pause of a market after a sale that filled nothing: doubled each time, up to about a minute."""
 
 _HAS_TO_DO = """
 SELECT EXISTS (SELECT 1 FROM liquidations WHERE user_id = $1 AND kind = 'INVENTORY' AND ended_at IS NULL)
   OR EXISTS (SELECT 1 FROM positions WHERE user_id = $1 AND lots <> 0)
 """
-# The last sales of each market, newest first; seven in a row that filled nothing are as patient as it gets.
+# The last sales of each market, newest first; seven in a row that filled nothing reach the longest pause.
 _LAST = """
 SELECT s.market_id, s.at, s.done_at IS NOT NULL AS is_done, (s.outcome->>'quantity')::int8 AS filled
 FROM unnest($2::int4[]) AS m (market_id) CROSS JOIN LATERAL (
@@ -28,7 +28,7 @@ ORDER BY s.market_id, s.step DESC
 
 
 async def sell_inventory(session: Session, now: Timestamp) -> int:
-    """One step in every market where the fund has a position, none under way, and the patience to try; how many."""
+    """Order one sale in every market where the fund has a position and none is under way or paused; returns their number."""
     if not await session.fetchval(_HAS_TO_DO, INSURANCE_FUND):
         return 0
     async with session.transaction():
@@ -41,17 +41,17 @@ async def sell_inventory(session: Session, now: Timestamp) -> int:
                 await liquidation_case.end()
             return 0
         liquidation_case = liquidation_case or await open_case(session, "INVENTORY", INSURANCE_FUND, now)
-        resting = await _resting(liquidation_case, [risk.market.market_id for risk in positions])
-        selling = [risk for risk in positions if risk.market.is_matching and risk.market.market_id not in resting]
+        paused = await _paused(liquidation_case, [risk.market.market_id for risk in positions])
+        selling = [risk for risk in positions if risk.market.is_matching and risk.market.market_id not in paused]
         for risk in selling:
             await order_step(liquidation_case, fund, inventory_step(fund, risk), "FUND_SALE")
         return len(selling)
 
 
-async def _resting(liquidation_case: LiquidationCase, markets: list[int]) -> set[int]:
-    """Markets with a sale under way, or whose last ones filled nothing and that are left alone for now."""
+async def _paused(liquidation_case: LiquidationCase, markets: list[int]) -> set[int]:
+    """Markets with a sale under way, or paused because their last ones filled nothing."""
     rows = await liquidation_case.session.fetch(_LAST, liquidation_case.liquidation_id, markets)
-    resting: set[int] = set()
+    paused: set[int] = set()
     for market_id in markets:
         sales = [row for row in rows if row["market_id"] == market_id]
         empty = next((place for place, row in enumerate(sales) if row["filled"]), len(sales))
@@ -59,5 +59,5 @@ async def _resting(liquidation_case: LiquidationCase, markets: list[int]) -> set
         if sales and (
             not sales[0]["is_done"] or (empty and liquidation_case.now < timestamp_of(sales[0]["at"]) + patience)
         ):
-            resting.add(market_id)
-    return resting
+            paused.add(market_id)
+    return paused

@@ -1,4 +1,4 @@
-"""What is done before a liquidation: calls for margin, and orders whose losses the account could not bear."""
+"""Before a liquidation: margin calls, and cancels of orders whose losses the account could not bear."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ _END_CALLS = "UPDATE liquidations SET ended_at = $2 WHERE liquidation_id = ANY($
 
 
 async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp) -> list[int]:
-    """Open a margin call, with its receipt, for each of the accounts that is at 1.25 x maintenance; those called.
+    """Open a margin call, with its receipt, for each of the accounts at or below 1.25 x maintenance; returns those called.
 
-    One that has been called since is left out.
+    An account with an open margin call is left out.
     """
     called: list[int] = []
     async with session.transaction():
@@ -38,14 +38,14 @@ async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp
 
 
 async def end_calls(session: Session, calls: Sequence[int], now: Timestamp) -> None:
-    """These accounts are above 1.25 x maintenance again."""
+    """End these margin calls: their accounts are above 1.25 x maintenance again."""
     await session.execute(_END_CALLS, list(calls), datetime_of(now))
 
 
 async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool:
-    """Cancel the account's orders, largest open loss first, until what is left cannot bring it down to maintenance.
+    """Cancel the account's orders, largest open loss first, until the rest cannot bring it down to maintenance.
 
-    Whether any was cancelled. What is being cancelled already no longer counts.
+    Returns whether any was cancelled. Orders with a cancel under way do not count.
     """
     async with session.transaction():
         await lock_accounts(session, [user])
@@ -64,6 +64,6 @@ async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool
 
 
 async def _open_call(session: Session, user: int, now: Timestamp) -> LiquidationCase:
-    """The margin call that the account is in; for one without, an episode of its own that is over at once."""
+    """The account's open margin call; without one, a new case that has already ended."""
     call = await find_case(session, "MARGIN_CALL", user, now)
     return call or await open_case(session, "MARGIN_CALL", user, now, is_over=True)

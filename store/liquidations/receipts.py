@@ -1,4 +1,4 @@
-"""Receipts: everything that a forced action was decided on, so that anyone can recompute it (docs/semantics.md, "Liquidation").
+"""Receipts: all inputs of the decision on a forced action, so that anyone can recompute it (docs/semantics.md, "Liquidation").
 
 Money, prices and quantities are decimal strings, as in every answer; sizes, costs and amounts are signed.
 """
@@ -16,11 +16,11 @@ from schemas.units import format_micros, format_ppm, format_ratio_6
 from store.queries.formatting import price_text, quantity_text
 
 Receipt: TypeAlias = dict[str, object]
-"""What becomes `liquidation_steps.inputs`."""
+"""The value of `liquidation_steps.inputs`."""
 
 
 def account_receipt(account: MarginAccount) -> Receipt:
-    """Wallet, equity and maintenance, and for each position what they are made of and what it would be settled at."""
+    """Wallet, equity and maintenance, and for each position its part of them and its settlement amount."""
     shares = zip(account.positions, bankrupt_shares(account), strict=True)
     return {
         "wallet": format_micros(account.wallet),
@@ -35,7 +35,7 @@ def account_receipt(account: MarginAccount) -> Receipt:
 
 
 def fund_receipt(fund: MarginAccount, in_flight: int) -> Receipt:
-    """What the fund has: its wallet, its positions at mark, and what take-overs under way will bring or cost it."""
+    """The fund: its wallet, its positions at mark, and the effect of the take-overs under way."""
     return {
         "wallet": format_micros(fund.wallet),
         "unrealizedPnl": format_micros(equity(fund) - fund.wallet),
@@ -45,7 +45,7 @@ def fund_receipt(fund: MarginAccount, in_flight: int) -> Receipt:
 
 
 def step_receipt(spec: MarketSpec, step: Step) -> Receipt:
-    """The order of a step."""
+    """The order of a liquidation step."""
     return {
         "side": str(step.side),
         "quantity": quantity_text(spec, step.lots),
@@ -56,7 +56,7 @@ def step_receipt(spec: MarketSpec, step: Step) -> Receipt:
 
 
 def transfer_receipt(spec: MarketSpec, transfer: BankruptcyTransfer) -> Receipt:
-    """The position that is closed without the book, and the amount it is settled at."""
+    """A position closed without the book, and its settlement amount."""
     return {
         "quantity": quantity_text(spec, transfer.lots),
         "cost": format_micros(transfer.cost),
@@ -68,7 +68,7 @@ def transfer_receipt(spec: MarketSpec, transfer: BankruptcyTransfer) -> Receipt:
 def ranking_receipt(
     spec: MarketSpec, ranked: Iterable[Candidate], chosen: Iterable[Counterparty]
 ) -> list[Mapping[str, object]]:
-    """Everyone on the other side in the order of the ranking, and how many lots each was chosen to close."""
+    """The other side in the order of the ranking, with the lots each was chosen to close."""
     lots = {each.user: each.lots for each in chosen}
     return [
         {

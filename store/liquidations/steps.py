@@ -1,6 +1,7 @@
-"""Liquidating one account step by step: each call is one transaction, decided on rows read under the account's lock.
+"""Liquidates one account step by step: each call is one transaction, decided on rows read under the account's lock.
 
-Whatever a crash interrupts has happened or not: the rows of `liquidations` and `liquidation_steps` say where to go on.
+A step that a crash interrupts has happened completely or not at all: the rows of `liquidations` and `liquidation_steps`
+say where to continue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from store.money.transfers import post
 from store.session.connect import Session
 
 TIRED_US = 1_000_000
-"""How long a market is left alone after a step that filled nothing."""
+"""The pause of a market after a step that filled nothing."""
 
 _READY = """
 SELECT l.liquidation_id, l.user_id FROM liquidations l
@@ -36,7 +37,7 @@ WHERE l.kind = 'LIQUIDATION' AND l.ended_at IS NULL AND NOT EXISTS (
 ORDER BY l.liquidation_id
 """
 _FLAG = "UPDATE accounts SET liquidation_id = $2, is_closing = false WHERE user_id = $1"
-# With the sign, for one release: the one before knows no is_closing (migration 0016).
+# With the sign, for one release: the previous one does not know is_closing (migration 0016).
 _CLOSE_TO_ORDERS = "UPDATE accounts SET liquidation_id = -abs(liquidation_id), is_closing = true WHERE user_id = $1"
 _OPEN_TO_ORDERS = "UPDATE accounts SET liquidation_id = abs(liquidation_id), is_closing = false WHERE user_id = $1"
 _PAST = """
@@ -47,28 +48,28 @@ _UNDER_WAY = "SELECT 1 FROM liquidation_steps WHERE liquidation_id = $1 AND done
 
 
 class Ready(NamedTuple):
-    """A liquidation of which no step is under way."""
+    """An open liquidation without a step under way."""
 
     liquidation_id: int
     user_id: int
 
 
 class StepResult(NamedTuple):
-    """What was done with an account, for the log; `is_fund_below_zero` asks for the operator."""
+    """The result of a step, for the log; `is_fund_below_zero` needs the operator's attention."""
 
     did: str
     is_fund_below_zero: bool = False
 
 
 async def read_ready(session: Session) -> list[Ready]:
-    """The open liquidations that can go on, the oldest first."""
+    """The open liquidations that can continue, oldest first."""
     return [Ready(**row) for row in await session.fetch(_READY)]
 
 
 async def begin(session: Session, user: int, now: Timestamp) -> bool:
-    """Flag the account and cancel all its orders, if it is still at maintenance; whether it was flagged.
+    """Flag the account and cancel all its orders, if it is still at or below maintenance; returns whether it was flagged.
 
-    From the commit on it may only reduce, and withdraws nothing.
+    From the commit on, it may only reduce positions, and cannot withdraw.
     """
     async with session.transaction():
         await lock_accounts(session, [user])
@@ -83,9 +84,9 @@ async def begin(session: Session, user: int, now: Timestamp) -> bool:
 
 
 async def advance(session: Session, ready: Ready, now: Timestamp) -> StepResult:
-    """Do the next thing with an account that is being liquidated.
+    """Take the next step in an account's liquidation.
 
-    Those who may be deleveraged are locked with it: the transaction is begun again with them when they are needed.
+    Possible counterparties of a deleveraging must be locked with it: when they are needed, the transaction restarts with them.
     """
     others: list[int] | None = None
     while True:
@@ -97,7 +98,7 @@ async def advance(session: Session, ready: Ready, now: Timestamp) -> StepResult:
 
 
 async def credit(session: Session, user: int, now: Timestamp) -> bool:
-    """Pay a wallet below zero from the fund, if the account has neither position nor live order; whether it was paid."""
+    """Pay a wallet below zero from the fund, if the account has neither position nor live order; returns whether it was paid."""
     async with session.transaction():
         await lock_accounts(session, [user])
         account = (await read_accounts(session, [user]))[user]
@@ -108,7 +109,7 @@ async def credit(session: Session, user: int, now: Timestamp) -> bool:
 
 
 async def _advance_once(liquidation_case: LiquidationCase, others: list[int] | None) -> StepResult | list[int]:
-    """1 lock, 2 read, 3 decide, 4 write. A list: these accounts must be locked as well."""
+    """1 lock, 2 read, 3 decide, 4 write. Returns a list when these accounts must be locked as well."""
     session, user = liquidation_case.session, liquidation_case.user
     await lock_for_closing(session, user, others or [])  # 1
     accounts = await read_accounts(session, [user, INSURANCE_FUND])  # 2
@@ -116,7 +117,7 @@ async def _advance_once(liquidation_case: LiquidationCase, others: list[int] | N
     if account.liquidation_id != liquidation_case.liquidation_id or await session.fetchval(
         _UNDER_WAY, liquidation_case.liquidation_id
     ):
-        return StepResult("gone")  # to another liquidator, who was first
+        return StepResult("gone")  # another liquidator was first
     action = next_action(account, await _past(liquidation_case))  # 3
     match action:  # 4
         case Wait():
@@ -144,7 +145,7 @@ async def _close(
     account = accounts[liquidation_case.user]
     case = ClosingCase(liquidation_case, account, accounts[INSURANCE_FUND], in_flight)
     if needs_deleveraging(case.fund, in_flight, transfer):
-        if is_deleveraging:  # what it takes from the other side is not known yet
+        if is_deleveraging:  # its effect on the other side is not known yet
             return StepResult("busy")
         if others is None:
             return await other_side(liquidation_case.session, transfer)
@@ -170,7 +171,7 @@ def _is_recent(at: datetime, now: Timestamp) -> bool:
 
 
 async def _release(liquidation_case: LiquidationCase, account: MarginAccount) -> StepResult:
-    """Give the account back to its user, its debt paid by the fund; not while an order may still fill without a position."""
+    """Release the account, its debt paid by the fund; not while it has no position but an order that may still fill."""
     if not account.positions and account.has_live_orders:
         if commands := await _stray_cancels(liquidation_case, account):
             await append_commands(liquidation_case.session, commands, liquidation_case.now)
@@ -191,7 +192,7 @@ async def order_step(
     *,
     first: Sequence[NewCommand] = (),
 ) -> None:
-    """The order of a step, its command and its receipt; the commands `first` go before it."""
+    """Write the order of a step, its command and its receipt; the commands `first` go before it."""
     spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == step.market_id)
     number = await liquidation_case.next_step()
     command = Liquidate(
@@ -213,7 +214,7 @@ async def order_step(
 
 
 async def _stray_cancels(liquidation_case: LiquidationCase, account: MarginAccount) -> list[NewCommand]:
-    """Cancels of what could open a position: orders whose first cancel broke the engine. Mostly none."""
+    """Cancels of orders that could open a position: those whose first cancel broke the engine. Usually none."""
     if not account.has_live_orders:
         return []
     strays = [
@@ -229,7 +230,7 @@ def _is_owing(account: MarginAccount) -> bool:
 
 
 async def _pay(liquidation_case: LiquidationCase, account: MarginAccount) -> None:
-    """INSURANCE_FUND_CREDIT: what the wallet lacks to zero, from the fund, whatever the fund has."""
+    """INSURANCE_FUND_CREDIT: raise the wallet to zero from the fund, whatever the fund's balance."""
     amount = Micros(-account.wallet)
     await post(
         liquidation_case.session,

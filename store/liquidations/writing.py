@@ -1,6 +1,6 @@
-"""Writing what a liquidation decided: commands into the logs, the order of a step, and the receipt, in one transaction.
+"""Writes the decisions of a liquidation: commands into the logs, the order of a step, and the receipt, in one transaction.
 
-The caller holds the locks of the accounts concerned, so that nobody else writes their orders and positions; counters are
+The caller holds the locks of the accounts concerned, so no other transaction writes their orders and positions; counters are
 locked last, in market order (docs/design.md, "Why commit order is sequence order").
 """
 
@@ -49,7 +49,7 @@ _NEXT_STEP = "SELECT coalesce(max(step), 0) + 1 FROM liquidation_steps WHERE liq
 
 
 class NewCommand(NamedTuple):
-    """A command for the log of a market; `cancels` is the database key of the order it is to cancel."""
+    """A command for the log of a market; `cancels` is the database key of the order that it cancels."""
 
     market_id: int
     command: Command
@@ -57,7 +57,7 @@ class NewCommand(NamedTuple):
 
 
 class LiquidationCase(NamedTuple):
-    """One account's liquidation, within the transaction that is open on the session."""
+    """One account's liquidation, within the session's open transaction."""
 
     session: Session
     liquidation_id: int
@@ -70,20 +70,20 @@ class LiquidationCase(NamedTuple):
         return step
 
     async def keep(self, receipt: "NewReceipt") -> None:
-        """Keep a receipt; one that waits for no command is done at once."""
+        """Store a receipt; one that waits for no command is done immediately."""
         at = datetime_of(self.now)
         done_at = at if receipt.command_seq is None else None
         named = (self.liquidation_id, receipt.step, self.user, receipt.action, receipt.market_id, receipt.command_seq)
         await self.session.execute(_STEP, *named, orjson.dumps(receipt.inputs).decode(), at, done_at)
 
     async def end(self) -> None:
-        """Nothing more will be done in it."""
+        """End the case."""
         statement = "UPDATE liquidations SET ended_at = $2 WHERE liquidation_id = $1"
         await self.session.execute(statement, self.liquidation_id, datetime_of(self.now))
 
 
 class NewReceipt(NamedTuple):
-    """What was done as which step, and why. `command_seq` is what it waits for in its market."""
+    """A step's action and its reasons. `command_seq` is the command in its market that it waits for."""
 
     step: int
     action: str
@@ -93,7 +93,7 @@ class NewReceipt(NamedTuple):
 
 
 async def append_commands(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
-    """Number the commands, put them into the outbox in this order and wake the relays; their sequences."""
+    """Number the commands, write them to the outbox in this order and wake the relays; returns their sequences."""
     rows = await session.fetch(
         _APPEND,
         datetime_of(now),
@@ -105,7 +105,7 @@ async def append_commands(session: Session, commands: Sequence[NewCommand], now:
 
 
 async def insert_order(session: Session, market_id: int, seq: int, command: Liquidate, lot_value: int) -> None:
-    """The order of a step, PENDING, and what it adds to the account's margin sums; it costs no loss and no fee."""
+    """Insert the order of a step, PENDING, and add it to the account's margin sums; it adds no loss and no fee."""
     bought, sold = (command.quantity, 0) if command.side is Side.BUY else (0, command.quantity)
     await session.execute(
         _ORDER,
@@ -125,7 +125,7 @@ async def insert_order(session: Session, market_id: int, seq: int, command: Liqu
 
 
 async def find_case(session: Session, kind: str, user: int, now: Timestamp) -> LiquidationCase | None:
-    """The open episode of this kind of an account; it has one at the most."""
+    """The account's open case of this kind; there is at most one."""
     number: int | None = await session.fetchval(_FIND, kind, user)
     return None if number is None else LiquidationCase(session, number, user, now)
 
@@ -133,7 +133,7 @@ async def find_case(session: Session, kind: str, user: int, now: Timestamp) -> L
 async def open_case(
     session: Session, kind: str, user: int, now: Timestamp, *, is_over: bool = False
 ) -> LiquidationCase:
-    """A new episode of an account; one that `is_over` holds what was done once."""
+    """Open a new case of an account; with `is_over` it has already ended, and holds a single action."""
     at = datetime_of(now)
     number: int = await session.fetchval(_OPEN, kind, user, at, at if is_over else None)
     return LiquidationCase(session, number, user, now)

@@ -1,4 +1,4 @@
-"""How far the projection is behind what was accepted: the bound behind OVERLOADED."""
+"""How far the projection lags behind the accepted commands: the limit for OVERLOADED."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ BACKLOG_AGE_MAX_S = 10.0
 class MarketLoad(msgspec.Struct, frozen=True):
     """Commands accepted but not yet projected, and the age of the oldest of them; an idle market is never stale.
 
-    `mark_age_s` is 0 for a market with a constant index, and where nobody can trade.
+    `mark_age_s` is 0 for a market with a constant index, and for one where no trading is possible.
     """
 
     backlog: int
@@ -23,12 +23,12 @@ class MarketLoad(msgspec.Struct, frozen=True):
 
     @property
     def is_backlogged(self) -> bool:
-        """Too many commands wait."""
+        """Whether too many commands wait."""
         return self.backlog > BACKLOG_MAX
 
     @property
     def is_stale(self) -> bool:
-        """The oldest command waits too long, or the mark is too old: positions are not to be trusted for new risk."""
+        """Whether the oldest command waits too long, or the mark is too old: positions are too old to decide on new risk."""
         return max(self.oldest_age_s, self.mark_age_s) > BACKLOG_AGE_MAX_S
 
 

@@ -1,7 +1,7 @@
-"""Candles of a minute and of an hour, kept up behind the projection by a session of their own.
+"""Candles of one minute and one hour, updated after the projection by a separate session.
 
-A market's trades become visible in the order of their counter, so a cursor over it loses none. What is behind the cursor
-is added by whoever reads, so a reader never waits for it and never misses a trade.
+A market's trades become visible in the order of their counter, so a cursor over it misses none. A reader adds the trades
+after the cursor itself, so it never waits for this session and never misses a trade.
 """
 
 from store.session.connect import Session
@@ -37,6 +37,6 @@ UPDATE candle_cursors c SET trade_id = p.trade_id FROM passed p WHERE c.market_i
 
 
 async def roll_candles(session: Session, limit: int = TRADES_A_ROLL) -> int:
-    """Put the next trades of every market into its candles, `limit` a market; how many they were at the busiest one."""
+    """Add the next trades of every market to its candles, at most `limit` per market; returns the number at the busiest one."""
     await session.execute(_LIST)
     return max((row["trades"] for row in await session.fetch(_ROLL, limit)), default=0)

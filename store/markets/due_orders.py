@@ -1,4 +1,4 @@
-"""The markets that a clock tells the time, and which of them have live orders whose time has passed."""
+"""The markets that the clock sends the time to, and which of them have live orders past their expiry."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ WHERE m.halted_reason IS NULL AND m.status <> 'SETTLED' ORDER BY m.market_id
 
 
 class TickingMarket(NamedTuple):
-    """A market whose time goes on: up to which command it is persisted, and the latest time of its orders that are due."""
+    """A market whose clock runs: its last persisted command, and the latest expiry of its orders that are due."""
 
     name: str
     command_seq: int
@@ -23,7 +23,7 @@ class TickingMarket(NamedTuple):
 
 
 async def read_ticking(session: Session, now: Timestamp) -> list[TickingMarket]:
-    """Every market but the settled ones, and those that the exchange itself has halted (store/markets/halts.py)."""
+    """Every market except the settled ones and those that the exchange itself has halted (store/markets/halts.py)."""
     return [
         TickingMarket(row["name"], row["command_seq"], timestamp_of(row["expires_at"]) if row["expires_at"] else None)
         for row in await session.fetch(_TICKING, datetime_of(now))

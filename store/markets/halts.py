@@ -1,10 +1,10 @@
-"""Markets whose log and rows do not belong together: noticing that, and halting them in the one place all look at."""
+"""Markets whose log and rows do not belong together: detects them, and halts them in the row that every process reads."""
 
 from collections.abc import Mapping
 
 from store.session.connect import Session
 
-# One statement, one snapshot: the pruner deletes commands and moves `pruned_seq` at one moment.
+# One statement, one snapshot: the pruner deletes commands and moves `pruned_seq` in one statement too.
 _UNKNOWN = """
 SELECT t.command_seq FROM unnest($2::int8[], $3::bytea[]) AS t(command_seq, payload)
 CROSS JOIN LATERAL (SELECT x.command_seq FROM counters x WHERE x.market_id = $1) c
@@ -19,20 +19,20 @@ _HALTED = "SELECT name, halted_reason FROM markets WHERE halted_reason IS NOT NU
 
 
 async def first_unknown_command(session: Session, market_id: int, logged: Mapping[int, bytes]) -> int | None:
-    """The first of these commands of the log that this database never took on, or took on with other bytes.
+    """The first of these logged commands that this database never accepted, or accepted with other bytes.
 
-    None when all are its own. A command is committed here before it is sent, so a sequence beyond the counter, or other
-    bytes in the outbox, mean that the database was restored from its past. What is pruned counts as known.
+    None when all are known. A command is committed here before it is sent, so a sequence beyond the counter, or other
+    bytes in the outbox, mean that the database was restored from a backup. Pruned commands count as known.
     """
     seq: int | None = await session.fetchval(_UNKNOWN, market_id, list(logged), list(logged.values()))
     return seq
 
 
 async def halt(session: Session, market: str, reason: str) -> None:
-    """Take no more orders in a market, whatever its events will say; the first reason stays."""
+    """Accept no more orders in a market, whatever its later events say; the first reason is kept."""
     await session.execute(_HALT, market, reason)
 
 
 async def read_halted(session: Session) -> dict[str, str]:
-    """The markets that are halted like this, each with the reason."""
+    """The markets halted by the exchange itself, with their reasons."""
     return {row["name"]: row["halted_reason"] for row in await session.fetch(_HALTED)}

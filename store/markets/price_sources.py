@@ -1,4 +1,4 @@
-"""What a market's index is made of, as its log has told."""
+"""The price sources of a market's index, as its log has set them."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from store.session.connect import Session
 
 
 class IndexSources(msgspec.Struct, frozen=True):
-    """The sources of an index, and how many of them must be fresh; none: the index is constant."""
+    """The sources of an index, and how many of them must be fresh. No sources: the index is constant."""
 
     sources: tuple[PriceSource, ...]
     quorum: int

@@ -1,4 +1,4 @@
-"""The progress of a market in PostgreSQL, as the workers of the stream must know it when they begin."""
+"""The progress of a market in PostgreSQL, which stream workers read when they start."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,9 @@ from store.session.connect import Session
 
 
 class MarketProgress(NamedTuple):
-    """Its number, the epoch its records must carry, and up to which event and command it is persisted.
+    """A market's number, the epoch its records must have, and its last persisted event and command.
 
-    `halted_reason`: why nobody may work for it (store/markets/halts.py); None when all is well.
+    `halted_reason`: why no worker may process it (store/markets/halts.py); None when it is not halted.
     """
 
     market_id: int

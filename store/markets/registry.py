@@ -36,7 +36,7 @@ FROM transfer, (VALUES (house_account('insurance'), $1::int8), (house_account('e
 
 
 class MarketRefused(Exception):
-    """A market that cannot be listed; `faults` says why, one sentence each."""
+    """The market cannot be listed; `faults` are the reasons, one sentence each."""
 
     def __init__(self, market: str, faults: list[str]) -> None:
         super().__init__(market, faults)
@@ -53,14 +53,14 @@ class KnownMarket(msgspec.Struct, frozen=True):
 
 
 class MarketRegistry:
-    """The listed markets a process knows, by name and by number; it only ever grows."""
+    """The listed markets a process knows, by name and by number; it only grows."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, KnownMarket] = {}
         self.by_id: dict[int, KnownMarket] = {}
 
     async def refresh(self, connection: Session) -> None:
-        """Learn the markets that were listed since."""
+        """Add the markets that were listed since the last call."""
         for row in await connection.fetch("SELECT market_id, name, spec FROM markets ORDER BY market_id"):
             known = KnownMarket(row["market_id"], row["name"], msgspec.json.decode(row["spec"], type=MarketSpec))
             self.by_name[known.name] = known
@@ -68,7 +68,7 @@ class MarketRegistry:
 
 
 async def load_registry(connection: Session) -> MarketRegistry:
-    """A registry with every market listed so far."""
+    """Create a registry of every market listed so far."""
     registry = MarketRegistry()
     await registry.refresh(connection)
     return registry
@@ -80,7 +80,7 @@ async def list_market(
     at: Timestamp,
     status: MarketStatus = MarketStatus.ACTIVE,
 ) -> int:
-    """List a market in one transaction, its first command `market.listed` included; its number. Raises MarketRefused."""
+    """List a market in one transaction, with its first command `market.listed`; returns its number. Raises MarketRefused."""
     if faults := spec_faults(spec):
         raise MarketRefused(spec.market, faults)
     async with connection.transaction():
@@ -95,7 +95,7 @@ async def list_market(
 async def seed(
     dsn: str, at: Timestamp, specs: Sequence[MarketSpec] = SEED_MARKETS, status: MarketStatus = MarketStatus.ACTIVE
 ) -> None:
-    """Give a new exchange its markets and its insurance fund; what is there already is left as it is."""
+    """Give a new exchange its markets and its insurance fund; existing ones are left unchanged."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():

@@ -1,4 +1,4 @@
-"""Deposits: money comes in from outside."""
+"""Deposits: money enters the exchange."""
 
 from exchange.risk.account import MarginAccount
 from schemas.refusals import Refused
@@ -11,7 +11,7 @@ from store.money.transfers import Transfer, invalid, read_amount, transfer
 from store.session.connect import Session
 
 WALLET_MAX = AMOUNT_MAX_E18 // MICRO_E18
-"""Micros that a wallet may hold after a deposit."""
+"""The most that a wallet may hold after a deposit, in micros."""
 
 
 async def deposit(
@@ -23,9 +23,9 @@ async def deposit(
     *,
     caller: int | None = None,
 ) -> BalanceView | Refused:
-    """Credit a user and answer his balance; the same key with the same body answers the first answer again.
+    """Credit a user and return their new balance; the same key with the same body returns the first answer again.
 
-    Keys belong to the `caller` who sent them (the user himself, or an administrator). Refused: INVALID_REQUEST,
+    Keys belong to the `caller` who sent them (the user, or an administrator). Refused: INVALID_REQUEST,
     IDEMPOTENCY_CONFLICT (same key, another body or route), UNAUTHENTICATED (no such user).
     """
     amount = read_amount(request.asset, request.amount)

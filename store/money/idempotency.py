@@ -1,4 +1,4 @@
-"""Idempotency keys: a request that carries one is carried out once, and its answer is kept for ever.
+"""Idempotency keys: a request with a key is executed once, and its answer is kept forever.
 
 Exception
 └── KeyTaken              another transaction used the key first
@@ -24,7 +24,7 @@ ON CONFLICT DO NOTHING RETURNING 1
 
 
 class Claim(NamedTuple):
-    """The key of who sent a request, None where he sent none, and a digest of what was asked."""
+    """A caller's idempotency key, None if the request has none, and a digest of the request."""
 
     owner: int
     key: str | None
@@ -33,11 +33,11 @@ class Claim(NamedTuple):
 
 
 class KeyTaken(Exception):
-    """Another transaction used the key first: roll back and look at what it answered."""
+    """Another transaction used the key first: roll back and read its answer."""
 
 
 def claim(owner: int, key: str | None, asked: Sequence[str | int], at: Timestamp) -> Claim | Refused:
-    """A claim on a key; two requests are the same when all they asked, decoded, is the same. Refused: INVALID_REQUEST."""
+    """A claim on a key; two requests are the same when their decoded contents are. Refused: INVALID_REQUEST."""
     if key is not None and _KEY.fullmatch(key) is None:
         message = "Idempotency-Key must be 1 to 255 visible ASCII characters"
         return Refused(ErrorCode.INVALID_REQUEST, message, {"field": "Idempotency-Key"})
@@ -45,7 +45,7 @@ def claim(owner: int, key: str | None, asked: Sequence[str | int], at: Timestamp
 
 
 async def recall(session: Session, claimed: Claim) -> bytes | Refused | None:
-    """What the key was answered before; None when it is new. Refused: IDEMPOTENCY_CONFLICT, it was another request."""
+    """The earlier answer to the key; None when the key is new. Refused: IDEMPOTENCY_CONFLICT when the request differs."""
     if claimed.key is None:
         return None
     row = await session.fetchrow(_RECALL, claimed.owner, claimed.key)
@@ -58,7 +58,7 @@ async def recall(session: Session, claimed: Claim) -> bytes | Refused | None:
 
 
 async def remember(session: Session, claimed: Claim, answer: bytes) -> None:
-    """Keep the answer in the transaction that carried the request out; raises KeyTaken."""
+    """Store the answer in the transaction that executes the request; raises KeyTaken."""
     if claimed.key is None:
         return
     arguments = (claimed.owner, claimed.key, claimed.digest, answer, datetime_of(claimed.at))

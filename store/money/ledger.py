@@ -1,7 +1,7 @@
-"""The double-entry ledger: who the house accounts are, and the entries that one event or transfer posts.
+"""The double-entry ledger: the house accounts, and the entries that one event or transfer posts.
 
-The entries of a transaction sum to zero. Entries of users carry the wallet after them; house accounts are only ever
-inserted into, so that no row is updated by everyone, and their balance is the sum of their entries.
+The entries of a transaction sum to zero. A user's entry records the wallet after it. For a house account, entries are only
+inserted: its balance is their sum, so there is no row that every transaction updates.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from schemas.units import Micros
 
 
 class House(IntEnum):
-    """Accounts of the exchange itself: negative, so that no user can have their number."""
+    """Accounts of the exchange itself: negative, so they differ from every user id."""
 
     EXTERNAL = -1
     FEES = -2
@@ -24,7 +24,7 @@ class House(IntEnum):
 
 
 class EntryType(StrEnum):
-    """What moved the money (docs/semantics.md, "Ledger and conservation")."""
+    """Why the money moved (docs/semantics.md, "Ledger and conservation")."""
 
     DEPOSIT = "DEPOSIT"
     WITHDRAW = "WITHDRAW"
@@ -39,7 +39,7 @@ class EntryType(StrEnum):
 class Entry(NamedTuple):
     """One line of a transaction: `amount` micros for `account`, a user id or a house account.
 
-    The insurance fund trades under the number of its house account, so that what it realizes is posted there.
+    The insurance fund trades under the number of its house account, so its realized profit is posted there.
     """
 
     account: int
@@ -60,13 +60,13 @@ def trade_entries(trade: TradeExecuted) -> list[Entry]:
 
 
 def transfer_entries(transfer: PositionTransferred) -> list[Entry]:
-    """What a forced transfer realizes for both accounts, against clearing; no fee."""
+    """The realized profit of both accounts of a forced transfer, against clearing; no fee."""
     parties = (transfer.bankrupt, transfer.counterparty)
     return _realized([(party.user, party.realized) for party in parties], transfer.cause)
 
 
 def settlement_entries(settled: PositionsSettled) -> list[Entry]:
-    """What the end of a market realizes for all who held a position there, against clearing."""
+    """The profit realized by every position when its market ends, against clearing."""
     return _realized([(each.user, each.realized) for each in settled.settlements], FillCause.SETTLEMENT)
 
 
@@ -81,14 +81,14 @@ def liquidation_fee_entries(step: LiquidationStepped) -> list[Entry]:
 
 
 def funding_entries(paid: FundingPaid) -> list[Entry]:
-    """Payments, balanced by the insurance fund: over all events of one funding just the residue stays with it."""
+    """Payments, balanced by the insurance fund: over all events of one funding, only the residue stays there."""
     entries = [Entry(payment.user, EntryType.FUNDING_PAYMENT, payment.amount) for payment in paid.payments]
     entries.append(Entry(House.INSURANCE, EntryType.FUNDING_PAYMENT, Micros(-balance(entries))))
     return [entry for entry in entries if entry.amount]
 
 
 def fund_credit_entries(user: int, amount: Micros) -> list[Entry]:
-    """The insurance fund pays `amount`, what a wallet without any position is below zero."""
+    """The insurance fund pays `amount`, by which a wallet without positions is below zero."""
     return [
         Entry(user, EntryType.INSURANCE_FUND_CREDIT, amount),
         Entry(House.INSURANCE, EntryType.INSURANCE_FUND_CREDIT, Micros(-amount)),
@@ -96,7 +96,7 @@ def fund_credit_entries(user: int, amount: Micros) -> list[Entry]:
 
 
 def deposit_entries(user: int, amount: Micros) -> list[Entry]:
-    """Money comes in from outside into a wallet."""
+    """A deposit into a wallet."""
     return [
         Entry(user, EntryType.DEPOSIT, amount),
         Entry(House.EXTERNAL, EntryType.DEPOSIT, Micros(-amount)),
@@ -104,7 +104,7 @@ def deposit_entries(user: int, amount: Micros) -> list[Entry]:
 
 
 def withdrawal_entries(user: int, amount: Micros) -> list[Entry]:
-    """Money goes out of a wallet."""
+    """A withdrawal from a wallet."""
     return [
         Entry(user, EntryType.WITHDRAW, Micros(-amount)),
         Entry(House.EXTERNAL, EntryType.WITHDRAW, amount),
@@ -112,7 +112,7 @@ def withdrawal_entries(user: int, amount: Micros) -> list[Entry]:
 
 
 def balance(entries: Iterable[Entry]) -> int:
-    """What the entries sum to: zero for a transaction."""
+    """The sum of the entries: zero for a transaction."""
     return sum(entry.amount for entry in entries)
 
 

@@ -1,4 +1,4 @@
-"""Money between a wallet and the outside: ledger rows and the balance in one transaction, once for each key."""
+"""Deposits and withdrawals: ledger rows and balance in one transaction, once per idempotency key."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,9 +26,9 @@ FROM transfer, wallet, unnest($4::int8[], $5::text[], $6::int8[]) AS entry (acco
 
 
 class Transfer(NamedTuple):
-    """What is asked: `change` micros for a user's wallet, below zero when they leave, and the entries that post them.
+    """A requested transfer: `change` micros for a user's wallet (negative: a withdrawal), and the entries that post them.
 
-    `refusal` looks at the account under its lock and says what forbids it, if anything.
+    `refusal` checks the account under its lock and returns what forbids the transfer, if anything.
     """
 
     user: int
@@ -39,26 +39,26 @@ class Transfer(NamedTuple):
 
 
 async def transfer(session: Session, wanted: Transfer) -> BalanceView | Refused:
-    """Move the money and answer the balance after it; the same key with the same request answers the first answer.
+    """Move the money and return the new balance; the same key with the same request returns the first answer again.
 
-    Refused: what `refusal` says, IDEMPOTENCY_CONFLICT, UNAUTHENTICATED (no such user). A refusal leaves the key free.
+    Refused: the result of `refusal`, IDEMPOTENCY_CONFLICT, UNAUTHENTICATED (no such user). A refusal leaves the key free.
     """
     while True:
         try:
             async with session.transaction():
                 return await _transfer_once(session, wanted)
         except KeyTaken:
-            continue  # a key is never forgotten, so the next round finds it
+            continue  # a key is never deleted, so the next round finds it
 
 
 async def post(session: Session, user: int, change: Micros, entries: Sequence[Entry], at: Timestamp) -> None:
-    """Move the wallet and write the entries of one transfer, in a transaction of the caller's that has locked the account."""
+    """Update the wallet and write the entries of one transfer, in the caller's transaction, which has locked the account."""
     columns = [[int(e.account) for e in entries], [str(e.type) for e in entries], [e.amount for e in entries]]
     await session.execute(_POST, user, change, datetime_of(at), *columns)
 
 
 def read_amount(asset: str, text: str) -> Micros | Refused:
-    """An amount of money from outside, in micros; INVALID_REQUEST for another asset and for what is no amount."""
+    """Read an amount of money as micros; INVALID_REQUEST for another asset and for a malformed amount."""
     if asset != ASSET:
         return invalid("asset", f"the asset must be {ASSET}")
     amount = parse_whole_units(text, MICRO_E18)
@@ -73,9 +73,9 @@ def invalid(field: str, message: str) -> Refused:
 
 
 async def _transfer_once(session: Session, wanted: Transfer) -> BalanceView | Refused:
-    """1 lock the account, 2 see whether the key is new, 3 read what the lock protects, 4 decide, 5 write.
+    """1 lock the account, 2 check whether the key is new, 3 read the locked account, 4 decide, 5 write.
 
-    The lock and the reading are two statements: one that locks and reads would see rows of before it waited.
+    Lock and read are two statements: a single one would read rows as of before it waited for the lock.
     """
     await session.execute(_LOCK, wanted.user)  # 1
     if (earlier := await recall(session, wanted.claim)) is not None:  # 2

@@ -1,4 +1,4 @@
-"""Withdrawals: money goes out, never more than the margin of positions and live orders leaves free."""
+"""Withdrawals: money leaves the exchange, never more than the margin of positions and live orders leaves free."""
 
 from exchange.risk.account import MarginAccount
 from exchange.risk.margin import withdrawable
@@ -15,10 +15,10 @@ from store.session.connect import Session
 async def withdraw(
     session: Session, user: int, request: WithdrawalRequest, key: str | None, at: Timestamp
 ) -> BalanceView | Refused:
-    """Debit a user and answer his balance; the same key with the same body answers the first answer again.
+    """Debit a user and return their new balance; the same key with the same body returns the first answer again.
 
-    What may leave is `available` of docs/semantics.md, "Margin": nothing during a liquidation or on a frozen mark. It is
-    decided under the account's lock: no order, fill or other withdrawal uses the same dollar.
+    The maximum is `available` of docs/semantics.md, "Margin": nothing during a liquidation or on a frozen mark. It is
+    checked under the account's lock: no order, fill or other withdrawal uses the same money.
     Refused: INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key, another body or route),
     UNAUTHENTICATED (no such user).
     """

@@ -1,4 +1,4 @@
-"""The projection: events of a market become rows that people query, many events in one transaction."""
+"""The projection: turns events of a market into rows for queries, many events per transaction."""
 
 from store.projection.errors import ChainBroken, EventGap, ProjectionBroken, ProjectionStopped
 from store.projection.projector import Projection

@@ -1,4 +1,4 @@
-"""What every fold writes into: the rows of a batch, with the two things that many events change, positions and the ledger."""
+"""The rows of a batch, which every fold writes to; with the two kinds that many events change, positions and the ledger."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ class BatchRows:
         self.rows = rows
 
     def position(self, user: int) -> PositionChange:
-        """The account's row of this market."""
+        """The account's position row in this market."""
         position = self.rows.positions.get(user)
         if position is None:
             position = self.rows.positions[user] = PositionChange(user)
@@ -28,7 +28,7 @@ class BatchRows:
     def post(
         self, event: Event, entries: Iterable[Entry], *, trade: int | None = None, order: int | None = None
     ) -> None:
-        """Write the entries of one transaction; wallets follow. `trade` or `order` (its key) is what they are for."""
+        """Write the entries of one transaction and update the wallets. `trade` or `order` (its key) is their reference."""
         at = datetime_of(event.at)  # once for all entries: a batch has thousands
         for entry in entries:
             after = None

@@ -1,4 +1,4 @@
-"""Which events of a batch of records are new, proved by sequence and by hash to follow the persisted ones."""
+"""The new events of a batch of records, verified by sequence and by hash to follow the persisted ones."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from store.projection.rows import RecordRow
 
 
 class Progress(NamedTuple):
-    """Up to where a market is persisted: the last event, its hash, and the last command that is answered whole."""
+    """How far a market is persisted: the last event, its hash, and the last command with all its events."""
 
     event_seq: int
     command_seq: int
@@ -20,9 +20,10 @@ class Progress(NamedTuple):
 
 
 class ChainedEvent(NamedTuple):
-    """An event between the hash that its record claims before it and its own.
+    """An event with the hash before it, as its record claims, and its own hash.
 
-    `answered` is the last command with no event to come: the one before its own, where the record ends in the middle of it.
+    `answered` is the last command with no more events to come: where the record ends in the middle of this event's command,
+    the command before it.
     """
 
     event: Event
@@ -32,15 +33,15 @@ class ChainedEvent(NamedTuple):
 
 
 def decode_chain(market: str, records: Iterable[EventRecord]) -> list[ChainedEvent]:
-    """The events of the records in their order; raises ChainBroken for a record that contradicts itself.
+    """The events of the records, in order; raises ChainBroken for a record that contradicts itself.
 
-    UnknownRules for one that only newer code can read as it is meant.
+    UnknownRules for one that only newer code can interpret correctly.
     """
     return [chained for record in records for chained in _links(market, record)]
 
 
 def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
-    """Drop what is persisted, check that the rest continues it without a hole; the new events and new progress.
+    """Drop persisted events, check that the rest continues them without a gap; returns the new events and progress.
 
     Raises EventGap where an event is missing, ChainBroken where a hash differs.
     """
@@ -63,7 +64,7 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
 def rows_of_records(
     progress: Progress, records: Iterable[EventRecord], logged_at: Iterable[Timestamp | None]
 ) -> list[RecordRow]:
-    """A row for each record that answers commands which were not answered before."""
+    """A row for each record that completes commands which were not complete before."""
     rows: list[RecordRow] = []
     answered = progress.command_seq
     for record, at in zip(records, logged_at, strict=True):

@@ -1,9 +1,9 @@
-"""What the writing statement of the projection receives: for each kind of row a JSON array, each row an array again.
+"""The arguments of the projection's writing statement: a JSON array for each kind of row, with each row as an array.
 
 The annotations of `store.projection.rows.WrittenRows` are the only list of kinds, columns and types.
 
-asyncpg takes several times as long to encode an array for every column. Integers are read with `->>`, as text, so that
-none is ever a float.
+Encoding one array per column takes asyncpg several times as long. Integers are read with `->>`, as text, so that none
+becomes a float.
 """
 
 from datetime import datetime
@@ -39,7 +39,7 @@ POSITIONS = {kind: position for position, kind in enumerate(COLUMNS, SCALARS)}
 
 
 def sql_fragments() -> dict[str, str]:
-    """What the names in the statement mean: `{orders}` is the rows, `{orders_columns}` their names.
+    """The values of the placeholders in the statement: `{orders}` is the rows, `{orders_columns}` their column names.
 
     `{failed_orders}` is the array of orders whose command failed.
     """

@@ -1,8 +1,8 @@
-"""Why a batch of events cannot be persisted. Nothing has changed when one of these is raised.
+"""Why a batch of events cannot be persisted. When one of these is raised, nothing has been written.
 
 ProjectionStopped
 ├── EventGap       events are missing in between: the log must be read again from there
-├── ChainBroken       the events do not continue the ones persisted: a bug of ours, or a foreign log
+├── ChainBroken       the events do not continue the persisted ones: a bug, or a foreign log
 └── ProjectionBroken  the events contradict the rows of the database
 """
 
@@ -20,7 +20,7 @@ class ProjectionStopped(Exception):
 
 
 class EventGap(ProjectionStopped):
-    """The next event has not come; `expected` is its sequence, `got` the one that came instead."""
+    """The next event is missing; `expected` is its sequence, `got` the sequence that came instead."""
 
     def __init__(self, market: str, expected: int, got: int) -> None:
         super().__init__(market, expected=expected, got=got)
@@ -29,7 +29,7 @@ class EventGap(ProjectionStopped):
 
 
 class ChainBroken(ProjectionStopped):
-    """The hash chain of the log does not pass through the last persisted event."""
+    """The hash chain of the log does not contain the last persisted event."""
 
 
 class ProjectionBroken(ProjectionStopped):

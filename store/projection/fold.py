@@ -1,7 +1,7 @@
-"""From events to rows: what each event does to orders, positions, wallets, fills and the ledger.
+"""From events to rows: the effect of each event on orders, positions, wallets, fills and the ledger.
 
-Nothing is computed here but margin sums: fees, realized profit and the resulting position come in the event. What an
-order added to the sums of its account is taken away again lot by lot, exactly.
+Only margin sums are computed here: fees, realized profit and the resulting position come in the event. What an order
+added to the sums of its account is subtracted again lot by lot, exactly.
 """
 
 from datetime import datetime
@@ -65,7 +65,7 @@ _OrderlessEvent = (
 
 
 class Fold:
-    """Applies events one after the other to the rows that were locked for them."""
+    """Applies events in order to the rows that are locked for them."""
 
     def __init__(self, market_id: int, spec: MarketSpec, rows: Rows) -> None:
         self.rows = rows
@@ -76,7 +76,7 @@ class Fold:
         self._lot_value = spec.lot_value
 
     def apply(self, event: Event) -> None:
-        """Fold one event into the rows; raises ProjectionBroken where they contradict it."""
+        """Apply one event to the rows; raises ProjectionBroken when they contradict it."""
         match event:
             case OrderAccepted():
                 self._touch(event, event.order, event.user).status = OrderStatus.OPEN
@@ -93,7 +93,7 @@ class Fold:
                 self._apply_orderless(event)
 
     def finish(self, last_command: int) -> None:
-        """The batch is folded up to this command: what must add up over the events of one does, or ProjectionBroken."""
+        """End the batch at this command; raises ProjectionBroken when the sums over a command's events do not balance."""
         self._funding.check(last_command)
 
     def _apply_orderless(self, event: _OrderlessEvent) -> None:
@@ -175,7 +175,7 @@ class Fold:
         if event.rejects_order:
             self._reject(event)
         elif (order := self.rows.orders.get(key)) is not None and order.is_live:
-            self._touch(event, event.order, event.user)  # it may be cancelled again
+            self._touch(event, event.order, event.user)  # the order can be cancelled again
 
     def _reject(self, event: CommandFailed) -> None:
         order = self._touch(event, event.order, event.user)

@@ -1,4 +1,4 @@
-"""What is done to positions without the will of who holds them: take-over, deleveraging, liquidation, the market's end."""
+"""Forced changes of positions: take-over, deleveraging, liquidation, the market's end."""
 
 from schemas.events import (
     ForcedActionDone,
@@ -17,13 +17,13 @@ from store.projection.rows import FillRow, PositionChange, SettlementRow, StepOu
 
 
 def hold(position: PositionChange, party: TradeSide | TransferSide) -> None:
-    """The position that an event leaves an account with."""
+    """Set an account's position to the one that results from an event."""
     position.lots, position.cost, position.realized = party.position, party.cost, party.position_realized
     position.opened_seq = party.position_opened
 
 
 def transfer_position(batch: BatchRows, event: PositionTransferred) -> None:
-    """Two fills without orders, at the amount that was settled: the bankrupt account's as the taker's."""
+    """Write two fills without orders, at the settled amount; the bankrupt account is the taker."""
     _fill(batch, event, event.bankrupt, LiquidityRole.TAKER, event.closing_side)
     _fill(batch, event, event.counterparty, LiquidityRole.MAKER, event.closing_side.opposite)
     batch.post(event, transfer_entries(event), trade=event.trade)
@@ -40,7 +40,7 @@ def transfer_position(batch: BatchRows, event: PositionTransferred) -> None:
 
 
 def end_step(batch: BatchRows, event: LiquidationStepped) -> None:
-    """A liquidation order has ended: its fee goes to the insurance fund, its receipt is complete."""
+    """End a liquidation order: its fee goes to the insurance fund, its receipt is complete."""
     batch.post(event, liquidation_fee_entries(event), order=order_key(batch.market_id, event.order))
     outcome = _outcome(batch, event)
     outcome.facts |= {"order": event.order, "quantity": event.quantity, "notional": event.notional}
@@ -49,14 +49,14 @@ def end_step(batch: BatchRows, event: LiquidationStepped) -> None:
 
 
 def end_forced_action(batch: BatchRows, event: ForcedActionDone) -> None:
-    """A take-over or a deleveraging has ended: its receipt is complete."""
+    """End a take-over or a deleveraging: its receipt is complete."""
     outcome = _outcome(batch, event)
     outcome.facts |= {"quantity": event.quantity, "isStale": event.is_stale}
     outcome.done_at = event.at
 
 
 def settle_positions(batch: BatchRows, event: PositionsSettled) -> None:
-    """The market has ended: positions become flat, their profit is paid."""
+    """Settle an ended market: positions become flat, their profit is paid."""
     at = datetime_of(event.at)
     for settlement in event.settlements:
         position = batch.position(settlement.user)
@@ -76,7 +76,7 @@ def settle_positions(batch: BatchRows, event: PositionsSettled) -> None:
 
 def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> None:
     hold(batch.position(party.user), party)
-    # the account that sells has its cost lowered by the notional, as in a trade: the amount is signed like the cost
+    # the notional lowers the seller's cost, as in a trade: the amount is signed like the cost
     fill = FillRow(
         trade_id=event.trade,
         role=str(role),
@@ -96,7 +96,7 @@ def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, rol
 
 
 def _outcome(batch: BatchRows, event: PositionTransferred | LiquidationStepped | ForcedActionDone) -> StepOutcome:
-    """The receipt's outcome; where its events come in two batches, the second adds to what the first has written."""
+    """The receipt's outcome; when its events come in two batches, the second adds to the outcome that the first has written."""
     outcome = batch.rows.steps.setdefault((event.liquidation, event.step), StepOutcome({}, [], event.seq))
     outcome.event_seq = event.seq
     return outcome

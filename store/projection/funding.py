@@ -1,4 +1,4 @@
-"""Funding: premium samples, what an interval came to, and who paid whom (docs/semantics.md, "Index, mark, funding")."""
+"""Funding: premium samples, the result of an interval, and its payments (docs/semantics.md, "Index, mark, funding")."""
 
 from exchange.engine.prices.funding import next_interval_end
 from schemas.events import FundingPaid, FundingSettled, PremiumSampled
@@ -12,8 +12,8 @@ from store.projection.rows import FundingRow, PaymentRow, PremiumRow
 class FundingSums:
     """Proves that the payments of one funding and its residue sum to zero.
 
-    The events of one command may be cut between two records, and so between two batches: only what the batch holds
-    whole is judged here, the audit judges the rest.
+    The events of one command may be split over two records, and so over two batches: only commands that are complete in
+    the batch are checked here, the audit checks the rest.
     """
 
     def __init__(self, market: str) -> None:
@@ -21,24 +21,24 @@ class FundingSums:
         self._open: dict[tuple[int, int], int] = {}
 
     def settled(self, event: FundingSettled) -> None:
-        """A funding begins; its payments follow in events of the same command."""
+        """Start a funding; its payments follow in events of the same command."""
         self._open[event.command, event.interval_end] = event.residue
 
     def paid(self, event: FundingPaid) -> None:
-        """Some of the payments."""
+        """Add some of the payments."""
         funding = (event.command, event.interval_end)
         if funding in self._open:
             self._open[funding] += sum(payment.amount for payment in event.payments)
 
     def check(self, last_command: int) -> None:
-        """Raises ProjectionBroken when money was made or lost by a command before the batch's last one."""
+        """Raise ProjectionBroken when a command before the batch's last one created or lost money."""
         for (command, _), difference in self._open.items():
             if difference and command < last_command:
                 raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
 
 
 def sample_premium(batch: BatchRows, event: PremiumSampled) -> None:
-    """One minute's premium, and what the rate would be."""
+    """Write one minute's premium, and the predicted rate."""
     market, end = batch.rows.market, datetime_of(event.interval_end)
     market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end
     batch.rows.premiums.append(
@@ -53,7 +53,7 @@ def sample_premium(batch: BatchRows, event: PremiumSampled) -> None:
 
 
 def settle_funding(batch: BatchRows, event: FundingSettled) -> None:
-    """The rate that is applied from now on; it posts nothing, the payments do. A new interval has no prediction yet."""
+    """Write the result of a funding; the payments post the money, not this. The new interval has no prediction yet."""
     market, end, interval = batch.rows.market, datetime_of(event.interval_end), batch.spec.funding_interval_us
     market.funding_rate, market.predicted_funding_rate, market.forgets_prediction = event.rate, None, True
     market.next_funding_at = next_interval_end(event.at, interval)
@@ -73,7 +73,7 @@ def settle_funding(batch: BatchRows, event: FundingSettled) -> None:
 
 
 def pay_funding(batch: BatchRows, event: FundingPaid) -> None:
-    """Payments of up to 500 positions; what they do not sum to zero is the insurance fund's for the moment."""
+    """Post payments of up to 500 positions; until the funding is complete, the insurance fund holds the difference to zero."""
     end, at = datetime_of(event.interval_end), datetime_of(event.at)
     for payment in event.payments:
         batch.rows.payments.append(

@@ -1,4 +1,4 @@
-"""Which accounts and orders a batch of events touches: what is locked before anything is folded."""
+"""The accounts and orders that a batch of events touches, which are locked before it is folded."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -38,7 +38,7 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> tuple[list[int], li
 
 
 def _parties(event: Event) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | CommandFailed | TradeSide, ...]:
-    """Who takes part by an order."""
+    """The parties of an event that take part with an order."""
     match event:
         case OrderAccepted() | OrderEnded() | OrderShrunk() | CommandFailed():
             return (event,)
@@ -49,7 +49,7 @@ def _parties(event: Event) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | C
 
 
 def _holders(event: Event) -> Iterable[_Holder]:
-    """Whose position or wallet changes without an order."""
+    """The accounts whose position or wallet an event changes without an order."""
     match event:
         case PositionTransferred():
             return (event.bankrupt, event.counterparty)

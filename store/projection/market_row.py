@@ -1,4 +1,4 @@
-"""The market's own row: its status, its mark and what its index is made of."""
+"""The market's own row: its status, its mark and the sources of its index."""
 
 from exchange.engine.prices.funding import next_interval_end
 from schemas.events import MarketOpened, MarkMoved, PriceSourcesChanged, RulesChanged, StatusChanged
@@ -9,7 +9,7 @@ _OfTheMarket = MarketOpened | MarkMoved | StatusChanged | PriceSourcesChanged | 
 
 
 def change_market(market: MarketChange, event: _OfTheMarket) -> None:
-    """What the event changes; the last one of a batch counts."""
+    """Apply an event to the market's row; the last one of a batch counts."""
     match event:
         case MarketOpened():
             market.status = market.operator_status = str(event.status)

@@ -1,4 +1,4 @@
-"""Event records of one market into PostgreSQL: what is new is folded into rows and written in one transaction."""
+"""Writes event records of one market to PostgreSQL: new events are folded into rows and written in one transaction."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -22,9 +22,9 @@ _DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interf
 
 
 class Projection:
-    """Persists the events of one market, each exactly once however often it comes.
+    """Persists the events of one market, each exactly once, however often it arrives.
 
-    Not for two tasks at once; two processes may run it for the same market, the row of progress serializes them.
+    Not for concurrent tasks; two processes may run it for the same market, the row of progress serializes them.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], market: str) -> None:
@@ -34,12 +34,12 @@ class Projection:
         self._known: KnownMarket | None = None
 
     async def apply(self, records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None] = ()) -> int:
-        """Persist what is new in the records, all or nothing; how many commands were newly persisted.
+        """Persist the new events of the records, all or nothing; returns the number of newly persisted commands.
 
         `logged_at`, where it is known, is the log's time of each record.
 
-        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow what is there, and StoreUnavailable
-        when PostgreSQL is out of reach: give the same records again, what had been committed is dropped.
+        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow the persisted events, and StoreUnavailable
+        when PostgreSQL is unavailable: pass the same records again, events that were committed are dropped.
         """
         chain = decode_chain(self._market, records)
         times = logged_at or [None] * len(records)
@@ -47,7 +47,7 @@ class Projection:
             try:
                 return await self._persist(chain, records, times)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                continue  # 40P01 and 40001 ask for the same transaction again
+                continue  # 40P01 and 40001: retry the same transaction
             except _DATABASE_ERRORS as error:
                 if is_outage(error):
                     raise StoreUnavailable(outcome_is_unknown=False) from error
@@ -65,9 +65,9 @@ class Projection:
     async def _persist(
         self, chain: Sequence[ChainedEvent], records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None]
     ) -> int:
-        """1 lock and read, 2 drop what is persisted and fold the rest, 3 write, 4 commit.
+        """1 lock and read, 2 drop persisted events and fold the rest, 3 write, 4 commit.
 
-        Whatever interrupts it, a cancellation included, costs the session: a new one has no open transaction.
+        Any interruption, a cancellation included, closes the session: a new one has no open transaction.
         """
         session, known = await self._ready()
         is_clean = False

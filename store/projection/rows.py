@@ -1,4 +1,4 @@
-"""The rows of a batch of events: as they are written, and as they change while the batch is folded.
+"""The rows of a batch of events, as they are written and as they change while the batch is folded.
 
 A NamedTuple is what the writing statement receives: its fields are the columns, by name, type and order
 (store.projection.columns). A dataclass is mutable on purpose: many events change it, it is written once.
@@ -106,7 +106,7 @@ class PremiumRow(NamedTuple):
 
 
 class FundingRow(NamedTuple):
-    """What a funding interval came to."""
+    """The result of a funding interval."""
 
     interval_end: datetime
     event_seq: int
@@ -120,7 +120,7 @@ class FundingRow(NamedTuple):
 
 
 class PaymentRow(NamedTuple):
-    """What one account paid or was paid in a funding."""
+    """The payment of one account in a funding, paid or received."""
 
     interval_end: datetime
     user_id: int
@@ -144,7 +144,7 @@ class SettlementRow(NamedTuple):
 
 
 class StepUpdate(NamedTuple):
-    """What became of a step of a liquidation; `outcome` is JSON and is added to what is there."""
+    """The result of a liquidation step; `outcome` is JSON and is merged into the stored one."""
 
     liquidation_id: int
     step: Int4
@@ -220,7 +220,7 @@ class OrderRow:
 
 @dataclass(slots=True)
 class PositionChange:
-    """What an account's row of this market becomes: the position absolute, where it changed; its margin sums by delta."""
+    """The change of an account's row in this market: the new position, if it changed; the margin sums as deltas."""
 
     user: int
     lots: int | None = None
@@ -238,7 +238,7 @@ class PositionChange:
 
 @dataclass(slots=True)
 class MarketChange:
-    """What the market's own row becomes; None leaves a column as it is, `forgets_prediction` empties it first."""
+    """The change of the market's own row; None leaves a column unchanged, `forgets_prediction` first clears the prediction."""
 
     status: str | None = None
     operator_status: str | None = None
@@ -257,7 +257,7 @@ class MarketChange:
 
 @dataclass(slots=True)
 class StepOutcome:
-    """What the events said of one step of a liquidation; its `transfers` add up until it is done."""
+    """The outcome of one liquidation step from its events; its `transfers` accumulate until it is done."""
 
     facts: dict[str, int | bool]
     transfers: list[dict[str, int]]
@@ -267,7 +267,7 @@ class StepOutcome:
 
 @dataclass(slots=True)
 class Rows:
-    """Everything a batch changes or adds, keyed by what it is about."""
+    """Everything a batch changes or adds, by key."""
 
     wallets: dict[int, int]
     orders: dict[int, OrderRow]

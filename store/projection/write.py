@@ -1,7 +1,7 @@
-"""The statement that writes a batch: every row that its events change or add, the market's own and progress.
+"""The statement that writes a batch: every row that its events change or add, the market's own row, and progress.
 
-Rows travel as JSON (store.projection.columns), so that a thousand events cost one round trip. The rows that are
-updated have been locked in order before; the counts that come back say whether each of them was there.
+Rows are passed as JSON (store.projection.columns), so a thousand events cost one round trip. The rows to update are
+already locked, in order; the returned counts show whether each of them existed.
 """
 
 import msgspec
@@ -45,7 +45,7 @@ WITH order_rows AS (
     live_orders = p.live_orders + t.live_orders
   FROM {positions} WHERE p.user_id = t.user_id AND p.market_id = $1 RETURNING 1
 ), fund_row AS (
-  -- what the insurance fund takes over first in a market comes without an order that would have made its row
+  -- the insurance fund's first take-over in a market has no order that would have created its row
   INSERT INTO positions (user_id, market_id, leverage, lots, cost, realized, opened_seq)
   SELECT t.user_id, $1, (m.spec->>'leverageMax')::int4, t.lots, t.cost, t.realized, t.opened_seq
   FROM {positions} CROSS JOIN markets m
@@ -66,7 +66,7 @@ WITH order_rows AS (
 ), settlement_rows AS (
   INSERT INTO settlements (market_id, {settlements_columns}) SELECT $1, {settlements_columns} FROM {settlements}
 ), step_rows AS (
-  -- a step's events may come in two batches: its transfers add up
+  -- a step's events may come in two batches: their transfers are added
   UPDATE liquidation_steps s SET event_seq = t.event_seq, done_at = coalesce(t.done_at, s.done_at),
     outcome = coalesce(s.outcome, '{{}}') || t.outcome::jsonb || CASE
       WHEN s.outcome ? 'transfers' AND t.outcome::jsonb ? 'transfers'
@@ -104,7 +104,7 @@ WRITE = _TEMPLATE.format_map(sql_fragments())
 def write_arguments(
     market_id: int, rows: Rows, before: Progress, after: Progress, at: Timestamp
 ) -> tuple[list[object], tuple[int, ...]]:
-    """Arguments of WRITE, and the counts of rows that it must answer."""
+    """The arguments of WRITE, and the row counts that it must return."""
     written = WrittenRows(
         orders=[_order_update(order) for order in rows.touched_orders.values()],
         fills=rows.fills,

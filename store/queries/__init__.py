@@ -1,1 +1,1 @@
-"""What people ask the database: every answer from one statement, so that it is of one moment."""
+"""Queries: every answer comes from one statement, so it is one consistent snapshot."""

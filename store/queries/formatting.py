@@ -1,4 +1,4 @@
-"""Decimal strings out of rows: prices, quantities and times of a market as every answer writes them."""
+"""Formats the values of rows: prices, quantities and times as every answer writes them."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -18,13 +18,13 @@ from schemas.units import (
 
 
 def storable(name: str) -> str:
-    """A name as PostgreSQL can compare it: one with NUL or lone surrogates is nobody's, like the empty one."""
+    """A name that PostgreSQL can compare: one with NUL or lone surrogates matches nothing, like the empty name."""
     return name if name.isprintable() else ""
 
 
 @lru_cache(maxsize=1_024)
 def spec_of(text: str) -> MarketSpec:
-    """The rules of a market as its row keeps them; the same text is read once."""
+    """The rules of a market from its row; cached by text."""
     return msgspec.json.decode(text, type=MarketSpec)
 
 
@@ -54,7 +54,7 @@ def quantity_text(spec: MarketSpec, lots: int) -> str:
 
 
 def average_price_text(spec: MarketSpec, notional: int, lots: int) -> str | None:
-    """Notional (micros) by quantity (lots), both unsigned, with 6 decimals half even; None without any lots."""
+    """Notional (micros) divided by quantity (lots), both unsigned, with 6 decimals, half even; None for zero lots."""
     return format_ratio_6(notional * MICRO_E18, lots * spec.lot_size_e18) if lots else None
 
 

@@ -1,4 +1,4 @@
-"""Lists in pages, newest first: what a caller may ask for, and the opaque cursor that leads to the next page."""
+"""Lists in pages, newest first: the caller's parameters, and the opaque cursor of the next page."""
 
 import base64
 import binascii
@@ -28,9 +28,9 @@ Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]
 
 
 class ListRequest(msgspec.Struct, frozen=True):
-    """One page of a list: at most `limit` rows behind `cursor`, from `from_` (inclusive) to `to` (exclusive).
+    """A request for one page of a list: at most `limit` rows after `cursor`, from `from_` (inclusive) to `to` (exclusive).
 
-    Times are of the order's creation or of the fill. A filter that a list does not have is ignored by it.
+    Times are of the order's creation or of the fill. A list ignores the filters that it does not have.
     """
 
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
@@ -69,12 +69,12 @@ class Conditions:
 
 
 def encode_cursor(key: object) -> str:
-    """The sort key of a page's last row as an opaque word."""
+    """The sort key of a page's last row as an opaque cursor."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None, key_type: type[Key]) -> Key | Refused | None:
-    """The sort key inside a cursor; None without one, INVALID_REQUEST for one that we did not issue."""
+    """The sort key inside a cursor; None without one, INVALID_REQUEST for one that was not issued here."""
     if cursor is None:
         return None
     if len(cursor) > CURSOR_LENGTH_MAX:
@@ -89,7 +89,7 @@ def decode_cursor(cursor: str | None, key_type: type[Key]) -> Key | Refused | No
 def page_of(
     rows: Sequence[Row], limit: int, key_of: Callable[[Row], object], view: Callable[[Row], View]
 ) -> Page[View]:
-    """A page of at most `limit` rows; one row more than that tells that there is a next page."""
+    """A page of at most `limit` rows; one row more than `limit` means that there is a next page."""
     shown = rows[:limit]
     following = encode_cursor(key_of(shown[-1])) if len(rows) > limit else None
     return Page([view(row) for row in shown], following)
@@ -109,7 +109,7 @@ def page_by_name(views: Sequence[View], request: ListRequest, name_of: Callable[
 
 
 def bounded_datetime(moment: int) -> datetime:
-    """A time that PostgreSQL and Python both hold: far past and far future are cut to the years 1 and 9999."""
+    """A time that both PostgreSQL and Python can represent: clamped to the years 1 to 9999."""
     first = timestamp_of(datetime.min.replace(tzinfo=UTC))
     last = timestamp_of(datetime.max.replace(tzinfo=UTC))
     return datetime_of(max(first, min(last, moment)))

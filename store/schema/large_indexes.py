@@ -1,4 +1,4 @@
-"""Indexes of tables that may be large: built beside their writers, outside any transaction, one file each."""
+"""Indexes of tables that may be large: built while writers continue, outside any transaction, one file each."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -6,7 +6,7 @@ from typing import TypeAlias
 import psycopg
 
 Session: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
-"""A synchronous session, in which each statement is a transaction of its own."""
+"""A synchronous session in autocommit mode."""
 
 INDEXES = Path(__file__).parent / "migrations" / "indexes"
 _IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
@@ -18,9 +18,10 @@ def index_files() -> list[Path]:
 
 
 def build_missing_indexes(session: Session) -> None:
-    """Build each index that is not there, while others read and write its table.
+    """Build each missing index, while others read and write its table.
 
-    It waits for every transaction that began before it. One that was broken off is there and not valid: it goes first.
+    A build waits for every transaction that started before it. An interrupted build leaves an invalid index: it is dropped
+    first.
     """
     for path in index_files():
         found = session.execute(_IS_VALID, (path.stem,)).fetchone()

@@ -1,1 +1,1 @@
-"""Sessions with PostgreSQL: connections, advisory locks, presence of processes."""
+"""PostgreSQL sessions: connections, advisory locks, presence of processes."""

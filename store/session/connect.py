@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL with the session settings each use needs, and what counts as an outage.
+"""Connections to PostgreSQL with the session settings of each use, and the errors that count as an outage.
 
 Exception
-└── StoreUnavailable      the database cannot be reached, or did not say what became of a commit
+└── StoreUnavailable      the database is unavailable, or the outcome of a commit is unknown
 """
 
 from typing import TypeAlias
@@ -10,13 +10,13 @@ import asyncpg
 import asyncpg.pool
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-"""A session of our own."""
+"""A dedicated session."""
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-"""Sessions that are lent."""
+"""A pool of sessions."""
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-"""A session of our own, or one lent by a pool."""
+"""A dedicated session, or one from a pool."""
 
 CONNECT_TIMEOUT_S = 2.0
 _NO_PLAN_OF_AN_EMPTY_TABLE = {
@@ -30,11 +30,11 @@ PLAN_FOR_ALL = (
     "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on;"
     " SET LOCAL enable_mergejoin = on"
 )
-"""For a statement of a writer's that reads a whole table: its plan must not be the one for an empty one."""
+"""For a writer's statement that reads a whole table: it must not use a plan made for an empty table."""
 
 
 class StoreUnavailable(Exception):
-    """PostgreSQL is out of reach. `outcome_is_unknown`: a commit had been sent, and nobody knows what became of it."""
+    """PostgreSQL is unavailable. `outcome_is_unknown`: a commit was sent, and its outcome is unknown."""
 
     def __init__(self, *, outcome_is_unknown: bool) -> None:
         super().__init__(f"store unavailable, outcome {'unknown' if outcome_is_unknown else 'nothing written'}")
@@ -42,9 +42,9 @@ class StoreUnavailable(Exception):
 
 
 async def connect_writer(dsn: str, application_name: str, *, command_timeout_s: float = 10.0) -> Connection:
-    """A session for set-based statements: generic plans that always take the index, no end to idle transactions.
+    """A session for set-based statements: generic plans that always use the index, no time-out for idle transactions.
 
-    The statement cache stays on and never forgets: without it each call is parsed and planned again.
+    Cached statements never expire: without it, each call would be parsed and planned again.
     """
     settings = _NO_PLAN_OF_AN_EMPTY_TABLE | {
         "application_name": application_name,
@@ -65,7 +65,7 @@ async def connect_writer(dsn: str, application_name: str, *, command_timeout_s: 
 async def connect_reader_pool(
     dsn: str, application_name: str, *, size_max: int = 8, command_timeout_s: float = 10.0
 ) -> Pool:
-    """Sessions for queries and small transactions; none may hold a snapshot for long. Connects when first used."""
+    """A pool for queries and small transactions; none may hold a snapshot for long. Connects when first used."""
     settings = {
         "application_name": application_name,
         "plan_cache_mode": "force_custom_plan",
@@ -87,7 +87,7 @@ async def connect_reader_pool(
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error tells of a lost, refused or silent server, not of a wrong statement."""
+    """Whether an error means that the server is lost, refuses or does not answer, not that a statement is wrong."""
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "closing" in str(error)  # the call came after the connection was lost
     return isinstance(error, OUTAGES)
@@ -104,7 +104,7 @@ OUTAGES = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
 )
-"""What a lost, refused or silent server raises; a call that comes after the loss an InterfaceError, see `is_outage`."""
+"""The errors of a lost, refusing or silent server; a call after the loss raises InterfaceError, see `is_outage`."""
 
 
 async def _bound_transactions(connection: Connection) -> None:
@@ -113,4 +113,4 @@ async def _bound_transactions(connection: Connection) -> None:
 
 
 async def _keep_session(_connection: Connection) -> None:
-    """Our queries leave nothing behind in a session, so giving it back needs no round trip."""
+    """Queries here leave no state in a session, so returning it to the pool needs no reset."""

@@ -1,4 +1,4 @@
-"""The address of PostgreSQL as people may see it."""
+"""The address of PostgreSQL, fit for display."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -10,7 +10,7 @@ _DATABASE = re.compile(r"(/[\w-]*)?")
 
 
 def without_password(dsn: str) -> str | None:
-    """The address with its password hidden; None where it is not plain which part of it is the password."""
+    """The address with its password hidden; None when it is ambiguous which part is the password."""
     try:
         parts = urlsplit(dsn)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Who runs, and who works for which market: shared advisory locks of one session a process, gone when the process is gone.
+"""The running processes and the markets they work for: shared advisory locks of one session per process, gone with it.
 
 A process names itself in its session's `application_name`; each lock says one thing it works for. Nothing is written,
-so nothing has to be tidied away after a kill.
+so there is nothing to clean up after a kill.
 """
 
 from enum import StrEnum
@@ -11,12 +11,12 @@ from store.session.advisory_locks import LockClass
 from store.session.connect import Session
 
 NAME_CHARACTERS_MAX = 63
-"""PostgreSQL cuts a longer `application_name`."""
+"""PostgreSQL truncates a longer `application_name`."""
 _HOST_CHARACTERS_MAX = 20
 
 
 class Work(StrEnum):
-    """What a process can do for a market, or alone for all of them."""
+    """The kinds of work that a process does, for one market or for all."""
 
     ENGINE = "engine"
     PROJECTION = "projection"
@@ -27,14 +27,14 @@ class Work(StrEnum):
 
 
 class Task(NamedTuple):
-    """Work for one market; an empty name is all markets at once."""
+    """Work for one market; an empty name means all markets."""
 
     work: Work
     market: str = ""
 
 
 class ProcessName(NamedTuple):
-    """A process as operators name it: what it was started as, its machine, its process id, where its metrics are read."""
+    """A process as operators see it: its kind, machine, process id, and the address of its metrics."""
 
     kind: str
     host: str
@@ -43,18 +43,18 @@ class ProcessName(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where to find it: `host:pid`."""
+        """Its location: `host:pid`."""
         return f"{self.host}:{self.pid}"
 
     def encode(self) -> str:
-        """As the name of a session."""
+        """The session's `application_name`."""
         return f"{self.kind} {self.host[:_HOST_CHARACTERS_MAX]}:{self.pid} {self.metrics}".rstrip()[
             :NAME_CHARACTERS_MAX
         ]
 
 
 class RunningProcess(NamedTuple):
-    """A process that runs, and its tasks in order."""
+    """A running process, and its tasks in order."""
 
     name: ProcessName
     tasks: tuple[Task, ...]
@@ -80,22 +80,22 @@ ORDER BY a.application_name, a.pid, l.classid, m.name
 
 
 async def show_process(session: Session) -> None:
-    """Show that the process of this session runs, whatever it does."""
+    """Register the process of this session as running."""
     await session.fetchval("SELECT pg_advisory_lock_shared($1::int4, 0)", int(LockClass.PROCESSES))
 
 
 async def show_task(session: Session, task: Task) -> None:
-    """Show that the process of this session works for a market, from now on."""
+    """Register that the process of this session works on a task."""
     await session.fetchval(_SHOW, _LOCK_CLASSES[task.work], task.market)
 
 
 async def hide_task(session: Session, task: Task) -> None:
-    """It works for it no more."""
+    """Remove the registration of a task."""
     await session.fetchval(_HIDE, _LOCK_CLASSES[task.work], task.market)
 
 
 async def read_processes(session: Session) -> list[RunningProcess]:
-    """Every process that shows itself, by its name; whatever role each has, all may see."""
+    """Every registered process, by name; visible to every database role."""
     tasks: dict[tuple[str, int], list[Task]] = {}
     for row in await session.fetch(_READ, [int(LockClass.PROCESSES), *_WORK]):
         known = tasks.setdefault((row["name"], row["pid"]), [])
@@ -105,7 +105,7 @@ async def read_processes(session: Session) -> list[RunningProcess]:
 
 
 async def read_workers(session: Session) -> list[ProcessName]:
-    """Every process that works at the logs, by its name."""
+    """Every process that works on the logs, by name."""
     return [_decode(row["name"]) for row in await session.fetch(_READ, [int(LockClass.WORKERS)])]
 
 

@@ -1,4 +1,4 @@
-"""Group commit of orders and cancels: one transaction carries everyone who waits (docs/design.md, "Submission")."""
+"""Group commit of orders and cancels: one transaction for all waiting requests (docs/design.md, "Submission")."""
 
 from store.submission.requests import (
     Answer,

@@ -1,4 +1,4 @@
-"""Deciding a batch: each request in turn, cancels first, each seeing what was decided before it. Pure."""
+"""Decides a batch: each request in turn, cancels first, each with the earlier decisions applied. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class NewCancel(NamedTuple):
 
 
 class ExposureChange(NamedTuple):
-    """What a batch adds to the margin sums of one account in one market, and the leverage in force after it."""
+    """What a batch adds to the margin sums of one account in one market, and the leverage after it."""
 
     user: int
     market_id: int
@@ -56,7 +56,7 @@ class DuplicateOrder(NamedTuple):
 
 
 class Decisions:
-    """What a batch comes to: an outcome in the place of every request, and what is to be written for them."""
+    """The decisions on a batch: an outcome for every request, in order, and the rows to write."""
 
     def __init__(
         self,
@@ -84,11 +84,11 @@ class Decisions:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether there is nothing to write."""
         return not self.counts
 
     def exposure_changes(self) -> Iterator[ExposureChange]:
-        """The margin sums to add, one row an account and market."""
+        """The margin sums to add, one row per account and market."""
         for (user, market), before in self._before.items():
             after = self._reading.accounts[user].exposures[market].exposure
             yield ExposureChange(
@@ -147,7 +147,7 @@ class Decisions:
         return order
 
     def _repeated(self, user: int, client_id: str, body_hash: bytes | None) -> DuplicateOrder | Answer | None:
-        """What a client id that is taken is answered: its first order, or 409 when the body is another one."""
+        """The answer to a client id already in use: its first order, or 409 when the body differs; None when it is free."""
         stored = self._reading.first_orders.get((user, client_id))
         earlier = self._first.get((user, client_id))
         if stored is None and earlier is None:

@@ -1,4 +1,4 @@
-"""Leverage of an account in one market: set under the account's lock, for position and live orders alike."""
+"""Leverage of an account in one market: set under the account's lock, for the position and the live orders."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ ON CONFLICT (user_id, market_id) DO UPDATE SET leverage = excluded.leverage
 
 
 class LeverageWish(NamedTuple):
-    """Who wants which leverage where."""
+    """A request to set a user's leverage in a market."""
 
     user: int
     market: str
@@ -27,9 +27,9 @@ class LeverageWish(NamedTuple):
 
 
 async def change_leverage(session: Session, registry: MarketRegistry, wish: LeverageWish) -> LeverageView | Refused:
-    """Set it and answer what it means, or refuse, in one transaction.
+    """Set the leverage and return its effect, or refuse, in one transaction.
 
-    Refused: MARKET_NOT_FOUND, INVALID_ORDER (above the market's highest), INSUFFICIENT_MARGIN (lower, and not covered),
+    Refused: MARKET_NOT_FOUND, INVALID_ORDER (above the market's maximum), INSUFFICIENT_MARGIN (lower, and not covered),
     UNAUTHENTICATED (no such user).
     """
     async with session.transaction():

@@ -1,4 +1,4 @@
-"""What an order would be answered: decided like a submission, on one read without a lock, and nothing is written."""
+"""The preview of an order: decided like a submission, on one read without a lock; nothing is written."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -21,7 +21,7 @@ _READ = "SELECT * FROM read_margin(ARRAY[$1::int8])"
 
 
 class PreviewWish(NamedTuple):
-    """Who asks about which order, when and under what load."""
+    """A request for a preview: the user, the order, the time and the load."""
 
     user: int
     request: OrderRequest
@@ -30,7 +30,7 @@ class PreviewWish(NamedTuple):
 
 
 async def preview_order(session: Session, registry: MarketRegistry, wish: PreviewWish) -> PreviewView | Refused:
-    """What the order would be answered now; UNAUTHENTICATED when there is no such user. Its client id is not looked up."""
+    """The answer that the order would get now; UNAUTHENTICATED when there is no such user. Its client id is not looked up."""
     draft = read_order(wish.request)
     if isinstance(draft, Refused):
         return _refusal(draft)

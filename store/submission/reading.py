@@ -1,4 +1,4 @@
-"""The first round trip: which rows a batch concerns, and what they held once they were locked."""
+"""The first round trip: the rows that a batch concerns, as they are once the accounts are locked."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _LOCK_AND_READ = "SELECT * FROM lock_accounts($1::int8[], $2::int8[], $3::text[]
 
 
 class ParsedRequest(NamedTuple):
-    """A well-formed request to place an order; the hash is there when it has a client id."""
+    """A well-formed request to place an order, with a hash when it has a client id."""
 
     draft: ParsedOrder
     hash: bytes | None
@@ -36,7 +36,7 @@ class FirstOrder(NamedTuple):
 
 
 class CancelTarget(NamedTuple):
-    """An order that someone wants to cancel; `cancel_seq` is the command that already asks for it."""
+    """An order to cancel; `cancel_seq` is the command that already cancels it."""
 
     user: int
     market_id: int
@@ -54,12 +54,12 @@ class BatchState(NamedTuple):
 
 
 def read_wishes(batch: Sequence[SubmissionRequest]) -> list[ParsedRequest | Refused | None]:
-    """The syntax of every order in the batch, in its place; None where a cancel stands."""
+    """Every order of the batch, parsed or refused, in its place; None for a cancel."""
     return [_read_wish(request) if isinstance(request, SubmitOrder) else None for request in batch]
 
 
 def key_of(registry: MarketRegistry, order_id: str) -> int | None:
-    """The database key of a public order id; None for an id that was never ours."""
+    """The database key of a public order id; None for an id that was never issued."""
     parsed = parse_public_order_id(order_id)
     market = registry.by_name.get(parsed[0]) if parsed else None
     return order_key(market.market_id, parsed[1]) if parsed and market else None
@@ -72,10 +72,10 @@ async def lock_and_read(
     wishes: Sequence[ParsedRequest | Refused | None],
     load: Mapping[str, MarketLoad],
 ) -> BatchState:
-    """Lock the accounts of the batch in user order and read what it concerns; markets listed since are learnt."""
+    """Lock the accounts of the batch in user order and read its rows; newly listed markets are added to the registry."""
     rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
-        await registry.refresh(connection)  # an id of that market could not be read before: ask once more
+        await registry.refresh(connection)  # an id of that market could not be parsed before: read once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     return reading_of(registry, rows, load)
 
@@ -83,7 +83,7 @@ async def lock_and_read(
 async def lock_account(
     connection: Session, registry: MarketRegistry, user: int, load: Mapping[str, MarketLoad]
 ) -> BatchState:
-    """Lock one account and read it with all markets, as a batch would."""
+    """Lock one account and read it with all markets, as for a batch."""
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
     if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)
@@ -116,7 +116,7 @@ def _arguments(
 
 
 def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> BatchState:
-    """The rows of the first round trip, sorted by what they are of; those of markets come first."""
+    """The rows of the first round trip, grouped by kind; those of markets come first."""
     reading = BatchState({}, {}, {}, {})
     for row in rows:
         kind, market_id = row["kind"], row["market_id"]

@@ -1,4 +1,4 @@
-"""What can be submitted, and what each request is answered."""
+"""The requests that can be submitted, and their answers."""
 
 import msgspec
 
@@ -8,21 +8,21 @@ from schemas.rest.orders import OrderRequest
 
 
 class SubmitOrder(msgspec.Struct, frozen=True):
-    """A user wants to trade."""
+    """A user's request to place an order."""
 
     user: int
     request: OrderRequest
 
 
 class SubmitCancel(msgspec.Struct, frozen=True):
-    """A user wants his order, named by its public id, out of the market."""
+    """A user's request to cancel their order, named by its public id."""
 
     user: int
     order_id: str
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """An order is stored, or had been (`is_replay`): public ids of the order and its command, and its status."""
+    """An order was stored, now or earlier (`is_replay`): public ids of the order and its command, and its status."""
 
     order_id: str
     command_id: str
@@ -31,7 +31,7 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class CancelPlaced(msgspec.Struct, frozen=True):
-    """A cancel is under way; `command_id` is of the command that asked for it, in this request or an earlier one."""
+    """A cancel is under way; `command_id` is the command that requested it, now or earlier."""
 
     order_id: str
     command_id: str

@@ -1,4 +1,4 @@
-"""Running a batch as one transaction of three round trips, and what to do when the database objects or is gone."""
+"""Runs a batch as one transaction of three round trips, and handles database errors and outages."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Submission:
     """Stores orders and cancels in batches; one session, one batch at a time.
 
     The session idles inside a chained transaction that holds neither xid nor snapshot, so a batch needs no BEGIN and
-    no statement may ask for `now()`.
+    no statement may call `now()`.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], registry: MarketRegistry) -> None:
@@ -39,10 +39,10 @@ class Submission:
     async def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
     ) -> list[Answer]:
-        """Answer every request in its place; at most BATCH_MAX of them.
+        """Answer every request, in order; at most BATCH_MAX of them.
 
-        Raises StoreUnavailable when nothing was written, or when a commit was sent and nobody knows what became of it.
-        A batch the database refuses is run one by one, so that one request cannot fail the others.
+        Raises StoreUnavailable when nothing was written, or when a commit was sent and its outcome is unknown.
+        The requests of a batch that the database rejects are run one by one, so that one request cannot fail the others.
         """
         if len(batch) > BATCH_MAX:
             raise ValueError(len(batch))
@@ -51,7 +51,7 @@ class Submission:
             try:
                 return await self._transact(batch, wishes, now, load)
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.error("the database refuses a batch of %d, which is run one by one: %r", len(batch), error)
+                log.error("the database rejects a batch of %d; running its requests one by one: %r", len(batch), error)
                 return await self._run_one_by_one(batch, wishes, now, load)
 
     async def close(self) -> None:
@@ -71,11 +71,11 @@ class Submission:
         for request, wish in zip(batch, wishes, strict=True):
             try:
                 answers += await self._transact([request], [wish], now, load)
-            except StoreUnavailable:  # those before have their answers; those from here on get this one
+            except StoreUnavailable:  # earlier requests have their answers; this one and the rest get this answer
                 unavailable = Refused(ErrorCode.UNAVAILABLE, "the store cannot be reached; query before you retry")
                 return answers + [unavailable] * (len(batch) - len(answers))
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.error("the database refuses a %s: %r", type(request).__name__, error)
+                log.error("the database rejects a %s: %r", type(request).__name__, error)
                 answers.append(Refused(ErrorCode.INTERNAL_ERROR, "the request could not be stored"))
         return answers
 
@@ -86,7 +86,7 @@ class Submission:
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[Answer]:
-        """One transaction; a deadlock or a serialization failure repeats it, for nothing was written."""
+        """Run one transaction; a deadlock or a serialization failure repeats it, because nothing was written."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._attempt(batch, wishes, now, load)
@@ -102,7 +102,7 @@ class Submission:
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[Answer]:
-        """1 lock and read, 2 decide and write, 3 commit. Raises what the database says, after a rollback."""
+        """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback."""
         connection = await self._session()
         is_clean = is_committing = False
         try:
@@ -119,7 +119,7 @@ class Submission:
             is_clean = await _rolled_back(connection)
             raise
         finally:
-            if not is_clean:  # also when this task is cancelled: what the session is doing is unknown
+            if not is_clean:  # also when this task is cancelled: the state of the session is unknown
                 self._drop()
         return decisions.answers(bases)
 

@@ -8,9 +8,9 @@ from schemas.wire import encode
 from store.session.connect import Connection
 from store.submission.decisions import Decisions, NewCancel, NewOrder
 
-# Orders and margin sums come as JSON, a row an array: asyncpg takes seven times as long for nineteen arrays of columns.
-# Integers go through `->>` as text, so none is ever a float.
-# Positions and orders are written by the holder of their account's lock alone, so they cannot be waited for here.
+# Orders and margin sums come as JSON, each row an array: encoding nineteen column arrays takes asyncpg seven times as long.
+# Integers are read with `->>`, as text, so none becomes a float.
+# Only the holder of an account's lock writes its positions and orders, so there is nothing to wait for here.
 _WRITE = """
 WITH counter AS MATERIALIZED (
   SELECT a.market_id, min(a.command_seq) - 1 AS base
@@ -54,7 +54,7 @@ SELECT market_id, base FROM counter
 
 
 async def write_decisions(connection: Connection, decisions: Decisions, now: Timestamp) -> dict[int, int]:
-    """Write all that was decided in one statement; per market, the last command sequence before this batch."""
+    """Write all decisions in one statement; returns, per market, the last command sequence before this batch."""
     commands: list[NewCancel | NewOrder] = [*decisions.cancels, *decisions.orders]  # numbered in this order
     rows = await connection.fetch(
         _WRITE,

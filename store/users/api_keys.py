@@ -1,4 +1,4 @@
-"""API keys at rest: made, listed, revoked, and found by the hash of their secret. The secret itself is never stored."""
+"""Stored API keys: created, listed, revoked, and found by the hash of their secret. The secret itself is never stored."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from store.session.connect import Session
 from store.users.networks import Address, Network
 
 KEYS_MAX = 20
-"""Keys in force that a user may have."""
+"""The maximum number of active keys per user."""
 _SELECT = """
 SELECT key_id, label, scopes, allowed_addresses, created_at, expires_at, revoked_at FROM api_keys WHERE
 """
@@ -38,7 +38,7 @@ WHERE secret_hash = $1 AND revoked_at IS NULL
 
 
 class NewKey(NamedTuple):
-    """What a key shall be; `secret_hash` is the SHA-256 of its secret."""
+    """A key to create; `secret_hash` is the SHA-256 of its secret."""
 
     user: int
     secret_hash: bytes
@@ -49,7 +49,7 @@ class NewKey(NamedTuple):
 
 
 class ActiveKey(NamedTuple):
-    """A key that is not revoked: whose it is, and what it opens from where until when."""
+    """A key that is not revoked: its owner, its scopes, the networks it is bound to, and its expiry."""
 
     key_id: int
     user: int
@@ -58,29 +58,29 @@ class ActiveKey(NamedTuple):
     expires_at: Timestamp | None
 
     def works_from(self, address: Address) -> bool:
-        """Whether its list of addresses, if it has one, holds this one."""
+        """Whether the key may be used from this address; without a list of networks, from any."""
         return not self.networks or any(address in network for network in self.networks)
 
     def is_over(self, now: Timestamp) -> bool:
-        """Whether its time has run out."""
+        """Whether the key has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 async def create_key(session: Session, key: NewKey, at: Timestamp) -> ApiKeyView | Refused:
-    """Make a key. Refused: API_KEY_LIMIT_REACHED. The account is locked, so that two calls do not make one too many."""
+    """Create a key. Refused: API_KEY_LIMIT_REACHED. The account is locked, so two calls cannot exceed the limit together."""
     expires_at = datetime_or_none(key.expires_at)
     async with session.transaction():
         await session.execute(_LOCK_USER, key.user)
         count = await session.fetchval(_COUNT, key.user, datetime_of(at))
         if count >= KEYS_MAX:
-            return Refused(ErrorCode.API_KEY_LIMIT_REACHED, f"a user has at most {KEYS_MAX} keys in force")
+            return Refused(ErrorCode.API_KEY_LIMIT_REACHED, f"a user has at most {KEYS_MAX} active keys")
         scopes = [scope.value for scope in key.scopes]
         values = (key.user, key.secret_hash, key.label, scopes, key.networks, datetime_of(at), expires_at)
         return key_view(await session.fetchrow(_CREATE, *values))
 
 
 async def list_keys(session: Session, user: int, request: ListRequest) -> Page[ApiKeyView] | Refused:
-    """A page of a user's keys, newest first, the revoked ones among them."""
+    """A page of a user's keys, newest first, revoked ones included."""
     after = decode_cursor(request.cursor, Int8)
     if isinstance(after, Refused):
         return after
@@ -92,13 +92,13 @@ async def list_keys(session: Session, user: int, request: ListRequest) -> Page[A
 
 
 async def revoke_key(session: Session, user: int, key_id: int, at: Timestamp) -> ApiKeyView | None:
-    """End a key for good; the second time changes nothing. None where the user has no such key."""
+    """Revoke a key permanently; repeating it changes nothing. None when the user has no such key."""
     row = await session.fetchrow(_REVOKE, key_id, user, datetime_of(at))
     return None if row is None else key_view(row)
 
 
 async def find_key(session: Session, secret_hash: bytes) -> ActiveKey | None:
-    """The key behind the hash of a secret, unless it is revoked."""
+    """The key whose secret has this hash, unless it is revoked."""
     row = await session.fetchrow(_FIND, secret_hash)
     if row is None:
         return None
@@ -108,7 +108,7 @@ async def find_key(session: Session, secret_hash: bytes) -> ActiveKey | None:
 
 
 def key_view(row: Any) -> ApiKeyView:
-    """A row of `api_keys` as it is answered."""
+    """A row of `api_keys` as the API returns it."""
     return ApiKeyView(
         key_id=str(row["key_id"]),
         label=row["label"],

@@ -1,4 +1,4 @@
-"""Addresses of the internet, and networks of them."""
+"""IP addresses and networks."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 

@@ -1,4 +1,4 @@
-"""People: registration, look-up by e-mail address, and who may administer."""
+"""Users: registration, look-up by e-mail address, and administrators."""
 
 from typing import NamedTuple
 
@@ -17,32 +17,32 @@ INSERT INTO accounts (user_id) SELECT user_id FROM fresh RETURNING user_id
 
 
 class StoredUser(NamedTuple):
-    """A user as the login needs him."""
+    """A user's data for the login."""
 
     user_id: int
     password_hash: str
 
 
 async def create_user(session: Session, email: str, password_hash: str, at: Timestamp) -> int | None:
-    """Register a user with an empty account; his id, None when the address is taken (in any case of its letters)."""
+    """Register a user with an empty account; returns the user id, None when the address is taken (in upper or lower case)."""
     user: int | None = await session.fetchval(_CREATE, _normal(email), password_hash, datetime_of(at))
     return user
 
 
 async def find_user(session: Session, email: str) -> StoredUser | None:
-    """The user behind an address; None when nobody registered it."""
+    """The user with this e-mail address; None when it is not registered."""
     row = await session.fetchrow("SELECT user_id, password_hash FROM users WHERE email = $1", _normal(email))
     return None if row is None else StoredUser(*row)
 
 
 async def role_of(session: Session, user_id: int) -> str | None:
-    """`user` or `admin`, as the database says now; None for an unknown user."""
+    """The user's current role, `user` or `admin`; None for an unknown user."""
     role: str | None = await session.fetchval("SELECT role FROM users WHERE user_id = $1", user_id)
     return role
 
 
 async def read_user(session: Session, user_id: int) -> MeView | None:
-    """Who a user is; None for an unknown one."""
+    """A user's profile; None for an unknown user."""
     row = await session.fetchrow("SELECT email, role, created_at FROM users WHERE user_id = $1", user_id)
     if row is None:
         return None
@@ -50,11 +50,11 @@ async def read_user(session: Session, user_id: int) -> MeView | None:
 
 
 async def grant_admin(session: Session, email: str) -> bool:
-    """Make a registered user an administrator; false when nobody registered the address."""
+    """Make a registered user an administrator; False when the address is not registered."""
     status = await session.execute("UPDATE users SET role = 'admin' WHERE email = $1", _normal(email))
     return status == "UPDATE 1"
 
 
 def _normal(email: str) -> str:
-    """One mailbox, one user: case does not tell people apart; PostgreSQL stores no NUL, so nobody has one."""
+    """The stored form of an address: lower case, so that one mailbox is one user; without NUL, which PostgreSQL cannot store."""
     return email.lower().replace("\x00", "\ufffd")

@@ -25,5 +25,5 @@ def test_the_page_gives_every_rate() -> None:
 def test_scopes_limits_and_secrets_are_documented() -> None:
     """What anyone can look up must not be missing or outdated."""
     assert all(f"| `{scope}` |" in PAGE for scope in Scope)
-    assert f"at most {KEYS_MAX} keys in force" in PAGE
+    assert f"at most {KEYS_MAX} active keys" in PAGE
     assert all(f"`{name}`" in PAGE for name in FILE_NAMES if name not in {"MODE", "HTTP_HOST", "PORT"})

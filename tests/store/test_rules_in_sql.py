@@ -13,7 +13,7 @@ from exchange.risk.account import Exposure
 from exchange.risk.liquidation import adl_score, is_liquidatable
 from exchange.risk.margin import maintenance
 from schemas.units import Ppm
-from store.liquidations import scan_accounts
+from store.liquidations.account_scan import scan_accounts
 from tests.exchange.margin_builders import BTC
 from tests.store.account_builder import USDC, hold, session_to, user_with
 

@@ -10,7 +10,7 @@ from store.session.connect import Session
 
 AGE_MAX_US = 1_000_000
 Holder = tuple[int, str]
-"""A user and the market in which he has a position."""
+"""A user and the market of their position."""
 
 # E, the position's part of its account's equity by maintenance, is mark value - bankrupt value.
 _RANKS = """
@@ -37,9 +37,9 @@ SELECT user_id, name, CASE WHEN equity > 0 THEN 4 - place * 5 / many ELSE 0 END 
 
 
 class AdlRanks:
-    """The ranks of everybody, 4 for the fifth of a side that is deleveraged first, at most a second old.
+    """The ranks of all positions, at most a second old: 4 for the fifth of a side that is deleveraged first.
 
-    Who is asked for and not there yet has them read again. One that has no equity, and is spared, has 0.
+    A request for an unknown position reads them again. A position without equity, which is spared, has 0.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class AdlRanks:
         wanted = list(holders)
         is_old = now - self._read_at > AGE_MAX_US
         if wanted and (is_old or not self._ranks.keys() >= set(wanted)):
-            before, self._read_at = self._read_at, now  # those who come meanwhile have the ranks of before
+            before, self._read_at = self._read_at, now  # concurrent requests get the previous ranks
             try:
                 rows = await session.fetch(_RANKS)
             except BaseException:

@@ -1,4 +1,4 @@
-"""Balances: one quote asset an account, valued at mark (docs/semantics.md, "Margin")."""
+"""Balances: one quote asset per account, valued at mark (docs/semantics.md, "Margin")."""
 
 from exchange.risk.account import MarginAccount
 from exchange.risk.margin import available_margin, withdrawable
@@ -14,7 +14,7 @@ ASSET = "USDC"
 
 
 def balance_view(account: MarginAccount) -> BalanceView:
-    """Total is the wallet, available what could be withdrawn, locked the difference; what is owed rounds up."""
+    """Total is the wallet, available what can be withdrawn, locked the difference; amounts owed round up."""
     available = withdrawable(account)
     return BalanceView(
         asset=ASSET,

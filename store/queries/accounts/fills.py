@@ -1,4 +1,4 @@
-"""Fills of a user, newest first: his side of every trade."""
+"""Fills of a user, newest first: the user's side of every trade."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ async def list_fills(session: Session, user: int, request: ListRequest) -> Page[
 
 
 def fill_view(row: Any) -> FillView:
-    """A row of `fills`, with its market's name and rules, as it is answered."""
+    """A row of `fills`, with its market's name and rules, as the API returns it."""
     spec, market = spec_of(row["spec"]), row["name"]
     return FillView(
         trade_id=public_trade_id(market, row["trade_id"]),

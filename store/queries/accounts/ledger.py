@@ -33,7 +33,7 @@ async def list_ledger(session: Session, account: int, request: ListRequest) -> P
 
 
 def entry_view(row: Any) -> LedgerEntryView:
-    """A row of `ledger`, with its market's name, as it is answered."""
+    """A row of `ledger`, with its market's name, as the API returns it."""
     cause, after, market = row["cause"], row["balance_after"], row["name"]
     event_id = None if market is None else public_event_id(market, row["event_seq"])
     return LedgerEntryView(

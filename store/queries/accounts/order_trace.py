@@ -1,4 +1,4 @@
-"""Every hop of one order, out of the tables alone: what no row says is not told."""
+"""Every hop of one order, from the tables only: a hop without a row has no time."""
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -27,7 +27,7 @@ SELECT o.order_id, o.status, o.reason, o.client_order_id, o.created_at, o.update
 FROM orders o JOIN markets m USING (market_id) JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
 JOIN progress p USING (market_id)
 CROSS JOIN LATERAL (
-  -- a record that was sent again need not begin where the first one did
+  -- a record that is sent again need not start where the first one did
   SELECT min(y.sent_at) AS sent_at FROM relayed_records y
   WHERE y.market_id = o.market_id AND y.command_seq BETWEEN $2 AND $2 + {COMMANDS_PER_RECORD_MAX} - 1 AND y.after_seq < $2) s
 LEFT JOIN LATERAL (
@@ -41,7 +41,7 @@ WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3
 
 
 async def read_order_trace(session: Session, user: int, order_id: str) -> OrderTraceView | None:
-    """The hops of a user's order by its public id; None for unknown ids and for those of others alike."""
+    """The hops of a user's order by its public id; None for unknown ids and for orders of other users."""
     parsed = parse_public_order_id(order_id)
     if parsed is None:
         return None
@@ -69,7 +69,7 @@ def _view(rows: Sequence[Any]) -> OrderTraceView:
 
 
 def _on_its_way(order: Any, seq: int) -> Iterator[HopView]:
-    """It is relayed when the relay's cursor says so, or when it is persisted: a rebuild sets the cursor back."""
+    """Hops up to the matching. Relayed means before the relay's cursor, or persisted: a rebuild sets the cursor back."""
     command = public_command_id(order["name"], seq)
     is_relayed = max(order["relayed_seq"], order["persisted_seq"]) >= seq
     yield HopView(Hop.ACCEPTED, True, time=time_text(order["created_at"]), command_id=command)
@@ -79,7 +79,7 @@ def _on_its_way(order: Any, seq: int) -> Iterator[HopView]:
 
 
 def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[HopView]:
-    """Its fills by the trade counter, and where among them by time its cancel was asked for."""
+    """The fills by the trade counter, and by time among them the request to cancel."""
     hops = [(row["at"], _fill(order, row)) for row in fills]
     asked_at, market = order["cancel_requested_at"], order["name"]
     if asked_at is not None:
@@ -89,7 +89,7 @@ def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[HopView]:
 
 
 def _at_its_end(order: Any, seq: int) -> Iterator[HopView]:
-    """Its end, if it has one, and whether all that its own command led to is persisted."""
+    """The end, if it has ended, and whether all events of its own command are persisted."""
     event = order["ended_event_seq"]
     if not OrderStatus(order["status"]).is_live:
         yield HopView(

@@ -1,4 +1,4 @@
-"""Orders of a user, newest first, with every field submitted and what became of them."""
+"""Orders of a user, newest first, with every submitted field and their state."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ async def list_orders(session: Session, user: int, request: ListRequest) -> Page
 
 
 async def read_order(session: Session, user: int, order_id: str) -> OrderView | None:
-    """One order of a user by its public id; None for unknown ids and for those of others alike."""
+    """One order of a user by its public id; None for unknown ids and for orders of other users."""
     parsed = parse_public_order_id(order_id)
     if parsed is None:
         return None
@@ -71,7 +71,7 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
 
 
 async def read_order_by_client_id(session: Session, user: int, client_order_id: str) -> OrderView | None:
-    """One order of a user by the id that he gave it; None when he gave it to none."""
+    """One order of a user by their own client order id; None when no order of theirs has it."""
     row = await session.fetchrow(
         f"{_COLUMNS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
     )
@@ -87,7 +87,7 @@ async def live_order_ids(session: Session, user: int, market: str | None) -> lis
 
 
 def order_view(row: Any) -> OrderView:
-    """A row of `orders`, with its market's name and rules, as it is answered."""
+    """A row of `orders`, with its market's name and rules, as the API returns it."""
     spec, is_market = spec_of(row["spec"]), row["type"] == OrderType.MARKET
     standing = row["filled_lots"] + row["remaining"]
     price, best_opposite = price_text(spec, row["price"]), row["best_opposite"]

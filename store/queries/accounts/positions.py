@@ -22,7 +22,7 @@ LEFT JOIN positions p ON p.user_id = $1 AND p.market_id = m.market_id WHERE m.na
 
 
 class Ranking(NamedTuple):
-    """Where the ranks of a list come from, and the time by which they may be old."""
+    """The source of the ADL ranks of a list, and the current time, by which their age counts."""
 
     ranks: AdlRanks
     now: Timestamp
@@ -31,7 +31,7 @@ class Ranking(NamedTuple):
 async def list_positions(
     session: Session, user: int, request: ListRequest, ranking: Ranking
 ) -> Page[PositionView] | Refused:
-    """The open positions of a user, by market id; times do not filter them, they are of now."""
+    """The open positions of a user, by market id; periods do not filter them, because they are current."""
     account = await read_account(session, user)
     open_ = [] if account is None else account.positions
     ranks = await ranking.ranks.of(session, ranking.now, [(user, risk.market.spec.market) for risk in open_])

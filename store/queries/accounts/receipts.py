@@ -1,4 +1,4 @@
-"""Receipts of forced actions: what was done to an account because of its margin, on what grounds, and what came of it."""
+"""Receipts of forced actions on an account: each action with its inputs and its outcome."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ async def list_receipts(session: Session, user: int, request: ListRequest) -> Pa
 
 
 def receipt_view(row: Any) -> ReceiptView:
-    """A row of `liquidation_steps` with its liquidation and market as it is answered; who else took part is left out."""
+    """A row of `liquidation_steps` with its liquidation and market as the API returns it, without the other users who took part."""
     market, event_seq = row["name"], row["event_seq"]
     is_order = row["action"] in _ORDERED and market is not None and row["command_seq"] is not None
     return ReceiptView(
@@ -68,7 +68,7 @@ def receipt_view(row: Any) -> ReceiptView:
 
 
 def _without_users(value: Any) -> Any:
-    """What a ranking says of others, without who they are."""
+    """A receipt without the user ids of others in its ranking."""
     if isinstance(value, dict):
         return {name: _without_users(inner) for name, inner in value.items() if name != "user"}
     return [_without_users(inner) for inner in value] if isinstance(value, list) else value
@@ -78,30 +78,30 @@ def _outcome(row: Any) -> dict[str, Any] | None:
     if row["outcome"] is None:
         return None
     outcome = msgspec.json.decode(row["outcome"])
-    if row["event_seq"] is None or row["spec"] is None:  # what was done at once, by the liquidator itself
+    if row["event_seq"] is None or row["spec"] is None:  # done immediately, by the liquidator itself
         return {**_without_users(outcome)}
     return _as_text(spec_of(row["spec"]), outcome)
 
 
 def _as_text(spec: MarketSpec, facts: dict[str, Any]) -> dict[str, Any]:
-    """What the projection keeps in lots, ticks and micros (store/projection/forced.py) as decimal strings and public ids."""
-    told: dict[str, Any] = {}
+    """The stored lots, ticks and micros (store/projection/forced.py) as decimal strings and public ids."""
+    texts: dict[str, Any] = {}
     for name, value in facts.items():
         match name:
             case "trade":
-                told["tradeId"] = public_trade_id(spec.market, value)
+                texts["tradeId"] = public_trade_id(spec.market, value)
             case "quantity":
-                told[name] = quantity_text(spec, value)
+                texts[name] = quantity_text(spec, value)
             case "mark" | "price":
-                told[f"{name}Price" if name == "mark" else name] = price_text(spec, value)
+                texts[f"{name}Price" if name == "mark" else name] = price_text(spec, value)
             case "notional" | "fee" | "amount":
-                told[name] = format_micros(value)
+                texts[name] = format_micros(value)
             case "realized":
-                told["realizedPnl"] = format_micros(value)
+                texts["realizedPnl"] = format_micros(value)
             case "isStale":
-                told[name] = value
+                texts[name] = value
             case "transfers":
-                told[name] = [_as_text(spec, transfer) for transfer in value]
-            case _:  # the order, which the receipt names itself, and the other account, which is nobody's business
+                texts[name] = [_as_text(spec, transfer) for transfer in value]
+            case _:  # the order, which the receipt itself names, and the other account, which stays private
                 pass
-    return told
+    return texts

@@ -1,7 +1,7 @@
-"""Candles of a market: those that are kept (store/markets/candles.py), with the trades behind their cursor added.
+"""Candles of a market: the stored ones (store/markets/candles.py), with the trades after their cursor added.
 
-Two reads in one snapshot: where the market's trades begin and end, then what the wanted intervals hold. A page costs its
-candles, not the trades in them. Times are microseconds until they are answered.
+Two reads in one snapshot: the first and last trade of the market, then the requested intervals. The cost of a page depends
+on its candles, not on their trades. Times are microseconds until the answer is written.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ LEFT JOIN LATERAL (SELECT f.at FROM fills f WHERE f.market_id = m.market_id AND 
 WHERE m.name = $1
 """  # noqa: S608 - the condition is ours
 
-# OFFSET 0: the trades behind the cursor are found by it, never by their time
+# OFFSET 0: the trades after the cursor are found by it, never by their time
 TRADED_SQL = """
 SELECT k.start, k.open, k.high, k.low, k.close, k.quantity, k.notional, k.trades, k.opened_by, k.closed_by FROM candles k
 WHERE k.market_id = {market} AND k.span_s = {span_s} AND k.start >= {since} AND k.start < {until}
@@ -47,14 +47,14 @@ SELECT f.at, f.price, f.price, f.price, f.price, f.quantity, f.notional, 1, f.tr
   SELECT x.* FROM fills x WHERE x.market_id = {market} AND x.trade_id > {kept_up_to} AND x.role = 'TAKER' OFFSET 0) f
 WHERE f.order_id IS NOT NULL AND f.at >= {since} AND f.at < {until}
 """
-"""What was traded in a period: kept candles of the span, and the trades behind the cursor as candles of their own."""
+"""The trades of a period: stored candles of the span, and each trade after the cursor as a candle."""
 
 FOLDED_SQL = """
 (array_agg(t.open ORDER BY t.opened_by))[1] AS open, max(t.high) AS high, min(t.low) AS low,
 (array_agg(t.close ORDER BY t.closed_by DESC))[1] AS close, sum(t.quantity) AS quantity, sum(t.notional) AS notional,
 sum(t.trades) AS trades
 """
-"""Rows of it, `t`, as one."""
+"""Its rows `t`, as one candle."""
 
 _TRADED = TRADED_SQL.format(market="$1", span_s="$2", kept_up_to="$3", since="(SELECT at FROM since)", until="$5")
 _READ = f"""
@@ -67,7 +67,7 @@ SELECT date_bin($6::interval, t.start, '1970-01-01Z') AS start, {FOLDED_SQL} FRO
 
 
 class _Extent(NamedTuple):
-    """A market and how far its trades reach, in microseconds; `begun_at` is None while there are none."""
+    """A market and the extent of its trades, in microseconds; `begun_at` is None while there are none."""
 
     market_id: int
     spec: MarketSpec
@@ -77,7 +77,7 @@ class _Extent(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """The candles of a page: they begin at `first`, `first + step` … `last`; `has_more` older ones."""
+    """The candles of a page: they start at `first`, `first + step` … `last`; `has_more`: there are older ones."""
 
     first: int
     last: int
@@ -88,9 +88,9 @@ class _Span(NamedTuple):
 async def list_candles(
     session: Session, market: str, interval: CandleInterval, request: ListRequest
 ) -> Page[CandleView] | Refused | None:
-    """A page of a market's candles, newest first, those that begin in a period; None where there is no such market.
+    """A page of a market's candles that start in a period, newest first; None where there is no such market.
 
-    From the market's first trade to its present there is one for every interval.
+    There is one for every interval from the market's first trade to now.
     """
     before = decode_cursor(request.cursor, Moment)
     if isinstance(before, Refused):
@@ -128,14 +128,14 @@ def _span(extent: _Extent, interval: CandleInterval, request: ListRequest, befor
 
 
 def _arguments(extent: _Extent, span: _Span) -> tuple[object, ...]:
-    """Of `_READ`: hours are the parts of what lasts one or more, minutes of the others."""
+    """The arguments of `_READ`: candles of an hour or more are made of hours, the others of minutes."""
     part_s = _HOUR_S if span.step >= _HOUR_S * SECOND_US else _MINUTE_S
     period = (datetime_of(span.first), datetime_of(span.last + span.step))
     return (extent.market_id, part_s, extent.kept_up_to, *period, timedelta(microseconds=span.step))
 
 
 def _views(spec: MarketSpec, span: _Span, rows: list[Any]) -> Iterator[CandleView]:
-    """Oldest first; where there is no row the close before is carried on."""
+    """The candles, oldest first; without trades, the previous close continues."""
     traded = {timestamp_of(row["start"]): row for row in rows}
     close = rows[0]["close"] if rows else 0
     for start in range(span.first, span.last + span.step, span.step):

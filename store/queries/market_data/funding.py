@@ -1,4 +1,4 @@
-"""Funding: a market's rates, and what an account paid and was paid."""
+"""Funding: a market's rates, and the payments of an account."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ _NEWEST_FIRST = " ORDER BY p.interval_end DESC, p.market_id DESC LIMIT "
 
 
 async def read_funding(session: Session, market: str, request: ListRequest) -> MarketFundingView | Refused | None:
-    """A market's funding now and a page of its history, filtered by period; None where there is no such market."""
+    """A market's current funding and a page of its history, filtered by period; None where there is no such market."""
     after = decode_cursor(request.cursor, Moment)
     if isinstance(after, Refused):
         return after
@@ -60,7 +60,7 @@ async def read_funding(session: Session, market: str, request: ListRequest) -> M
 
 
 async def list_payments(session: Session, user: int, request: ListRequest) -> Page[FundingPaymentView] | Refused:
-    """A page of what a user's positions paid and were paid, by the end of the interval, filtered by market and period."""
+    """A page of a user's funding payments, by the end of the interval, filtered by market and period."""
     after = decode_cursor(request.cursor, tuple[Moment, Int8])
     if isinstance(after, Refused):
         return after
@@ -75,7 +75,7 @@ async def list_payments(session: Session, user: int, request: ListRequest) -> Pa
 
 
 def payment_view(row: Any) -> FundingPaymentView:
-    """A row of `funding_payments`, with its market's name and rules, as it is answered."""
+    """A row of `funding_payments`, with its market's name and rules, as the API returns it."""
     spec = spec_of(row["spec"])
     return FundingPaymentView(
         market_id=row["name"],

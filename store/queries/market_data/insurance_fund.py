@@ -1,4 +1,4 @@
-"""The insurance fund as everybody may see it: its money, what it has taken over, and its ledger."""
+"""The public view of the insurance fund: its money, its positions, and its ledger."""
 
 from exchange.risk.account import PositionRisk
 from exchange.risk.margin import unrealized_pnl
@@ -17,7 +17,7 @@ _WALLET = "SELECT coalesce(sum(amount), 0)::int8 FROM ledger WHERE account = hou
 
 
 async def read_fund(session: Session, request: ListRequest) -> InsuranceFundView | Refused:
-    """The fund and a page of its ledger, all of one moment."""
+    """The fund and a page of its ledger, in one snapshot."""
     async with session.transaction(isolation="repeatable_read", readonly=True):
         page = await list_ledger(session, INSURANCE_FUND, request)
         if isinstance(page, Refused):

@@ -38,7 +38,7 @@ async def read_market(session: Session, market: str) -> MarketView | None:
 
 
 def market_view(row: Any) -> MarketView:
-    """A row of `markets` as it is answered."""
+    """A row of `markets` as the API returns it."""
     spec = spec_of(row["spec"])
     return MarketView(
         id=row["name"],

@@ -1,7 +1,7 @@
-"""The order book as the tables have it: what rests at each price, and the event after which it is exactly so.
+"""The order book from the tables: the resting orders at each price, exactly as of one event.
 
-An order rests once the command that placed it is answered whole: of one whose events are cut over two records only a part
-may be persisted, and it must not be shown at a price at which it is still matching.
+An order rests once all events of the command that placed it are persisted. When they are split over two records, only a
+part may be persisted: the order must not be shown at a price at which it is still matching.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ GROUP BY o.side, o.price ORDER BY o.price {order} LIMIT {depth}
 
 
 def levels_sql(side: Side, depth: str) -> str:
-    """The best levels of a side, best first, out of the index of the book; `m` is the market's row, `p` its progress."""
+    """The best levels of a side, best first, from the index of the book; `m` is the market's row, `p` its progress."""
     order = "DESC" if side is Side.BUY else "ASC"
     return _LEVELS.format(side=side, order=order, depth=depth)
 
@@ -38,7 +38,7 @@ WHERE m.name = $1
 
 
 async def read_order_book(session: Session, market: str, depth: int) -> OrderBookView | None:
-    """The best `depth` levels of each side of a market's book, of one moment; None where there is no such market."""
+    """The best `depth` levels of each side of a market's book, in one snapshot; None where there is no such market."""
     rows = await session.fetch(_READ, storable(market), depth)
     if not rows:
         return None
@@ -54,7 +54,7 @@ async def read_order_book(session: Session, market: str, depth: int) -> OrderBoo
 
 
 def level_view(spec: MarketSpec, price: int, lots: int, orders: int) -> BookLevelView:
-    """One level as it is answered."""
+    """One level as the API returns it."""
     return BookLevelView(price_text(spec, price), quantity_text(spec, int(lots)), orders)
 
 

@@ -1,4 +1,4 @@
-"""The stored fills of a market as the public stream tells them, by the same sequence, back to the first trade."""
+"""The stored fills of a market as in the public stream, with the same sequence, back to the first trade."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from store.queries.formatting import price_text, quantity_text, spec_of, storabl
 from store.queries.paging import ListRequest, decode_cursor, page_of
 from store.session.connect import Session
 
-# Both inner parts are index scans whatever the planner knows: the limit stands before the other side is looked up.
+# Both inner parts are index scans whatever the planner's statistics: the limit applies before the other side is looked up.
 _READ = """
 SELECT t.trade_id, t.event_seq, t.at, t.price, t.quantity, t.notional, t.side, t.cause, t.order_id AS taker_order,
   k.order_id AS maker_order, m.name, m.spec::text AS spec
@@ -38,7 +38,7 @@ _Sequence = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 async def replay_fills(session: Session, market: str, request: ListRequest) -> Page[PublicFill] | Refused | None:
-    """A page of a market's fills from a sequence on, oldest first; None where there is no such market."""
+    """A page of a market's fills from a sequence, oldest first; None where there is no such market."""
     after = decode_cursor(request.cursor, _Sequence)
     if isinstance(after, Refused):
         return after
@@ -50,12 +50,12 @@ async def replay_fills(session: Session, market: str, request: ListRequest) -> P
 
 
 async def newest_public_fill(session: Session, market: str) -> int:
-    """The sequence of a market's last fill that is persisted; 0 before the first."""
+    """The sequence of a market's last persisted fill; 0 before the first."""
     return int(await session.fetchval(_NEWEST, storable(market)) or 0)
 
 
 async def read_public_fills(session: Session, market: str, from_sequence: int, limit: int) -> list[PublicFill]:
-    """At most `limit` fills of a market from a sequence on, oldest first; none for an unknown market."""
+    """At most `limit` fills of a market from a sequence, oldest first; none for an unknown market."""
     rows = await session.fetch(_READ, storable(market), from_sequence, limit)
     return [_fill(spec_of(row["spec"]), row) for row in rows]
 

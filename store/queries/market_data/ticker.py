@@ -46,14 +46,14 @@ WHERE m.name = $1
 
 
 async def read_ticker(session: Session, market: str) -> TickerView | None:
-    """A market at a glance, of one moment; None where there is no such market."""
+    """A market at a glance, in one snapshot; None where there is no such market."""
     row = await session.fetchrow(_READ, storable(market))
     return None if row is None else _view(spec_of(row["spec"]), row)
 
 
 def _view(spec: MarketSpec, row: Any) -> TickerView:
     last, opened = row["last_price"], row["open"]
-    is_told = last is not None and opened is not None
+    has_change = last is not None and opened is not None
     return TickerView(
         market_id=row["name"],
         status=MarketStatus(row["status"]),
@@ -76,8 +76,8 @@ def _view(spec: MarketSpec, row: Any) -> TickerView:
         open_24h=_price_or_none(spec, opened),
         high_24h=_price_or_none(spec, row["high"]),
         low_24h=_price_or_none(spec, row["low"]),
-        change_24h=price_text(spec, last - opened) if is_told else None,
-        change_rate_24h=format_ratio_6(last - opened, opened) if is_told else None,
+        change_24h=price_text(spec, last - opened) if has_change else None,
+        change_rate_24h=format_ratio_6(last - opened, opened) if has_change else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The trades of a market for everybody, newest first: price and size, never who."""
+"""The public trades of a market, newest first: price and size, without the parties."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ async def list_trades(session: Session, market: str, request: ListRequest) -> Pa
 
 
 def trade_view(spec: MarketSpec, row: Any) -> TradeView:
-    """The taker's fill of a trade as it is answered."""
+    """The taker's fill of a trade as the API returns it."""
     return TradeView(
         trade_id=public_trade_id(spec.market, row["trade_id"]),
         sequence=row["trade_id"],
@@ -61,7 +61,7 @@ def trade_view(spec: MarketSpec, row: Any) -> TradeView:
 
 
 def _query(where: Conditions, limit: int) -> str:
-    """One row a trade, or one without any: that the market is listed and has none."""
+    """One row per trade, or one row without a trade when the market is listed and has none."""
     page = f"SELECT {_COLUMNS} FROM fills f WHERE {where} {_NEWEST_FIRST} {limit}"  # noqa: S608 - conditions are ours
     name = len(where.arguments) + 1
     return (

@@ -1,4 +1,4 @@
-"""What the audit that runs by itself has found last."""
+"""The last result of the periodic audit."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ ORDER BY audit_id DESC LIMIT 1
 
 
 class AuditRun(NamedTuple):
-    """When it ran, for how long, the difference it found (micros), and how many invariants' rows were broken."""
+    """A run of the audit: its time and duration, the difference it found (micros), and the number of violations."""
 
     at: Timestamp
     took_ms: int

@@ -1,4 +1,4 @@
-"""How far behind each market is at each hop, how old its kept snapshot is, and how old the oldest open snapshot of the database."""
+"""How far each market lags behind at each hop, the age of its stored snapshot, and that of the oldest open transaction."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ import msgspec
 from schemas.units import Timestamp, timestamp_of
 from store.session.connect import Session
 
-# `r` may stand before `p`: a relay that was set back sends again what is persisted already.
+# `r` may be before `p`: a relay that was set back sends persisted commands again.
 _READ = """
 SELECT m.name AS market, m.status, m.halted_reason IS NOT NULL AS is_halted,
   greatest(c.command_seq - r.command_seq, 0) AS unsent, greatest(r.command_seq - p.command_seq, 0) AS unpersisted,
@@ -29,9 +29,9 @@ WHERE datname = current_database() AND (backend_xmin IS NOT NULL OR backend_xid 
 
 
 class MarketLag(msgspec.Struct, frozen=True):
-    """A market's hops: commands and the age of the oldest, in seconds.
+    """The waiting commands at each hop of a market, and the age of the oldest, in seconds.
 
-    `unsent`: taken on, not in the log yet. `unpersisted`: in the log, not persisted yet. `kept`: not pruned from the outbox.
+    `unsent`: accepted, not in the log yet. `unpersisted`: in the log, not persisted yet. `kept`: not pruned from the outbox.
     `snapshot_age_s`: of the newest snapshot in PostgreSQL; None before the first.
     """
 
@@ -47,7 +47,7 @@ class MarketLag(msgspec.Struct, frozen=True):
 
 
 async def read_lags(session: Session, now: Timestamp) -> list[MarketLag]:
-    """Every market, of one moment."""
+    """The lags of every market, in one snapshot."""
     return [
         MarketLag(
             row["market"],
@@ -65,11 +65,11 @@ async def read_lags(session: Session, now: Timestamp) -> list[MarketLag]:
 
 
 async def read_oldest_transaction_s(session: Session) -> float:
-    """For how many seconds the oldest open transaction has been at its last statement.
+    """The age of the oldest open transaction's last statement, in seconds.
 
-    It holds rows that others wait for, or a snapshot behind which nothing is cleaned up. When it began tells nothing: our
-    writers' sessions idle in a chained transaction that holds neither. Sessions of other roles are told to a member of
-    `pg_read_all_stats` only.
+    Such a transaction holds row locks, or a snapshot that prevents vacuum. Its start time means nothing: the writers' sessions
+    idle in a chained transaction that holds neither. Sessions of other roles are visible only to a member of
+    `pg_read_all_stats`.
     """
     seconds: float = await session.fetchval(_OLDEST)
     return seconds

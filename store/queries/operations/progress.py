@@ -1,4 +1,4 @@
-"""How far each market is: the last command accepted and the last persisted."""
+"""The progress of each market: the last command accepted and the last persisted."""
 
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class PipelineProgress(NamedTuple):
 
 
 async def read_progress(session: Session) -> dict[str, PipelineProgress]:
-    """Every market's progress by its name, of one moment."""
+    """Every market's progress by its name, in one snapshot."""
     rows = await session.fetch(_READ)
     return {row["market"]: PipelineProgress(**{**row, "at": timestamp_of(row["at"])}) for row in rows}
 

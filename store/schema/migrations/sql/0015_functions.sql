@@ -1,5 +1,5 @@
--- The database key of the order that command `seq` of a market created; schemas/ids.py says the same. Inlined by the planner, so
--- that it serves in the condition of an index.
+-- The database key of the order that command `seq` of a market created; schemas/ids.py computes the same. The planner inlines it,
+-- so that a condition with it can use an index.
 CREATE OR REPLACE FUNCTION order_key(market_id int8, seq int8) RETURNS int8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT (market_id << 40) + seq';
 
@@ -7,21 +7,21 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT (market_id << 40) + seq';
 CREATE OR REPLACE FUNCTION seq_of_order_key(key int8) RETURNS int8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT key & (1::int8 << 40) - 1';
 
--- The number of a house account, as in the table house_accounts; a constant to the planner, so that it takes partial indexes.
+-- The number of a house account, as in the table house_accounts; a constant for the planner, so that it can use partial indexes.
 CREATE OR REPLACE FUNCTION house_account(name text) RETURNS int4
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE name WHEN 'external' THEN -1 WHEN 'fees' THEN -2 WHEN 'insurance' THEN -3 WHEN 'clearing' THEN -4 END $$;
 
 -- The one place that appends to the command logs: it numbers commands, writes the outbox and wakes the relays.
--- A market's counter is locked from here to the end of the transaction, so that its sequences have no holes and become
--- visible in order; counters are locked in market order, so that two callers never wait for each other in a circle. Each
+-- A market's counter is locked from here to the end of the transaction, so that its sequences have no gaps and become
+-- visible in order; counters are locked in market order, so that two callers never deadlock. Each
 -- statement of a VOLATILE function takes its own snapshot, so the second one sees what the last holder of the locks wrote.
 --
--- Commands are numbered in the order given, each market for itself. What is left out has no row in the answer: a command for
--- no market, and one with `passed` whose market is not persisted up to that command, or is halted by the exchange itself.
--- `passed` is for what is reported again and again (clock, prices): it must not pile up while nobody works for the market.
--- Everything else, null, is appended to a halted market too and waits there until the market is resumed: a cancel, a step of a
--- liquidation and an operator's command are asked for once.
+-- Commands are numbered in the order given, per market. A command that is left out has no row in the result: one for an unknown
+-- market, and one with `passed` whose market is not persisted up to that command, or is halted by the exchange itself.
+-- `passed` is for periodic commands (clock, prices): they must not pile up while no worker processes the market.
+-- All others (null) are appended to a halted market too and wait there until the market is resumed: a cancel, a step of a
+-- liquidation and an operator's command are sent only once.
 --
 -- It runs with the rights of its caller: SELECT on markets and progress, UPDATE (command_seq) on counters, INSERT on outbox.
 CREATE OR REPLACE FUNCTION append_commands(in_markets int4[], in_at timestamptz[], in_payloads bytea[], in_passed int8[] DEFAULT NULL)

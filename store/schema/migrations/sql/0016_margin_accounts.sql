@@ -1,13 +1,12 @@
--- An account that is being closed says so in a column of its own, and the rules that both SQL and Python compute have one
--- function each here (their counterparts: exchange/risk/margin.py and exchange/risk/liquidation.py; a property test
--- compares them).
+-- An account that is being closed has a column for that, and each rule that both SQL and Python compute has one function
+-- here (the counterparts: exchange/risk/margin.py and exchange/risk/liquidation.py; a property test compares them).
 
 ALTER TABLE accounts ADD COLUMN IF NOT EXISTS is_closing boolean NOT NULL DEFAULT false;
 UPDATE accounts SET is_closing = true WHERE liquidation_id < 0;
 
--- For one release both are written: the release before this one reads and writes the sign of `liquidation_id` and may still
--- run beside it. Until the sign goes, the trigger keeps the column equal to it, whichever release writes. This release
--- reads `is_closing` and `abs(liquidation_id)` only, so the next one may drop trigger and sign.
+-- For one release both are written: the previous release reads and writes the sign of `liquidation_id` and may still run
+-- at the same time. Until the sign is dropped, the trigger keeps the column equal to it, whichever release writes. This
+-- release reads only `is_closing` and `abs(liquidation_id)`, so the next one may drop trigger and sign.
 CREATE OR REPLACE FUNCTION accounts_sign_to_is_closing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.is_closing := coalesce(NEW.liquidation_id < 0, false);
@@ -21,15 +20,15 @@ COMMENT ON COLUMN accounts.liquidation_id IS
 COMMENT ON COLUMN accounts.is_closing IS
   'The account places no order, because its positions are closed without the book, or it is deleveraged.';
 
--- ceil(|value| x rate), in micros and parts per million. In int8, because every account is looked at with it; the quotient
--- and the rest are taken apart so that nothing overflows.
+-- ceil(|value| x rate), in micros and parts per million. In int8, because every account is scanned with it; quotient and
+-- remainder are computed separately so that nothing overflows.
 CREATE OR REPLACE FUNCTION maintenance_margin(value int8, rate int8) RETURNS int8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN abs(value) / 1000000 * rate + (abs(value) % 1000000 * rate + 999999) / 1000000;
 
 CREATE OR REPLACE FUNCTION is_liquidatable(equity numeric, maintenance numeric) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN maintenance > 0 AND equity <= maintenance;
 
--- One division of whole numbers; the factor gives it 12 decimals however large it is.
+-- One division of whole numbers; the factor gives the result 12 decimals, however large it is.
 CREATE OR REPLACE FUNCTION adl_score(mark_value numeric, cost numeric, bankrupt_amount numeric) RETURNS numeric
   LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN CASE WHEN mark_value > cost
@@ -38,7 +37,7 @@ CREATE OR REPLACE FUNCTION adl_score(mark_value numeric, cost numeric, bankrupt_
     ELSE (mark_value - cost) * greatest(1, mark_value - bankrupt_amount) * 1.000000000000
       / (greatest(1, abs(cost)) * abs(mark_value)) END;
 
--- The state of every market, and the accounts with all that they have in each: what admission decides on.
+-- The state of every market, and the accounts with their positions in each: the inputs of admission.
 CREATE OR REPLACE FUNCTION read_margin(in_users int8[])
 RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
@@ -59,7 +58,7 @@ LANGUAGE sql STABLE AS $$
   WHERE a.user_id = ANY(in_users)
 $$;
 
--- As lock_submission of 0008, which the release before this one calls, with is_closing.
+-- As lock_submission of 0008, which the previous release calls, with is_closing.
 CREATE OR REPLACE FUNCTION lock_accounts(in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[])
 RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
