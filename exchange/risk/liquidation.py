@@ -1,18 +1,15 @@
-"""Liquidation, insurance and deleveraging: when, how much and at what price (docs/semantics.md, "Liquidation").
+"""Liquidation: when, how much and at what price (docs/semantics.md, "Liquidation").
 
 Every function is a formula of its own, in integers or exact fractions. Values are micros and signed like the position;
 lots are signed, prices ticks. The bankruptcy price is never kept: a position is settled at an amount, V there.
 """
 
 from collections.abc import Iterable
-from fractions import Fraction
 
 import msgspec
 
-from exchange.position import settled_part
 from exchange.risk.account import MarginAccount
 from exchange.risk.margin import equity, maintenance
-from schemas.commands import Counterparty
 from schemas.market import MarketSpec
 from schemas.units import PPM, Lots, Micros, Ticks, divide_toward_zero, divide_up
 
@@ -27,21 +24,6 @@ class BankruptShare(msgspec.Struct, frozen=True, gc=False):
 
     equity: Micros
     amount: Micros
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A position on the opposite side of a bankrupt one, and all that ranking and sparing it depend on.
-
-    `equity` is of its whole account, `bankrupt_amount` V of this position (see `bankrupt_shares`).
-    """
-
-    user: int
-    lots: int
-    cost: int
-    mark_value: int
-    bankrupt_amount: int
-    equity: int
-    opened_seq: int
 
 
 def is_liquidatable(equity: int, maintenance: int) -> bool:
@@ -120,52 +102,3 @@ def sale_price(spec: MarketSpec, mark: int, lots: int) -> Ticks:
 def is_taken_over(equity: int, maintenance: int) -> bool:
     """Whether, after a step, the fund takes the account's positions over: equity below two thirds of maintenance (HL)."""
     return 3 * equity < 2 * maintenance
-
-
-def is_beyond_fund(fund_equity: int, share: int) -> bool:
-    """Whether the fund's wallet and unrealized profit would be below zero after taking over a position with this E."""
-    return fund_equity + share < 0
-
-
-def adl_score(mark_value: int, cost: int, bankrupt_amount: int) -> Fraction:
-    """The rank of a position for deleveraging, the highest first (BMX).
-
-    pnlPct x leverage when in profit, pnlPct / leverage otherwise; pnlPct = (mark value - cost) / |cost|, leverage =
-    |mark value| / (mark value - bankrupt value). Exact. An account without equity is not ranked: see `can_carry`.
-    """
-    profit = Fraction(mark_value - cost, max(1, abs(cost)))
-    value, margin = abs(mark_value), max(1, mark_value - bankrupt_amount)
-    return profit * (Fraction(value, margin) if profit > 0 else Fraction(margin, value))
-
-
-def adl_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Candidates in the order they are deleveraged: by score, then the longest held position, then the user's number."""
-    scored = [(adl_score(each.mark_value, each.cost, each.bankrupt_amount), each) for each in candidates]
-    return [each for _, each in sorted(scored, key=lambda pair: (-pair[0], pair[1].opened_seq, pair[1].user))]
-
-
-def can_carry(equity: int, mark_value: int, amount: int) -> bool:
-    """Whether a counterparty may be deleveraged: it has equity, and not less than zero after the settlement.
-
-    It closes lots worth `mark_value` (signed like the bankrupt position) at `amount`: what it pays beyond mark it loses.
-    """
-    return equity > 0 and equity + mark_value - amount >= 0
-
-
-def counterparties(
-    spec: MarketSpec, mark: int, lots: int, amount: int, ranked: Iterable[Candidate]
-) -> list[Counterparty]:
-    """Against whom `lots` settled at `amount` are closed, best rank first; those who cannot carry their part are spared.
-
-    Fewer lots than `lots` when nobody is left who can.
-    """
-    chosen: list[Counterparty] = []
-    done, size, sign = 0, abs(lots), 1 if lots > 0 else -1
-    for each in ranked:
-        part = min(abs(each.lots), size - done)
-        if part and can_carry(
-            each.equity, spec.notional(mark, sign * part), settled_part(amount, lots, done, done + part)
-        ):
-            chosen.append(Counterparty(each.user, Lots(part)))
-            done += part
-    return chosen

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exchange.risk.account import MarginAccount
-from exchange.risk.bankruptcy import deleverage, needs_deleveraging
+from exchange.risk.deleveraging import choose_counterparties, needs_deleveraging
 from exchange.risk.liquidation_policy import BankruptcyTransfer
 from schemas.commands import Counterparty, Deleverage, SetStatus, TakeOver
 from schemas.ids import INSURANCE_FUND
@@ -73,7 +73,7 @@ async def close(
     if not needs_deleveraging(case.fund, case.in_flight, transfer):
         await _order(_Order(case.liquidation_case, transfer, inputs, first))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
-    decided = deleverage(account, transfer, (await read_accounts(session, others)).values())
+    decided = choose_counterparties(account, transfer, (await read_accounts(session, others)).values())
     inputs |= {"ranking": ranking_receipt(spec, decided.ranked, decided.chosen)}
     if decided.chosen:
         await session.execute(_HOLD, [each.user for each in decided.chosen], case.liquidation_case.liquidation_id)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from exchange.risk.account import MarginAccount, PositionRisk
-from exchange.risk.liquidation import Candidate, adl_score, bankrupt_shares
+from exchange.risk.deleveraging import Candidate, adl_score
+from exchange.risk.liquidation import bankrupt_shares
 from exchange.risk.liquidation_policy import BankruptcyTransfer, Step
 from exchange.risk.margin import equity, maintenance, total_maintenance
 from schemas.commands import Counterparty

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from exchange.risk.account import MarginAccount
-from exchange.risk.bankruptcy import needs_deleveraging
+from exchange.risk.deleveraging import needs_deleveraging
 from exchange.risk.liquidation import is_liquidatable
 from exchange.risk.liquidation_policy import BankruptcyTransfer, Past, Release, Step, Wait, next_action
 from exchange.risk.margin import equity, total_maintenance

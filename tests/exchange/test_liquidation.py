@@ -8,14 +8,9 @@ from hypothesis import strategies as st
 
 from exchange.position import settled_part
 from exchange.risk.account import PositionRisk
+from exchange.risk.deleveraging import Candidate, adl_order, adl_score, can_carry, counterparties, is_beyond_fund
 from exchange.risk.liquidation import (
-    Candidate,
-    adl_order,
-    adl_score,
     bankrupt_shares,
-    can_carry,
-    counterparties,
-    is_beyond_fund,
     is_liquidatable,
     is_taken_over,
     is_warned,

@@ -9,7 +9,8 @@ from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
-from exchange.risk.liquidation import adl_score, bankrupt_shares, limit_price, step_lots
+from exchange.risk.deleveraging import adl_score
+from exchange.risk.liquidation import bankrupt_shares, limit_price, step_lots
 from exchange.risk.margin import equity, maintenance, requirement
 from exchange.risk.order_draft import ParsedOrder, read_order
 from schemas.market import MarketStatus

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exchange.risk.account import Exposure
-from exchange.risk.liquidation import adl_score, is_liquidatable
+from exchange.risk.deleveraging import adl_score
+from exchange.risk.liquidation import is_liquidatable
 from exchange.risk.margin import maintenance
 from schemas.units import Ppm
 from store.liquidations.account_scan import scan_accounts
