@@ -1,6 +1,6 @@
-"""What the workers count for Prometheus: once a record or a batch, never once an order, and never by user.
+"""The workers' Prometheus metrics: counted per record or batch, never per order, and never by user.
 
-Counters begin at zero with each process; what stands in the database is told by the API's `/metrics`.
+Counters start at zero with each process; the API's `/metrics` reports what is in the database.
 """
 
 from prometheus_client import Counter, Gauge, Histogram

@@ -98,7 +98,7 @@ def _owners(starts: dict[Path, int], market: str) -> list[Path]:
 
 def _recoveries(log: Path, start: int, market: str) -> Iterator[str]:
     for line in log.read_bytes()[start:].splitlines():
-        if f"{market} goes on after command".encode() in line:
+        if f"{market} continues after command".encode() in line:
             yield msgspec.json.decode(line)["timestamp"]
 
 
