@@ -15,7 +15,7 @@ from schemas.units import Ticks
 
 
 class Ending(NamedTuple):
-    """How an order ends; `best_opposite` is the price that a post-only order would have taken."""
+    """How an order ends; `best_opposite` is the price at which a post-only order would have traded."""
 
     status: OrderStatus
     reason: EndReason
@@ -87,7 +87,7 @@ def _would_take(market: Market, order: Order) -> Ending | None:
 
 
 def _can_fill_whole(market: Market, order: Order, command: PlaceOrder) -> bool:
-    """A fill-or-kill order that the position would cut short can't be filled whole either."""
+    """Whether a fill-or-kill order can be filled whole; not if it is reduce-only and larger than the position allows."""
     if order.reduce_only and room_for(market, order) < order.remaining:
         return False
     return can_fill_whole(market, order, command.self_trade_prevention)

@@ -1,6 +1,6 @@
-"""Who takes a bankrupt position: the insurance fund, or those of the other side (docs/semantics.md, "Liquidation").
+"""Who takes a bankrupt position: the insurance fund, or accounts on the other side (docs/semantics.md, "Liquidation").
 
-Pure: the accounts are read under their locks and handed in; what comes back is to be ordered.
+Pure: the accounts are arguments, read under their locks; the result is the action to order.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ from schemas.commands import Counterparty
 
 
 class Deleveraging(msgspec.Struct, frozen=True):
-    """Everyone on the other side by rank, and those whose positions close it; none where nobody can carry a part of it.
+    """The accounts on the other side by rank, and the counterparties chosen to close the position.
 
-    Then the fund takes it over all the same and goes below zero.
+    None are chosen if no account can carry a part of it: then the fund takes it over even though it goes below zero.
     """
 
     ranked: list[Candidate]
@@ -25,12 +25,12 @@ class Deleveraging(msgspec.Struct, frozen=True):
 
 
 def needs_deleveraging(fund: MarginAccount, in_flight: int, transfer: BankruptcyTransfer) -> bool:
-    """Whether the fund cannot take the position over without going below zero; `in_flight`: E of take-overs under way."""
+    """Whether the fund cannot take the position over without going below zero; `in_flight`: E of take-overs in progress."""
     return is_beyond_fund(equity(fund) + in_flight, transfer.share.equity)
 
 
 def deleverage(account: MarginAccount, transfer: BankruptcyTransfer, others: Iterable[MarginAccount]) -> Deleveraging:
-    """Against whom of `others` the position is closed."""
+    """Choose which of `others` the position is closed against."""
     market = next(risk.market for risk in account.positions if risk.market.market_id == transfer.market_id)
     candidates = (candidate_of(other, transfer) for other in others)
     ranked = adl_order(candidate for candidate in candidates if candidate is not None)
@@ -39,7 +39,7 @@ def deleverage(account: MarginAccount, transfer: BankruptcyTransfer, others: Ite
 
 
 def candidate_of(account: MarginAccount, transfer: BankruptcyTransfer) -> Candidate | None:
-    """The account's opposite position; None where it has none any more, or where nobody can value the account."""
+    """The account's opposite position; None if it no longer has one, or if the account cannot be valued."""
     if account.is_unvalued:
         return None
     for risk, share in zip(account.positions, bankrupt_shares(account), strict=True):

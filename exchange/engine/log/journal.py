@@ -1,4 +1,4 @@
-"""The market's diary: each event encoded once and chained by hash to the one before it."""
+"""The journal of a market: each event encoded once and chained by hash to the one before it."""
 
 from collections.abc import Container, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from schemas.wire import chain_hash, encode
 
 
 class Written(NamedTuple):
-    """An event as it goes out: its sequence, the command that caused it, its bytes, the hash of the chain there, and the rules."""
+    """An encoded event: its sequence, the command that caused it, its bytes, the chain hash, and the rules version."""
 
     seq: int
     command: int
@@ -21,17 +21,17 @@ class Written(NamedTuple):
 
 
 def write(market: Market, seq: int, command: Command) -> list[Written]:
-    """Apply command `seq` and write down what follows; `market.event_hash` moves with it."""
+    """Apply command `seq` and encode its events; `market.event_hash` advances with them."""
     return _chained(market, seq, apply(market, seq, command))
 
 
 def write_failure(market: Market, seq: int, command: UserCommand) -> list[Written]:
-    """Write down that command `seq` failed, instead of applying it."""
+    """Encode the failure of command `seq` instead of applying it."""
     return _chained(market, seq, fail(market, seq, command))
 
 
 def write_again(market: Market, seq: int, command: Command, failed: Container[int]) -> list[Written]:
-    """Write down what command `seq` of a log came to, of which the commands `failed` were answered so."""
+    """Encode again the events of command `seq` of a log; the commands in `failed` fail again."""
     if seq in failed and isinstance(command, UserCommand):
         return write_failure(market, seq, command)
     return write(market, seq, command)

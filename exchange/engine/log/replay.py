@@ -1,6 +1,6 @@
-"""A market replayed from its log: the events it must have written, and what they leave of every order and account.
+"""A market replayed from its log: the events it must have written, and the resulting orders, fills and positions.
 
-What is left is folded from the events alone, by other code than the projection's: the two are compared.
+The results are computed from the events alone, by other code than the projection's, so that the two can be compared.
 """
 
 from collections.abc import Container
@@ -44,7 +44,7 @@ from schemas.wire import decode_command, decode_event
 
 
 class OrderLeft(msgspec.Struct):
-    """What an order has come to. `filled_lots` is None for one that was resting where the replay began."""
+    """An order as the replay leaves it. `filled_lots` is None for one that was resting when the replay began."""
 
     number: int
     user: int
@@ -84,11 +84,11 @@ class HoldingLeft(NamedTuple):
 
 
 class Replay:
-    """A market going through its log again, from the state it is given up to event `last_event`.
+    """The replay of a market from a given state up to event `last_event`.
 
-    `failed`: the commands that broke the engine when they came first, and fail again whatever this code makes of them.
+    `failed`: the commands that broke the engine the first time; they fail again even if this code could apply them.
 
-    `live` and `holdings` stand for this moment; `ended`, `fills` and `created` collect until they are taken away.
+    `live` and `holdings` are current; `ended`, `fills` and `created` accumulate until the caller clears them.
     """
 
     def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
@@ -102,7 +102,7 @@ class Replay:
         self._failed = failed
 
     def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
-        """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
+        """Apply command `seq`, which must be the next one; returns its events, none after the last event."""
         command = decode_command(body)
         if isinstance(command, PlaceOrder | Liquidate):
             self._create(seq, command)

@@ -58,7 +58,7 @@ def load(state: bytes) -> Market:
 
 
 def state_hash(state: bytes) -> str:
-    """What tells one state from another (blake2b, 16 bytes, hex)."""
+    """The hash of a state (blake2b, 16 bytes, hex)."""
     return blake2b(state, digest_size=HASH_BYTES).hexdigest()
 
 
