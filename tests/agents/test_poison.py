@@ -133,7 +133,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_continu
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are buried, what follows is matched.
+    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are a dead letter, what follows is matched.
 
     The log names the order, and the metrics count it.
     """
@@ -257,7 +257,7 @@ async def test_a_record_of_the_relay_that_was_garbled_is_sent_again(
 
 
 async def test_a_letter_too_large_for_a_record_is_cut(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Poison of any size is buried; how long it was is said."""
+    """Poison of any size becomes a dead letter, which gives its full length."""
     async with stream_on(broker, database, tmp_path) as stream:
         size = 3 * 2**20
         fault = UnreadableRecord(Unreadable.MALFORMED, "x" * 10_000)

@@ -73,7 +73,7 @@ async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, da
 async def test_old_events_written_once_more_do_not_hide_what_is_before_them(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A frozen owner has thawed: its record reaches back beyond the gap, and the missing events lie before it."""
+    """A thawed owner's record starts before the gap in sequence, and the missing events are before it in the log."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(2 * FIRST_STEP)
         records = await matched(stream)

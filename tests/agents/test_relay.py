@@ -201,6 +201,6 @@ def test_a_record_is_bounded_by_bytes_but_holds_at_least_one_command() -> None:
 
 
 def test_a_record_is_followed_by_a_pause_that_grows_with_what_it_held() -> None:
-    """A lone command waits only briefly, a stream of them shares records, and a flood is not held up at all."""
+    """A single command waits only briefly, a stream of them shares records, and a flood is not delayed at all."""
     assert 0 < pause_after(1) < pause_after(4) < pause_after(100) == PAUSE_MAX_S
     assert pause_after(COMMANDS_PER_RECORD_MAX) == 0

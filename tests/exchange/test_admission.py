@@ -94,7 +94,7 @@ def test_leverage_applies_to_everything_live_in_the_market_and_stays() -> None:
 
 
 def test_a_market_order_carries_its_protection_price_and_never_rests() -> None:
-    """1 % beyond mark, towards mark; the default time in force is IOC."""
+    """1 % from the mark, rounded towards mark; the default time in force is IOC."""
     buy, sell = admitted(request("0.1")).command, admitted(request("0.1", side=Side.SELL)).command
     assert (buy.price, buy.margin_price, buy.loss_per_lot) == (606_000, 606_000, 600_000)
     assert (sell.price, sell.margin_price, sell.loss_per_lot) == (594_000, 600_000, 600_000)

@@ -16,7 +16,7 @@ from schemas.fills import encode_fill, fill_headers
 from schemas.wire import decode_command, encode
 
 RESTORED_EVERY = 3
-"""So often the market continues as it was read back from its own snapshot."""
+"""How often the market continues from its own snapshot."""
 
 Results = dict[str, Any]
 

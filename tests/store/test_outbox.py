@@ -119,7 +119,7 @@ async def test_a_command_of_the_operator_takes_the_next_sequence_and_wakes_the_r
 
 
 async def test_a_submission_wakes_the_relay_of_each_market_once_a_batch(database: str) -> None:
-    """However many commands a batch brings."""
+    """However many commands a batch has."""
     heard: list[object] = []
     async with submission_to(database) as submission, session_to(database) as session:
         await session.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))

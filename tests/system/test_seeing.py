@@ -97,7 +97,7 @@ async def _owned(exchange: ExchangeProcess) -> list[dict[str, Any]]:
 
 
 async def _every_worker(exchange: ExchangeProcess) -> dict[str, dict[str, Any]]:
-    """A row of each kind of process; none until all show themselves: one that was cut off comes back in a while."""
+    """A row of each kind of process; none until all are shown: one whose session was cut is shown again after a while."""
     shown = {row["process"]: row for row in await _listed(exchange, "--workers")}
     return shown if shown.keys() >= WORKERS else {}
 
