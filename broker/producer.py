@@ -17,7 +17,7 @@ from broker.reader import NO_RECORD, LastRecord, record_at
 
 RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
-DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): nobody takes over this soon from an owner
+DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
 Headers = Sequence[tuple[str, bytes]]
 T = TypeVar("T")
 

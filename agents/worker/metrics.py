@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 _MARKET = ("market",)
 
 OWNED = Gauge("perpetua_owner", "1 where this process works for the market", ("work", "market"))
-RECOVERIES = Counter("perpetua_recoveries", "Assignments begun over a market, each from a snapshot", _MARKET)
+RECOVERIES = Counter("perpetua_recoveries", "Assignments of a market started, each from a snapshot", _MARKET)
 COMMANDS_MATCHED = Counter("perpetua_engine_commands", "Commands applied to the market", _MARKET)
 EVENTS_WRITTEN = Counter("perpetua_engine_events", "Events acknowledged by the broker", _MARKET)
 SNAPSHOT_AT = Gauge("perpetua_snapshot_timestamp_seconds", "When the newest durable snapshot was taken", _MARKET)

@@ -199,7 +199,7 @@ class Emitter:
         )
 
     def liquidation_stepped(self, command: Liquidate, lots: Lots, notional: Micros, fee: Micros) -> None:
-        """The step's order has ended, having closed so many lots."""
+        """The step's order has ended and closed this many lots."""
         self.events.append(
             LiquidationStepped(
                 self._next(),
@@ -217,7 +217,7 @@ class Emitter:
         )
 
     def forced_action_done(self, command: TakeOver | Deleverage, lots: Lots, *, is_stale: bool) -> None:
-        """The take-over or deleveraging has ended, having moved so many lots."""
+        """The take-over or deleveraging has ended and moved this many lots."""
         named = (command.user, command.liquidation, command.step)
         self.events.append(ForcedActionDone(self._next(), self.command, self.at, *named, lots, is_stale))
 
