@@ -1,4 +1,4 @@
-"""The auditor: checks by itself, every 30 s, that no money is made or lost, and halts the market where it was."""
+"""The auditor: checks every 30 s that no money was created or lost, and halts the market where it was."""
 
 import asyncio
 import logging
@@ -40,9 +40,10 @@ class Auditor(Service):
             await asyncio.sleep(AUDIT_EVERY_S)
 
     async def audit(self, session: Connection, now: Timestamp) -> list[Discrepancy]:
-        """1 the sums in one snapshot, 2 the entries that are new, 3 a page of accounts, 4 write it down, 5 halt what is wrong.
+        """Run one audit and return the discrepancies.
 
-        Each step has a snapshot of its own, none longer than its page.
+        1. Check the sums in one snapshot. 2. Check the new entries. 3. Check a page of accounts. 4. Record the run.
+        5. Halt the markets with discrepancies. Each step has its own snapshot, so that none is held longer than one page.
         """
         began = time.monotonic_ns()
         sums, wrong = await read_sums(session)  # 1

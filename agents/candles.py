@@ -1,4 +1,4 @@
-"""The candle maker: keeps minutes and hours of every market up, a few seconds later than the projection and out of its way."""
+"""The candle maker: maintains the minute and hour candles of every market, a few seconds after the projection."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ ROLL_EVERY_S = 5.0
 
 
 class CandleMaker(Service):
-    """One for all markets, by advisory lock. While it is away candles are read from the trades themselves: as exact, slower."""
+    """One for all markets, by advisory lock. While none runs, candles are read from the trades: as exact, but slower."""
 
     def __init__(self, settings: StreamSettings) -> None:
         super().__init__("candles", settings.dsn)
 
     async def serve(self, session: Connection) -> None:
-        """Catch up page by page, then look every five seconds."""
+        """Catch up page by page, then check every five seconds."""
         await wait_for_lock(session, LockClass.CANDLES)
         while True:
             if await roll_candles(session) < TRADES_A_ROLL:

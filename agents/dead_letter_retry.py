@@ -1,4 +1,4 @@
-"""What can still be done about a dead letter. Asking twice changes nothing more than asking once (ADR 0003)."""
+"""Retrying a dead letter. Retrying it twice has the same effect as once (ADR 0003)."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from store.session.connect import Session
 
 
 class Retried(StrEnum):
-    """What came of it."""
+    """The result of a retry."""
 
     SENT_AGAIN = "SENT_AGAIN"
     ANSWERED = "ANSWERED"
@@ -22,12 +22,12 @@ class Retried(StrEnum):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to do about the letter."""
+        """Whether the letter needs no further action."""
         return self in {Retried.SENT_AGAIN, Retried.ANSWERED}
 
 
 class RetryOutcome(msgspec.Struct, frozen=True):
-    """What came of one letter, and why."""
+    """The result for one letter, and the reason."""
 
     id: str
     result: Retried
@@ -35,10 +35,10 @@ class RetryOutcome(msgspec.Struct, frozen=True):
 
 
 async def retry_dead_letter(session: Session, dead_letter: DeadLetter) -> RetryOutcome:
-    """Have the relay send a record again that can be read by now and whose commands are still missing.
+    """Have the relay send a record again if it can be read now and its commands are still missing.
 
-    A command that failed was answered: its client decides whether to submit it again. The relay stays the only writer of
-    the log: what it sends is what PostgreSQL has accepted, and the engine drops what it has seen.
+    A failed command was answered: its client decides whether to submit it again. The relay remains the only writer of
+    the log: it sends what PostgreSQL has accepted, and the engine drops what it has seen.
     """
     if dead_letter.is_command:
         return RetryOutcome(dead_letter.id, Retried.ANSWERED, "by command.failed; its client may submit it again")
@@ -52,14 +52,14 @@ async def retry_dead_letter(session: Session, dead_letter: DeadLetter) -> RetryO
 async def _send_again(session: Session, record: CommandRecord) -> tuple[Retried, str]:
     progress = await read_market_progress(session, record.market)
     if record.epoch != progress.epoch:
-        return Retried.NOT_OURS, f"it is of epoch {record.epoch}, the market is in {progress.epoch}"
+        return Retried.NOT_OURS, f"the record is of epoch {record.epoch}, the market is in {progress.epoch}"
     missing = [command for command in record.commands if command.seq > progress.command_seq]
     if not missing:
         return Retried.ANSWERED, f"all commands up to {progress.command_seq} are answered"
     if not await _are_accepted(session, progress, missing):
         return Retried.NOT_OURS, "PostgreSQL has accepted no such commands"
     await rewind(session, record.market, missing[0].seq)
-    return Retried.SENT_AGAIN, f"the relay goes on from command {missing[0].seq}"
+    return Retried.SENT_AGAIN, f"the relay continues from command {missing[0].seq}"
 
 
 async def _are_accepted(session: Session, progress: MarketProgress, missing: list[NumberedCommand]) -> bool:

@@ -1,7 +1,7 @@
-"""The liquidator: looks at every account that a mark concerns, and drives it down the ladder (docs/semantics.md, "Liquidation").
+"""The liquidator: checks every account's margin at the current marks and runs liquidations (docs/semantics.md, "Liquidation").
 
-It decides nothing in memory: what is done, and what it waits for, are rows of `liquidations` and `liquidation_steps`.
-Killed anywhere, it goes on where they say.
+It keeps no decisions in memory: what is done and what it waits for are rows of `liquidations` and `liquidation_steps`.
+Killed anywhere, it continues from them.
 """
 
 import asyncio
@@ -47,11 +47,11 @@ class Liquidator(Service):
     def __init__(self, settings: StreamSettings) -> None:
         super().__init__("liquidator", settings.dsn)
         self._marks: list[tuple[object, ...]] = []
-        self._surveyed = Timestamp(0)
+        self._scanned_at = Timestamp(0)
         self._waiting: set[int] = set()
 
     async def serve(self, session: Connection) -> None:
-        """Look five times a second."""
+        """Check five times a second."""
         await wait_for_lock(session, LockClass.LIQUIDATOR)
         with working(Task(Work.LIQUIDATOR)):
             while True:
@@ -59,14 +59,14 @@ class Liquidator(Service):
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self, session: Connection, now: Timestamp) -> None:
-        """1 note which cancels are through, 2 look at all accounts if a mark has moved, 3 drive the ladder, 4 sell inventory.
+        """1 complete finished cancels, 2 check all accounts if a mark has moved, 3 advance liquidations, 4 sell inventory.
 
-        Without a new mark everyone is looked at once a second all the same: funding and fees lower equity as well.
+        Without a new mark all accounts are still checked once a second: funding and fees lower equity as well.
         """
         await complete_cancels(session, now)  # 1
         marks = await read_marks(session)
-        if marks != self._marks or now >= self._surveyed + SURVEY_EVERY_US:  # 2
-            self._marks, self._surveyed = marks, now
+        if marks != self._marks or now >= self._scanned_at + SURVEY_EVERY_US:  # 2
+            self._marks, self._scanned_at = marks, now
             self._waiting.clear()
             await self._act_on(session, await scan_accounts(session), now)
         for ready in await read_ready(session):  # 3
@@ -104,16 +104,16 @@ class Liquidator(Service):
         log.info("liquidation %s of account %s: %s", ready.liquidation_id, ready.user_id, result.did)
         if result.is_fund_below_zero:
             log.critical(
-                "liquidation %s of account %s leaves the insurance fund below zero: nobody can carry its position;"
-                " the market takes no more orders",
+                "liquidation %s of account %s leaves the insurance fund below zero: no account can take its position;"
+                " the market accepts no more orders",
                 ready.liquidation_id,
                 ready.user_id,
             )
 
 
 async def _unless_in_conflict(action: Awaitable[object]) -> None:
-    """Leave an action that PostgreSQL rolled back for another's sake to the next look."""
+    """Skip an action that PostgreSQL rolled back because of a conflict: the next check repeats it."""
     try:
         await action
     except _CONFLICTS as error:
-        log.warning("again at the next look: %r", error)
+        log.warning("rolled back by a conflict, the next check repeats it: %r", error)

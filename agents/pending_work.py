@@ -1,4 +1,4 @@
-"""Whether a log waits for its worker: questions to broker and database, asked by the stall watchdog."""
+"""Whether a worker has pending work, by the broker and the database. The stall watchdog asks."""
 
 from agents.matching.market_assignment import MarketAssignment
 from agents.worker.database import ask_once
@@ -11,9 +11,9 @@ from store.markets.progress import MarketProgress, read_market_progress
 
 
 async def has_commands(market: str, settings: StreamSettings, assignment: MarketAssignment | None) -> bool:
-    """Whether an engine has something to do: commands that it has not read, or, without an assignment, its recovery.
+    """Whether an engine has pending work: unread commands or, without an assignment, its recovery.
 
-    Not in a market that is halted. Commands it has read and dropped, since one before them is missing, are the relay's.
+    None in a halted market. Commands that it read and dropped because an earlier one is missing are the relay's work.
     """
     progress = await _progress(market, settings, engine_app_id(market))
     found = await read_back(
@@ -33,7 +33,7 @@ async def has_commands(market: str, settings: StreamSettings, assignment: Market
 
 
 async def has_events(market: str, settings: StreamSettings) -> bool:
-    """Whether a projection has something to do: events that are not persisted, in a market that is not halted."""
+    """Whether a projection has pending work: events that are not persisted, in a market that is not halted."""
     progress = await _progress(market, settings, projection_app_id(market))
     record = await last_readable(settings.bootstrap, events_topic(market), event_record_or_none)
     return progress.halted_reason is None and record is not None and record.last_event_seq > progress.event_seq

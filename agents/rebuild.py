@@ -1,4 +1,4 @@
-"""Which broker this exchange belongs to, and moving it onto an empty one: losing the whole broker loses nothing."""
+"""Which broker this exchange belongs to, and rebuilding it on an empty one: losing the whole broker loses no data."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ class MovedMarket(NamedTuple):
 
 
 class RebuildRefused(Exception):
-    """A rebuild that must not begin."""
+    """A rebuild that must not start."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -44,7 +44,7 @@ class RebuildRefused(Exception):
 
 
 class WorkersRun(RebuildRefused):
-    """Workers of the stream run: a rebuild would take their market from under them."""
+    """Stream workers are running: a rebuild would move their markets to other logs while they work."""
 
     def __init__(self, running: Sequence[ProcessName]) -> None:
         names = ", ".join(f"{name.kind} {name.place}" for name in running)
@@ -52,9 +52,9 @@ class WorkersRun(RebuildRefused):
 
 
 async def check_broker(settings: StreamSettings, cluster_id: str) -> None:
-    """LogMismatch unless this is the broker of the exchange; one that has none yet takes it.
+    """Check that this is the broker of the exchange; an exchange without one claims it. Raises LogMismatch.
 
-    Every process asks before it works: a mistyped address must not start an empty exchange.
+    Every process checks before it works: a mistyped address must not start an empty exchange.
     """
     owner = await ask_once(settings.dsn, "check-broker", lambda session: claim_cluster(session, cluster_id))
     if owner != cluster_id:
@@ -62,20 +62,20 @@ async def check_broker(settings: StreamSettings, cluster_id: str) -> None:
 
 
 async def needs_rebuild(settings: StreamSettings, cluster_id: str) -> bool:
-    """Whether the exchange has lived on another broker than this one."""
+    """Whether the exchange belongs to another broker than this one."""
     owner = await ask_once(settings.dsn, "check-broker", read_cluster)
     return owner is not None and owner != cluster_id
 
 
 async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: str) -> list[MovedMarket]:
-    """Move the exchange onto an empty broker whose topics are there; where each market goes on. RebuildRefused.
+    """Move the exchange onto an empty broker whose topics exist; returns where each market continues. Raises RebuildRefused.
 
-    1. Be alone: no other rebuild, and no worker (workers that are just dying have 5 s).
-    2. See that no log holds anything: neither those of another exchange, nor our own; a foreign fill stream would have
-       the publisher leave out as many of our fills.
+    1. Take the locks: no other rebuild and no worker may run (workers that are stopping have 5 s).
+    2. Check that every log is empty, of records of another exchange and of our own: a foreign fill stream would make
+       the publisher skip as many of our fills.
     3. Per market: raise the epoch, write the newest snapshot at or before progress, set the relay's cursor to it.
        The same commands then give the same events with the same ids, and the projection drops what it has.
-    4. Last of all, make the broker ours; a rebuild that was cut before can simply be run again.
+    4. Claim the broker last: a rebuild that was interrupted before can simply be run again.
     """
     producer = AckedProducer(settings.bootstrap)
     await producer.start()
@@ -101,7 +101,7 @@ async def _move(
 async def _be_alone(session: Connection) -> None:
     deadline = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
     for lock_class, refusal in (
-        (LockClass.REBUILD, RebuildRefused("another rebuild is under way")),
+        (LockClass.REBUILD, RebuildRefused("another rebuild is running")),
         (LockClass.WORKERS, None),
     ):
         while not await try_lock(session, lock_class):
@@ -126,5 +126,5 @@ async def _move_market(session: Connection, producer: AckedProducer, market: str
         await producer.send_all(book_changelog_topic(market), snapshot_entries(taken))
     moved = MovedMarket(market, epoch, stored.command_seq if stored is not None else 0)
     await set_cursor(session, market_id, moved.after_command)
-    log.info("%s moves on from command %d in epoch %d", market, moved.after_command, epoch)
+    log.info("%s continues after command %d in epoch %d", market, moved.after_command, epoch)
     return moved

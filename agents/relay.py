@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from agents.worker.halting import check_not_halted, check_record_is_known, unless_halted
+from agents.worker.halting import check_not_halted, check_record_is_known, halting_on_mismatch
 from agents.worker.metrics import COMMANDS_RELAYED, RECORDS_RELAYED
 from agents.worker.ownership import working
 from agents.worker.service import Service
@@ -19,7 +19,7 @@ from schemas.topics import commands_topic
 from schemas.units import Timestamp
 from schemas.wire import (
     COMMANDS_PER_RECORD_MAX,
-    RECORD_BYTES_MAX,
+    EVENT_RECORD_BYTES_MAX,
     CommandRecord,
     NumberedCommand,
     encode,
@@ -46,16 +46,16 @@ POLL_UNANNOUNCED_S = 0.02
 TIDY_EVERY_S = 10.0
 PAUSE_A_COMMAND_S = 0.002
 PAUSE_MAX_S = 0.02
-PRUNED_AT_ONCE = 2_000  # some milliseconds: commands wait meanwhile
+PRUNED_WHILE_RELAYING = 2_000  # some milliseconds: commands wait meanwhile
 
 log = logging.getLogger(__name__)
 
 
 class OutboxHole(Exception):
-    """The command after the cursor is no longer in the outbox: the log must be rebuilt from a snapshot."""
+    """The next command after the cursor is no longer in the outbox: the log must be rebuilt from a snapshot."""
 
     def __init__(self, market: str, expected: int, found: int) -> None:
-        super().__init__(f"command {market}:{expected} is gone from the outbox, the oldest is {found}")
+        super().__init__(f"command {market}:{expected} is no longer in the outbox, the oldest is {found}")
         self.market = market
         self.expected = expected
         self.found = found
@@ -75,21 +75,21 @@ class Relay(Service):
         self._tidy_at_s = 0.0
         self._persisted = -1
         self._sent_before = 0
-        """The last command that was in the log, or persisted, when this relay began: who sent it knew when."""
+        """The last command that was in the log or persisted when this relay started: an earlier relay recorded its time."""
 
     async def serve(self, session: Connection) -> None:
-        """Relay commands, unless the log turns out to be of another past than the database: then the market is halted."""
-        await unless_halted(self._relay(session), self.name, self._market, self._settings)
+        """Relay commands; halts the market if its log and the database do not share a history."""
+        await halting_on_mismatch(self._relay(session), self.name, self._market, self._settings)
 
     async def _relay(self, session: Connection) -> None:
         """Relay commands.
 
         1. Become the only relay of the market.
-        2. Let the cursor be at most the last command in the log, which must be one of this database's.
-        3. Send what follows the cursor, one record at a time, and advance it. Nobody advances past a rewind.
-           Pause a little the more it held: what comes meanwhile shares the next record, whose cost at every later stage
-           is that of one command alone.
-        4. When nothing is left, wait for a notification; where those are lost, look every 20 ms.
+        2. Move the cursor back to the last command in the log, which must be one of this database's.
+        3. Send the commands after the cursor, one record at a time, and advance it. A rewind is never overwritten.
+           Pause longer after a larger record: commands that arrive meanwhile share the next record, which costs
+           every later stage as much as a single command.
+        4. When nothing is left, wait for a notification; if notifications are lost, poll every 20 ms.
         """
         market_id = (await read_market_progress(session, self._market)).market_id
         await wait_for_lock(session, LockClass.RELAY, market_id)  # 1
@@ -99,12 +99,12 @@ class Relay(Service):
         await self._producer.start()
         await self._correct_cursor(session, progress)  # 2
         await prepare_relay_session(session, self._on_command)
-        log.info("%s is relayed here", self._market, extra={"market": self._market})
+        log.info("relaying the commands of %s", self._market, extra={"market": self._market})
         with working(Task(Work.RELAY, self._market)):
-            await self._go_on(session, progress)
+            await self._send_forever(session, progress)
 
-    async def _go_on(self, session: Connection, progress: MarketProgress) -> None:
-        """Steps 3 and 4, for ever."""
+    async def _send_forever(self, session: Connection, progress: MarketProgress) -> None:
+        """Steps 3 and 4, forever."""
         is_announced = True
         while True:
             self._woken.clear()
@@ -112,20 +112,20 @@ class Relay(Service):
                 self._poll_s = POLL_ANNOUNCED_S if is_announced else POLL_UNANNOUNCED_S
                 await asyncio.sleep(pause_after(sent))
             else:
-                is_announced = await self._hears_of_commands()  # 4
+                is_announced = await self._wait_for_commands()  # 4
             await self._tidy_if_due(session, progress)
 
     async def stop(self) -> None:
-        """Stop; a record that is under way may be sent again by the next relay."""
+        """Stop; the next relay may send a record in flight again."""
         await super().stop()
         await self._producer.stop()
 
     async def _correct_cursor(self, session: Connection, progress: MarketProgress) -> None:
-        """Let the cursor be at most the tail of the log, and at least what the outbox has forgotten.
+        """Move a cursor past the tail of the log back to it, but not before the commands pruned from the outbox.
 
-        The tail is the last record of ours: what others wrote after it went to the dead letters. What is forgotten is
-        covered by a snapshot, so that a log without it can be gone on from. An empty log leaves the cursor where it is: it
-        is new, and a rebuild has set the cursor. Raises UnknownCommand.
+        The tail is our last record: what others wrote after it went to the dead letters. A snapshot covers the pruned
+        commands, so the market can continue without them. An empty log leaves the cursor where it is: the log is new,
+        and a rebuild has set the cursor. Raises UnknownCommand.
         """
         market = self._market
         record = await last_readable(
@@ -145,7 +145,7 @@ class Relay(Service):
             await correct_cursor(session, progress.market_id, cursor, max(tail, pruned))
 
     async def _send_next(self, session: Connection, progress: MarketProgress) -> int:
-        """Send one record; how many commands it held, 0 when nothing waits.
+        """Send one record; returns how many commands it held, 0 when nothing waits.
 
         The cursor is read each time: the engine may have set it back.
         """
@@ -165,8 +165,8 @@ class Relay(Service):
         await record_sent(session, progress.market_id, cursor, commands[-1].seq, sent_at, sent_before=self._sent_before)
         return len(commands)
 
-    async def _hears_of_commands(self) -> bool:
-        """Wait for a notification; False when time is up, and it is time to look."""
+    async def _wait_for_commands(self) -> bool:
+        """Wait for a notification; False after a timeout, when it is time to poll."""
         try:
             async with asyncio.timeout(self._poll_s):
                 await self._woken.wait()
@@ -179,7 +179,7 @@ class Relay(Service):
             self._woken.set()
 
     async def _notice_lost_tail(self, session: Connection, progress: MarketProgress) -> None:
-        """What is sent but does not get any further may be lost: without it no later command would show the gap."""
+        """Check the tail of the log when sent commands are not persisted: no later command may come to show a gap."""
         persisted = (await read_market_progress(session, self._market)).command_seq
         cursor = await read_cursor(session, progress.market_id)
         if persisted == self._persisted < cursor:
@@ -191,14 +191,14 @@ class Relay(Service):
             return
         await self._notice_lost_tail(session, progress)
         await forget_old(session, progress.market_id)
-        pruned = await prune(session, progress.market_id, PRUNED_AT_ONCE)
-        self._tidy_at_s = time.monotonic() + (TIDY_EVERY_S if pruned < PRUNED_AT_ONCE else 0.0)
+        pruned = await prune(session, progress.market_id, PRUNED_WHILE_RELAYING)
+        self._tidy_at_s = time.monotonic() + (TIDY_EVERY_S if pruned < PRUNED_WHILE_RELAYING else 0.0)
 
 
 def pause_after(sent: int) -> float:
-    """Seconds to let commands gather after a record of `sent` commands; none when so many came that more must wait.
+    """Seconds to let commands gather after a record of `sent` commands; 0 after a large one: more are waiting already.
 
-    A single command is hardly held up (2 ms for whoever comes right after it); under load, records of some twenty.
+    A single command causes little delay (2 ms for the next one); under load, records hold about twenty commands.
     """
     return 0.0 if sent >= COMMANDS_PER_RECORD_MAX // 2 else min(PAUSE_MAX_S, sent * PAUSE_A_COMMAND_S)
 
@@ -209,7 +209,7 @@ def fitting(waiting: list[OutboxCommand]) -> list[NumberedCommand]:
     size = 0
     for seq, payload in waiting:
         size += len(payload) + 24  # the sequence and the brackets around it
-        if commands and size > RECORD_BYTES_MAX:
+        if commands and size > EVENT_RECORD_BYTES_MAX:
             break
         commands.append(NumberedCommand(seq, msgspec.Raw(payload)))
     return commands

@@ -1,4 +1,4 @@
-"""The workers of the stream as processes run them: what is hosted, for which markets, until SIGTERM."""
+"""What each worker process hosts, and for which markets, until SIGTERM."""
 
 import asyncio
 import logging
@@ -45,13 +45,13 @@ async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -
 
 
 async def run_clock(settings: StreamSettings) -> None:
-    """Tell all markets the time."""
+    """Send all markets the time."""
     async with present("clock", settings):
         await Host().run([Clock(settings)])
 
 
 async def run_liquidator(settings: StreamSettings) -> None:
-    """Liquidate, watch the books, and keep the candles up."""
+    """Liquidate, audit the books, and maintain the candles."""
     async with present("liquidator", settings):
         await Host().run([Liquidator(settings), Auditor(settings), CandleMaker(settings)])
 

@@ -65,7 +65,7 @@ class ExchangeProcess:
         return self._process.pid
 
     async def kill_all(self) -> None:
-        """SIGKILL for every process of the tree at one instant."""
+        """Send SIGKILL to every process of the tree at once."""
         assert self._process is not None
         for pid in [self._process.pid, *self.children().values()]:
             with contextlib.suppress(ProcessLookupError):

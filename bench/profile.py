@@ -1,6 +1,6 @@
 """What a stage spends its time on: `make profile STAGE=api` (or relay, engine, projection).
 
-Starts a whole exchange, loads it with 32 closed-loop clients, lets py-spy look into the stage's process for PROFILE_S
+Starts a whole exchange, loads it with 32 closed-loop clients, samples the stage's process with py-spy for PROFILE_S
 seconds, and prints the functions by their own and by their total share of the time in which Python ran (waiting is left
 out; C code counts for the line that called it). The flame graph goes to .local/profile/STAGE.svg.
 """

@@ -1,4 +1,4 @@
-"""The cyclic collector as the matching agent has it at work (agents/worker/gc_tuning.py): frozen, and seldom called."""
+"""The garbage collector tuned as in the matching agent (agents/worker/gc_tuning.py): frozen, and rarely run."""
 
 import gc
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from agents.worker.gc_tuning import tune_gc
 
 @contextmanager
 def quiet_collector() -> Iterator[None]:
-    """What lives now is not looked at; afterwards all is as it was."""
+    """Exclude all current objects from collection within the block; then restore the settings."""
     before = gc.get_threshold()
     tune_gc()
     try:

@@ -102,7 +102,7 @@ def _three(values: Spread) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three digits that say something; no more than the measure is worth."""
+    """A number with three significant digits."""
     if value >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

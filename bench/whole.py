@@ -20,7 +20,7 @@ DRAINS = 20  # of 30 s each, before a backlog counts as lost
 
 
 class Lost(Exception):
-    """Something that was accepted did not come out at the other end."""
+    """An accepted order is missing, still PENDING, or has other fills than it shows."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)

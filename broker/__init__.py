@@ -1,1 +1,1 @@
-"""Everything that speaks Kafka: producer, reader, record formats, address, topics."""
+"""Everything about Kafka: producer, reader, record formats, address, topics."""

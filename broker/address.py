@@ -1,8 +1,8 @@
-"""Where a broker is and how it is spoken to, in one text that goes through all the rooms like the address of the database.
+"""The address of a broker: one text for where it is and how to connect, passed around like the DSN of the database.
 
-`host:9092,host:9092` is a broker in clear; `kafka+tls://user:password@host:9093,host:9093?ca=/path` one behind TLS, whose
-certificate must be signed by `ca` (else by what the machine trusts) and carry the host's name, and which asks for SCRAM
-where a user is named. A password never goes over a line in clear: without TLS there is no user.
+`host:9092,host:9092` is a broker without TLS; `kafka+tls://user:password@host:9093,host:9093?ca=/path` one with TLS. Its
+certificate must be signed by `ca` (default: the machine's trusted authorities) and carry the host's name. With a user,
+the client authenticates by SCRAM. A password is never sent unencrypted: without TLS there is no user.
 """
 
 import ssl
@@ -15,7 +15,7 @@ MECHANISM = "SCRAM-SHA-512"
 
 
 class BrokerAddress(NamedTuple):
-    """The parts of such a text; `servers` is a list with commas."""
+    """The parts of an address; `servers` is a comma-separated list."""
 
     servers: str
     is_tls: bool = False
@@ -24,7 +24,7 @@ class BrokerAddress(NamedTuple):
     password: str = ""
 
     def text(self) -> str:
-        """All of it in one text."""
+        """The address as text."""
         if not self.is_tls:
             return self.servers
         who = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user else ""
@@ -43,7 +43,7 @@ def parse_broker_address(text: str) -> BrokerAddress:
 
 
 def client_settings(address: str) -> dict[str, Any]:
-    """What every client of aiokafka is told of where the broker is and how to speak to it."""
+    """The connection settings of every aiokafka client."""
     broker = parse_broker_address(address)
     settings: dict[str, Any] = {"bootstrap_servers": broker.servers}
     if broker.is_tls:
@@ -59,7 +59,7 @@ def client_settings(address: str) -> dict[str, Any]:
 
 
 def app_settings(address: str) -> dict[str, Any]:
-    """The same for a Faust app. The context is handed over ready: Faust cannot make one from a file by itself."""
+    """The connection settings of a Faust app, with a ready SSL context: Faust cannot create one from a file."""
     import faust  # half a second, and only the workers of the stream need it
 
     broker = parse_broker_address(address)
@@ -69,7 +69,7 @@ def app_settings(address: str) -> dict[str, Any]:
             username=broker.user,
             password=broker.password,
             mechanism=MECHANISM,
-            ssl_context=_context(broker.ca),  # a context beside the credentials would be passed over
+            ssl_context=_context(broker.ca),  # Faust ignores a context outside the credentials
         )
     elif broker.is_tls:
         settings["broker_credentials"] = faust.SSLCredentials(context=_context(broker.ca))

@@ -1,4 +1,4 @@
-"""Reading the command log: a record of ours whole, or the reason why it is not one."""
+"""Reading the command log: a complete record of ours, or the reason why it is not one."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -13,7 +13,7 @@ Read = TypeVar("Read")
 
 
 class Unreadable(StrEnum):
-    """Why a record of a command log is no command record of its market."""
+    """Why a record of a command log is not a command record of its market."""
 
     MALFORMED = "MALFORMED"  # not JSON
     UNKNOWN = "UNKNOWN"  # JSON, of a type or a version that this code does not know
@@ -21,7 +21,7 @@ class Unreadable(StrEnum):
 
 
 class UnreadableRecord(Exception):
-    """A record that takes no sequence; `detail` is what the decoder says."""
+    """A record that takes no sequence; `detail` is the decoder's message."""
 
     def __init__(self, reason: Unreadable, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -40,7 +40,7 @@ def read_record(value: bytes | None, market: str) -> CommandRecord:
 
 
 def read_command(body: msgspec.Raw) -> Command:
-    """One command of a record; raises UnreadableRecord: a record with a command nobody knows counts for nothing."""
+    """One command of a record; raises UnreadableRecord: a record with an unknown command is rejected as a whole."""
     return _readable(decode_command, body)
 
 
@@ -53,7 +53,7 @@ def read_whole_record(value: bytes | None, market: str) -> CommandRecord:
 
 
 def record_or_none(value: bytes | None, market: str) -> CommandRecord | None:
-    """A record of the market, or None for what is in its log but not ours."""
+    """A record of the market, or None for a record in its log that is not ours."""
     try:
         return read_record(value, market)
     except UnreadableRecord:

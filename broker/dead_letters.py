@@ -1,17 +1,17 @@
-"""The dead-letter topic: what a matching agent could not read or could not apply, as it came, with the reason beside it."""
+"""The dead-letter topic: records that a matching agent could not read or apply, unchanged, with the reason."""
 
 from typing import Any, NamedTuple
 
 import msgspec
 
 from broker.command_records import UnreadableRecord
-from broker.producer import RECORD_BYTES_MAX, AckedProducer
+from broker.producer import SENT_BYTES_MAX, AckedProducer
 from broker.reader import read_all
 from schemas.ids import public_command_id
 from schemas.orders import EndReason
 from schemas.topics import DEAD_LETTERS, commands_topic
 
-VALUE_BYTES_MAX = RECORD_BYTES_MAX - 16 * 1024  # room for key and headers
+VALUE_BYTES_MAX = SENT_BYTES_MAX - 16 * 1024  # room for key and headers
 DETAIL_CHARACTERS_MAX = 500
 
 
@@ -24,11 +24,11 @@ class Failure(NamedTuple):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """One letter. Two with the same `id` are the same: a crash may have it written twice.
+    """One dead letter. Two with the same `id` are the same one: it may be written twice after a crash.
 
-    `reason` is INTERNAL for a command that was undone, with `seq` and, in `detail`, the class of the exception; else why
-    the record at `offset` of the market's command log could not be read. `size_bytes` is its full length: a value too large
-    for a record is cut.
+    For a command that was undone, `reason` is INTERNAL, `seq` its sequence and `detail` the class of the exception.
+    Otherwise `reason` is why the record at `offset` of the market's command log could not be read. `size_bytes` is the
+    full length: a value too large for a record is truncated.
     """
 
     id: str
@@ -62,7 +62,7 @@ def dead_letter_of_failure(market: str, failure: Failure) -> DeadLetter:
 
 
 async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
-    """Put a letter on the topic and wait for the broker."""
+    """Append a letter to the topic and wait for the broker."""
     fields = {
         "market": dead_letter.market,
         "reason": dead_letter.reason,
@@ -76,7 +76,7 @@ async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
 
 
 async def read_dead_letters(bootstrap: str) -> list[DeadLetter]:
-    """Every letter there is, oldest first, each once; what others have put on the topic is passed over."""
+    """Every dead letter, oldest first, each once; records that are not ours are skipped."""
     found: dict[str, DeadLetter] = {}
     for record in await read_all(bootstrap, DEAD_LETTERS):
         dead_letter = _dead_letter(record)

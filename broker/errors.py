@@ -1,4 +1,4 @@
-"""Logs that must not be worked on.
+"""Logs that must not be used.
 
 Exception
 |-- LogMismatch        it belongs to another exchange
@@ -17,7 +17,7 @@ class LogMismatch(Exception):
 
 
 class AlteredCommand(Exception):
-    """A sequence came again with other bytes: PostgreSQL was restored from its past, or two exchanges share a broker."""
+    """A sequence came again with other bytes: PostgreSQL was restored from a backup, or two exchanges share a broker."""
 
     def __init__(self, market: str, seq: int) -> None:
         super().__init__(f"command {market}:{seq} came again with other bytes")

@@ -1,4 +1,4 @@
-"""Event records: packing what the journal wrote, and reading back what is already in the log."""
+"""Event records: packing the journal's events, and reading back those already in the log."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ import msgspec
 
 from broker.errors import LogMismatch
 from broker.reader import LastRecord, last_of, read_back, unnoticed
-from exchange.engine.log.journal import Written
+from exchange.engine.log.journal import EncodedEvent
 from schemas.topics import events_topic
 from schemas.units import Timestamp
 from schemas.wire import (
-    RECORD_BYTES_MAX,
+    EVENT_RECORD_BYTES_MAX,
     UNDECODABLE,
     EventRecord,
     chain_hash,
@@ -23,24 +23,24 @@ LOOKED_FURTHER = 1_000
 
 
 class LoggedRecord(NamedTuple):
-    """An event record, and the log's own time of it, to the millisecond: when the engine gave it to the broker."""
+    """An event record and its timestamp in the log, to the millisecond: when the engine sent it to the broker."""
 
     record: EventRecord
     at: Timestamp
 
 
 class WrittenLog(NamedTuple):
-    """What the event log says: the hash of each event by its sequence, the commands that failed, the last record."""
+    """The contents of an event log: the hash of each event by sequence, the commands that failed, the last record."""
 
     hashes: dict[int, str]
     failed: set[int]
     last: LastRecord
 
 
-def pack(market: str, epoch: int, prev_hash: str, written: Sequence[Written]) -> Iterator[EventRecord]:
-    """One record for these events; several when they exceed 512 KiB, cut where a command ends.
+def pack(market: str, epoch: int, prev_hash: str, written: Sequence[EncodedEvent]) -> Iterator[EventRecord]:
+    """One record for these events; several when they exceed 512 KiB, split where a command ends.
 
-    A single command above 512 KiB of events is cut between its events, and every part but its last says
+    A single command above 512 KiB of events is split between its events, and every part but its last has
     `lastCommandSeq` = the command before: a command counts as done only with its last event.
     """
     for part in _parts(written):
@@ -61,7 +61,7 @@ def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
 async def read_written(
     bootstrap: str, market: str, epoch: int, needed: range, on_fetched: Callable[[], None] = unnoticed
 ) -> WrittenLog:
-    """What the log says from the first of the events that are needed on, where it is there, to its end."""
+    """The log from the first of the needed events, if it is there, to its end."""
     found = await _read_back(bootstrap, market, needed, on_fetched)
     records = [decode_event_record(each.value) for each in found]
     for record in records:
@@ -85,7 +85,7 @@ async def read_records(
 
 
 def event_record_or_none(value: bytes | None) -> EventRecord | None:
-    """An event record, or None for what is in the log but none of ours."""
+    """An event record, or None for a record in the log that is not ours."""
     try:
         return None if value is None else decode_event_record(value)
     except UNDECODABLE:
@@ -93,10 +93,10 @@ def event_record_or_none(value: bytes | None) -> EventRecord | None:
 
 
 async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Callable[[], None]) -> list[Any]:
-    """The end of the log, back to where it holds what is needed and all that follows.
+    """The end of the log, read back until it holds the needed events and all that follow, without a hole.
 
-    That its first record reaches back so far does not do: where a frozen owner has thawed, it may be old events written once
-    more, and what was written before it lies further back. What is not found in a thousand more records is lost.
+    It is not enough that the first record read starts early enough: it may hold old events that a thawed owner has
+    written again, and the events written before it are further back. Events not found in 1,000 more records are lost.
     """
     reached_in = 0
 
@@ -105,14 +105,14 @@ async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Cal
         records = [decode_event_record(each.value) for each in found]
         if not reached_in and records[0].first_event_seq <= max(1, needed.start):
             reached_in = len(records)
-        stretches = [(record.first_event_seq, record.last_event_seq) for record in records]
-        return is_whole(stretches, needed) or 0 < reached_in <= len(records) - LOOKED_FURTHER
+        ranges = [(record.first_event_seq, record.last_event_seq) for record in records]
+        return is_whole(ranges, needed) or 0 < reached_in <= len(records) - LOOKED_FURTHER
 
     return await read_back(bootstrap, events_topic(market), is_enough, on_fetched=on_fetched)
 
 
 def is_whole(stretches: Sequence[tuple[int, int]], needed: range) -> bool:
-    """Whether stretches of sequences leave no hole from the first that is needed to the last, and to the highest of them."""
+    """Whether ranges of sequences cover everything from the first needed one to the last and to the highest of them."""
     highest = max([needed.stop - 1, *(high for _, high in stretches)])
     reached = max(1, needed.start) - 1
     for low, high in sorted(stretches):
@@ -121,7 +121,7 @@ def is_whole(stretches: Sequence[tuple[int, int]], needed: range) -> bool:
     return reached >= highest
 
 
-def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *, is_complete: bool) -> EventRecord:
+def _record(market: str, epoch: int, prev_hash: str, part: Sequence[EncodedEvent], *, is_complete: bool) -> EventRecord:
     return EventRecord(
         market=market,
         epoch=epoch,
@@ -136,13 +136,13 @@ def _record(market: str, epoch: int, prev_hash: str, part: Sequence[Written], *,
     )
 
 
-def _ends_command(part: Sequence[Written], written: Sequence[Written]) -> bool:
-    """Whether the last command of a part has all its events in it."""
+def _ends_command(part: Sequence[EncodedEvent], written: Sequence[EncodedEvent]) -> bool:
+    """Whether a part holds the last event of its last command."""
     following = part[-1].seq - written[0].seq + 1
     return following == len(written) or written[following].command != part[-1].command
 
 
-def _parts(written: Sequence[Written]) -> Iterator[Sequence[Written]]:
+def _parts(written: Sequence[EncodedEvent]) -> Iterator[Sequence[EncodedEvent]]:
     start = 0
     while start < len(written):
         stop = _last_that_fits(written, start)
@@ -150,12 +150,12 @@ def _parts(written: Sequence[Written]) -> Iterator[Sequence[Written]]:
         start = stop
 
 
-def _last_that_fits(written: Sequence[Written], start: int) -> int:
-    """Where a part that begins at `start` stops: after the last whole command that fits, else after the last event."""
+def _last_that_fits(written: Sequence[EncodedEvent], start: int) -> int:
+    """The end of a part that begins at `start`: after the last whole command that fits, else after the last event."""
     size, border = 0, start
     for at in range(start, len(written)):
         size += len(written[at].body) + 1
-        if size > RECORD_BYTES_MAX and at > start:
+        if size > EVENT_RECORD_BYTES_MAX and at > start:
             return border if border > start else at
         if at + 1 == len(written) or written[at + 1].command != written[at].command:
             border = at + 1

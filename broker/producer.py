@@ -15,15 +15,15 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from broker.address import client_settings
 from broker.reader import NO_RECORD, LastRecord, record_at
 
-RECORD_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
+SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
-DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): nobody takes over from an owner this quick
+DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
 Headers = Sequence[tuple[str, bytes]]
 T = TypeVar("T")
 
 
 class OutgoingRecord(NamedTuple):
-    """A record before it is in a log."""
+    """A record to be sent."""
 
     key: bytes
     value: bytes | None
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class LogTruncated(Exception):
-    """A record is at or below the offset of one before it, or another is there: the broker has lost the tail of its log."""
+    """A record is not after an earlier one, or has replaced it: the broker has lost the tail of its log."""
 
     def __init__(self, topic: str, offset: int, last_offset: int) -> None:
         super().__init__(f"{topic}: offset {offset} after {last_offset}")
@@ -44,7 +44,7 @@ class LogTruncated(Exception):
 
 
 class AckedProducer:
-    """Sends one record at a time, each awaited; while the broker is away it tries again, for as long as it takes.
+    """Sends one record at a time and waits for its acknowledgement; retries forever while the broker is unavailable.
 
     Faust's own producer is not idempotent and its failed sends are only logged.
     """
@@ -53,15 +53,15 @@ class AckedProducer:
         self._bootstrap = bootstrap
         self._producer: AIOKafkaProducer | None = None
         self._last: dict[str, LastRecord] = {}
-        self._known_at_s: dict[str, float] = {}  # of the topics with an end that was read: when the last was on its way
+        self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
         self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
-        """Connect; raises KafkaConnectionError when the broker is away."""
+        """Connect; raises KafkaConnectionError when the broker is unavailable."""
         if self._producer is None:
             producer = AIOKafkaProducer(
                 **client_settings(self._bootstrap),
-                max_request_size=RECORD_BYTES_MAX,
+                max_request_size=SENT_BYTES_MAX,
                 acks="all",
                 linger_ms=0,
                 enable_idempotence=True,
@@ -76,17 +76,17 @@ class AckedProducer:
             await producer.stop()
 
     async def send(self, topic: str, value: bytes | None, key: bytes, headers: Headers = ()) -> None:
-        """Append a record to partition 0 and wait until all replicas have it; a repeated try may append it twice.
+        """Append a record to partition 0 and wait until all replicas have it; a retry may append it twice.
 
-        Raises LogTruncated, and KafkaError for what another try cannot heal.
+        Raises LogTruncated, and KafkaError for an error that a retry cannot fix.
         """
         record = OutgoingRecord(key, value, headers)
         await self._append(topic, partial(self._send_once, topic, record), [record])
 
     async def send_together(self, topic: str, records: Sequence[OutgoingRecord]) -> None:
-        """Append records in order, as many at a time as fit into a batch, which the log takes whole or not at all.
+        """Append records in order, as many at a time as fit into a batch, which is appended whole or not at all.
 
-        A repeated try may append a batch twice, never a later one before it. Raises like `send`.
+        A retry may append a batch twice, never a later one before it. Raises like `send`.
         """
         while records:
             _, count = self._packed(records)
@@ -94,7 +94,7 @@ class AckedProducer:
             records = records[count:]
 
     def expect_beyond(self, topic: str, last: LastRecord) -> None:
-        """Somebody has read the topic up to this record: what is sent from now on must come after it, and find it there."""
+        """Expect this record, read at the end of the topic, to stay there, and all records sent from now on to follow it."""
         self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
         self._known_at_s[topic] = -math.inf
 
@@ -104,10 +104,10 @@ class AckedProducer:
             await self.send(topic, value, key)
 
     async def _append(self, topic: str, send: Callable[[], Awaitable[int]], records: Sequence[OutgoingRecord]) -> None:
-        """Have the records sent, and see that they came after all that we know of.
+        """Send the records, and check that they follow every record that we know of.
 
-        What the log has lost may have been replaced by others, and that hides it: by a copy of ours where a try had no
-        answer; by another owner, who noticed, where we knew the end by reading or have been silent (frozen) for long.
+        Other records may have replaced those that the log has lost, and hide the loss: our own copy, if a try had no
+        answer; or those of another owner that noticed the loss, if we only read the end or were frozen for long.
         """
         began_s = time.monotonic()
         offset, tries = await self._until_answered(topic, send)
@@ -122,7 +122,7 @@ class AckedProducer:
                 self._known_at_s[topic] = began_s
 
     async def _is_replaced(self, topic: str, last: LastRecord) -> bool:
-        """Whether another record is where this one was; a place that was emptied (compaction, retention) tells nothing."""
+        """Whether another record has this one's offset; an empty offset (compaction, retention) proves nothing."""
         if last.offset < 0:
             return False
         found, _ = await self._until_answered(topic, partial(record_at, self._bootstrap, topic, last.offset))
@@ -152,7 +152,7 @@ class AckedProducer:
         return int((await sent).offset)
 
     def _packed(self, records: Sequence[OutgoingRecord]) -> tuple[BatchBuilder, int]:
-        """A batch of the first records, and how many it has taken."""
+        """A batch of the first records, and how many it holds."""
         batch = self._started.create_batch()
         for count, (key, value, headers) in enumerate(records):
             if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
@@ -166,5 +166,5 @@ class AckedProducer:
 
 
 def can_be_retried(error: KafkaError) -> bool:
-    """Whether the broker may take the same record later: it is away or busy, not refusing."""
+    """Whether the broker may accept the same record later: it is unavailable or busy, not refusing."""
     return bool(error.retriable) or isinstance(error, KafkaConnectionError | KafkaTimeoutError)

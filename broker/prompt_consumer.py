@@ -1,6 +1,6 @@
-"""A Faust consumer that loses no time (faust-streaming 0.15.3): what is there is read in milliseconds, also after a recovery.
+"""A Faust consumer without delays (faust-streaming 0.15.3): it reads new records in milliseconds, also after a recovery.
 
-Stock loses a second and a half at every change of owner, and minutes when a broker has just come up.
+Faust's own loses 1.5 s at every change of owner, and minutes when a broker has just started.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from broker.refused_member import RefusalWatch
 LOOK_EVERY_S = 0.02
 FETCH_MAX_WAIT_MS = 200
 METADATA_MAX_AGE_MS = 2_000
-"""What an app's `consumer_metadata_max_age_ms` is to be.
+"""The app setting `consumer_metadata_max_age_ms`.
 
-A broker that has just come up may say that a topic does not exist. The leader of a group then gives its partitions to
-nobody, and looks again when its metadata is too old: after five minutes, unless told otherwise.
+A broker that has just started may answer that a topic does not exist. The leader of a group then assigns its partitions
+to nobody, and checks again only when its metadata expires: by default after five minutes.
 """
 
 
 class PromptConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a short fetch wait, which says why it is kept out of its group.
+    """Faust's consumer thread with a short fetch wait; it logs why it is kept out of its group.
 
-    A broker answers at once where there is something to read. But a fetch that waits at the end of the changelog, 1,500 ms
-    with Faust, holds up the first fetch of commands after a recovery.
+    A broker answers at once when there is something to read. But a fetch that waits at the end of the changelog, 1,500 ms
+    in Faust, delays the first fetch of commands after a recovery.
     """
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
@@ -36,17 +36,17 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Start the consumer, and watch what keeps it out of its group."""
+        """Start the consumer, and watch for errors that keep it out of its group."""
         await super().on_start()
         RefusalWatch(self._ensure_consumer()._coordinator)
 
     async def seek_to_committed(self) -> Mapping[TP, Any]:
-        """Go back to what is committed; to the beginning where nothing is, or where the log ends before it.
+        """Seek to the committed offset; to the start of the log if none is committed or the log ends before it.
 
-        Faust drops what has been fetched while its flow is stopped, and goes back. Stock goes back only where something is
-        committed: an owner that died before its first commit had a successor that began after the dropped records. And a
-        log that lost its end in a power cut is shorter than what was committed: stock drops every record until the log has
-        grown past that place. Changelogs are the recovery's own matter.
+        Faust drops the records fetched while its flow is stopped, and then seeks back. Its own method seeks back only if
+        an offset is committed: the successor of an owner that died before its first commit started after the dropped
+        records. And if a log lost its end in a power cut, Faust drops every record until the log has grown past the
+        committed offset. The recovery handles changelogs.
         """
         committed: Mapping[TP, Any] = await super().seek_to_committed()
         ours = [tp for tp in committed if tp.topic not in self.consumer.app.tables.changelog_topics]
@@ -58,7 +58,7 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class PromptConsumer(driver.Consumer):
-    """Faust's consumer over the thread above. Stock sleeps for a second whenever all partitions rest: twice a recovery."""
+    """Faust's consumer over the thread above. Faust sleeps 1 s whenever all partitions are paused: twice a recovery."""
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)

@@ -1,4 +1,4 @@
-"""Reading a one-partition topic without a group: backwards from its end in growing steps, or from its beginning."""
+"""Reading a one-partition topic without a consumer group: from its start, or backwards from its end in growing steps."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class LastRecord(NamedTuple):
-    """The record at the end of a log, as somebody has found or written it."""
+    """The record at the end of a log, as it was read or written."""
 
     offset: int
     key: bytes | None
@@ -33,11 +33,11 @@ def last_of(records: Sequence[Any]) -> LastRecord:
 
 
 def unnoticed() -> None:
-    """Nobody asks how a long read gets on."""
+    """The default progress callback: does nothing."""
 
 
 async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
-    """The records of a topic from the first to the end it has now, as aiokafka gives them, a few in memory at a time."""
+    """The records of a topic from the first to its current end, as aiokafka gives them, a few in memory at a time."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
         first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
@@ -57,10 +57,10 @@ async def read_back(
     step: int = FIRST_STEP,
     on_fetched: Callable[[], None] = unnoticed,
 ) -> list[Any]:
-    """The last records of a topic, as aiokafka gives them, oldest first: as many, by steps, as it takes until they are enough.
+    """The last records of a topic, as aiokafka gives them, oldest first: read back in steps until `is_enough`.
 
-    All there are when they never are. The steps are `step`, then four times that, …
-    `on_fetched` is called whenever some have come.
+    If they are never enough, all records. The steps are `step`, then four times that, …
+    `on_fetched` is called after each fetch.
     """
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
@@ -74,7 +74,7 @@ async def read_back(
 
 
 async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
-    """The record at an offset; None when that place is empty, or beyond the topic's end."""
+    """The record at an offset; None when that offset is empty, or beyond the topic's end."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
         stop = await end_offset(reader, partition)
@@ -83,13 +83,13 @@ async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
 
 
 async def last_record(bootstrap: str, topic: str) -> bytes | None:
-    """The newest record of a topic; None when it holds none."""
+    """The newest record of a topic; None when it is empty."""
     records = await read_back(bootstrap, topic, lambda _: True, step=1)
     return records[-1].value if records else None
 
 
 async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes], T | None]) -> T | None:
-    """The newest record that `read` makes something of; None when there is none. Records that are not ours are passed."""
+    """The newest record that `read` can decode; None when there is none. Records that are not ours are skipped."""
     records = await read_back(bootstrap, topic, lambda found: read(found[0].value) is not None, step=1)
     return next((found for record in reversed(records) if (found := read(record.value)) is not None), None)
 

@@ -1,7 +1,7 @@
-"""A member that the broker will not have in its group says so, and comes in once it may (aiokafka 0.14.0).
+"""A member that the broker refuses in its group logs the error, and joins once it is allowed to (aiokafka 0.14.0).
 
-Stock keeps the error for whoever fetches next, and waits until he has it. But Faust fetches nothing before it has been dealt a
-partition: a worker whose user lacks the right on its group said nothing, and stayed out also when the right had been given.
+aiokafka keeps the error for the next fetch, and waits until it is raised there. But Faust fetches nothing before it is
+assigned a partition: a worker without rights on its group logged nothing, and stayed out even after it got the rights.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ class RefusalWatch:
     def __init__(self, coordinator: Any) -> None:
         self._coordinator = coordinator
         self._keep_for_fetch = coordinator._push_error_to_user
-        coordinator._push_error_to_user = self._tell
+        coordinator._push_error_to_user = self._report
 
-    async def _tell(self, error: Exception) -> None:
-        """Leave an error to the next fetch of an owner; where nobody fetches, log it, and join anew after a while."""
+    async def _report(self, error: Exception) -> None:
+        """Leave the error of an owner to its next fetch; if no partition is assigned, log it, and join again later."""
         coordinator = self._coordinator
         if coordinator._subscription.assigned_partitions():
             await self._keep_for_fetch(error)

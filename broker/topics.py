@@ -1,4 +1,4 @@
-"""The topics of the exchange, made by us with explicit settings: one partition each, so one market has one owner."""
+"""The topics of the exchange, created with explicit settings: one partition each, so one market has one owner."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from broker.address import client_settings
 from schemas import topics
 
 DAY_MS = 24 * 60 * 60 * 1000
-RECORD_BYTES_MAX = 2 * 2**20
-LOG = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), "max.message.bytes": str(RECORD_BYTES_MAX)}
+TOPIC_RECORD_BYTES_MAX = 2 * 2**20
+LOG = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX)}
 BOOK = {  # never expired: time retention on a changelog breaks its recovery; small segments, so that it stays small
     "cleanup.policy": "compact",
     "segment.bytes": str(16 * 2**20),
@@ -18,9 +18,9 @@ BOOK = {  # never expired: time retention on a changelog breaks its recovery; sm
     "min.cleanable.dirty.ratio": "0.1",
     "min.compaction.lag.ms": "0",
     "delete.retention.ms": str(60 * 60 * 1000),
-    "max.message.bytes": str(RECORD_BYTES_MAX),
+    "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX),
 }
-DEAD = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(RECORD_BYTES_MAX)}
+DEAD = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX)}
 
 
 class TopicRefused(Exception):
@@ -33,7 +33,7 @@ class TopicRefused(Exception):
 
 
 async def create_topics(bootstrap: str, markets: list[str], *, replication: int = 1) -> list[str]:
-    """Make whatever topic of the markets is missing; one that exists stays as it is; their names. Raises TopicRefused."""
+    """Create the missing topics of the markets and return all names; existing ones stay as they are. Raises TopicRefused."""
     wanted = [
         NewTopic(name, num_partitions=1, replication_factor=replication, topic_configs=settings)
         for name, settings in topic_settings(markets)
@@ -61,7 +61,7 @@ def topic_settings(markets: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 async def cluster_id(bootstrap: str) -> str:
-    """The id of the cluster behind an address: another id means another, perhaps empty, broker."""
+    """The id of the cluster at an address: another id means another, perhaps empty, broker."""
     client = AIOKafkaAdminClient(**client_settings(bootstrap))
     try:
         await client.start()

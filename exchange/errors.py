@@ -1,16 +1,16 @@
-"""What the engine cannot go on with.
+"""Errors after which the engine cannot continue.
 
     EngineError
     |-- SequenceGap     a command was skipped or repeated
     |-- ForeignLog      the log does not begin with the listing of this market
-    `-- UnknownRules    a state or a command is of rules that this code does not know: it is too old
+    `-- UnknownRules    a state or a command needs rules that this code does not know: it is too old
 
-Bugs of ours, a foreign log or an old binary, never a user's doing: what a user may not do is told by an event.
+The cause is a bug of ours, a foreign log or an old binary, never a user: what a user may not do is refused by an event.
 """
 
 
 class EngineError(Exception):
-    """The log cannot be what this market, or this code, has to read."""
+    """The log does not belong to this market, or this code cannot read it."""
 
 
 class SequenceGap(EngineError):
@@ -32,9 +32,9 @@ class ForeignLog(EngineError):
 
 
 class UnknownRules(EngineError):
-    """Rules newer than this code: it must stop, and leave the market to one that knows them."""
+    """The rules are newer than this code: it must stop, and leave the market to newer code."""
 
     def __init__(self, newest: int, got: int) -> None:
-        super().__init__(f"rules version {got} is in force, this code knows them up to {newest}: it is too old")
+        super().__init__(f"rules version {got} is active, this code knows versions up to {newest}: it is too old")
         self.newest = newest
         self.got = got

@@ -4,7 +4,7 @@ from schemas.units import PPM, Micros, divide_up
 
 
 def cumulative_fee(notional: int, rate: int) -> Micros:
-    """What an order owes in all for this notional (micros) at a rate (parts per million).
+    """The total fee of an order for this notional (micros) at a rate (parts per million).
 
     Rounded up; a rebate, which has a negative rate, is rounded down.
     """
@@ -12,5 +12,5 @@ def cumulative_fee(notional: int, rate: int) -> Micros:
 
 
 def fee_of_fill(notional_before: int, notional: int, rate: int) -> Micros:
-    """What this fill adds to the order's fee, after fills of `notional_before` in the same role."""
+    """The fee that this fill adds, after fills of `notional_before` in the same role."""
     return Micros(cumulative_fee(notional_before + notional, rate) - cumulative_fee(notional_before, rate))

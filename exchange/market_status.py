@@ -1,9 +1,9 @@
-"""What a market's status permits: said once, for the engine and for risk (docs/semantics.md, "Market states")."""
+"""What a market's status permits, for the engine and for risk (docs/semantics.md, "Market states")."""
 
 from schemas.market import MarketStatus
 
 MATCHING = frozenset({MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.SETTLEMENT_ONLY})
-"""The operator's states in which positions can be forced; CANCEL_ONLY stops users only (docs/adr/0006)."""
+"""The operator's states in which positions can be closed by force; CANCEL_ONLY stops only users (docs/adr/0006)."""
 
 
 def accepts_order(status: MarketStatus, *, post_only: bool, reduce_only: bool) -> bool:

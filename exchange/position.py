@@ -1,4 +1,4 @@
-"""A position: signed lots and their signed cost. The average price is a view, never kept (docs/semantics.md, "Position, profit, fees")."""
+"""A position: signed lots and their signed cost. The average price is a view, never stored (docs/semantics.md, "Position, profit, fees")."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from schemas.units import Micros, divide_toward_zero
 
 
 class Position(msgspec.Struct, gc=False):
-    """What one account holds in one market.
+    """The position of one account in one market.
 
     `lots` and `cost` (micros) are positive when long, negative when short; `realized` (micros) is the profit since the
     position last left zero, without fees, and `opened_seq` the event at which it did (0 when flat).
@@ -43,7 +43,7 @@ def closing_side(lots: int) -> Side:
 
 
 def settled_part(amount: int, lots: int, before: int, after: int) -> Micros:
-    """What the lots from `before` to `after` of `lots` are settled at: V split by lots, cumulatively, truncated."""
+    """The settlement amount of the lots from `before` to `after` of `lots`: V split by lots, cumulatively, truncated."""
     size = abs(lots)
     return Micros(divide_toward_zero(amount * after, size) - divide_toward_zero(amount * before, size))
 

@@ -12,7 +12,7 @@ HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
 RULES_VERSION = 1
 """The newest rules version that this code supports (docs/adr/0005)."""
-RECORD_BYTES_MAX = 512 * 1024
+EVENT_RECORD_BYTES_MAX = 512 * 1024
 COMMANDS_PER_RECORD_MAX = 500
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """The errors of decoding: not JSON in UTF-8, not of the expected type, or nested too deep."""

@@ -1,9 +1,9 @@
 """The table `book-{market}`: snapshots of a market as chunks, named by a head that is written last.
 
-Keys carry the command sequence, so a zombie owner writes the same bytes under the same keys and can spoil nothing:
+Keys contain the command sequence, so a zombie owner writes the same bytes under the same keys and does no harm:
 
     s/{commandSeq}/{i}    a chunk of the state, at most 512 KiB
-    head/{commandSeq}     what the chunks make up, and the hash they must have
+    head/{commandSeq}     what the chunks contain, and the hash they must have
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ Entry = tuple[bytes, bytes]
 
 
 class Head(msgspec.Struct, frozen=True, rename="camel"):
-    """What a snapshot is of: the state after command `command_seq` and event `event_seq`.
+    """Describes a snapshot: the state after command `command_seq` and event `event_seq`.
 
-    `offset` is that of the command record it came from; `state_hash` covers neither it nor the epoch.
+    `offset` is that of the command record it came from; `state_hash` covers neither the offset nor the epoch.
     """
 
     epoch: int
@@ -49,12 +49,12 @@ _head_decoder = msgspec.json.Decoder(Head)
 
 
 def declare_book_table(app: faust.App, market: str) -> Any:
-    """The Faust table, one partition, raw bytes both ways."""
+    """The Faust table: one partition, keys and values as raw bytes."""
     return app.Table(book_table(market), partitions=1, key_type=bytes, value_type=bytes, use_partitioner=True)
 
 
 def take_snapshot(market: Market, epoch: int, offset: int) -> Snapshot:
-    """The market as it stands at the border of the command record at `offset`."""
+    """The market after the command record at `offset`."""
     return snapshot_of(dump(market), market, epoch, offset)
 
 
@@ -73,7 +73,7 @@ def snapshot_of(state: bytes, market: Market, epoch: int, offset: int) -> Snapsh
 
 
 def snapshot_entries(taken: Snapshot) -> list[Entry]:
-    """What to write for a snapshot, in this order: its chunks, then the head that names them."""
+    """The entries of a snapshot, to be written in this order: its chunks, then the head that names them."""
     head, state = taken
     starts = range(0, len(state), CHUNK_BYTES)
     chunks = [(_chunk_key(head.command_seq, i), state[at : at + CHUNK_BYTES]) for i, at in enumerate(starts)]
@@ -81,7 +81,7 @@ def snapshot_entries(taken: Snapshot) -> list[Entry]:
 
 
 def keys_of_snapshot(entries: Mapping[bytes, bytes], command_seq: int) -> list[bytes]:
-    """The keys to delete with a snapshot, its head first, so that no head ever names what is gone."""
+    """The keys of a snapshot to delete, its head first, so that no head ever names deleted chunks."""
     prefix = b"s/%d/" % command_seq
     return [_head_key(command_seq), *sorted(key for key in entries if key.startswith(prefix))]
 
@@ -92,7 +92,7 @@ def is_head(key: bytes) -> bool:
 
 
 def read_head(value: bytes) -> Head:
-    """The head in an entry; raises msgspec.DecodeError for what is not one."""
+    """The head in an entry; raises msgspec.DecodeError if it is not one."""
     return _head_decoder.decode(value)
 
 
@@ -103,7 +103,7 @@ def heads(entries: Mapping[bytes, bytes]) -> list[Head]:
 
 
 def verified_snapshots(entries: Mapping[bytes, bytes], epoch: int) -> list[Snapshot]:
-    """The snapshots of this epoch whose chunks are all there and have the hash of their head, newest first."""
+    """The snapshots of this epoch whose chunks are complete and match the hash in their head, newest first."""
     candidates = [(head, state_of(entries, head)) for head in heads(entries) if head.epoch == epoch]
     return [Snapshot(head, state) for head, state in candidates if state_hash(state) == head.state_hash]
 
@@ -114,7 +114,7 @@ def chunk_keys(head: Head) -> list[bytes]:
 
 
 def state_of(entries: Mapping[bytes, bytes], head: Head) -> bytes:
-    """The chunks that a head names, as far as they are there: the state, if it has the hash of the head."""
+    """The available chunks that a head names, joined: the state, if it matches the hash of the head."""
     chunks: Sequence[bytes | None] = [entries.get(key) for key in chunk_keys(head)]
     return b"".join(chunk for chunk in chunks if chunk is not None)
 

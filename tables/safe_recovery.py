@@ -9,18 +9,18 @@ from faust.tables.recovery import Recovery
 from mode import Service
 
 SAFE_TABLE_MANAGER = f"{__name__}.SafeTableManager"
-"""What the app's setting `TableManager` is to be."""
+"""The app setting `TableManager`."""
 
 
 class SafeRecovery(Recovery):
-    """Restores tables as Faust does, lets no command in before the agents' queues have been cleared, and never goes deaf."""
+    """Restores tables as Faust does, but no command arrives before the agents' queues are cleared, and it never ends silently."""
 
     @Service.task
     async def _restart_recovery(self) -> None:
-        """Recover whenever the group deals, until stopped; crash the app when that comes to an end by itself.
+        """Recover whenever the group assigns partitions, until stopped; crash the app if this task ends otherwise.
 
-        Stock takes a CancelledError that leaked out of a call for its own end, says nothing, and the app goes on: dealt
-        the partition later, it is the owner and never reads it.
+        In Faust, a CancelledError that leaks out of a call ends this task silently, and the app keeps running. When it
+        is assigned the partition later, it becomes the owner but never reads it.
         """
         try:
             await Recovery._restart_recovery.fun(self)
@@ -31,17 +31,17 @@ class SafeRecovery(Recovery):
             await self.crash(error)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Stop the flow, then go on as Faust does.
+        """Stop the flow, then continue as Faust does.
 
-        Stock: resumes the command partitions while the fetcher runs, then clears the agents' queues, and what was
-        fetched in between is gone. Nothing may be queued before that clear.
+        Faust resumes the command partitions while the fetcher runs and then clears the agents' queues: records fetched
+        in between are lost. Nothing may be queued before the queues are cleared.
         """
         self.app.consumer.stop_flow()
         await super().on_recovery_completed(generation_id)
 
 
 def restored(app: faust.App) -> dict[Any, int | None]:
-    """How far the tables of an app have been read out of their changelogs: the last offset by partition."""
+    """How far an app's tables have been restored from their changelogs: the last offset by partition."""
     manager: Any = app.tables
     return dict(manager.recovery.active_offsets)
 
@@ -50,7 +50,7 @@ class SafeTableManager(TableManager):
     """A table manager with the recovery above."""
 
     async def on_start(self) -> None:
-        """Begin at once. Stock first waits a second for tables to be declared; ours are before the app starts."""
+        """Start at once. Faust first waits a second for tables to be declared; ours are declared before the app starts."""
         await self._update_channels()
         await self.recovery.start()
 

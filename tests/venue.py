@@ -18,7 +18,7 @@ from agents.worker.host import Unit
 from agents.worker.settings import StreamSettings
 from broker.event_records import pack, read_records
 from broker.topics import create_topics
-from exchange.engine.log.journal import write
+from exchange.engine.log.journal import answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.units import Timestamp, datetime_of
 from schemas.wire import decode_command
@@ -84,7 +84,7 @@ class DirectVenue:
         market_id = self._registry.by_name[name].market_id
         commands = await read_commands(self._session, market_id, engine.command_seq, COMMANDS_AT_ONCE)
         before = engine.event_hash
-        written = [event for seq, body in commands for event in write(engine, seq, decode_command(body))]
+        written = [event for seq, body in commands for event in answer_command(engine, seq, decode_command(body))]
         records = list(pack(name, 1, before, written))
         while records:
             batch = [records.pop(0)]

@@ -22,7 +22,7 @@ def publisher_unit(market: str, settings: StreamSettings) -> FaustUnit:
 
 
 def publisher_app(market: str, settings: StreamSettings) -> tuple[faust.App, Publisher]:
-    """The app and the publisher it feeds. What either raises ends the process, nothing acknowledged."""
+    """The app and the publisher it feeds. An exception in either ends the process with nothing acknowledged."""
     app = faust_app(publisher_app_id(market), settings)
     publisher = Publisher(market, settings)
 
@@ -32,7 +32,7 @@ def publisher_app(market: str, settings: StreamSettings) -> tuple[faust.App, Pub
 
     @app.agent(raw_topic(app, events_topic(market)), name=f"publish-{market}")
     async def publish(stream: Any) -> None:
-        """Publish the fills of a market for consumers outside."""
+        """Publish the fills of a market for external consumers."""
         async for event in stream.noack().events():
             await fail_fast(publisher.take(event), publisher.name)
 

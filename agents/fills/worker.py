@@ -1,7 +1,7 @@
-"""What the publishing agent does: every trade of a market goes to `fills.{market}`, in order, none left out.
+"""The publishing agent: every trade of a market goes to `fills.{market}`, in order, without gaps.
 
-It keeps nothing of its own: the end of the topic is where it goes on, and PostgreSQL, where every fill is kept, has what
-the topic and the event log do not hold any more. Whatever it is wrong about, it says something twice, never too little.
+It keeps no state of its own: it continues where the topic ends, and PostgreSQL, which keeps every fill, has those that
+the topic and the event log no longer hold. After a fault it may publish a fill twice, but never leaves one out.
 """
 
 import asyncio
@@ -39,16 +39,16 @@ log = logging.getLogger(__name__)
 
 
 class FillsMissing(Exception):
-    """A trade is neither in the event log nor persisted in time: whoever published on would leave a hole."""
+    """A trade is neither in the event log nor persisted in time: publishing the next one would leave a hole."""
 
     def __init__(self, market: str, sequence: int) -> None:
-        super().__init__(f"fill {market} {sequence} is nowhere to be found")
+        super().__init__(f"fill {market} {sequence} is neither in the event log nor in PostgreSQL")
         self.market = market
         self.sequence = sequence
 
 
 class Known(NamedTuple):
-    """What PostgreSQL says of the market when a publisher begins; `newest` is the last fill that is persisted, 0 for none."""
+    """The market in PostgreSQL when a publisher starts; `newest` is the last persisted fill, 0 for none."""
 
     spec: MarketSpec
     epoch: int
@@ -56,7 +56,7 @@ class Known(NamedTuple):
 
 
 class Publisher:
-    """The one who publishes the fills of a market; another one beside it would send the same bytes again."""
+    """The publisher of a market's fills; a second one at the same time would send the same bytes again."""
 
     def __init__(self, market: str, settings: StreamSettings) -> None:
         self.market = market
@@ -79,38 +79,38 @@ class Publisher:
         event.ack()
 
     def advance(self) -> object:
-        """Differs whenever a record or an acknowledgement has come since."""
+        """A value that changes with every record and acknowledgement received."""
         return self._progress.steps, self._producer.appended
 
     async def has_work(self) -> bool:
-        """Whether fills are persisted that the topic does not hold; raises what an outage raises."""
+        """Whether fills are persisted that the topic does not hold; raises the error of an outage."""
         newest = await ask_once(self._settings.dsn, self.name, lambda s: newest_public_fill(s, self.market))
         return newest > (last_fill_of(await self._read_end()) or 0)
 
     def release(self) -> None:
-        """The market may be somebody else's for a while: look again where the topic ends."""
+        """Forget the end of the topic and read it again at the next record: another owner may publish meanwhile."""
         self._known = None
 
     async def disconnect(self) -> None:
-        """Let go of the broker, after the app has stopped."""
+        """Disconnect from the broker, after the app has stopped."""
         await self._producer.stop()
 
     async def _begin(self) -> Known:
-        """Go on where the topic ends, first of all with what is persisted beyond its end.
+        """Continue where the topic ends, first with the persisted fills that it does not hold.
 
-        The topic of a new broker begins with the last 10,000 fills; older ones are had by their sequence over REST.
+        The topic of a new broker begins with the last 10,000 fills; older ones are available over REST by sequence.
         """
         await self._producer.start()
         known = await ask_database(self._settings.dsn, self.name, self._read_market)
         published = await self._end_of_topic()
         self._last = max(0, known.newest - AGAIN_ON_A_NEW_BROKER) if published is None else published
-        log.info("%s goes on after fill %d, persisted up to %d", self.name, self._last, known.newest)
+        log.info("%s continues after fill %d, persisted up to %d", self.name, self._last, known.newest)
         await self._catch_up(known.newest + 1)
         self._known = known
         return known
 
     async def _publish(self, fills: Sequence[PublicFill]) -> None:
-        """Send the fills, after those before them that the event log does not hold; what was sent already is dropped."""
+        """Send the fills, and before them any that the event log no longer holds; drop what was sent already."""
         fresh = [fill for fill in fills if fill.sequence > self._last]
         if fresh:
             await self._catch_up(fresh[0].sequence)
@@ -118,12 +118,12 @@ class Publisher:
             passing(CrashPoint.AFTER_PUBLICATION_BEFORE_OFFSET)
 
     async def _catch_up(self, until: int) -> None:
-        """Publish the fills before `until` out of PostgreSQL."""
+        """Publish the fills before `until` from PostgreSQL."""
         while self._last + 1 < until:
             await self._send(await self._persisted(self._last + 1, until))
 
     async def _persisted(self, first: int, until: int) -> list[PublicFill]:
-        """Some fills from `first` on, before `until`; waits for a projection that lags. Raises FillsMissing."""
+        """Some fills from `first` up to, not including, `until`; waits for a lagging projection. Raises FillsMissing."""
         limit = min(until - first, CATCH_UP_ROWS)
         for _ in range(round(PERSISTED_WITHIN_S / LOOK_EVERY_S)):
             stored = await ask_database(
@@ -144,8 +144,10 @@ class Publisher:
         self._last = fills[-1].sequence
 
     async def _end_of_topic(self) -> int | None:
-        """The fill up to which the end of the topic has no hole (an owner before us may have noticed a lost tail by
-        writing after it); None when the topic holds nothing of ours."""
+        """The last fill before any hole at the end of the topic; None when the topic holds none of our fills.
+
+        There is a hole if an earlier owner noticed a lost tail by writing after it.
+        """
         while True:
             try:
                 records = await self._read_end()
@@ -170,7 +172,7 @@ class Publisher:
 
 
 def fills_of(spec: MarketSpec, record: EventRecord) -> Iterator[PublicFill]:
-    """The trades among the events of a record, as they are published."""
+    """The trades among the events of a record, in their published form."""
     for event in map(decode_event, record.events):
         if isinstance(event, TradeExecuted):
             yield fill_of_trade(spec, event)
@@ -179,12 +181,12 @@ def fills_of(spec: MarketSpec, record: EventRecord) -> Iterator[PublicFill]:
 
 
 def last_fill_of(records: Sequence[Any]) -> int | None:
-    """Up to where the fills in these records of the topic count on; None where none of them is a fill."""
+    """The last fill before a hole in these records of the topic; None when none of them is a fill."""
     return end_without_hole(sequences_in(record.value for record in records))
 
 
 def end_without_hole(sequences: Iterator[int]) -> int | None:
-    """Up to where these sequences count on from the first of them, repetitions passed over; None for none at all."""
+    """The last sequence that follows the first one without a hole, skipping repetitions; None if there are none."""
     last: int | None = None
     for sequence in sequences:
         if last is None or sequence == last + 1:
@@ -193,7 +195,7 @@ def end_without_hole(sequences: Iterator[int]) -> int | None:
 
 
 def sequences_in(bodies: Iterator[bytes]) -> Iterator[int]:
-    """The sequences of the records that are fills; what is not ours is passed over."""
+    """The sequences of the records that are fills; other records are skipped."""
     for body in bodies:
         try:
             yield decode_fill(body).sequence

@@ -32,7 +32,7 @@ def engine_unit(market: str, settings: StreamSettings) -> FaustUnit:
 
 
 def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matcher]:
-    """The app and the matcher it drives. What either raises ends the process: Faust would go on without it."""
+    """The app and the matcher it drives. An exception in either ends the process: Faust would continue without it."""
     app = faust_app(engine_app_id(market), settings)
     table = declare_book_table(app, market)
     matcher = Matcher(market, settings, table)

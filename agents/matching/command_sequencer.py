@@ -1,4 +1,4 @@
-"""Which commands of a record a market has not seen: the gap rule, and the proof that a repeated command is the same."""
+"""Which commands of a record are new to a market: the gap rule, and the check that a repeated command is the same."""
 
 from typing import NamedTuple
 
@@ -14,16 +14,16 @@ ASKS_MAX = 3
 
 
 class GapNeverFilled(Exception):
-    """The relay was asked three times for the same command, and it did not come."""
+    """The relay was asked three times for the same command and did not send it."""
 
     def __init__(self, market: str, seq: int) -> None:
-        super().__init__(f"command {market}:{seq} is missing and does not come")
+        super().__init__(f"command {market}:{seq} is missing and the relay does not send it")
         self.market = market
         self.seq = seq
 
 
 class UnseenCommand(NamedTuple):
-    """A command that the market has not seen, in its place, as its bytes and as what they say."""
+    """A command that the market has not seen: its sequence, its bytes and the decoded command."""
 
     seq: int
     body: msgspec.Raw
@@ -31,7 +31,7 @@ class UnseenCommand(NamedTuple):
 
 
 class Sequenced(NamedTuple):
-    """The commands that come next, and the one that is missing when the record goes on ahead of it."""
+    """The new commands in sequence, and the missing one if the record skips a command."""
 
     fresh: list[UnseenCommand]
     missing: int | None
@@ -47,14 +47,14 @@ class CommandSequencer:
 
     @property
     def next_seq(self) -> int:
-        """The sequence of the command that comes next."""
+        """The sequence of the next command."""
         return self._first_kept + len(self._kept)
 
     def sort(self, record: CommandRecord) -> Sequenced:
-        """Take the commands that come next; drop what was seen and whatever is ahead.
+        """Accept the commands that come next; drop those seen before and those after a gap.
 
-        Raises AlteredCommand, and UnreadableRecord for a command that is new here and that nobody can read: then none
-        of the record is taken.
+        Raises AlteredCommand, and UnreadableRecord for a new command that cannot be decoded: then no command of the
+        record is accepted.
         """
         fresh: list[UnseenCommand] = []
         missing = None
@@ -66,13 +66,13 @@ class CommandSequencer:
             if seq == following:
                 fresh.append(UnseenCommand(seq, body, read_command(body)))
             elif self._first_kept <= seq < self.next_seq and self._kept[seq - self._first_kept] != body:
-                read_command(body)  # what nobody can read is no past of ours
+                read_command(body)  # unreadable bytes were never ours: a dead letter, not an altered command
                 raise AlteredCommand(self._market, seq)
         self._kept += [command.body for command in fresh]
         return Sequenced(fresh, missing)
 
     def kept(self, first: int, stop: int) -> list[UnseenCommand]:
-        """The commands from `first` up to, not including, `stop` once more; none may be older than the last snapshot."""
+        """The commands from `first` up to, not including, `stop` again; none may be older than the last snapshot."""
         bodies = self._kept[first - self._first_kept : stop - self._first_kept]
         return [UnseenCommand(seq, body, read_command(body)) for seq, body in enumerate(bodies, first)]
 

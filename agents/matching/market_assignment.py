@@ -1,4 +1,4 @@
-"""One assignment over a market: its state, and everything that is true only until the next recovery."""
+"""One assignment of a market: its state, and everything that is valid only until the next recovery."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from agents.matching.command_sequencer import CommandSequencer, GapWatch, Unseen
 from broker.dead_letters import Failure
 from broker.errors import LogMismatch
 from broker.reader import NO_RECORD, LastRecord
-from exchange.engine.log.journal import Written, write_again, write_failure
+from exchange.engine.log.journal import EncodedEvent, answer_or_fail, fail_command
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import Market
 from exchange.errors import EngineError
@@ -21,27 +21,27 @@ log = logging.getLogger(__name__)
 
 
 class UndoneDiffers(Exception):
-    """The commands since the last snapshot, applied again, gave other events: the engine is not deterministic."""
+    """Applying the commands since the last snapshot again gave other events: the engine is not deterministic."""
 
     def __init__(self, market: str, seq: int) -> None:
-        super().__init__(f"the events up to command {market}:{seq} came out differently the second time")
+        super().__init__(f"replaying the commands up to {market}:{seq} gave other events than the first time")
         self.market = market
         self.seq = seq
 
 
 class StartingPoint(NamedTuple):
-    """A state to go on from, and the offset of the command record it came from."""
+    """A state to continue from, and the offset of the command record it came from."""
 
     market: Market
     offset: int
 
 
 class MarketAssignment:
-    """A market from one recovery to the next. A rebalance begins another; whoever awaited compares them by identity.
+    """A market from one recovery to the next. A rebalance starts another one: after an await, compare by identity.
 
     `written`: hashes of the events that are in the log already; `log_end`: the last record of that log.
     `unacknowledged`: command records that wait for a snapshot. `failures`: commands that were undone and whose bytes
-    are not among the dead letters yet. `is_settled`: every event of the commands applied is in the log, so a snapshot
+    are not among the dead letters yet. `is_fully_logged`: every event of the commands applied is in the log, so a snapshot
     may be taken. `offset`: of the last command record.
     """
 
@@ -65,7 +65,7 @@ class MarketAssignment:
         self.gap = GapWatch(name)
         self.unacknowledged: list[Any] = []
         self.failures: list[Failure] = []
-        self.is_settled = True
+        self.is_fully_logged = True
         self.snapshot_seq = self.market.command_seq
         self._checkpoint = dump(self.market)
         self._failed = set(failed)
@@ -76,12 +76,12 @@ class MarketAssignment:
         return self.market.command_seq > self.snapshot_seq
 
     def check_epoch(self, record: CommandRecord) -> None:
-        """LogMismatch for a record of another epoch: a log from before a rebuild, or of another exchange."""
+        """Raise LogMismatch for a record of another epoch: the log is from before a rebuild, or of another exchange."""
         if record.epoch != self.epoch:
             raise LogMismatch(f"epoch of a command record of {self.name}", self.epoch, record.epoch)
 
-    def apply(self, commands: Sequence[UnseenCommand]) -> list[Written]:
-        """The events of these commands, in order. A user's command that breaks the engine is undone and told so."""
+    def apply(self, commands: Sequence[UnseenCommand]) -> list[EncodedEvent]:
+        """The events of these commands, in order. A user's command that breaks the engine is undone and answered as failed."""
         return [event for each in commands for event in self._answer(each)]
 
     def saved(self, command_seq: int, state: bytes) -> None:
@@ -90,8 +90,11 @@ class MarketAssignment:
         self.sequencer.forget(command_seq)
         self._checkpoint = state
 
-    def leave_out_written(self, events: list[Written], before: str) -> tuple[str, list[Written]]:
-        """The events that are not in the log yet, and the hash they chain to; LogMismatch when one there differs."""
+    def leave_out_written(self, events: list[EncodedEvent], before: str) -> tuple[str, list[EncodedEvent]]:
+        """The hash before the first event that is not in the log yet, and the events from there on.
+
+        Raises LogMismatch when an event in the log differs.
+        """
         for at, event in enumerate(events):
             known = self.written.pop(event.seq, None)
             if known is None:
@@ -101,29 +104,29 @@ class MarketAssignment:
             before = event.hash
         return before, []
 
-    def _answer(self, each: UnseenCommand) -> list[Written]:
-        """Apply a command, or honour the verdict that it failed, whatever this code would make of it now."""
+    def _answer(self, each: UnseenCommand) -> list[EncodedEvent]:
+        """Apply a command; one that failed before fails again, even if this code could apply it."""
         before = self.market.event_hash
         try:
-            return write_again(self.market, each.seq, each.command, self._failed)
+            return answer_or_fail(self.market, each.seq, each.command, self._failed)
         except (MemoryError, EngineError):
             raise
         except Exception as error:  # docs/design.md, "Poison": one user's command must not stop everyone's market
             if not isinstance(each.command, UserCommand):
                 raise
             self._undo(each, error, before)
-            return write_failure(self.market, each.seq, each.command)
+            return fail_command(self.market, each.seq, each.command)
 
     def _undo(self, each: UnseenCommand, error: Exception, before: str) -> None:
-        """Rebuild the state without the command: the last snapshot, and the commands since once more."""
+        """Rebuild the state without the command, from the last snapshot and the commands since."""
         number = each.command.order if isinstance(each.command, CancelOrder) else each.seq
         known = {"market": self.name, "sequence": each.seq, "order": public_order_id(self.name, number)}
         log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error, extra=known)
         market = load(self._checkpoint)
         for command in self.sequencer.kept(market.command_seq + 1, each.seq):
-            write_again(market, command.seq, command.command, self._failed)
+            answer_or_fail(market, command.seq, command.command, self._failed)
         if market.event_hash != before:
             raise UndoneDiffers(self.name, each.seq - 1)
-        self.market, self._checkpoint = market, dump(market)  # the next one need not go so far back
+        self.market, self._checkpoint = market, dump(market)  # so that the next undo replays less
         self._failed.add(each.seq)
         self.failures.append(Failure(each.seq, each.body, error))

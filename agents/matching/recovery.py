@@ -1,4 +1,4 @@
-"""How a market comes back: the newest snapshot that holds, and the hashes of the events written after it."""
+"""Recovering a market: the newest valid snapshot, and the hashes of the events written after it."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -26,17 +26,17 @@ log = logging.getLogger(__name__)
 async def begin_assignment(
     market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None] = unnoticed
 ) -> MarketAssignment:
-    """Recover a market; `on_step` is called whenever that has got on.
+    """Recover a market; `on_step` is called after each step of progress.
 
-    1. Ask PostgreSQL for the epoch, and for how far the events are persisted. A table with snapshots of other epochs
-       alone belongs to another exchange. A halted market is left alone: MarketHalted.
-    2. Line up the snapshots of the table and the newest of PostgreSQL, and last of all the empty market.
-    3. Take the first of which every event is in the log or persisted: a log that has lost its tail takes the snapshots
-       after that tail with it, or readers would find a hole. Its last event alone proves nothing: who noticed the loss
-       did so by writing after it.
-    4. Its last event must have the hash the log has; what the log holds beyond it is not to be written again, and what
-       failed, by the log or by PostgreSQL, fails again. The assignment remembers how that log ended: its first own record
-       must come after it, and the last one must still be there.
+    1. Read from PostgreSQL the epoch and how far the events are persisted. A table that holds only snapshots of other
+       epochs belongs to another exchange. A halted market is not recovered: MarketHalted.
+    2. List the snapshots of the table and the newest one in PostgreSQL, newest first, and the empty market last.
+    3. Choose the first one whose events are all in the log or persisted. If the log has lost its tail, snapshots newer
+       than the tail cannot be used: readers would find a hole. Finding the last event in the log proves nothing: an
+       owner that noticed the loss has written after it.
+    4. Its last event must have the same hash in the log. Events that the log holds after it are not written again, and
+       commands that failed, by the log or by PostgreSQL, fail again. The assignment keeps the last record of the log:
+       its own first record must come after it, and that last record must still be there.
     """
     progress, kept, persisted = await ask_database(
         settings.dsn, engine_app_id(market), lambda c: _what_is_known(c, market)
@@ -52,7 +52,7 @@ async def begin_assignment(
             _check_last_event(state, written)  # 4
             tune_gc()
             known = {"market": market, "sequence": state.command_seq}
-            log.info("%s goes on after command %d, event %d", *known.values(), state.event_seq, extra=known)
+            log.info("%s continues after command %d, event %d", *known.values(), state.event_seq, extra=known)
             return MarketAssignment(market, progress, point, written, failed | persisted, log_end=last)
         log.error(
             "%s: the event log has a hole before event %d of a snapshot, taking an older one", market, state.event_seq

@@ -1,4 +1,4 @@
-"""When a market's snapshot is due, and writing it: to the changelog of the book table, and to PostgreSQL."""
+"""When a market's snapshot is due, and writing it to the changelog of the book table and to PostgreSQL."""
 
 import time
 from typing import Any
@@ -15,8 +15,8 @@ from tables.book_table import Snapshot, heads, keys_of_snapshot, snapshot_entrie
 
 COMMANDS_MAX = 5_000
 AGE_MAX_S = 5.0
-SHARE_OF_TIME_MIN = 50  # a snapshot that took d seconds is the only one for 50 d: 2 % of the time
-PAUSE_MAX_S = 60.0  # whatever it took: one that waited for a broker that was down says nothing about the next
+PAUSE_PER_SECOND_TAKEN = 50  # after a snapshot that took d seconds, none is taken for 50 d: 2 % of the time
+SNAPSHOT_PAUSE_MAX_S = 60.0  # however long it took: one that waited for a broker says nothing about the next
 KEPT = 2
 
 
@@ -34,25 +34,25 @@ class SnapshotWriter:
         self._copied_seq = 0
 
     def begin(self) -> None:
-        """An assignment begins: its first record is followed by a snapshot.
+        """Start an assignment: a snapshot follows its first record.
 
-        Before the first commit of a group Faust does not seek back, so that commit must not wait.
+        Faust does not seek back before a group's first commit, so that commit must not wait.
         """
         self._taken_at_s = 0.0
 
     def is_due(self, assignment: MarketAssignment) -> bool:
-        """Whether to take one now: 5,000 commands, or 5 s, unless the last one was too costly for that."""
+        """Whether to take a snapshot now: every 5,000 commands or 5 s, less often if the last one took long."""
         now_s = time.monotonic()
-        if not (assignment.is_settled and assignment.unacknowledged) or now_s < self._not_before_s:
+        if not (assignment.is_fully_logged and assignment.unacknowledged) or now_s < self._not_before_s:
             return False
         commands = assignment.market.command_seq - assignment.snapshot_seq
         return commands >= COMMANDS_MAX or now_s >= self._taken_at_s + AGE_MAX_S
 
     async def write(self, assignment: MarketAssignment) -> None:
-        """Make the present state recoverable.
+        """Make the current state recoverable.
 
         1. Dump the market.
-        2. Write the chunks and last the head, each durable before the next.
+        2. Write the chunks and then the head, each durable before the next.
         3. Set the live table; Faust must not send it again.
         4. Forget all but the newest two.
         """
@@ -65,10 +65,10 @@ class SnapshotWriter:
         assignment.saved(taken.head.command_seq, taken.state)
         SNAPSHOT_AT.labels(self._market).set_to_current_time()
         self._taken_at_s = time.monotonic()
-        self._not_before_s = self._taken_at_s + pause_after(self._taken_at_s - begun_s)
+        self._not_before_s = self._taken_at_s + snapshot_pause_after(self._taken_at_s - begun_s)
 
     async def copy_to_database(self, assignment: MarketAssignment) -> None:
-        """The newest snapshot of the table, if PostgreSQL does not have it yet; waits through an outage."""
+        """Copy the newest snapshot of the table to PostgreSQL, if it is not there yet; waits through an outage."""
         newest = next(iter(verified_snapshots(self._table.data.data, assignment.epoch)), None)
         if newest is not None and newest.head.command_seq > self._copied_seq:
             await self._copy(assignment, newest)
@@ -92,6 +92,6 @@ class SnapshotWriter:
             await self._producer.send_all(self._topic, [(key, None) for key in keys])
 
 
-def pause_after(took_s: float) -> float:
-    """For how long no other snapshot is taken after one that took so long, in seconds."""
-    return min(took_s * SHARE_OF_TIME_MIN, PAUSE_MAX_S)
+def snapshot_pause_after(took_s: float) -> float:
+    """Seconds without another snapshot after one that took `took_s` seconds."""
+    return min(took_s * PAUSE_PER_SECOND_TAKEN, SNAPSHOT_PAUSE_MAX_S)

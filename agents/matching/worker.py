@@ -1,4 +1,4 @@
-"""What the matching agent does with a record, with a recovery and with its last hours; Faust calls it."""
+"""The matching agent: what it does with a record, in a recovery and when it closes. Faust calls it."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Matcher:
-    """The owner of one market. All that changes it goes through `handle`, one record at a time."""
+    """The owner of one market. Every change of the market goes through `handle`, one record at a time."""
 
     def __init__(self, market: str, settings: StreamSettings, table: Any) -> None:
         self.market = market
@@ -47,9 +47,9 @@ class Matcher:
         self._is_closing = False
 
     async def recover(self) -> None:
-        """Begin a new assignment from the newest snapshot; the old one is over from the first moment on.
+        """Start a new assignment from the newest snapshot; the old one ends at once.
 
-        A halted market gets none: its records stay where they are.
+        A halted market gets none: its records stay unacknowledged.
         """
         self.release()
         self._recoveries += 1
@@ -69,22 +69,22 @@ class Matcher:
             RECOVERIES.labels(self.market).inc()
 
     def release(self) -> None:
-        """The market is somebody else's now, or will be recovered: whatever is under way here counts no more."""
+        """Drop the assignment and its work in progress: the market has another owner, or will be recovered."""
         self._assignment = None
 
     async def handle(self, event: Any) -> None:
-        """Take one command record through the market.
+        """Apply one command record to the market.
 
-        1. Read it; one that is no command record of ours goes to the dead letters and takes no sequence.
-        2. Drop the commands seen before; where one is missing, drop the rest and ask the relay for it. One that was
-           other bytes then halts the market.
-        3. Apply what is new; a user's command that breaks the engine is undone and goes to the dead letters.
+        1. Read it; a record that is not a command record of ours goes to the dead letters and takes no sequence.
+        2. Drop the commands seen before; if one is missing, drop the rest and ask the relay for it. A command that
+           comes again with other bytes halts the market.
+        3. Apply the new commands; a user's command that breaks the engine is undone and goes to the dead letters.
         4. Leave out the events that an earlier owner has written: they must be the same.
         5. Write the others as one record, and wait for the broker.
         6. Keep the command record unacknowledged until a snapshot covers it.
         7. Take that snapshot when it is due.
 
-        Whoever finds another assignment after an await drops everything: the record comes again.
+        If the assignment has changed after an await, everything is dropped: the record comes again.
         """
         async with self._at_work:
             self._progress.step()
@@ -108,40 +108,40 @@ class Matcher:
                 await self._snapshot(assignment)
 
     async def snapshot_if_due(self) -> None:
-        """Take the snapshot that is due though no command comes any more."""
+        """Take a snapshot that is due even if no more commands come."""
         async with self._at_work:
             if self._assignment is not None and not self._is_closing and self.snapshots.is_due(self._assignment):
                 await self._snapshot(self._assignment)
 
     async def copy_to_database(self) -> None:
-        """Put the newest snapshot into PostgreSQL as well, from where a lost broker is rebuilt."""
+        """Copy the newest snapshot to PostgreSQL: a lost broker is rebuilt from there."""
         assignment = self._assignment
         if assignment is not None:
             await self.snapshots.copy_to_database(assignment)
 
     async def close(self) -> None:
-        """Finish the record at hand, take no other, leave a last snapshot in both places."""
+        """Finish the current record, accept no other, and write a last snapshot to the table and to PostgreSQL."""
         self._is_closing = True
         async with self._at_work:
-            if self._assignment is not None and self._assignment.is_settled:
+            if self._assignment is not None and self._assignment.is_fully_logged:
                 if self._assignment.is_dirty:
                     await self._snapshot(self._assignment)
                 await self._leave_a_copy()
 
     def advance(self) -> object:
-        """Differs whenever a record, a step of a recovery or an acknowledgement has come since."""
+        """A value that changes with every record, recovery step and acknowledgement."""
         return self._progress.steps, self._producer.appended
 
     async def has_work(self) -> bool:
-        """Whether the log waits for this owner; raises what an outage raises."""
+        """Whether the log has work for this owner; raises the error of an outage."""
         return await has_commands(self.market, self._settings, self._assignment)
 
     async def disconnect(self) -> None:
-        """Let go of the broker, after the app has stopped."""
+        """Disconnect from the broker, after the app has stopped."""
         await self._producer.stop()
 
     async def _leave_a_copy(self) -> None:
-        """A rebuild can do without: an older snapshot only makes it longer."""
+        """Copy the last snapshot if there is time. A rebuild works without it: an older one only makes it longer."""
         try:
             async with asyncio.timeout(LAST_COPY_TIMEOUT_S):
                 await self.copy_to_database()
@@ -167,7 +167,7 @@ class Matcher:
 
     async def _match(self, assignment: MarketAssignment, fresh: list[UnseenCommand]) -> None:
         before = assignment.market.event_hash
-        assignment.is_settled = False
+        assignment.is_fully_logged = False
         before, unwritten = assignment.leave_out_written(assignment.apply(fresh), before)
         while assignment.failures:
             await self._send_to_dlq(dead_letter_of_failure(self.market, assignment.failures.pop(0)))
@@ -175,11 +175,11 @@ class Matcher:
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
             passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
             EVENTS_WRITTEN.labels(self.market).inc(len(record.events))
-        assignment.is_settled = True
+        assignment.is_fully_logged = True
         COMMANDS_MATCHED.labels(self.market).inc(len(fresh))
 
     async def _snapshot(self, assignment: MarketAssignment) -> None:
-        """Once it is durable, acknowledge the records it covers: the committed offset never passes a snapshot."""
+        """Take a snapshot, then acknowledge the records it covers: the committed offset never passes a snapshot."""
         covered = len(assignment.unacknowledged)
         await self.snapshots.write(assignment)
         passing(CrashPoint.AFTER_SNAPSHOT_BEFORE_OFFSET)
@@ -193,7 +193,7 @@ class Matcher:
         if not assignment.gap.must_ask(missing, time.monotonic()):
             return
         known = {"market": self.market, "sequence": missing}
-        log.warning("%s: command %d is missing in the log, the relay is asked for it", *known.values(), extra=known)
+        log.warning("%s: command %d is missing in the log, asking the relay for it", *known.values(), extra=known)
         is_there = await ask_database(
             self._settings.dsn, self.name, lambda session: rewind(session, self.market, missing)
         )

@@ -1,4 +1,4 @@
-"""The feed: what price sources see, reported to the logs of their markets."""
+"""The feed: reports the prices of price sources to the logs of their markets."""
 
 import asyncio
 import contextlib
@@ -13,34 +13,34 @@ from agents.worker.metrics import PRICES_REPORTED
 from agents.worker.service import Service
 from schemas.commands import ReportPrice
 from schemas.units import Timestamp
-from store.command_log.commands import Addressed, append_commands
+from store.command_log.commands import Addressed, append_with_lock_order
 from store.session.advisory_locks import LockClass, try_locks
 from store.session.connect import Connection
 
 GATHER_S = 0.05
-"""So long what is seen at about the same moment waits to go together."""
+"""How long a price waits, so that prices seen at about the same time are reported together."""
 TRY_AGAIN_S = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class SourceKey(NamedTuple):
-    """A source by its market and its name: what may be reported by one feed at a time."""
+    """A source by its market and its name. One feed at a time may report it."""
 
     market: str
     source: str
 
     @property
     def lock_number(self) -> int:
-        """Its second key of the advisory lock. Should two sources ever share one, the later feed reports but one of them."""
+        """The second key of its advisory lock. If two sources share a key, a second feed cannot report the other one."""
         return zlib.crc32(f"{self.market}/{self.source}".encode()) - 2**31
 
 
 class PriceFeed(Service):
     """Reports prices of any number of sources, each by one feed at a time; a second feed is its standby.
 
-    Only the newest price of a source counts. While PostgreSQL is away, or the last price of a source is not persisted
-    yet, newer ones replace each other here; so nothing stale queues, however long store, broker or engine are down.
+    Only the newest price of a source counts. While PostgreSQL is down, or the last price of a source is not persisted
+    yet, newer prices replace older ones here. So no stale prices queue, however long store, broker or engine are down.
     """
 
     def __init__(self, dsn: str, sources: Sequence[Source]) -> None:
@@ -53,28 +53,28 @@ class PriceFeed(Service):
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Watch the sources from now on, whether or not the database can be reached."""
+        """Watch the sources from now on, even if the database is unavailable."""
         self._watching = asyncio.create_task(self._watch_all(), name=f"{self.name} sources")
         await super().start()
 
     async def wait(self) -> None:
-        """Raise what watching or reporting has raised; sources that have no more prices end nothing."""
+        """Wait for an error of watching or reporting and raise it; a source without more prices is no error."""
         if self._watching is not None:
             await asyncio.gather(asyncio.shield(self._watching), super().wait())
 
     async def stop(self) -> None:
-        """Stop; a price that is under way may be lost: the next one is a second away."""
+        """Stop; a price in flight may be lost: the next one follows within a second."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
         await super().stop()
 
     async def serve(self, session: Connection) -> None:
-        """Report what is new of the sources that are ours.
+        """Report the new prices of the sources whose lock this feed holds.
 
-        1. Take the locks that are free; they go with the session, and so does what is known of earlier reports.
-        2. Wait until a source has seen something, or it is time to ask for locks and for what was not persisted yet.
-        3. Report the newest price of each source in one round trip; what may not go yet stays.
+        1. Take the free locks. They end with the session, and the record of earlier reports is cleared with them.
+        2. Wait for a new price, or until it is time to try the locks and the waiting prices again.
+        3. Report the newest price of each source in one round trip; keep those whose last report is not persisted yet.
         """
         self._held, self._reported = set(), {}
         while True:
@@ -91,7 +91,7 @@ class PriceFeed(Service):
         for key in wanted:
             if key.lock_number in numbers:
                 self._held.add(key)
-                log.info("%s of %s is reported here", key.source, key.market)
+                log.info("reporting the prices of %s for %s", key.source, key.market)
 
     async def _report(self, session: Connection) -> None:
         going = {key: seen for key, seen in self._newest.items() if key in self._held}
@@ -100,7 +100,7 @@ class PriceFeed(Service):
             Addressed(key.market, ReportPrice(at, key.source, seen.price, seen.observed_at), self._reported.get(key, 0))
             for key, seen in going.items()
         ]
-        for key, seq in zip(going, await append_commands(session, commands), strict=True):
+        for key, seq in zip(going, await append_with_lock_order(session, commands), strict=True):
             if seq is not None:
                 self._reported[key] = seq
                 PRICES_REPORTED.labels(*key).inc()

@@ -1,7 +1,7 @@
 """Polling a public venue: a JSON document over HTTP, and in it the price by a JSON pointer (RFC 6901).
 
-The answer is a stranger's: so many bytes and no more, no redirect, no compression, numbers as they are written, never as
-floats; what is not a price by the rules of `parse_price` is left out and logged.
+The answer is untrusted: its size is limited, redirects and compression are not followed, and numbers are kept as text,
+never as floats. What is not a price by the rules of `parse_price` is dropped and logged.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class NoPrice(Exception):
 
 
 class HttpPoll:
-    """Asks a URL for a price, again and again."""
+    """Polls a URL for a price."""
 
     def __init__(
         self, name: str, market: str, url: str, pointer: str, *, every_ms: int = 1_000, timeout_ms: int = 2_000
@@ -45,7 +45,7 @@ class HttpPoll:
         self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1_000)
 
     async def prices(self) -> AsyncIterator[Observation]:
-        """What each answer says, seen when it was asked for: a slow answer is as old as its question."""
+        """The price in each answer, observed when the request was sent: a slow answer is as old as its request."""
         async with aiohttp.ClientSession(timeout=self._timeout, headers=HEADERS, auto_decompress=False) as session:
             while True:
                 asked_at = Timestamp(time.time_ns() // 1_000)
@@ -75,7 +75,7 @@ def price_in(body: bytes, pointer: str) -> Nanos:
     """The price at `pointer` of a JSON document; raises NoPrice."""
     try:
         document = json.loads(body.decode(), parse_float=str, parse_int=str, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:  # what is no UTF-8 is a ValueError too
+    except (ValueError, RecursionError) as error:  # invalid UTF-8 is a ValueError too
         raise NoPrice("not JSON") from error
     found = _at(document, pointer)
     price = parse_price(found) if isinstance(found, str) else None
@@ -103,4 +103,4 @@ def _at(document: Any, pointer: str) -> object:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN and Infinity are no JSON
+    raise ValueError(constant)  # NaN and Infinity are not JSON

@@ -1,4 +1,4 @@
-"""A random walk: the price source of demos and tests. The same seed walks the same way."""
+"""A random walk: the price source of demos and tests. The same seed gives the same prices."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from schemas.units import PPM, Nanos, Timestamp
 
 
 class RandomWalk:
-    """A bounded walk in parts per million of its start. Sources of one seed walk together, each with noise of its own."""
+    """A bounded walk in parts per million of its start. Sources with one seed move together, each with its own noise."""
 
     def __init__(
         self,
@@ -37,18 +37,18 @@ class RandomWalk:
         self._noise = random.Random(f"{market}/{seed}/{name}")  # noqa: S311 - as above
 
     def next_price(self) -> Nanos:
-        """One step on; it turns back before it is too far from its start."""
+        """Take one step; the distance from the start is limited."""
         drift = self._drift_ppm + self._walk.randint(-self._step_ppm, self._step_ppm)
         self._drift_ppm = max(-self._drift_max_ppm, min(self._drift_max_ppm, drift))
         offset_ppm = self._drift_ppm + self._noise.randint(-self._noise_ppm, self._noise_ppm)
         return _within_bounds(self._start + self._start * offset_ppm // PPM)
 
     def nudge(self, by_ppm: int) -> None:
-        """Jump: the walk goes on from a start that is so much higher, or lower."""
+        """Jump: move the start by `by_ppm`, and continue the walk from there."""
         self._start = _within_bounds(self._start + self._start * by_ppm // PPM)
 
     async def prices(self) -> AsyncIterator[Observation]:
-        """A price a step, the first one at once."""
+        """One price per step, the first one at once."""
         while True:
             yield Observation(Timestamp(time.time_ns() // 1_000), self.next_price())
             await asyncio.sleep(self._every_s)

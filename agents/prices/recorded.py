@@ -1,7 +1,7 @@
-"""A recorded source: replays the prices of a file at the pace they came in, or faster.
+"""A recorded source: replays the prices of a file at their recorded pace, or faster.
 
 A line is a price: `offset,price` (CSV) or `{"offsetMs": offset, "price": "price"}` (JSON lines), the offset in whole
-milliseconds from the beginning of the recording, never less than that of the line before; the price a decimal string.
+milliseconds from the start of the recording, never less than that of the line before; the price a decimal string.
 Empty lines, lines that begin with `#`, and the CSV head line `offsetMs,price` are skipped.
 
 Exception
@@ -50,7 +50,7 @@ class Recorded:
         self._speed = speed
 
     async def prices(self) -> AsyncIterator[Observation]:
-        """Each price when its time has come; it was seen then, however late this loop is."""
+        """Each price at its recorded time; `observed_at` is that time, even if this loop runs late."""
         began_at = time.time_ns() // 1_000
         for offset_ms, price in self._recording:
             observed_at = began_at + offset_ms * 1_000 // self._speed
@@ -78,7 +78,7 @@ def parse_recording(lines: Iterable[str]) -> Iterator[RecordedPrice]:
 
 
 def as_commands(source: str, recording: Iterable[RecordedPrice], began_at: Timestamp) -> Iterator[ReportPrice]:
-    """The recording as commands that begin at `began_at`: time by commands, for whoever replays without a clock."""
+    """The recording as commands from `began_at` on: for a replay that takes the time from commands, not from a clock."""
     for offset_ms, price in recording:
         at = Timestamp(began_at + offset_ms * 1_000)
         yield ReportPrice(at, source, price, observed_at=at)

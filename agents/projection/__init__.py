@@ -1,1 +1,1 @@
-"""The projection worker: events of a market into PostgreSQL."""
+"""The projection worker: writes the events of a market to PostgreSQL."""

@@ -22,7 +22,7 @@ def projection_unit(market: str, settings: StreamSettings) -> FaustUnit:
 
 
 def projection_app(market: str, settings: StreamSettings) -> tuple[faust.App, Projector]:
-    """The app and the projector it feeds. What either raises ends the process, nothing acknowledged."""
+    """The app and the projector it feeds. An exception in either ends the process with nothing acknowledged."""
     app = faust_app(projection_app_id(market), settings)
     projector = Projector(market, settings)
 

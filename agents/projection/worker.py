@@ -1,4 +1,4 @@
-"""What the projection agent does with event records: many of them in one transaction, then acknowledged."""
+"""The projection agent: persists many event records in one transaction, then acknowledges them."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from agents.pending_work import has_events
 from agents.worker.database import ask_database
-from agents.worker.halting import check_log_is_known, unless_halted
+from agents.worker.halting import check_log_is_known, halting_on_mismatch
 from agents.worker.metrics import EVENTS_PERSISTED
 from agents.worker.retry import Backoff
 from agents.worker.settings import StreamSettings
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class Delivery(NamedTuple):
-    """A record with the log's time of it, and the stream's event that is acknowledged when it is persisted."""
+    """A record with its time in the log, and the stream's event to acknowledge when the record is persisted."""
 
     logged: LoggedRecord
     event: Any
 
 
 class Projector:
-    """Persists the events of one market. Records wait here while a transaction runs, and go together in the next."""
+    """Persists the events of one market. Records that arrive during a transaction go together into the next one."""
 
     def __init__(self, market: str, settings: StreamSettings) -> None:
         self.market = market
@@ -53,10 +53,10 @@ class Projector:
         self._has_room.set()
 
     async def take(self, event: Any) -> None:
-        """Let a record wait for the next transaction; holds the stream back when many do. LogMismatch, if it is not ours."""
+        """Queue a record for the next transaction; waits while the queue is full. LogMismatch if the record is not ours."""
         self._progress.step()
         record = decode_event_record(event.message.value)
-        if (record.market, record.epoch) != (self.market, await self._epoch_in_force()):
+        if (record.market, record.epoch) != (self.market, await self._current_epoch()):
             raise LogMismatch("event record of", (self.market, self._epoch), (record.market, record.epoch))
         await self._has_room.wait()
         at = Timestamp(round(event.message.timestamp * SECOND_US))
@@ -66,8 +66,8 @@ class Projector:
             self._has_room.clear()
 
     async def work(self) -> None:
-        """Persist whatever waits, again and again; of a market that is halted, nothing."""
-        await unless_halted(self._work(), self.name, self.market, self._settings)
+        """Persist the waiting records, forever; nothing for a halted market."""
+        await halting_on_mismatch(self._work(), self.name, self.market, self._settings)
 
     async def _work(self) -> None:
         """Acknowledge only what is committed."""
@@ -81,19 +81,19 @@ class Projector:
                 delivery.event.ack()
 
     def advance(self) -> object:
-        """Differs whenever a record has come since, or PostgreSQL has taken a batch or said that it cannot yet."""
+        """A value that changes with every record received and every answer of PostgreSQL, an outage included."""
         return self._progress.steps
 
     async def has_work(self) -> bool:
-        """Whether the log waits for this owner; raises what an outage raises."""
+        """Whether the log has work for this owner; raises the error of an outage."""
         return await has_events(self.market, self._settings)
 
     async def close(self) -> None:
-        """Give the session back."""
+        """Close the session."""
         await self._projection.close()
 
     def _next_batch(self) -> list[Delivery]:
-        """At most 1,000 events, but always one record."""
+        """At most 1,000 events, but at least one record."""
         batch = [self._waiting.popleft()]
         events = len(batch[0].logged.record.events)
         while self._waiting and events + len(self._waiting[0].logged.record.events) <= EVENTS_MAX:
@@ -113,32 +113,32 @@ class Projector:
             await self._apply(records)
 
     async def _fill(self, missing_seq: int) -> None:
-        """Persist from the missing event to the end of the log, in whatever order the log has them.
+        """Persist the events from the missing one to the end of the log, in the order of the log.
 
-        Offsets are acknowledged only after a commit, so this happens when commits were lost (PostgreSQL came back
-        without its last seconds), or when the log has lost its tail: the engine notices by writing after the hole, and
-        writes everything again after that. So a record beyond the hole is skipped here.
+        Offsets are acknowledged only after a commit. So events are missing only if commits were lost (PostgreSQL came
+        back without its last seconds) or the log has lost its tail. In the second case the engine has noticed by
+        writing after the hole, and then writes everything again. So a record after the hole is skipped here.
         """
         for record in await read_records(self._settings.bootstrap, self.market, missing_seq, self._progress.step):
             with suppress(EventGap):
                 await self._apply([record])
 
     async def _apply(self, records: Sequence[LoggedRecord]) -> None:
-        """Give the same records again until PostgreSQL has taken them; what is persisted already is dropped there."""
+        """Apply the records, again after an outage, until PostgreSQL has persisted them; repetitions are dropped there."""
         backoff = Backoff()
         while True:
             try:
                 await self._projection.apply([each.record for each in records], [each.at for each in records])
                 self._progress.step()
             except StoreUnavailable as error:
-                self._progress.step()  # it works at it, and says so
+                self._progress.step()  # an outage is not a stall
                 log.warning("%s waits for PostgreSQL: %r", self.name, error)
                 await backoff.wait()
             else:
                 return
 
     async def _connect(self) -> Connection:
-        """A session with the database that the log was written for: MarketHalted, UnknownCommand."""
+        """A session with the database that the log was written for. Raises MarketHalted, UnknownCommand."""
         session = await connect_writer(self._settings.dsn, self.name)
         try:
             await check_log_is_known(session, self._settings.bootstrap, self.market)
@@ -147,7 +147,7 @@ class Projector:
             raise
         return session
 
-    async def _epoch_in_force(self) -> int:
+    async def _current_epoch(self) -> int:
         if self._epoch is None:
             progress = await ask_database(self._settings.dsn, self.name, lambda c: read_market_progress(c, self.market))
             self._epoch = progress.epoch

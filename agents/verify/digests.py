@@ -1,4 +1,4 @@
-"""Digests by sequence in one flat array: millions of them fit where a dictionary would not."""
+"""Digests by sequence in one flat array: millions of them take less memory than a dictionary would."""
 
 from hashlib import blake2b
 
@@ -6,12 +6,12 @@ DIGEST_BYTES = 12
 
 
 def digest(body: bytes) -> bytes:
-    """What tells one message from another."""
+    """The digest of a message: equal digests mean equal messages."""
     return blake2b(body, digest_size=DIGEST_BYTES).digest()
 
 
 class Digests:
-    """Digests of one width, by sequence; a sequence that was never put has none."""
+    """Digests of one width, by sequence."""
 
     def __init__(self, width: int = DIGEST_BYTES) -> None:
         self._width = width
@@ -38,7 +38,7 @@ class Digests:
         return None if found == self._nothing else found
 
     def put(self, seq: int, value: bytes) -> bool:
-        """Keep a digest; False when the sequence has another one already, which stays."""
+        """Store a digest; False if the sequence already has a different one, which is kept."""
         known = self.get(seq)
         if known is None:
             self._make_room(seq)

@@ -1,4 +1,4 @@
-"""How far back a market can be replayed: to the oldest state from which its command log is whole."""
+"""How far back a market can be replayed: to the oldest state from which its command log is complete."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from store.markets.progress import MarketProgress
 def choose_start(
     report: Report, progress: MarketProgress, commands: Digests, snapshots: Iterable[KnownSnapshot]
 ) -> Market | None:
-    """The market as it was at the horizon, which is noted in the report; None when no state reaches the log."""
+    """The market at the horizon, which is written to the report; None if the log is incomplete after every state."""
     whole_after = _whole_after(commands, progress.command_seq)
     if commands.first and commands.first <= whole_after:
         report.differs(f"command {report.market}:{whole_after}", "in the log", "missing")

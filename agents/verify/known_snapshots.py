@@ -1,4 +1,4 @@
-"""Every snapshot of a market that is still to be found: in the book table's changelog and in PostgreSQL."""
+"""Every snapshot of a market that still exists: in the book table's changelog and in PostgreSQL."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from tables.book_table import Head, chunk_keys, heads, is_head, read_head, state
 
 
 class KnownSnapshot(NamedTuple):
-    """What a snapshot says it is of. `state` is None for one whose chunks are not kept: it can be compared, not loaded."""
+    """The head of a snapshot and its state. `state` is None if its chunks are not kept: it can be compared, not loaded."""
 
     source: str
     command_seq: int
@@ -25,7 +25,7 @@ class KnownSnapshot(NamedTuple):
 
 
 def stored_snapshots(stored: Iterable[StoredSnapshot], report: Report) -> list[KnownSnapshot]:
-    """The copies in PostgreSQL; one whose bytes do not have its hash is a difference."""
+    """The copies in PostgreSQL; one whose bytes do not match its hash is a difference."""
     return [
         _checked(KnownSnapshot("PostgreSQL", s.command_seq, s.event_seq, s.event_hash, s.state_hash, s.state), report)
         for s in stored
@@ -33,9 +33,9 @@ def stored_snapshots(stored: Iterable[StoredSnapshot], report: Report) -> list[K
 
 
 async def table_snapshots(settings: StreamSettings, progress: MarketProgress, report: Report) -> list[KnownSnapshot]:
-    """Those of the changelog: all that the table holds, and the earlier ones that are not compacted away yet.
+    """The snapshots of the changelog: those in the table, and earlier ones that are not compacted away yet.
 
-    A zombie may write the head of an old snapshot whose chunks the owner has already forgotten: that is none.
+    A zombie may write the head of an old snapshot whose chunks the owner has already deleted: that one is skipped.
     """
     entries: dict[bytes, bytes] = {}
     forgotten: set[bytes] = set()
@@ -62,7 +62,7 @@ def _of(head: Head, state: bytes | None) -> KnownSnapshot:
 
 
 def _checked(known: KnownSnapshot, report: Report) -> KnownSnapshot:
-    """The snapshot itself when its bytes have its hash; else without them, and a difference."""
+    """The snapshot if its bytes match its hash; otherwise the snapshot without them, and a difference is reported."""
     found = state_hash(known.state or b"")
     if found == known.state_hash:
         return known

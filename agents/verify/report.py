@@ -1,15 +1,15 @@
-"""What a verification found."""
+"""The result of a verification."""
 
 from typing import NamedTuple
 
 import msgspec
 
 DIFFERENCES_MAX = 1_000
-"""Lines that are kept; the rest is only counted."""
+"""Differences that are kept; the rest are only counted."""
 
 
 class Difference(NamedTuple):
-    """Something that is not as the replay says: where, what must be there, what was found."""
+    """A difference from the replay: where, what was expected, what was found."""
 
     subject: str
     expected: str
@@ -17,10 +17,10 @@ class Difference(NamedTuple):
 
 
 class Report(msgspec.Struct, rename="camel"):
-    """How far a market was compared, how much of it, and every difference.
+    """How far a market was compared, how much of it, and the differences.
 
-    `horizon` names the state the replay began from, after command `from_command`; it went up to `to_command` and
-    `to_event`, which PostgreSQL had persisted when it began. The other numbers count what was compared.
+    `horizon` names the state the replay started from, after command `from_command`. It ended at `to_command` and
+    `to_event`, which PostgreSQL had persisted when it started. The other numbers count what was compared.
     """
 
     market: str
@@ -39,12 +39,12 @@ class Report(msgspec.Struct, rename="camel"):
     differences: list[Difference] = []
 
     def differs(self, subject: str, expected: object, found: object) -> None:
-        """Note a difference."""
+        """Record a difference."""
         self.differences_found += 1
         if len(self.differences) < DIFFERENCES_MAX:
             self.differences.append(Difference(subject, str(expected), str(found)))
 
     def compare(self, subject: str, expected: object, found: object) -> None:
-        """Note a difference where there is one."""
+        """Record a difference if there is one."""
         if expected != found:
             self.differs(subject, expected, found)

@@ -1,4 +1,4 @@
-"""The rows that PostgreSQL holds of a market, compared with what the replay leaves."""
+"""The rows of a market in PostgreSQL, compared with the result of the replay."""
 
 import msgspec
 
@@ -22,7 +22,7 @@ _FILL_COLUMNS = (
 
 
 class RowComparison:
-    """Compares block by block what has ended, and at the end what still changes, as it was when `persisted` was read."""
+    """Compares finished orders and trades block by block, and at the end the rows that still change, against `persisted`."""
 
     def __init__(self, session: Connection, persisted: Persisted, report: Report) -> None:
         self._session = session
@@ -38,7 +38,7 @@ class RowComparison:
         await self._compare_fills(replay, trades_before + 1, max((fill.trade for fill in replay.fills), default=0))
 
     async def compare_rest(self, replay: Replay, trades: int) -> None:
-        """What is left at the end: live orders, fills that no trade of the log explains, positions, and the market's own row."""
+        """Compare the rest at the end: live orders, fills without a trade in the log, positions, and the market's own row."""
         for number in sorted(replay.live):
             self._compare_order(replay.live[number], self._persisted.live.get(number))
         await self._compare_fills(replay, trades + 1, BEYOND_ANY_TRADE)
@@ -93,11 +93,11 @@ class RowComparison:
             subject = f"position of user {user} in {self.report.market}"
             if user in holdings:
                 self.report.compare(subject, tuple(holdings[user]), stored.get(user))
-            else:  # flat since before the horizon: what it realized then is not in the log any more
+            else:  # flat since before the horizon: the log no longer holds what it realized then
                 self.report.compare(subject, (0, 0), stored[user][:2])
 
     def _compare_market(self, left: Market) -> None:
-        """Up to the last persisted command they stand alike, but for a market that was halted from outside its log."""
+        """Compare the market's row; its status may differ only for a market that was halted from outside its log."""
         for column, found in msgspec.structs.asdict(self._persisted.market).items():
             if found is not None:
                 self.report.compare(f"market {self.report.market} {column}", getattr(left, column), found)

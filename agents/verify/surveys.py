@@ -1,4 +1,4 @@
-"""One pass over each log before the replay: which sequences it holds, and whether it contradicts itself."""
+"""One pass over each log before the replay: which sequences it holds, and whether it is consistent."""
 
 import msgspec
 
@@ -24,7 +24,7 @@ from store.markets.progress import MarketProgress
 async def survey_commands(settings: StreamSettings, progress: MarketProgress, report: Report) -> Digests:
     """The digests of all commands in the log. A sequence that comes again with other bytes is a difference.
 
-    A record that is not the relay's is none of the market: it is counted, no more.
+    A record that is not from the relay does not belong to the market: it is only counted.
     """
     digests = Digests()
     async for each in stream_records(settings.bootstrap, commands_topic(report.market)):
@@ -40,7 +40,7 @@ async def survey_commands(settings: StreamSettings, progress: MarketProgress, re
 
 
 def command_record(value: bytes | None, market: str) -> CommandRecord | None:
-    """A record of the relay; None for what cannot be read, as a whole or in one command, or is another market's."""
+    """A record of the relay; None if it or one of its commands cannot be read, or if it is of another market."""
     try:
         return read_whole_record(value, market)
     except UnreadableRecord:
@@ -48,7 +48,7 @@ def command_record(value: bytes | None, market: str) -> CommandRecord | None:
 
 
 class EventSurvey:
-    """Digest and chain hash of every event in the log, and the commands that failed by it."""
+    """Digest and chain hash of every event in the log, and the commands that failed according to it."""
 
     def __init__(self) -> None:
         self.bodies = Digests()
@@ -56,7 +56,7 @@ class EventSurvey:
         self.failed: set[int] = set()
 
     def add(self, record: EventRecord, report: Report) -> None:
-        """Take the events of a record, whose hashes must lead from its first to its last."""
+        """Add the events of a record; their hashes must chain from its first to its last."""
         chain, seq = record.prev_hash, record.first_event_seq - 1
         for seq, body in enumerate(record.events, record.first_event_seq):
             chain = chain_hash(chain, body)

@@ -1,4 +1,4 @@
-"""Verifying a market: its command log replayed, and compared with its events, its snapshots and its rows."""
+"""Verifying a market: its command log is replayed and compared with its events, its snapshots and its rows."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from agents.verify.surveys import EventSurvey, command_record, survey_commands, 
 from agents.worker.database import ask_once
 from agents.worker.settings import StreamSettings
 from broker.reader import stream_records
-from exchange.engine.log.journal import Written
+from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.log.replay import Replay
 from exchange.engine.log.snapshot import dump, state_hash
 from exchange.engine.market import Market
@@ -26,15 +26,15 @@ COMMANDS_PER_BLOCK = 2_000
 
 
 async def verify(settings: StreamSettings, market: str) -> Report:
-    """Compare a market with its log, up to what was persisted at the beginning. KeyError for one that is not listed.
+    """Compare a market with its log, up to what was persisted at the start. KeyError for an unknown market.
 
-    1. Read the rows that still change, at one moment.
-    2. Survey the logs, whose ends are later than that moment, and the snapshots.
-    3. Begin at the oldest state from which the command log is whole.
-    4. Replay: each event, each snapshot on the way, and block by block the rows.
-    5. Compare what is left, and where the projection stands.
+    1. Read the rows that still change, in one snapshot.
+    2. Survey the logs, whose ends are later than that snapshot, and the market's snapshots.
+    3. Start at the oldest state from which the command log is complete.
+    4. Replay, and compare each event, each snapshot on the way, and the rows block by block.
+    5. Compare the remaining rows and the progress of the projection.
 
-    It reads without a group and writes nothing: the exchange may go on meanwhile.
+    It reads without a consumer group and writes nothing: the exchange may run meanwhile.
     """
     return await ask_once(settings.dsn, "verify", lambda session: _verify(session, settings, market))
 
@@ -59,7 +59,7 @@ async def _verify(session: Connection, settings: StreamSettings, market: str) ->
 
 
 async def _compare_outbox(session: Connection, market_id: int, commands: Digests, report: Report) -> None:
-    """The commands that PostgreSQL still keeps must be those of the log: else it was restored from its past."""
+    """The commands that PostgreSQL still keeps must be those of the log: otherwise it was restored from a backup."""
     after = 0
     while page := await read_payloads(session, market_id, after, COMMANDS_PER_BLOCK):
         for seq, payload in page.items():
@@ -94,7 +94,10 @@ class _Verification:
         self._compare_snapshots()
 
     async def replay(self, settings: StreamSettings) -> None:
-        """Every command from the horizon up to progress, in order, the last perhaps in part; the log may repeat some and run ahead."""
+        """Every command from the horizon up to progress, in order; the log may repeat some and hold later ones.
+
+        Events of the last command may be persisted only in part.
+        """
         async for each in stream_records(settings.bootstrap, commands_topic(self._report.market)):
             record = command_record(each.value, self._report.market)
             if record is not None:
@@ -104,7 +107,7 @@ class _Verification:
         await self._end_block()
 
     async def finish(self) -> None:
-        """What is only there at the end: live rows and progress."""
+        """Compare what is only known at the end: live rows and progress."""
         await self._rows.compare_rest(self._replay, self._trades)
         subject, progress = f"progress of {self._report.market}", self._progress
         is_cut = self._replay.market.event_seq > progress.event_seq
@@ -123,15 +126,15 @@ class _Verification:
                 self._compare_snapshots()
 
     def _is_persisted(self, seq: int) -> bool:
-        """Whole, or at least its first events: a command of very many is cut over several records."""
+        """Whether the command is persisted, or at least its first events: a command with very many spans several records."""
         return seq <= self._progress.command_seq or self._replay.market.event_seq < self._progress.event_seq
 
-    def _compare_event(self, event: Written) -> None:
+    def _compare_event(self, event: EncodedEvent) -> None:
         self._last_event = (event.seq, event.hash)
         subject = f"event {self._report.market}:{event.seq}"
         body, chain = self._events.bodies.get(event.seq), self._events.chain.get(event.seq)
         if body is None or chain is None:
-            if event.seq > self._events.bodies.first:  # what lies before the first has been given up by retention
+            if event.seq > self._events.bodies.first:  # retention has deleted the events before the first
                 self._report.differs(subject, "in the log", "missing")
             return
         self._report.events += 1
@@ -142,7 +145,7 @@ class _Verification:
             self._report.differs(f"{subject} chained hash", event.hash, chain.hex())
 
     def _compare_snapshots(self) -> None:
-        """Each snapshot of this moment must be the state as it is now, and name the last event as it was."""
+        """Compare the snapshots taken after this command with the current state and the hash of the last event."""
         market = self._replay.market
         if market.command_seq not in self._snapshots:
             return

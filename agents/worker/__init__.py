@@ -1,1 +1,1 @@
-"""What every worker is built from; it imports none of them."""
+"""The parts that every worker is built from; it imports no worker."""

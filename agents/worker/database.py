@@ -1,4 +1,4 @@
-"""Questions to PostgreSQL that have time: over a connection of their own, repeated while the server is away."""
+"""PostgreSQL queries that can wait: each over its own connection, repeated while the server is unavailable."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 async def ask_database(dsn: str, worker: str, question: Callable[[Connection], Awaitable[T]]) -> T:
-    """The answer to a question that may be asked twice; waits through any outage."""
+    """The result of a query that may run twice; waits through any outage."""
     backoff = Backoff()
     while True:
         try:
@@ -36,7 +36,7 @@ async def ask_database(dsn: str, worker: str, question: Callable[[Connection], A
 
 
 async def ask_once(dsn: str, worker: str, question: Callable[[Connection], Awaitable[T]]) -> T:
-    """The answer of one connection, closed afterwards."""
+    """The result of a query over a new connection, which is closed afterwards."""
     connection = await connect_writer(dsn, worker)
     try:
         return await question(connection)
@@ -45,7 +45,7 @@ async def ask_once(dsn: str, worker: str, question: Callable[[Connection], Await
 
 
 async def close_quietly(connection: Connection) -> None:
-    """End a connection that may be dead already; never waits longer than a second."""
+    """Close a connection that may be dead already; waits at most a second."""
     try:
         await connection.close(timeout=1.0)
     except DATABASE_ERRORS:
@@ -53,5 +53,5 @@ async def close_quietly(connection: Connection) -> None:
 
 
 def away(error: BaseException) -> bool:
-    """Whether PostgreSQL could not be reached; anything else is our fault."""
+    """Whether PostgreSQL could not be reached; any other error is a bug of ours."""
     return isinstance(error, StoreUnavailable) or is_outage(error)

@@ -1,4 +1,4 @@
-"""A Faust app as this house sets it up, and one record as it comes."""
+"""A Faust app with the settings of this exchange, and its topics of raw records."""
 
 import os
 from typing import Any
@@ -14,12 +14,12 @@ from tables.safe_recovery import SAFE_TABLE_MANAGER
 
 HEARTBEATS_PER_SESSION = 6
 COMMIT_INTERVAL_S = 0.5
-REBALANCE_TIMEOUT_S = 5.0  # a member killed while it joins holds up the group this long; the default is a minute
+REBALANCE_TIMEOUT_S = 5.0  # a member killed while joining delays the group this long; the default is a minute
 FETCHLESS_S_MAX = 100 * 365 * 86_400.0
-"""How long a member may fetch nothing, which is forever.
+"""How long a member may fetch nothing: in effect, forever.
 
-Faust gives it 1,000 seconds. A standby has nothing to fetch: it left its group then, and never joined it again (aiokafka
-0.14.0, its issues 720 and 1187). Whoever owns a market and gets nowhere is found by agents/worker/stall_watchdog.py.
+Faust's default is 1,000 seconds. A standby has nothing to fetch: it then left its group and never joined it again
+(aiokafka 0.14.0, its issues 720 and 1187). agents/worker/stall_watchdog.py detects an owner that makes no progress.
 """
 _RAW: dict[str, Any] = {
     "partitions": 1,
@@ -29,15 +29,15 @@ _RAW: dict[str, Any] = {
     "value_serializer": "raw",
 }
 _NO_ENVIRONMENT: dict[str, str] = {}
-"""What Faust may read of the environment, where every name of its own would win over what it is given here.
+"""The environment variables that Faust may read: none, since its own names would override the settings given here.
 
-`PRODUCER_ACKS=0` meant for something else would lose records, and Faust too has a `BROKER_URL`. What an operator may set is
-in app/settings.py.
+`PRODUCER_ACKS=0` meant for another program would lose records, and Faust has a `BROKER_URL` too. The settings for
+operators are in app/settings.py.
 """
 
 
 def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
-    """An app of one market: one partition, one owner. Its topics are made elsewhere, its web server is off."""
+    """An app of one market: one partition, one owner. Its topics are created elsewhere, its web server is off."""
     app = faust.App(
         app_id,
         env=_NO_ENVIRONMENT,
@@ -70,7 +70,7 @@ def raw_topic(app: faust.App, name: str) -> Any:
 
 
 def _show_ownership(app: faust.App, app_id: str) -> None:
-    """The one member of the group that has the partition works for the market; the others stand by."""
+    """Record ownership: the group member that has the partition works for the market; the others are standbys."""
     work, _, market = app_id.partition("-")
     task = Task(Work(work), market)
 

@@ -1,4 +1,4 @@
-"""The cyclic collector, spared: what lives long here is no garbage, and what does not ends by its count of references."""
+"""Tuning the garbage collector: long-lived objects are never garbage here, and reference counting frees the others."""
 
 import gc
 
@@ -6,7 +6,7 @@ OBJECTS_BEFORE_COLLECTION = 100_000
 
 
 def tune_gc() -> None:
-    """Let what is there now never be looked at again, and what comes only after so many objects more."""
+    """Exclude all current objects from collection, and collect new ones less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION, 20, 100)

@@ -1,8 +1,8 @@
-"""Halting a market whose command log and database do not belong together, instead of crashing over it forever.
+"""Halting a market whose command log and database do not belong together, instead of crashing again and again.
 
 Exception
-|-- MarketHalted     the market was halted before: leave it alone
-`-- UnknownCommand   the log holds a command that this database never accepted: it was restored from its past
+|-- MarketHalted     the market is halted already: do not work on it
+`-- UnknownCommand   the log holds a command that this database never accepted: it was restored from a backup
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class MarketHalted(Exception):
-    """Nobody works for this market until an operator has decided which of log and database to believe."""
+    """The market is halted: no worker works for it until an operator has decided between its log and the database."""
 
     def __init__(self, market: str, reason: str) -> None:
         super().__init__(f"{market} is HALTED: {reason}")
@@ -39,24 +39,24 @@ class MarketHalted(Exception):
 
 
 class UnknownCommand(Exception):
-    """A command of the log is not the one that PostgreSQL has, or has none of."""
+    """A command of the log differs from the one in PostgreSQL, or PostgreSQL has none with its sequence."""
 
     def __init__(self, market: str, seq: int) -> None:
-        super().__init__(f"command {market}:{seq} of the log is not in this database, which was restored from its past")
+        super().__init__(f"command {market}:{seq} of the log is not in this database, which was restored from a backup")
         self.market = market
         self.seq = seq
 
 
 def check_not_halted(market: str, progress: MarketProgress) -> None:
-    """Raises MarketHalted."""
+    """Raise MarketHalted if the market is halted."""
     if progress.halted_reason is not None:
         raise MarketHalted(market, progress.halted_reason)
 
 
 async def check_record_is_known(session: Connection, progress: MarketProgress, record: CommandRecord) -> None:
-    """Raises UnknownCommand when the newest record of the log tells of another past than this database."""
+    """Raise UnknownCommand if this database does not hold the commands of the log's newest record."""
     if not all(_is_readable(command.body) for command in record.commands):
-        return  # a record with a command that nobody can read is no past of ours
+        return  # a record with an unreadable command is not ours
     logged = {command.seq: bytes(command.body) for command in record.commands}
     seq = await first_unknown_command(session, progress.market_id, logged)
     if seq is not None:
@@ -64,9 +64,9 @@ async def check_record_is_known(session: Connection, progress: MarketProgress, r
 
 
 async def check_log_is_known(session: Connection, bootstrap: str, market: str) -> None:
-    """Both checks for whoever begins to work with a session, which may be the first one after a restore.
+    """Both checks, made for every new session: it may be the first one after a restore.
 
-    Raises MarketHalted or UnknownCommand; StoreUnavailable while the broker cannot be asked: try again.
+    Raises MarketHalted or UnknownCommand; StoreUnavailable while the broker is unavailable: try again.
     """
     progress = await read_market_progress(session, market)
     check_not_halted(market, progress)
@@ -80,8 +80,8 @@ async def check_log_is_known(session: Connection, bootstrap: str, market: str) -
         await check_record_is_known(session, progress, record)
 
 
-async def unless_halted(work: Awaitable[None], worker: str, market: str, settings: StreamSettings) -> None:
-    """Await the work of one market; where log and database turn out not to belong together, halt it and work no more."""
+async def halting_on_mismatch(work: Awaitable[None], worker: str, market: str, settings: StreamSettings) -> None:
+    """Await the work of one market; halt and quarantine it if its log and the database do not belong together."""
     try:
         await work
     except MarketHalted as error:
@@ -89,7 +89,7 @@ async def unless_halted(work: Awaitable[None], worker: str, market: str, setting
     except (UnknownCommand, AlteredCommand) as error:
         await halt_market(worker, market, settings, error)
         await quarantine(worker, error)
-    except ProjectionStopped as error:  # of a halted market the events cannot fit the rows
+    except ProjectionStopped as error:  # the events of a halted market may not fit the rows
         progress = await ask_database(settings.dsn, worker, lambda session: read_market_progress(session, market))
         if progress.halted_reason is None:
             raise
@@ -97,13 +97,13 @@ async def unless_halted(work: Awaitable[None], worker: str, market: str, setting
 
 
 async def halt_market(worker: str, market: str, settings: StreamSettings, reason: Exception) -> None:
-    """Let everyone see in PostgreSQL that the market is halted, and why; waits through an outage."""
+    """Record in PostgreSQL that the market is halted, and why; waits through an outage."""
     log.critical("%s halts %s: %s (docs/adr/0004)", worker, market, reason)
     await ask_database(settings.dsn, worker, lambda session: halt(session, market, str(reason)))
 
 
 async def quarantine(worker: str, reason: Exception) -> NoReturn:
-    """Do nothing for this market any more, while the process goes on for others: a restart would find the same."""
+    """Stop working for this market, while the process continues for others. A restart would not help."""
     log.critical("%s is quarantined: %s", worker, reason)
     while True:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""Hosting apps and services in one loop until the process is told to stop; one that ends by itself ends the process."""
+"""Hosting apps and services in one event loop until the process is stopped; one that ends before ends the process."""
 
 import asyncio
 import logging
@@ -24,20 +24,20 @@ class Unit(Protocol):
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """Its name in the log."""
 
     async def start(self) -> None:
-        """Come up; may take as long as it takes to become the owner of a market."""
+        """Start; may take until this unit becomes the owner of a market."""
 
     async def wait(self) -> None:
-        """Return or raise when it has ended by itself."""
+        """Return or raise when it has ended without being stopped."""
 
     async def stop(self) -> None:
-        """Finish what is at hand and end."""
+        """Finish the current work and end."""
 
 
 class FaustUnit:
-    """A Faust app among others in one loop, without Faust's worker and its signal handlers, under the eyes of `watch`."""
+    """A Faust app hosted with others in one event loop, without Faust's worker and signal handlers; `watch` watches it."""
 
     def __init__(
         self,
@@ -67,14 +67,14 @@ class FaustUnit:
         await self._app.maybe_start()
 
     async def wait(self) -> None:
-        """Return when the app has crashed: it does not tell the loop it runs in."""
+        """Return when the app has crashed: a crash does not reach the event loop otherwise."""
         await self._app.wait_until_stopped()
 
     async def stop(self) -> None:
         """Let the agent finish its record, then commit and leave the group.
 
-        An app that is just being given its partitions never stops (seen). By then all that counts is saved: the group
-        misses the goodbye, no more, and hands the market over when the session has timed out.
+        An app that is being assigned its partitions never stops (observed). All state is saved by then: the app only
+        does not leave its group, which hands the market over when the session times out.
         """
         if self._watching is not None:
             self._watching.cancel()
@@ -83,14 +83,14 @@ class FaustUnit:
         try:
             await asyncio.wait_for(self._app.stop(), GOODBYE_TIMEOUT_S)
         except TimeoutError:
-            log.warning("%s leaves its group without a goodbye", self.name)
+            log.warning("%s stops without leaving its group", self.name)
             self.is_cut = True
         if self._after_stop is not None:
             await self._after_stop()
 
 
 class Host:
-    """Runs units side by side. `stopping` may be set by anyone who wants a clean end."""
+    """Runs units concurrently. Set `stopping` to stop them cleanly."""
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
@@ -98,11 +98,11 @@ class Host:
 
     @property
     def names(self) -> set[str]:
-        """The units that are hosted."""
+        """The names of the hosted units."""
         return set(self._units)
 
     def add(self, unit: Unit) -> None:
-        """Start a unit now, and watch over it."""
+        """Start a unit now, and watch it."""
         self._units[unit.name] = (unit, asyncio.create_task(self._watch(unit), name=unit.name))
 
     async def run(self, units: Iterable[Unit] = ()) -> None:

@@ -1,6 +1,6 @@
-"""What the workers count for Prometheus: once a record or a batch, never once an order, and never by user.
+"""The workers' Prometheus metrics: counted per record or batch, never per order, and never by user.
 
-Counters begin at zero with each process; what stands in the database is told by the API's `/metrics`.
+Counters start at zero with each process; the API's `/metrics` reports what is in the database.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 _MARKET = ("market",)
 
 OWNED = Gauge("perpetua_owner", "1 where this process works for the market", ("work", "market"))
-RECOVERIES = Counter("perpetua_recoveries", "Assignments begun over a market, each from a snapshot", _MARKET)
+RECOVERIES = Counter("perpetua_recoveries", "Assignments of a market started, each from a snapshot", _MARKET)
 COMMANDS_MATCHED = Counter("perpetua_engine_commands", "Commands applied to the market", _MARKET)
 EVENTS_WRITTEN = Counter("perpetua_engine_events", "Events acknowledged by the broker", _MARKET)
 SNAPSHOT_AT = Gauge("perpetua_snapshot_timestamp_seconds", "When the newest durable snapshot was taken", _MARKET)

@@ -1,4 +1,4 @@
-"""Presence: a process shows that it runs and what for, and no rebuild begins beside a worker, nor a worker beside a rebuild."""
+"""Presence: a process shows that it runs and for which tasks, and workers and a rebuild never run at the same time."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ LOOK_EVERY_S = 0.5
 
 
 class Presence(Service):
-    """Holds its locks as long as the process lives; a lost session is replaced. `is_worker`: it works at the logs."""
+    """Holds its locks as long as the process lives; a lost session is replaced. `is_worker`: it works on the logs."""
 
     def __init__(self, kind: str, dsn: str, metrics: str = "", *, is_worker: bool = True) -> None:
         super().__init__(ProcessName(kind, socket.gethostname(), os.getpid(), metrics).encode(), dsn)
@@ -25,7 +25,7 @@ class Presence(Service):
         self.is_shown = asyncio.Event()
 
     async def serve(self, session: Connection) -> None:
-        """Take the locks, again and again: a session that is lost says so only when it is asked. Show what has changed hands."""
+        """Take the locks and show the tasks, again and again: a lost session is noticed only when it is used."""
         shown: frozenset[Task] = frozenset()
         while True:
             await show_process(session)
@@ -45,7 +45,7 @@ class Presence(Service):
 
 @asynccontextmanager
 async def present(kind: str, settings: StreamSettings) -> AsyncIterator[None]:
-    """Work at the logs while others can see it; waits for the end of a rebuild."""
+    """Show a process that works on the logs; waits until no rebuild runs."""
     presence = Presence(kind, settings.dsn, settings.metrics)
     async with _running(presence):
         await presence.is_shown.wait()
@@ -54,7 +54,7 @@ async def present(kind: str, settings: StreamSettings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def seen(kind: str, dsn: str, metrics: str) -> AsyncIterator[None]:
-    """Be seen by operators, and no more: what touches no log need not wait for a rebuild."""
+    """Show a process that does not work on the logs: it need not wait for a rebuild."""
     async with _running(Presence(kind, dsn, metrics, is_worker=False)):
         yield
 

@@ -1,4 +1,4 @@
-"""Waiting between tries: short at first, twice as long each time, up to a limit."""
+"""Exponential back-off between tries: the wait doubles each time, up to a limit."""
 
 import asyncio
 
@@ -20,5 +20,5 @@ class Backoff:
         await asyncio.sleep(wait_s)
 
     def reset(self) -> None:
-        """Begin again with the shortest wait."""
+        """Start again with the shortest wait."""
         self._next_s = self._first_s

@@ -1,4 +1,4 @@
-"""A service: one task that serves over a session of its own, and comes back after any outage."""
+"""A service: one task that works over its own session and restarts after any outage."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """Calls `serve` with a fresh session, again and again while PostgreSQL or the broker is away."""
+    """Calls `serve` with a new session, and again after each outage of PostgreSQL or the broker."""
 
     def __init__(self, name: str, dsn: str) -> None:
         self._name = name
@@ -25,7 +25,7 @@ class Service:
 
     @property
     def name(self) -> str:
-        """What the log and PostgreSQL's list of sessions call it."""
+        """Its name in the log and in PostgreSQL's list of sessions."""
         return self._name
 
     async def serve(self, session: Connection) -> None:
@@ -33,16 +33,16 @@ class Service:
         raise NotImplementedError
 
     async def start(self) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         self._task = asyncio.create_task(self._serve_through_outages(), name=self._name)
 
     async def wait(self) -> None:
-        """Return or raise when it has ended by itself."""
+        """Return or raise when it has ended without being stopped."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
     async def stop(self) -> None:
-        """Cancel it: whatever is at hand can be done twice."""
+        """Cancel it: the work in progress can be repeated."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -51,14 +51,14 @@ class Service:
         backoff = Backoff()
         loop = asyncio.get_running_loop()
         while True:
-            begun_s = loop.time()
+            started_s = loop.time()
             try:
                 await self._serve_once()
             except (*DATABASE_ERRORS, KafkaError) as error:
-                if not is_outage(error):
+                if not is_unavailable(error):
                     raise
                 log.warning("%s waits: %r", self._name, error)
-            if loop.time() - begun_s > HEALTHY_AFTER_S:
+            if loop.time() - started_s > HEALTHY_AFTER_S:
                 backoff.reset()
             await backoff.wait()
 
@@ -70,6 +70,6 @@ class Service:
             await close_quietly(session)
 
 
-def is_outage(error: BaseException) -> bool:
-    """Whether PostgreSQL or the broker is away; anything else is our fault."""
+def is_unavailable(error: BaseException) -> bool:
+    """Whether PostgreSQL or the broker is unavailable; any other error is a bug of ours."""
     return away(error) or (isinstance(error, KafkaError) and can_be_retried(error))

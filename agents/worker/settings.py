@@ -1,4 +1,4 @@
-"""What the workers of the stream are told; nothing here reads the environment."""
+"""The settings of the stream workers; nothing here reads the environment."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +8,9 @@ from pathlib import Path
 class StreamSettings:
     """Where the database and the broker are, and how long a silent worker keeps its market.
 
-    `datadir` is for Faust's own files; each app makes a folder of its own below it. `session_timeout_s`: seconds
-    without a heartbeat after which the standby takes over. `standstill_s`: seconds after which an owner that gets nowhere,
-    though its log waits for it, ends its process. `metrics`: where this process shows its metrics, `host:port`.
+    `datadir` is for Faust's own files; each app creates its own folder in it. `session_timeout_s`: seconds without a
+    heartbeat after which the standby takes over. `standstill_s`: seconds without progress after which an owner with
+    pending work ends its process. `metrics`: where this process serves its metrics, `host:port`.
     """
 
     dsn: str = field(repr=False)

@@ -1,7 +1,7 @@
-"""The stall watchdog: an owner that gets nowhere although its log waits for it ends its process, so that another can take over.
+"""The stall watchdog: an owner with pending work that makes no progress ends its process, so that another can take over.
 
-What is watched is progress, never how long something takes: a recovery of an hour that advances is left alone, and so is
-whoever waits for a broker or a database that is away, or for a market that is halted.
+It watches progress, never how long something takes. A recovery of an hour that advances is left alone, and so is an
+owner that waits for an unavailable broker or database, or for a halted market.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from store.session.presence import Task
 
 LOOK_EVERY_S = 1.0
 ASK_WITHIN_S = 5.0
-QUIET_SHARE = 3  # of the patience, one part goes by before anybody is asked
+QUIET_SHARE = 3  # a third of the patience passes before has_work is asked
 
 
 class OwnerStalled(Exception):
-    """The owner of a market has not advanced for so many seconds, though its log waits for it."""
+    """The owner of a market has not advanced for `seconds`, although it has pending work."""
 
     def __init__(self, task: Task, seconds: float) -> None:
         super().__init__(f"{task.work} of {task.market} owns the market and has not advanced for {seconds:g} s")
@@ -28,21 +28,21 @@ class OwnerStalled(Exception):
 
 
 class Progress:
-    """How often a worker has got on: counted a record, a batch or a step of a recovery, never a command."""
+    """Counts a worker's progress: per record, batch or recovery step, never per command."""
 
     def __init__(self) -> None:
         self.steps = 0
 
     def step(self) -> None:
-        """It has got on."""
+        """Count one step of progress."""
         self.steps += 1
 
 
 class StallWatchdog:
     """Watches one worker of one market.
 
-    `advance`: anything that differs whenever the worker has got on. `has_work`: whether broker and database, both of
-    which it must ask, say that the log waits for this worker.
+    `advance`: any value that changes with the worker's progress. `has_work`: whether the worker has pending work; it
+    must ask both the broker and the database.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class StallWatchdog:
         self._has_work = has_work
 
     async def watch(self) -> None:
-        """Look every second, until OwnerStalled.
+        """Check every second, until OwnerStalled.
 
-        Looks are counted, not seconds: a loop that was blocked, or a process that was frozen, has had no chance to advance.
-        Where a part is away, or nothing waits, the count begins again.
+        Checks are counted, not seconds: a blocked loop or a frozen process has had no chance to advance. The count starts
+        again when the broker or the database is unavailable, or when there is no pending work.
         """
         looks, last = 0, None
         while True:
@@ -67,12 +67,12 @@ class StallWatchdog:
             last = now
             if looks * LOOK_EVERY_S * QUIET_SHARE < self._patience_s:
                 continue
-            if not await self._is_waited_for():
+            if not await self._has_pending_work():
                 looks = 0
             elif looks * LOOK_EVERY_S >= self._patience_s and self._advance() == last:
                 raise OwnerStalled(self._task, self._patience_s)
 
-    async def _is_waited_for(self) -> bool:
+    async def _has_pending_work(self) -> bool:
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
                 return await self._has_work()

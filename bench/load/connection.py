@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a socket's transport, as it always is
 
     def send(self, request: bytes, answered: Answered) -> None:
-        """Send a request; nothing else may be under way."""
+        """Send a request; no other may be in flight."""
         self._answered = answered
         assert self._transport is not None
         self._transport.write(request)
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
             answered(self, int(data[9:12]), data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own signature
-        """A request that was under way has no answer."""
+        """A request in flight has no answer."""
         answered, self._answered = self._answered, None
         if answered is not None:
             answered(self, 0, b"")

@@ -44,11 +44,11 @@ class Flow:
         self._waiting: list[int] = []
 
     def resting(self, count: int) -> list[Operation]:
-        """So many passive orders."""
+        """This many passive orders."""
         return [self._passive() for _ in range(count)]
 
     def mixed(self, count: int) -> list[Operation]:
-        """So many operations in the proportions above."""
+        """This many operations in the proportions above."""
         return [self._next() for _ in range(count)]
 
     def _next(self) -> Operation:

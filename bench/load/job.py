@@ -32,7 +32,7 @@ class Seen(StrEnum):
 class Job(msgspec.Struct, frozen=True):
     """A load. `orders`: bodies that are sent in turn; `tokens`: who sends them, in turn.
 
-    `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: each so many-th request of a
+    `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: every n-th request of a
     connection cancels the last order accepted on it. `keeps_orders`: whether the ids of accepted orders are reported.
     """
 

@@ -21,7 +21,7 @@ class FundedUser(NamedTuple):
 
 
 async def make_users(dsn: str, secret: str, count: int, prefix: str, wealth: str = WEALTH) -> list[FundedUser]:
-    """So many rich users."""
+    """This many rich users."""
     tokens, at = Tokens(secret, now), now()
     session = await asyncpg.connect(dsn)
     try:

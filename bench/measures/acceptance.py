@@ -57,7 +57,7 @@ async def _round(dsn: str, ports: dict[str, int], tokens: list[str], size: Size,
 
 
 async def clear(dsn: str) -> None:
-    """Let nothing wait any more, and the API see it: no orders, no commands, no margin sums."""
+    """Delete all orders, commands and margin sums, and wait until the API sees it."""
     session = await asyncpg.connect(dsn)
     try:
         await session.execute(_CLEAR)

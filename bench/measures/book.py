@@ -88,7 +88,7 @@ def _decode(bodies: list[bytes]) -> None:
 
 
 def _rate(work: Callable[[], None], count: int) -> float:
-    """By the processor's time: nothing here waits, and what else the machine does is not ours."""
+    """In processor time: nothing here waits, and other load on the machine does not count."""
     with quiet_collector():
         began = time.process_time()
         work()

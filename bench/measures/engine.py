@@ -130,7 +130,7 @@ async def _rate_of_log(bootstrap: str, topic: str, total: int, packing: int) -> 
 
 
 async def _until_answered(bootstrap: str, topic: str, total: int, records_min: int) -> None:
-    """Ask for the end of the log now and then, over one connection: asking must not take the processor from who works."""
+    """Poll the end of the log rarely, over one connection: polling must not take processor time from the engine."""
     partition = TopicPartition(topic, 0)
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
     await reader.start()

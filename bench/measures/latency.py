@@ -1,7 +1,7 @@
 """P3: from an order to its own fill in GET /fills, through the whole tree.
 
 Idle: one order after the other. Under load: open loop, the send times fixed in advance and the latency counted from
-them, so that a stall is paid for by every order it holds up. A client looks for its fill again a millisecond after an
+them, so that a stall counts for every order it delays. A client looks for its fill again a millisecond after an
 answer without it, later after a tenth of the time it has waited. A maker's two walls are on both sides of 60,000.
 """
 

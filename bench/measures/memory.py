@@ -62,7 +62,7 @@ def _weighed(how: str, state: bytes, resting: int) -> float:
 
 
 def _ms(work: Callable[[], object]) -> float:
-    """By the processor's time: nothing here waits, and what else the machine does is not ours."""
+    """In processor time: nothing here waits, and other load on the machine does not count."""
     with quiet_collector():
         began = time.process_time()
         made = work()

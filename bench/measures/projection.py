@@ -15,7 +15,7 @@ from bench.load.flow import BEGAN_AT
 from bench.load.users import make_users
 from bench.result import Bar, Outcome, compared
 from bench.sizes import Size
-from exchange.engine.log.journal import Written, write
+from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import empty_market
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderType, Side
@@ -59,7 +59,7 @@ async def measure(dsn: str, size: Size) -> Outcome:
     return Outcome([compared("P6", "projection of trade events, 500 at once", "events/s", rates[BATCH], baseline, BAR)])
 
 
-async def _written(session: Connection, dsn: str, size: Size) -> tuple[list[Written], int]:
+async def _written(session: Connection, dsn: str, size: Size) -> tuple[list[EncodedEvent], int]:
     """The log of the market, and how many events of it belong to the makers."""
     await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=MARKET), BEGAN_AT)
     users = [
@@ -77,7 +77,7 @@ async def _written(session: Connection, dsn: str, size: Size) -> tuple[list[Writ
     await submission.close()
     market, written = empty_market(MARKET), []
     for seq, payload in await read_commands(session, registry.by_name[MARKET].market_id, 0, 10_000_000):
-        written += write(market, seq, decode_command(payload))
+        written += answer_command(market, seq, decode_command(payload))
     return written, next(i for i, event in enumerate(written) if event.command > len(makers) + 1)
 
 
@@ -91,7 +91,7 @@ async def _submit(submission: Submission, orders: Sequence[SubmitOrder]) -> None
         assert all(isinstance(answer, Placed) for answer in answers), answers
 
 
-def _records(written: Sequence[Written], first: int, count: int, together: int) -> list[EventRecord]:
+def _records(written: Sequence[EncodedEvent], first: int, count: int, together: int) -> list[EventRecord]:
     """A stretch of the log as records of a given number of events."""
     stretch = range(first, min(first + count, len(written)), together)
     return [_record(written, start, min(start + together, first + count, len(written))) for start in stretch]
@@ -102,7 +102,7 @@ async def _persist(projection: Projection, records: Sequence[EventRecord]) -> No
         await projection.apply([record])
 
 
-def _record(written: Sequence[Written], start: int, stop: int) -> EventRecord:
+def _record(written: Sequence[EncodedEvent], start: int, stop: int) -> EventRecord:
     part = written[start:stop]
     return EventRecord(
         market=MARKET,

@@ -1,7 +1,7 @@
 """The yardsticks of order acceptance: aiohttp servers that answer 202 and do nothing else.
 
-`python -m bench.yardsticks.bare PORT plain` is what anybody writes: JSON in, JSON out, on the loop that aiohttp comes with. `lean`
-leaves out what can be: uvloop, no decoding, the same bytes for everybody.
+`python -m bench.yardsticks.bare PORT plain` is the usual code: JSON in, JSON out, on the default event loop. `lean` leaves
+out what it can: uvloop, no decoding, the same bytes for every request.
 """
 
 import asyncio

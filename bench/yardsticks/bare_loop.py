@@ -12,7 +12,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.quiet_collector import quiet_collector
-from exchange.engine.log.journal import Written, write
+from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.topics import commands_topic
 from schemas.wire import EventRecord, decode_command, decode_command_record, encode
@@ -39,9 +39,9 @@ async def run(bootstrap: str, market_name: str, topic: str, count: int) -> None:
 
 def _matched(market: Market, value: bytes) -> bytes:
     before = market.event_hash
-    written: list[Written] = []
+    written: list[EncodedEvent] = []
     for command in decode_command_record(value).commands:
-        written += write(market, command.seq, decode_command(command.body))
+        written += answer_command(market, command.seq, decode_command(command.body))
     return encode(
         EventRecord(
             market=market.spec.market,

@@ -1,4 +1,4 @@
-"""What the clock brings: stale feeds, the basis each second, funding and premiums each minute, and a mark that follows."""
+"""A clock tick: stale feeds, the basis each second, funding and premiums each minute, and the mark that results."""
 
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
@@ -12,9 +12,9 @@ from schemas.units import MINUTE_US, SECOND_US
 
 
 def tick(emitter: Emitter) -> None:
-    """Time has come to the market's clock. However often it ticks, a second and a minute count once.
+    """Advance everything that depends on the market's clock. Each second and each minute counts once.
 
-    An interval that ends now is settled at the mark as it stood, and before the minute that begins is sampled.
+    An interval that ends now is settled at the mark from before this tick, and before the new minute is sampled.
     """
     market = emitter.market
     if market.operator_status is not MarketStatus.SETTLED:

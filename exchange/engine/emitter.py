@@ -39,8 +39,8 @@ from schemas.units import Lots, Micros, RateE9, Ticks, Timestamp
 
 T = TypeVar("T")
 
-BATCH_MAX = 500
-"""Rows that one event lists at most."""
+EVENT_ROWS_MAX = 500
+"""The most rows that one event lists."""
 
 
 class Emitter:
@@ -199,7 +199,7 @@ class Emitter:
         )
 
     def liquidation_stepped(self, command: Liquidate, lots: Lots, notional: Micros, fee: Micros) -> None:
-        """The step's order has ended, having closed so many lots."""
+        """The step's order has ended and closed this many lots."""
         self.events.append(
             LiquidationStepped(
                 self._next(),
@@ -217,21 +217,21 @@ class Emitter:
         )
 
     def forced_action_done(self, command: TakeOver | Deleverage, lots: Lots, *, is_stale: bool) -> None:
-        """The take-over or deleveraging has ended, having moved so many lots."""
+        """The take-over or deleveraging has ended and moved this many lots."""
         named = (command.user, command.liquidation, command.step)
         self.events.append(ForcedActionDone(self._next(), self.command, self.at, *named, lots, is_stale))
 
     def sources_changed(self) -> None:
-        """The sources of the index, as they stand."""
+        """The current sources of the index."""
         sources = tuple(feed.source for feed in self.market.feeds)
         self.events.append(PriceSourcesChanged(self._next(), self.command, self.at, sources, self.market.quorum))
 
     def price_ignored(self, source: str) -> None:
-        """The price does not count."""
+        """The price was ignored."""
         self.events.append(PriceIgnored(self._next(), self.command, self.at, source))
 
     def premium_sampled(self, premium: RateE9, predicted: RateE9) -> None:
-        """This minute's premium was added to the interval's."""
+        """This minute's premium was added to the interval's sum."""
         market = self.market
         self.events.append(
             PremiumSampled(
@@ -258,7 +258,7 @@ class Emitter:
         )
 
     def funding_paid(self, rate: RateE9, payments: Sequence[FundingPayment]) -> None:
-        """What positions pay or are paid for the current interval: an event for each 500 of them."""
+        """What positions pay or receive for the current interval: one event for every 500 payments."""
         market = self.market
         for batch in _in_batches(payments):
             self.events.append(
@@ -266,12 +266,12 @@ class Emitter:
             )
 
     def positions_settled(self, price: Ticks, settlements: Sequence[Settlement]) -> None:
-        """The market has ended, and these positions with it: an event for each 500 of them."""
+        """The market has ended and its positions are closed: one event for every 500 positions."""
         for batch in _in_batches(settlements):
             self.events.append(PositionsSettled(self._next(), self.command, self.at, price, batch))
 
     def cancel_refused(self, order: int, user: int) -> None:
-        """There is no such resting order of this user."""
+        """The user has no such resting order."""
         self.events.append(CancelRefused(self._next(), self.command, self.at, order, user))
 
     def failed(self, order: int, user: int) -> None:
@@ -279,18 +279,18 @@ class Emitter:
         self.events.append(CommandFailed(self._next(), self.command, self.at, order, user))
 
     def mark_moved(self) -> None:
-        """Index and mark, as they stand."""
+        """The current index and mark."""
         self.events.append(MarkMoved(self._next(), self.command, self.at, self.market.index, self.market.mark))
 
     def status_changed(self) -> None:
-        """The status in force."""
+        """The current status."""
         market = self.market
         self.events.append(
             StatusChanged(self._next(), self.command, self.at, market.status, market.operator_status, market.is_frozen)
         )
 
     def rules_changed(self) -> None:
-        """The rules version in force."""
+        """The current rules version."""
         self.events.append(RulesChanged(self._next(), self.command, self.at, self.market.rules))
 
     def barrier_passed(self, barrier: str) -> None:
@@ -298,10 +298,10 @@ class Emitter:
         self.events.append(BarrierPassed(self._next(), self.command, self.at, barrier))
 
     def clock_advanced(self) -> None:
-        """The command's time has come."""
+        """The market's clock has reached the command's time."""
         self.events.append(ClockAdvanced(self._next(), self.command, self.at))
 
 
 def _in_batches(rows: Sequence[T]) -> Iterator[tuple[T, ...]]:
-    """The rows in their order, at most BATCH_MAX at a time."""
-    return (tuple(rows[start : start + BATCH_MAX]) for start in range(0, len(rows), BATCH_MAX))
+    """The rows in their order, at most EVENT_ROWS_MAX at a time."""
+    return (tuple(rows[start : start + EVENT_ROWS_MAX]) for start in range(0, len(rows), EVENT_ROWS_MAX))

@@ -36,7 +36,7 @@ from schemas.units import MINUTE_US, SECOND_US, Timestamp
 
 
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
-    """Let the market answer command `seq`, which must be its next; changes the market, returns at least one event."""
+    """Apply command `seq`, which must be the market's next one; changes the market and returns at least one event."""
     _check_next(market, seq)
     if (seq == 1) != isinstance(command, ListMarket):
         raise ForeignLog(market.spec.market, seq)
@@ -49,7 +49,7 @@ def apply(market: Market, seq: int, command: Command) -> list[Event]:
 
 
 def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
-    """Answer command `seq` with its failure. The market is as it was but for its sequences: not even its clock moves."""
+    """Answer command `seq` as failed. Of the market, only the sequences change: not even its clock moves."""
     _check_next(market, seq)
     emitter = Emitter(market, seq, command.at)
     market.command_seq = seq

@@ -1,4 +1,4 @@
-"""Orders with an end: they expire when the market's clock reaches it, before anything else happens at that time."""
+"""Expiry: orders end when the market's clock reaches their expiry time, before anything else happens at that time."""
 
 from exchange.engine.emitter import Emitter
 from schemas.orders import EndReason, OrderStatus

@@ -1,5 +1,6 @@
-"""What is done to a position because its margin is gone (docs/semantics.md, "Liquidation"): a liquidation order, a take-over by the
-insurance fund, a deleveraging. The liquidator decides, with all markets in view; the engine carries out what still fits."""
+"""Forced actions on a position whose margin is lost (docs/semantics.md, "Liquidation"): liquidation order, take-over, deleveraging.
+
+The liquidator decides on all markets together; the engine carries out an action as far as it still applies."""
 
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ _PARAMS = MatchParams(SelfTradePrevention.EXPIRE_MAKER, taker_fee_rate=0, cause=
 
 
 class TransferLeg(NamedTuple):
-    """Lots of a bankrupt position that go to another account, settled at a signed amount (micros)."""
+    """Lots of a bankrupt position transferred to another account, settled at a signed amount (micros)."""
 
     cause: FillCause
     to: int
@@ -29,7 +30,7 @@ class TransferLeg(NamedTuple):
 
 
 def liquidate(emitter: Emitter, command: Liquidate) -> None:
-    """A reduce-only IOC order that no band and no filter stops; then the fee for what it closed."""
+    """Execute a reduce-only IOC order, exempt from band and filters; then charge the fee for what it closed."""
     market = emitter.market
     order = Order(emitter.command, command.user, command.side, command.price, command.quantity, reduce_only=True)
     cost = market.positions.get(command.user, Position()).cost
@@ -50,7 +51,7 @@ def liquidate(emitter: Emitter, command: Liquidate) -> None:
 
 
 def take_over(emitter: Emitter, command: TakeOver) -> None:
-    """The insurance fund takes the whole position at its amount, unless it is not the position that was meant."""
+    """Transfer the whole position to the insurance fund at the command's amount; stale if the position has changed."""
     if not _is_as_named(emitter.market, command):
         emitter.forced_action_done(command, Lots(0), is_stale=True)
         return
@@ -108,7 +109,7 @@ def _booked(market: Market, user: int, lots: int, notional: int) -> TransferSide
 
 
 def _cancel_all(emitter: Emitter, user: int) -> None:
-    """End every resting order of an account that is deleveraged: its margin was computed with the position."""
+    """Cancel every resting order of a deleveraged account: their margin was computed with the position."""
     for side in Side:
         for order in [order for order in emitter.market.book.walk(side) if order.user == user]:
             emitter.market.remove(order)

@@ -34,12 +34,12 @@ class Funding(msgspec.Struct, gc=False):
     premium_sum: RateE9 = RateE9(0)
 
 
-class MarketState(msgspec.Struct, array_like=True, eq=False):
-    """What a market is, apart from its positions and orders. The order of these fields is the format of a snapshot.
+class EngineState(msgspec.Struct, array_like=True, eq=False):
+    """The state of a market, without its positions and orders. The order of these fields is the format of a snapshot.
 
-    `rules` is the version of the rules in force (exchange/engine/rules.py). `status` is the status in force: the more
+    `rules` is the current version of the rules (exchange/engine/rules.py). `status` is the current status: the more
     restrictive of `operator_status` and, while the mark is frozen, CANCEL_ONLY. `clock` is the latest time of any
-    command; `stage` is how far the market's life has come (exchange/engine/status.py). `basis` is the moving average of
+    command; `stage` is the stage of the market's life (exchange/engine/status.py). `basis` is the moving average of
     mid - index (nanos), `second` and `minute` are the last ones that the clock has passed, `index_minutes` the index of
     the last minutes.
     """
@@ -67,8 +67,8 @@ class MarketState(msgspec.Struct, array_like=True, eq=False):
     index_minutes: list[Nanos] = []
 
 
-class Market(MarketState, eq=False):
-    """One market. What it does next depends on this and on the next command, on nothing else.
+class Market(EngineState, eq=False):
+    """One market. The events of a command depend only on this state and the command.
 
     `positions` holds no flat ones. The indexes follow from the orders in the book.
     """
@@ -85,7 +85,7 @@ class Market(MarketState, eq=False):
         return (self.expiries, self.reduce_only) if order.reduce_only else (self.expiries,)
 
     def set_status(self, operator_status: MarketStatus, *, is_frozen: bool) -> None:
-        """Set what the operator wants and whether the mark is frozen, and with them the status in force."""
+        """Set the operator's status and whether the mark is frozen; the current status follows from both."""
         self.operator_status, self.is_frozen = operator_status, is_frozen
         is_closed = is_frozen and operator_status in _OPENED_BY_A_MARK
         self.status = MarketStatus.CANCEL_ONLY if is_closed else operator_status
@@ -100,9 +100,9 @@ class Market(MarketState, eq=False):
         return position.lots if position is not None else 0
 
     def book_fill(self, user: int, lots: int, notional: int) -> tuple[Position, Micros]:
-        """Book signed lots at a signed notional (micros) on an account, reported by the next event; flat positions are forgotten.
+        """Book signed lots at a signed notional (micros) on an account, reported by the next event; flat positions are dropped.
 
-        The position as it is now, and the profit that was realized.
+        Returns the position after the fill, and the profit it realized.
         """
         position = self.positions.setdefault(user, Position())
         realized = fill(position, lots, notional, self.event_seq + 1)
@@ -111,7 +111,7 @@ class Market(MarketState, eq=False):
         return position, realized
 
     def rest(self, order: Order) -> None:
-        """Let an order rest in the book."""
+        """Add an order to the book and to its indexes."""
         self.book.add(order)
         for index in self.indexes_of(order):
             index.add(order)

@@ -1,4 +1,4 @@
-"""Matching: an arriving order against those that wait, best price and oldest first, at the maker's price."""
+"""Matching: an arriving order against the resting ones, best price and oldest first, at the maker's price."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from schemas.units import Lots, Micros
 
 
 class MatchParams(NamedTuple):
-    """What an arriving order trades by: its self-trade prevention, the taker's fee rate (ppm), and the cause of its fills."""
+    """The parameters of a match: self-trade prevention, the taker's fee rate (ppm), and the cause of the fills."""
 
     prevention: SelfTradePrevention
     taker_fee_rate: int
@@ -42,9 +42,9 @@ def crosses(taker: Order, maker: Order) -> bool:
 
 
 def can_fill_whole(market: Market, taker: Order, mode: SelfTradePrevention) -> bool:
-    """Whether all of the taker would trade, now and at once: the question of a fill-or-kill order.
+    """Whether the whole taker would trade at once, as a fill-or-kill order requires.
 
-    Own orders are no liquidity: EXPIRE_MAKER looks past them, the other modes would end the taker there.
+    The account's own orders are not liquidity: EXPIRE_MAKER skips them, the other modes would end the taker there.
     """
     found = 0
     for maker, lots in _liquidity(market, taker):
@@ -58,7 +58,7 @@ def can_fill_whole(market: Market, taker: Order, mode: SelfTradePrevention) -> b
 
 
 def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
-    """The makers within reach, and the lots each would still offer when the taker gets to it.
+    """The makers that the taker crosses, and the lots each would still offer when the taker reaches it.
 
     A reduce-only maker offers no more than what its account's earlier fills in this sweep leave of the position.
     """
@@ -75,7 +75,7 @@ def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
 
 
 def _prevent_self_trade(emitter: Emitter, maker: Order, taker: Order, mode: SelfTradePrevention) -> bool:
-    """End the order or orders that give way; whether the taker goes on."""
+    """End the maker, the taker or both, as the mode says; returns whether the taker continues."""
     if mode is not SelfTradePrevention.EXPIRE_TAKER:
         emitter.market.remove(maker)
         emitter.ended(maker, OrderStatus.CANCELLED, EndReason.SELF_TRADE)

@@ -1,4 +1,4 @@
-"""An order as the engine knows it."""
+"""An order in the engine."""
 
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -17,7 +17,7 @@ class Order(msgspec.Struct, gc=False, eq=False, array_like=True):
     """One order. `order_seq` is the sequence of the command that placed it.
 
     `price` (ticks) is the limit, or the protection price of a market order; `remaining` counts lots. `loss_per_lot`
-    (micros) is what margin was reserved for at acceptance. `taker_notional` and `maker_notional` (micros) are what the
+    (micros) is the loss that margin was reserved for at acceptance. `taker_notional` and `maker_notional` (micros) are what the
     order has traded so far in each role: fees are cumulative. The last three fields are its place in the book.
     """
 

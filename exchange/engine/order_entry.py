@@ -6,7 +6,7 @@ from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.matching import MatchParams, can_fill_whole, crosses, match
 from exchange.engine.order import Order
-from exchange.engine.prices.mark import is_beyond_band
+from exchange.engine.prices.mark import is_beyond_resting_band
 from exchange.engine.reduce_only import enforce_at_arrival, room_for
 from exchange.market_status import accepts_order
 from schemas.commands import PlaceOrder
@@ -15,7 +15,7 @@ from schemas.units import Ticks
 
 
 class Ending(NamedTuple):
-    """How an order ends; `best_opposite` is the price that a post-only order would have taken."""
+    """How an order ends; `best_opposite` is the price at which a post-only order would have traded."""
 
     status: OrderStatus
     reason: EndReason
@@ -72,7 +72,7 @@ def _refusal(market: Market, order: Order, command: PlaceOrder) -> Ending | None
         return _GTD_EXPIRED
     if not accepts_order(market.status, post_only=command.post_only, reduce_only=command.reduce_only):
         return _WRONG_STATUS
-    if is_beyond_band(market, order):
+    if is_beyond_resting_band(market, order):
         return _BEYOND_PROTECTION if command.order_type is OrderType.MARKET else _BEYOND_BAND
     if order.reduce_only and room_for(market, order) <= 0:
         return _NOTHING_TO_REDUCE
@@ -87,7 +87,7 @@ def _would_take(market: Market, order: Order) -> Ending | None:
 
 
 def _can_fill_whole(market: Market, order: Order, command: PlaceOrder) -> bool:
-    """A fill-or-kill order that the position would cut short can't be filled whole either."""
+    """Whether a fill-or-kill order can be filled whole; not if it is reduce-only and larger than the position allows."""
     if order.reduce_only and room_for(market, order) < order.remaining:
         return False
     return can_fill_whole(market, order, command.self_trade_prevention)

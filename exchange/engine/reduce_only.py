@@ -1,6 +1,6 @@
 """Reduce-only: the reduce-only orders of a side never exceed the position together (docs/semantics.md, "Orders").
 
-Held at arrival and after every trade, for both parties. The least aggressive order gives way first, of equals the
+Enforced at arrival and after every trade, for both parties. The least aggressive order is cut first, of equals the
 newest: it shrinks, or is cancelled when nothing is left of it.
 """
 
@@ -19,7 +19,7 @@ def reducible(market: Market, user: int, side: Side) -> int:
 
 
 def room_for(market: Market, order: Order) -> int:
-    """Lots of an arriving reduce-only order that the position and the orders before it in line leave to it."""
+    """Lots that an arriving reduce-only order may have, given the position and the orders at least as aggressive."""
     room = reducible(market, order.user, order.side)
     group = market.reduce_only.groups.get(order.user)
     if group is None or group.side is not order.side:
@@ -36,7 +36,7 @@ def enforce(emitter: Emitter, user: int) -> None:
 
 
 def enforce_at_arrival(emitter: Emitter, order: Order) -> None:
-    """Let a reduce-only order in, at the expense of those that are less aggressive, itself among them."""
+    """Cut the reduce-only orders down to the position, the arriving one included, least aggressive first."""
     market = emitter.market
     group = market.reduce_only.groups.get(order.user)
     orders = [*group.orders.values(), order] if group is not None else [order]
@@ -68,5 +68,5 @@ def _cut(emitter: Emitter, order: Order, by: int) -> None:
 
 
 def _rank(order: Order) -> int:
-    """How aggressive an order is among those of its side: the higher, the nearer to a trade."""
+    """How aggressive an order is among those of its side: the higher, the closer to a trade."""
     return order.side.sign * order.price

@@ -9,13 +9,13 @@ INDEX_MINUTES = 30
 
 
 def settlement_price(market: Market) -> Ticks:
-    """The mean of the last 30 index minutes, rounded half even to a tick; the index where no minute was seen yet."""
+    """The mean of the last 30 index minutes, rounded half even to a tick; the index if no minute was sampled yet."""
     minutes = market.index_minutes or [market.index]
     return market.spec.mark_of_index(divide_half_even(sum(minutes), len(minutes)))
 
 
 def settle_positions(emitter: Emitter) -> None:
-    """Close every position at the settlement price; sizes sum to zero, so what one gains another has lost."""
+    """Close every position at the settlement price; sizes sum to zero, so gains and losses are equal."""
     market = emitter.market
     price = settlement_price(market)
     settlements = [

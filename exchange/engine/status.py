@@ -1,4 +1,4 @@
-"""The states of a market: which forced actions each permits, and what a change does to those that rest (docs/semantics.md, "Market states")."""
+"""The states of a market: which of them permit forced actions, and what a change does to resting orders (docs/semantics.md, "Market states")."""
 
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
@@ -15,16 +15,16 @@ STAGES = {
     MarketStatus.SETTLEMENT_ONLY: 2,
     MarketStatus.SETTLED: 3,
 }
-"""How far a market's life has come in each status; it never goes back."""
+"""The stage of a market's life in each status; it never goes back."""
 
 
 def is_forced_action_possible(market: Market) -> bool:
-    """Whether positions can be liquidated: where matching and mark are live; CANCEL_ONLY stops users, not liquidations."""
+    """Whether positions can be liquidated: matching and mark must be live. CANCEL_ONLY stops users, not liquidations."""
     return market.operator_status in MATCHING and not market.is_frozen
 
 
 def freeze(emitter: Emitter, *, is_frozen: bool) -> None:
-    """Have the price feed close the market, or give back what the operator left open."""
+    """Freeze the market because its price sources are stale, or restore the operator's status."""
     market = emitter.market
     if market.is_frozen != is_frozen:
         market.set_status(market.operator_status, is_frozen=is_frozen)
@@ -32,9 +32,9 @@ def freeze(emitter: Emitter, *, is_frozen: bool) -> None:
 
 
 def set_status(emitter: Emitter, status: MarketStatus) -> None:
-    """Change the operator's status, unless it leads back to an earlier stage; tell the one in force. SETTLED closes all.
+    """Change the operator's status, unless that returns to an earlier stage; emits the current status. SETTLED closes all.
 
-    Every market but a settled one can be halted, and goes on from the stage in which it was.
+    Every market except a settled one can be halted, and continues from its stage.
     """
     market = emitter.market
     is_settled = market.operator_status is MarketStatus.SETTLED

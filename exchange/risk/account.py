@@ -1,4 +1,4 @@
-"""One account as margin sees it: its wallet, and what it has in every market at that market's state."""
+"""One account for margin: its wallet, and its exposure in every market with that market's state."""
 
 import msgspec
 
@@ -7,9 +7,9 @@ from schemas.units import Micros, Ticks
 
 
 class MarketState(msgspec.Struct, frozen=True):
-    """What margin and admission must know of a market: its rules, its projected status and mark, and its load.
+    """A market for margin and admission: its parameters, its projected status and mark, and its load.
 
-    `is_frozen`: too few of its price sources are fresh, so nobody knows what a position there is worth.
+    `is_frozen`: too few of its price sources are fresh, so a position there cannot be valued.
     `is_matching`: positions can be closed there by force, because matching and mark are live.
     """
 
@@ -44,7 +44,7 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
 class PositionRisk(msgspec.Struct, frozen=True):
     """An exposure with the market that values it.
 
-    `opened_seq` is the event that opened the position, `realized` its profit since then (micros); 0 where not read.
+    `opened_seq` is the event that opened the position, `realized` its profit since then (micros); 0 if not read.
     """
 
     market: MarketState
@@ -62,7 +62,7 @@ class MarginAccount(msgspec.Struct):
     """A user's wallet (micros) and exposures by market name; the owner of a batch writes each decision back.
 
     `liquidation_id`: the liquidation of the account, or the one that it is a counterparty of. `is_closing`: its positions
-    are being closed without the book, at what they were when that was ordered, so it places no order at all.
+    are being closed without the book, as they were when that was ordered, so it may not place any order.
     """
 
     account: int
@@ -73,7 +73,7 @@ class MarginAccount(msgspec.Struct):
 
     @property
     def is_liquidated(self) -> bool:
-        """Whether a liquidation of the account, or a deleveraging against it, is under way."""
+        """Whether a liquidation of the account, or a deleveraging against it, is in progress."""
         return self.liquidation_id is not None
 
     @property
@@ -83,12 +83,12 @@ class MarginAccount(msgspec.Struct):
 
     @property
     def is_unvalued(self) -> bool:
-        """Whether nobody knows what a position is worth."""
+        """Whether one of its positions cannot be valued."""
         return any(risk.exposure.lots and risk.market.is_frozen for risk in self.exposures.values())
 
     @property
     def may_only_reduce(self) -> bool:
-        """Whether it places only reducing orders and withdraws nothing (docs/semantics.md, "Margin")."""
+        """Whether it may only place reducing orders and may not withdraw (docs/semantics.md, "Margin")."""
         return self.liquidation_id is not None or self.is_unvalued
 
     @property
@@ -106,6 +106,6 @@ class MarginAccount(msgspec.Struct):
         return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing)
 
     def without(self, market: str) -> "MarginAccount":
-        """The same account, one market left out."""
+        """The same account without one market."""
         exposures = {name: risk for name, risk in self.exposures.items() if name != market}
         return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing)

@@ -1,7 +1,7 @@
-"""Whether an order may enter: market status, load, filters and margin, in that order (docs/semantics.md, "Orders" and "Margin").
+"""Admission of an order: market status, load, filters and margin, in that order (docs/semantics.md, "Orders" and "Margin").
 
-Pure: the account, the markets and the time are handed in; what is admitted comes back as the command to write and the
-exposure that results, so that the next decision in a batch sees it.
+Pure: the account, the markets and the time are arguments. The result is the command to write and the new exposure, so
+that the next decision in a batch sees it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from exchange.market_status import accepts_order
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.margin import requirement_and_equity
 from exchange.risk.order_draft import ParsedOrder, invalid
-from exchange.risk.order_filters import FilterViolation, PricedOrder, first_breach, off_grid, size_order
+from exchange.risk.order_filters import FilterViolation, PricedOrder, first_breach, off_grid, price_order
 from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side, TimeInForce
@@ -22,7 +22,7 @@ from schemas.units import Micros, Timestamp, format_micros
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """An order that may enter: the command to write, and the account's exposure in its market with it."""
+    """An admitted order: the command to write, and the account's exposure in its market including the order."""
 
     command: PlaceOrder
     risk: PositionRisk
@@ -42,7 +42,7 @@ def admit(
         return refused
     if breach := off_grid(spec, draft):
         return breach.refused
-    order = size_order(spec, market.mark, draft)
+    order = price_order(spec, market.mark, draft)
     if breach := first_breach(spec, market.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
     risk = PositionRisk(market, _with_order(spec, exposure, order, draft.request.leverage))
@@ -79,7 +79,7 @@ def _closed(request: OrderRequest, market: MarketState, *, is_reducing: bool) ->
         details = {"marketId": market.spec.market, "status": market.status.value}
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, f"the market is {market.status}", {**details})
     if (market.is_stale or market.is_backlogged) and not is_reducing:
-        message = "too many commands wait; cancels and reducing orders are taken"
+        message = "too many commands wait; cancels and reducing orders are accepted"
         return Refused(ErrorCode.OVERLOADED, message, {"marketId": market.spec.market})
     return None
 
@@ -93,7 +93,7 @@ def _out_of_time(draft: ParsedOrder, now: Timestamp) -> Refused | None:
 
 
 def _can_only_reduce(side: Side, lots: int, exposure: Exposure) -> bool:
-    """Whether it and all live orders of its side together cannot exceed the position."""
+    """Whether the order and all live orders of its side together cannot exceed the position."""
     live = exposure.buy_lots if side is Side.BUY else exposure.sell_lots
     return live + lots <= -side.sign * exposure.lots
 
@@ -120,8 +120,8 @@ def _uncovered(
 ) -> Refused | None:
     """Refuse when the requirement with the order exceeds equity, unless it can only reduce and its losses are covered.
 
-    `risk` is the exposure with the order. An account that is bound to reduce gets no other order in. Open losses and fees are
-    kept per market, not per side; taking both sides' is the careful reading. Lowering the leverage must be covered in full.
+    `risk` is the exposure with the order. An account that is bound to reduce may place no other order. Open losses and
+    fees are summed per market, not per side; counting both sides is conservative. A lower leverage must be covered in full.
     """
     required, available = requirement_and_equity(account.having(risk))
     if account.is_closing:
@@ -146,7 +146,7 @@ def _insufficient(required: Micros, available: Micros, message: str) -> Refused:
 def _command(
     draft: ParsedOrder, order: PricedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
 ) -> PlaceOrder:
-    """Where the account may only reduce, the engine holds the order to it: the position may be gone when it arrives."""
+    """The command to write. If the account may only reduce, it is reduce-only: the position may be gone when it arrives."""
     request = draft.request
     return PlaceOrder(
         at=now,

@@ -1,6 +1,6 @@
 """Auto-deleveraging: who takes a bankrupt position, the insurance fund or the accounts of the other side (docs/semantics.md, "Liquidation").
 
-Pure: the accounts are read under their locks and handed in; what is returned is still to be ordered. Values are micros,
+Pure: the accounts are arguments, read under their locks; the result is the action to order. Values are micros,
 signed like the position; lots are signed.
 """
 
@@ -20,7 +20,7 @@ from schemas.units import Lots
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A position on the opposite side of a bankrupt one, and all that ranking and sparing it depend on.
+    """A position on the opposite side of a bankrupt one, and everything that decides whether it is deleveraged.
 
     `equity` is of its whole account, `bankrupt_amount` V of this position (see `bankrupt_shares`).
     """
@@ -35,9 +35,9 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Deleveraging(msgspec.Struct, frozen=True):
-    """Everyone on the other side by rank, and those whose positions close it; none where nobody can carry a part of it.
+    """The accounts on the other side by rank, and the counterparties chosen to close the position.
 
-    Then the fund takes it over all the same and goes below zero.
+    None are chosen if no account can carry a part of it: then the fund takes it over even though it goes below zero.
     """
 
     ranked: list[Candidate]
@@ -45,7 +45,7 @@ class Deleveraging(msgspec.Struct, frozen=True):
 
 
 def needs_deleveraging(fund: MarginAccount, in_flight: int, transfer: BankruptcyTransfer) -> bool:
-    """Whether the fund cannot take the position over without going below zero; `in_flight`: E of take-overs under way."""
+    """Whether the fund cannot take the position over without going below zero; `in_flight`: E of take-overs in progress."""
     return is_beyond_fund(equity(fund) + in_flight, transfer.share.equity)
 
 
@@ -61,7 +61,7 @@ def choose_counterparties(
 
 
 def candidate_of(account: MarginAccount, transfer: BankruptcyTransfer) -> Candidate | None:
-    """The account's opposite position; None where it has none any more, or where nobody can value the account."""
+    """The account's opposite position; None if it no longer has one, or if the account cannot be valued."""
     if account.is_unvalued:
         return None
     for risk, share in zip(account.positions, bankrupt_shares(account), strict=True):
@@ -111,9 +111,9 @@ def can_carry(equity: int, mark_value: int, amount: int) -> bool:
 def counterparties(
     spec: MarketSpec, mark: int, lots: int, amount: int, ranked: Iterable[Candidate]
 ) -> list[Counterparty]:
-    """Against whom `lots` settled at `amount` are closed, best rank first; those who cannot carry their part are spared.
+    """The accounts against which `lots` settled at `amount` are closed, best rank first; those that cannot carry it are skipped.
 
-    Fewer lots than `lots` when nobody is left who can.
+    Together fewer than `lots` if no other account can carry the rest.
     """
     chosen: list[Counterparty] = []
     done, size, sign = 0, abs(lots), 1 if lots > 0 else -1

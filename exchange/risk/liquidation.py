@@ -1,7 +1,7 @@
 """Liquidation: when, how much and at what price (docs/semantics.md, "Liquidation").
 
 Every function is a formula of its own, in integers or exact fractions. Values are micros and signed like the position;
-lots are signed, prices ticks. The bankruptcy price is never kept: a position is settled at an amount, V there.
+lots are signed, prices ticks. The bankruptcy price is never stored: a position is settled at an amount, V there.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ STEP_WHOLE_BELOW = 100_000 * 10**6
 
 
 class BankruptShare(msgspec.Struct, frozen=True, gc=False):
-    """A position's part of its account's equity (E) and what the whole position is settled at when it goes with it (V)."""
+    """A position's share of its account's equity (E), and the amount at which the whole position is settled with it (V)."""
 
     equity: Micros
     amount: Micros
@@ -42,9 +42,9 @@ def must_cancel_orders(equity: int, open_loss: int, maintenance: int) -> bool:
 
 
 def orders_to_cancel(equity: int, maintenance: int, losses: Iterable[tuple[int, int]]) -> list[int]:
-    """Which live orders go, of pairs (order, open loss): the largest loss first, until what is left cannot hurt.
+    """Which of the live orders (order, open loss) to cancel: largest loss first, until the rest cannot reach maintenance.
 
-    An account whose equity alone does not exceed maintenance loses them all.
+    All of them if equity alone does not exceed maintenance.
     """
     ranked = sorted(losses, key=lambda pair: (-pair[1], pair[0]))
     open_loss = sum(loss for _, loss in ranked)
@@ -64,7 +64,7 @@ def step_lots(spec: MarketSpec, mark: int, lots: int) -> Lots:
 
 
 def bankrupt_shares(account: MarginAccount) -> list[BankruptShare]:
-    """What each position is settled at so that nothing is left of the account: V = size x mark - E; as `positions`.
+    """The amount at which each position is settled so that the wallet ends at zero: V = size x mark - E; as `positions`.
 
     E = equity x maintenance of the position / sum of maintenances, truncated; the last one takes the rest. Settling all of
     them leaves the wallet at exactly zero: wallet + sum of (V - cost) = 0.

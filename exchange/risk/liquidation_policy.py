@@ -1,6 +1,6 @@
-"""The steps of a liquidation (docs/semantics.md, "Liquidation"): what is to be done next with an account, from what is known now.
+"""The steps of a liquidation (docs/semantics.md, "Liquidation"): the next action for an account, from its current state.
 
-Pure. Nothing is remembered but what the receipts say: whoever takes over after a crash decides the same.
+Pure: nothing is remembered except what the receipts record, so a successor after a crash decides the same.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from schemas.units import Lots, Micros, Ticks
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What this liquidation has done: whether a step has ended, and the markets in which one has just filled nothing."""
+    """The history of this liquidation: whether a step has ended, and the markets whose last step filled nothing."""
 
     has_stepped: bool = False
     tired: frozenset[int] = frozenset()
@@ -35,7 +35,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """The account is above maintenance again, or holds nothing any more."""
+    """The account is above maintenance again, or has no positions left."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class BankruptcyTransfer(msgspec.Struct, frozen=True):
-    """The whole position of signed `lots` and `cost` goes at `share.amount`: to the fund, or to those of the other side."""
+    """The whole position of signed `lots` and `cost` is transferred at `share.amount`, to the fund or to the other side."""
 
     market_id: int
     lots: int
@@ -61,7 +61,7 @@ class BankruptcyTransfer(msgspec.Struct, frozen=True):
 def next_action(account: MarginAccount, past: Past) -> Wait | Release | Step | BankruptcyTransfer:
     """The next action: release, take-over below two thirds of maintenance once a step was tried, else a step.
 
-    Always in the market with the largest share of maintenance among those where something can be done.
+    Always in the market with the largest share of maintenance among those where an action is possible.
     """
     if account.is_unvalued:
         return Wait()
@@ -77,7 +77,7 @@ def next_action(account: MarginAccount, past: Past) -> Wait | Release | Step | B
 
 
 def inventory_step(fund: MarginAccount, risk: PositionRisk) -> Step:
-    """How the fund sells what it took over in one market: a step at mark x (1 -+ maintenanceMarginRate)."""
+    """The order by which the fund sells its inventory in one market: a step at mark x (1 -+ maintenanceMarginRate)."""
     return _order(fund, risk, sale_price(risk.market.spec, risk.market.mark, risk.lots))
 
 

@@ -1,7 +1,7 @@
-"""Cross margin on the worse side (docs/semantics.md, "Margin"): what an account has, and what it must keep.
+"""Cross margin on the worse side (docs/semantics.md, "Margin"): an account's equity, and its requirement.
 
 Everything is computed from a position and the sums over its live orders, never from a hold per order: holds do not
-add up. At the mark at which the live orders were accepted no fill and no cancel lowers equity - requirement.
+add up. At the mark at which the live orders were accepted, no fill and no cancel lowers equity - requirement.
 """
 
 from exchange.risk.account import Exposure, MarginAccount
@@ -20,12 +20,12 @@ def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
 
 
 def unrealized_pnl(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
-    """What closing the position at mark would realize; exact."""
+    """The profit that closing the position at mark would realize; exact."""
     return Micros(spec.notional(mark, exposure.lots) - exposure.cost)
 
 
 def maintenance(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
-    """Below this equity the position is liquidated; rounded up."""
+    """The maintenance margin of a position; rounded up. An account whose equity does not exceed the sum is liquidated."""
     return Micros(divide_up(abs(spec.notional(mark, exposure.lots)) * spec.maintenance_margin_rate, PPM))
 
 
@@ -46,7 +46,7 @@ def total_requirement(account: MarginAccount) -> Micros:
 
 
 def requirement_and_equity(account: MarginAccount) -> tuple[Micros, Micros]:
-    """Both sums in one pass: what an account must keep, and what it has."""
+    """Both sums in one pass: the requirement of an account, and its equity."""
     required, owned = 0, int(account.wallet)
     for risk in account.exposures.values():
         market = risk.market
@@ -56,15 +56,15 @@ def requirement_and_equity(account: MarginAccount) -> tuple[Micros, Micros]:
 
 
 def available_margin(account: MarginAccount) -> Micros:
-    """What new orders may still use: equity above the requirement, never below zero."""
+    """The margin available to new orders: equity above the requirement, never below zero."""
     required, owned = requirement_and_equity(account)
     return Micros(max(0, owned - required))
 
 
 def withdrawable(account: MarginAccount) -> Micros:
-    """What may leave the account: unrealized losses count, unrealized profit is never paid out; never below zero.
+    """The amount that may be withdrawn: unrealized losses count, unrealized profit is never paid out; never below zero.
 
-    Nothing while the account is being liquidated or has a position whose mark is frozen.
+    Zero while the account is being liquidated or has a position whose mark is frozen.
     """
     if account.may_only_reduce:
         return Micros(0)
@@ -74,9 +74,9 @@ def withdrawable(account: MarginAccount) -> Micros:
 
 
 def liquidation_price(account: MarginAccount, market: str) -> Ticks | None:
-    """The mark of a market at which equity meets maintenance, this market alone moving; rounded towards mark.
+    """The mark of a market at which equity equals maintenance if only this market moves; rounded towards mark.
 
-    None for a flat position, and where no positive price gets there.
+    None for a flat position, or if no positive price gets there.
     """
     risk = account.exposures[market]
     spec, exposure, mark = risk.market.spec, risk.exposure, risk.market.mark

@@ -1,4 +1,4 @@
-"""The syntax of an order request: what can be judged, and hashed, without any market or clock."""
+"""The syntax of an order request: the checks, and the hash, that need no market and no clock."""
 
 from hashlib import blake2b
 from typing import NamedTuple
@@ -28,8 +28,8 @@ def invalid(message: str, field: str) -> Refused:
     return Refused(ErrorCode.INVALID_ORDER, message, {"field": field})
 
 
-def read_order(request: OrderRequest) -> ParsedOrder | Refused:
-    """Read the decimals and times of a request, and refuse combinations that no market takes."""
+def parse_order(request: OrderRequest) -> ParsedOrder | Refused:
+    """Read the decimals and times of a request, and refuse combinations that no market accepts."""
     if refused := _contradiction(request):
         return refused
     quantity = _amount(request.quantity, "quantity")
@@ -48,7 +48,7 @@ def read_order(request: OrderRequest) -> ParsedOrder | Refused:
 
 
 def request_hash(draft: ParsedOrder) -> bytes:
-    """What a repeated clientOrderId must match: every field, defaults filled in, decimals canonical."""
+    """The hash that a repeated clientOrderId must match: every field, defaults filled in, decimals canonical."""
     request = draft.request
     fields = (
         request.market_id,
@@ -86,9 +86,9 @@ def _contradiction(request: OrderRequest) -> Refused | None:
     if request.post_only and (is_market or request.time_in_force in _NEVER_RESTS):
         return invalid("postOnly needs an order that can rest", "postOnly")
     if is_market and is_gtd:
-        return invalid("MARKET does not wait", "timeInForce")
+        return invalid("MARKET cannot be GTD", "timeInForce")
     if is_gtd != (request.expires_at is not None):
-        return invalid("expiresAt goes with GTD and with nothing else", "expiresAt")
+        return invalid("GTD needs expiresAt, any other timeInForce has none", "expiresAt")
     return None
 
 

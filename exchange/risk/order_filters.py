@@ -21,11 +21,11 @@ from schemas.units import (
 )
 
 NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
-"""Micros that neither one order nor a side's sum, the position on that side included, may exceed: 10^12 quote."""
+"""The limit in micros for one order, and for a side's sum including the position on that side: 10^12 quote."""
 
 
 class PricedOrder(NamedTuple):
-    """An order in the market's units: its limit or protection price, and what each remaining lot counts for margin."""
+    """An order in the market's units: its limit or protection price, and the margin terms of each remaining lot."""
 
     side: Side
     lots: Lots
@@ -36,7 +36,7 @@ class PricedOrder(NamedTuple):
 
 
 class FilterViolation(NamedTuple):
-    """A filter that an order does not pass; the limit and what was met, as decimal strings or counts."""
+    """A filter that an order does not pass; the limit and the order's value, as decimal strings or counts."""
 
     filter: str
     limit: str | int
@@ -61,7 +61,7 @@ def off_grid(spec: MarketSpec, draft: ParsedOrder) -> FilterViolation | None:
     return None
 
 
-def size_order(spec: MarketSpec, mark: int, draft: ParsedOrder) -> PricedOrder:
+def price_order(spec: MarketSpec, mark: int, draft: ParsedOrder) -> PricedOrder:
     """Price an order on the grid at this mark (docs/semantics.md, "Margin").
 
     A sell's margin price is at least mark. Loss per lot is exact; fee per lot is the worst fee, rounded up, never
@@ -112,9 +112,9 @@ def _breaches(
 
 
 def _committed(side: Side, exposure: Exposure) -> int:
-    """What a side's live orders may still trade, on top of a position that lies on that side already.
+    """The notional that a side's live orders may still trade, plus a position that is already on that side.
 
-    With the position counted, no cost that an account can reach is too large for the database.
+    Counting the position keeps every cost that an account can reach within the database's range.
     """
     live = exposure.buy_notional if side is Side.BUY else exposure.sell_notional
     return live + max(0, side.sign * exposure.cost)
@@ -133,7 +133,7 @@ def _price_breaches(spec: MarketSpec, mark: int, order: PricedOrder) -> Iterator
 
 
 def _protection(spec: MarketSpec, mark: int, side: Side) -> int:
-    """The worst price a market order may take, rounded to a tick towards mark, at least one tick."""
+    """The worst price at which a market order may trade, rounded to a tick towards mark, at least one tick."""
     if side is Side.BUY:
         return mark * (PPM + spec.take_bound) // PPM
     return max(1, divide_up(mark * (PPM - spec.take_bound), PPM))

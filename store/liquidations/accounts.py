@@ -22,7 +22,7 @@ class LiveOrder(NamedTuple):
     cancel_seq: int | None
 
 
-async def lock_accounts(session: Session, users: Sequence[int]) -> None:
+async def lock_in_user_order(session: Session, users: Sequence[int]) -> None:
     """Lock the accounts in the order every transaction locks them; their contents must be read by a later statement."""
     await session.execute(_LOCK, list(users))
 

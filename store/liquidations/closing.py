@@ -9,9 +9,9 @@ from exchange.risk.liquidation_policy import BankruptcyTransfer
 from schemas.commands import Counterparty, Deleverage, SetStatus, TakeOver
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
-from store.liquidations.accounts import lock_accounts
+from store.liquidations.accounts import lock_in_user_order
 from store.liquidations.receipts import Receipt, account_receipt, fund_receipt, ranking_receipt, transfer_receipt
-from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands
+from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_with_lock_order
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
@@ -109,7 +109,7 @@ async def _order(order: _Order) -> None:
     )
     command = Deleverage(*named, tuple(order.chosen)) if order.chosen else TakeOver(*named)
     commands = [*order.first, NewCommand(transfer.market_id, command)]
-    *_, seq = await append_commands(liquidation_case.session, commands, liquidation_case.now)
+    *_, seq = await append_with_lock_order(liquidation_case.session, commands, liquidation_case.now)
     action = "ADL" if order.chosen else "TAKE_OVER"
     await liquidation_case.keep(NewReceipt(step, action, order.inputs, transfer.market_id, seq))
 
@@ -123,4 +123,4 @@ async def _status_closing(liquidation_case: LiquidationCase, market_id: int) -> 
 
 async def lock_for_closing(session: Session, user: int, others: list[int]) -> None:
     """Lock the account, the fund and all possible counterparties, in the order every transaction locks accounts."""
-    await lock_accounts(session, [user, INSURANCE_FUND, *others])
+    await lock_in_user_order(session, [user, INSURANCE_FUND, *others])

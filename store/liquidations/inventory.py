@@ -3,7 +3,7 @@
 from exchange.risk.liquidation_policy import inventory_step
 from schemas.ids import INSURANCE_FUND
 from schemas.units import Timestamp, timestamp_of
-from store.liquidations.accounts import lock_accounts
+from store.liquidations.accounts import lock_in_user_order
 from store.liquidations.steps import order_step
 from store.liquidations.writing import LiquidationCase, find_case, open_case
 from store.margin_accounts import read_accounts
@@ -32,7 +32,7 @@ async def sell_inventory(session: Session, now: Timestamp) -> int:
     if not await session.fetchval(_HAS_TO_DO, INSURANCE_FUND):
         return 0
     async with session.transaction():
-        await lock_accounts(session, [INSURANCE_FUND])
+        await lock_in_user_order(session, [INSURANCE_FUND])
         liquidation_case = await find_case(session, "INVENTORY", INSURANCE_FUND, now)
         fund = (await read_accounts(session, [INSURANCE_FUND]))[INSURANCE_FUND]
         positions = fund.positions

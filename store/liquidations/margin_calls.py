@@ -6,7 +6,7 @@ from exchange.risk.liquidation import is_warned, orders_to_cancel
 from exchange.risk.margin import equity, total_maintenance
 from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of, format_micros
-from store.liquidations.accounts import lock_accounts, read_live_orders
+from store.liquidations.accounts import lock_in_user_order, read_live_orders
 from store.liquidations.cancelling import cancel_orders
 from store.liquidations.receipts import account_receipt
 from store.liquidations.writing import LiquidationCase, NewReceipt, find_case, open_case
@@ -26,7 +26,7 @@ async def call_for_margin(session: Session, users: Sequence[int], now: Timestamp
     """
     called: list[int] = []
     async with session.transaction():
-        await lock_accounts(session, users)
+        await lock_in_user_order(session, users)
         known = {row["user_id"] for row in await session.fetch(_CALLED, list(users))}
         for user, account in (await read_accounts(session, users)).items():
             is_at_call = is_warned(equity(account), total_maintenance(account)) and not account.is_unvalued
@@ -48,7 +48,7 @@ async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool
     Returns whether any was cancelled. Orders with a cancel under way do not count.
     """
     async with session.transaction():
-        await lock_accounts(session, [user])
+        await lock_in_user_order(session, [user])
         account = (await read_accounts(session, [user]))[user]
         if account.may_only_reduce:
             return False

@@ -17,11 +17,18 @@ from schemas.commands import Liquidate
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason
 from schemas.units import Micros, Timestamp, timestamp_of
-from store.liquidations.accounts import lock_accounts, read_live_orders
+from store.liquidations.accounts import lock_in_user_order, read_live_orders
 from store.liquidations.cancelling import cancel_orders, cancels
 from store.liquidations.closing import ClosingCase, close, lock_for_closing, other_side, read_in_flight
 from store.liquidations.receipts import account_receipt, step_receipt
-from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands, insert_order, open_case
+from store.liquidations.writing import (
+    LiquidationCase,
+    NewCommand,
+    NewReceipt,
+    append_with_lock_order,
+    insert_order,
+    open_case,
+)
 from store.margin_accounts import read_accounts
 from store.money.ledger import fund_credit_entries
 from store.money.transfers import post
@@ -72,7 +79,7 @@ async def begin(session: Session, user: int, now: Timestamp) -> bool:
     From the commit on, it may only reduce positions, and cannot withdraw.
     """
     async with session.transaction():
-        await lock_accounts(session, [user])
+        await lock_in_user_order(session, [user])
         account = (await read_accounts(session, [user]))[user]
         if account.may_only_reduce or not is_liquidatable(equity(account), total_maintenance(account)):
             return False
@@ -100,7 +107,7 @@ async def advance(session: Session, ready: Ready, now: Timestamp) -> StepResult:
 async def credit(session: Session, user: int, now: Timestamp) -> bool:
     """Pay a wallet below zero from the fund, if the account has neither position nor live order; returns whether it was paid."""
     async with session.transaction():
-        await lock_accounts(session, [user])
+        await lock_in_user_order(session, [user])
         account = (await read_accounts(session, [user]))[user]
         if account.liquidation_id is not None or not _is_owing(account):
             return False
@@ -174,7 +181,7 @@ async def _release(liquidation_case: LiquidationCase, account: MarginAccount) ->
     """Release the account, its debt paid by the fund; not while it has no position but an order that may still fill."""
     if not account.positions and account.has_live_orders:
         if commands := await _stray_cancels(liquidation_case, account):
-            await append_commands(liquidation_case.session, commands, liquidation_case.now)
+            await append_with_lock_order(liquidation_case.session, commands, liquidation_case.now)
         return StepResult("busy")
     if _is_owing(account):
         await _pay(liquidation_case, account)
@@ -207,7 +214,7 @@ async def order_step(
         leverage=step.leverage,
     )
     commands = [*first, NewCommand(step.market_id, command)]
-    *_, seq = await append_commands(liquidation_case.session, commands, liquidation_case.now)
+    *_, seq = await append_with_lock_order(liquidation_case.session, commands, liquidation_case.now)
     await insert_order(liquidation_case.session, step.market_id, seq, command, spec.lot_value)
     inputs = account_receipt(account) | {"step": step_receipt(spec, step)}
     await liquidation_case.keep(NewReceipt(number, action, inputs, step.market_id, seq))

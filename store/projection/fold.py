@@ -39,8 +39,8 @@ from schemas.units import datetime_of
 from store.money.ledger import trade_entries
 from store.projection.batch_rows import BatchRows
 from store.projection.errors import ProjectionBroken
-from store.projection.forced import end_forced_action, end_step, hold, settle_positions, transfer_position
-from store.projection.funding import FundingSums, pay_funding, sample_premium, settle_funding
+from store.projection.forced import end_forced_action, end_step, fold_settlement, set_position, transfer_position
+from store.projection.funding import FundingSums, fold_premium, pay_funding, settle_funding
 from store.projection.market_row import change_market
 from store.projection.rows import FailureRow, FillRow, OrderRow, Rows
 
@@ -105,7 +105,7 @@ class Fold:
             case ForcedActionDone():
                 end_forced_action(self._batch, event)
             case PositionsSettled():
-                settle_positions(self._batch, event)
+                fold_settlement(self._batch, event)
             case FundingPaid():
                 self._funding.paid(event)
                 pay_funding(self._batch, event)
@@ -113,7 +113,7 @@ class Fold:
                 self._funding.settled(event)
                 settle_funding(self._batch, event)
             case PremiumSampled():
-                sample_premium(self._batch, event)
+                fold_premium(self._batch, event)
             case MarketOpened() | MarkMoved() | StatusChanged() | PriceSourcesChanged() | RulesChanged():
                 change_market(self.rows.market, event)
             case CancelRefused() | BarrierPassed() | ClockAdvanced() | PriceIgnored():
@@ -135,7 +135,7 @@ class Fold:
         order.status = OrderStatus.PARTIALLY_FILLED if party.remaining else OrderStatus.FILLED
         if not party.remaining:
             self._close(trade, order)
-        hold(self._batch.position(party.user), party)
+        set_position(self._batch.position(party.user), party)
         fill = FillRow(
             trade_id=trade.trade,
             role=role,

@@ -16,7 +16,7 @@ from store.projection.batch_rows import BatchRows
 from store.projection.rows import FillRow, PositionChange, SettlementRow, StepOutcome
 
 
-def hold(position: PositionChange, party: TradeSide | TransferSide) -> None:
+def set_position(position: PositionChange, party: TradeSide | TransferSide) -> None:
     """Set an account's position to the one that results from an event."""
     position.lots, position.cost, position.realized = party.position, party.cost, party.position_realized
     position.opened_seq = party.position_opened
@@ -55,7 +55,7 @@ def end_forced_action(batch: BatchRows, event: ForcedActionDone) -> None:
     outcome.done_at = event.at
 
 
-def settle_positions(batch: BatchRows, event: PositionsSettled) -> None:
+def fold_settlement(batch: BatchRows, event: PositionsSettled) -> None:
     """Settle an ended market: positions become flat, their profit is paid."""
     at = datetime_of(event.at)
     for settlement in event.settlements:
@@ -75,7 +75,7 @@ def settle_positions(batch: BatchRows, event: PositionsSettled) -> None:
 
 
 def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> None:
-    hold(batch.position(party.user), party)
+    set_position(batch.position(party.user), party)
     # the notional lowers the seller's cost, as in a trade: the amount is signed like the cost
     fill = FillRow(
         trade_id=event.trade,

@@ -37,7 +37,7 @@ class FundingSums:
                 raise ProjectionBroken(self._market, command=command, reason="funding", difference=difference)
 
 
-def sample_premium(batch: BatchRows, event: PremiumSampled) -> None:
+def fold_premium(batch: BatchRows, event: PremiumSampled) -> None:
     """Write one minute's premium, and the predicted rate."""
     market, end = batch.rows.market, datetime_of(event.interval_end)
     market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end

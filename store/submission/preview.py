@@ -6,7 +6,7 @@ from typing import NamedTuple
 from exchange.risk.account import MarginAccount
 from exchange.risk.admission import Admitted, admit
 from exchange.risk.margin import available_margin, requirement_and_equity, total_requirement
-from exchange.risk.order_draft import read_order
+from exchange.risk.order_draft import parse_order
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.order_groups import PreviewView, RefusalView
 from schemas.rest.orders import OrderRequest
@@ -31,7 +31,7 @@ class PreviewWish(NamedTuple):
 
 async def preview_order(session: Session, registry: MarketRegistry, wish: PreviewWish) -> PreviewView | Refused:
     """The answer that the order would get now; UNAUTHENTICATED when there is no such user. Its client id is not looked up."""
-    draft = read_order(wish.request)
+    draft = parse_order(wish.request)
     if isinstance(draft, Refused):
         return _refusal(draft)
     rows = await session.fetch(_READ, wish.user)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
-from exchange.risk.order_draft import ParsedOrder, read_order, request_hash
+from exchange.risk.order_draft import ParsedOrder, parse_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.orders import OrderStatus
 from schemas.refusals import Refused
@@ -91,7 +91,7 @@ async def lock_account(
 
 
 def _read_wish(place: SubmitOrder) -> ParsedRequest | Refused:
-    draft = read_order(place.request)
+    draft = parse_order(place.request)
     if isinstance(draft, Refused):
         return draft
     return ParsedRequest(draft, request_hash(draft) if place.request.client_order_id else None)

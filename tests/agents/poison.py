@@ -22,7 +22,7 @@ def broken_apply(market: Market, seq: int, command: Command) -> list[Event]:
 
 
 def is_poison(command: Command) -> bool:
-    """Whether a command says so itself."""
+    """Whether a command is poison by its own fields."""
     match command:
         case PlaceOrder():
             return (command.client_order_id or "").startswith(POISON)

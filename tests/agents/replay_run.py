@@ -128,7 +128,7 @@ def run(commands: int, chance_seed: int) -> Ending:
     course = numbered(commands)
     while block := list(islice(course, chance.randint(1, COMMANDS_PER_RECORD_MAX) if chance else 1)):
         if chance is not None:
-            event_records.RECORD_BYTES_MAX = chance.choice((400, 20_000, 512 * 1024))
+            event_records.EVENT_RECORD_BYTES_MAX = chance.choice((400, 20_000, 512 * 1024))
         owners.take(CommandRecord(TEA, 1, block))
     return owners.ending()
 

@@ -97,7 +97,7 @@ async def test_of_two_clocks_one_waits(session: Session, database: str) -> None:
 
 
 async def test_a_clock_that_lost_its_session_comes_back(session: Session, database: str) -> None:
-    """What it knew of earlier ticks is forgotten: the database may have come back from a backup."""
+    """Its record of earlier ticks is cleared: the database may have been restored from a backup."""
     async with hosted(clock_on(database)):
         await eventually(lambda: _has_ticks(session, "BTC-PERP", 1))
         await session.execute(

@@ -144,7 +144,7 @@ async def test_an_engine_can_be_stopped_while_it_starts(broker: Broker, database
 async def test_an_engine_that_is_stopped_leaves_its_snapshot_in_both_places(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """SIGTERM: the record at hand is finished, the state is saved, the process ends with 0 within ten seconds."""
+    """SIGTERM: the current record is finished, the state is saved, the process ends with 0 within ten seconds."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
             engine = stream.spawn("engine")
@@ -223,7 +223,7 @@ async def test_a_record_of_another_epoch_ends_the_process(broker: Broker, databa
 async def test_a_snapshot_beyond_the_end_of_the_log_is_not_taken(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A log that lost its tail invalidates the snapshots beyond that tail: otherwise readers would find a hole."""
+    """A log that lost its tail invalidates the snapshots after that tail: otherwise readers would find a hole."""
     async with stream_on(broker, database, tmp_path) as stream:
         parts = (Relay, engine_unit, projection_unit)
         async with hosted(*(part(stream.market, stream.settings) for part in parts)):

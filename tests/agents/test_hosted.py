@@ -1,4 +1,4 @@
-"""Units in the loop of a test: nothing of them is left, whether they came up or not."""
+"""Units in the event loop of a test: nothing of them remains, whether they started or not."""
 
 import asyncio
 import threading

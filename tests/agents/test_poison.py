@@ -33,7 +33,7 @@ from broker.dead_letters import (
 from broker.event_records import pack
 from broker.producer import AckedProducer
 from exchange.engine.log import journal
-from exchange.engine.log.journal import write
+from exchange.engine.log.journal import answer_command
 from exchange.engine.market import empty_market
 from schemas.commands import PassBarrier
 from schemas.orders import OrderType, Side
@@ -133,7 +133,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_continu
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are buried, what follows is matched.
+    """Its order ends REJECTED INTERNAL, a cancel may be repeated, its bytes are a dead letter, what follows is matched.
 
     The log names the order, and the metrics count it.
     """
@@ -257,7 +257,7 @@ async def test_a_record_of_the_relay_that_was_garbled_is_sent_again(
 
 
 async def test_a_letter_too_large_for_a_record_is_cut(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Poison of any size is buried; how long it was is said."""
+    """Poison of any size becomes a dead letter, which gives its full length."""
     async with stream_on(broker, database, tmp_path) as stream:
         size = 3 * 2**20
         fault = UnreadableRecord(Unreadable.MALFORMED, "x" * 10_000)
@@ -275,8 +275,10 @@ async def test_an_event_that_cannot_be_applied_stops_the_projection(
     """An order that the tables do not have: the process ends loudly, and nothing is skipped."""
     async with stream_on(broker, database, tmp_path) as stream:
         market, listing = empty_market(stream.market), (await command_record(stream, 1)).commands[0]
-        lines = write(market, 1, decode_command(listing.body)) + write(market, 2, an_order(77, Side.BUY, 1, 600_000))
-        lines += write(market, 3, PassBarrier(BEGAN_AT, "behind"))
+        lines = answer_command(market, 1, decode_command(listing.body)) + answer_command(
+            market, 2, an_order(77, Side.BUY, 1, 600_000)
+        )
+        lines += answer_command(market, 3, PassBarrier(BEGAN_AT, "behind"))
         for chain, line in zip([GENESIS_HASH, *(line.hash for line in lines)], lines, strict=False):
             await append(
                 stream, events_topic(stream.market), [encode(r) for r in pack(stream.market, 1, chain, [line])]

@@ -24,7 +24,7 @@ from tests.conftest import Broker
 
 ROUNDS, FULL_ROUNDS = 3, 150
 ORDERS, JUNK, POISONED = 30, 6, 2
-"""What one round brings: good orders, records that are not ours, orders that break the engine."""
+"""One round: good orders, records that are not ours, orders that break the engine."""
 
 
 def junk(stream: Stream, dice: random.Random) -> bytes | None:
@@ -61,7 +61,7 @@ async def play(stream: Stream, rounds: int) -> None:
 
 
 async def check(stream: Stream, rounds: int) -> str:
-    """Every order answered, every piece of poison buried once, and trying again twice changes nothing."""
+    """Every order is answered, every piece of poison is a dead letter once, and retrying it twice changes nothing."""
     progress = await stream.drained(within_s=600.0)
     assert progress.command_seq == 1 + rounds * (ORDERS + POISONED)
     assert await stream.unfinished() == 0

@@ -19,7 +19,7 @@ Show = Callable[[str, Path], AbstractAsyncContextManager[None]]
 
 
 def as_a_worker(dsn: str, folder: Path) -> AbstractAsyncContextManager[None]:
-    """As engines, relays and all others that work at the logs."""
+    """As engines, relays and all others that work on the logs."""
     settings = StreamSettings(dsn=dsn, bootstrap="127.0.0.1:1", datadir=folder)
     return present("shown", settings)
 

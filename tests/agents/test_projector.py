@@ -12,7 +12,7 @@ from broker.errors import LogMismatch
 from broker.event_records import pack
 from broker.producer import AckedProducer
 from broker.reader import FIRST_STEP
-from exchange.engine.log.journal import write
+from exchange.engine.log.journal import answer_command
 from exchange.engine.market import empty_market
 from schemas.topics import events_topic
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command, encode
@@ -40,7 +40,7 @@ async def matched(stream: Stream) -> list[EventRecord]:
     progress = await stream.progress()
     market, records, before = empty_market(stream.market), [], GENESIS_HASH
     for seq, payload in await read_commands(stream.session, progress.market_id, 0, 1_000):
-        records += pack(stream.market, progress.epoch, before, write(market, seq, decode_command(payload)))
+        records += pack(stream.market, progress.epoch, before, answer_command(market, seq, decode_command(payload)))
         before = market.event_hash
     return records
 
@@ -73,7 +73,7 @@ async def test_a_hole_that_the_log_heals_further_on_is_passed(broker: Broker, da
 async def test_old_events_written_once_more_do_not_hide_what_is_before_them(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """A frozen owner has thawed: its record reaches back beyond the gap, and the missing events lie before it."""
+    """A thawed owner's record starts before the gap in sequence, and the missing events are before it in the log."""
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(2 * FIRST_STEP)
         records = await matched(stream)

@@ -94,7 +94,7 @@ async def test_each_trade_is_one_record_with_its_sequence_and_no_user(
 async def test_a_publisher_killed_before_its_commit_continues_where_the_stream_ends(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """kill -9 twice in the middle of a flow: the next owner reads the log again, and says nothing that is said already."""
+    """kill -9 twice in the middle of a flow: the next owner reads the log again, and repeats no published fill."""
     async with stream_on(broker, database, tmp_path) as stream, hosted(*parts(stream, *PARTS)):
         for _ in range(2):
             publisher = stream.spawn("publisher")
@@ -109,7 +109,7 @@ async def test_a_publisher_killed_before_its_commit_continues_where_the_stream_e
 
 
 async def test_two_publishers_at_once_say_the_same_twice(broker: Broker, database: str, tmp_path: Path) -> None:
-    """A frozen owner wakes and sends what it had in hand: after newer fills, with the bytes that are there already."""
+    """A thawed owner sends the fills it was about to send: after newer ones, with the same bytes as those already there."""
     async with stream_on(broker, database, tmp_path) as stream, hosted(*parts(stream, *PARTS)):
         await stream.trade(60)
         await stream.drained()
@@ -202,7 +202,7 @@ async def test_a_publisher_ahead_of_the_projection_waits_and_leaves_no_hole(
 
 
 def test_a_stream_ends_where_it_first_has_a_hole() -> None:
-    """What comes again is passed over, what is missing is not."""
+    """Repetitions are skipped, a hole is not."""
     assert end_without_hole(iter([])) is None
     assert end_without_hole(iter([4, 5, 6])) == 6
     assert end_without_hole(iter([4, 5, 3, 4, 6])) == 6

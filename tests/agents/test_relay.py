@@ -14,7 +14,7 @@ from agents.relay import PAUSE_MAX_S, Relay, fitting, pause_after
 from broker.reader import read_back
 from schemas.commands import PassBarrier
 from schemas.topics import commands_topic
-from schemas.wire import COMMANDS_PER_RECORD_MAX, RECORD_BYTES_MAX, CommandRecord, decode_command_record
+from schemas.wire import COMMANDS_PER_RECORD_MAX, EVENT_RECORD_BYTES_MAX, CommandRecord, decode_command_record
 from store.command_log.commands import append_command
 from store.command_log.outbox import OutboxCommand, read_cursor, rewind, set_cursor
 from store.session.advisory_locks import LockClass, try_lock
@@ -194,13 +194,13 @@ async def test_the_relay_outlives_its_session(broker: Broker, database: str, tmp
 
 def test_a_record_is_bounded_by_bytes_but_holds_at_least_one_command() -> None:
     """500 commands or 512 KiB, whichever comes first; a command larger than that goes alone."""
-    half = b"x" * (RECORD_BYTES_MAX // 2)
+    half = b"x" * (EVENT_RECORD_BYTES_MAX // 2)
     assert len(fitting([OutboxCommand(1, half), OutboxCommand(2, half)])) == 1
     assert len(fitting([OutboxCommand(1, half * 3)])) == 1
     assert len(fitting([OutboxCommand(seq, b"{}") for seq in range(1, 6)])) == 5
 
 
 def test_a_record_is_followed_by_a_pause_that_grows_with_what_it_held() -> None:
-    """A lone command waits only briefly, a stream of them shares records, and a flood is not held up at all."""
+    """A single command waits only briefly, a stream of them shares records, and a flood is not delayed at all."""
     assert 0 < pause_after(1) < pause_after(4) < pause_after(100) == PAUSE_MAX_S
     assert pause_after(COMMANDS_PER_RECORD_MAX) == 0

@@ -14,7 +14,7 @@ from agents.matching.market_assignment import MarketAssignment
 from broker.errors import LogMismatch
 from exchange.engine import engine
 from exchange.engine.log import journal
-from exchange.engine.log.journal import Written
+from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.log.snapshot import dump
 from exchange.engine.market import Market
 from exchange.errors import EngineError
@@ -80,7 +80,9 @@ def depend_on_the_process(market: Market, seq: int, command: Command) -> list[Ev
     return [msgspec.structs.replace(event, at=id(market)) for event in events] if seq % 50 == 0 else events
 
 
-def chain_to_the_batch(assignment: MarketAssignment, events: list[Written], before: str) -> tuple[str, list[Written]]:
+def chain_to_the_batch(
+    assignment: MarketAssignment, events: list[EncodedEvent], before: str
+) -> tuple[str, list[EncodedEvent]]:
     """What an earlier owner has written is left out, but the rest chained to the events before all of it."""
     return before, [event for event in events if assignment.written.pop(event.seq, None) is None]
 

@@ -10,7 +10,7 @@ from exchange.engine import engine
 from exchange.engine import order_entry as arrival
 from exchange.engine import rules as known_rules
 from exchange.engine.emitter import Emitter
-from exchange.engine.log.journal import Written
+from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.log.snapshot import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import UnknownRules
@@ -57,7 +57,7 @@ def owner(state: bytes | None = None) -> MarketAssignment:
     return MarketAssignment(TEA, PROGRESS, StartingPoint(market, -1), {})
 
 
-def run(assignment: MarketAssignment, last: int) -> list[Written]:
+def run(assignment: MarketAssignment, last: int) -> list[EncodedEvent]:
     """Hand over the commands up to `last` as one record; their events."""
     first = assignment.market.command_seq + 1
     return assignment.apply(
@@ -65,7 +65,7 @@ def run(assignment: MarketAssignment, last: int) -> list[Written]:
     )
 
 
-def records(events: list[Written]) -> list[EventRecord]:
+def records(events: list[EncodedEvent]) -> list[EventRecord]:
     """As they go out."""
     return list(pack(TEA, 1, GENESIS_HASH, events))
 

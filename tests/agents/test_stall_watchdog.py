@@ -34,7 +34,7 @@ ENOUGH_LOOKS = 5 * PATIENCE_LOOKS
 
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A look a millisecond, so that patience is a matter of looks; processes of their own look once a second."""
+    """A check every millisecond, so that patience is a number of checks; separate processes check once a second."""
     monkeypatch.setattr(stall_watchdog, "LOOK_EVERY_S", LOOK_S)
     with working(TASK):
         yield
@@ -56,7 +56,7 @@ async def unavailable() -> bool:
 
 
 async def is_left_alone(advance: Callable[[], object], has_work: Callable[[], Awaitable[bool]]) -> bool:
-    """Whether many looks go by without an end."""
+    """Whether many checks pass without an error."""
     watch = asyncio.create_task(StallWatchdog(TASK, PATIENCE_LOOKS * LOOK_S, advance, has_work).watch())
     done, _ = await asyncio.wait({watch}, timeout=ENOUGH_LOOKS * LOOK_S * 3)
     watch.cancel()

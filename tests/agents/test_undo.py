@@ -8,7 +8,7 @@ from agents.matching.market_assignment import MarketAssignment, StartingPoint, U
 from broker.errors import LogMismatch
 from exchange.engine import engine
 from exchange.engine.log import journal
-from exchange.engine.log.journal import Written, write, write_failure
+from exchange.engine.log.journal import EncodedEvent, answer_command, fail_command
 from exchange.engine.log.snapshot import dump
 from exchange.engine.market import Market, empty_market
 from exchange.errors import SequenceGap
@@ -46,22 +46,22 @@ def assignment(written: dict[int, str] | None = None, failed: frozenset[int] = f
     return MarketAssignment(TEA, PROGRESS, StartingPoint(empty_market(TEA), -1), written or {}, failed)
 
 
-def take(owner: MarketAssignment, first: int, last: int) -> list[Written]:
+def take(owner: MarketAssignment, first: int, last: int) -> list[EncodedEvent]:
     """Hand commands of the log over as one record; the events."""
     commands = [NumberedCommand(seq, msgspec.Raw(encode(LOG[seq - 1]))) for seq in range(first, last + 1)]
     fresh: list[UnseenCommand] = owner.sequencer.sort(CommandRecord(TEA, 1, commands)).fresh
     return owner.apply(fresh)
 
 
-def as_it_must_be() -> tuple[Market, list[Written]]:
+def as_it_must_be() -> tuple[Market, list[EncodedEvent]]:
     """The market for which the breaking commands were only counted, and its events."""
     market, lines = empty_market(TEA), []
     for seq, command in enumerate(LOG, 1):
         if seq in BREAKS:
             assert isinstance(command, PlaceOrder | CancelOrder)
-            lines += write_failure(market, seq, command)
+            lines += fail_command(market, seq, command)
         else:
-            lines += write(market, seq, command)
+            lines += answer_command(market, seq, command)
     return market, lines
 
 
@@ -70,7 +70,7 @@ def as_it_must_be() -> tuple[Market, list[Written]]:
 def test_the_market_is_as_if_the_command_had_only_been_counted(borders: tuple[int, ...]) -> None:
     """Several in one record, at its beginning, its end, alone: the same events and the same state."""
     market, lines = as_it_must_be()
-    owner, results, first = assignment(), list[Written](), 1
+    owner, results, first = assignment(), list[EncodedEvent](), 1
     for border in borders:
         results += take(owner, first, border)
         first = border + 1

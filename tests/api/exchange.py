@@ -20,7 +20,7 @@ from api.server import ApiServer
 from api.services import ApiSettings, Services
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
-from exchange.engine.log.journal import Written, write
+from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
@@ -194,7 +194,7 @@ class Exchange:
             event
             for seq, payload in commands
             if seq > market.command_seq
-            for event in write(market, seq, decode_command(payload))
+            for event in answer_command(market, seq, decode_command(payload))
         ]
         if written:
             await self.relay(name, written[-1].command)
@@ -230,7 +230,7 @@ async def _services(dsn: str, settings: ApiSettings) -> Services:
     )
 
 
-def _record(market: str, before: str, written: list[Written]) -> EventRecord:
+def _record(market: str, before: str, written: list[EncodedEvent]) -> EventRecord:
     return EventRecord(
         market=market,
         epoch=1,

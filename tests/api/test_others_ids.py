@@ -44,7 +44,7 @@ async def test_anothers_id_is_answered_like_an_unknown_one(exchange: Exchange) -
 
 
 async def test_lists_hold_nothing_of_another_however_they_are_filtered(exchange: Exchange) -> None:
-    """Bob filters by Alice's ids and finds nothing, as for unknown ids; her cursor pages through his own list."""
+    """Bob filters by Alice's ids and finds nothing, as for unknown ids; with her cursor he pages through his own list."""
     alice, bob = await exchange.user(), await exchange.user()
     placed = await alice.order()
     await (await exchange.user()).order(side="SELL")

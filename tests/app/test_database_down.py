@@ -76,9 +76,9 @@ async def test_what_only_looks_outlives_an_outage(server: EmbeddedPostgres) -> N
     ):
         assert await _next_sequence(tail) == 1
         async with _shutting_down(server):
-            told = (await _line(tail.stderr)).decode()
-            assert told.startswith("waiting at sequence 2: ")
-            assert "CannotConnectNowError" in told
+            reported = (await _line(tail.stderr)).decode()
+            assert reported.startswith("waiting at sequence 2: ")
+            assert "CannotConnectNowError" in reported
             await _until_line(watch, "CannotConnectNowError")
         await _until_line(watch, "FileNotFoundError")
         await server.start()

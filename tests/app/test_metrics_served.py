@@ -18,7 +18,7 @@ async def test_figures_are_served_on_loopback_and_nothing_else_is() -> None:
 
 
 async def test_who_finds_the_port_taken_works_without_being_seen() -> None:
-    """Two workers with one METRICS_PORT: the second has no address, and goes on."""
+    """Two workers with one METRICS_PORT: the second has no metrics address, and continues."""
     async with metrics_served("127.0.0.1", 0) as address:
         port = int(address.rpartition(":")[2])
         async with metrics_served("127.0.0.1", port) as second:

@@ -1,4 +1,4 @@
-"""What must be there before anything starts: tables and topics, and that the command says so."""
+"""Preparing tables and topics before anything starts, and the output of the command."""
 
 import asyncio
 

@@ -5,23 +5,23 @@ import pytest
 
 from broker.errors import LogMismatch
 from broker.event_records import hashes_in, is_whole, pack
-from exchange.engine.log.journal import Written
-from schemas.wire import GENESIS_HASH, RECORD_BYTES_MAX, RULES_VERSION, EventRecord, chain_hash
+from exchange.engine.log.journal import EncodedEvent
+from schemas.wire import GENESIS_HASH, EVENT_RECORD_BYTES_MAX, RULES_VERSION, EventRecord, chain_hash
 
-THIRD = RECORD_BYTES_MAX // 3 + 10
+THIRD = EVENT_RECORD_BYTES_MAX // 3 + 10
 
 
-def written(*commands: int, size: int = 10) -> list[Written]:
+def written(*commands: int, size: int = 10) -> list[EncodedEvent]:
     """Events of these commands, `size` bytes each, chained from the beginning."""
     events, chain = [], GENESIS_HASH
     for seq, command in enumerate(commands, 1):
         body = b'"' + b"x" * (size - 2) + b'"'
         chain = chain_hash(chain, body)
-        events.append(Written(seq, command, body, chain, RULES_VERSION))
+        events.append(EncodedEvent(seq, command, body, chain, RULES_VERSION))
     return events
 
 
-def packed(events: list[Written]) -> list[EventRecord]:
+def packed(events: list[EncodedEvent]) -> list[EventRecord]:
     """The records of these events."""
     return list(pack("TEA-PERP", 1, GENESIS_HASH, events))
 

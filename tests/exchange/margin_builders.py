@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
-from exchange.risk.order_draft import read_order
+from exchange.risk.order_draft import parse_order
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.refusals import Refused
@@ -66,7 +66,7 @@ def decide(
     asked: OrderRequest, owner: MarginAccount | None = None, market: MarketState | None = None
 ) -> Admitted | Refused:
     """Read and admit a request against BTC-PERP and ETH-PERP; what is admitted is written back to the account."""
-    draft = read_order(asked)
+    draft = parse_order(asked)
     if isinstance(draft, Refused):
         return draft
     owner = owner if owner is not None else account(10_000 * USDC)

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from exchange.risk.account import Exposure
-from exchange.risk.order_draft import read_order, request_hash
+from exchange.risk.order_draft import parse_order, request_hash
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
@@ -94,7 +94,7 @@ def test_leverage_applies_to_everything_live_in_the_market_and_stays() -> None:
 
 
 def test_a_market_order_carries_its_protection_price_and_never_rests() -> None:
-    """1 % beyond mark, towards mark; the default time in force is IOC."""
+    """1 % from the mark, rounded towards mark; the default time in force is IOC."""
     buy, sell = admitted(request("0.1")).command, admitted(request("0.1", side=Side.SELL)).command
     assert (buy.price, buy.margin_price, buy.loss_per_lot) == (606_000, 606_000, 600_000)
     assert (sell.price, sell.margin_price, sell.loss_per_lot) == (594_000, 600_000, 600_000)
@@ -272,7 +272,7 @@ def test_the_request_hash_knows_the_body_and_not_its_spelling() -> None:
 
 
 def _hash(asked: Any) -> bytes:
-    draft = read_order(asked)
+    draft = parse_order(asked)
     assert not isinstance(draft, Refused)
     return request_hash(draft)
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.engine.log.journal import write
+from exchange.engine.log.journal import answer_command
 from exchange.engine.log.snapshot import dump, load, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.commands import Command, Liquidate, PlaceOrder
@@ -26,7 +26,7 @@ def play(commands: list[Command]) -> Driver:
 def continue_writing(market: Market, commands: list[Command]) -> list[bytes]:
     """The events of further commands, as bytes, from the market's current state."""
     start = market.command_seq + 1
-    return [line.body for seq, command in enumerate(commands, start) for line in write(market, seq, command)]
+    return [line.body for seq, command in enumerate(commands, start) for line in answer_command(market, seq, command)]
 
 
 @given(logs())

@@ -1,4 +1,4 @@
-"""Random trading with the ladder of forced actions in between: sizes and money are conserved by every action."""
+"""Random trading with forced actions in between: every action conserves sizes and money."""
 
 import random
 from typing import Any

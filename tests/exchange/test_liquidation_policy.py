@@ -1,4 +1,4 @@
-"""The ladder of a liquidation, rung by rung (docs/semantics.md, "Liquidation")."""
+"""The steps of a liquidation, one by one (docs/semantics.md, "Liquidation")."""
 
 import msgspec
 
@@ -37,7 +37,7 @@ def test_an_account_above_maintenance_is_released() -> None:
 
 
 def test_an_account_without_a_position_is_released_with_any_debt() -> None:
-    """The fund pays its wallet, if it must; no rung is left."""
+    """The fund covers a negative wallet if needed; no step is left."""
     assert next_action(owner_of(-1), STEPPED) == Release()
 
 
@@ -56,7 +56,7 @@ def test_the_fund_takes_over_below_two_thirds_but_only_after_a_step() -> None:
 
 
 def test_a_step_that_filled_one_lot_does_not_put_the_take_over_off() -> None:
-    """Whatever filled: fills of one lot a step do not keep an account on the ladder."""
+    """Whatever filled: fills of one lot per step do not delay the take-over."""
     one_lot_less = owner_of(5_997 * USDC, holding(1_999, 60_000, 57_100))
     assert isinstance(next_action(one_lot_less, STEPPED), BankruptcyTransfer)
 

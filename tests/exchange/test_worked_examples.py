@@ -12,7 +12,7 @@ from exchange.risk.admission import Admitted, admit
 from exchange.risk.deleveraging import adl_score
 from exchange.risk.liquidation import bankrupt_shares, limit_price, step_lots
 from exchange.risk.margin import equity, maintenance, requirement
-from exchange.risk.order_draft import ParsedOrder, read_order
+from exchange.risk.order_draft import ParsedOrder, parse_order
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
@@ -95,7 +95,7 @@ def test_the_worse_side_counts_and_losses_and_fees_are_added() -> None:
     account = MarginAccount(1, Micros(10_000 * USDC), {BTC.market: PositionRisk(markets[BTC.market], exposure)})
     needed = []
     for side, quantity, price in ((Side.BUY, "1", "59900"), (Side.SELL, "1", "60100"), (Side.BUY, "0.5", "60600")):
-        draft = read_order(OrderRequest(BTC.market, side, OrderType.LIMIT, quantity, price))
+        draft = parse_order(OrderRequest(BTC.market, side, OrderType.LIMIT, quantity, price))
         assert isinstance(draft, ParsedOrder)
         admitted = admit(draft, account, markets, Timestamp(1))
         assert isinstance(admitted, Admitted)

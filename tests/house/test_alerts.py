@@ -47,7 +47,7 @@ def labels_asked_for() -> set[tuple[str, str, str]]:
 
 
 def metrics_in_the_manuals() -> set[str]:
-    """Our names that the manuals tell an operator to look at."""
+    """Our names that the manuals ask an operator to look at."""
     return {name for page in MANUALS for name in re.findall(r"perpetua_\w+", (ROOT / "docs" / page).read_text())}
 
 

@@ -86,7 +86,7 @@ class Composed:
         return {name: process.wait() for name, process in self._running.items()}
 
     def kill(self) -> None:
-        """SIGKILL for every process still running."""
+        """Send SIGKILL to every process still running."""
         for process in self._running.values():
             process.kill()
             process.wait()

@@ -59,7 +59,7 @@ def test_prometheus_looks_at_every_part_and_grafana_at_prometheus(services: dict
 
 
 def test_what_runs_on_is_checked_and_restarted(services: dict[str, dict[str, Any]]) -> None:
-    """Each long-running service has a health check and comes back; a one-shot runs once."""
+    """Each long-running service has a health check and is restarted; a one-shot runs once."""
     for name, service in services.items():
         assert service["restart"] == ("no" if name in ONE_SHOT else "unless-stopped"), name
         assert ("healthcheck" in service) == (name not in ONE_SHOT), name

@@ -1,4 +1,4 @@
-"""The programs of Kafka: fetched once, each with the hash of the lock file, and a download that fails says so in a sentence."""
+"""The programs of Kafka: fetched once, each with the hash of the lock file; a failed download is reported in a sentence."""
 
 import hashlib
 from collections.abc import Callable

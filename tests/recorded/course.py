@@ -40,7 +40,7 @@ class Gap(NamedTuple):
 
 @dataclass
 class Course:
-    """So many commands of a market, the same for the same seed."""
+    """This many commands of a market, the same for the same seed."""
 
     market: str
     seed: int

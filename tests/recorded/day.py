@@ -1,4 +1,4 @@
-"""The crash day once more: its commands as they are in the outbox, and what the REST API answers when it is over.
+"""The crash day replayed: its commands as they are in the outbox, and the REST API's answers at its end.
 
 The day is played in a fresh database with engines in memory, so that user, order and transfer numbers are the same in
 every playing. Its markets have fixed names.

@@ -9,14 +9,14 @@ from typing import Any
 
 from agents.fills.worker import fills_of
 from broker.event_records import pack
-from exchange.engine.log.journal import Written, write_again
+from exchange.engine.log.journal import EncodedEvent, answer_or_fail
 from exchange.engine.log.snapshot import dump, load, state_hash
 from exchange.engine.market import empty_market
 from schemas.fills import encode_fill, fill_headers
 from schemas.wire import decode_command, encode
 
 RESTORED_EVERY = 3
-"""So often the market continues as it was read back from its own snapshot."""
+"""How often the market continues from its own snapshot."""
 
 Results = dict[str, Any]
 
@@ -47,7 +47,7 @@ class Player:
         self._failed = failed
         self._on_event = on_event
         self._commands, self._events, self._records, self._fills = Digest(), Digest(), Digest(), Digest()
-        self._fresh: list[Written] = []
+        self._fresh: list[EncodedEvent] = []
         self._hash_before = self._market.event_hash
         self._checkpoints = 0
 
@@ -55,7 +55,7 @@ class Player:
         """Answer the next command: the last byte of the chain's hash after it, and its events."""
         command = decode_command(body)
         assert encode(command) == body, f"the wire bytes of a command have changed: {body!r} is {encode(command)!r}"
-        written = write_again(self._market, self._market.command_seq + 1, command, self._failed)
+        written = answer_or_fail(self._market, self._market.command_seq + 1, command, self._failed)
         bodies = [event.body for event in written]
         self._commands.add(body)
         self._events.add(*bodies)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from exchange.engine.log.journal import write
+from exchange.engine.log.journal import answer_command
 from exchange.engine.log.snapshot import dump, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.events import TradeExecuted
@@ -37,7 +37,9 @@ def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]
 def _market_differences(tables: Tables, row: MarketRow, watch: Watch) -> Iterator[str]:
     """An undisturbed market reads the commands as they were accepted."""
     market = empty_market(row.name)
-    written = [line for seq, body in enumerate(row.history, 1) for line in write(market, seq, decode_command(body))]
+    written = [
+        line for seq, body in enumerate(row.history, 1) for line in answer_command(market, seq, decode_command(body))
+    ]
     if row.progress != Progress(market.event_seq, market.command_seq, market.event_hash):
         yield f"{row.name}: progress {row.progress}, expected {market.event_seq} {market.command_seq}"
     if watch.events[row.name] != {line.seq: line.body for line in written}:
@@ -140,6 +142,6 @@ def final_states(tables: Tables) -> dict[str, str]:
     for row in tables.markets.values():
         market = empty_market(row.name)
         for seq, body in enumerate(row.history, 1):
-            write(market, seq, decode_command(body))
+            answer_command(market, seq, decode_command(body))
         states[row.name] = state_hash(dump(market))
     return states

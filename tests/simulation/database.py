@@ -223,7 +223,7 @@ class FakeSession:
         self._world.later(0.0, self._database.cut, self)
 
     async def close(self, **_: object) -> None:
-        """Say goodbye."""
+        """Close the session."""
         if not self._world.is_over:
             await asyncio.sleep(self._world.latency())
         self._database.cut(self)

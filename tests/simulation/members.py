@@ -44,7 +44,7 @@ class Group:
         self.rebalance()
 
     def leave(self, member: "Member") -> None:
-        """A member says goodbye, or has been silent for too long."""
+        """A member leaves, or has been silent for too long."""
         if member in self.members:
             self.members.remove(member)
             self.rebalance()
@@ -228,7 +228,7 @@ class EngineMember(Member):
         await super().start()
 
     async def stop(self) -> None:
-        """As FaustUnit.stop: a last snapshot, then goodbye."""
+        """As FaustUnit.stop: take a last snapshot, then leave the group."""
         await self.matcher.close()
         await super().stop()
         await self.matcher.disconnect()

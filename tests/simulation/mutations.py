@@ -14,7 +14,7 @@ from agents.matching.worker import Matcher
 from agents.projection.worker import Projector
 from broker.event_records import read_records
 from broker.producer import AckedProducer
-from exchange.engine.log.journal import Written
+from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
 from schemas.events import Event
 from schemas.orders import Side
@@ -83,7 +83,9 @@ def _lose_the_queue(market: Market, side: Side) -> list[tuple[Any, ...]]:
     return list(reversed(_resting(market, side)))
 
 
-def _chain_wrongly(assignment: MarketAssignment, events: list[Written], before: str) -> tuple[str, list[Written]]:
+def _chain_wrongly(
+    assignment: MarketAssignment, events: list[EncodedEvent], before: str
+) -> tuple[str, list[EncodedEvent]]:
     return before, [event for event in events if assignment.written.pop(event.seq, None) is None]
 
 

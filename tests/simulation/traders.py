@@ -58,7 +58,7 @@ class Traders:
                 self._operate(self._status())
 
     def settle(self) -> None:
-        """In the calm: ask again for every order whose fate is unknown, and open the markets."""
+        """After the faults: ask again for every order with an unknown outcome, and open the markets."""
         for attempt in self.attempts:
             if not attempt.is_settled:
                 self._place(attempt)

@@ -58,7 +58,7 @@ class Watch:
         if missing:
             self._after_hole[writer, market] = record.first_event_seq
             if known != record.first_event_seq:
-                self.world.violated(f"{writer.name} goes on in {market}, though the log has lost event {missing}")
+                self.world.violated(f"{writer.name} continues in {market}, although the log has lost event {missing}")
 
     def _command_record(self, market: str, _key: bytes, value: bytes | None) -> None:
         self._sent[market] |= {command.seq for command in decode_command_record(value or b"").commands}

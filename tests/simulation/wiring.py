@@ -69,11 +69,11 @@ def _small_bounds(world: World) -> dict[Place, Any]:
         (producer, "DOUBTED_AFTER_S"): 0.75 * SESSION_TIMEOUT_S,
         (agents.relay, "COMMANDS_PER_RECORD_MAX"): dice.choice((1, 3, 8, 500)),
         (agents.relay, "TIDY_EVERY_S"): 1.0,
-        (event_records, "RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
+        (event_records, "EVENT_RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
         (event_records, "read_back"): functools.partial(reader.read_back, step=step),
         (agents.matching.snapshots, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
         (agents.matching.snapshots, "AGE_MAX_S"): dice.choice((0.3, 1.0)),
-        (agents.matching.snapshots, "SHARE_OF_TIME_MIN"): 5,
+        (agents.matching.snapshots, "PAUSE_PER_SECOND_TAKEN"): 5,
         (tables.book_table, "CHUNK_BYTES"): dice.choice((700, 2_000)),
     }
 

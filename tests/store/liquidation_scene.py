@@ -66,14 +66,14 @@ class Scene:
         await self.send(SetIndex(self.now, Nanos(round(price * 10**9))), market)
 
     async def look(self, times: int = 1, session: Any = None) -> None:
-        """The liquidator looks so often, and each time everything it ordered is matched and persisted."""
+        """Run this many checks of the liquidator; after each, match and persist everything it ordered."""
         for _ in range(times):
             self.now = Timestamp(self.now + LOOK_US)
             await self.liquidator.look(session or self.session, self.now)
             await self.exchange.settle()
 
     async def drain_fund(self, left: int) -> None:
-        """Remove the fund's money except for so many USDC."""
+        """Remove the fund's money except for this amount of USDC."""
         await self.session.execute(_POST_FUND, await self.fund() - left * USDC)
 
     async def wallet(self, user: int) -> int:

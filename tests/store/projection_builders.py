@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from exchange.engine.log.journal import Written, write
+from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.commands import (
     CancelOrder,
@@ -87,7 +87,7 @@ class Exchange:
         self.session = session
         self.registry = registry
         self.markets: dict[str, Market] = {name: empty_market(name) for name in registry.by_name}
-        self.written: dict[str, list[Written]] = {name: [] for name in registry.by_name}
+        self.written: dict[str, list[EncodedEvent]] = {name: [] for name in registry.by_name}
         self.projections = {name: Projection(self.connect, name) for name in registry.by_name}
 
     async def connect(self) -> Connection:
@@ -123,7 +123,7 @@ class Exchange:
         engine, before = self.markets[market], self.markets[market].event_seq
         known = self.registry.by_name[market]
         for seq, payload in await read_commands(self.session, known.market_id, engine.command_seq, 100_000):
-            self.written[market] += write(engine, seq, decode_command(payload))
+            self.written[market] += answer_command(engine, seq, decode_command(payload))
         return before
 
     async def settle(self) -> None:
@@ -158,7 +158,7 @@ class Exchange:
             await projection.close()
         await self.session.close()
 
-    def _record(self, market: str, chain: list[Written]) -> EventRecord:
+    def _record(self, market: str, chain: list[EncodedEvent]) -> EventRecord:
         first = chain[0].seq
         return EventRecord(
             market=market,
@@ -173,7 +173,7 @@ class Exchange:
             events=[msgspec.Raw(w.body) for w in chain],
         )
 
-    def _is_cut(self, market: str, last: Written) -> bool:
+    def _is_cut(self, market: str, last: EncodedEvent) -> bool:
         """Whether the command has events after this one."""
         return any(
             w.command == last.command and w.seq == last.seq + 1 for w in self.written[market][last.seq : last.seq + 1]

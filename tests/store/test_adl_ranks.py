@@ -9,7 +9,7 @@ BTC, ETH = "BTC-PERP", "ETH-PERP"
 
 
 async def holder(session: Session, lots: int, entry: int, wallet: int = 10_000) -> int:
-    """A user with so much money and a position in BTC-PERP, from an entry price (USDC); the mark is 60,000."""
+    """A user with this much money and a position in BTC-PERP, from an entry price (USDC); the mark is 60,000."""
     user = await user_with(session, wallet * USDC)
     await hold(session, user, 1, lots=lots, cost=lots * entry * USDC // 1_000)
     return user

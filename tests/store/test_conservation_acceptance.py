@@ -33,7 +33,7 @@ async def market(database: str) -> AsyncIterator[LongMarket]:
 
 
 async def trade(market: LongMarket, fills: int) -> None:
-    """Commands until there are so many fills (two for each trade), every block persisted; conservation after each tenth."""
+    """Commands until there are enough fills (two per trade), each block persisted; conservation is checked after each tenth."""
     tenths = 1
     while 2 * market.market.trade_seq < fills:
         block = await market.next_block(min(2_000, fills))

@@ -85,7 +85,7 @@ def in_records(commands: Sequence[NumberedCommand], chance: random.Random) -> li
 
 
 async def check(market: LongMarket, deliveries_min: int) -> str:
-    """Deliver so much; then each command and event has had one effect. What was counted."""
+    """Deliver this many; check that each command and event had one effect. Returns the counts."""
     deliveries = Deliveries(seed=5)
     while deliveries.total < deliveries_min:
         await deliver(market, deliveries)

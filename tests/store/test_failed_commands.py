@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from exchange.engine.log.journal import write_failure
+from exchange.engine.log.journal import fail_command
 from schemas.commands import CancelOrder, UserCommand
 from schemas.ids import order_key
 from schemas.orders import Side
@@ -29,7 +29,7 @@ async def fail(exchange: Exchange, seq: int, command: UserCommand) -> None:
     """Match what comes before the command, and answer it with its failure."""
     market = exchange.markets[BTC]
     assert seq == market.command_seq + 1
-    exchange.written[BTC] += write_failure(market, seq, command)
+    exchange.written[BTC] += fail_command(market, seq, command)
     await exchange.projections[BTC].apply(exchange.records(BTC, market.event_seq))
 
 

@@ -19,7 +19,7 @@ ORDERS = 12
 
 
 def at(second: int) -> Timestamp:
-    """So many seconds after noon."""
+    """This many seconds after noon."""
     return Timestamp(NOON + second * SECOND_US)
 
 

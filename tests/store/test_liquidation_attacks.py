@@ -1,4 +1,4 @@
-"""What someone may try against the ladder, each with its numbers; and the ladder killed at every statement."""
+"""Attacks on a liquidation, each with its numbers; and a liquidation killed at every statement."""
 
 import asyncio
 import random
@@ -152,7 +152,7 @@ async def test_nobody_can_keep_a_take_over_stale_forever(database: str) -> None:
 
 
 async def test_an_account_with_a_frozen_mark_is_left_alone(database: str) -> None:
-    """Nobody knows what its position is worth: neither call nor step, until the mark is back."""
+    """Its position cannot be valued: no margin call and no step until the mark is live again."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3012"), await scene.user("9000")
         await scene.trade(ann, bob, 1_000, 60_000)

@@ -88,7 +88,7 @@ async def test_the_only_source_that_jumps_by_half_leaves_sound_books(database: s
 
 
 async def test_sources_that_die_in_mid_liquidation_freeze_it_until_they_are_back(database: str) -> None:
-    """Below quorum no step is taken and the account stays flagged; with the next prices the ladder continues."""
+    """Below quorum no step is taken and the account stays flagged; with the next prices the liquidation continues."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3030"), await scene.user("90000")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -235,7 +235,7 @@ async def test_withdrawals_racing_the_trigger_never_leave_less_than_the_margin(d
 
 
 async def test_orders_racing_the_trigger_never_exceed_the_position(database: str) -> None:
-    """Ten reducing orders together with the flag: those before it are cancelled, those after it only reduce; the ladder ends."""
+    """Ten reducing orders together with the flag: those before it are cancelled, those after it only reduce; the liquidation ends."""
     async with scene_on(database) as scene, submission_to(database) as submission:
         ann, rich = await scene.user("4600"), await scene.user("900000")
         await scene.trade(ann, rich, 1_000, 60_000)

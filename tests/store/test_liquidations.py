@@ -1,4 +1,4 @@
-"""The ladder on real tables with the real engine: every rung with its numbers (docs/semantics.md, "Liquidation")."""
+"""Liquidations on real tables with the real engine: every step with its numbers (docs/semantics.md, "Liquidation")."""
 
 from schemas.orders import Side
 from tests.store.liquidation_scene import ETH, USDC, scene_on
@@ -26,7 +26,7 @@ async def test_a_long_is_sold_to_a_bid_above_its_bankruptcy_price_and_pays_the_f
 
 
 async def test_a_large_position_is_closed_by_fifths_and_the_rest_given_back(database: str) -> None:
-    """Long 10 with 30,000 at 57,286: 2 of 10 sold at 57,250 leave more than maintenance, and the ladder ends."""
+    """Long 10 with 30,000 at 57,286: 2 of 10 sold at 57,250 leave more than maintenance, and the liquidation ends."""
     async with scene_on(database) as scene:
         ann, bob, carl = await scene.user("30120"), await scene.user("90000"), await scene.user("90000")
         await scene.trade(ann, bob, 10_000, 60_000)

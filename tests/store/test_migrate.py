@@ -96,7 +96,7 @@ async def test_orders_continue_while_a_migration_waits_for_a_dump(database: str)
 
 
 async def test_a_database_of_a_later_release_is_left_alone(database: str) -> None:
-    """On the way back the old release says so, and changes nothing."""
+    """After a downgrade the old release reports it, and changes nothing."""
     async with session_to(database) as session:
         await session.execute("UPDATE alembic_version SET version_num = '9999'")
         with pytest.raises(DatabaseIsNewer, match="migration 9999 is not known"):

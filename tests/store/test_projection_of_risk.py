@@ -142,7 +142,7 @@ async def test_a_receipt_has_the_result_of_its_action(exchange: Exchange) -> Non
 
 
 async def test_an_action_on_another_position_than_was_meant_is_stale(exchange: Exchange) -> None:
-    """Nothing moves, and the receipt says so."""
+    """Nothing moves, and the receipt records it."""
     buyer, _ = await long_and_short(exchange)
     await exchange.submit(BTC, TakeOver(NOON, buyer, 7, 1, 999, Micros(60_000 * USDC), Micros(57_000 * USDC)))
     await exchange.settle()
@@ -246,7 +246,7 @@ async def test_a_premium_predicts_the_rate_of_its_interval(exchange: Exchange) -
 
 
 async def test_intervals_that_were_missed_are_settled_at_no_rate(exchange: Exchange) -> None:
-    """A clock that comes back after a day: three void fundings, nobody pays, the next one is the next boundary."""
+    """A clock that returns after a day: three void fundings, nobody pays, the next one is at the next boundary."""
     await long_and_short(exchange)
     await exchange.submit(BTC, AdvanceClock(Timestamp(FOUR + 20 * 3_600_000_000)))
     await exchange.settle()

@@ -99,7 +99,7 @@ async def test_a_position_is_valued_at_mark(exchange: Exchange) -> None:
 
 
 async def test_an_entry_price_has_six_decimals(exchange: Exchange) -> None:
-    """1 lot at 60,000 and 2 lots at 60,000.1 average 60,000.066667; both sides say so, unsigned."""
+    """1 lot at 60,000 and 2 lots at 60,000.1 average 60,000.066667; both sides show it, unsigned."""
     buyer, seller = await exchange.user("a@x.io"), await exchange.user("b@x.io")
     for lots, price in ((1, 600_000), (2, 600_001)):
         await exchange.submit(BTC, an_order(seller, Side.SELL, lots, price))

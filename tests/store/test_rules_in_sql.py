@@ -46,7 +46,7 @@ def test_maintenance_is_the_same_in_sql(database: str) -> None:
 
 
 def test_the_liquidation_trigger_is_the_same_in_sql(database: str) -> None:
-    """Also where equity is maintenance, one micro beside it, and without a position."""
+    """Also where equity equals maintenance or differs by one micro, and without a position."""
     with psycopg.connect(database) as session:
 
         @EXAMPLES

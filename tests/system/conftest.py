@@ -48,7 +48,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Exc
 
 @pytest_asyncio.fixture
 async def any_exchange(running: ExchangeProcess) -> Start:
-    """Gives a running exchange, with the books other tests left; a test that stops it starts it again.
+    """Gives a running exchange, with the state that other tests left; a test that stops it must start it again.
 
     A test lets a crash point go (tests/system/faults.py).
     """

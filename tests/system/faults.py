@@ -52,7 +52,7 @@ async def dead(exchange: ExchangeProcess, part: str) -> AsyncIterator[None]:
 
 
 async def strike(exchange: ExchangeProcess, part: str) -> None:
-    """SIGKILL for a part, which may be just coming up again; its supervisor will start another."""
+    """Send SIGKILL to a part, which may be restarting already; its supervisor starts another."""
     await eventually(lambda: _struck(exchange, part), BACK_WITHIN_S)
 
 

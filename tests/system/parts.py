@@ -88,7 +88,7 @@ class Parts:
         return await asyncio.to_thread(process.wait)
 
     def kill_all(self) -> None:
-        """SIGKILL for every process still running."""
+        """Send SIGKILL to every process still running."""
         for process in self._processes:
             process.kill()
             process.wait()

@@ -47,7 +47,7 @@ class PatientLoad:
             self.running.result()
 
     async def place(self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]) -> str:
-        """Repeat one order until it is accepted, and return its id; AssertionError when the order itself is refused."""
+        """Repeat one order until it is accepted, and return its id; AssertionError if the order itself is refused."""
         while True:
             status, code, body = await self._attempt(session, trader, order)
             if status in (200, 202):
@@ -59,7 +59,7 @@ class PatientLoad:
     async def place_many(
         self, session: aiohttp.ClientSession, trader: Trader, seed: int, count: int, pace_s: float
     ) -> None:
-        """So many orders, the next when the last is accepted; none is started once the load is over.
+        """Place this many orders, each after the last is accepted; none is started once the load is over.
 
         One that is old is cancelled, so that no account reaches its limit of open orders.
         """

@@ -44,7 +44,7 @@ async def test_a_broker_killed_under_load_is_only_a_pause(any_exchange: Start, k
 @pytest.mark.chaos
 @pytest.mark.timeout(1_200)
 async def test_a_whole_tree_killed_again_and_again_continues(start_exchange: Start, measured: Measured) -> None:
-    """Ten times SIGKILL for every process at one instant: the next start needs no rebuild, and nothing is lost."""
+    """Ten times SIGKILL to every process at once: the next start needs no rebuild, and nothing is lost."""
     exchange = await start_exchange()
     async with trading(exchange.url) as load:
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""Up to three engines for the same markets: one works, the others stand by, and they change places."""
+"""Up to three engines for the same markets: one is the owner, the others are standbys, and ownership changes."""
 
 import asyncio
 import subprocess
@@ -39,7 +39,7 @@ async def test_a_market_changes_hands_and_every_event_is_written_once(
 ) -> None:
     """Three workers: the owner is frozen past its session and thawed, in the end all but one are stopped.
 
-    However often: one content for every event and every snapshot, and the newest snapshot is the one that holds.
+    However often: one content for every event and every snapshot, and the newest snapshot is valid.
     """
     exchange = await any_exchange()
     hand_overs = 0
@@ -71,7 +71,7 @@ async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies:
 
 
 async def _outlive_a_zombie(exchange: ExchangeProcess, owner: int, load: PatientLoad, measured: Measured) -> None:
-    """The owner sleeps until another has matched without it, then wakes up and believes it is the owner."""
+    """The owner is frozen until another has matched without it, then is thawed and still believes it is the owner."""
     with frozen(owner):
         began = time.monotonic()
         await healed(exchange)
@@ -98,7 +98,7 @@ def _owners(starts: dict[Path, int], market: str) -> list[Path]:
 
 def _recoveries(log: Path, start: int, market: str) -> Iterator[str]:
     for line in log.read_bytes()[start:].splitlines():
-        if f"{market} goes on after command".encode() in line:
+        if f"{market} continues after command".encode() in line:
             yield msgspec.json.decode(line)["timestamp"]
 
 

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of the ladder, in the whole tree: every rung once, nobody left below zero, receipts that add up."""
+"""kill -9 during liquidations, in the whole tree: every step once, no account below zero, receipts that add up."""
 
 import asyncio
 import random
@@ -109,7 +109,7 @@ async def _verify(exchange: ExchangeProcess, measured: Measured) -> None:
 
 
 async def _set_index(exchange: ExchangeProcess, price: str) -> None:
-    """The index moves, if need be at the second try: a part may just be down."""
+    """Move the index, with a retry if needed: a part may be down."""
 
     async def has_moved() -> bool:
         code, _ = await exchange.command("market", "set-index", "BTC-PERP", price)
@@ -121,7 +121,7 @@ async def _set_index(exchange: ExchangeProcess, price: str) -> None:
 async def _order(
     client: aiohttp.ClientSession, trader: Trader, side: str, quantity: str, price: str, **more: Any
 ) -> None:
-    """An order that is accepted, if need be at the second try: a part may just be down."""
+    """Place an order until it is accepted, with a retry if needed: a part may be down."""
     body = {"marketId": "BTC-PERP", "side": side, "type": "LIMIT", "quantity": quantity, "price": price, **more}
 
     async def is_accepted() -> bool:

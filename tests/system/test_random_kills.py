@@ -18,7 +18,7 @@ VICTIMS = ("api", *_WORKERS, "postgres", "broker")
 async def test_parts_killed_at_random_lose_nothing(any_exchange: Start, rounds: int, measured: Measured) -> None:
     """kill -9 of any part at any time: every accepted order ends or rests, fills are there once, the books balance.
 
-    A round kills every part once, within seconds: most die while others are coming up.
+    A round kills every part once, within seconds: most die while others are starting.
     """
     exchange = await any_exchange()
     chance = random.Random(7)  # noqa: S311 - the same victims on every run

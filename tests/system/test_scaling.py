@@ -80,7 +80,7 @@ async def test_every_process_is_replaced_under_load(parts: Venue, measured: Meas
 
 
 async def replace(parts: Venue, kind: str, old: Any) -> None:
-    """The new one first; it stands by, or works at once."""
+    """The new one first; it is a standby, or works at once."""
     new = parts.start(kind)
     units = [f"{kind}-{market}" for market in parts.first] if kind in ("projection", "engine", "relay") else [kind]
     await parts.until_up(new, *units)
@@ -88,7 +88,7 @@ async def replace(parts: Venue, kind: str, old: Any) -> None:
 
 
 async def replace_api(parts: Venue, old: Any, load: PatientLoad) -> None:
-    """The new one on another port; the clients are sent there, and the old one answers what it has in hand."""
+    """The new one on another port; the clients are sent there, and the old one answers the requests in flight."""
     before, parts.url = parts.url, f"http://127.0.0.1:{free_port()}"
     parts.start("api", PORT=parts.url.rpartition(":")[2])
     await parts.until_ready()

@@ -21,7 +21,7 @@ WORKERS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquid
 RARE = {"perpetua_prices_reported_total", "perpetua_dead_letters_total", "perpetua_stored_snapshot_age_seconds"}
 """Known to a process that exports them, but without a number until a feed reports, a record is unreadable, a minute is over."""
 LABELS = {"market", "work", "method", "route", "status", "reason", "source", "le"}
-"""What metrics are told by: none of them is a user, an order, or what a stranger has made up."""
+"""The labels of metrics: none of them is a user, an order, or a value chosen by an unauthenticated caller."""
 
 
 async def test_every_process_shows_itself_and_its_metrics(any_exchange: Start) -> None:
@@ -87,7 +87,7 @@ async def test_no_log_has_a_secret(any_exchange: Start) -> None:
     lines = [line for path in logs if path.stem in WORKERS for line in _lines(path)]
     assert {line["market"] for line in lines if "market" in line} >= {"BTC-PERP", "ETH-PERP"}
     assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
-    recovered = {(line["market"], line["sequence"]) for line in lines if "goes on after command" in line["event"]}
+    recovered = {(line["market"], line["sequence"]) for line in lines if "continues after command" in line["event"]}
     assert {market for market, _ in recovered} >= {"BTC-PERP", "ETH-PERP"}
 
 
@@ -97,7 +97,7 @@ async def _owned(exchange: ExchangeProcess) -> list[dict[str, Any]]:
 
 
 async def _every_worker(exchange: ExchangeProcess) -> dict[str, dict[str, Any]]:
-    """A row of each kind of process; none until all show themselves: one that was cut off comes back in a while."""
+    """A row of each kind of process; none until all are shown: one whose session was cut is shown again after a while."""
     shown = {row["process"]: row for row in await _listed(exchange, "--workers")}
     return shown if shown.keys() >= WORKERS else {}
 

@@ -8,7 +8,7 @@ from tests.system.verdict import count_snapshots
 
 
 def snapshot(command_seq: int, state: bytes = b"state", offset: int = 0) -> Snapshot:
-    """A snapshot of a market that has seen so many commands."""
+    """A snapshot of a market that has seen this many commands."""
     market = empty_market("TEA-PERP")
     market.command_seq = command_seq
     return snapshot_of(state, market, epoch=1, offset=offset)

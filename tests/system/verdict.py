@@ -87,7 +87,7 @@ async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> li
 
 
 async def until_accepted(load: PatientLoad, more: int, within_s: float = HEALED_WITHIN_S) -> None:
-    """Wait until so many more orders are accepted."""
+    """Wait until this many more orders are accepted."""
     target = len(load.accepted) + more
 
     def are_accepted() -> bool:

@@ -16,7 +16,7 @@ from tables.book_table import (
 
 
 def market_at(command_seq: int) -> Market:
-    """A market that has seen so many commands."""
+    """A market that has seen this many commands."""
     market = empty_market("TEA-PERP")
     market.command_seq = command_seq
     return market

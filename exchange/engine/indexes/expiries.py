@@ -32,7 +32,7 @@ class Expiries:
         return order_seq
 
     def add(self, order: Order) -> None:
-        """Note when the order expires."""
+        """Record when the order expires."""
         self._queue.add((order.expires_at, order.order_seq))
         self._update_first()
 

@@ -1,4 +1,4 @@
-"""The market's diary: each event encoded once and chained by hash to the one before it."""
+"""The journal of a market: each event encoded once and chained by hash to the one before it."""
 
 from collections.abc import Container, Sequence
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from schemas.events import Event
 from schemas.wire import chain_hash, encode
 
 
-class Written(NamedTuple):
-    """An event as it goes out: its sequence, the command that caused it, its bytes, the hash of the chain there, and the rules."""
+class EncodedEvent(NamedTuple):
+    """An encoded event: its sequence, the command that caused it, its bytes, the chain hash, and the rules version."""
 
     seq: int
     command: int
@@ -20,27 +20,27 @@ class Written(NamedTuple):
     rules: int
 
 
-def write(market: Market, seq: int, command: Command) -> list[Written]:
-    """Apply command `seq` and write down what follows; `market.event_hash` moves with it."""
+def answer_command(market: Market, seq: int, command: Command) -> list[EncodedEvent]:
+    """Apply command `seq` and encode its events; `market.event_hash` advances with them."""
     return _chained(market, seq, apply(market, seq, command))
 
 
-def write_failure(market: Market, seq: int, command: UserCommand) -> list[Written]:
-    """Write down that command `seq` failed, instead of applying it."""
+def fail_command(market: Market, seq: int, command: UserCommand) -> list[EncodedEvent]:
+    """Encode the failure of command `seq` instead of applying it."""
     return _chained(market, seq, fail(market, seq, command))
 
 
-def write_again(market: Market, seq: int, command: Command, failed: Container[int]) -> list[Written]:
-    """Write down what command `seq` of a log came to, of which the commands `failed` were answered so."""
+def answer_or_fail(market: Market, seq: int, command: Command, failed: Container[int]) -> list[EncodedEvent]:
+    """Encode again the events of command `seq` of a log; the commands in `failed` fail again."""
     if seq in failed and isinstance(command, UserCommand):
-        return write_failure(market, seq, command)
-    return write(market, seq, command)
+        return fail_command(market, seq, command)
+    return answer_command(market, seq, command)
 
 
-def _chained(market: Market, seq: int, events: Sequence[Event]) -> list[Written]:
+def _chained(market: Market, seq: int, events: Sequence[Event]) -> list[EncodedEvent]:
     written = []
     for event in events:
         body = encode(event)
         market.event_hash = chain_hash(market.event_hash, body)
-        written.append(Written(event.seq, seq, body, market.event_hash, market.rules))
+        written.append(EncodedEvent(event.seq, seq, body, market.event_hash, market.rules))
     return written

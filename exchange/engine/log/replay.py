@@ -1,6 +1,6 @@
-"""A market replayed from its log: the events it must have written, and what they leave of every order and account.
+"""A market replayed from its log: the events it must have written, and the resulting orders, fills and positions.
 
-What is left is folded from the events alone, by other code than the projection's: the two are compared.
+The results are computed from the events alone, by other code than the projection's, so that the two can be compared.
 """
 
 from collections.abc import Container
@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from exchange.engine.log.journal import Written, write_again
+from exchange.engine.log.journal import EncodedEvent, answer_or_fail
 from exchange.engine.market import Market
 from exchange.engine.order import Order
 from schemas.commands import Liquidate, PlaceOrder
@@ -44,7 +44,7 @@ from schemas.wire import decode_command, decode_event
 
 
 class OrderLeft(msgspec.Struct):
-    """What an order has come to. `filled_lots` is None for one that was resting where the replay began."""
+    """An order as the replay leaves it. `filled_lots` is None for one that was resting when the replay began."""
 
     number: int
     user: int
@@ -84,11 +84,11 @@ class HoldingLeft(NamedTuple):
 
 
 class Replay:
-    """A market going through its log again, from the state it is given up to event `last_event`.
+    """The replay of a market from a given state up to event `last_event`.
 
-    `failed`: the commands that broke the engine when they came first, and fail again whatever this code makes of them.
+    `failed`: the commands that broke the engine the first time; they fail again even if this code could apply them.
 
-    `live` and `holdings` stand for this moment; `ended`, `fills` and `created` collect until they are taken away.
+    `live` and `holdings` are current; `ended`, `fills` and `created` accumulate until the caller clears them.
     """
 
     def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
@@ -101,12 +101,12 @@ class Replay:
         self._last_event = last_event
         self._failed = failed
 
-    def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[Written]:
-        """Take command `seq`, which must be the next one; the events it causes, none beyond the last event."""
+    def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[EncodedEvent]:
+        """Apply command `seq`, which must be the next one; returns its events, none after the last event."""
         command = decode_command(body)
         if isinstance(command, PlaceOrder | Liquidate):
             self._create(seq, command)
-        answer = write_again(self.market, seq, command, self._failed)
+        answer = answer_or_fail(self.market, seq, command, self._failed)
         written = [event for event in answer if event.seq <= self._last_event]
         for event in written:
             self._fold(decode_event(event.body))

@@ -1,7 +1,7 @@
 """A market as bytes, and back: the same state always gives the same bytes, whatever led to it.
 
 Each side of the book is written worst price first and oldest order first within a price, so that reading it back puts
-every order in its place. Everything else is the encoding of MarketState. The indexes are not written: letting the orders rest again rebuilds them.
+every order in its place. Everything else is the encoding of EngineState. The indexes are not written: letting the orders rest again rebuilds them.
 """
 
 from hashlib import blake2b
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from exchange.engine.market import Market, MarketState
+from exchange.engine.market import EngineState, Market
 from exchange.engine.order import Order
 from exchange.engine.rules import check_known
 from exchange.position import Position
@@ -27,7 +27,7 @@ class _Holding(msgspec.Struct, array_like=True, gc=False):
     opened_seq: int
 
 
-class _Snapshot(MarketState, kw_only=True):
+class _Snapshot(EngineState, kw_only=True):
     """The state, then the positions by user and the orders of both sides."""
 
     holdings: list[_Holding]
@@ -35,7 +35,7 @@ class _Snapshot(MarketState, kw_only=True):
     sells: list[Order]
 
 
-_state_of = attrgetter(*MarketState.__struct_fields__)
+_state_of = attrgetter(*EngineState.__struct_fields__)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Snapshot)
 
@@ -58,7 +58,7 @@ def load(state: bytes) -> Market:
 
 
 def state_hash(state: bytes) -> str:
-    """What tells one state from another (blake2b, 16 bytes, hex)."""
+    """The hash of a state (blake2b, 16 bytes, hex)."""
     return blake2b(state, digest_size=HASH_BYTES).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Funding: what keeps a perpetual near its index (docs/semantics.md, "Index, mark, funding"; BNC for the rate, DYD for the impact notional).
+"""Funding: keeps a perpetual near its index (docs/semantics.md, "Index, mark, funding"; BNC for the rate, DYD for the impact notional).
 
-Rates and premiums are integers of 10^-9. Payers round up, receivers down, the residue goes to the insurance fund: a
-funding sums to exactly zero.
+Rates and premiums are integers of 10^-9. Payers round up, receivers down, and the residue goes to the insurance fund: a
+funding always sums to zero.
 """
 
 from exchange.engine.emitter import Emitter
@@ -12,12 +12,12 @@ from schemas.market import MarketStatus
 from schemas.units import E9, MINUTE_US, PPM, Micros, RateE9, Timestamp, divide_toward_zero
 
 INTEREST_E9 = 100_000
-"""I, the interest part: 0.01 % for eight hours."""
+"""I, the interest component: 0.01 % for eight hours."""
 INTEREST_SPREAD_E9 = 500_000
-"""How far I may pull the mean premium: 0.05 %."""
+"""The most that I may move the mean premium: 0.05 %."""
 EIGHT_HOURS_MINUTES = 480
 MISSED_AFTER_US = MINUTE_US
-"""A clock that comes later than this has missed the end of the interval."""
+"""A clock tick later than this has missed the end of the interval."""
 
 
 def premium(impact: ImpactPrices, index: int) -> RateE9:
@@ -28,7 +28,7 @@ def premium(impact: ImpactPrices, index: int) -> RateE9:
 
 
 def funding_rate(premium_sum: int, minutes: int, interval_hours: int, cap_ppm: int) -> RateE9:
-    """F = clamp((meanP + clamp(I - meanP, +-0.0005)) x N/8, +-cap) with meanP over so many minutes, towards zero (BNC)."""
+    """F = clamp((meanP + clamp(I - meanP, +-0.0005)) x N/8, +-cap) with meanP over `minutes`, towards zero (BNC)."""
     pulled = INTEREST_E9 * minutes - premium_sum
     limit = INTEREST_SPREAD_E9 * minutes
     mean_x_minutes = premium_sum + max(-limit, min(limit, pulled))
@@ -38,7 +38,7 @@ def funding_rate(premium_sum: int, minutes: int, interval_hours: int, cap_ppm: i
 
 
 def payment(lots: int, mark: int, lot_value: int, rate: int) -> Micros:
-    """-signed quantity x mark x F: what a position is paid, below zero what it pays; always rounded down."""
+    """-signed quantity x mark x F: what a position receives, negative if it pays; always rounded down."""
     return Micros(-lots * mark * lot_value * rate // E9)
 
 
@@ -50,13 +50,13 @@ def next_interval_end(at: int, interval_us: int) -> Timestamp:
 def predicted_rate(market: Market) -> RateE9:
     """The rate if the premium stayed at its mean over the minutes of the interval so far."""
     spec, funding = market.spec, market.funding
-    begun_at = funding.ends_at - spec.funding_interval_us
-    minutes = min(max(1, (market.clock - begun_at) // MINUTE_US + 1), spec.funding_interval_hours * 60)
+    started_at = funding.ends_at - spec.funding_interval_us
+    minutes = min(max(1, (market.clock - started_at) // MINUTE_US + 1), spec.funding_interval_hours * 60)
     return funding_rate(funding.premium_sum, minutes, spec.funding_interval_hours, spec.funding_rate_cap)
 
 
 def sample_premium(emitter: Emitter, impact: ImpactPrices) -> None:
-    """Add this minute's premium to the interval's."""
+    """Add this minute's premium to the interval's sum."""
     market = emitter.market
     sampled = premium(impact, market.index)
     market.funding.premium_sum = RateE9(market.funding.premium_sum + sampled)
@@ -64,7 +64,7 @@ def sample_premium(emitter: Emitter, impact: ImpactPrices) -> None:
 
 
 def settle_due(emitter: Emitter) -> None:
-    """Settle every interval that has ended, once each; one whose end was missed settles at rate 0."""
+    """Settle every interval that has ended, once each; at rate 0 if its end was missed."""
     while emitter.market.clock >= emitter.market.funding.ends_at:
         _settle(emitter)
 
@@ -86,7 +86,7 @@ def _is_void(market: Market) -> bool:
 
 
 def _payments(market: Market, rate: int) -> list[FundingPayment]:
-    """One for each position by user, the fund's too; amounts of zero are left out."""
+    """One payment per position in the order of users, the insurance fund's included; amounts of zero are left out."""
     lot_value = market.spec.lot_value
     payments = (
         FundingPayment(user, position.lots, payment(position.lots, market.mark, lot_value, rate))

@@ -1,4 +1,4 @@
-"""Impact prices: what filling a stated notional against the book would cost on average (docs/semantics.md, "Index, mark, funding"; DYD).
+"""Impact prices: the average price of filling a given notional against the book (docs/semantics.md, "Index, mark, funding"; DYD).
 
 One lot at the top of the book cannot move them; a side that cannot fill the notional has none.
 """
@@ -11,7 +11,7 @@ from schemas.orders import Side
 from schemas.units import NANO_E18, PPM, Micros, Nanos, divide_up
 
 IMPACT_NOTIONAL_AT_FULL_MARGIN = 500 * 10**6
-"""Micros; by the initial margin rate it is the impact notional."""
+"""Micros; divided by the initial margin rate it is the impact notional."""
 
 
 class ImpactPrices(NamedTuple):
@@ -22,7 +22,7 @@ class ImpactPrices(NamedTuple):
 
     @property
     def mid(self) -> Nanos | None:
-        """The price between them, rounded down; None without both."""
+        """The mean of bid and ask, rounded down; None unless both exist."""
         return None if self.bid is None or self.ask is None else Nanos((self.bid + self.ask) // 2)
 
 
@@ -37,10 +37,10 @@ def impact_prices(market: Market) -> ImpactPrices:
 
 
 def impact_price(market: Market, side: Side) -> Nanos | None:
-    """Average price (nanos) of filling the impact notional against the waiting orders of `side`, best first.
+    """Average price (nanos) of filling the impact notional against the resting orders of `side`, best first.
 
-    With `lots` from the levels before and the rest of the notional from the last, at `price`, it is
-    notional / (lots + rest / price): of the last level only what is needed.
+    With `lots` from the earlier levels and the rest of the notional from the last level, at `price`, it is
+    notional / (lots + rest / price): only the needed part of the last level counts.
     """
     spec = market.spec
     wanted = rest = impact_notional(spec)

@@ -20,7 +20,7 @@ class WeighedPrice(NamedTuple):
 
 
 def weighted_median(prices: Sequence[WeighedPrice]) -> Nanos:
-    """The price at which half of the weight is reached; half even between two when it is reached exactly there."""
+    """The price at which half of the weight is reached; if exactly at the border of two, their mean, rounded half even."""
     ordered = sorted(prices)
     total, below = sum(each.weight for each in ordered), 0
     for place, each in enumerate(ordered):
@@ -33,7 +33,7 @@ def weighted_median(prices: Sequence[WeighedPrice]) -> Nanos:
 
 
 def set_index(emitter: Emitter, index: Nanos) -> None:
-    """Move the constant index; a market with price sources takes no index by hand."""
+    """Set the constant index; a market with price sources ignores an index set by an operator."""
     if emitter.market.feeds:
         emitter.price_ignored("")
         return
@@ -42,7 +42,7 @@ def set_index(emitter: Emitter, index: Nanos) -> None:
 
 
 def set_sources(emitter: Emitter, command: SetPriceSources) -> None:
-    """Make the index of these sources; one that was there already keeps what it reported."""
+    """Set the sources of the index; an existing source keeps the price it reported."""
     market = emitter.market
     feeds: dict[str, Feed] = {}
     for source in command.sources:
@@ -56,7 +56,7 @@ def set_sources(emitter: Emitter, command: SetPriceSources) -> None:
 
 
 def report(emitter: Emitter, command: ReportPrice) -> None:
-    """Take what a source has seen; nothing older than what it saw before, and nothing from the future."""
+    """Accept the price of a source if it is newer than its last one; a time in the future counts as the command's."""
     market = emitter.market
     feed = market.feed(command.source)
     observed_at = min(command.observed_at, command.at)
@@ -72,9 +72,9 @@ def report(emitter: Emitter, command: ReportPrice) -> None:
 
 
 def refresh(emitter: Emitter) -> bool:
-    """Take the index of the sources that are fresh now; below the quorum index and mark freeze where they are.
+    """Compute the index of the sources that are fresh now; below the quorum, index and mark freeze.
 
-    Whether the index has moved: the caller must tell it, with the mark that follows.
+    Returns whether the index has moved: the caller must then emit it with the new mark.
     """
     market = emitter.market
     before = market.index

@@ -12,21 +12,21 @@ from schemas.orders import EndReason, OrderStatus, Side
 from schemas.units import E9, NANO_E18, PPM, Nanos, Ticks, divide_toward_zero, divide_up
 
 BASIS_SECONDS = 150
-"""What the moving average of mid - index is spread over."""
+"""The period of the moving average of mid - index."""
 
 
 def follow(emitter: Emitter) -> None:
-    """Move the mark to where index, funding and book put it."""
+    """Move the mark to the price computed from index, funding and book."""
     move(emitter, mark_price(emitter.market, impact_prices(emitter.market)))
 
 
 def move(emitter: Emitter, mark: Ticks) -> None:
-    """Move the mark; orders that it leaves beyond the band end before anything can match them."""
+    """Move the mark; orders beyond the new band are cancelled before anything can match them."""
     market = emitter.market
     market.mark = mark
     emitter.mark_moved()
     for side in Side:
-        for order in [order for order in _losing(market, side) if is_beyond_band(market, order)]:
+        for order in [order for order in _losing(market, side) if is_beyond_resting_band(market, order)]:
             market.remove(order)
             emitter.ended(order, OrderStatus.CANCELLED, EndReason.PRICE_BAND)
 
@@ -54,7 +54,7 @@ def follow_book(market: Market, impact: ImpactPrices) -> None:
         market.basis = Nanos(market.basis + divide_toward_zero(distance, BASIS_SECONDS))
 
 
-def is_beyond_band(market: Market, order: Order) -> bool:
+def is_beyond_resting_band(market: Market, order: Order) -> bool:
     """Whether a fill would cost more than the order's recorded loss per lot plus initialMarginRate / 2 of the mark."""
     return _loses_more_than(market, order, order.loss_per_lot)
 
@@ -67,14 +67,14 @@ def _with_funding(market: Market) -> int:
 
 
 def _of_the_book(market: Market, impact: ImpactPrices) -> int:
-    """The median of impact bid, impact ask and last price; the index where one of them is missing."""
+    """The median of impact bid, impact ask and last price; the index if one of them is missing."""
     if impact.bid is None or impact.ask is None or not market.last_price:
         return market.index
     return sorted((impact.bid, impact.ask, market.last_price * market.spec.tick_size_e18 // NANO_E18))[1]
 
 
 def _losing(market: Market, side: Side) -> list[Order]:
-    """The orders beyond the band if no loss had been recorded on them: the front of the book."""
+    """The orders that would be beyond the band without a recorded loss: the front of the book."""
     return list(takewhile(lambda order: _loses_more_than(market, order, 0), market.book.walk(side)))
 
 
