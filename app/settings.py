@@ -115,7 +115,7 @@ class Settings(BaseModel):
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
     """The folder of a local exchange: its database, its logs, its secret. A worker only creates empty folders in it."""
     broker: BrokerKind = BrokerKind.EMBEDDED
-    """The broker that `run` starts if `BROKER_URL` is unset: both values mean Apache Kafka."""
+    """Has no effect, kept for old environments: without `BROKER_URL`, `run` starts Apache Kafka with either value."""
     demo: bool = True
     """Whether `run` adds users, prices and a market maker."""
     database_url: str = Field("", repr=False)
@@ -135,7 +135,7 @@ class Settings(BaseModel):
     jwt_secret_previous: str = Field("", repr=False)
     """A secret whose tokens are still accepted, used while `JWT_SECRET` is being replaced."""
     open_deposits: bool | None = None
-    """Whether users may credit their own accounts; default: locally yes, in production no, where it must not be on."""
+    """Whether users may credit their own accounts; default: 1 locally, 0 in production, which does not start with 1."""
     behind_tls: bool = False
     """Whether a proxy terminates TLS for the API: adds `Strict-Transport-Security`."""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = ()
