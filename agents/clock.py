@@ -10,7 +10,7 @@ from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
 from schemas.commands import AdvanceClock
 from schemas.units import SECOND_US, Timestamp
-from store.command_log.commands import Addressed, append_with_lock_order
+from store.command_log.commands import Addressed, append_commands
 from store.markets.due_orders import TickingMarket, read_ticking
 from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
@@ -57,7 +57,7 @@ class Clock(Service):
         """One round trip to read the markets, and one to append the ticks that are due."""
         markets = [market for market in await read_ticking(session, now) if self._needs_tick(market, now)]
         ticks = [Addressed(market.name, AdvanceClock(now)) for market in markets]
-        for market, seq in zip(markets, await append_with_lock_order(session, ticks), strict=True):
+        for market, seq in zip(markets, await append_commands(session, ticks), strict=True):
             if seq is not None:
                 self._last_ticks[market.name] = LastTick(seq, now // SECOND_US)
                 TICKS.labels(market.name).inc()

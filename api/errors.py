@@ -116,7 +116,7 @@ def answer_of_status(request_id: str, status: int) -> web.Response:
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn anything a route raises into the contract's error body, and count the answer; the only place that does."""
+    """Turn anything a route raises into the contract's error body, and count the answer; the only place that does, except for the fast path."""
     answer: web.StreamResponse
     try:
         answer = await handler(request)

@@ -1,4 +1,7 @@
-"""Why a request is refused: one enum of stable codes and one table from code to HTTP status (docs/errors.md)."""
+"""Why a request is refused: one enum of stable codes, one table from code to HTTP status, and what each code means (docs/errors.md).
+
+The message of a single refusal is written where it is refused, with the numbers that explain it.
+"""
 
 from enum import StrEnum
 

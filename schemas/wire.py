@@ -35,7 +35,7 @@ class CommandRecord(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """One Kafka record of `engine.events.{market}`: the events of one command record, chained from `prev_hash` to `hash`.
+    """One Kafka record of `engine.events.{market}`: some or all events of one command record, chained from `prev_hash` to `hash`.
 
     `rules` is the rules version after its last event.
     """

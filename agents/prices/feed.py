@@ -13,7 +13,7 @@ from agents.worker.metrics import PRICES_REPORTED
 from agents.worker.service import Service
 from schemas.commands import ReportPrice
 from schemas.units import Timestamp
-from store.command_log.commands import Addressed, append_with_lock_order
+from store.command_log.commands import Addressed, append_commands
 from store.session.advisory_locks import LockClass, try_locks
 from store.session.connect import Connection
 
@@ -100,7 +100,7 @@ class PriceFeed(Service):
             Addressed(key.market, ReportPrice(at, key.source, seen.price, seen.observed_at), self._reported.get(key, 0))
             for key, seen in going.items()
         ]
-        for key, seq in zip(going, await append_with_lock_order(session, commands), strict=True):
+        for key, seq in zip(going, await append_commands(session, commands), strict=True):
             if seq is not None:
                 self._reported[key] = seq
                 PRICES_REPORTED.labels(*key).inc()

@@ -1,4 +1,4 @@
-"""The guard of every route: authentication, authorization, rate limits, and read-your-writes waiting.
+"""The guard of every route, except orders on the fast path (api/fast_path): authentication, authorization, rate limits, and read-your-writes waiting.
 
 The caller is named by one header, `Authorization: Bearer …`, with the token of a login or an API key.
 """

@@ -72,11 +72,6 @@ class MarginAccount(msgspec.Struct):
     is_closing: bool = False
 
     @property
-    def is_liquidated(self) -> bool:
-        """Whether a liquidation of the account, or a deleveraging against it, is in progress."""
-        return self.liquidation_id is not None
-
-    @property
     def positions(self) -> list[PositionRisk]:
         """The open positions, in the order of `exposures`."""
         return [risk for risk in self.exposures.values() if risk.exposure.lots]

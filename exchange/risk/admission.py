@@ -1,4 +1,4 @@
-"""Admission of an order: market status, load, filters and margin, in that order (docs/semantics.md, "Orders" and "Margin").
+"""Admission of an order: market status, load, expiresAt and validUntil, filters and margin, in that order (docs/semantics.md, "Orders" and "Margin").
 
 Pure: the account, the markets and the time are arguments. The result is the command to write and the new exposure, so
 that the next decision in a batch sees it.
@@ -79,7 +79,8 @@ def _closed(request: OrderRequest, market: MarketState, *, is_reducing: bool) ->
         details = {"marketId": market.spec.market, "status": market.status.value}
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, f"the market is {market.status}", {**details})
     if (market.is_stale or market.is_backlogged) and not is_reducing:
-        message = "too many commands wait; cancels and reducing orders are accepted"
+        reason = "too many commands wait" if market.is_backlogged else "its commands or its mark are older than 10 s"
+        message = f"{reason}; cancels and reducing orders are accepted"
         return Refused(ErrorCode.OVERLOADED, message, {"marketId": market.spec.market})
     return None
 

@@ -17,10 +17,10 @@ CHANNEL = "commands"
 
 _APPEND = """
 SELECT a.command_seq FROM markets m
-CROSS JOIN LATERAL append_with_lock_order(ARRAY[m.market_id], ARRAY[$2::timestamptz], ARRAY[$3::bytea]) a WHERE m.name = $1
+CROSS JOIN LATERAL append_commands(ARRAY[m.market_id], ARRAY[$2::timestamptz], ARRAY[$3::bytea]) a WHERE m.name = $1
 """
 _APPEND_MANY = """
-SELECT a.place, a.command_seq FROM append_with_lock_order(
+SELECT a.place, a.command_seq FROM append_commands(
   ARRAY(SELECT m.market_id FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN markets m USING (name)
     ORDER BY n.place),
   $2::timestamptz[], $3::bytea[], $4::int8[]) a
@@ -54,7 +54,7 @@ async def append_command(session: Session, market: str, command: Command) -> int
     return seq
 
 
-async def append_with_lock_order(session: Session, addressed: Sequence[Addressed]) -> list[int | None]:
+async def append_commands(session: Session, addressed: Sequence[Addressed]) -> list[int | None]:
     """Append commands for any number of markets in one round trip; returns the sequence of each, None for one left out.
 
     Left out: a command for an unknown market, for a market that the exchange itself has halted, or whose `passed` is not

@@ -19,7 +19,7 @@ from store.session.connect import Session
 
 _APPEND = """
 WITH appended AS MATERIALIZED (
-  SELECT * FROM append_with_lock_order($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[])),
+  SELECT * FROM append_commands($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[])),
 cancelled AS (
   UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = a.command_seq
   FROM appended a JOIN unnest($4::int8[]) WITH ORDINALITY AS t (order_id, place) USING (place)
@@ -92,7 +92,7 @@ class NewReceipt(NamedTuple):
     command_seq: int | None = None
 
 
-async def append_with_lock_order(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
+async def append_commands(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
     """Number the commands, write them to the outbox in this order and wake the relays; returns their sequences."""
     rows = await session.fetch(
         _APPEND,

@@ -44,7 +44,7 @@ from store.projection.funding import FundingSums, fold_premium, pay_funding, set
 from store.projection.market_row import change_market
 from store.projection.rows import FailureRow, FillRow, OrderRow, Rows
 
-_OrderlessEvent = (
+_OtherEvent = (
     PositionTransferred
     | LiquidationStepped
     | ForcedActionDone
@@ -90,13 +90,13 @@ class Fold:
             case CommandFailed():
                 self._fail(event)
             case _:
-                self._apply_orderless(event)
+                self._apply_other(event)
 
     def finish(self, last_command: int) -> None:
         """End the batch at this command; raises ProjectionBroken when the sums over a command's events do not balance."""
         self._funding.check(last_command)
 
-    def _apply_orderless(self, event: _OrderlessEvent) -> None:
+    def _apply_other(self, event: _OtherEvent) -> None:
         match event:
             case PositionTransferred():
                 transfer_position(self._batch, event)

@@ -267,7 +267,10 @@ class StepOutcome:
 
 @dataclass(slots=True)
 class Rows:
-    """Everything a batch changes or adds, by key."""
+    """Everything a batch changes or adds, by key.
+
+    `wallets` and `orders` are all that the batch has locked; `touched_wallets` and `touched_orders` those that it changed.
+    """
 
     wallets: dict[int, int]
     orders: dict[int, OrderRow]

@@ -1,4 +1,7 @@
-"""Decides a batch: each request in turn, cancels first, each with the earlier decisions applied. Pure."""
+"""Decides a batch: each request in turn, cancels first, each with the earlier decisions applied.
+
+No I/O; it updates the accounts of the batch state as it decides.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -14,7 +14,7 @@ from store.submission.decisions import Decisions, NewCancel, NewOrder
 _WRITE = """
 WITH counter AS MATERIALIZED (
   SELECT a.market_id, min(a.command_seq) - 1 AS base
-  FROM append_with_lock_order($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[]) a
+  FROM append_commands($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[]) a
   GROUP BY a.market_id),
 exposure AS (
   INSERT INTO positions AS p (user_id, market_id, leverage, buy_notional, sell_notional, open_loss, open_fees,

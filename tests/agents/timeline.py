@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from schemas.commands import AdvanceClock, Command
 from schemas.units import Timestamp
-from store.command_log.commands import Addressed, append_with_lock_order
+from store.command_log.commands import Addressed, append_commands
 from store.session.connect import Session
 
 SECOND_US = 1_000_000
@@ -31,4 +31,4 @@ async def play(session: Session, market: str, *parts: Iterable[Command]) -> None
     """Append a timeline to a market's log; `Stream.drained` waits until it has been lived through."""
     commands = [Addressed(market, command) for command in timeline(*parts)]
     for first in range(0, len(commands), APPENDED_AT_ONCE):
-        await append_with_lock_order(session, commands[first : first + APPENDED_AT_ONCE])
+        await append_commands(session, commands[first : first + APPENDED_AT_ONCE])

@@ -6,7 +6,7 @@ import pytest
 from broker.errors import LogMismatch
 from broker.event_records import hashes_in, is_whole, pack
 from exchange.engine.log.journal import EncodedEvent
-from schemas.wire import GENESIS_HASH, EVENT_RECORD_BYTES_MAX, RULES_VERSION, EventRecord, chain_hash
+from schemas.wire import EVENT_RECORD_BYTES_MAX, GENESIS_HASH, RULES_VERSION, EventRecord, chain_hash
 
 THIRD = EVENT_RECORD_BYTES_MAX // 3 + 10
 

@@ -10,7 +10,7 @@ from schemas.commands import AdvanceClock, PassBarrier
 from schemas.market import SEED_MARKETS
 from schemas.units import Timestamp
 from schemas.wire import decode_command
-from store.command_log.commands import CHANNEL, Addressed, MarketUnknown, append_command, append_with_lock_order
+from store.command_log.commands import CHANNEL, Addressed, MarketUnknown, append_command, append_commands
 from store.command_log.outbox import prune, read_commands, read_cursor, read_pruned, record_sent, rewind, set_cursor
 from store.command_log.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
 from store.markets.halts import halt
@@ -238,11 +238,11 @@ async def test_commands_for_many_markets_are_numbered_in_one_statement(database:
         ticks = [
             Addressed(name, AdvanceClock(Timestamp(NOW + n))) for n, name in enumerate(("ETH-PERP", "BTC-PERP") * 2)
         ]
-        assert await append_with_lock_order(session, ticks) == [2, 2, 3, 3]
+        assert await append_commands(session, ticks) == [2, 2, 3, 3]
         rows = await read_commands(session, 1, 1, 10)
         assert [decode_command(row.payload) for row in rows] == [ticks[1].command, ticks[3].command]
         await eventually(lambda: sorted(map(str, heard)) == ["BTC-PERP", "ETH-PERP"])
-        assert await append_with_lock_order(session, []) == []
+        assert await append_commands(session, []) == []
 
 
 async def test_what_may_not_go_yet_is_left_out_and_leaves_no_hole(database: str) -> None:
@@ -251,9 +251,9 @@ async def test_what_may_not_go_yet_is_left_out_and_leaves_no_hole(database: str)
         await session.execute("UPDATE progress SET command_seq = 1")
         tick = AdvanceClock(NOW)
         asked = [Addressed("DOGE-PERP", tick), Addressed("BTC-PERP", tick, 2), Addressed("BTC-PERP", tick, 1)]
-        assert await append_with_lock_order(session, [*asked, Addressed("ETH-PERP", tick)]) == [None, None, 2, 2]
+        assert await append_commands(session, [*asked, Addressed("ETH-PERP", tick)]) == [None, None, 2, 2]
         await halt(session, "ETH-PERP", "for a test")
-        assert await append_with_lock_order(session, [Addressed("ETH-PERP", tick)]) == [None]
+        assert await append_commands(session, [Addressed("ETH-PERP", tick)]) == [None]
 
 
 async def test_a_command_that_is_asked_for_once_waits_in_a_halted_market(database: str) -> None:
@@ -261,7 +261,7 @@ async def test_a_command_that_is_asked_for_once_waits_in_a_halted_market(databas
     async with session_to(database) as session:
         await halt(session, "ETH-PERP", "for a test")
         assert await append_command(session, "ETH-PERP", PassBarrier(NOW, "b1")) == 2
-        assert await append_with_lock_order(session, [Addressed("ETH-PERP", AdvanceClock(NOW))]) == [None]
+        assert await append_commands(session, [Addressed("ETH-PERP", AdvanceClock(NOW))]) == [None]
         assert [row.seq for row in await read_commands(session, 2, 1, 10)] == [2]
 
 
@@ -282,4 +282,4 @@ async def _append_everywhere(dsn: str, names: list[str], seed: int) -> None:
     async with session_to(dsn) as session:
         for _ in range(25):
             asked = chance.sample(names, len(names))
-            await append_with_lock_order(session, [Addressed(name, AdvanceClock(NOW)) for name in asked])
+            await append_commands(session, [Addressed(name, AdvanceClock(NOW)) for name in asked])

@@ -31,7 +31,7 @@ def fail_command(market: Market, seq: int, command: UserCommand) -> list[Encoded
 
 
 def answer_or_fail(market: Market, seq: int, command: Command, failed: Container[int]) -> list[EncodedEvent]:
-    """Encode again the events of command `seq` of a log; the commands in `failed` fail again."""
+    """Apply command `seq` of a log and encode its events; a command in `failed` failed once and fails again."""
     if seq in failed and isinstance(command, UserCommand):
         return fail_command(market, seq, command)
     return answer_command(market, seq, command)

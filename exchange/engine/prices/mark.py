@@ -55,7 +55,10 @@ def follow_book(market: Market, impact: ImpactPrices) -> None:
 
 
 def is_beyond_resting_band(market: Market, order: Order) -> bool:
-    """Whether a fill would cost more than the order's recorded loss per lot plus initialMarginRate / 2 of the mark."""
+    """Whether a fill would cost more than the order's recorded loss per lot plus initialMarginRate / 2 of the mark.
+
+    Not the price band of the market, which limits an order at acceptance (exchange/risk/order_filters.py).
+    """
     return _loses_more_than(market, order, order.loss_per_lot)
 
 
