@@ -16,6 +16,7 @@ from tests.crash_day.playing import day_on
 from tests.crash_day.proofs import digest, find_orphans, find_unresolved, fund_by_receipts, read_grids, read_steps
 from tests.crash_day.receipts import FUND, Step, check_receipts
 from tests.crash_day.scenario import load_scenario
+from tests.recorded.day import LISTED, check_as_recorded, outcome_of
 
 USDC = 10**6
 ADL_FILLS = "SELECT count(*) / 2 FROM fills WHERE cause = 'ADL'"
@@ -27,7 +28,8 @@ async def test_the_crash_day_leaves_nothing_unresolved_and_is_the_same_twice(
 ) -> None:
     """Partial fills, take-overs, a fund that runs out, deleveraging; then every receipt and every sum is recomputed.
 
-    Played again, with the engines in memory, it has the same digest over receipts, fills, fund and all events.
+    Played again, with the engines in memory, it has the same digest over receipts, fills, fund and all events, and the
+    commands and REST answers that were recorded (tests/recorded).
     """
     begun_s = _cpu_s()
     scenario = load_scenario()
@@ -42,9 +44,10 @@ async def test_the_crash_day_leaves_nothing_unresolved_and_is_the_same_twice(
         check_receipts(steps, await read_grids(day.session))
         assert await fund_by_receipts(day.session, steps, int(scenario.fund) * USDC) == await day.fund()
         _check_it_was_a_crash(day, steps)
-    async with day_on(scenario, second_database, None, tmp_path) as twin:
+    async with day_on(scenario, second_database, None, tmp_path, LISTED) as twin:
         await twin.play()
         assert await digest(twin.session, twin.venue, await twin.markets()) == played
+        check_as_recorded(await outcome_of(second_database, twin))
 
 
 async def _check_outcome(day: Day) -> None:

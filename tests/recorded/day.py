@@ -18,6 +18,7 @@ from tests.api.exchange import Client, Exchange
 from tests.crash_day.day import Day
 from tests.crash_day.playing import day_on
 from tests.crash_day.scenario import load_scenario
+from tests.recorded.cases import crash_days, read_results
 
 LISTED = {"btc": "DAYBTC-PERP", "eth": "DAYETH-PERP"}
 OF_USERS = ("/orders", "/fills", "/positions", "/balances", "/ledger", "/funding-payments", "/liquidations", "/me")
@@ -70,10 +71,26 @@ async def play_day(dsn: str, folder: Path) -> Played:
     """Play the day in a fresh database and ask for everything."""
     async with day_on(load_scenario(), dsn, None, folder, LISTED) as day:
         await day.play()
-        commands = {
-            name: [row["payload"] for row in await day.session.fetch(_COMMANDS, name)] for name in LISTED.values()
-        }
-        return Played(commands, await _ask(dsn, day))
+        return await outcome_of(dsn, day)
+
+
+async def outcome_of(dsn: str, day: Day) -> Played:
+    """The commands of a day that was played with the names `LISTED` in a fresh database, and every answer at its end."""
+    commands = {name: [row["payload"] for row in await day.session.fetch(_COMMANDS, name)] for name in LISTED.values()}
+    return Played(commands, await _ask(dsn, day))
+
+
+def check_as_recorded(played: Played) -> None:
+    """Each command in the outbox of each market, and each answer of the REST API, byte by byte."""
+    for case in crash_days():
+        now = played.commands[case.market]
+        for seq, (recorded, body) in enumerate(zip(case.commands, now, strict=False), 1):
+            assert body == recorded, (
+                f"{case.name}: command {seq} was\n  {recorded.decode()}\nand is now\n  {body.decode()}"
+            )
+        assert len(now) == len(list(case.commands)), f"{case.name}: it has another number of commands"
+    difference = first_difference(read_results("answers"), played.answers)
+    assert difference is None, difference
 
 
 def first_difference(before: Any, now: Any) -> str | None:
