@@ -40,6 +40,11 @@ class FolderLock:
         self.release()
         raise FolderTaken(self._folder, int(holder or b"0"))
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the folder is ours."""
+        return self._file >= 0
+
     def release(self) -> None:
         """Release the folder; does nothing when it is not locked."""
         if self._file >= 0:

@@ -92,13 +92,14 @@ class Supervisor:
         return {kept.name: kept.child.pid for kept in self._kept if kept.child.pid is not None}
 
     async def stop(self) -> None:
-        """Stop every child, highest tier first, and release the folder."""
+        """Stop every child, highest tier first, and release the folder. A folder of another tree is not touched."""
         for kept in self._kept:
             if kept.watch:
                 kept.watch.cancel()
         await asyncio.gather(*(kept.watch for kept in self._kept if kept.watch), return_exceptions=True)
         self._record = None
-        forget_run_record(self._folder)
+        if self._lock.is_held:
+            forget_run_record(self._folder)
         by_tier = sorted(self._kept, key=lambda kept: -kept.tier)
         for _, together in groupby(by_tier, key=lambda kept: kept.tier):
             await asyncio.gather(*(kept.child.stop() for kept in together))

@@ -144,8 +144,11 @@ async def test_a_second_tree_on_the_same_folder_is_refused(tmp_path: Path) -> No
     """Two trees would write one database: the second reports who holds the folder, and may use it afterwards."""
     first, second = Supervisor(tmp_path), Supervisor(tmp_path)
     await first.take_folder()
+    first.announce(url="http://x", database_url="d", broker_url="b", cluster_id="c", session_timeout_s=3)
     with pytest.raises(FolderTaken, match=str(os.getpid())):
         await second.take_folder()
+    await second.stop()
+    assert read_run_record(tmp_path) is not None, "the second removed what the first says of itself"
     await first.stop()
     await second.take_folder()
     await second.stop()
