@@ -10,7 +10,7 @@ from agents.worker.settings import StreamSettings
 from broker.errors import LogMismatch
 from broker.producer import AckedProducer
 from broker.reader import last_record
-from exchange.engine.log.snapshot import load
+from exchange.engine.log.snapshot_format import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic, fills_topic
 from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.command_log.outbox import set_cursor

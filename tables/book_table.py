@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import faust
 import msgspec
 
-from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market
 from schemas.topics import book_table
 

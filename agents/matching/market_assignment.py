@@ -9,7 +9,7 @@ from broker.dead_letters import Failure
 from broker.errors import LogMismatch
 from broker.reader import NO_RECORD, LastRecord
 from exchange.engine.log.journal import EncodedEvent, answer_or_fail, fail_command
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.errors import EngineError
 from schemas.commands import CancelOrder, UserCommand

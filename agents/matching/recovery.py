@@ -11,7 +11,7 @@ from agents.worker.settings import StreamSettings
 from broker.errors import LogMismatch
 from broker.event_records import read_written
 from broker.reader import unnoticed
-from exchange.engine.log.snapshot import load
+from exchange.engine.log.snapshot_format import load
 from exchange.engine.market import Market, empty_market
 from schemas.topics import engine_app_id
 from store.command_log.failed_commands import read_failed_commands

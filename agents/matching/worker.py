@@ -8,7 +8,7 @@ from typing import Any
 from agents.matching.command_sequencer import GapNeverFilled, Sequenced, UnseenCommand
 from agents.matching.market_assignment import MarketAssignment
 from agents.matching.recovery import begin_assignment
-from agents.matching.snapshots import SnapshotWriter
+from agents.matching.snapshot_writer import SnapshotWriter
 from agents.pending_work import has_commands
 from agents.worker.database import ask_database
 from agents.worker.halting import MarketHalted, halt_market

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from agents.verify.digests import Digests
 from agents.verify.known_snapshots import KnownSnapshot
 from agents.verify.report import Report
-from exchange.engine.log.snapshot import load
+from exchange.engine.log.snapshot_format import load
 from exchange.engine.market import Market, empty_market
 from store.markets.progress import MarketProgress
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from agents.verify.report import Report
 from agents.worker.settings import StreamSettings
 from broker.reader import stream_records
-from exchange.engine.log.snapshot import state_hash
+from exchange.engine.log.snapshot_format import state_hash
 from schemas.topics import book_changelog_topic
 from store.command_log.snapshots import StoredSnapshot
 from store.markets.progress import MarketProgress

@@ -14,7 +14,7 @@ from agents.worker.settings import StreamSettings
 from broker.reader import stream_records
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.log.replay import Replay
-from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market
 from schemas.topics import commands_topic
 from schemas.wire import CommandRecord

@@ -19,7 +19,7 @@ from bench.load.job import ROOT
 from bench.quiet_collector import quiet_collector
 from bench.result import Bar, Outcome, alone, compared
 from bench.sizes import Size
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.engine.order import Order
 from schemas.market import RULES_FIRST, SEED_MARKETS

@@ -16,7 +16,7 @@ import msgspec
 from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from broker import event_records
 from broker.event_records import pack
-from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.log.snapshot_format import dump, load, state_hash
 from exchange.engine.market import empty_market
 from schemas.commands import Command
 from schemas.wire import GENESIS_HASH, CommandRecord, EventRecord, NumberedCommand, encode

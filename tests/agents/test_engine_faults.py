@@ -16,7 +16,7 @@ from agents.worker.fail_stop import EXIT_WRONG
 from broker.event_records import hashes_in
 from broker.producer import AckedProducer
 from broker.reader import last_record
-from exchange.engine.log.snapshot import load
+from exchange.engine.log.snapshot_format import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
 from store.command_log.broker_identity import claim_cluster

@@ -15,7 +15,7 @@ from broker.errors import LogMismatch
 from exchange.engine import engine
 from exchange.engine.log import journal
 from exchange.engine.log.journal import EncodedEvent
-from exchange.engine.log.snapshot import dump
+from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import Market
 from exchange.errors import EngineError
 from schemas.commands import Command

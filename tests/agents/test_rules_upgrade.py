@@ -11,7 +11,7 @@ from exchange.engine import order_entry as arrival
 from exchange.engine import rules as known_rules
 from exchange.engine.emitter import Emitter
 from exchange.engine.log.journal import EncodedEvent
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import UnknownRules
 from schemas.commands import Command, PlaceOrder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.matching.snapshots import snapshot_pause_after
+from agents.matching.snapshot_writer import snapshot_pause_after
 
 
 @pytest.mark.parametrize(("took_s", "pause_s"), [(0.01, 0.5), (1, 50), (25, 60), (120, 60)])

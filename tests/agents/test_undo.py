@@ -9,7 +9,7 @@ from broker.errors import LogMismatch
 from exchange.engine import engine
 from exchange.engine.log import journal
 from exchange.engine.log.journal import EncodedEvent, answer_command, fail_command
-from exchange.engine.log.snapshot import dump
+from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import Market, empty_market
 from exchange.errors import SequenceGap
 from schemas.commands import CancelOrder, Command, PlaceOrder

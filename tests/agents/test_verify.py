@@ -15,7 +15,7 @@ from app.local.kafka import LocalKafka
 from broker.event_records import hashes_in
 from broker.producer import AckedProducer
 from broker.reader import stream_records
-from exchange.engine.log.snapshot import dump
+from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import empty_market
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest

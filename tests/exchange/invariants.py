@@ -1,6 +1,6 @@
 """Invariants that hold after every command."""
 
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.engine.reduce_only import reducible
 from schemas.events import (

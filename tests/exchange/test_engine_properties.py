@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.engine.log.journal import answer_command
-from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.log.snapshot_format import dump, load, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.commands import Command, Liquidate, PlaceOrder
 from schemas.events import Event, OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from schemas.commands import Command
 from schemas.orders import Side

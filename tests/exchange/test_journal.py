@@ -1,7 +1,7 @@
 """The journal: what leaves the engine."""
 
 from exchange.engine.log.journal import answer_command, fail_command
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import empty_market
 from schemas.events import CommandFailed
 from schemas.wire import GENESIS_HASH, chain_hash, decode_event

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from exchange.engine import rules as known_rules
-from exchange.engine.log.snapshot import dump, load
+from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import EngineError, UnknownRules
 from schemas.commands import ListMarket

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.log.snapshot_format import dump, load, state_hash
 from exchange.engine.market import empty_market
 from schemas.orders import TimeInForce
 from tests.exchange.builders import ANN, BOB, BUY, CAT, SELL, Driver, buy, cancel, index, sell, tick

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exchange.engine.engine import apply
-from exchange.engine.log.snapshot import dump
+from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import empty_market
 from tests.exchange.story import FOLDER, retell
 

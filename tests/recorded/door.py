@@ -10,7 +10,7 @@ from typing import Any
 from agents.fills.worker import fills_of
 from broker.event_records import pack
 from exchange.engine.log.journal import EncodedEvent, answer_or_fail
-from exchange.engine.log.snapshot import dump, load, state_hash
+from exchange.engine.log.snapshot_format import dump, load, state_hash
 from exchange.engine.market import empty_market
 from schemas.fills import encode_fill, fill_headers
 from schemas.wire import decode_command, encode

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from exchange.engine.log.journal import answer_command
-from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.events import TradeExecuted
 from schemas.ids import order_key, parse_public_order_id

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import agents.matching.snapshots
+import agents.matching.snapshot_writer
 import agents.relay
-import exchange.engine.log.snapshot
+import exchange.engine.log.snapshot_format
 import store.projection.fold
 import store.projection.projector
 from agents.matching.command_sequencer import CommandSequencer, Sequenced
@@ -32,7 +32,7 @@ _handle, _take, _fitting, _resting = (
     Matcher.handle,
     Projector.take,
     agents.relay.fitting,
-    exchange.engine.log.snapshot._resting,
+    exchange.engine.log.snapshot_format._resting,
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
 
@@ -108,10 +108,10 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "a record is acknowledged before its rows": {(Projector, "take"): _acknowledge_before_the_rows},
     "the cursor is overwritten after a rewind": {(agents.relay, "record_sent"): _overwrite_the_cursor},
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
-    "the head is written before its chunks": {(agents.matching.snapshots, "snapshot_entries"): _head_first},
+    "the head is written before its chunks": {(agents.matching.snapshot_writer, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(CommandSequencer, "sort"): _take_seen_again},
     "the relay leaves a command out": {(agents.relay, "fitting"): _send_less},
-    "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot, "_resting"): _lose_the_queue},
+    "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot_format, "_resting"): _lose_the_queue},
     "events after written ones chain to the wrong hash": {(MarketAssignment, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},

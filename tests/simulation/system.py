@@ -13,7 +13,7 @@ from agents.relay import Relay
 from agents.worker.host import STOP_TIMEOUT_S, Host, Unit
 from agents.worker.settings import StreamSettings
 from api.submission.submission_queue import SubmissionQueue
-from exchange.engine.log.snapshot import dump, state_hash
+from exchange.engine.log.snapshot_format import dump, state_hash
 from schemas.market import SEED_MARKETS
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from store.markets.registry import MarketRegistry

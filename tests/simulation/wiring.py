@@ -10,7 +10,7 @@ from typing import Any
 
 import agents.clock
 import agents.matching.recovery
-import agents.matching.snapshots
+import agents.matching.snapshot_writer
 import agents.matching.worker
 import agents.projection.worker
 import agents.relay
@@ -71,9 +71,9 @@ def _small_bounds(world: World) -> dict[Place, Any]:
         (agents.relay, "TIDY_EVERY_S"): 1.0,
         (event_records, "EVENT_RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
         (event_records, "read_back"): functools.partial(reader.read_back, step=step),
-        (agents.matching.snapshots, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
-        (agents.matching.snapshots, "AGE_MAX_S"): dice.choice((0.3, 1.0)),
-        (agents.matching.snapshots, "PAUSE_PER_SECOND_TAKEN"): 5,
+        (agents.matching.snapshot_writer, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
+        (agents.matching.snapshot_writer, "AGE_MAX_S"): dice.choice((0.3, 1.0)),
+        (agents.matching.snapshot_writer, "PAUSE_PER_SECOND_TAKEN"): 5,
         (tables.book_table, "CHUNK_BYTES"): dice.choice((700, 2_000)),
     }
 
@@ -99,4 +99,4 @@ def _causes(error: BaseException | None) -> Iterator[str]:
 
 
 _ASKING = (agents.worker.database, agents.worker.service, agents.projection.worker)
-_TIMED = (producer, agents.matching.worker, agents.matching.snapshots, agents.relay, agents.clock)
+_TIMED = (producer, agents.matching.worker, agents.matching.snapshot_writer, agents.relay, agents.clock)

@@ -13,7 +13,7 @@ import msgspec
 
 from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from broker.event_records import pack
-from exchange.engine.log.snapshot import dump
+from exchange.engine.log.snapshot_format import dump
 from schemas.commands import AdvanceClock, CancelOrder, Command, PlaceOrder, SetIndex
 from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
