@@ -124,3 +124,14 @@ def test_no_room_has_too_many_modules() -> None:
     modules = [path for path in _tracked() if path.suffix == ".py" and path.name != "__init__.py"]
     counted = Counter(path.parent for path in modules if path.parts[0] not in FLAT)
     assert not {str(room): count for room, count in counted.items() if count > FILES_MAX}
+
+
+def test_one_place_writes_the_outbox() -> None:
+    """Numbering a command, writing it and waking the relay is one SQL function, `append_commands`; every caller uses it."""
+    writes = re.compile(r"INSERT\s+INTO\s+outbox\b", re.IGNORECASE)
+    sources = [
+        path for path in _tracked() if path.suffix in {".py", ".sql"} and path.parts[0] not in {"tests", "bench"}
+    ]
+    assert [str(path) for path in sources if writes.search((ROOT / path).read_text())] == [
+        "store/schema/migrations/sql/0015_functions.sql"
+    ]
