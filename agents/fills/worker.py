@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from agents.worker.database import ask_database, ask_once
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import Progress
+from agents.worker.stall_watchdog import StepCounter
 from broker.errors import LogMismatch
 from broker.producer import AckedProducer, OutgoingRecord, can_be_retried
 from broker.reader import last_of, read_back
@@ -64,7 +64,7 @@ class Publisher:
         self._settings = settings
         self._topic = fills_topic(market)
         self._producer = AckedProducer(settings.bootstrap)
-        self._progress = Progress()
+        self._progress = StepCounter()
         self._known: Known | None = None
         self._last = 0
 

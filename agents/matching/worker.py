@@ -14,7 +14,7 @@ from agents.worker.database import ask_database
 from agents.worker.halting import MarketHalted, halt_market
 from agents.worker.metrics import COMMANDS_MATCHED, DEAD_LETTERS, EVENTS_WRITTEN, RECOVERIES
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import Progress
+from agents.worker.stall_watchdog import StepCounter
 from broker.command_records import UnreadableRecord, read_record
 from broker.dead_letters import DeadLetter, dead_letter_of_failure, dead_letter_of_record, send_to_dlq
 from broker.errors import AlteredCommand
@@ -42,7 +42,7 @@ class Matcher:
         self.snapshots = SnapshotWriter(market, settings, self._producer, table)
         self._assignment: MarketAssignment | None = None
         self._recoveries = 0
-        self._progress = Progress()
+        self._progress = StepCounter()
         self._at_work = asyncio.Lock()
         self._is_closing = False
 

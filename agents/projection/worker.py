@@ -13,7 +13,7 @@ from agents.worker.halting import check_log_is_known, halting_on_mismatch
 from agents.worker.metrics import EVENTS_PERSISTED
 from agents.worker.retry import Backoff
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import Progress
+from agents.worker.stall_watchdog import StepCounter
 from broker.errors import LogMismatch
 from broker.event_records import LoggedRecord, read_records
 from schemas.topics import projection_app_id
@@ -45,7 +45,7 @@ class Projector:
         self.name = projection_app_id(market)
         self._settings = settings
         self._projection = Projection(self._connect, market)
-        self._progress = Progress()
+        self._progress = StepCounter()
         self._epoch: int | None = None
         self._waiting: deque[Delivery] = deque()
         self._has_come = asyncio.Event()

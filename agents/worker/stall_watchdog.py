@@ -27,7 +27,7 @@ class OwnerStalled(Exception):
         self.seconds = seconds
 
 
-class Progress:
+class StepCounter:
     """Counts a worker's progress: per record, batch or recovery step, never per command."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from api.services import Services
 from api.submission.submitting import ORDER_BODY, ack_of
 from schemas.refusals import Refused
 from schemas.rest.api_keys import Scope
-from store.submission import Answer, SubmissionRequest, SubmitCancel, SubmitOrder
+from store.submission import SubmissionOutcome, SubmissionRequest, SubmitCancel, SubmitOrder
 
 _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
@@ -70,7 +70,7 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
     return FastRequest(request, _FIXED[services.settings.is_behind_tls] + limit_lines)
 
 
-def answer_to(fast: FastRequest, outcome: Answer) -> bytes:
+def answer_to(fast: FastRequest, outcome: SubmissionOutcome) -> bytes:
     """The whole answer, head included, to a plain request with this outcome."""
     request_id = new_request_id()
     if isinstance(outcome, Refused):

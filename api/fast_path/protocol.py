@@ -16,7 +16,7 @@ from api.errors import answer_of_status, new_request_id
 from api.fast_path.fast_request import FastRequest, answer_to, answer_to_a_bug, fast_request_of
 from api.security_headers import of_every_answer
 from api.services import SERVICES, Services
-from store.submission import Answer
+from store.submission import SubmissionOutcome
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class JsonProtocol(web.RequestHandler):
         self._services.submissions.submit(fast.request).add_done_callback(partial(self._answer, fast))
         return True
 
-    def _answer(self, fast: FastRequest, submitted: "asyncio.Future[Answer]") -> None:
+    def _answer(self, fast: FastRequest, submitted: "asyncio.Future[SubmissionOutcome]") -> None:
         self._is_answering = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(_answer_to(fast, submitted))
@@ -135,7 +135,7 @@ class JsonProtocol(web.RequestHandler):
         return answer
 
 
-def _answer_to(fast: FastRequest, submitted: "asyncio.Future[Answer]") -> bytes:
+def _answer_to(fast: FastRequest, submitted: "asyncio.Future[SubmissionOutcome]") -> bytes:
     bug = submitted.exception()
     if bug is None:
         return answer_to(fast, submitted.result())

@@ -19,7 +19,7 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.session.connect import StoreUnavailable
-from store.submission import Answer, SubmissionRequest, SubmitCancel
+from store.submission import SubmissionOutcome, SubmissionRequest, SubmitCancel
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Submits(Protocol):
 
     def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
-    ) -> Coroutine[Any, Any, Sequence[Answer]]:
+    ) -> Coroutine[Any, Any, Sequence[SubmissionOutcome]]:
         """One outcome per request, in their order; raises StoreUnavailable."""
 
     async def close(self) -> None:
@@ -49,7 +49,7 @@ class QueueLimits:
 
 class _Waiting(NamedTuple):
     request: SubmissionRequest
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[SubmissionOutcome]
 
 
 @dataclass
@@ -83,7 +83,7 @@ class SubmissionQueue:
         self._orders: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._in_flight: set[asyncio.Task[Sequence[Answer]]] = set()
+        self._in_flight: set[asyncio.Task[Sequence[SubmissionOutcome]]] = set()
         self._is_closing = False
         self._late = 0
 
@@ -110,9 +110,9 @@ class SubmissionQueue:
         for submission in self._submissions:
             await submission.close()
 
-    def submit(self, request: SubmissionRequest) -> asyncio.Future[Answer]:
+    def submit(self, request: SubmissionRequest) -> asyncio.Future[SubmissionOutcome]:
         """Queue a request; the future's result is its outcome. It is submitted even if nothing awaits the future."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[SubmissionOutcome] = asyncio.get_running_loop().create_future()
         queue = self._cancels if isinstance(request, SubmitCancel) else self._orders
         if self.is_stuck or self._is_closing:
             answer.set_result(unavailable(outcome_is_unknown=False))
@@ -163,7 +163,9 @@ class SubmissionQueue:
         _answer_all(flight.batch, unavailable(outcome_is_unknown=True))
         self._refuse_all_waiting()
 
-    def _land(self, flight: _Flight, deadline: asyncio.TimerHandle, ran: "asyncio.Task[Sequence[Answer]]") -> None:
+    def _land(
+        self, flight: _Flight, deadline: asyncio.TimerHandle, ran: "asyncio.Task[Sequence[SubmissionOutcome]]"
+    ) -> None:
         deadline.cancel()
         self._late -= flight.is_late
         self._in_flight.remove(ran)
@@ -180,13 +182,13 @@ class SubmissionQueue:
             line.clear()
 
 
-def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: Answer) -> None:
+def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: SubmissionOutcome) -> None:
     for waiting in batch:
         if not waiting.answer.done():
             waiting.answer.set_result(outcome)
 
 
-def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[Answer]]") -> None:
+def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[SubmissionOutcome]]") -> None:
     bug = ran.exception()
     if isinstance(bug, StoreUnavailable):
         _answer_all(batch, unavailable(outcome_is_unknown=bug.outcome_is_unknown))

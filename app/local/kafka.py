@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.local.broker_readiness import BrokerFailed, until_broker_answers
 from app.local.kafka_heap import DEFAULT_HEAP
-from app.local.kafka_jars import Progress, fetch_jars
+from app.local.kafka_jars import Report, fetch_jars
 from app.local.kafka_jvm import cache_path, java_command
 from app.local.process import BoundProcess, free_port, open_log, resident_bytes, tail_of
 
@@ -71,7 +71,7 @@ class LocalKafka:
         port: int | None = None,
         heap: str = DEFAULT_HEAP,
         options: tuple[str, ...] | None = None,
-        report: Progress = lambda _: None,
+        report: Report = lambda _: None,
     ) -> None:
         self._folder = data_dir.expanduser().resolve()
         self._log = self._folder / "kafka.log"

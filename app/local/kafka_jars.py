@@ -49,7 +49,7 @@ KAFKA_VERSION = next(jar.version for jar in KAFKA_JARS if jar.artifact == "kafka
 
 Download = Callable[[Jar], bytes]
 """Downloads a jar, in a thread; raises DownloadFailed."""
-Progress = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class DownloadFailed(Exception):
@@ -93,7 +93,7 @@ def download(jar: Jar) -> bytes:
 
 
 async def fetch_jars(
-    jars: Sequence[Jar] = KAFKA_JARS, *, report: Progress = lambda _: None, download: Download = download
+    jars: Sequence[Jar] = KAFKA_JARS, *, report: Report = lambda _: None, download: Download = download
 ) -> Path:
     """The folder with the jars, each verified by its hash; missing or damaged ones are fetched. Raises FetchFailed.
 
@@ -116,7 +116,7 @@ def _is_whole(path: Path, jar: Jar) -> bool:
     return path.is_file() and path.stat().st_size == jar.bytes and _digest(path.read_bytes()) == jar.sha256
 
 
-async def _fetch_all(missing: Sequence[Jar], folder: Path, report: Progress, download: Download) -> None:
+async def _fetch_all(missing: Sequence[Jar], folder: Path, report: Report, download: Download) -> None:
     mib = sum(jar.bytes for jar in missing) / 2**20
     report(f"fetching Apache Kafka {KAFKA_VERSION}: {len(missing)} files, {mib:.0f} MiB, into {folder}")
     places, done = asyncio.Semaphore(AT_ONCE), 0

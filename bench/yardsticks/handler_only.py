@@ -28,7 +28,7 @@ from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import connect_reader_pool
-from store.submission import Answer, Placed, SubmissionRequest
+from store.submission import Placed, SubmissionOutcome, SubmissionRequest
 
 NO_DATABASE = "postgresql://nobody@/nothing?host=/nowhere"
 
@@ -41,7 +41,7 @@ class NothingStored:
 
     async def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
-    ) -> Sequence[Answer]:
+    ) -> Sequence[SubmissionOutcome]:
         """One number after the other."""
         del now, load
         return [self._placed() for _ in batch]

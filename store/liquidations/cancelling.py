@@ -8,7 +8,7 @@ from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of
 from store.liquidations.accounts import LiveOrder
 from store.liquidations.receipts import Receipt
-from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands
+from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_case_commands
 from store.session.connect import Session
 
 # A counterparty of a deleveraging has the id of another account's liquidation. Rows are locked in the usual order.
@@ -46,7 +46,7 @@ async def cancel_orders(
 ) -> None:
     """Cancel the orders, with one receipt per market, done when all of them have left it; without orders, one that is done."""
     commands = cancels(liquidation_case.user, orders, reason, liquidation_case.now)
-    sent = await append_commands(liquidation_case.session, commands, liquidation_case.now) if commands else []
+    sent = await append_case_commands(liquidation_case.session, commands, liquidation_case.now) if commands else []
     last: dict[int | None, int | None] = {}
     for order in orders:
         if order.cancel_seq is not None:

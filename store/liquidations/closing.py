@@ -11,7 +11,7 @@ from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
 from store.liquidations.accounts import lock_in_user_order
 from store.liquidations.receipts import Receipt, account_receipt, fund_receipt, ranking_receipt, transfer_receipt
-from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_commands
+from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_case_commands
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
@@ -109,7 +109,7 @@ async def _order(order: _Order) -> None:
     )
     command = Deleverage(*named, tuple(order.chosen)) if order.chosen else TakeOver(*named)
     commands = [*order.first, NewCommand(transfer.market_id, command)]
-    *_, seq = await append_commands(liquidation_case.session, commands, liquidation_case.now)
+    *_, seq = await append_case_commands(liquidation_case.session, commands, liquidation_case.now)
     action = "ADL" if order.chosen else "TAKE_OVER"
     await liquidation_case.keep(NewReceipt(step, action, order.inputs, transfer.market_id, seq))
 

@@ -25,7 +25,7 @@ from store.liquidations.writing import (
     LiquidationCase,
     NewCommand,
     NewReceipt,
-    append_commands,
+    append_case_commands,
     insert_order,
     open_case,
 )
@@ -181,7 +181,7 @@ async def _release(liquidation_case: LiquidationCase, account: MarginAccount) ->
     """Release the account, its debt paid by the fund; not while it has no position but an order that may still fill."""
     if not account.positions and account.has_live_orders:
         if commands := await _stray_cancels(liquidation_case, account):
-            await append_commands(liquidation_case.session, commands, liquidation_case.now)
+            await append_case_commands(liquidation_case.session, commands, liquidation_case.now)
         return StepResult("busy")
     if _is_owing(account):
         await _pay(liquidation_case, account)
@@ -214,7 +214,7 @@ async def order_step(
         leverage=step.leverage,
     )
     commands = [*first, NewCommand(step.market_id, command)]
-    *_, seq = await append_commands(liquidation_case.session, commands, liquidation_case.now)
+    *_, seq = await append_case_commands(liquidation_case.session, commands, liquidation_case.now)
     await insert_order(liquidation_case.session, step.market_id, seq, command, spec.lot_value)
     inputs = account_receipt(account) | {"step": step_receipt(spec, step)}
     await liquidation_case.keep(NewReceipt(number, action, inputs, step.market_id, seq))

@@ -92,7 +92,7 @@ class NewReceipt(NamedTuple):
     command_seq: int | None = None
 
 
-async def append_commands(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
+async def append_case_commands(session: Session, commands: Sequence[NewCommand], now: Timestamp) -> list[int]:
     """Number the commands, write them to the outbox in this order and wake the relays; returns their sequences."""
     rows = await session.fetch(
         _APPEND,

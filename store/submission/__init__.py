@@ -1,9 +1,9 @@
 """Group commit of orders and cancels: one transaction for all waiting requests (docs/design.md, "Submission")."""
 
 from store.submission.requests import (
-    Answer,
     CancelPlaced,
     Placed,
+    SubmissionOutcome,
     SubmissionRequest,
     SubmitCancel,
     SubmitOrder,
@@ -12,10 +12,10 @@ from store.submission.submitter import BATCH_MAX, Submission
 
 __all__ = [
     "BATCH_MAX",
-    "Answer",
     "CancelPlaced",
     "Placed",
     "Submission",
+    "SubmissionOutcome",
     "SubmissionRequest",
     "SubmitCancel",
     "SubmitOrder",

@@ -15,7 +15,7 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
 from store.submission.reading import BatchState, ParsedRequest, key_of
-from store.submission.requests import Answer, CancelPlaced, Placed, SubmissionRequest, SubmitCancel
+from store.submission.requests import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel
 
 
 class NewOrder(NamedTuple):
@@ -76,7 +76,7 @@ class Decisions:
         self._before: dict[tuple[int, str], Exposure] = {}
         self._first: dict[tuple[int, str], NewOrder] = {}
         self._cancelled: dict[int, NewCancel] = {}
-        outcomes: dict[int, NewOrder | NewCancel | DuplicateOrder | Answer] = {}
+        outcomes: dict[int, NewOrder | NewCancel | DuplicateOrder | SubmissionOutcome] = {}
         for place, request in enumerate(batch):
             if isinstance(request, SubmitCancel):
                 outcomes[place] = self._cancel(request)
@@ -107,11 +107,11 @@ class Decisions:
                 after.live_orders - before.live_orders,
             )
 
-    def answers(self, bases: dict[int, int]) -> list[Answer]:
+    def answers(self, bases: dict[int, int]) -> list[SubmissionOutcome]:
         """The answer to every request; `bases` is the last command of each market before the batch."""
         return [self._answer(outcome, bases) for outcome in self._outcomes]
 
-    def _cancel(self, request: SubmitCancel) -> NewCancel | Answer:
+    def _cancel(self, request: SubmitCancel) -> NewCancel | SubmissionOutcome:
         order = key_of(self._registry, request.order_id)
         target = self._reading.targets.get(order) if order is not None else None
         if order is None or target is None or target.user != request.user:
@@ -129,7 +129,7 @@ class Decisions:
         self._cancelled[order] = cancel
         return cancel
 
-    def _order(self, user: int, wish: ParsedRequest) -> NewOrder | DuplicateOrder | Answer:
+    def _order(self, user: int, wish: ParsedRequest) -> NewOrder | DuplicateOrder | SubmissionOutcome:
         client_id = wish.draft.request.client_order_id
         if client_id and (repeated := self._repeated(user, client_id, wish.hash)):
             return repeated
@@ -149,7 +149,9 @@ class Decisions:
             self._first[user, client_id] = order
         return order
 
-    def _repeated(self, user: int, client_id: str, body_hash: bytes | None) -> DuplicateOrder | Answer | None:
+    def _repeated(
+        self, user: int, client_id: str, body_hash: bytes | None
+    ) -> DuplicateOrder | SubmissionOutcome | None:
         """The answer to a client id already in use: its first order, or 409 when the body differs; None when it is free."""
         stored = self._reading.first_orders.get((user, client_id))
         earlier = self._first.get((user, client_id))
@@ -167,7 +169,9 @@ class Decisions:
         self.counts[market_id] = self.counts.get(market_id, 0) + 1
         return self.counts[market_id]
 
-    def _answer(self, outcome: NewOrder | NewCancel | DuplicateOrder | Answer, bases: dict[int, int]) -> Answer:
+    def _answer(
+        self, outcome: NewOrder | NewCancel | DuplicateOrder | SubmissionOutcome, bases: dict[int, int]
+    ) -> SubmissionOutcome:
         match outcome:
             case NewOrder():
                 return self._placed(outcome, bases, is_replay=False)

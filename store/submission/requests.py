@@ -38,4 +38,4 @@ class CancelPlaced(msgspec.Struct, frozen=True):
 
 
 SubmissionRequest = SubmitOrder | SubmitCancel
-Answer = Placed | CancelPlaced | Refused
+SubmissionOutcome = Placed | CancelPlaced | Refused

@@ -14,7 +14,7 @@ from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
 from store.submission.reading import ParsedRequest, lock_and_read, read_wishes
-from store.submission.requests import Answer, SubmissionRequest
+from store.submission.requests import SubmissionOutcome, SubmissionRequest
 from store.submission.writing import write_decisions
 
 BATCH_MAX = 256
@@ -38,7 +38,7 @@ class Submission:
 
     async def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
-    ) -> list[Answer]:
+    ) -> list[SubmissionOutcome]:
         """Answer every request, in order; at most BATCH_MAX of them.
 
         Raises StoreUnavailable when nothing was written, or when a commit was sent and its outcome is unknown.
@@ -66,8 +66,8 @@ class Submission:
         wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
-    ) -> list[Answer]:
-        answers: list[Answer] = []
+    ) -> list[SubmissionOutcome]:
+        answers: list[SubmissionOutcome] = []
         for request, wish in zip(batch, wishes, strict=True):
             try:
                 answers += await self._transact([request], [wish], now, load)
@@ -85,7 +85,7 @@ class Submission:
         wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
-    ) -> list[Answer]:
+    ) -> list[SubmissionOutcome]:
         """Run one transaction; a deadlock or a serialization failure repeats it, because nothing was written."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -101,7 +101,7 @@ class Submission:
         wishes: Sequence[ParsedRequest | Refused | None],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
-    ) -> list[Answer]:
+    ) -> list[SubmissionOutcome]:
         """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback."""
         connection = await self._session()
         is_clean = is_committing = False

@@ -14,7 +14,15 @@ from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import connect_writer
-from store.submission import Answer, CancelPlaced, Placed, Submission, SubmissionRequest, SubmitCancel, SubmitOrder
+from store.submission import (
+    CancelPlaced,
+    Placed,
+    Submission,
+    SubmissionOutcome,
+    SubmissionRequest,
+    SubmitCancel,
+    SubmitOrder,
+)
 from tests.api.exchange import Exchange, now
 from tests.eventually import eventually
 
@@ -30,7 +38,7 @@ class Recorded:
 
     async def run(
         self, batch: Sequence[SubmissionRequest], at: Timestamp, load: Mapping[str, MarketLoad]
-    ) -> Sequence[Answer]:
+    ) -> Sequence[SubmissionOutcome]:
         """Note, and submit."""
         self.batches.append([type(request).__name__ for request in batch])
         return await self._submission.run(batch, at, load)

@@ -14,7 +14,7 @@ from schemas.wire import decode_command
 from store.markets.backlog import MarketLoad
 from store.markets.registry import list_market
 from store.session.connect import Session
-from store.submission import BATCH_MAX, Answer, CancelPlaced, Placed, SubmitCancel
+from store.submission import BATCH_MAX, CancelPlaced, Placed, SubmissionOutcome, SubmitCancel
 from tests.store.account_builder import NOW, USDC, hold, place, session_to, submission_to, user_with
 
 LATER = Timestamp(NOW + 1_000_000)
@@ -38,7 +38,7 @@ def placed(number: int, market: str = "BTC-PERP", *, is_replay: bool = False) ->
     return Placed(f"{market}-{number}", f"{market}:{number}", OrderStatus.PENDING, is_replay)
 
 
-def codes(answers: list[Answer]) -> list[ErrorCode | None]:
+def codes(answers: list[SubmissionOutcome]) -> list[ErrorCode | None]:
     """The code of each refusal, None for what was accepted."""
     return [answer.code if isinstance(answer, Refused) else None for answer in answers]
 

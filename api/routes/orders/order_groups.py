@@ -18,8 +18,7 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.rest.api_keys import Scope
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
 from store.queries.accounts.orders import live_order_ids
-from store.submission import Answer as Outcome
-from store.submission import CancelPlaced, Placed, SubmissionRequest, SubmitCancel, SubmitOrder
+from store.submission import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel, SubmitOrder
 
 _batch = BodyReader(BatchRequest, misfit=ErrorCode.INVALID_ORDER)
 _UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
@@ -46,18 +45,18 @@ async def cancel_all(request: web.Request, user: int) -> web.Response:
     return _answer(live, status=202)
 
 
-async def _outcomes_of(request: web.Request, asked: Sequence[SubmissionRequest]) -> list[Outcome]:
+async def _outcomes_of(request: web.Request, asked: Sequence[SubmissionRequest]) -> list[SubmissionOutcome]:
     """Queue all requests before waiting for any, so that no other request comes between them."""
     submissions = services_of(request).submissions
     return await asyncio.gather(*[submissions.submit(each) for each in asked])
 
 
-def _has_ended(outcome: Outcome) -> bool:
+def _has_ended(outcome: SubmissionOutcome) -> bool:
     """Whether an order that was live when it was looked up ended before its cancel."""
     return isinstance(outcome, Refused) and outcome.code is ErrorCode.ORDER_NOT_OPEN
 
 
-def _answer(outcomes: Sequence[Outcome], status: int) -> web.Response:
+def _answer(outcomes: Sequence[SubmissionOutcome], status: int) -> web.Response:
     views = [_view(outcome) for outcome in outcomes]
     last = _last_command([view.command_id for view in views if view.command_id is not None])
     return json_answer(OrderAnswersView(views), status, None if last is None else {"X-Command-Id": last})
@@ -70,7 +69,7 @@ def _last_command(commands: Sequence[str]) -> str | None:
     return public_command_id(*max(parsed)) if len(markets) == 1 else None
 
 
-def _view(outcome: Outcome) -> OrderAnswerView:
+def _view(outcome: SubmissionOutcome) -> OrderAnswerView:
     match outcome:
         case Placed():
             return OrderAnswerView(outcome.order_id, outcome.status, outcome.command_id, outcome.is_replay, None)
