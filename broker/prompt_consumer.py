@@ -3,6 +3,8 @@
 Faust's own loses 1.5 s at every change of owner, and minutes when a broker has just started.
 """
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from faust.types import TP
 from broker.refused_member import RefusalWatch
 
 LOOK_EVERY_S = 0.02
+STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the process first, where it can
 FETCH_MAX_WAIT_MS = 200
 METADATA_MAX_AGE_MS = 2_000
 """The app setting `consumer_metadata_max_age_ms`.
@@ -21,6 +24,9 @@ METADATA_MAX_AGE_MS = 2_000
 A broker that has just started may answer that a topic does not exist. The leader of a group then assigns its partitions
 to nobody, and checks again only when its metadata expires: by default after five minutes.
 """
+
+
+log = logging.getLogger(__name__)
 
 
 class PromptConsumerThread(driver.AIOKafkaConsumerThread):
@@ -39,6 +45,17 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):
         """Start the consumer, and watch for errors that keep it out of its group."""
         await super().on_start()
         RefusalWatch(self._ensure_consumer()._coordinator)
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer; give it up when it does not stop in time, so that the thread ends.
+
+        A consumer whose group just assigns its partitions asks the app about them. An app that is stopping never answers,
+        and stock waits for it forever. What is given up leaves its group by the session time-out.
+        """
+        try:
+            await asyncio.wait_for(super().on_thread_stop(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("the consumer stops without leaving its group")
 
     async def seek_to_committed(self) -> Mapping[TP, Any]:
         """Seek to the committed offset; to the start of the log if none is committed or the log ends before it.
