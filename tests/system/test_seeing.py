@@ -50,7 +50,8 @@ async def test_every_process_shows_itself_and_its_metrics(any_exchange: Start) -
         sample.name: sample.value for sample in _samples(pages["engine"]) if sample.labels == {"market": "BTC-PERP"}
     }
     assert counted["perpetua_recoveries_total"] >= 1
-    assert counted["perpetua_engine_events_total"] >= counted["perpetua_engine_commands_total"] > 0
+    assert counted["perpetua_engine_commands_total"] > 0
+    assert counted["perpetua_engine_events_total"] > 0  # fewer than commands where a recovery found events in the log
     assert 0 <= time.time() - counted["perpetua_snapshot_timestamp_seconds"] < 3_600
     assert 'perpetua_requests_total{method="POST",route="/orders",status="202"}' in pages["api"]
 
