@@ -65,7 +65,7 @@ class Liquidator(Service):
         """
         await complete_cancels(session, now)  # 1
         marks = await read_marks(session)
-        if marks != self._marks or now >= self._scanned_at + SURVEY_EVERY_US:  # 2
+        if marks != self._marks or abs(now - self._scanned_at) >= SURVEY_EVERY_US:  # 2
             self._marks, self._scanned_at = marks, now
             self._waiting.clear()
             await self._act_on(session, await scan_accounts(session), now)

@@ -46,13 +46,13 @@ async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -
 
 async def run_clock(settings: StreamSettings) -> None:
     """Send all markets the time."""
-    async with present("clock", settings):
+    async with present("clock", settings, needs_clock=True):
         await Host().run([Clock(settings)])
 
 
 async def run_liquidator(settings: StreamSettings) -> None:
     """Liquidate, audit the books, and maintain the candles."""
-    async with present("liquidator", settings):
+    async with present("liquidator", settings, needs_clock=True):
         await Host().run([Liquidator(settings), Auditor(settings), CandleMaker(settings)])
 
 

@@ -17,6 +17,7 @@ from api.submission.submission_queue import SubmissionQueue
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
 from store.queries.accounts.adl import AdlRanks
+from store.session.checked_clock import CheckedClock
 from store.users.networks import Network
 
 
@@ -67,6 +68,8 @@ class Services:
     now: Callable[[], Timestamp]
     limits: RateLimits
     proxies: Proxies
+    clock: CheckedClock = field(default_factory=CheckedClock)
+    """Compared with PostgreSQL's clock meanwhile; `now` is its time."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     ranks: AdlRanks = field(default_factory=AdlRanks)
 

@@ -27,6 +27,7 @@ from broker.topics import cluster_id, create_topics
 from schemas.market import SEED_MARKETS, MarketSpec
 from store.command_log.commands import MarketUnknown
 from store.markets.registry import MarketRegistry, load_registry, seed
+from store.session.checked_clock import CheckedClock
 from store.session.connect import connect_reader_pool, connect_writer
 
 if TYPE_CHECKING:
@@ -109,10 +110,10 @@ async def serve_api(settings: Settings) -> None:
     from store.submission import Submission
 
     _prepare_process(settings)
-    registry = await _registry(settings)
+    registry, clock = await _registry(settings), CheckedClock(now)
     pool = await connect_reader_pool(settings.database_url, "api", command_timeout_s=1.8)
     database = Database(pool)
-    load = LoadPoller(database, registry, now)
+    load = LoadPoller(database, registry, clock.now)
     connect = partial(connect_writer, settings.database_url, "submission")
     submissions = [Submission(connect, registry) for _ in range(SUBMISSIONS_AT_ONCE)]
     services = Services(
@@ -123,20 +124,24 @@ async def serve_api(settings: Settings) -> None:
             trusted_proxies=settings.trusted_proxies,
         ),
         database=database,
-        submissions=SubmissionQueue(submissions, now, lambda: load.current),
+        submissions=SubmissionQueue(submissions, clock.now, lambda: load.current),
         load=load,
         registry=registry,
-        tokens=Tokens(signing_secret(settings), now, previous_secret=settings.jwt_secret_previous),
-        keys=ApiKeys(database, now, time.monotonic),
+        tokens=Tokens(
+            signing_secret(settings), clock.now, latest=clock.latest, previous_secret=settings.jwt_secret_previous
+        ),
+        keys=ApiKeys(database, clock.now, time.monotonic),
         passwords=Passwords(),
-        now=now,
+        now=clock.now,
+        clock=clock,
         limits=RateLimits(settings.rates),
         proxies=Proxies(settings.trusted_proxies),
     )
     server = ApiServer(services, settings.http_host, settings.port)
+    await database.run(clock.check)  # before /readyz is asked
     await server.start()
     tune_gc()
-    async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}"):
+    async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}", clock=clock):
         await _until_stopped()
         await server.stop()
     await pool.close()
@@ -149,7 +154,7 @@ async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
 
     _prepare_process(settings)
     await _named(settings, [source.market for source in sources])
-    async with _at_work(settings) as address, seen("prices", settings.database_url, address):
+    async with _at_work(settings) as address, seen("prices", settings.database_url, address, needs_clock=True):
         await Host().run([PriceFeed(settings.database_url, sources)])
 
 

@@ -1,6 +1,7 @@
 """Operator actions for the command line: short PostgreSQL sessions; markets change only through their logs."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
@@ -17,7 +18,6 @@ from schemas.market import MarketSpec, spec_faults
 from schemas.rest.bodies import Page
 from schemas.rest.drains import Drained
 from schemas.rest.markets import MarketView
-from schemas.units import Timestamp
 from store.audit.audit import Finding, audit
 from store.audit.deep_audit import deep_audit
 from store.command_log.commands import MarketUnknown, append_command
@@ -30,6 +30,7 @@ from store.queries.market_data.markets import list_markets
 from store.queries.market_data.public_fills import read_public_fills
 from store.queries.operations.progress import PipelineProgress, read_progress
 from store.queries.paging import LIMIT_MAX, ListRequest
+from store.session.checked_clock import CheckedClock, machine_time
 from store.session.connect import Session
 from store.session.presence import RunningProcess, Work, read_processes
 from store.users.users import grant_admin as grant
@@ -42,11 +43,7 @@ ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 30.0
 POLL_S = 0.02
 T = TypeVar("T")
-
-
-def now() -> Timestamp:
-    """The time of this machine, in microseconds."""
-    return Timestamp(time.time_ns() // 1_000)
+now = machine_time
 
 
 async def markets_now(settings: Settings) -> list[MarketView]:
@@ -58,6 +55,7 @@ async def markets_now(settings: Settings) -> list[MarketView]:
 async def command_market(settings: Settings, market: str, command: Command) -> bool:
     """Send a command through a market's log and wait until it is persisted; false when it was not in time. Raises MarketUnknown."""
     async with _session(settings) as session:
+        await _check_clock(session)
         seq = await append_command(session, market, command)
         return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
 
@@ -109,6 +107,7 @@ async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
 async def list_new_market(settings: Settings, spec: MarketSpec) -> bool:
     """List a market and wait until it is persisted; false when no worker processed it in time. Raises MarketRefused."""
     async with _session(settings) as session:
+        await _check_clock(session)
         await list_market(session, spec, now(), settings.status_of_new_markets)
         return await _until_passed(session, {spec.market: 1}, ANSWER_WITHIN_S) is not None
 
@@ -183,6 +182,13 @@ async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[
     chosen = [dead_letter for dead_letter in await dead_letters(settings) if not ids or dead_letter.id in ids]
     async with _session(settings) as session:
         return [await retry_dead_letter(session, dead_letter) for dead_letter in chosen]
+
+
+async def _check_clock(session: Session) -> None:
+    """Report a clock that the command's time is not taken from."""
+    offset = await CheckedClock(now).check(session)
+    if offset.is_wrong:
+        print(f"the clock of this machine is {offset}; the command takes the time that both agree on", file=sys.stderr)
 
 
 def _owners(running: list[RunningProcess]) -> dict[tuple[Work, str], str]:

@@ -23,7 +23,7 @@ LOOKED_FURTHER = 1_000
 
 
 class LoggedRecord(NamedTuple):
-    """An event record and its timestamp in the log, to the millisecond: when the engine sent it to the broker."""
+    """An event record and its timestamp in the log, to the millisecond: when the broker received it."""
 
     record: EventRecord
     at: Timestamp

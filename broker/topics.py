@@ -10,7 +10,14 @@ from schemas import topics
 
 DAY_MS = 24 * 60 * 60 * 1000
 TOPIC_RECORD_BYTES_MAX = 2 * 2**20
-LOG = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX)}
+STAMPED_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
+"""A producer whose clock is wrong must not have its records deleted too early, or refused as being of the future."""
+LOG = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(7 * DAY_MS),
+    "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX),
+    **STAMPED_BY_THE_BROKER,
+}
 BOOK = {  # never expired: time retention on a changelog breaks its recovery; small segments, so that it stays small
     "cleanup.policy": "compact",
     "segment.bytes": str(16 * 2**20),
@@ -19,8 +26,9 @@ BOOK = {  # never expired: time retention on a changelog breaks its recovery; sm
     "min.compaction.lag.ms": "0",
     "delete.retention.ms": str(60 * 60 * 1000),
     "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX),
+    **STAMPED_BY_THE_BROKER,
 }
-DEAD = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX)}
+DEAD = {**LOG, "retention.ms": str(30 * DAY_MS)}
 
 
 class TopicRefused(Exception):

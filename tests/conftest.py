@@ -18,6 +18,7 @@ from app.local.postgres import EmbeddedPostgres
 from schemas.units import Timestamp
 from store.markets.registry import seed
 from store.schema.migrate import migrate
+from tests.store.stepped_clock import WITHOUT_CLOCK
 
 STARTED_AT = Timestamp(1_800_000_000_000_000)
 _numbers = itertools.count(1)
@@ -46,10 +47,11 @@ async def postgres_dsn() -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def template(postgres_dsn: str) -> str:
-    """Name of a migrated and seeded database that tests copy."""
+    """Name of a migrated and seeded database that tests copy. It has no clock: tests say what time it is."""
     name = "template_seeded"
     await _execute(postgres_dsn, f"CREATE DATABASE {name}")
     migrate(_dsn_of(postgres_dsn, name))
+    await _execute(_dsn_of(postgres_dsn, name), WITHOUT_CLOCK)
     await seed(_dsn_of(postgres_dsn, name), STARTED_AT)
     return name
 

@@ -51,11 +51,11 @@ class Recorded:
 
     async def prices(self) -> AsyncIterator[Observation]:
         """Each price at its recorded time; `observed_at` is that time, even if this loop runs late."""
-        began_at = time.time_ns() // 1_000
+        began_at, began_s = time.time_ns() // 1_000, time.monotonic()
         for offset_ms, price in self._recording:
-            observed_at = began_at + offset_ms * 1_000 // self._speed
-            await asyncio.sleep(max(0, observed_at - time.time_ns() // 1_000) / 1_000_000)
-            yield Observation(Timestamp(observed_at), price)
+            after_us = offset_ms * 1_000 // self._speed
+            await asyncio.sleep(max(0.0, began_s + after_us / 1_000_000 - time.monotonic()))
+            yield Observation(Timestamp(began_at + after_us), price)
 
 
 def read_recording(path: Path) -> list[RecordedPrice]:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 EXIT_WRONG = 70  # sysexits.h EX_SOFTWARE: a bug of ours, or the log is not ours
 EXIT_CRASHED = 72  # a Faust app or a service ended without being stopped
+EXIT_CLOCK_WRONG = 74  # the clock of this machine differs from PostgreSQL's
 
 log = logging.getLogger(__name__)
 

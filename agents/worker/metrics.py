@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _MARKET = ("market",)
 
+CLOCK_OFFSET = Gauge("perpetua_clock_offset_seconds", "How far the clock of this process is ahead of PostgreSQL's")
 OWNED = Gauge("perpetua_owner", "1 where this process works for the market", ("work", "market"))
 RECOVERIES = Counter("perpetua_recoveries", "Assignments of a market started, each from a snapshot", _MARKET)
 COMMANDS_MATCHED = Counter("perpetua_engine_commands", "Commands applied to the market", _MARKET)

@@ -7,16 +7,12 @@ Every counted answer reports what is left of the budget, in the fields of draft-
 `RateLimit-Policy: "orders";q=100;w=1` and `RateLimit: "orders";r=99;t=1`.
 """
 
-import math
-import time
 from collections.abc import Mapping
 
 from aiohttp import web
-from limits import RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 
 from api.access.budgets import OF_USERS, Budget, Rate
+from api.access.fixed_windows import FixedWindows
 from api.access.token_buckets import BudgetState, TokenBuckets
 from api.errors import Refusal
 from schemas.refusals import ErrorCode
@@ -46,12 +42,7 @@ class RateLimits:
     def __init__(self, rates: Mapping[Budget, Rate] | None = None) -> None:
         given = dict(rates or {})
         self._buckets = {budget: TokenBuckets(given[budget]) for budget in given if budget in OF_USERS}
-        self._items = {
-            budget: RateLimitItemPerSecond(rate.calls, rate.window_s, namespace=budget)
-            for budget, rate in given.items()
-            if budget not in OF_USERS
-        }
-        self._windows = FixedWindowRateLimiter(MemoryStorage())
+        self._windows = {budget: FixedWindows(given[budget]) for budget in given if budget not in OF_USERS}
         self._policies = {budget: f'"{budget}";q={rate.calls};w={rate.window_s}' for budget, rate in given.items()}
 
     def take_of_user(self, request: web.Request, budget: Budget, user: int) -> None:
@@ -72,20 +63,15 @@ class RateLimits:
 
     def take(self, request: web.Request, budget: Budget, name: str) -> None:
         """Count a call under the key of an address; refuses with RATE_LIMITED."""
-        item = self._items.get(budget)
-        if item is not None:
-            is_within = self._windows.hit(item, name)
-            self._record(request, budget, self._state(item, name, is_within))
+        windows = self._windows.get(budget)
+        if windows is not None:
+            self._record(request, budget, windows.take(name))
 
     def check(self, request: web.Request, budget: Budget, name: str) -> None:
         """Refuse with RATE_LIMITED when the budget is already used up; nothing is counted."""
-        item = self._items.get(budget)
-        if item is not None and not self._windows.test(item, name):
-            self._record(request, budget, self._state(item, name, is_within=False))
-
-    def _state(self, item: RateLimitItemPerSecond, name: str, is_within: bool) -> BudgetState:
-        window = self._windows.get_window_stats(item, name)
-        return is_within, window.remaining, max(1, math.ceil(window.reset_time - time.time()))
+        windows = self._windows.get(budget)
+        if windows is not None and not (state := windows.check(name))[0]:
+            self._record(request, budget, state)
 
     def _record(self, request: web.Request, budget: Budget, state: BudgetState) -> None:
         is_within, _, seconds = state

@@ -11,6 +11,8 @@ from schemas.units import Timestamp
 ALGORITHM = "HS256"
 REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud"]
 """PyJWT accepts a token without `exp` unless the claims are required by name."""
+LEEWAY_S = 10
+"""How far ahead `iat` and `nbf` may lie: the clocks of two API processes are not exactly equal."""
 TOKEN_CHARACTERS_MAX = 2_048
 _USER_MAX = 2**63 - 1
 _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
@@ -19,16 +21,22 @@ _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionErr
 class _Verified(NamedTuple):
     user: int
     expires_at_s: int
+    begins_at_s: int
 
 
 class Tokens:
-    """Issues and verifies tokens; verified tokens are cached, by hash, until they expire."""
+    """Issues and verifies tokens; verified tokens are cached, by hash, until they expire.
+
+    `now` is the time that tokens are issued at and expire by, `latest` the one that decides whether a token is too new: the two
+    differ while the clock of this process is wrong, so that no valid token is refused for it.
+    """
 
     def __init__(
         self,
         secret: str,
         now: Callable[[], Timestamp],
         *,
+        latest: Callable[[], Timestamp] | None = None,
         issuer: str = "perpetua",
         audience: str = "perpetua-api",
         previous_secret: str = "",
@@ -37,7 +45,7 @@ class Tokens:
     ) -> None:
         self._secret = secret
         self._accepted = (secret, previous_secret) if previous_secret else (secret,)
-        self._now = now
+        self._now, self._latest = now, latest or now
         self._issuer = issuer
         self._audience = audience
         self._lifetime_s = lifetime_s
@@ -64,7 +72,7 @@ class Tokens:
         verified = self._remembered.get(digest)
         if verified is None:
             verified = self._verify(token)
-            if verified is None:
+            if verified is None or verified.begins_at_s > self._latest() // 1_000_000 + LEEWAY_S:
                 return None
             self._remember(digest, verified)
         if verified.expires_at_s <= self._now_s():
@@ -87,7 +95,7 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 audience=self._audience,
                 issuer=self._issuer,
-                options={"require": REQUIRED_CLAIMS},
+                options={"require": REQUIRED_CLAIMS, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
             )
         except _MALFORMED:
             return None
@@ -103,9 +111,12 @@ class Tokens:
 
 
 def _verified_of(claims: dict[str, Any]) -> _Verified | None:
-    subject, expires_at = claims["sub"], claims["exp"]
-    if not isinstance(subject, str) or not isinstance(expires_at, int) or len(subject) > 19:
+    subject, expires_at, issued_at = claims["sub"], claims["exp"], claims["iat"]
+    begins_at = claims.get("nbf", issued_at)
+    if not isinstance(subject, str) or len(subject) > 19:
+        return None
+    if not all(type(moment) is int for moment in (expires_at, issued_at, begins_at)):  # neither a float nor a boolean
         return None
     if not (subject.isascii() and subject.isdigit()) or subject[0] == "0" or int(subject) > _USER_MAX:
         return None
-    return _Verified(int(subject), expires_at)
+    return _Verified(int(subject), expires_at, max(issued_at, begins_at))

@@ -38,7 +38,7 @@ async def run_demo(settings: Settings) -> None:
     walks = await _begin_walks(settings)
     async with (
         metrics_served(settings.metrics_host, settings.metrics_port) as address,
-        seen("demo", settings.database_url, address),
+        seen("demo", settings.database_url, address, needs_clock=True),
     ):
         await _work(settings, walks, stopped)
 

@@ -57,7 +57,7 @@ async def _paused(liquidation_case: LiquidationCase, markets: list[int]) -> set[
         empty = next((place for place, row in enumerate(sales) if row["filled"]), len(sales))
         patience = min(PATIENCE_US << max(0, empty - 1), PATIENCE_MAX_US)
         if sales and (
-            not sales[0]["is_done"] or (empty and liquidation_case.now < timestamp_of(sales[0]["at"]) + patience)
+            not sales[0]["is_done"] or (empty and abs(liquidation_case.now - timestamp_of(sales[0]["at"])) < patience)
         ):
             paused.add(market_id)
     return paused

@@ -14,6 +14,7 @@ BACKLOG_AGE_MAX_S = 10.0
 class MarketLoad(msgspec.Struct, frozen=True):
     """Commands accepted but not yet projected, and the age of the oldest of them; an idle market is never stale.
 
+    A mark that seems to lie ahead is as old as that is far: one of the clocks is wrong.
     `mark_age_s` is 0 for a market with a constant index, and for one where no trading is possible.
     """
 
@@ -44,10 +45,12 @@ ORDER BY m.market_id
 async def read_load(session: Session, now: Timestamp) -> dict[str, MarketLoad]:
     """The load of every market, by name."""
     return {
-        row["name"]: MarketLoad(max(0, row["backlog"]), _age_s(row["created_at"], now), _age_s(row["mark_at"], now))
+        row["name"]: MarketLoad(
+            max(0, row["backlog"]), max(0.0, _age_s(row["created_at"], now)), abs(_age_s(row["mark_at"], now))
+        )
         for row in await session.fetch(_LOAD)
     }
 
 
 def _age_s(moment: datetime | None, now: Timestamp) -> float:
-    return 0.0 if moment is None else max(0, now - timestamp_of(moment)) / 1e6
+    return 0.0 if moment is None else (now - timestamp_of(moment)) / 1e6

@@ -13,8 +13,8 @@ from store.submission.decisions import Decisions, NewCancel, NewOrder
 # Only the holder of an account's lock writes its positions and orders, so there is nothing to wait for here.
 _WRITE = """
 WITH counter AS MATERIALIZED (
-  SELECT a.market_id, min(a.command_seq) - 1 AS base
-  FROM append_commands($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[]) a
+  SELECT a.market_id, min(a.command_seq) - 1 AS base, min(a.at) AS at
+  FROM number_commands($2::int4[], array_fill($1::timestamptz, ARRAY[cardinality($2)]), $3::bytea[]) a
   GROUP BY a.market_id),
 exposure AS (
   INSERT INTO positions AS p (user_id, market_id, leverage, buy_notional, sell_notional, open_loss, open_fees,
@@ -34,7 +34,7 @@ placed AS (
     request_hash, expires_at, valid_until, created_at, updated_at)
   SELECT order_key(t.market_id, c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
     t.self_trade_prevention, t.post_only, t.reduce_only, t.quantity, t.quantity, t.price, t.margin_price,
-    t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, $1, $1
+    t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, c.at, c.at
   FROM (
     SELECT (e->>0)::int4 AS market_id, (e->>1)::int4 AS number, (e->>2)::int8 AS user_id, e->>3 AS side, e->>4 AS type,
       e->>5 AS time_in_force, e->>6 AS self_trade_prevention, (e->>7)::bool AS post_only, (e->>8)::bool AS reduce_only,
@@ -45,7 +45,7 @@ placed AS (
     FROM jsonb_array_elements($4::jsonb) AS e) AS t
   JOIN counter c ON c.market_id = t.market_id),
 cancelled AS (
-  UPDATE orders o SET cancel_requested_at = $1, updated_at = $1, cancel_seq = c.base + t.number
+  UPDATE orders o SET cancel_requested_at = c.at, updated_at = c.at, cancel_seq = c.base + t.number
   FROM unnest($6::int8[], $7::int4[], $8::int8[]) AS t (order_id, market_id, number)
   JOIN counter c ON c.market_id = t.market_id
   WHERE o.order_id = t.order_id)

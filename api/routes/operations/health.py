@@ -37,19 +37,21 @@ async def livez(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 while the process accepts requests: it is not stopping, and the database answers."""
+    """200 while the process accepts requests: it is not stopping, its clock is right, and the database answers."""
     services = services_of(request)
     if services.lifecycle.is_stopping:
         return json_answer(Health("stopping"), status=503)
     if not await _database_answers(services):
         return json_answer(Health("database unavailable"), status=503)
+    if services.clock.offset.is_wrong:
+        return json_answer(Health(f"the clock of this machine is {services.clock.offset}"), status=503)
     return json_answer(Health("ok"))
 
 
 async def healthz(request: web.Request) -> web.Response:
     """Every part with its state; 503 when one of them is not healthy."""
     services = services_of(request)
-    parts = [await _database_part(services), _queue_part(services), *_market_parts(services)]
+    parts = [await _database_part(services), _clock_part(services), _queue_part(services), *_market_parts(services)]
     if all(part.is_well for part in parts):
         return json_answer(HealthReport("ok", parts))
     return json_answer(HealthReport("degraded", parts), status=503)
@@ -69,6 +71,11 @@ async def _database_answers(services: Services) -> bool:
 async def _database_part(services: Services) -> Part:
     answers = await _database_answers(services)
     return Part("database", answers, "answers" if answers else "unavailable")
+
+
+def _clock_part(services: Services) -> Part:
+    offset = services.clock.offset
+    return Part("clock", not offset.is_wrong, str(offset) if offset.is_wrong else "agrees with PostgreSQL's")
 
 
 def _queue_part(services: Services) -> Part:

@@ -49,7 +49,7 @@ class AdlRanks:
     async def of(self, session: Session, now: Timestamp, holders: Iterable[Holder]) -> dict[Holder, int]:
         """The ranks of these positions; 0 for one that was closed meanwhile."""
         wanted = list(holders)
-        is_old = now - self._read_at > AGE_MAX_US
+        is_old = abs(now - self._read_at) > AGE_MAX_US  # a clock may be set back
         if wanted and (is_old or not self._ranks.keys() >= set(wanted)):
             before, self._read_at = self._read_at, now  # concurrent requests get the previous ranks
             try:
