@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from aiohttp import web
 
+from api.body_words import BODY, misfit_of
 from api.errors import Refusal
 from api.services import services_of
 from schemas.refusals import ErrorCode
@@ -19,6 +20,7 @@ class BodyReader(Generic[T]):
     """Reads bodies of one type; JSON that does not match the type is refused with `misfit`."""
 
     def __init__(self, body_type: type[T], misfit: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
+        self._type = body_type
         self._decoder = msgspec.json.Decoder(body_type)
         self._misfit = misfit
         names = [field.encode_name for field in msgspec.structs.fields(body_type)]  # type: ignore[arg-type]  # a Struct
@@ -34,10 +36,11 @@ class BodyReader(Generic[T]):
             value = self._decoder.decode(body)
         except UNDECODABLE as error:
             if _is_json(body):
-                raise Refusal(self._misfit, f"the body does not fit: {error}") from error
-            raise Refusal(ErrorCode.INVALID_REQUEST, "the body is not JSON in UTF-8") from error
+                field, message = misfit_of(self._type, error)
+                raise Refusal(self._misfit, message, {"field": field}) from error
+            raise Refusal(ErrorCode.INVALID_REQUEST, "the body is not JSON in UTF-8", {"field": BODY}) from error
         if self._may_repeat_a_name(body) and _repeats_a_name(body):
-            raise Refusal(self._misfit, "the body names a field twice")
+            raise Refusal(self._misfit, "the body names a field twice", {"field": BODY})
         return value
 
     def _may_repeat_a_name(self, body: bytes) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from api.errors import Refusal, refusal_of
-from api.paths import no_such_market
+from api.paths import no_such_market, shown_text
 from api.responses import json_answer
 from api.route import Parameter
 from schemas.orders import OrderStatus
@@ -119,7 +119,7 @@ def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, s
         if name not in names:
             raise _malformed(name, "is unknown")
         if name in given or not value or len(value) > _TEXT_MAX or not value.isprintable():
-            raise _malformed(name, "is repeated, empty or malformed")
+            raise _malformed(name, "is repeated, empty, too long or has characters that cannot be printed")
         given[name] = value
     return given
 
@@ -148,9 +148,9 @@ def _moment(name: str, text: str | None) -> Timestamp | None:
     try:
         moment = msgspec.convert(text, datetime)
     except msgspec.ValidationError as error:
-        raise _malformed(name, "must be an ISO 8601 time with a time zone") from error
+        raise _malformed(name, "must be a time with its zone, like 2030-01-31T12:00:00Z") from error
     if moment.tzinfo is None:
-        raise _malformed(name, "must be an ISO 8601 time with a time zone")
+        raise _malformed(name, "must be a time with its zone, like 2030-01-31T12:00:00Z")
     return timestamp_of(moment)
 
 
@@ -163,4 +163,5 @@ def _status(text: str | None) -> OrderStatus | None:
 
 
 def _malformed(name: str, why: str) -> Refusal:
-    return Refusal(ErrorCode.INVALID_REQUEST, f"query parameter {name!r} {why}", {"parameter": name[:64]})
+    shown = shown_text(name)
+    return Refusal(ErrorCode.INVALID_REQUEST, f"query parameter {shown} {why}", {"field": shown, "parameter": shown})

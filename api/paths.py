@@ -54,6 +54,11 @@ def no_such_market(market_id: str) -> Refusal:
     return Refusal(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market_id})
 
 
+def shown_text(text: str) -> str:
+    """What a client wrote, as an answer may repeat it: cut, and with a question mark for what is not plain ASCII."""
+    return "".join(each if each.isascii() and each.isprintable() else "?" for each in text[:_LENGTH_MAX])
+
+
 def is_plain_id(text: str) -> bool:
     """Whether it uses only the characters of ids, so that it needs no URL decoding."""
     return _PLAIN(text) is not None
@@ -69,5 +74,5 @@ def of_market(name: str, found: Found | None) -> Found:
 def _named(request: web.Request, name: str, missing: Callable[[str], Refusal]) -> str:
     text = request.match_info[name]
     if len(text) > _LENGTH_MAX or not (text.isascii() and text.isprintable()):
-        raise missing(ascii(text[:_LENGTH_MAX])[1:-1])
+        raise missing(shown_text(text))
     return text

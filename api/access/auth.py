@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 from api.access.addresses import counted_as
 from api.access.budgets import Budget
 from api.errors import Refusal
+from api.paths import shown_text
 from api.read_your_writes import after_waiting
 from api.route import Access, Route
 from api.services import Services, services_of
@@ -118,4 +119,5 @@ def _address_name(request: web.Request) -> str:
 
 def _check_query(request: web.Request, takes_query: bool) -> None:
     if not takes_query and "?" in request.raw_path and request.query_string:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "this route takes no query parameters")
+        field = shown_text(next(iter(request.query), ""))
+        raise Refusal(ErrorCode.INVALID_REQUEST, "this route takes no query parameters", {"field": field})

@@ -8,6 +8,7 @@ from api.access.api_keys import hash_of, new_secret
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
 from api.paging import PAGING, page_answer, page_request
+from api.paths import shown_text
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
@@ -47,7 +48,7 @@ async def revoke(request: web.Request, user: int) -> web.Response:
     key_id, now = int(text) if is_number else 0, services.now()
     revoked = await services.database.run(lambda session: revoke_key(session, user, key_id, now))
     if revoked is None:
-        raise Refusal(ErrorCode.NOT_FOUND, "no such API key", {"keyId": ascii(text[:64])[1:-1]})
+        raise Refusal(ErrorCode.NOT_FOUND, "no such API key", {"keyId": shown_text(text)})
     return json_answer(revoked)
 
 

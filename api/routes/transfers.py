@@ -55,7 +55,7 @@ async def _account_of(request: web.Request, user: int, named: str | None) -> int
         return user
     await check_admin(request, user)
     if named is None:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "`userId` is required here")
+        raise Refusal(ErrorCode.INVALID_REQUEST, "`userId` is required here", {"field": "userId"})
     if not (named.isascii() and named.isdigit()) or named[0] == "0" or len(named) > 18:
         raise _no_such_user()
     return int(named)
@@ -76,7 +76,11 @@ def _idempotency_key(request: web.Request) -> str | None:
     if not keys:
         return None
     if len(keys) > 1 or not 1 <= len(keys[0]) <= 255 or not all("!" <= letter <= "~" for letter in keys[0]):
-        raise Refusal(ErrorCode.INVALID_REQUEST, "Idempotency-Key must be 1 to 255 visible ASCII characters")
+        raise Refusal(
+            ErrorCode.INVALID_REQUEST,
+            "Idempotency-Key must be 1 to 255 visible ASCII characters",
+            {"field": "Idempotency-Key"},
+        )
     return keys[0]
 
 

@@ -70,7 +70,7 @@ def request_hash(draft: ParsedOrder) -> bytes:
 def _amount(text: str, field: str) -> int | Refused:
     value = parse_decimal_e18(text)
     if value is None:
-        return invalid(f"{field} is not a decimal string", field)
+        return invalid(f'{field} must be a decimal string like "0.001"', field)
     if value == 0:
         return invalid(f"{field} must be above zero", field)
     if value > AMOUNT_MAX_E18:

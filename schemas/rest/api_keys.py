@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schemas.rest.bodies import Moment, Request, View
+from schemas.rest.bodies import EXPECTED, Moment, Request, View
 
 KEY_PREFIX = "perp_"
 """The prefix of every key: it distinguishes keys from tokens, and lets scanners find leaked keys."""
@@ -26,7 +26,11 @@ class Scope(StrEnum):
 
 Label = Annotated[
     str,
-    Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)", description="A name that distinguishes the key for people"),
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$(?!\n)",
+        description="A name that distinguishes the key for people",
+        extra={EXPECTED: "a name of 1 to 64 characters without control characters"},
+    ),
 ]
 NetworkText = Annotated[
     str,
@@ -34,6 +38,7 @@ NetworkText = Annotated[
         pattern=r"^[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?$(?!\n)",
         description="An IP address, or a network in CIDR notation without host bits",
         examples=["192.0.2.0/24"],
+        extra={EXPECTED: 'an IP address or a network, like "192.0.2.1" or "192.0.2.0/24"'},
     ),
 ]
 

@@ -9,11 +9,33 @@ from msgspec import Meta
 from schemas.units import DECIMAL_PATTERN
 
 T = TypeVar("T")
+EXPECTED = "expected"
+"""The key, in the `extra` of a type with a pattern, of what a refusal says is expected."""
 DecimalText = Annotated[
-    str, Meta(pattern=DECIMAL_PATTERN[:-1] + r"$(?!\n)", max_length=37, description="A decimal number as a string")
+    str,
+    Meta(
+        pattern=DECIMAL_PATTERN[:-1] + r"$(?!\n)",
+        max_length=37,
+        description="A decimal number as a string",
+        extra={EXPECTED: 'a decimal string like "0.001", with at most 18 digits on either side of the point'},
+    ),
 ]
-ClientOrderId = Annotated[str, Meta(pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$(?!\n)", description="Unique per user, forever")]
-Email = Annotated[str, Meta(pattern=r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}$(?!\n)", max_length=254)]
+ClientOrderId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[.A-Z:/a-z0-9_-]{1,36}$(?!\n)",
+        description="Unique per user, forever",
+        extra={EXPECTED: "1 to 36 letters, digits, or characters of . : / _ -"},
+    ),
+]
+Email = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}$(?!\n)",
+        max_length=254,
+        extra={EXPECTED: "an address like name@example.org"},
+    ),
+]
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
 Moment = Annotated[datetime, Meta(tz=True)]
 

@@ -135,7 +135,7 @@ async def test_any_one_clock_an_hour_off(scene: Scene, by_s: int) -> None:
 
 
 async def _step_database(scene: Scene, by_s: int) -> None:
-    url = json.loads((scene.exchange.data / "run.json").read_bytes())["database_url"]
+    url = json.loads((scene.exchange.data / "run.json").read_bytes())["databaseUrl"]
     session = await asyncpg.connect(url)
     try:
         await step_clock(session, timedelta(seconds=by_s))
