@@ -1,16 +1,20 @@
 """The market file of an operator: decimals as strings, names as in `GET /markets`."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import inspect
 
+from api.body_words import expected
 from schemas.market import MarketSpec
+from schemas.rest.bodies import EXPECTED
 from schemas.units import E18, MICRO_E18, NANO_E18, Lots, Micros, Nanos, Ppm, parse_decimal_e18, parse_whole_units
 from schemas.wire import UNDECODABLE
 
 _NAME = re.compile(r"[A-Z0-9]{1,16}-PERP")
 _PPM_E18 = MICRO_E18
+_Decimal = Annotated[str, msgspec.Meta(extra={EXPECTED: 'a decimal string like "0.001"'})]
 
 
 class MarketFileRefused(Exception):
@@ -25,25 +29,25 @@ class MarketFile(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     """The parameters of a market; defaults are those of the seed markets (docs/semantics.md, "Units")."""
 
     id: str
-    tick_size: str
-    lot_size: str
-    max_quantity: str
-    reference_price: str
+    tick_size: _Decimal
+    lot_size: _Decimal
+    max_quantity: _Decimal
+    reference_price: _Decimal
     quote_asset: str = "USDC"
-    min_quantity: str | None = None
-    min_notional: str = "5"
+    min_quantity: _Decimal | None = None
+    min_notional: _Decimal = "5"
     max_open_orders: int = 500
     max_leverage: int = 20
-    initial_margin_rate: str = "0.05"
-    maintenance_margin_rate: str = "0.005"
-    maker_fee_rate: str = "0.0002"
-    taker_fee_rate: str = "0.0005"
-    price_band: str = "0.1"
-    take_bound: str = "0.01"
-    mark_clamp: str = "0.02"
-    liquidation_fee_rate: str = "0.0025"
+    initial_margin_rate: _Decimal = "0.05"
+    maintenance_margin_rate: _Decimal = "0.005"
+    maker_fee_rate: _Decimal = "0.0002"
+    taker_fee_rate: _Decimal = "0.0005"
+    price_band: _Decimal = "0.1"
+    take_bound: _Decimal = "0.01"
+    mark_clamp: _Decimal = "0.02"
+    liquidation_fee_rate: _Decimal = "0.0025"
     funding_interval_hours: int = 8
-    funding_rate_cap: str = "0.00375"
+    funding_rate_cap: _Decimal = "0.00375"
 
 
 def read_market_file(body: bytes) -> MarketSpec:
@@ -51,7 +55,7 @@ def read_market_file(body: bytes) -> MarketSpec:
     try:
         written = msgspec.json.decode(body, type=MarketFile)
     except UNDECODABLE as error:
-        raise MarketFileRefused(_form_faults(body) or [str(error)]) from error
+        raise MarketFileRefused(_form_faults(body) or ["the file must be one JSON object in UTF-8"]) from error
     reading = _Reading(written)
     spec = reading.spec()
     if reading.faults:
@@ -75,8 +79,8 @@ def _form_faults(body: bytes) -> list[str]:
 def _type_faults(field: msgspec.structs.FieldInfo, written: dict[str, Any]) -> list[str]:
     try:
         msgspec.convert(written[field.encode_name], type=field.type)
-    except msgspec.ValidationError as error:
-        return [f"{field.encode_name}: {error}"]
+    except msgspec.ValidationError:
+        return [f"{field.encode_name} must be {expected(inspect.type_info(field.type))}"]
     return []
 
 

@@ -15,6 +15,7 @@ from agents.prices.http_poll import HttpPoll, is_pointer
 from agents.prices.random_walk import RandomWalk
 from agents.prices.recorded import Recorded, RecordingRefused, read_recording
 from agents.prices.source import Source, parse_price
+from api.body_words import misfit_of
 from app.settings import Settings
 
 Milliseconds = Annotated[int, msgspec.Meta(ge=50, le=600_000)]
@@ -56,6 +57,9 @@ class _Http(_Described, frozen=True, tag="http"):
     timeout_ms: Milliseconds = 2_000
 
 
+_KINDS = {"random-walk": _RandomWalk, "recorded": _Recorded, "http": _Http}
+
+
 def sources_of_options(settings: Settings, market: str, options: Sequence[str]) -> list[Source]:
     """Sources given as `NAME=KIND:key=value,key=value`; raises SourceRefused."""
     return [_source(settings, _split(market, option)) for option in options]
@@ -85,8 +89,15 @@ def _source(settings: Settings, values: Mapping[str, object]) -> Source:
     try:
         described = msgspec.convert(values, type=_RandomWalk | _Recorded | _Http, strict=False)
         return _build(settings, described)
-    except (msgspec.ValidationError, RecordingRefused, OSError) as error:
+    except msgspec.ValidationError as error:
+        raise SourceRefused(shown, _why(values, error)) from error
+    except (RecordingRefused, OSError) as error:
         raise SourceRefused(shown, str(error)) from error
+
+
+def _why(values: object, error: msgspec.ValidationError) -> str:
+    kind = _KINDS.get(str(values.get("kind"))) if isinstance(values, Mapping) else None
+    return f"kind must be one of {', '.join(_KINDS)}" if kind is None else misfit_of(kind, error).message
 
 
 def _build(settings: Settings, described: _RandomWalk | _Recorded | _Http) -> Source:

@@ -54,8 +54,8 @@ def test_every_faulty_field_is_reported_at_once() -> None:
         "unknown field 'more'",
         "unknown field 'most'",
         "referencePrice is missing",
-        "tickSize: Expected `str`, got `float`",
-        "maxLeverage: Expected `int`, got `str`",
+        'tickSize must be a decimal string like "0.001"',
+        "maxLeverage must be a whole number",
     ]
 
 

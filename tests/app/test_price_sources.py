@@ -50,9 +50,10 @@ def test_a_file_names_sources_of_any_markets(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_source_is_refused(option: str) -> None:
-    """Before anything is watched."""
-    with pytest.raises(SourceRefused):
+    """Before anything is watched, and in words: no name of a type."""
+    with pytest.raises(SourceRefused) as refused:
         sources_of_options(LOCAL, "BTC-PERP", [option])
+    assert "`" not in refused.value.why
 
 
 @pytest.mark.parametrize("text", ["", "x = 1", "source = 1", "source = [1]", "[[source", "[[source]]\nname = 1"])
