@@ -49,7 +49,8 @@ def errors_page() -> str:
     return _page(
         "Errors",
         'Every error is `{"error": {"code", "message", "details"?, "requestId"}}`. The code and its status never change; the'
-        " message is for people and may change. `/openapi.json` lists the codes of each route.",
+        " message is for people and may change. Where a request is malformed, `details.field` names the field, and the message"
+        " says what is expected. `/openapi.json` lists the codes of each route.",
         _table(("code", "status", "meaning"), rows),
     )
 
