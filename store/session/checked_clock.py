@@ -12,7 +12,7 @@ from schemas.units import SECOND_US, Timestamp, timestamp_of
 from store.session.connect import Session
 
 TOLERANCE_US = 2 * SECOND_US
-"""As in the SQL function `agreed_time`."""
+"""As in the SQL function `number_commands`."""
 _MEASUREMENTS = 3
 
 

@@ -3,22 +3,17 @@
 CREATE OR REPLACE FUNCTION exchange_clock() RETURNS timestamptz
 LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()';
 
--- The time under which a command is numbered (docs/adr/0009): its writer's, unless that is more than two seconds off the clock here.
--- Then it is the earlier of the two, but not before `last`, the time of the market so far. So no clock that is wrong alone, the writer's
--- or PostgreSQL's, moves a market ahead, and none stamps an event with a time long past.
-CREATE OR REPLACE FUNCTION agreed_time(written timestamptz, clock timestamptz, last timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN written BETWEEN clock - interval '2 s' AND clock + interval '2 s' OR clock IS NULL THEN written
-    ELSE greatest(least(written, clock), last) END $$;
-
 -- The encoded command with another time. The time is the first field after the type (schemas/commands.py, CommandBase).
 CREATE OR REPLACE FUNCTION with_time(payload bytea, at timestamptz) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT convert_to(regexp_replace(convert_from(payload, 'UTF8'), '^(\{"type":"[a-z_.]+","at":)-?\d+',
     '\1' || (extract(epoch FROM at) * 1000000)::int8), 'UTF8') $$;
 
--- The one place that appends to the command logs: what append_commands of migration 0015 was, with the time that each command was
--- numbered under.
+-- The one place that appends to the command logs: what append_commands of migration 0015 was, and the comparison of times.
+--
+-- A command is numbered under its writer's time, unless that is more than two seconds off the clock here (docs/adr/0009). Then it is
+-- the earlier of the two, but not before the market's last command. So no clock that is wrong alone, the writer's or PostgreSQL's,
+-- moves a market ahead, and none stamps an event with a time long past. The last command is in the outbox, or persisted.
 CREATE OR REPLACE FUNCTION number_commands(in_markets int4[], in_at timestamptz[], in_payloads bytea[], in_passed int8[] DEFAULT NULL)
 RETURNS TABLE (place int8, market_id int4, command_seq int8, at timestamptz)
 LANGUAGE plpgsql VOLATILE ROWS 10 AS $$
@@ -30,10 +25,14 @@ BEGIN
   clock := exchange_clock();
   RETURN QUERY
     WITH accepted AS MATERIALIZED (
-      SELECT a.place, a.market_id, a.at AS written, agreed_time(a.at, clock, p.at) AS at, a.payload,
+      SELECT a.place, a.market_id, a.at AS written, a.payload,
+        CASE WHEN clock IS NULL OR a.at BETWEEN clock - interval '2 s' AND clock + interval '2 s' THEN a.at
+          ELSE greatest(least(a.at, clock),
+            (SELECT p.at FROM progress p WHERE p.market_id = a.market_id),
+            (SELECT o.created_at FROM counters c JOIN outbox o ON o.market_id = c.market_id AND o.command_seq = c.command_seq
+              WHERE c.market_id = a.market_id)) END AS at,
         row_number() OVER (PARTITION BY a.market_id ORDER BY a.place) AS nth
       FROM unnest(in_markets, in_at, in_payloads, in_passed) WITH ORDINALITY AS a (market_id, at, payload, passed, place)
-      LEFT JOIN progress p ON p.market_id = a.market_id
       WHERE a.passed IS NULL OR EXISTS (
         SELECT FROM markets m JOIN progress p ON p.market_id = m.market_id
         WHERE m.market_id = a.market_id AND m.halted_reason IS NULL AND p.command_seq >= a.passed)),
