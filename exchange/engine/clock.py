@@ -7,8 +7,21 @@ from exchange.engine.prices.impact import ImpactPrices, impact_prices
 from exchange.engine.prices.index import refresh
 from exchange.engine.prices.mark import follow_book, mark_price, move
 from exchange.engine.settlement import INDEX_MINUTES
+from schemas.commands import AdvanceClock, Command
 from schemas.market import MarketStatus
-from schemas.units import MINUTE_US, SECOND_US
+from schemas.units import MINUTE_US, SECOND_US, Timestamp
+
+SET_BACK_US = 10 * SECOND_US
+"""More than the times of two commands in turn differ by (docs/adr/0009): a tick that old comes from a clock that was corrected."""
+SETS_BACK_FROM_RULES = 2
+
+
+def pass_time(market: Market, command: Command) -> None:
+    """Let the market's clock follow its commands. It goes back only by a tick, from rules version 2 on, after it had been wrong."""
+    if command.at >= market.clock:
+        market.clock = command.at
+    elif isinstance(command, AdvanceClock) and _is_set_back(market, command.at):
+        _set_back(market, command.at)
 
 
 def tick(emitter: Emitter) -> None:
@@ -46,3 +59,16 @@ def _each_minute(emitter: Emitter, impact: ImpactPrices) -> None:
     if not market.is_frozen and market.operator_status is not MarketStatus.HALTED:
         market.index_minutes = [*market.index_minutes, market.index][-INDEX_MINUTES:]
         sample_premium(emitter, impact)
+
+
+def _is_set_back(market: Market, at: Timestamp) -> bool:
+    return market.rules >= SETS_BACK_FROM_RULES and at < market.clock - SET_BACK_US
+
+
+def _set_back(market: Market, at: Timestamp) -> None:
+    """Go on from the corrected time: prices keep their ages, seconds and minutes count again. A settled interval stays settled."""
+    for feed in market.feeds:
+        if feed.observed_at:
+            feed.observed_at = Timestamp(max(1, feed.observed_at - (market.clock - at)))
+    market.clock = at
+    market.second, market.minute = at // SECOND_US, at // MINUTE_US

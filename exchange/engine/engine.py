@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from exchange.engine.clock import tick
+from exchange.engine.clock import pass_time, tick
 from exchange.engine.emitter import Emitter
 from exchange.engine.expiry import expire_due
 from exchange.engine.forced_actions import deleverage, liquidate, take_over
@@ -32,7 +32,7 @@ from schemas.commands import (
 )
 from schemas.events import Event
 from schemas.orders import OrderStatus
-from schemas.units import MINUTE_US, SECOND_US, Timestamp
+from schemas.units import MINUTE_US, SECOND_US
 
 
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
@@ -42,7 +42,7 @@ def apply(market: Market, seq: int, command: Command) -> list[Event]:
         raise ForeignLog(market.spec.market, seq)
     emitter = Emitter(market, seq, command.at)
     market.command_seq = seq
-    market.clock = Timestamp(max(market.clock, command.at))
+    pass_time(market, command)
     expire_due(emitter)
     _answer(emitter, command)
     return emitter.events
