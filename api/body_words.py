@@ -16,8 +16,8 @@ from schemas.rest.bodies import EXPECTED
 BODY = "body"
 """The name of the field where the body as a whole is wrong."""
 _PLACE = re.compile(r" - at `\$\.?(?P<place>[^`]*)`$")
-_MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
-_UNKNOWN = re.compile(r"contains unknown field `(?P<name>.*?)`(?: - at `\$|$)", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<name>\w+)`")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*?)`(?: - at `\$|$)", re.DOTALL)
 _STEP = re.compile(r"\[\d+\]|[^.\[\]]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -33,13 +33,12 @@ def misfit_of(body_type: Any, error: Exception) -> Misfit:
     """Where and why a body does not fit its type."""
     said = str(error)
     found = _PLACE.search(said)
-    place = found["place"] if found else ""
-    here = _type_at(inspect.type_info(body_type), place)
+    place, here = _type_at(inspect.type_info(body_type), found["place"] if found else "")
     if not isinstance(error, msgspec.ValidationError):
-        return Misfit(BODY, "the body has a number that is too large")
+        return Misfit(BODY, "the body has a number or a character that is out of range")
     if (missing := _MISSING.search(said)) and isinstance(here, inspect.StructType):
-        field = _joined(place, missing["name"])
-        return Misfit(field, f"{field} is missing: it must be {expected(_field_of(here, missing['name']))}")
+        field, wanted = _joined(place, missing["name"]), _field_of(here, missing["name"])
+        return Misfit(field, f"{field} is missing" + (f": it must be {expected(wanted)}" if wanted is not None else ""))
     if (unknown := _UNKNOWN.search(said)) and isinstance(here, inspect.StructType):
         return _unknown(place, unknown["name"], here)
     return Misfit(place or BODY, f"{place or 'the body'} must be {expected(here)}")
@@ -64,15 +63,18 @@ def _unknown(place: str, name: str, here: inspect.StructType) -> Misfit:
     return Misfit(field, f"{field} is unknown; {allowed}")
 
 
-def _type_at(kind: inspect.Type, place: str) -> inspect.Type:
-    """The type at a place such as `orders[1].price`."""
+def _type_at(whole: inspect.Type, place: str) -> tuple[str, inspect.Type]:
+    """A place such as `orders[1].price`, and its type; the whole body if there is no such place: a client may make up a name like one."""
+    kind: inspect.Type | None = whole
     for step in _STEP.findall(place):
-        kind = _bare(kind)
-        if isinstance(kind, inspect.StructType):
-            kind = _field_of(kind, step)
-        elif isinstance(kind, inspect.ListType):
-            kind = kind.item_type
-    return _bare(kind) if isinstance(_bare(kind), inspect.StructType) else kind
+        bare = _bare(kind) if kind is not None else None
+        if isinstance(bare, inspect.ListType):
+            kind = bare.item_type
+        else:
+            kind = _field_of(bare, step) if isinstance(bare, inspect.StructType) else None
+    if kind is None:
+        return "", whole
+    return place, _bare(kind) if isinstance(_bare(kind), inspect.StructType) else kind
 
 
 def _present(kind: inspect.Type) -> inspect.Type:
@@ -87,8 +89,8 @@ def _bare(kind: inspect.Type) -> inspect.Type:
     return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
 
-def _field_of(struct: inspect.StructType, name: str) -> inspect.Type:
-    return next(field.type for field in struct.fields if field.encode_name == name)
+def _field_of(struct: inspect.StructType, name: str) -> inspect.Type | None:
+    return next((field.type for field in struct.fields if field.encode_name == name), None)
 
 
 def _joined(place: str, name: str) -> str:

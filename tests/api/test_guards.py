@@ -185,3 +185,13 @@ async def test_a_remembered_token_still_expires() -> None:
     assert [tokens.user_of(token) for token in (first, *others, first)] == [1, 2, 3, 1]
     time_s[0] += 60
     assert tokens.user_of(first) is None
+
+
+def test_clocks_of_two_processes_may_differ_by_ten_seconds() -> None:
+    """For `iat` and `nbf`; `exp` has no leeway, and decides at every call."""
+    at = 1_800_000_000
+    tokens = Tokens(SECRET, lambda: Timestamp(at * 1_000_000))
+    for claim in ("iat", "nbf"):
+        users = [tokens.user_of(_signed(**{"iat": at, "exp": at + 600, claim: at + ahead})) for ahead in (10, 11)]
+        assert users == [1, None]
+    assert [tokens.user_of(_signed(iat=at, exp=at + left)) for left in (1, 0)] == [1, None]

@@ -122,7 +122,14 @@ def _bodies(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if items is not None:
             wrong = _bodies(items) if "properties" in _schema(items) else (("", value) for value in WRONG)
             yield from ((f"{name}[0].{where}", whole | {name: [item]}) for where, item in wrong)
-    for extra in ("another", "a b`c\\", "\u00e9"):
+    for extra in (
+        "another",
+        "a b`c\\",
+        "\u00e9",
+        "x` - at `$.foo",
+        "x` - at `$.price[0]",
+        "missing required field `foo`",
+    ):
         yield "one too many", (whole if fields else {}) | {extra: 1}
 
 
