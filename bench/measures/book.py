@@ -20,7 +20,7 @@ from schemas.wire import encode
 
 SMALL_BOOK = 2_000
 AGAINST_ORJSON = Bar(0.67)
-BIG_AGAINST_SMALL = Bar(0.75)
+BIG_AGAINST_SMALL = Bar(0.62)
 _read = msgspec.json.Decoder(Operation).decode
 
 
