@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from api.metrics import RESPONSES
+from api.outage_log import note_outage
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
 from schemas.rest.errors import ErrorBody, ErrorView
 from store.session.connect import StoreUnavailable
@@ -123,6 +124,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     except Refusal as refusal:
         answer = _answer_of_refusal(request, refusal)
     except StoreUnavailable as outage:
+        note_outage(outage)
         refused = unavailable(outcome_is_unknown=outage.outcome_is_unknown)
         answer = error_answer(request_id_of(request), refused.code, refused.message)
     except web.HTTPException as problem:

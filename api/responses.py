@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from api.access.rate_limits import LIMIT_FIELD, POLICY_FIELD, TOLD
+from api.cross_origin import origin_headers
 from api.errors import request_id_of
 from api.security_headers import of_every_answer
 from api.services import services_of
@@ -25,6 +26,8 @@ async def add_common_headers(request: web.Request, answer: web.StreamResponse) -
     for name, value in of_every_answer(is_behind_tls=services.settings.is_behind_tls).items():
         if name != "Content-Security-Policy" or name not in headers:  # a page sets its own policy
             headers[name] = value
+    for name, value in origin_headers(services, request.headers.get("Origin")).items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if TOLD in request:
         headers[POLICY_FIELD], headers[LIMIT_FIELD] = request[TOLD]
     if services.lifecycle.is_stopping:

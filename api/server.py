@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from api.access.auth import guarded
+from api.cross_origin import preflight_middleware
 from api.errors import error_middleware
 from api.fast_path.protocol import JsonRunner
+from api.open_files import watch_open_files
 from api.read_your_writes import PERSISTED_COMMANDS, PersistedCommands
 from api.responses import add_common_headers
 from api.routes import ALL_ROUTES
 from api.routes.docs import DOCUMENT, encoded_document
 from api.services import SERVICES, Services
+from schemas.addresses import CannotListen
 
 _HEADER_BYTES_MAX = 64 * 1024
 """Enough for a forged token of any size worth refusing with 401; longer ones are refused by the parser."""
@@ -27,21 +30,23 @@ _LOOK_EVERY_S = 0.05
 def create_app(services: Services) -> web.Application:
     """The application: every route with its guard, one error middleware, and the background tasks of the process."""
     app = web.Application(
-        middlewares=[error_middleware],
+        middlewares=[error_middleware, *([preflight_middleware] if services.settings.cors_origins else [])],
         client_max_size=services.settings.body_bytes_max,
     )
     app[SERVICES] = services
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
     app[DOCUMENT] = encoded_document(ALL_ROUTES)
     for route in ALL_ROUTES:
-        app.router.add_route(route.method, _pattern_of(route.path), guarded(route), expect_handler=_continue)
+        handler = guarded(route)
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):  # aiohttp drops the body of a HEAD
+            app.router.add_route(method, _pattern_of(route.path), handler, expect_handler=_continue)
     app.on_response_prepare.append(add_common_headers)
     app.cleanup_ctx.append(_workers)
     return app
 
 
 class ApiServer:
-    """Serves the application on a port."""
+    """Serves the application on a port; an empty host means every address of the machine, of both families."""
 
     def __init__(self, services: Services, host: str, port: int) -> None:
         self._services = services
@@ -68,7 +73,10 @@ class ApiServer:
     async def start(self) -> None:
         """Start the background tasks and listen."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port, backlog=1_024).start()
+        try:
+            await web.TCPSite(self._runner, self._host or None, self._port, backlog=1_024).start()
+        except OSError as error:
+            raise CannotListen(self._host, self._port, error) from error
 
     async def stop(self) -> None:
         """Stop gracefully.
@@ -106,7 +114,9 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
     services = app[SERVICES]
     await services.load.start()
     services.submissions.start()
+    watching = asyncio.create_task(watch_open_files(), name="open files")
     yield
+    watching.cancel()
     await services.submissions.stop()
     await services.load.stop()
     services.passwords.close()

@@ -38,7 +38,10 @@ class ApiSettings:
     """How long a read waits for the command that the request names."""
     body_timeout_s: float = 10.0
     body_bytes_max: int = 64 * 1024
-    keepalive_timeout_s: float = 15.0
+    keepalive_timeout_s: float = 75.0
+    """How long an idle connection stays open. A proxy must close its own sooner, or it sends a request into a closed one."""
+    cors_origins: frozenset[str] = frozenset()
+    """Origins whose pages may call the API from a browser; `*` is any."""
     readiness_grace_s: float = 0.5
     """How long /readyz answers 503 before the listener closes, so that load balancers notice."""
     idle_grace_s: float = 1.0

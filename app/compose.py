@@ -4,7 +4,7 @@ Each function imports only the parts of its own process, so a worker starts a se
 """
 
 import asyncio
-import signal
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,13 +17,16 @@ import asyncpg
 from agents.worker.gc_tuning import tune_gc
 from agents.worker.presence import seen
 from agents.worker.settings import StreamSettings
+from agents.worker.stop_signals import on_stop_signal
 from app.crash_at import arm_crash_points
+from app.file_limit import raise_file_limit
 from app.logs import configure_logs
 from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.unreachable import BrokerSilent
 from broker.topics import cluster_id, create_topics
+from schemas.addresses import address_text
 from schemas.market import SEED_MARKETS, MarketSpec
 from store.command_log.commands import MarketUnknown
 from store.markets.registry import MarketRegistry, load_registry, seed
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from agents.prices.source import Source
     from agents.rebuild import MovedMarket
     from agents.verify import Report
+
+log = logging.getLogger(__name__)
 
 ALL_MARKETS = "all"
 SUBMISSIONS_AT_ONCE = 3
@@ -122,6 +127,8 @@ async def serve_api(settings: Settings) -> None:
             is_behind_tls=settings.behind_tls,
             rates=settings.rates,
             trusted_proxies=settings.trusted_proxies,
+            keepalive_timeout_s=settings.keep_alive_s,
+            cors_origins=settings.cors_origins,
         ),
         database=database,
         submissions=SubmissionQueue(submissions, clock.now, lambda: load.current),
@@ -140,8 +147,10 @@ async def serve_api(settings: Settings) -> None:
     server = ApiServer(services, settings.http_host, settings.port)
     await database.run(clock.check)  # before /readyz is asked
     await server.start()
+    address = address_text(settings.http_host, server.port)
+    log.info("the API listens on %s", address)
     tune_gc()
-    async with seen("api", settings.database_url, f"{settings.http_host}:{server.port}", clock=clock):
+    async with seen("api", settings.database_url, address, clock=clock):
         await _until_stopped()
         await server.stop()
     await pool.close()
@@ -217,8 +226,9 @@ async def _at_work(settings: Settings) -> AsyncIterator[str]:
 
 
 def _prepare_process(settings: Settings) -> None:
-    """What every process does first: configure logs, arm crash points."""
+    """What every process does first: configure logs, raise the limit of open files, arm crash points."""
     configure_logs(settings.log_format)
+    raise_file_limit()
     arm_crash_points(settings.crash_at, settings.data)
 
 
@@ -265,6 +275,5 @@ async def _registry(settings: Settings) -> MarketRegistry:
 
 async def _until_stopped() -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    on_stop_signal(stopped.set)
     await stopped.wait()

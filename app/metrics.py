@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from schemas.addresses import address_text
+
 BODY_BYTES_MAX = 1_024
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,9 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        log.error("metrics are not served on %s:%d: %s", host, port, error)
+        log.error("metrics are not served on %s: %s", address_text(host, port), error)
         return ""
-    address = f"{host}:{runner.addresses[0][1]}"
+    address = address_text(host, runner.addresses[0][1])
     log.info("metrics on http://%s/metrics", address)
     return address
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
@@ -20,10 +19,12 @@ import aiohttp
 from aiokafka.errors import KafkaError
 
 from agents.rebuild import RebuildRefused, WorkersRun
+from agents.worker.stop_signals import on_stop_signal
 from app.compose import has_lost_its_broker, prepare_database, prepare_topics, rebuild_markets
 from app.demo import is_quoting
 from app.demo.markets import DEMO_MARKETS
 from app.demo.traders import credentials
+from app.file_limit import raise_file_limit
 from app.local.folder_lock import FolderTaken
 from app.local.kafka import LocalKafka
 from app.local.kafka_cache import make_cache
@@ -35,6 +36,7 @@ from app.local.worker import Worker
 from app.operator import all_index_sources, drain_markets, markets_now
 from app.settings import Settings, signing_secret
 from broker.topics import cluster_id
+from schemas.addresses import CannotListen, local_url
 from schemas.market import SEED_MARKETS
 
 ASK_AGAIN_S = 0.2
@@ -45,13 +47,13 @@ T = TypeVar("T")
 
 
 async def run_exchange(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code."""
+    """Run until a signal stops it; returns the exit code."""
     tree = _Tree(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, tree.stopped.set)
+    on_stop_signal(tree.stopped.set)
+    raise_file_limit()
     try:
         await tree.serve()
-    except (FolderTaken, PortTaken) as error:
+    except (FolderTaken, PortTaken, CannotListen) as error:
         print(error, file=sys.stderr)
         return 2
     except (ChildFailed, RebuildRefused) as error:
@@ -97,7 +99,7 @@ class _Tree:
         await self._ask_broker(lambda: prepare_topics(settings))
         if not self._given.broker_url and await self._ask_broker(lambda: has_lost_its_broker(settings)):
             await self._rebuild()
-        url = f"http://{settings.http_host}:{settings.port}"
+        url = local_url(settings.http_host, settings.port)
         self._supervisor.announce(
             url=url,
             database_url=settings.database_url,

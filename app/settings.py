@@ -1,6 +1,7 @@
 """Settings from the environment; the only place that reads it. Some can be given as NAME_FILE (FILE_NAMES)."""
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from enum import StrEnum
@@ -90,6 +91,17 @@ def _networks(text: object) -> object:
     return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
 
 
+def _origins(text: object) -> object:
+    """Origins from a comma-separated list; a value that is no origin is refused: it would match nothing."""
+    if not isinstance(text, str):
+        return text
+    origins = frozenset(part.strip() for part in text.split(",") if part.strip())
+    for origin in origins - {"*"}:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
+            raise ValueError(f"{origin} is not an origin such as https://example.com")
+    return origins
+
+
 RateText = Annotated[str, AfterValidator(_rate)]
 """`100/second`, `10/5 minutes` or `off`."""
 
@@ -109,9 +121,13 @@ class Settings(BaseModel):
     mode: Mode = Mode.LOCAL
     """`local` is for one machine, to try things; `production` refuses to start with unsafe settings."""
     http_host: str = "127.0.0.1"
-    """The address on which the API listens."""
+    """The address on which the API listens; given but empty: every address of the machine, IPv4 and IPv6."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """The API's port; 0 means any free one."""
+    keep_alive_s: Annotated[float, Field(ge=1, le=3_600)] = 75.0
+    """Seconds that an idle connection to the API stays open; a proxy in front must close its own sooner."""
+    cors_origins: Annotated[frozenset[str], BeforeValidator(_origins)] = frozenset()
+    """Origins whose web pages may call the API, as `https://example.com`, separated by commas; `*` is any. None by default."""
     data: Annotated[Path, AfterValidator(_folder)] = Path(".local")
     """The folder of a local exchange: its database, its logs, its secret. A worker only creates empty folders in it."""
     broker: BrokerKind = BrokerKind.EMBEDDED
@@ -195,7 +211,9 @@ class Settings(BaseModel):
 
     @property
     def broker_address(self) -> str:
-        """The address of the broker with protocol and password: for clients, not for display."""
+        """The address of the broker with protocol and password: for clients, not for display. Misconfigured without one."""
+        if not self.broker_url:
+            raise Misconfigured(["BROKER_URL is not set: this command reads or writes the logs on the broker"])
         ca = "" if self.broker_ca is None else str(self.broker_ca)
         secrets = (self.broker_username, self.broker_password)
         return BrokerAddress(self.broker_url, self.broker_tls, ca, *secrets).text()
@@ -255,6 +273,8 @@ def signing_secret(settings: Settings) -> str:
 def _named(given: dict[str, str]) -> dict[str, str]:
     """Only our own names, in lower case, with NAME_FILE read into NAME."""
     values = {name: given[name.upper()] for name in Settings.model_fields if given.get(name.upper(), "") != ""}
+    if given.get("HTTP_HOST") == "":
+        values["http_host"] = ""
     for name in FILE_NAMES:
         if path := given.get(f"{name}_FILE"):
             try:
@@ -292,6 +312,5 @@ def _production_faults(settings: Settings) -> list[str]:
         "LOG_FORMAT must be json in production": settings.log_format is LogFormat.JSON,
         "CRASH_AT must not be set in production": not settings.crash_at,
         "DATABASE_URL is required in production": bool(settings.database_url),
-        "BROKER_URL is required in production": bool(settings.broker_url),
     }
     return [fault for fault, holds in checks.items() if not holds]

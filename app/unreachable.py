@@ -25,6 +25,8 @@ DATABASE_REFUSES = (
 
 
 def unreachable(error: BaseException) -> str:
-    """The message for an error of OUT_OF_REACH: which part does not answer, and the error."""
+    """The message for an error of OUT_OF_REACH: which part does not answer, or which file cannot be used, and the error."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}"
     part = "broker" if isinstance(error, KafkaError | BrokerSilent) else "database"
     return f"the exchange cannot be reached: its {part} does not answer: {error!r}"

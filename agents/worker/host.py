@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from structlog.contextvars import bind_contextvars
 
 from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, fail_fast, stop_loudly
 from agents.worker.stall_watchdog import StallWatchdog
+from agents.worker.stop_signals import on_stop_signal
 
 STOP_TIMEOUT_S = 9.0
 GOODBYE_TIMEOUT_S = 3.0
@@ -106,10 +106,8 @@ class Host:
         self._units[unit.name] = (unit, asyncio.create_task(self._watch(unit), name=unit.name))
 
     async def run(self, units: Iterable[Unit] = ()) -> None:
-        """Host these units, and those added later, until SIGTERM or SIGINT; then stop them within 9 s."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
+        """Host these units, and those added later, until a signal stops it; then stop them within 9 s."""
+        on_stop_signal(self.stopping.set)
         for unit in units:
             self.add(unit)
         await self.stopping.wait()

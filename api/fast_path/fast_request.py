@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11
+from multidict import CIMultiDictProxy
 
 from api.access.auth import plain_caller
 from api.access.budgets import Budget
@@ -55,7 +56,12 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
     headers = message.headers
     if message.version != HttpVersion11 or message.should_close or message.chunked or message.upgrade:
         return None
-    if "Expect" in headers or "Content-Encoding" in headers or services.lifecycle.is_stopping:
+    if (
+        "Expect" in headers
+        or "Content-Encoding" in headers
+        or services.lifecycle.is_stopping
+        or _is_cross_origin(services, headers)
+    ):
         return None
     user = plain_caller(services, headers, Scope.TRADE)
     if user is None:
@@ -68,6 +74,11 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
     if limit_lines is None:
         return None
     return FastRequest(request, _FIXED[services.settings.is_behind_tls] + limit_lines)
+
+
+def _is_cross_origin(services: Services, headers: CIMultiDictProxy[str]) -> bool:
+    """Whether the answer needs the headers of api.cross_origin, which only aiohttp's path adds."""
+    return bool(services.settings.cors_origins) and "Origin" in headers
 
 
 def answer_to(fast: FastRequest, outcome: SubmissionOutcome) -> bytes:

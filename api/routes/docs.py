@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from api.documents.openapi import document
+from api.documents.static_files import StaticFile, named_by_hash
 from api.route import Answer, Route
 from api.security_headers import FRAMED_BY_NOBODY
 from schemas.refusals import ErrorCode
@@ -15,11 +16,13 @@ _VENDOR = WEB / "vendor" / "swagger-ui"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
 ) + FRAMED_BY_NOBODY
-_ASSETS = {
-    "swagger-ui-bundle.js": (_VENDOR / "swagger-ui-bundle.js", "text/javascript"),
-    "swagger-ui.css": (_VENDOR / "swagger-ui.css", "text/css"),
-    "docs.js": (WEB / "docs.js", "text/javascript"),
-}
+_FILES = (
+    StaticFile("swagger-ui-bundle.js", (_VENDOR / "swagger-ui-bundle.js").read_bytes(), "text/javascript", _POLICY),
+    StaticFile("swagger-ui.css", (_VENDOR / "swagger-ui.css").read_bytes(), "text/css", _POLICY),
+    StaticFile("docs.js", (WEB / "docs.js").read_bytes(), "text/javascript", _POLICY),
+)
+_ASSETS = {file.name: file for file in _FILES} | {file.hashed_name: file for file in _FILES}
+_PAGE = StaticFile("docs.html", named_by_hash((WEB / "docs.html").read_bytes(), _FILES), "text/html", _POLICY)
 
 
 async def welcome(_request: web.Request) -> web.Response:
@@ -29,33 +32,29 @@ async def welcome(_request: web.Request) -> web.Response:
 
 async def show_document(request: web.Request) -> web.Response:
     """The OpenAPI document."""
-    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+    return request.app[DOCUMENT].answer(request)
 
 
-async def show_page(_request: web.Request) -> web.StreamResponse:
+async def show_page(request: web.Request) -> web.Response:
     """The OpenAPI document as a page."""
-    return _file(WEB / "docs.html", "text/html")
+    return _PAGE.answer(request)
 
 
-async def show_asset(request: web.Request) -> web.StreamResponse:
-    """A file of that page."""
-    found = _ASSETS.get(request.match_info["file"])
+async def show_asset(request: web.Request) -> web.Response:
+    """A file of that page; under the name with its hash it is cached for good."""
+    name = request.match_info["file"]
+    found = _ASSETS.get(name)
     if found is None:
         raise web.HTTPNotFound
-    return _file(*found)
+    return found.answer(request, is_immutable=name == found.hashed_name)
 
 
-def _file(path: Path, content_type: str) -> web.StreamResponse:
-    headers = {"Content-Type": content_type + "; charset=utf-8", "Content-Security-Policy": _POLICY}
-    return web.FileResponse(path, headers=headers)
+DOCUMENT = web.AppKey("DOCUMENT", StaticFile)
 
 
-DOCUMENT = web.AppKey("DOCUMENT", bytes)
-
-
-def encoded_document(routes: tuple[Route, ...]) -> bytes:
+def encoded_document(routes: tuple[Route, ...]) -> StaticFile:
     """The OpenAPI document of these routes, encoded once."""
-    return msgspec.json.encode(document(routes))
+    return StaticFile("openapi.json", msgspec.json.encode(document(routes)), "application/json")
 
 
 ROUTES = (

@@ -5,21 +5,22 @@ from aiohttp import web
 
 from api.documents.asyncapi import event_document
 from api.documents.events_page import events_page
+from api.documents.static_files import StaticFile
 from api.route import Answer, Route
 
-_DOCUMENT = msgspec.json.encode(event_document())
-_PAGE = events_page(event_document())
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_DOCUMENT = StaticFile("asyncapi.json", msgspec.json.encode(event_document()), "application/json")
+_PAGE = StaticFile("events.html", events_page(event_document()).encode(), "text/html", _POLICY)
 
 
-async def show_event_document(_request: web.Request) -> web.Response:
+async def show_event_document(request: web.Request) -> web.Response:
     """The AsyncAPI document, for consumers of the stream."""
-    return web.Response(body=_DOCUMENT, content_type="application/json")
+    return _DOCUMENT.answer(request)
 
 
-async def show_event_page(_request: web.Request) -> web.Response:
+async def show_event_page(request: web.Request) -> web.Response:
     """The AsyncAPI document as a page."""
-    return web.Response(text=_PAGE, content_type="text/html", headers={"Content-Security-Policy": _POLICY})
+    return _PAGE.answer(request)
 
 
 ROUTES = (

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from api.database import Database
+from api.outage_log import note_outage
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad, read_load
 from store.markets.registry import MarketRegistry
@@ -28,7 +29,6 @@ class LoadPoller:
         self._now = now
         self._every_s = every_s
         self._current: Mapping[str, MarketLoad] = {}
-        self._is_down = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -52,11 +52,8 @@ class LoadPoller:
         """Query the database once; an outage leaves the last load in place."""
         try:
             self._current = await self._database.run(self._read)
-            self._is_down = False
-        except StoreUnavailable:
-            if not self._is_down:
-                log.warning("the database is unavailable; the last known load stays in use")
-            self._is_down = True
+        except StoreUnavailable as outage:
+            note_outage(outage)
 
     async def _read(self, session: Session) -> Mapping[str, MarketLoad]:
         load = await read_load(session, self._now())

@@ -15,11 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 from api.errors import unavailable
 from api.metrics import BATCH_SECONDS, BATCH_SIZE
+from api.outage_log import note_outage
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.session.connect import StoreUnavailable
 from store.submission import SubmissionOutcome, SubmissionRequest, SubmitCancel
+
+FAILURE_COUNTS_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,14 @@ class SubmissionQueue:
         self._in_flight: set[asyncio.Task[Sequence[SubmissionOutcome]]] = set()
         self._is_closing = False
         self._late = 0
+        self._failure = ""
+        self._failed_at_s = 0.0
+
+    @property
+    def failure(self) -> str:
+        """Why the last batch could not be stored, for ten seconds or until one is stored; else empty."""
+        is_recent = self._failure and asyncio.get_running_loop().time() - self._failed_at_s < FAILURE_COUNTS_S
+        return self._failure if is_recent else ""
 
     @property
     def is_stuck(self) -> bool:
@@ -172,9 +183,14 @@ class SubmissionQueue:
         self._busy -= flight.users
         self._idle.appendleft(flight.submission)
         _answer_each(flight.batch, ran)
+        self._remember_failure(ran.exception())
         BATCH_SIZE.observe(len(flight.batch))
         BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.started_s)
         self._wake.set()
+
+    def _remember_failure(self, error: BaseException | None) -> None:
+        self._failure = type(error.__cause__ or error).__name__ if isinstance(error, StoreUnavailable) else ""
+        self._failed_at_s = asyncio.get_running_loop().time()
 
     def _refuse_all_waiting(self) -> None:
         for line in (self._cancels, self._orders):
@@ -191,6 +207,7 @@ def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: Submission
 def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[SubmissionOutcome]]") -> None:
     bug = ran.exception()
     if isinstance(bug, StoreUnavailable):
+        note_outage(bug)
         _answer_all(batch, unavailable(outcome_is_unknown=bug.outcome_is_unknown))
     elif bug is not None:
         log.error("a batch of %d failed", len(batch), exc_info=bug)

@@ -18,6 +18,7 @@ from app.cli.users import admin
 from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
 from app.unreachable import DATABASE_REFUSES, OUT_OF_REACH, unreachable
+from schemas.addresses import CannotListen
 from store.command_log.commands import MarketUnknown
 from store.schema.newer_database import DatabaseIsNewer
 
@@ -56,6 +57,9 @@ def main() -> None:
         sys.exit(2)
     except MarketUnknown as error:
         click.echo(f"there is no market {error.market}", err=True)
+        sys.exit(2)
+    except CannotListen as error:
+        click.echo(error, err=True)
         sys.exit(2)
     except DatabaseIsNewer as error:
         click.echo(error, err=True)

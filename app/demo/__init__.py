@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator
 
 import aiohttp
 
 from agents.prices.feed import PriceFeed
 from agents.worker.presence import seen
+from agents.worker.stop_signals import on_stop_signal
 from app.demo.client import Client
 from app.demo.feed import DemoWalks, begin_walks
 from app.demo.gambler import Gambler
@@ -20,6 +20,7 @@ from app.demo.traders import credentials, log_in, seed_users
 from app.logs import configure_logs
 from app.metrics import metrics_served
 from app.settings import Settings
+from schemas.addresses import local_url
 from store.session.connect import connect_writer
 
 ROUND_S = 1.0
@@ -33,8 +34,7 @@ async def run_demo(settings: Settings) -> None:
     """Seed the users, report prices, quote and gamble until SIGTERM; if any of them ends, the process ends."""
     configure_logs(settings.log_format)
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    on_stop_signal(stopped.set)
     walks = await _begin_walks(settings)
     async with (
         metrics_served(settings.metrics_host, settings.metrics_port) as address,
@@ -108,6 +108,6 @@ def _described(error: Exception) -> str:
 
 @contextlib.asynccontextmanager
 async def _api(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
-    base = f"http://{settings.http_host}:{settings.port}"
+    base = local_url(settings.http_host, settings.port)
     async with aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=10)) as session:
         yield session

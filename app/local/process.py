@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from schemas.addresses import CannotListen, address_text
+
 WITH_PARENT = Path(__file__).with_name("with_parent.py")
 LOG_BYTES_MAX = 16 * 2**20
 
@@ -23,7 +25,7 @@ class PortTaken(Exception):
     """Another program listens on the port."""
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"another program listens on {host}:{port}: stop it, or set another PORT")
+        super().__init__(f"another program listens on {address_text(host, port)}: stop it, or set another PORT")
         self.host = host
         self.port = port
 
@@ -139,14 +141,17 @@ def free_port() -> int:
 
 def check_port_is_free(host: str, port: int) -> None:
     """Raise PortTaken when a program listens there: its answers could pass for those of the API. Port 0 means any free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore lingering connections
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
+    try:
+        family, *_, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore lingering connections
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             raise PortTaken(host, port) from error
+        raise CannotListen(host, port, error) from error
 
 
 def resident_bytes(pid: int) -> int:

@@ -21,6 +21,8 @@ class MarketLoad(msgspec.Struct, frozen=True):
     backlog: int
     oldest_age_s: float
     mark_age_s: float = 0.0
+    is_open: bool = True
+    """Whether its status admits new orders."""
 
     @property
     def is_backlogged(self) -> bool:
@@ -35,6 +37,7 @@ class MarketLoad(msgspec.Struct, frozen=True):
 
 _LOAD = """
 SELECT m.name, c.command_seq - p.command_seq AS backlog, o.created_at,
+  m.halted_reason IS NULL AND m.status IN ('INITIALIZING', 'ACTIVE') AS is_open,
   CASE WHEN m.price_sources <> '[]' AND m.status NOT IN ('HALTED', 'SETTLED') THEN m.mark_at END AS mark_at
 FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id) LEFT JOIN LATERAL (
   SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = p.command_seq + 1) o ON true
@@ -46,7 +49,10 @@ async def read_load(session: Session, now: Timestamp) -> dict[str, MarketLoad]:
     """The load of every market, by name."""
     return {
         row["name"]: MarketLoad(
-            max(0, row["backlog"]), max(0.0, _age_s(row["created_at"], now)), abs(_age_s(row["mark_at"], now))
+            backlog=max(0, row["backlog"]),
+            oldest_age_s=max(0.0, _age_s(row["created_at"], now)),
+            mark_age_s=abs(_age_s(row["mark_at"], now)),
+            is_open=row["is_open"],
         )
         for row in await session.fetch(_LOAD)
     }

@@ -37,15 +37,9 @@ async def livez(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 while the process accepts requests: it is not stopping, its clock is right, and the database answers."""
-    services = services_of(request)
-    if services.lifecycle.is_stopping:
-        return json_answer(Health("stopping"), status=503)
-    if not await _database_answers(services):
-        return json_answer(Health("database unavailable"), status=503)
-    if services.clock.offset.is_wrong:
-        return json_answer(Health(f"the clock of this machine is {services.clock.offset}"), status=503)
-    return json_answer(Health("ok"))
+    """200 while an order would be accepted, by the database and by at least one open market; else 503 and what is missing."""
+    problem = await _problem(services_of(request))
+    return json_answer(Health(problem or "ok"), status=503 if problem else 200)
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -55,6 +49,23 @@ async def healthz(request: web.Request) -> web.Response:
     if all(part.is_well for part in parts):
         return json_answer(HealthReport("ok", parts))
     return json_answer(HealthReport("degraded", parts), status=503)
+
+
+async def _problem(services: Services) -> str:
+    """Why an order would not be accepted now; empty if it would. Markets that an operator has closed do not count."""
+    if services.lifecycle.is_stopping:
+        return "stopping"
+    if not await _database_answers(services):
+        return "database unavailable"
+    if services.clock.offset.is_wrong:
+        return f"the clock of this machine is {services.clock.offset}"
+    if services.submissions.is_stuck or services.submissions.failure:
+        return f"the database stores no orders: {services.submissions.failure or 'it does not answer in time'}"
+    open_markets = {name: load for name, load in sorted(services.load.current.items()) if load.is_open}
+    if open_markets and all(load.is_stale or load.is_backlogged for load in open_markets.values()):
+        states = ", ".join(f"{name}: {_state_of(load)}" for name, load in open_markets.items())
+        return f"no market accepts orders, are broker, relay, engine, projection and clock at work? {states}"
+    return ""
 
 
 async def _database_answers(services: Services) -> bool:
@@ -104,8 +115,8 @@ ROUTES = (
         "GET",
         "/readyz",
         readyz,
-        "Check that the process accepts requests",
-        {200: Answer(Health, "It does."), 503: Answer(Health, "Not now; `status` says why.")},
+        "Check that an order would be accepted",
+        {200: Answer(Health, "It would."), 503: Answer(Health, "Not now; `status` says what is missing.")},
         tag="health",
     ),
     Route(

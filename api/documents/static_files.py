@@ -1,0 +1,59 @@
+"""Files that do not change while the process runs: compressed once, and named by their content so that a browser keeps them."""
+
+import gzip
+from collections.abc import Iterable
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import PurePath
+
+from aiohttp import web
+
+COMPRESSED_FROM_BYTES = 1_024
+FOR_GOOD = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"  # keep it, but ask whether it has changed
+
+
+class StaticFile:
+    """One file: its content, plain and compressed with gzip at the first request for that."""
+
+    def __init__(self, name: str, content: bytes, content_type: str, policy: str = "") -> None:
+        self.name = name
+        self._content = content
+        self._content_type = content_type
+        self._policy = policy
+        self._hash = blake2b(content, digest_size=8).hexdigest()
+
+    @property
+    def hashed_name(self) -> str:
+        """The name with the hash of the content before its suffix: another content has another name."""
+        path = PurePath(self.name)
+        return f"{path.stem}.{self._hash}{path.suffix}"
+
+    def answer(self, request: web.Request, *, is_immutable: bool = False) -> web.Response:
+        """The file, or 304 if the client has this content already."""
+        tag = f'"{self._hash}"'
+        headers = {"ETag": tag, "Cache-Control": FOR_GOOD if is_immutable else ASK_AGAIN, "Vary": "Accept-Encoding"}
+        if self._policy:
+            headers["Content-Security-Policy"] = self._policy
+        if any(known.value in {self._hash, "*"} for known in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        body = self._content
+        if len(body) >= COMPRESSED_FROM_BYTES and _accepts_gzip(request):
+            body, headers["Content-Encoding"] = self._compressed, "gzip"
+        return web.Response(body=body, content_type=self._content_type, charset="utf-8", headers=headers)
+
+    @cached_property
+    def _compressed(self) -> bytes:
+        return gzip.compress(self._content, compresslevel=9, mtime=0)
+
+
+def named_by_hash(page: bytes, files: Iterable[StaticFile]) -> bytes:
+    """A page that names these files, naming them by their hash."""
+    for file in files:
+        page = page.replace(f"/docs/{file.name}".encode(), f"/docs/{file.hashed_name}".encode())
+    return page
+
+
+def _accepts_gzip(request: web.Request) -> bool:
+    codings = [part.strip().replace(" ", "").lower() for part in request.headers.get("Accept-Encoding", "").split(",")]
+    return any(coding == "gzip" or (coding.startswith("gzip;q=") and coding != "gzip;q=0") for coding in codings)

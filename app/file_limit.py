@@ -1,0 +1,10 @@
+"""The limit of open files: a connection takes one, and a shell usually allows 1,024 where the system allows far more."""
+
+import resource
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of this process to the hard one; returns it. Children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
