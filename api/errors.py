@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from api.metrics import RESPONSES
-from api.outage_log import note_outage
+from api.watch.outage_log import note_outage
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
 from schemas.rest.errors import ErrorBody, ErrorView
 from store.session.connect import StoreUnavailable

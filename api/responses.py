@@ -5,13 +5,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from api.access.cross_origin import origin_headers
 from api.access.rate_limits import LIMIT_FIELD, POLICY_FIELD, TOLD
-from api.cross_origin import origin_headers
 from api.errors import request_id_of
 from api.security_headers import of_every_answer
 from api.services import services_of
 
 _encode = msgspec.json.Encoder().encode
+_SET_BY_PAGES = frozenset({"Content-Security-Policy", "Cache-Control"})
 
 
 def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -24,7 +25,7 @@ async def add_common_headers(request: web.Request, answer: web.StreamResponse) -
     services, headers = services_of(request), answer.headers
     headers["X-Request-Id"] = request_id_of(request)
     for name, value in of_every_answer(is_behind_tls=services.settings.is_behind_tls).items():
-        if name != "Content-Security-Policy" or name not in headers:  # a page sets its own policy
+        if name not in _SET_BY_PAGES or name not in headers:
             headers[name] = value
     for name, value in origin_headers(services, request.headers.get("Origin")).items():
         headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from api.access.auth import guarded
-from api.cross_origin import preflight_middleware
+from api.access.cross_origin import preflight_middleware
 from api.errors import error_middleware
 from api.fast_path.protocol import JsonRunner
-from api.open_files import watch_open_files
 from api.read_your_writes import PERSISTED_COMMANDS, PersistedCommands
 from api.responses import add_common_headers
 from api.routes import ALL_ROUTES
 from api.routes.docs import DOCUMENT, encoded_document
 from api.services import SERVICES, Services
+from api.watch.open_files import watch_open_files
 from schemas.addresses import CannotListen
 
 _HEADER_BYTES_MAX = 64 * 1024

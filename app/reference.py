@@ -91,7 +91,7 @@ def _values(field: FieldInfo) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value in ("", (), {}):
+    if value is None or value in ("", (), {}, frozenset()):
         return "unset"
     return f"`{int(value) if isinstance(value, bool) else value}`"
 

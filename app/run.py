@@ -171,7 +171,7 @@ class _Tree:
         """Wait until ready: a command sent now has passed every log and reached the tables, and the API answers."""
         while await drain_markets(self._settings) is None:
             print(f"waiting for the workers; their logs are in {self._log}", file=sys.stderr)
-        await _until_ready(url)
+        await _until_api_answers(url)
         if self._given.demo:
             await self._start_demo()
         else:
@@ -230,17 +230,17 @@ async def _both(*starts: Coroutine[None, None, str]) -> list[str]:
     return [task.result() for task in tasks]
 
 
-async def _until_ready(url: str) -> None:
+async def _until_api_answers(url: str) -> None:
     async with aiohttp.ClientSession(url) as session:
         while True:
-            if await _is_ready(session):
+            if await _answers(session):
                 return
             await asyncio.sleep(0.05)
 
 
-async def _is_ready(session: aiohttp.ClientSession) -> bool:
+async def _answers(session: aiohttp.ClientSession) -> bool:
     try:
-        async with session.get("/readyz") as answer:
+        async with session.get("/livez") as answer:  # not /readyz: markets wait for the prices that the demo brings
             return answer.status == 200
     except (aiohttp.ClientError, OSError):
         return False

@@ -95,10 +95,11 @@ def _origins(text: object) -> object:
     """Origins from a comma-separated list; a value that is no origin is refused: it would match nothing."""
     if not isinstance(text, str):
         return text
-    origins = frozenset(part.strip() for part in text.split(",") if part.strip())
+    origins = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
     for origin in origins - {"*"}:
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
-            raise ValueError(f"{origin} is not an origin such as https://example.com")
+        has_usual_port = re.fullmatch(r"http://.*:80|https://.*:443", origin)  # browsers leave it out
+        if has_usual_port or not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin):
+            raise ValueError(f"{origin} is not an origin as browsers send it, such as https://example.com")
     return origins
 
 

@@ -4,6 +4,8 @@ Exception
 `-- BrokerSilent      the broker did not answer
 """
 
+import errno
+
 import asyncpg
 from aiokafka.errors import KafkaError
 
@@ -24,9 +26,12 @@ DATABASE_REFUSES = (
 """Errors of PostgreSQL for a wrong user, password or database, or a missing privilege."""
 
 
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
 def unreachable(error: BaseException) -> str:
     """The message for an error of OUT_OF_REACH: which part does not answer, or which file cannot be used, and the error."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"cannot use {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_THE_DISK):
+        return f"cannot use {error.filename or 'the disk'}: {error.strerror}"
     part = "broker" if isinstance(error, KafkaError | BrokerSilent) else "database"
     return f"the exchange cannot be reached: its {part} does not answer: {error!r}"

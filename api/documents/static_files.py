@@ -31,7 +31,7 @@ class StaticFile:
 
     def answer(self, request: web.Request, *, is_immutable: bool = False) -> web.Response:
         """The file, or 304 if the client has this content already."""
-        tag = f'"{self._hash}"'
+        tag = f'W/"{self._hash}"'  # weak: the same for the plain and the compressed form
         headers = {"ETag": tag, "Cache-Control": FOR_GOOD if is_immutable else ASK_AGAIN, "Vary": "Accept-Encoding"}
         if self._policy:
             headers["Content-Security-Policy"] = self._policy
@@ -40,7 +40,8 @@ class StaticFile:
         body = self._content
         if len(body) >= COMPRESSED_FROM_BYTES and _accepts_gzip(request):
             body, headers["Content-Encoding"] = self._compressed, "gzip"
-        return web.Response(body=body, content_type=self._content_type, charset="utf-8", headers=headers)
+        charset = "utf-8" if self._content_type.startswith("text/") else None
+        return web.Response(body=body, content_type=self._content_type, charset=charset, headers=headers)
 
     @cached_property
     def _compressed(self) -> bytes:
@@ -55,5 +56,9 @@ def named_by_hash(page: bytes, files: Iterable[StaticFile]) -> bytes:
 
 
 def _accepts_gzip(request: web.Request) -> bool:
-    codings = [part.strip().replace(" ", "").lower() for part in request.headers.get("Accept-Encoding", "").split(",")]
-    return any(coding == "gzip" or (coding.startswith("gzip;q=") and coding != "gzip;q=0") for coding in codings)
+    """Whether the client names gzip, other than with weight 0."""
+    for part in request.headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, weight = part.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return not weight or weight.strip("0.") != ""
+    return False

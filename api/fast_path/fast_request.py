@@ -77,7 +77,7 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
 
 
 def _is_cross_origin(services: Services, headers: CIMultiDictProxy[str]) -> bool:
-    """Whether the answer needs the headers of api.cross_origin, which only aiohttp's path adds."""
+    """Whether the answer needs the headers of api.access.cross_origin, which only aiohttp's path adds."""
     return bool(services.settings.cors_origins) and "Origin" in headers
 
 

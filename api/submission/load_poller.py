@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from api.database import Database
-from api.outage_log import note_outage
+from api.watch.outage_log import note_outage
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad, read_load
 from store.markets.registry import MarketRegistry

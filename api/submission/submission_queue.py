@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from api.errors import unavailable
 from api.metrics import BATCH_SECONDS, BATCH_SIZE
-from api.outage_log import note_outage
+from api.watch.outage_log import note_outage
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad

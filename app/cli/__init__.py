@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from agents.worker.stop_signals import ignore_user_signals
 from app.cli.configuration import config
 from app.cli.dead_letters import dlq
 from app.cli.demo import demo
@@ -49,6 +50,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; exit 2 for invalid settings and unknown markets, 1 for an exchange that is unreachable or refuses access."""
+    ignore_user_signals()
     try:
         cli(prog_name="python -m app")
     except Misconfigured as error:

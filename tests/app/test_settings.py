@@ -57,7 +57,10 @@ def test_production_with_safe_settings_starts_and_closes_deposits() -> None:
         ({"CRASH_AT": "at-will"}, "CRASH_AT"),
         ({"CRASH_AT": "during-recovery:0"}, "CRASH_AT"),
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
-        ({"BROKER_URL": ""}, "BROKER_URL"),
+        ({"CORS_ORIGINS": "example.com"}, "CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "https://a.example,https://b.example:443"}, "CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "https://me@example.com"}, "CORS_ORIGINS"),
+        ({"KEEP_ALIVE_S": "0"}, "KEEP_ALIVE_S"),
         ({"RATE_LIMIT_ORDERS": "many"}, "RATE_LIMIT_ORDERS"),
         ({"RATE_LIMIT_LOGINS": "0/second"}, "RATE_LIMIT_LOGINS"),
         ({"RATE_LIMIT_PUBLIC": "5/fortnight"}, "RATE_LIMIT_PUBLIC"),
@@ -83,7 +86,7 @@ def test_production_refuses_what_is_unsafe_and_names_it(changed: dict[str, str],
 def test_everything_unsafe_is_reported_at_once() -> None:
     """Nothing that production refuses is hidden by another fault: all are named at once."""
     unsafe = {"JWT_SECRET": "", "OPEN_DEPOSITS": "1", "LOG_FORMAT": "console", "CRASH_AT": "during-recovery"}
-    missing = dict.fromkeys(("DATABASE_URL", "BROKER_URL"), "")
+    missing = {"DATABASE_URL": ""}
     with pytest.raises(Misconfigured) as refused:
         load_settings(PRODUCTION | unsafe | missing)
     assert [fault.split()[0] for fault in refused.value.faults] == [*unsafe, *missing]
