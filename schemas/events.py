@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.market import MarketSpec, MarketStatus, PriceSource
 from schemas.orders import (
+    AmendCause,
     EndReason,
     FillCause,
     OrderStatus,
@@ -87,6 +88,24 @@ class OrderShrunk(EventBase, frozen=True, tag="order.shrunk"):
     user: int
     by: Lots
     remaining: Lots
+    v: Literal[1] = 1
+
+
+class OrderAmended(EventBase, frozen=True, tag="order.amended"):
+    """The terms of a live order changed: it has `remaining` lots at `price` from now on.
+
+    `added` is the signed change of its lots, 0 when only the price changed. `keeps_place` is false when the order went to
+    the end of the queue of its price. PRICE_BAND: a reduce-only order that a new mark left beyond the resting band moved to
+    the edge of the band; what its margin was computed from stays as it was accepted.
+    """
+
+    order: int
+    user: int
+    price: Ticks
+    remaining: Lots
+    added: int
+    cause: AmendCause
+    keeps_place: bool
     v: Literal[1] = 1
 
 
@@ -326,6 +345,7 @@ Event = (
     | OrderAccepted
     | OrderEnded
     | OrderShrunk
+    | OrderAmended
     | TradeExecuted
     | PositionTransferred
     | LiquidationStepped

@@ -14,6 +14,9 @@ INDEX_MAX = Nanos(10**18)
 
 RULES_FIRST = 1
 """The rules version of every log from before logs recorded theirs."""
+RULES_SECOND = 2
+"""From this version on an order cuts reduce-only orders by what it fills or rests with alone, the resting band moves a
+reduce-only order instead of cancelling it, and quotes and prints far from the index count for the mark only up to the clamp."""
 
 
 class MarketStatus(StrEnum):

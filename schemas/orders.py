@@ -86,6 +86,12 @@ class EndReason(StrEnum):
     AMENDED = "AMENDED"
 
 
+class AmendCause(StrEnum):
+    """Why the terms of an order changed: the resting band moved it."""
+
+    PRICE_BAND = "PRICE_BAND"
+
+
 class LiquidityRole(StrEnum):
     """Whether a fill's order was resting (MAKER) or arriving (TAKER)."""
 

@@ -20,6 +20,7 @@ from schemas.events import (
     MarketOpened,
     MarkMoved,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
     OrderShrunk,
     PositionsSettled,
@@ -34,7 +35,16 @@ from schemas.events import (
     TradeSide,
     TransferSide,
 )
-from schemas.orders import EndReason, FillCause, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.orders import (
+    AmendCause,
+    EndReason,
+    FillCause,
+    OrderStatus,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 from schemas.units import Lots, Micros, RateE9, Ticks, Timestamp
 
 T = TypeVar("T")
@@ -137,6 +147,23 @@ class Emitter:
         """The reduce-only order has just lost `by` lots."""
         self.events.append(
             OrderShrunk(self._next(), self.command, self.at, order.order_seq, order.user, Lots(by), order.remaining)
+        )
+
+    def moved_to_band(self, order: Order) -> None:
+        """The reduce-only order has just been moved to the edge of the resting band, at the end of the queue there."""
+        self.events.append(
+            OrderAmended(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.order_seq,
+                user=order.user,
+                price=order.price,
+                remaining=order.remaining,
+                added=0,
+                cause=AmendCause.PRICE_BAND,
+                keeps_place=False,
+            )
         )
 
     def traded(

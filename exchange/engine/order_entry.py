@@ -6,10 +6,11 @@ from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.matching import MatchParams, can_fill_whole, crosses, match
 from exchange.engine.order import Order
-from exchange.engine.prices.mark import is_beyond_resting_band
-from exchange.engine.reduce_only import enforce_at_arrival, room_for
+from exchange.engine.prices.resting_band import is_beyond_resting_band, move_to_band
+from exchange.engine.reduce_only import cut_to_position, enforce, enforce_at_arrival, reducible, room_for
 from exchange.market_status import accepts_order
 from schemas.commands import PlaceOrder
+from schemas.market import RULES_SECOND
 from schemas.orders import EndReason, OrderStatus, OrderType, TimeInForce
 from schemas.units import Ticks
 
@@ -22,6 +23,7 @@ class Ending(NamedTuple):
     best_opposite: Ticks | None = None
 
 
+_RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 _TIMED_OUT = Ending(OrderStatus.EXPIRED, EndReason.TIMED_OUT)
 _GTD_EXPIRED = Ending(OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)
 _WRONG_STATUS = Ending(OrderStatus.REJECTED, EndReason.MARKET_STATUS)
@@ -36,16 +38,22 @@ _NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
 def place(emitter: Emitter, command: PlaceOrder) -> None:
     """Accept or refuse an order, match it, and let what remains of it rest or end."""
     order = _order_of(emitter.command, command)
+    moves_to_band = _moves_to_band(emitter.market, order)
+    if moves_to_band:
+        move_to_band(emitter.market, order)
     refusal = _refusal(emitter.market, order, command)
     if refusal is not None:
         emitter.ended(order, *refusal)
         return
     emitter.accepted(order, command)
+    if moves_to_band:
+        emitter.moved_to_band(order)
     if command.time_in_force is TimeInForce.FOK and not _can_fill_whole(emitter.market, order, command):
         emitter.ended(order, *_UNFILLABLE)
         return
     if order.reduce_only:
-        enforce_at_arrival(emitter, order)
+        cut = cut_to_position if emitter.market.rules >= RULES_SECOND else enforce_at_arrival
+        cut(emitter, order)
     params = MatchParams(command.self_trade_prevention, emitter.market.spec.taker_fee_rate)
     if match(emitter, order, params) and order.remaining:
         _leave_remainder(emitter, order, command)
@@ -74,9 +82,26 @@ def _refusal(market: Market, order: Order, command: PlaceOrder) -> Ending | None
         return _WRONG_STATUS
     if is_beyond_resting_band(market, order):
         return _BEYOND_PROTECTION if command.order_type is OrderType.MARKET else _BEYOND_BAND
-    if order.reduce_only and room_for(market, order) <= 0:
+    if order.reduce_only and _room_at_arrival(market, order, command) <= 0:
         return _NOTHING_TO_REDUCE
     return _would_take(market, order) if command.post_only else None
+
+
+def _moves_to_band(market: Market, order: Order) -> bool:
+    """Whether a gap has left a reduce-only order beyond the band while it was on its way: it takes the band's edge."""
+    return order.reduce_only and market.rules >= RULES_SECOND and is_beyond_resting_band(market, order)
+
+
+def _room_at_arrival(market: Market, order: Order, command: PlaceOrder) -> int:
+    """Lots that a reduce-only order may have: what it can fill at once is bounded by the position alone, what it can rest
+    with by the orders at least as aggressive too. Where one of those rests it cannot fill: they do not cross."""
+    if market.rules >= RULES_SECOND and not _may_rest(command):
+        return reducible(market, order.user, order.side)
+    return room_for(market, order)
+
+
+def _may_rest(command: PlaceOrder) -> bool:
+    return command.order_type is not OrderType.MARKET and command.time_in_force in _RESTING
 
 
 def _would_take(market: Market, order: Order) -> Ending | None:
@@ -88,7 +113,7 @@ def _would_take(market: Market, order: Order) -> Ending | None:
 
 def _can_fill_whole(market: Market, order: Order, command: PlaceOrder) -> bool:
     """Whether a fill-or-kill order can be filled whole; not if it is reduce-only and larger than the position allows."""
-    if order.reduce_only and room_for(market, order) < order.remaining:
+    if order.reduce_only and _room_at_arrival(market, order, command) < order.remaining:
         return False
     return can_fill_whole(market, order, command.self_trade_prevention)
 
@@ -97,7 +122,9 @@ def _leave_remainder(emitter: Emitter, order: Order, command: PlaceOrder) -> Non
     if command.order_type is OrderType.MARKET:
         is_empty = emitter.market.book.best(order.side.opposite) is None
         emitter.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))
-    elif command.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}:
+    elif command.time_in_force in _RESTING:
         emitter.market.rest(order)
+        if order.reduce_only and emitter.market.rules >= RULES_SECOND:
+            enforce(emitter, order.user)
     else:
         emitter.ended(order, *_IOC_REMAINDER)

@@ -1,7 +1,9 @@
 """Reduce-only: the reduce-only orders of a side never exceed the position together (docs/semantics.md, "Orders").
 
-Enforced at arrival and after every trade, for both parties. The least aggressive order is cut first, of equals the
-newest: it shrinks, or is cancelled when nothing is left of it.
+Enforced after every trade, for both parties, and when a remainder comes to rest. An arriving order is cut to the position
+alone: it takes lots off the others by what it fills, so one that fills nothing changes nothing. The least aggressive
+order is cut first, of equals the newest: it shrinks, or is cancelled when nothing is left of it. Rules 1 cut all of them,
+the arriving one included, before it matched.
 """
 
 from collections.abc import Iterable
@@ -19,7 +21,7 @@ def reducible(market: Market, user: int, side: Side) -> int:
 
 
 def room_for(market: Market, order: Order) -> int:
-    """Lots that an arriving reduce-only order may have, given the position and the orders at least as aggressive."""
+    """Lots that a reduce-only order may rest with, given the position and the orders at least as aggressive."""
     room = reducible(market, order.user, order.side)
     group = market.reduce_only.groups.get(order.user)
     if group is None or group.side is not order.side:
@@ -35,8 +37,16 @@ def enforce(emitter: Emitter, user: int) -> None:
         _cut_down(emitter, group.orders.values(), group.lots - reducible(market, user, group.side))
 
 
+def cut_to_position(emitter: Emitter, order: Order) -> None:
+    """Cut an arriving order down to the position it can reduce; every order cut by this has some lots left."""
+    by = order.remaining - reducible(emitter.market, order.user, order.side)
+    if by > 0:
+        order.remaining = Lots(order.remaining - by)
+        emitter.shrunk(order, by)
+
+
 def enforce_at_arrival(emitter: Emitter, order: Order) -> None:
-    """Cut the reduce-only orders down to the position, the arriving one included, least aggressive first."""
+    """Rules 1: cut the reduce-only orders down to the position, the arriving one included, least aggressive first."""
     market = emitter.market
     group = market.reduce_only.groups.get(order.user)
     orders = [*group.orders.values(), order] if group is not None else [order]

@@ -79,8 +79,12 @@ async def list_market(
     spec: MarketSpec,
     at: Timestamp,
     status: MarketStatus = MarketStatus.ACTIVE,
+    rules: int = RULES_VERSION,
 ) -> int:
-    """List a market in one transaction, with its first command `market.listed`; returns its number. Raises MarketRefused."""
+    """List a market in one transaction, with its first command `market.listed`; returns its number. Raises MarketRefused.
+
+    It starts with the newest rules; older ones are for replaying a day as it was recorded.
+    """
     if faults := spec_faults(spec):
         raise MarketRefused(spec.market, faults)
     async with connection.transaction():
@@ -88,7 +92,7 @@ async def list_market(
         if await connection.fetchval("SELECT 1 FROM markets WHERE name = $1", spec.market):
             raise MarketRefused(spec.market, ["the name is taken"])
         market_id: int = await connection.fetchval("SELECT coalesce(max(market_id), 0) + 1 FROM markets")
-        await _insert_listing(connection, market_id, ListMarket(at, spec, status, RULES_VERSION))
+        await _insert_listing(connection, market_id, ListMarket(at, spec, status, rules))
     return market_id
 
 

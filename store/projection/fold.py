@@ -20,6 +20,7 @@ from schemas.events import (
     MarketOpened,
     MarkMoved,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
     OrderShrunk,
     PositionsSettled,
@@ -85,6 +86,8 @@ class Fold:
             case OrderShrunk():
                 order = self._touch(event, event.order, event.user)
                 self._release(event, order, event.remaining, event.by)
+            case OrderAmended():
+                self._amend(event)
             case OrderEnded():
                 self._end(event)
             case CommandFailed():
@@ -152,6 +155,13 @@ class Fold:
             at=at,
         )
         self.rows.fills.append(fill)
+
+    def _amend(self, event: OrderAmended) -> None:
+        """A new price; the margin sums stay, for what the order adds per lot was computed when it was accepted."""
+        order = self._touch(event, event.order, event.user)
+        if event.added or order.remaining != event.remaining:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
+        order.price = event.price
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)

@@ -10,6 +10,7 @@ from schemas.events import (
     FundingPaid,
     LiquidationStepped,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
     OrderShrunk,
     PositionsSettled,
@@ -37,10 +38,12 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> tuple[list[int], li
     return sorted(users), sorted(orders)
 
 
-def _parties(event: Event) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | CommandFailed | TradeSide, ...]:
+def _parties(
+    event: Event,
+) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | OrderAmended | CommandFailed | TradeSide, ...]:
     """The parties of an event that take part with an order."""
     match event:
-        case OrderAccepted() | OrderEnded() | OrderShrunk() | CommandFailed():
+        case OrderAccepted() | OrderEnded() | OrderShrunk() | OrderAmended() | CommandFailed():
             return (event,)
         case TradeExecuted():
             return (event.maker, event.taker)

@@ -15,7 +15,7 @@ Int4: TypeAlias = Annotated[int, "int4"]
 
 
 class OrderUpdate(NamedTuple):
-    """An order as the batch leaves it."""
+    """An order as the batch leaves it; `price` is None where it is unchanged."""
 
     order_id: int
     status: str
@@ -27,6 +27,7 @@ class OrderUpdate(NamedTuple):
     is_live: bool
     updated_at: datetime | None
     ended_event_seq: int | None
+    price: int | None
 
 
 class FillRow(NamedTuple):
@@ -199,7 +200,7 @@ class WrittenRows(NamedTuple):
 
 @dataclass(slots=True)
 class OrderRow:
-    """An order as stored, then as the events leave it."""
+    """An order as stored, then as the events leave it; `price` is None until an event changes it."""
 
     order_id: int
     user: int
@@ -216,6 +217,7 @@ class OrderRow:
     is_live: bool
     updated_at: Timestamp | None = None
     ended_event_seq: int | None = None
+    price: int | None = None
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ _TEMPLATE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
-    ended_event_seq = t.ended_event_seq,
+    ended_event_seq = t.ended_event_seq, price = coalesce(t.price, o.price),
     cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
     cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END
   FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
@@ -137,6 +137,7 @@ def _order_update(order: OrderRow) -> OrderUpdate:
         is_live=order.is_live,
         updated_at=datetime_or_none(order.updated_at),
         ended_event_seq=order.ended_event_seq,
+        price=order.price,
     )
 
 

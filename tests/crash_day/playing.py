@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
+from schemas.market import RULES_FIRST
 from store.markets.registry import list_market, load_registry
 from store.session.connect import Connection, connect_writer
 from store.submission import Submission
@@ -23,12 +24,15 @@ _numbers = itertools.count(1)
 async def day_on(
     scenario: Scenario, dsn: str, broker: Broker | None, folder: Path, listed: Mapping[str, str] | None = None
 ) -> AsyncIterator[Day]:
-    """A day that can be played; without a broker its engines run in memory. Its markets have new names unless `listed`."""
+    """A day that can be played; without a broker its engines run in memory. Its markets have new names unless `listed`.
+
+    It is played by the first rules, as it was recorded.
+    """
     session: Connection = await asyncpg.connect(dsn)
     number = next(_numbers)
     listed = listed or {key: f"{key.upper()}{os.getpid():07}X{number:02}-PERP" for key in scenario.markets}
     for key, name in listed.items():
-        await list_market(session, scenario.spec(key, name), scenario.began_at)
+        await list_market(session, scenario.spec(key, name), scenario.began_at, rules=RULES_FIRST)
     submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))
     names = list(listed.values())
     place = direct_venue(dsn, names) if broker is None else stream_venue(dsn, broker, folder, names)

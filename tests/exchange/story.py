@@ -12,7 +12,7 @@
 The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
 Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
 `valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `index 90`,
-`status HALTED`, `clock 50`. What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
+`status HALTED`, `clock 50`, `rules 2`. What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,7 @@ from schemas.events import (
     MarketOpened,
     MarkMoved,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
     OrderShrunk,
     PositionsSettled,
@@ -41,12 +42,13 @@ from schemas.events import (
     PremiumSampled,
     PriceIgnored,
     PriceSourcesChanged,
+    RulesChanged,
     StatusChanged,
     TradeExecuted,
 )
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
-from tests.exchange.builders import USDC, Driver, cancel, index, order, status, tick
+from tests.exchange.builders import USDC, Driver, cancel, index, order, rules, status, tick
 from tests.exchange.invariants import check_all
 
 FOLDER = Path(__file__).parent / "stories"
@@ -88,6 +90,8 @@ def _command(market: Market, line: str) -> Command:
             return index(int(price), now)
         case ["status", name]:
             return status(MarketStatus(name), now)
+        case ["rules", version]:
+            return rules(int(version), now)
         case ["clock", time]:
             return tick(int(time))
         case [who, "cancels", order_number]:
@@ -129,6 +133,10 @@ def _sentence(event: Event) -> str | None:
             said = f"{event.order} {event.status} {event.reason}, {event.remaining} left{best}"
         case OrderShrunk():
             said = f"{event.order} shrinks by {event.by} to {event.remaining}"
+        case OrderAmended():
+            said = f"{event.order} moves to {event.price}, {event.remaining} left"
+        case RulesChanged():
+            said = f"rules {event.rules}"
         case CancelRefused():
             said = f"cancel of {event.order} refused"
         case CommandFailed():

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas.commands import Command
-from schemas.market import MarketStatus
+from schemas.market import RULES_SECOND, MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.exchange.builders import (
     USDC,
@@ -17,6 +17,7 @@ from tests.exchange.builders import (
     liquidation,
     order,
     price,
+    rules,
     sources,
     status,
     take_over,
@@ -65,13 +66,15 @@ def operations() -> st.SearchStrategy[Command]:
         st.builds(liquidation, st.integers(1, 4), st.sampled_from(Side), st.integers(1, 9), st.integers(80, 120)),
         st.builds(take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110)),
         st.builds(barrier, st.just("b")),
+        st.builds(rules, st.integers(1, 2)),
         st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),
     )
 
 
 def logs() -> st.SearchStrategy[list[Command]]:
-    """A course of commands after the listing."""
-    return st.lists(st.one_of(orders(), orders(), orders(), cancels(), operations()), max_size=60)
+    """A course of commands after the listing: by the first rules, by the newest from the start, or moved in its middle."""
+    course = st.lists(st.one_of(orders(), orders(), orders(), cancels(), operations()), max_size=60)
+    return st.one_of(course, course.map(lambda commands: [rules(RULES_SECOND, 0), *commands]))
 
 
 def long_log(seed: int, length: int) -> list[Command]:

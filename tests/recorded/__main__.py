@@ -29,12 +29,12 @@ def main() -> None:
     cases.CRASH_DAY.write_bytes(lzma.compress(cases.lines_of(played.commands), preset=9))
     cases.write_json(cases.results_file("answers"), played.answers)
     forced = {}
-    for course in (cases.LIFE, cases.SOAK):
+    for course in cases.COURSES:
         forced |= _forced(course)
     cases.FORCED.write_bytes(cases.lines_of(forced))
     cases.write_json(cases.results_file("stories"), {case.name: list(case.play()) for case in cases.stories()})
     cases.write_json(cases.results_file("crash_day"), {case.name: list(case.play()) for case in cases.crash_days()})
-    for course in (cases.LIFE, cases.SOAK):
+    for course in cases.COURSES:
         cases.write_json(cases.results_file(course.market), list(cases.course_case(course).play()))
     for path in sorted(cases.DATA.iterdir()):
         sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")

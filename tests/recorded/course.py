@@ -45,6 +45,7 @@ class Course:
     market: str
     seed: int
     length: int
+    rules: int = 1
     at: int = BEGAN_AT
     mid: int = MID
     has_sources: bool = False
@@ -56,7 +57,7 @@ class Course:
 
     def again(self) -> "Course":
         """The same course from its beginning."""
-        return Course(self.market, self.seed, self.length)
+        return Course(self.market, self.seed, self.length, self.rules)
 
     def steps(self) -> Iterator[bytes | Gap]:
         """The commands from the listing on, as bytes, with the gaps for forced ones."""
@@ -88,7 +89,7 @@ class Course:
             self.has_sources = not self.has_sources
             return self._sources()
         if seq == 20:
-            return self._said("rules.set", rules=1)
+            return self._said("rules.set", rules=self.rules)
         statuses = {self.resumes_at: "ACTIVE", 50: "ACTIVE"} | {
             self.length - ENDING: "SETTLEMENT_ONLY",
             self.length - ENDING // 2: "SETTLED",

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tests.exchange.story import FOLDER
-from tests.recorded.cases import LIFE, SOAK, Case, course_case, crash_days, read_results, stories
+from tests.recorded.cases import COURSES, LIFE, Case, course_case, crash_days, read_results, stories
 from tests.recorded.course import Course
 
 EVERY_KIND = {
@@ -40,9 +40,10 @@ def test_the_log_of_the_crash_day_leads_to_the_same_bytes(case: Case) -> None:
     check(case, read_results("crash_day")[case.name])
 
 
-@pytest.mark.parametrize("course", [LIFE, SOAK], ids=lambda course: course.market)
+@pytest.mark.parametrize("course", COURSES, ids=lambda course: course.market)
 def test_the_soak_stream_leads_to_the_same_bytes(course: Course) -> None:
-    """The same, after every 1,000 of 6,000 and of 100,000 commands: a market from its listing to its settlement."""
+    """The same, after every 1,000 of 6,000 and of 100,000 commands: a market from its listing to its settlement,
+    by the first rules, and by rules 2."""
     check(course_case(course), read_results(course.market))
 
 

@@ -49,7 +49,8 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
     def effect() -> None:
         for row in orders:
-            tables.orders[row["order_id"]].update(row)
+            stored = tables.orders[row["order_id"]]
+            stored.update(row | {"price": stored["price"] if row["price"] is None else row["price"]})
         tables.fills.update({key: tuple(fill.values()) for key, fill in fills.items()})
         for row in held:
             _change_position(tables.positions[row["user_id"], market.market_id], row)

@@ -25,6 +25,7 @@ from schemas.events import (
     MarketOpened,
     MarkMoved,
     OrderAccepted,
+    OrderAmended,
     OrderEnded,
     OrderShrunk,
     PositionsSettled,
@@ -124,6 +125,9 @@ class Replay:
                 self._fill(event, event.maker, LiquidityRole.MAKER, event.taker_side.opposite)
                 self._fill(event, event.taker, LiquidityRole.TAKER, event.taker_side)
             case OrderShrunk():
+                self.live[event.order].remaining = event.remaining
+            case OrderAmended():
+                self.live[event.order].price = event.price
                 self.live[event.order].remaining = event.remaining
             case OrderEnded():
                 self._end(event.order, event.status, event.reason)

@@ -1,14 +1,11 @@
-"""The mark, and the band that resting orders must keep to (docs/semantics.md, "Index, mark, funding" and "Orders"). Integers only, no last
-price alone: two machines get the same bytes, and one trade moves nothing."""
-
-from itertools import takewhile
+"""The mark (docs/semantics.md, "Index, mark, funding"). Integers only, no last price alone: two machines get the same
+bytes, and one trade moves nothing."""
 
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
-from exchange.engine.order import Order
-from exchange.engine.prices.impact import ImpactPrices, impact_prices
-from schemas.market import MarketSpec
-from schemas.orders import EndReason, OrderStatus, Side
+from exchange.engine.prices.impact import ImpactPrices, impact_prices, within_clamp
+from exchange.engine.prices.resting_band import keep_to_band
+from schemas.market import RULES_SECOND, MarketSpec
 from schemas.units import E9, NANO_E18, PPM, Nanos, Ticks, divide_toward_zero, divide_up
 
 BASIS_SECONDS = 150
@@ -21,14 +18,11 @@ def follow(emitter: Emitter) -> None:
 
 
 def move(emitter: Emitter, mark: Ticks) -> None:
-    """Move the mark; orders beyond the new band are cancelled before anything can match them."""
+    """Move the mark; orders beyond the new band leave it before anything can match them."""
     market = emitter.market
     market.mark = mark
     emitter.mark_moved()
-    for side in Side:
-        for order in [order for order in _losing(market, side) if is_beyond_resting_band(market, order)]:
-            market.remove(order)
-            emitter.ended(order, OrderStatus.CANCELLED, EndReason.PRICE_BAND)
+    keep_to_band(emitter)
 
 
 def mark_price(market: Market, impact: ImpactPrices) -> Ticks:
@@ -48,18 +42,19 @@ def clamp_to_index(spec: MarketSpec, index: int, mark: int) -> Ticks:
 
 
 def follow_book(market: Market, impact: ImpactPrices) -> None:
-    """One second's step of the basis towards mid - index, rounded towards zero; none without a mid."""
-    if impact.mid is not None:
-        distance = impact.mid - market.index - market.basis
-        market.basis = Nanos(market.basis + divide_toward_zero(distance, BASIS_SECONDS))
+    """One second's step of the basis towards mid - index, or towards 0 without a mid, rounded towards zero.
 
-
-def is_beyond_resting_band(market: Market, order: Order) -> bool:
-    """Whether a fill would cost more than the order's recorded loss per lot plus initialMarginRate / 2 of the mark.
-
-    Not the price band of the market, which limits an order at acceptance (exchange/risk/order_filters.py).
+    Rules 1 leave the basis where it is without a mid.
     """
-    return _loses_more_than(market, order, order.loss_per_lot)
+    if impact.mid is not None:
+        market.basis = Nanos(market.basis + _step(impact.mid - market.index - market.basis))
+    elif market.rules >= RULES_SECOND:
+        # the last 149 nanos, from which a step is 0, go at once: without quotes the basis ends at 0
+        market.basis = Nanos(market.basis + (_step(-market.basis) or -market.basis))
+
+
+def _step(distance: int) -> int:
+    return divide_toward_zero(distance, BASIS_SECONDS)
 
 
 def _with_funding(market: Market) -> int:
@@ -73,15 +68,7 @@ def _of_the_book(market: Market, impact: ImpactPrices) -> int:
     """The median of impact bid, impact ask and last price; the index if one of them is missing."""
     if impact.bid is None or impact.ask is None or not market.last_price:
         return market.index
-    return sorted((impact.bid, impact.ask, market.last_price * market.spec.tick_size_e18 // NANO_E18))[1]
-
-
-def _losing(market: Market, side: Side) -> list[Order]:
-    """The orders that would be beyond the band without a recorded loss: the front of the book."""
-    return list(takewhile(lambda order: _loses_more_than(market, order, 0), market.book.walk(side)))
-
-
-def _loses_more_than(market: Market, order: Order, loss_per_lot: int) -> bool:
-    spec = market.spec
-    loss = order.side.sign * (order.price - market.mark) * spec.lot_value
-    return 2 * PPM * (loss - loss_per_lot) > market.mark * spec.lot_value * spec.initial_margin_rate
+    last = Nanos(market.last_price * market.spec.tick_size_e18 // NANO_E18)
+    if market.rules >= RULES_SECOND:
+        last = within_clamp(market, last)
+    return sorted((impact.bid, impact.ask, last))[1]
