@@ -123,7 +123,7 @@ def _terms(words: list[str]) -> tuple[int, dict[str, Any]]:
     return price, options
 
 
-def _sentence(event: Event) -> str | None:
+def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch for each kind of event
     said = None
     match event:
         case TradeExecuted():
