@@ -68,10 +68,12 @@ def _position_differences(tables: Tables, row: MarketRow, market: Market) -> Ite
 
 
 def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:
-    """What rests in the book is live, with as many lots; everything else has ended."""
-    resting = {order_key(row.market_id, o.order_seq): o.remaining for side in Side for o in market.book.walk(side)}
+    """What rests in the book is live, at its price and with as many lots; everything else has ended."""
+    resting = {
+        order_key(row.market_id, o.order_seq): (o.price, o.remaining) for side in Side for o in market.book.walk(side)
+    }
     orders = [order for order in tables.orders.values() if order["market_id"] == row.market_id]
-    live = {order["order_id"]: order["remaining"] for order in orders if order["is_live"]}
+    live = {order["order_id"]: (order["price"], order["remaining"]) for order in orders if order["is_live"]}
     if live != resting:
         yield f"{row.name}: live orders {live}, the book has {resting}"
     for order in orders:

@@ -14,8 +14,9 @@ from agents.worker.host import STOP_TIMEOUT_S, Host, Unit
 from agents.worker.settings import StreamSettings
 from api.submission.submission_queue import SubmissionQueue
 from exchange.engine.log.snapshot_format import dump, state_hash
-from schemas.market import SEED_MARKETS
+from schemas.market import RULES_FIRST, SEED_MARKETS
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
+from schemas.wire import RULES_VERSION
 from store.markets.registry import MarketRegistry
 from store.submission import Submission
 from tests.simulation.broker import Broker
@@ -62,8 +63,9 @@ class System:
     def _list_markets(self) -> None:
         names = ("BTC-PERP", "ETH-PERP", "TEA-PERP")[: self.world.dice.choice((2, 2, 3))]
         specs = [msgspec.structs.replace(SEED_MARKETS[i % 2], market=name) for i, name in enumerate(names)]
-        for spec in specs:
-            self.database.tables.list_market(spec, self.world.now())
+        for number, spec in enumerate(specs):  # the first by the newest rules, the others are moved on by the operator
+            rules = RULES_FIRST if number else RULES_VERSION
+            self.database.tables.list_market(spec, self.world.now(), rules)
         for user in range(1, USERS + 1):
             self.database.tables.add_user(user, self.world.dice.choice(USER_WALLETS) * 1_000_000)
 

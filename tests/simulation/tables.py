@@ -53,12 +53,12 @@ class Tables:
         """A market by its name."""
         return next(row for row in self.markets.values() if row.name == market)
 
-    def list_market(self, spec: MarketSpec, at: Timestamp) -> None:
-        """A market with its first command."""
+    def list_market(self, spec: MarketSpec, at: Timestamp, rules: int) -> None:
+        """A market with its first command, and the rules it starts with."""
         mark = spec.mark_of_index(spec.reference_price)
         row = MarketRow(len(self.markets) + 1, spec.market, spec, "ACTIVE", spec.reference_price, mark)
         self.markets[row.market_id] = row
-        self.add_command(row, at, encode(ListMarket(at, spec, MarketStatus.ACTIVE)))
+        self.add_command(row, at, encode(ListMarket(at, spec, MarketStatus.ACTIVE, rules)))
 
     def add_user(self, user: int, wallet: int) -> None:
         """A user who has paid in."""

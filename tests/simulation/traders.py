@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from api.submission.submission_queue import BatchFailed
-from schemas.commands import Command, PassBarrier, SetIndex, SetStatus
+from schemas.commands import Command, PassBarrier, SetIndex, SetRules, SetStatus
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos, datetime_of, format_e18
+from schemas.wire import RULES_VERSION
 from store.command_log.commands import append_command
 from store.submission import CancelPlaced, Placed, SubmitCancel, SubmitOrder
 from tests.simulation.system import USERS, System
@@ -56,6 +57,8 @@ class Traders:
                 self._operate(self._index())
             elif roll < 0.985:
                 self._operate(self._status())
+            elif roll < 0.988:
+                self._operate(self._rules())
 
     def settle(self) -> None:
         """After the faults: ask again for every order with an unknown outcome, and open the markets."""
@@ -163,6 +166,9 @@ class Traders:
         is_open = market.status == MarketStatus.ACTIVE
         status = self.world.dice.choice(STATUSES) if is_open else MarketStatus.ACTIVE
         return market.name, SetStatus(self.world.now(), status)
+
+    def _rules(self) -> tuple[str, Command]:
+        return self.world.dice.choice(self.system.markets), SetRules(self.world.now(), RULES_VERSION)
 
     def _operate(self, what: tuple[str, Command]) -> None:
         self.world.spawn(self._operator, self._append(*what))

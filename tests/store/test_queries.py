@@ -10,6 +10,7 @@ from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView, PositionView
 from schemas.rest.markets import MarketView
 from schemas.units import Nanos, Ticks
+from schemas.wire import RULES_VERSION
 from store.queries.accounts.adl import AdlRanks
 from store.queries.accounts.balances import list_balances
 from store.queries.accounts.positions import Ranking, list_positions
@@ -152,7 +153,7 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         predicted_funding_rate=None,
         next_funding_time=None,
         status="ACTIVE",
-        rules=1,
+        rules=RULES_VERSION,
     )  # fmt: skip
     for unknown in ("DOGE-PERP", "", "x" * 10_000, "nul\x00"):
         assert await read_market(exchange.session, unknown) is None
