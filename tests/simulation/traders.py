@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from api.submission.submission_queue import BatchFailed
+from exchange.position import closing_side
 from schemas.commands import Command, PassBarrier, SetIndex, SetRules, SetStatus
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
@@ -15,6 +16,7 @@ from schemas.wire import RULES_VERSION
 from store.command_log.commands import append_command
 from store.submission import CancelPlaced, Placed, SubmitCancel, SubmitOrder
 from tests.simulation.system import USERS, System
+from tests.simulation.tables import MarketRow
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World
 
@@ -79,7 +81,9 @@ class Traders:
         fields: dict[str, Any] = {
             "time_in_force": dice.choice([TimeInForce.GTC] * 5 + [TimeInForce.IOC, TimeInForce.FOK])
         }
-        side, price = dice.choice((Side.BUY, Side.SELL)), market.mark * dice.randint(9_985, 10_015) // 10_000
+        user, is_exit = dice.randint(1, USERS), dice.random() < 0.2
+        side = self._closing_side(user, market) if is_exit else dice.choice((Side.BUY, Side.SELL))
+        price = market.mark * dice.randint(9_985, 10_015) // 10_000
         fields["price"] = format_e18(price * spec.tick_size_e18)
         if kind < 0.15:
             fields |= {"type": OrderType.MARKET, "price": None, "time_in_force": TimeInForce.GTC}
@@ -95,16 +99,21 @@ class Traders:
             market_id=spec.market,
             side=side,
             quantity=format_e18(dice.randint(1, 200) * spec.lot_size_e18),
-            reduce_only=dice.random() < 0.15,
+            reduce_only=is_exit,
             client_order_id=f"c{self._numbers}" if dice.random() < 0.85 else None,
             leverage=dice.choice((None, None, None, 5, 20)),
             self_trade_prevention_mode=dice.choice(list(SelfTradePrevention)),
             **fields,
         )
-        attempt = Attempt(SubmitOrder(dice.randint(1, USERS), request))
+        attempt = Attempt(SubmitOrder(user, request))
         if request.client_order_id:
             self.attempts.append(attempt)
         return attempt
+
+    def _closing_side(self, user: int, market: MarketRow) -> Side:
+        """The side that reduces the stored position, which may have changed by the time the order is matched."""
+        position = self.system.database.tables.positions.get((user, market.market_id))
+        return closing_side(position["lots"] if position is not None else 0)
 
     def _place(self, attempt: Attempt) -> None:
         self.world.counts["orders sent"] += 1
@@ -158,7 +167,7 @@ class Traders:
 
     def _index(self) -> tuple[str, Command]:
         market = self.system.database.tables.named(self.world.dice.choice(self.system.markets))
-        moved = market.index_price * self.world.dice.randint(970, 1_030) // 1_000
+        moved = market.index_price * self.world.dice.randint(950, 1_050) // 1_000
         return market.name, SetIndex(self.world.now(), Nanos(moved))
 
     def _status(self) -> tuple[str, Command]:
