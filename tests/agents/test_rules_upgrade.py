@@ -15,6 +15,7 @@ from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import empty_market
 from exchange.errors import UnknownRules
 from schemas.commands import Command, PlaceOrder
+from schemas.market import RULES_FIRST
 from schemas.units import Lots
 from schemas.wire import GENESIS_HASH, RULES_VERSION, EventRecord, encode
 from store.markets.progress import MarketProgress
@@ -106,7 +107,7 @@ def test_a_record_has_the_rules_active_after_its_last_event(monkeypatch: pytest.
     """Also when they changed in the middle of it."""
     upgrade(monkeypatch)
     assignment = owner()
-    assert [record.rules for record in records(run(assignment, 3))] == [RULES_VERSION]
+    assert [record.rules for record in records(run(assignment, 3))] == [RULES_FIRST]
     assert [record.rules for record in records(run(assignment, 5))] == [NEWER]
 
 

@@ -3,12 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
+from exchange.engine.log.replay import Replay
+from exchange.engine.market import empty_market
 from exchange.engine.prices.resting_band import is_beyond_resting_band
 from schemas.commands import PlaceOrder, SetIndex
 from schemas.events import Event, OrderAmended, OrderEnded, OrderShrunk, TradeExecuted
 from schemas.market import RULES_FIRST, RULES_SECOND, SEED_MARKETS
 from schemas.orders import AmendCause, EndReason, OrderType, Side, TimeInForce
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
+from schemas.wire import encode
 from tests.exchange.builders import ANN, BOB, CAT, SELL, Driver, listed, order
 from tests.exchange.invariants import check_all
 
@@ -93,6 +96,16 @@ def test_the_edge_counts_the_loss_that_was_recorded() -> None:
     amended = [event for event in driver.send(index(63_500)) if isinstance(event, OrderAmended)]
     (moved,) = [event for event in amended if event.order == 6]
     assert moved.price == 635_000 - 15_875 - 5_000
+
+
+def test_a_replay_leaves_the_order_at_its_present_price() -> None:
+    """What `verify` compares the table of orders with."""
+    driver = long_bob(RULES_SECOND)
+    driver.send(index(62_600))
+    replay = Replay(empty_market(SEED_MARKETS[0].market), driver.market.event_seq)
+    for seq, command in enumerate(driver.log, 1):
+        replay.apply(seq, encode(command))
+    assert (replay.live[4].price, replay.live[4].remaining) == (610_350, LONG)
 
 
 NOTHING_TO_FILL = {
