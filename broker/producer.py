@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -18,6 +19,7 @@ from broker.reader import NO_RECORD, LastRecord, record_at
 SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
 DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
+STRANGERS_MAX = 100  # ranges that are remembered until somebody asks for them
 Headers = Sequence[tuple[str, bytes]]
 T = TypeVar("T")
 
@@ -54,6 +56,7 @@ class AckedProducer:
         self._producer: AIOKafkaProducer | None = None
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
+        self._strangers: dict[str, deque[range]] = {}
         self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
@@ -98,6 +101,10 @@ class AckedProducer:
         self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
         self._known_at_s[topic] = -math.inf
 
+    def take_strangers(self, topic: str) -> list[range]:
+        """Offsets between our own records, written by others since the last call: another owner, or a record not ours."""
+        return list(self._strangers.pop(topic, ()))
+
     async def send_all(self, topic: str, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Append records in order, each durable before the next is sent."""
         for key, value in entries:
@@ -116,6 +123,9 @@ class AckedProducer:
         is_doubtful = tries > 1 or time.monotonic() >= self._known_at_s.get(topic, math.inf) + DOUBTED_AFTER_S
         if 0 <= offset <= last.offset or (is_doubtful and await self._is_replaced(topic, last)):
             raise LogTruncated(topic, offset, last.offset)
+        if offset > last.offset + 1 > 0:
+            strangers = self._strangers.setdefault(topic, deque(maxlen=STRANGERS_MAX))
+            strangers.append(range(last.offset + 1, offset))
         if offset >= 0:
             self._last[topic] = LastRecord(offset + len(records) - 1, records[-1].key, records[-1].value)
             if topic in self._known_at_s:

@@ -1,0 +1,116 @@
+"""Records that are not ours, in every topic, while the workers run and while they do not: nothing stops, nothing is lost."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaError
+from prometheus_client import REGISTRY
+
+from agents.fills.app import publisher_unit
+from agents.fills.end_of_topic import fills_in
+from agents.fills.worker import Publisher
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
+from agents.projection.worker import Projector
+from agents.relay import Relay
+from agents.verify import verify
+from agents.worker.fail_stop import EXIT_WRONG
+from agents.worker.host import Unit
+from broker.dead_letters import DeadLetter, read_dead_letters
+from broker.producer import AckedProducer
+from broker.unreadable import NewerRecord
+from schemas.fills import encode_fill
+from schemas.topics import events_topic, fills_topic
+from schemas.wire import EventRecord, encode
+from tests.agents.fill_reader import kept_by_sequence
+from tests.agents.intruder import KINDS, TOPICS, intrude
+from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from tests.agents.test_projector import Delivered, matched
+from tests.agents.test_publisher import published, stored
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+ALL: tuple[Callable[..., Unit], ...] = (Relay, engine_unit, projection_unit, publisher_unit)
+EVERY = [(topic, kind) for topic in TOPICS for kind in KINDS if (topic, kind) != ("book", "tombstone") and kind != "transaction"]
+EACH = [pytest.param([(topic, kind)], id=f"{topic}-{kind}", marks=pytest.mark.chaos) for topic, kind in EVERY]
+
+
+def units(stream: Stream) -> list[Unit]:
+    """All workers of the market."""
+    return [kind(stream.market, stream.settings) for kind in ALL]
+
+
+async def write_foreign(stream: Stream, which: Sequence[tuple[str, str]]) -> None:
+    """Write records of these kinds into these topics."""
+    for topic, kind in which:
+        await intrude(stream.settings.bootstrap, stream.market, topic, KINDS[kind])
+
+
+async def letters(stream: Stream) -> list[DeadLetter]:
+    """The dead letters of the market."""
+    found = await read_dead_letters(stream.settings.bootstrap)
+    return [dead_letter for dead_letter in found if dead_letter.market == stream.market]
+
+
+async def are_set_aside(stream: Stream, which: Sequence[tuple[str, str]]) -> None:
+    """Wait until every topic in question has dead letters, and the metric counts them."""
+    expected = {TOPICS[topic](stream.market) for topic, _ in which}
+
+    async def is_so() -> bool:
+        return {letter.topic for letter in await letters(stream)} >= expected
+
+    await eventually(is_so, within_s=30)
+    for topic in expected:
+        labels = {"market": stream.market, "topic": topic}
+        assert (REGISTRY.get_sample_value("perpetua_foreign_records_total", labels) or 0) >= 1
+
+
+async def goes_on(stream: Stream) -> None:
+    """New orders are matched, persisted and published; every fill and every event is there once, and the log agrees."""
+    before = (await stream.progress()).event_seq
+    await stream.trade(40)
+    assert (await stream.drained()).event_seq > before
+    assert await stream.unfinished() == 0
+    fills = [encode_fill(fill) for fill in await stored(stream)]
+    await eventually(lambda: _are_published(stream, fills), within_s=30)
+
+
+async def _are_published(stream: Stream, fills: list[bytes]) -> bool:
+    ours, _ = fills_in(await published(stream), stream.market)
+    return list(kept_by_sequence(each.record.value for each in ours).values()) == fills
+
+
+@pytest.mark.parametrize("which", [pytest.param(EVERY, id="all"), *EACH])
+async def test_a_foreign_record_stops_nothing(
+    broker: Broker, database: str, tmp_path: Path, which: list[tuple[str, str]]
+) -> None:
+    """Written while the workers run, at the end of every topic while none runs, and read back by the next ones."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*units(stream)):
+            await goes_on(stream)
+            await write_foreign(stream, which)
+            await goes_on(stream)
+        await write_foreign(stream, which)
+        async with hosted(*units(stream)):
+            await goes_on(stream)
+            await are_set_aside(stream, which)
+        one_hash_each(await stream.records())
+        report = await verify(stream.settings, stream.market)
+        assert report.differences == []
+        assert report.events == (await stream.progress()).event_seq
+        assert report.skipped_records >= 2 * len([topic for topic, _ in which if topic != "fills"])
+
+
+async def test_a_compacted_topic_takes_no_record_without_a_key(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """The broker itself refuses one kind of foreign record."""
+    async with stream_on(broker, database, tmp_path, users=0) as stream:
+        producer = AckedProducer(stream.settings.bootstrap)
+        await producer.start()
+        with pytest.raises(KafkaError):
+            await producer.send(TOPICS["book"](stream.market), b"x", key=None)  # type: ignore[arg-type]
+        await producer.stop()
