@@ -146,7 +146,11 @@ async def _read(
 
 
 async def _next_records(reader: AIOKafkaConsumer, partition: TopicPartition) -> list[Any]:
+    """The records that come next; none where the log holds only the mark of a transaction, which no consumer gets."""
+    before = await reader.position(partition)
     while True:
         fetched = await reader.getmany(partition, timeout_ms=200)
         if fetched:
             return list(fetched[partition])
+        if await reader.position(partition) > before:
+            return []

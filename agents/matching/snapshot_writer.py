@@ -57,7 +57,9 @@ class SnapshotWriter:
 
     async def pass_foreign_end(self) -> None:
         """Set aside what others wrote after the last entry of ours, while no engine worked."""
-        end = await read_back(self._settings.bootstrap, self._topic, lambda found: len(self._strange(found)) < len(found))
+        end = await read_back(
+            self._settings.bootstrap, self._topic, lambda found: len(self._strange(found)) < len(found)
+        )
         await self._foreign.set_all_aside(self._strange(end))
 
     async def pass_foreign_entries(self) -> None:
@@ -133,4 +135,3 @@ class SnapshotWriter:
 def snapshot_pause_after(took_s: float) -> float:
     """Seconds without another snapshot after one that took `took_s` seconds."""
     return min(took_s * PAUSE_PER_SECOND_TAKEN, SNAPSHOT_PAUSE_MAX_S)
-

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from broker.event_records import pack
 from exchange.engine.log.journal import answer_command
 from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import empty_market
-from broker.event_records import pack
 from schemas.commands import ListMarket
 from schemas.fills import PublicFill, encode_fill
 from schemas.market import SEED_MARKETS, MarketStatus

@@ -11,20 +11,21 @@ from prometheus_client import REGISTRY
 
 from agents.fills.app import publisher_unit
 from agents.fills.end_of_topic import fills_in
-from agents.fills.worker import Publisher
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.projection.worker import Projector
 from agents.relay import Relay
 from agents.verify import verify
-from agents.worker.fail_stop import EXIT_WRONG
 from agents.worker.host import Unit
 from broker.dead_letters import DeadLetter, read_dead_letters
+from broker.errors import LogMismatch
+from broker.event_records import read_written
 from broker.producer import AckedProducer
 from broker.unreadable import NewerRecord
 from schemas.fills import encode_fill
 from schemas.topics import events_topic, fills_topic
 from schemas.wire import EventRecord, encode
+from store.projection.errors import ChainBroken
 from tests.agents.fill_reader import kept_by_sequence
 from tests.agents.intruder import KINDS, TOPICS, intrude
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
@@ -34,7 +35,7 @@ from tests.conftest import Broker
 from tests.eventually import eventually
 
 ALL: tuple[Callable[..., Unit], ...] = (Relay, engine_unit, projection_unit, publisher_unit)
-EVERY = [(topic, kind) for topic in TOPICS for kind in KINDS if (topic, kind) != ("book", "tombstone") and kind != "transaction"]
+EVERY = [(topic, kind) for topic in TOPICS for kind in KINDS if (topic, kind) != ("book", "tombstone")]
 EACH = [pytest.param([(topic, kind)], id=f"{topic}-{kind}", marks=pytest.mark.chaos) for topic, kind in EVERY]
 
 
@@ -104,9 +105,7 @@ async def test_a_foreign_record_stops_nothing(
         assert report.skipped_records >= 2 * len([topic for topic, _ in which if topic != "fills"])
 
 
-async def test_a_compacted_topic_takes_no_record_without_a_key(
-    broker: Broker, database: str, tmp_path: Path
-) -> None:
+async def test_a_compacted_topic_takes_no_record_without_a_key(broker: Broker, database: str, tmp_path: Path) -> None:
     """The broker itself refuses one kind of foreign record."""
     async with stream_on(broker, database, tmp_path, users=0) as stream:
         producer = AckedProducer(stream.settings.bootstrap)
@@ -114,3 +113,81 @@ async def test_a_compacted_topic_takes_no_record_without_a_key(
         with pytest.raises(KafkaError):
             await producer.send(TOPICS["book"](stream.market), b"x", key=None)  # type: ignore[arg-type]
         await producer.stop()
+
+
+def newer(record: EventRecord) -> bytes:
+    """The record as a newer release would write it."""
+    return encode(record).replace(b'"v":1}', b'"v":2}')
+
+
+def altered(record: EventRecord) -> bytes:
+    """The record with another event under the same hash."""
+    body = bytes(record.events[0]).replace(b'"at":1', b'"at":2')
+    assert body != bytes(record.events[0])
+    return encode(msgspec.structs.replace(record, events=[msgspec.Raw(body), *record.events[1:]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error"), [(newer, NewerRecord), (altered, (ChainBroken, LogMismatch))], ids=["newer", "altered"]
+)
+async def test_a_record_of_ours_is_never_passed(
+    broker: Broker,
+    database: str,
+    tmp_path: Path,
+    change: Callable[[EventRecord], bytes],
+    error: type[Exception] | tuple[type[Exception], ...],
+) -> None:
+    """One that this code cannot read, or that differs from its hash: projection and a restarting engine stop."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(5)
+        records = await matched(stream)
+        delivery = Delivered(records[0])
+        delivery.message.value = change(records[0])
+        projector = Projector(stream.market, stream.settings)
+        with pytest.raises(error):
+            await take_and_persist(projector, delivery)
+        await projector.close()
+        assert not delivery.is_acknowledged
+        await write(stream, events_topic(stream.market), delivery.message.value)
+        with pytest.raises(error):
+            await read_written(stream.settings.bootstrap, stream.market, 1, range(1, 2))
+        assert (await stream.progress()).event_seq == 0
+        assert await letters(stream) == []
+
+
+async def test_a_fill_that_was_never_matched_hides_none_of_ours(broker: Broker, database: str, tmp_path: Path) -> None:
+    """It has the form of the next fill, or of an old one with another price: the publisher sends its own."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*units(stream)):
+            await goes_on(stream)
+        fills = await stored(stream)
+        wrong = msgspec.structs.replace(
+            fills[-1], sequence=fills[-1].sequence + 1, event_id=f"{stream.market}:1", price="1"
+        )
+        await write(stream, fills_topic(stream.market), encode_fill(wrong))
+        async with hosted(*units(stream)):
+            await stream.trade(40)
+            await stream.drained()
+            expected = [encode_fill(fill) for fill in await stored(stream)]
+
+            async def are_there() -> bool:
+                return {each.value for each in await published(stream)} >= set(expected)
+
+            await eventually(are_there, within_s=30)
+            assert [letter.detail for letter in await letters(stream)] == [
+                f"no trade of the market is fill {wrong.sequence} as it is written here"
+            ]
+
+
+async def take_and_persist(projector: Projector, delivery: Delivered) -> None:
+    """What the projection does with one record."""
+    await projector.take(delivery)
+    await asyncio.wait_for(projector.work(), 20)
+
+
+async def write(stream: Stream, topic: str, value: bytes) -> None:
+    """Write a record under the market's key."""
+    producer = AckedProducer(stream.settings.bootstrap)
+    await producer.start()
+    await producer.send(topic, value, key=stream.market.encode())
+    await producer.stop()

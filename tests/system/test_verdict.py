@@ -6,7 +6,6 @@ from exchange.engine.market import empty_market
 from tables.book_table import Entry, Snapshot, keys_of_snapshot, snapshot_entries, snapshot_of
 from tests.system.verdict import count_snapshots
 
-
 STATE = b'[1,{"market":"TEA-PERP"}]'
 OTHER = b'[1,{"market":"TEA-PERP"},2]'
 
