@@ -232,6 +232,7 @@ def _stream(settings: Settings) -> StreamSettings:
         datadir=folder,
         session_timeout_s=settings.session_timeout_s,
         standstill_s=settings.standstill_s,
+        replication=settings.topic_replication,
     )
 
 

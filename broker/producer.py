@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from broker.address import client_settings
@@ -176,5 +176,10 @@ class AckedProducer:
 
 
 def can_be_retried(error: KafkaError) -> bool:
-    """Whether the broker may accept the same record later: it is unavailable or busy, not refusing."""
-    return bool(error.retriable) or isinstance(error, KafkaConnectionError | KafkaTimeoutError)
+    """Whether the broker may accept the same record later: it is unavailable or busy, or its topic is to be mended.
+
+    Our records are below the size that a topic must take, so one that is too large shows a topic that is set up wrongly.
+    """
+    return bool(error.retriable) or isinstance(
+        error, KafkaConnectionError | KafkaTimeoutError | MessageSizeTooLargeError
+    )

@@ -163,7 +163,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_continu
         assert named_in(caplog, "agents.matching.market_assignment") == [
             (stream.market, seq, order) for seq, order in orders.items()
         ]
-        assert named_in(caplog, "agents.matching.worker") == [(stream.market, seq, None) for seq in orders]
+        assert named_in(caplog, "agents.worker.foreign_records") == [(stream.market, seq, None) for seq in orders]
 
 
 async def test_a_verdict_outlives_the_bug_and_the_broker(
