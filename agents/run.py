@@ -19,6 +19,7 @@ from agents.worker.host import Host, Unit
 from agents.worker.presence import present
 from agents.worker.settings import StreamSettings
 from agents.worker.topic_watch import TopicWatch
+from broker.address import name_process
 from store.markets.registry import load_registry
 from store.session.presence import Work
 
@@ -68,6 +69,7 @@ async def listed_markets(settings: StreamSettings) -> list[str]:
 async def _run(
     work: Work, markets: Collection[str] | None, settings: StreamSettings, build: Callable[[str, StreamSettings], Unit]
 ) -> None:
+    name_process(work)
     async with present(work, settings):
         host = Host()
         watch = TopicWatch(work, settings)

@@ -51,8 +51,9 @@ class AckedProducer:
     Faust's own producer is not idempotent and its failed sends are only logged.
     """
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, about: str = "") -> None:
         self._bootstrap = bootstrap
+        self._about = about
         self._producer: AIOKafkaProducer | None = None
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
@@ -63,7 +64,7 @@ class AckedProducer:
         """Connect; raises KafkaConnectionError when the broker is unavailable."""
         if self._producer is None:
             producer = AIOKafkaProducer(
-                **client_settings(self._bootstrap),
+                **client_settings(self._bootstrap, self._about),
                 max_request_size=SENT_BYTES_MAX,
                 acks="all",
                 linger_ms=0,

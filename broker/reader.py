@@ -108,7 +108,7 @@ async def read_all(bootstrap: str, topic: str) -> list[Any]:
 
 @asynccontextmanager
 async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-    connection = client_settings(bootstrap)
+    connection = client_settings(bootstrap, partition.topic)
     reader = AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await reader.start()

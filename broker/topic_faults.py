@@ -9,6 +9,9 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from broker.address import client_settings
 
+ALSO_SOUND = {("compression.type", "gzip")}
+"""Other values that an operator may choose: every client of ours reads gzip."""
+
 
 class TopicFault(NamedTuple):
     """A difference of a topic; `is_fatal`: work on it would lose or refuse records, so its market rests."""
@@ -56,7 +59,7 @@ def _shape_faults(name: str, partitions: list[Any], replication: int) -> Iterabl
 def _setting_faults(name: str, settings: Mapping[str, str], found: Mapping[str, str]) -> Iterable[TopicFault]:
     for what, expected in settings.items():
         value = found.get(what, expected)
-        if value != expected:
+        if value != expected and (what, value) not in ALSO_SOUND:
             is_fatal = what == "cleanup.policy" or (what == "max.message.bytes" and int(value) < int(expected))
             yield TopicFault(name, what, expected, value, is_fatal)
 

@@ -66,7 +66,7 @@ class Publisher:
         self.name = publisher_app_id(market)
         self._settings = settings
         self._topic = fills_topic(market)
-        self._producer = AckedProducer(settings.bootstrap)
+        self._producer = AckedProducer(settings.bootstrap, market)
         self._foreign = ForeignRecords(market, self._topic, self._producer)
         self._progress = StepCounter()
         self._known: Known | None = None

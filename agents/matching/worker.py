@@ -40,7 +40,7 @@ class Matcher:
         self.name = engine_app_id(market)
         self._settings = settings
         self._table = table
-        self._producer = AckedProducer(settings.bootstrap)
+        self._producer = AckedProducer(settings.bootstrap, market)
         self.snapshots = SnapshotWriter(market, settings, self._producer, table)
         self._foreign = ForeignRecords(market, commands_topic(market), self._producer)
         self._assignment: MarketAssignment | None = None

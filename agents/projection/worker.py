@@ -48,7 +48,7 @@ class Projector:
         self.name = projection_app_id(market)
         self._settings = settings
         self._projection = Projection(self._connect, market)
-        self._producer = AckedProducer(settings.bootstrap)  # for dead letters; connects with the first one
+        self._producer = AckedProducer(settings.bootstrap, market)  # for dead letters; connects with the first one
         self._foreign = ForeignRecords(market, events_topic(market), self._producer)
         self._progress = StepCounter()
         self._epoch: int | None = None

@@ -1,6 +1,7 @@
 """Records that are not ours, in every topic, while the workers run and while they do not: nothing stops, nothing is lost."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -113,6 +114,27 @@ async def test_a_compacted_topic_takes_no_record_without_a_key(broker: Broker, d
         with pytest.raises(KafkaError):
             await producer.send(TOPICS["book"](stream.market), b"x", key=None)  # type: ignore[arg-type]
         await producer.stop()
+
+
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+@pytest.mark.parametrize(
+    "codec", ["zstd", *(pytest.param(each, marks=pytest.mark.chaos) for each in ("snappy", "lz4"))]
+)
+async def test_a_record_in_a_codec_that_we_cannot_read_stops_nothing(
+    broker: Broker, database: str, tmp_path: Path, codec: str
+) -> None:
+    """The broker stores it without compression, whatever codec the writer used."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        async with hosted(*units(stream)):
+            await goes_on(stream)
+        for topic in TOPICS.values():
+            command = ["kcat", "-P", "-b", broker.bootstrap, "-t", topic(stream.market), "-k", "x", "-z", codec]
+            kcat = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+            await kcat.communicate(b"x" * 10_000)
+            assert kcat.returncode == 0
+        async with hosted(*units(stream)):
+            await goes_on(stream)
+            await are_set_aside(stream, [(topic, "compressed") for topic in TOPICS])
 
 
 def newer(record: EventRecord) -> bytes:

@@ -16,6 +16,7 @@ from agents.projection.app import projection_unit
 from agents.relay import Relay
 from agents.worker.guarded_unit import GuardedUnit
 from agents.worker.topic_watch import TopicWatch
+from broker.address import client_settings
 from broker.topics import BOOK, LOG, create_topics
 from store.markets.rests import read_rests
 from store.session.presence import Work
@@ -133,6 +134,22 @@ async def test_a_fault_of_one_market_rests_that_market(
             assert await ill.unfinished() == 0
         await well.trade(20)
         await everything_is_published(well)
+
+
+async def test_each_client_names_its_process_and_market(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker sees who asks: in the members of a group, and in every client that we make."""
+    monkeypatch.setattr("broker.address._process", "engine")
+    async with stream_on(broker, database, tmp_path) as stream, workers_of(stream), admin(broker.bootstrap) as client:
+        await stream.trade(1)
+        await stream.drained()
+        groups = [f"{work}-{stream.market}" for work in (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)]
+        for group in groups:
+            (answer,) = await client.describe_consumer_groups([group])
+            members = answer.to_object()["groups"][0]["members"]
+            assert [member["client_id"] for member in members] == [group]
+        assert client_settings(broker.bootstrap, stream.market)["client_id"] == f"engine-{stream.market}"
 
 
 async def _rests(stream: Stream, reason: str) -> bool:
