@@ -8,13 +8,13 @@ from agents.auditor import Auditor
 from agents.candles import CandleMaker
 from agents.clock import Clock
 from agents.fills.app import publisher_unit
+from agents.guarded_unit import GuardedUnit
 from agents.liquidator import Liquidator
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
 from agents.worker.database import ask_database
 from agents.worker.fail_stop import fail_fast
-from agents.worker.guarded_unit import GuardedUnit
 from agents.worker.host import Host, Unit
 from agents.worker.presence import present
 from agents.worker.settings import StreamSettings

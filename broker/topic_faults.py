@@ -34,7 +34,7 @@ async def read_topic_faults(
     try:
         await client.start()
         described = {each["topic"]: each for each in await client.describe_topics()}  # all: naming one may create it
-        existing = [name for name in wanted if name in described]
+        existing = {name: settings for name, settings in wanted.items() if name in described}
         configs = await _read_configs(client, existing) if existing else {}
     finally:
         await client.close()
@@ -51,7 +51,7 @@ async def read_topic_faults(
 def _shape_faults(name: str, partitions: list[Any], replication: int) -> Iterable[TopicFault]:
     if len(partitions) != 1:
         yield TopicFault(name, "the number of partitions", "1", str(len(partitions)), is_fatal=True)
-    replicas = min(len(each["replicas"]) for each in partitions)
+    replicas = min((len(each["replicas"]) for each in partitions), default=0)
     if replicas < replication:
         yield TopicFault(name, "the replication", str(replication), str(replicas), is_fatal=False)
 
@@ -64,9 +64,11 @@ def _setting_faults(name: str, settings: Mapping[str, str], found: Mapping[str, 
             yield TopicFault(name, what, expected, value, is_fatal)
 
 
-async def _read_configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """The settings of these topics."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+async def _read_configs(
+    client: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """These settings of these topics, as the broker has them."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict(settings)) for name, settings in wanted.items()]
     answers = await client.describe_configs(resources)
     return {
         name: {entry[0]: entry[1] for entry in entries}

@@ -19,7 +19,7 @@ class MisplacedFill(UnreadableRecord):
     """A record in the form of a fill of this market that the exchange has never matched."""
 
     def __init__(self, sequence: int) -> None:
-        super().__init__(Unreadable.UNKNOWN, f"no trade of the market is fill {sequence} as it is written here")
+        super().__init__(Unreadable.UNKNOWN, f"no trade of the market is fill {sequence} of this event")
 
 
 def fills_in(records: Sequence[Any], market: str) -> tuple[list[PublishedFill], list[tuple[Any, UnreadableRecord]]]:
@@ -32,6 +32,11 @@ def fills_in(records: Sequence[Any], market: str) -> tuple[list[PublishedFill], 
         except UnreadableRecord as fault:
             foreign.append((record, fault))
     return fills, foreign
+
+
+def is_same(one: PublicFill, other: PublicFill) -> bool:
+    """Whether two records are of the same fill; a release may print it with more fields than the one before."""
+    return (one.sequence, one.trade_id, one.event_id) == (other.sequence, other.trade_id, other.event_id)
 
 
 def last_without_hole(published: Sequence[PublishedFill]) -> int | None:

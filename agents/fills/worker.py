@@ -6,12 +6,13 @@ the topic and the event log no longer hold. After a fault it may publish a fill 
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from agents.fills.end_of_topic import MisplacedFill, end_without_hole, fills_in, last_without_hole
+from agents.fills.end_of_topic import MisplacedFill, end_without_hole, fills_in, is_same, last_without_hole
 from agents.worker.database import ask_database, ask_once
 from agents.worker.foreign_records import ForeignRecords
 from agents.worker.settings import StreamSettings
@@ -37,6 +38,8 @@ AGAIN_ON_A_NEW_BROKER = 10_000
 END_RECORDS = 64
 PERSISTED_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.25
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +160,9 @@ class Publisher:
         await self._producer.send_together(self._topic, records)
         self._last = fills[-1].sequence
         for place in self._producer.take_strangers(self._topic):
-            between = await records_between(self._settings.bootstrap, self._topic, place.start, place.stop)
+            between = await self._ask_broker(
+                partial(records_between, self._settings.bootstrap, self._topic, place.start, place.stop)
+            )
             await self._foreign.set_all_aside(fills_in(between, self.market)[1])
 
     async def _end_of_topic(self, known: Known) -> int | None:
@@ -167,7 +172,7 @@ class Publisher:
         is passed, and so is one that looks like a fill and that neither PostgreSQL nor the event log holds: it would make
         us leave out ours.
         """
-        records = await self._read_end_through_outages()
+        records = await self._ask_broker(self._read_end)
         if records:
             self._producer.expect_beyond(self._topic, last_of(records))
         published, foreign = fills_in(records, self.market)
@@ -182,24 +187,25 @@ class Publisher:
         return None
 
     async def _is_ours(self, fill: PublicFill, known: Known) -> bool:
-        """Whether PostgreSQL or, for a fill that is not persisted yet, the event log holds exactly this fill."""
+        """Whether PostgreSQL or, for a fill that is not persisted yet, the event log holds this fill."""
         if fill.sequence <= known.newest:
             stored = await ask_database(
                 self._settings.dsn, self.name, lambda session: read_public_fills(session, self.market, fill.sequence, 1)
             )
-            return encode_fill(fill) in map(encode_fill, stored)
+            return any(is_same(fill, each) for each in stored)
         market, _, event = fill.event_id.rpartition(":")
         if market != self.market or not event.isdecimal():
             return False
-        logged = await read_records(self._settings.bootstrap, self.market, int(event), self._progress.step)
-        return any(
-            encode_fill(fill) == encode_fill(each) for one in logged for each in fills_of(known.spec, one.record)
+        logged = await self._ask_broker(
+            partial(read_records, self._settings.bootstrap, self.market, int(event), self._progress.step)
         )
+        return any(is_same(fill, each) for one in logged for each in fills_of(known.spec, one.record))
 
-    async def _read_end_through_outages(self) -> list[Any]:
+    async def _ask_broker(self, question: Callable[[], Awaitable[T]]) -> T:
+        """The broker's answer; waits through an outage."""
         while True:
             try:
-                return await self._read_end()
+                return await question()
             except KafkaError as error:
                 if not can_be_retried(error):
                     raise

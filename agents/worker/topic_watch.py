@@ -64,6 +64,12 @@ class TopicWatch:
             await self._changed.wait_for(lambda: market in self._rests)
             return self._rests[market]
 
+    async def is_faulty(self, market: str) -> bool:
+        """Whether another look finds a fault of the market."""
+        self._seen.discard(market)
+        await self.add(market)
+        return market in self._rests
+
     async def run(self) -> None:
         """Look, forever."""
         wait_s = FIRST_LOOK_AGAIN_S
@@ -75,9 +81,9 @@ class TopicWatch:
             except (KafkaError, TimeoutError) as error:
                 log.warning("the topics are not looked at: %r", error)
             self._seen |= markets
-            await self._publish(before)
             async with self._changed:
                 self._changed.notify_all()
+            await self._publish(before)
             wait_s = min(2 * wait_s, LOOK_EVERY_S) if self._rests == before else FIRST_LOOK_AGAIN_S
             await self._pause(wait_s if self._rests else LOOK_EVERY_S)
 

@@ -178,7 +178,7 @@ async def test_a_record_of_ours_is_never_passed(
 
 
 async def test_a_fill_that_was_never_matched_hides_none_of_ours(broker: Broker, database: str, tmp_path: Path) -> None:
-    """It has the form of the next fill, or of an old one with another price: the publisher sends its own."""
+    """It has the form of the next fill, of an event that is another: the publisher sends its own."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*units(stream)):
             await goes_on(stream)
@@ -197,7 +197,7 @@ async def test_a_fill_that_was_never_matched_hides_none_of_ours(broker: Broker, 
 
             await eventually(are_there, within_s=30)
             assert [letter.detail for letter in await letters(stream)] == [
-                f"no trade of the market is fill {wrong.sequence} as it is written here"
+                f"no trade of the market is fill {wrong.sequence} of this event"
             ]
 
 

@@ -6,25 +6,32 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from click.testing import CliRunner
 
 from agents.fills.app import publisher_unit
+from agents.guarded_unit import GuardedUnit
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
-from agents.worker.guarded_unit import GuardedUnit
 from agents.worker.topic_watch import TopicWatch
+from app.cli import cli
 from broker.address import client_settings
 from broker.topics import BOOK, LOG, create_topics
+from schemas.commands import PassBarrier
+from store.command_log.commands import append_command
 from store.markets.rests import read_rests
+from store.queries.operations.lags import read_lags
 from store.session.presence import Work
 from tests.agents.intruder import TOPICS
-from tests.agents.stream import Stream, hosted, stream_on
+from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.agents.test_publisher import everything_is_published
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.store.account_builder import session_to
 
 BUILD = {
     Work.RELAY: Relay,
@@ -92,6 +99,24 @@ async def workers_of(*streams: Stream) -> AsyncIterator[None]:
             task.cancel()
 
 
+@asynccontextmanager
+async def ticking(stream: Stream) -> AsyncIterator[None]:
+    """A command twice a second, as the clock sends: a topic that was made again shows by the next record what it lacks."""
+
+    async def tick() -> None:
+        async with asyncio.timeout(600):
+            while True:
+                await asyncio.sleep(0.5)
+                async with session_to(stream.settings.dsn) as session:
+                    await append_command(session, stream.market, PassBarrier(BEGAN_AT, "tick"))
+
+    task = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
 async def mend(stream: Stream, topic: str, fault: Fault) -> None:
     """What docs/recover.md says."""
     async with admin(stream.settings.bootstrap) as client:
@@ -117,6 +142,7 @@ async def test_a_fault_of_one_market_rests_that_market(
     async with AsyncExitStack() as stack:
         ill, well = [await stack.enter_async_context(stream_on(broker, database, tmp_path)) for _ in range(2)]
         await stack.enter_async_context(workers_of(ill, well))
+        await stack.enter_async_context(ticking(ill))
         for kind, name in which:
             fault, topic = FAULTS[name], TOPICS[kind](ill.market)
             await ill.trade(20)
@@ -125,6 +151,14 @@ async def test_a_fault_of_one_market_rests_that_market(
                 await fault.happens(client, topic)
             await ill.trade(20)
             await eventually(lambda fault=fault: _rests(ill, fault.reason), within_s=20)
+            status = await asyncio.to_thread(
+                CliRunner(env={"DATABASE_URL": database}).invoke, cli, ["status", "--json"]
+            )
+            reasons = {row["market"]: row["rests"] for row in orjson.loads(status.output)}
+            assert fault.reason in reasons[ill.market]
+            assert reasons[well.market] is None
+            lags = {lag.market: lag.rests for lag in await read_lags(well.session, BEGAN_AT)}
+            assert (lags[ill.market], lags[well.market]) == (True, False)
             await well.trade(20)
             await well.drained()
             await mend(ill, topic, fault)

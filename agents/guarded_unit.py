@@ -60,12 +60,12 @@ class GuardedUnit:
             faulty = asyncio.create_task(self._watch.until_faulty(self._market))
             try:
                 await asyncio.wait({faulty, working}, return_when=asyncio.FIRST_COMPLETED)
-                if not faulty.done():
+                if not faulty.done() and not await self._watch.is_faulty(self._market):
                     return await working
             finally:
                 faulty.cancel()
                 working.cancel()
-            log.error("%s rests: %s", self.name, faulty.result(), extra={"market": self._market})
+            log.error("%s rests: a topic is at fault", self.name, extra={"market": self._market})
             await (unit.abandon() if isinstance(unit, FaustUnit) else unit.stop())
             self._unit = None
 
