@@ -43,6 +43,7 @@ async def test_a_topic_that_differs_is_named(database: str, empty_broker: Broker
         "engine.events.BTC-PERP: the number of partitions is 2, must be 1",
         "engine.events.BTC-PERP: cleanup.policy is compact, must be delete",
         "engine.events.BTC-PERP: retention.ms is 1000, must be 604800000",
+        "engine.events.BTC-PERP: message.timestamp.type is CreateTime, must be LogAppendTime",
         "engine.events.BTC-PERP: compression.type is producer, must be uncompressed",
     ]
 
