@@ -4,8 +4,10 @@ from enum import StrEnum
 
 import msgspec
 
-from broker.command_records import UnreadableRecord, read_whole_record
+from broker.command_records import read_whole_record
 from broker.dead_letters import DeadLetter
+from broker.unreadable import UnreadableRecord
+from schemas.topics import commands_topic
 from schemas.wire import CommandRecord, NumberedCommand
 from store.command_log.outbox import read_commands, rewind
 from store.markets.progress import MarketProgress, read_market_progress
@@ -42,6 +44,10 @@ async def retry_dead_letter(session: Session, dead_letter: DeadLetter) -> RetryO
     """
     if dead_letter.is_command:
         return RetryOutcome(dead_letter.id, Retried.ANSWERED, "by command.failed; its client may submit it again")
+    if dead_letter.topic not in {None, commands_topic(dead_letter.market)}:
+        return RetryOutcome(
+            dead_letter.id, Retried.NOT_OURS, f"only commands are sent again, not what is in {dead_letter.topic}"
+        )
     try:
         record = read_whole_record(dead_letter.value, dead_letter.market)
     except UnreadableRecord as fault:

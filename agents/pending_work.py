@@ -4,7 +4,7 @@ from agents.matching.market_assignment import MarketAssignment
 from agents.worker.database import ask_once
 from agents.worker.settings import StreamSettings
 from broker.command_records import record_or_none
-from broker.event_records import event_record_or_none
+from broker.event_records import record_or_none as event_record_or_none
 from broker.reader import last_readable, read_back
 from schemas.topics import commands_topic, engine_app_id, events_topic, projection_app_id
 from store.markets.progress import MarketProgress, read_market_progress
@@ -35,7 +35,9 @@ async def has_commands(market: str, settings: StreamSettings, assignment: Market
 async def has_events(market: str, settings: StreamSettings) -> bool:
     """Whether a projection has pending work: events that are not persisted, in a market that is not halted."""
     progress = await _progress(market, settings, projection_app_id(market))
-    record = await last_readable(settings.bootstrap, events_topic(market), event_record_or_none)
+    record = await last_readable(
+        settings.bootstrap, events_topic(market), lambda value: event_record_or_none(value, market)
+    )
     return progress.halted_reason is None and record is not None and record.last_event_seq > progress.event_seq
 
 

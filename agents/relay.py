@@ -69,7 +69,7 @@ class Relay(Service):
         self._market = market
         self._settings = settings
         self._bootstrap = settings.bootstrap
-        self._producer = AckedProducer(settings.bootstrap)
+        self._producer = AckedProducer(settings.bootstrap, market)
         self._woken = asyncio.Event()
         self._poll_s = POLL_ANNOUNCED_S
         self._tidy_at_s = 0.0

@@ -8,6 +8,7 @@ from agents.auditor import Auditor
 from agents.candles import CandleMaker
 from agents.clock import Clock
 from agents.fills.app import publisher_unit
+from agents.guarded_unit import GuardedUnit
 from agents.liquidator import Liquidator
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
@@ -17,7 +18,10 @@ from agents.worker.fail_stop import fail_fast
 from agents.worker.host import Host, Unit
 from agents.worker.presence import present
 from agents.worker.settings import StreamSettings
+from agents.worker.topic_watch import TopicWatch
+from broker.address import name_process
 from store.markets.registry import load_registry
+from store.session.presence import Work
 
 FOLLOW_EVERY_S = 2.0
 
@@ -26,22 +30,22 @@ log = logging.getLogger(__name__)
 
 async def run_engine(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Match these markets; None is all that are listed, and those listed later."""
-    await _run("engine", markets, settings, engine_unit)
+    await _run(Work.ENGINE, markets, settings, engine_unit)
 
 
 async def run_projection(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Persist the events of these markets; None as above."""
-    await _run("projection", markets, settings, projection_unit)
+    await _run(Work.PROJECTION, markets, settings, projection_unit)
 
 
 async def run_publisher(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Publish the fills of these markets; None as above."""
-    await _run("publisher", markets, settings, publisher_unit)
+    await _run(Work.PUBLISHER, markets, settings, publisher_unit)
 
 
 async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Relay the commands of these markets; None as above."""
-    await _run("relay", markets, settings, Relay)
+    await _run(Work.RELAY, markets, settings, Relay)
 
 
 async def run_clock(settings: StreamSettings) -> None:
@@ -63,16 +67,24 @@ async def listed_markets(settings: StreamSettings) -> list[str]:
 
 
 async def _run(
-    kind: str, markets: Collection[str] | None, settings: StreamSettings, unit: Callable[[str, StreamSettings], Unit]
+    work: Work, markets: Collection[str] | None, settings: StreamSettings, build: Callable[[str, StreamSettings], Unit]
 ) -> None:
-    async with present(kind, settings):
+    name_process(work)
+    async with present(work, settings):
         host = Host()
+        watch = TopicWatch(work, settings)
+        watching = asyncio.create_task(fail_fast(watch.run(), f"the topics of {work}"))
+
+        def unit(market: str, settings: StreamSettings) -> Unit:
+            return GuardedUnit(market, settings, watch, build)
+
         follower = None
         if markets is None:
-            follower = asyncio.create_task(fail_fast(_follow(host, settings, unit), f"{kind} of all markets"))
+            follower = asyncio.create_task(fail_fast(_follow(host, settings, unit), f"{work} of all markets"))
         try:
             await host.run([unit(market, settings) for market in markets or ()])
         finally:
+            watching.cancel()
             if follower is not None:
                 follower.cancel()
 

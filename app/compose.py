@@ -25,7 +25,9 @@ from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.unreachable import BrokerSilent
-from broker.topics import cluster_id, create_topics
+from broker.address import name_process
+from broker.topic_faults import read_topic_faults
+from broker.topics import cluster_id, create_topics, topic_settings
 from schemas.addresses import address_text
 from schemas.market import SEED_MARKETS, MarketSpec
 from store.command_log.commands import MarketUnknown
@@ -60,6 +62,15 @@ async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> lis
     return await create_topics(settings.broker_address, names, replication=settings.topic_replication)
 
 
+async def topic_faults(settings: Settings, markets: Sequence[str] = ()) -> list[str]:
+    """What the topics of these markets, or of every listed one, differ in from what they must be."""
+    names = list(markets or (await _registry(settings)).by_name)
+    wanted = dict(topic_settings(names, settings.topic_replication))
+    return [
+        str(fault) for fault in await read_topic_faults(settings.broker_address, wanted, settings.topic_replication)
+    ]
+
+
 async def add_market(settings: Settings, spec: MarketSpec) -> bool:
     """Create the topics of a market, then list it; false when no worker processed it in time. Raises MarketRefused."""
     await check_can_be_listed(settings, spec)
@@ -78,6 +89,7 @@ async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
     """Rebuild every market on an empty broker from PostgreSQL, and record the broker as the current one."""
     from agents.rebuild import rebuild
 
+    name_process("rebuild")
     markets = list((await _registry(settings)).by_name)
     return await rebuild(_stream(settings), markets, await cluster_id(settings.broker_address))
 
@@ -88,6 +100,7 @@ async def verify_market(settings: Settings, market: str) -> "Report":
     from agents.verify import verify
     from broker.errors import LogMismatch
 
+    name_process("verify")
     if market not in (await _registry(settings)).by_name:
         raise MarketUnknown(market)
     stream, found = _stream(settings), await cluster_id(settings.broker_address)
@@ -242,6 +255,7 @@ def _stream(settings: Settings) -> StreamSettings:
         datadir=folder,
         session_timeout_s=settings.session_timeout_s,
         standstill_s=settings.standstill_s,
+        replication=settings.topic_replication,
     )
 
 

@@ -26,6 +26,7 @@ from store.markets.backlog import read_load
 from store.markets.halts import read_halted
 from store.markets.price_sources import IndexSources, read_index_sources
 from store.markets.registry import MarketRefused, list_market, load_registry
+from store.markets.rests import read_rests
 from store.queries.market_data.markets import list_markets
 from store.queries.market_data.public_fills import read_public_fills
 from store.queries.operations.progress import PipelineProgress, read_progress
@@ -132,6 +133,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
         progress = await read_progress(session)
         load = await read_load(session, now())
         halted = await read_halted(session)
+        rests = await read_rests(session)
         owners = _owners(await read_processes(session))
     return [
         {
@@ -145,6 +147,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
             "behind": load[view.id].backlog,
             "behind_s": round(load[view.id].oldest_age_s, 3),
             "halted": halted.get(view.id),
+            "rests": rests.get(view.id),
         }
         for view in views
     ]

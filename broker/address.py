@@ -14,6 +14,21 @@ _SCHEME = "kafka+tls://"
 MECHANISM = "SCRAM-SHA-512"
 
 
+_process = "perpetua"
+"""What this process does, for the names of its clients."""
+
+
+def name_process(kind: str) -> None:
+    """Name this process at the broker, once at its start: `engine`, `relay`, `verify` …"""
+    global _process  # noqa: PLW0603 - one name a process, as its pid is
+    _process = kind
+
+
+def client_id(about: str = "") -> str:
+    """The `client.id` that the broker logs and counts by: the process, and what the client is for."""
+    return f"{_process}-{about}" if about else _process
+
+
 class BrokerAddress(NamedTuple):
     """The parts of an address; `servers` is a comma-separated list."""
 
@@ -42,10 +57,10 @@ def parse_broker_address(text: str) -> BrokerAddress:
     return BrokerAddress(servers, True, ca, unquote(user), unquote(password))
 
 
-def client_settings(address: str) -> dict[str, Any]:
-    """The connection settings of every aiokafka client."""
+def client_settings(address: str, about: str = "") -> dict[str, Any]:
+    """The connection settings of every aiokafka client; `about` is the market or topic that it is for."""
     broker = parse_broker_address(address)
-    settings: dict[str, Any] = {"bootstrap_servers": broker.servers}
+    settings: dict[str, Any] = {"bootstrap_servers": broker.servers, "client_id": client_id(about)}
     if broker.is_tls:
         settings |= {"security_protocol": "SSL", "ssl_context": _context(broker.ca)}
     if broker.user:

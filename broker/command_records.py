@@ -1,32 +1,15 @@
 """Reading the command log: a complete record of ours, or the reason why it is not one."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
 
+from broker.unreadable import Unreadable, UnreadableRecord, unreadable
 from schemas.commands import Command
 from schemas.wire import UNDECODABLE, CommandRecord, decode_command, decode_command_record
 
 Read = TypeVar("Read")
-
-
-class Unreadable(StrEnum):
-    """Why a record of a command log is not a command record of its market."""
-
-    MALFORMED = "MALFORMED"  # not JSON
-    UNKNOWN = "UNKNOWN"  # JSON, of a type or a version that this code does not know
-    FOREIGN_MARKET = "FOREIGN_MARKET"
-
-
-class UnreadableRecord(Exception):
-    """A record that takes no sequence; `detail` is the decoder's message."""
-
-    def __init__(self, reason: Unreadable, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 def read_record(value: bytes | None, market: str) -> CommandRecord:
@@ -36,6 +19,8 @@ def read_record(value: bytes | None, market: str) -> CommandRecord:
     record = _readable(decode_command_record, value)
     if record.market != market:
         raise UnreadableRecord(Unreadable.FOREIGN_MARKET, record.market)
+    if not record.commands:
+        raise UnreadableRecord(Unreadable.MALFORMED, "no commands")
     return record
 
 
@@ -53,9 +38,9 @@ def read_whole_record(value: bytes | None, market: str) -> CommandRecord:
 
 
 def record_or_none(value: bytes | None, market: str) -> CommandRecord | None:
-    """A record of the market, or None for a record in its log that is not ours."""
+    """A record of the market in which every command can be read, or None for a record in its log that is not ours."""
     try:
-        return read_record(value, market)
+        return read_whole_record(value, market)
     except UnreadableRecord:
         return None
 
@@ -63,7 +48,5 @@ def record_or_none(value: bytes | None, market: str) -> CommandRecord | None:
 def _readable(decode: Callable[[bytes], Read], value: bytes | msgspec.Raw) -> Read:
     try:
         return decode(value)
-    except msgspec.ValidationError as error:
-        raise UnreadableRecord(Unreadable.UNKNOWN, str(error)) from error
     except UNDECODABLE as error:
-        raise UnreadableRecord(Unreadable.MALFORMED, str(error)) from error
+        raise unreadable(error) from error

@@ -1,15 +1,15 @@
-"""The dead-letter topic: records that a matching agent could not read or apply, unchanged, with the reason."""
+"""The dead-letter topic: records that a worker could not read or apply, unchanged, with the reason."""
 
 from typing import Any, NamedTuple
 
 import msgspec
 
-from broker.command_records import UnreadableRecord
 from broker.producer import SENT_BYTES_MAX, AckedProducer
 from broker.reader import read_all
+from broker.unreadable import UnreadableRecord
 from schemas.ids import public_command_id
 from schemas.orders import EndReason
-from schemas.topics import DEAD_LETTERS, commands_topic
+from schemas.topics import DEAD_LETTERS
 
 VALUE_BYTES_MAX = SENT_BYTES_MAX - 16 * 1024  # room for key and headers
 DETAIL_CHARACTERS_MAX = 500
@@ -27,8 +27,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """One dead letter. Two with the same `id` are the same one: it may be written twice after a crash.
 
     For a command that was undone, `reason` is INTERNAL, `seq` its sequence and `detail` the class of the exception.
-    Otherwise `reason` is why the record at `offset` of the market's command log could not be read. `size_bytes` is the
-    full length: a value too large for a record is truncated.
+    Otherwise `reason` is why the record at `offset` of `topic` is not one of the market's log. `size_bytes` is the full
+    length: a value too large for a record is truncated.
     """
 
     id: str
@@ -39,6 +39,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     offset: int | None
     size_bytes: int
     value: bytes
+    topic: str | None = None
 
     @property
     def is_command(self) -> bool:
@@ -46,11 +47,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
         return self.seq is not None
 
 
-def dead_letter_of_record(market: str, offset: int, value: bytes | None, fault: UnreadableRecord) -> DeadLetter:
+def dead_letter_of_record(
+    market: str, topic: str, offset: int, value: bytes | None, fault: UnreadableRecord
+) -> DeadLetter:
     """The letter for a record that takes no sequence."""
     value = value or b""
-    place = f"{commands_topic(market)}@{offset}"
-    return DeadLetter(place, market, fault.reason, fault.detail, None, offset, len(value), value)
+    return DeadLetter(f"{topic}@{offset}", market, fault.reason, fault.detail, None, offset, len(value), value, topic)
 
 
 def dead_letter_of_failure(market: str, failure: Failure) -> DeadLetter:
@@ -68,6 +70,7 @@ async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
         "reason": dead_letter.reason,
         "exception" if dead_letter.is_command else "detail": dead_letter.detail[:DETAIL_CHARACTERS_MAX],
         "seq": dead_letter.seq,
+        "topic": dead_letter.topic,
         "offset": dead_letter.offset,
         "bytes": dead_letter.size_bytes,
     }
@@ -86,7 +89,7 @@ async def read_dead_letters(bootstrap: str) -> list[DeadLetter]:
 
 
 def _dead_letter(record: Any) -> DeadLetter | None:
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     try:
         return DeadLetter(
             id=record.key.decode(),
@@ -97,6 +100,7 @@ def _dead_letter(record: Any) -> DeadLetter | None:
             offset=_number(headers.get("offset")),
             size_bytes=int(headers["bytes"]),
             value=record.value or b"",
+            topic=headers.get("topic"),
         )
     except (KeyError, ValueError, AttributeError):
         return None

@@ -7,6 +7,7 @@ import msgspec
 
 from broker.errors import LogMismatch
 from broker.reader import LastRecord, last_of, read_back, unnoticed
+from broker.unreadable import Unreadable, UnreadableRecord, check_not_newer, unreadable
 from exchange.engine.log.journal import EncodedEvent
 from schemas.topics import events_topic
 from schemas.units import Timestamp
@@ -58,12 +59,34 @@ def hashes_in(record: EventRecord) -> Iterator[tuple[int, str]]:
         raise LogMismatch(f"hash of event {record.market}:{record.last_event_seq}", record.hash, chain)
 
 
+def read_record(value: bytes | None, market: str) -> EventRecord:
+    """A record of a market's event log; raises UnreadableRecord for one that is not ours, NewerRecord for one we cannot read."""
+    if value is None:
+        raise UnreadableRecord(Unreadable.MALFORMED, "no value")
+    try:
+        record = decode_event_record(value)
+    except UNDECODABLE as error:
+        check_not_newer(value, market)
+        raise unreadable(error) from error
+    if record.market != market:
+        raise UnreadableRecord(Unreadable.FOREIGN_MARKET, record.market)
+    return record
+
+
+def record_or_none(value: bytes | None, market: str) -> EventRecord | None:
+    """An event record of the market, or None for a record in its log that is not ours. Raises NewerRecord."""
+    try:
+        return read_record(value, market)
+    except UnreadableRecord:
+        return None
+
+
 async def read_written(
     bootstrap: str, market: str, epoch: int, needed: range, on_fetched: Callable[[], None] = unnoticed
 ) -> WrittenLog:
-    """The log from the first of the needed events, if it is there, to its end."""
+    """The log from the first of the needed events, if it is there, to its end. Records that are not ours are passed."""
     found = await _read_back(bootstrap, market, needed, on_fetched)
-    records = [decode_event_record(each.value) for each in found]
+    records = [record for each in found if (record := record_or_none(each.value, market)) is not None]
     for record in records:
         if record.epoch != epoch:
             raise LogMismatch(f"epoch of event record {market}:{record.first_event_seq}", epoch, record.epoch)
@@ -81,15 +104,8 @@ async def read_records(
 ) -> list[LoggedRecord]:
     """The event records from the one that holds event `after_seq` (or the first there is) to the end of the log."""
     found = await _read_back(bootstrap, market, range(after_seq, after_seq + 1), on_fetched)
-    return [LoggedRecord(decode_event_record(each.value), Timestamp(each.timestamp * 1_000)) for each in found]
-
-
-def event_record_or_none(value: bytes | None) -> EventRecord | None:
-    """An event record, or None for a record in the log that is not ours."""
-    try:
-        return None if value is None else decode_event_record(value)
-    except UNDECODABLE:
-        return None
+    records = ((record_or_none(each.value, market), each.timestamp) for each in found)
+    return [LoggedRecord(record, Timestamp(ms * 1_000)) for record, ms in records if record is not None]
 
 
 async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Callable[[], None]) -> list[Any]:
@@ -102,11 +118,11 @@ async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Cal
 
     def is_enough(found: list[Any]) -> bool:
         nonlocal reached_in
-        records = [decode_event_record(each.value) for each in found]
-        if not reached_in and records[0].first_event_seq <= max(1, needed.start):
+        records = [record for each in found if (record := record_or_none(each.value, market)) is not None]
+        if not reached_in and records and records[0].first_event_seq <= max(1, needed.start):
             reached_in = len(records)
         ranges = [(record.first_event_seq, record.last_event_seq) for record in records]
-        return is_whole(ranges, needed) or 0 < reached_in <= len(records) - LOOKED_FURTHER
+        return bool(records) and (is_whole(ranges, needed) or 0 < reached_in <= len(records) - LOOKED_FURTHER)
 
     return await read_back(bootstrap, events_topic(market), is_enough, on_fetched=on_fetched)
 

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from broker.address import client_settings
@@ -18,6 +19,7 @@ from broker.reader import NO_RECORD, LastRecord, record_at
 SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 RETRY_AFTER_S = 0.2
 DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
+STRANGERS_MAX = 100  # ranges that are remembered until somebody asks for them
 Headers = Sequence[tuple[str, bytes]]
 T = TypeVar("T")
 
@@ -49,18 +51,20 @@ class AckedProducer:
     Faust's own producer is not idempotent and its failed sends are only logged.
     """
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, about: str = "") -> None:
         self._bootstrap = bootstrap
+        self._about = about
         self._producer: AIOKafkaProducer | None = None
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
+        self._strangers: dict[str, deque[range]] = {}
         self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when the broker is unavailable."""
         if self._producer is None:
             producer = AIOKafkaProducer(
-                **client_settings(self._bootstrap),
+                **client_settings(self._bootstrap, self._about),
                 max_request_size=SENT_BYTES_MAX,
                 acks="all",
                 linger_ms=0,
@@ -98,6 +102,10 @@ class AckedProducer:
         self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
         self._known_at_s[topic] = -math.inf
 
+    def take_strangers(self, topic: str) -> list[range]:
+        """Offsets between our own records, written by others since the last call: another owner, or a record not ours."""
+        return list(self._strangers.pop(topic, ()))
+
     async def send_all(self, topic: str, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Append records in order, each durable before the next is sent."""
         for key, value in entries:
@@ -116,6 +124,9 @@ class AckedProducer:
         is_doubtful = tries > 1 or time.monotonic() >= self._known_at_s.get(topic, math.inf) + DOUBTED_AFTER_S
         if 0 <= offset <= last.offset or (is_doubtful and await self._is_replaced(topic, last)):
             raise LogTruncated(topic, offset, last.offset)
+        if offset > last.offset + 1 > 0:
+            strangers = self._strangers.setdefault(topic, deque(maxlen=STRANGERS_MAX))
+            strangers.append(range(last.offset + 1, offset))
         if offset >= 0:
             self._last[topic] = LastRecord(offset + len(records) - 1, records[-1].key, records[-1].value)
             if topic in self._known_at_s:
@@ -166,5 +177,10 @@ class AckedProducer:
 
 
 def can_be_retried(error: KafkaError) -> bool:
-    """Whether the broker may accept the same record later: it is unavailable or busy, not refusing."""
-    return bool(error.retriable) or isinstance(error, KafkaConnectionError | KafkaTimeoutError)
+    """Whether the broker may accept the same record later: it is unavailable or busy, or its topic is to be mended.
+
+    Our records are below the size that a topic must take, so one that is too large shows a topic that is set up wrongly.
+    """
+    return bool(error.retriable) or isinstance(
+        error, KafkaConnectionError | KafkaTimeoutError | MessageSizeTooLargeError
+    )

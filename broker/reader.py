@@ -75,11 +75,15 @@ async def read_back(
 
 async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
     """The record at an offset; None when that offset is empty, or beyond the topic's end."""
+    return next(iter(await records_between(bootstrap, topic, offset, offset + 1)), None)
+
+
+async def records_between(bootstrap: str, topic: str, first: int, stop: int) -> list[Any]:
+    """The records at offsets from `first` up to, not including, `stop`, as far as the topic holds them."""
     partition = TopicPartition(topic, 0)
     async with _reader(bootstrap, partition) as reader:
-        stop = await end_offset(reader, partition)
-        found = await _read(reader, partition, offset, min(offset + 1, stop))
-        return found[0] if found else None
+        end = await end_offset(reader, partition)
+        return await _read(reader, partition, first, min(stop, end))
 
 
 async def last_record(bootstrap: str, topic: str) -> bytes | None:
@@ -88,7 +92,7 @@ async def last_record(bootstrap: str, topic: str) -> bytes | None:
     return records[-1].value if records else None
 
 
-async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes], T | None]) -> T | None:
+async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes | None], T | None]) -> T | None:
     """The newest record that `read` can decode; None when there is none. Records that are not ours are skipped."""
     records = await read_back(bootstrap, topic, lambda found: read(found[0].value) is not None, step=1)
     return next((found for record in reversed(records) if (found := read(record.value)) is not None), None)
@@ -104,7 +108,7 @@ async def read_all(bootstrap: str, topic: str) -> list[Any]:
 
 @asynccontextmanager
 async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-    connection = client_settings(bootstrap)
+    connection = client_settings(bootstrap, partition.topic)
     reader = AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await reader.start()
@@ -142,7 +146,11 @@ async def _read(
 
 
 async def _next_records(reader: AIOKafkaConsumer, partition: TopicPartition) -> list[Any]:
+    """The records that come next; none where the log holds only the mark of a transaction, which no consumer gets."""
+    before = await reader.position(partition)
     while True:
         fetched = await reader.getmany(partition, timeout_ms=200)
         if fetched:
             return list(fetched[partition])
+        if await reader.position(partition) > before:
+            return []

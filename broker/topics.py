@@ -1,6 +1,6 @@
 """The topics of the exchange, created with explicit settings: one partition each, so one market has one owner."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -12,12 +12,13 @@ DAY_MS = 24 * 60 * 60 * 1000
 TOPIC_RECORD_BYTES_MAX = 2 * 2**20
 STAMPED_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 """A producer whose clock is wrong must not have its records deleted too early, or refused as being of the future."""
-LOG = {
-    "cleanup.policy": "delete",
-    "retention.ms": str(7 * DAY_MS),
+MIN_IN_SYNC = 2  # of three replicas: one broker may be away, and an acknowledged record is on two
+_EVERY = {
     "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX),
     **STAMPED_BY_THE_BROKER,
+    "compression.type": "uncompressed",  # whatever codec a record comes in: our client reads gzip only (docs/performance.md)
 }
+LOG = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), **_EVERY}
 BOOK = {  # never expired: time retention on a changelog breaks its recovery; small segments, so that it stays small
     "cleanup.policy": "compact",
     "segment.bytes": str(16 * 2**20),
@@ -25,10 +26,9 @@ BOOK = {  # never expired: time retention on a changelog breaks its recovery; sm
     "min.cleanable.dirty.ratio": "0.1",
     "min.compaction.lag.ms": "0",
     "delete.retention.ms": str(60 * 60 * 1000),
-    "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX),
-    **STAMPED_BY_THE_BROKER,
+    **_EVERY,
 }
-DEAD = {**LOG, "retention.ms": str(30 * DAY_MS)}
+DEAD = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), **_EVERY}
 
 
 class TopicRefused(Exception):
@@ -44,7 +44,7 @@ async def create_topics(bootstrap: str, markets: list[str], *, replication: int 
     """Create the missing topics of the markets and return all names; existing ones stay as they are. Raises TopicRefused."""
     wanted = [
         NewTopic(name, num_partitions=1, replication_factor=replication, topic_configs=settings)
-        for name, settings in topic_settings(markets)
+        for name, settings in topic_settings(markets, replication)
     ]
     client = AIOKafkaAdminClient(**client_settings(bootstrap))
     try:
@@ -58,14 +58,15 @@ async def create_topics(bootstrap: str, markets: list[str], *, replication: int 
     return [topic.name for topic in wanted]
 
 
-def topic_settings(markets: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def topic_settings(markets: Iterable[str], replication: int = 1) -> Iterator[tuple[str, dict[str, str]]]:
     """Every topic of these markets with its settings."""
+    in_sync = {"min.insync.replicas": str(MIN_IN_SYNC)} if replication > MIN_IN_SYNC else {}
     for market in markets:
-        yield topics.commands_topic(market), LOG
-        yield topics.events_topic(market), LOG
-        yield topics.fills_topic(market), LOG
-        yield topics.book_changelog_topic(market), BOOK
-    yield topics.DEAD_LETTERS, DEAD
+        yield topics.commands_topic(market), LOG | in_sync
+        yield topics.events_topic(market), LOG | in_sync
+        yield topics.fills_topic(market), LOG | in_sync
+        yield topics.book_changelog_topic(market), BOOK | in_sync
+    yield topics.DEAD_LETTERS, DEAD | in_sync
 
 
 async def cluster_id(bootstrap: str) -> str:

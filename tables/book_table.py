@@ -6,19 +6,22 @@ Keys contain the command sequence, so a zombie owner writes the same bytes under
     head/{commandSeq}     what the chunks contain, and the hash they must have
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import faust
 import msgspec
 
-from exchange.engine.log.snapshot_format import dump, state_hash
+from exchange.engine.log.snapshot_format import dump, market_of, state_hash
 from exchange.engine.market import Market
 from schemas.topics import book_table
+from schemas.wire import UNDECODABLE
 
 CHUNK_BYTES = 512 * 1024
 BEFORE_THE_FIRST_RECORD = -1
 _HEAD = b"head/"
+_KEY = re.compile(rb"head/\d{1,19}|s/\d{1,19}/\d{1,9}")
 
 Entry = tuple[bytes, bytes]
 
@@ -92,20 +95,36 @@ def is_head(key: bytes) -> bool:
 
 
 def read_head(value: bytes) -> Head:
-    """The head in an entry; raises msgspec.DecodeError if it is not one."""
+    """The head in an entry; raises an error of schemas.wire.UNDECODABLE if it is not one."""
     return _head_decoder.decode(value)
 
 
+def is_entry(key: bytes | None, value: bytes | None) -> bool:
+    """Whether an engine could have written this entry; a deletion of one of its keys counts."""
+    if key is None or not _KEY.fullmatch(key):
+        return False
+    return value is None or not is_head(key) or _head_or_none(value) is not None
+
+
 def heads(entries: Mapping[bytes, bytes]) -> list[Head]:
-    """The heads in the table, newest first."""
-    found = [read_head(value) for key, value in entries.items() if is_head(key)]
+    """The heads in the table, newest first; entries that are not ours are passed."""
+    found = [head for key, value in entries.items() if is_head(key) and (head := _head_or_none(value)) is not None]
     return sorted(found, key=lambda head: -head.command_seq)
 
 
-def verified_snapshots(entries: Mapping[bytes, bytes], epoch: int) -> list[Snapshot]:
-    """The snapshots of this epoch whose chunks are complete and match the hash in their head, newest first."""
-    candidates = [(head, state_of(entries, head)) for head in heads(entries) if head.epoch == epoch]
-    return [Snapshot(head, state) for head, state in candidates if state_hash(state) == head.state_hash]
+def verified_snapshots(entries: Mapping[bytes, bytes], market: str, epoch: int) -> list[Snapshot]:
+    """The market's snapshots of this epoch whose chunks are complete and match the hash in their head, newest first."""
+    found = [Snapshot(head, state_of(entries, head)) for head in heads(entries) if head.epoch == epoch]
+    return [each for each in found if _is_complete(each) and market_of(each.state) == market]
+
+
+def is_of_another_market(entries: Mapping[bytes, bytes], market: str, value: bytes) -> bool:
+    """Whether the head in this entry names a complete snapshot of another market than this one."""
+    head = _head_or_none(value)
+    if head is None:
+        return False
+    snapshot = Snapshot(head, state_of(entries, head))
+    return _is_complete(snapshot) and market_of(snapshot.state) != market
 
 
 def chunk_keys(head: Head) -> list[bytes]:
@@ -115,8 +134,21 @@ def chunk_keys(head: Head) -> list[bytes]:
 
 def state_of(entries: Mapping[bytes, bytes], head: Head) -> bytes:
     """The available chunks that a head names, joined: the state, if it matches the hash of the head."""
+    if head.chunks > len(entries):  # a head that is not ours may name any number
+        return b""
     chunks: Sequence[bytes | None] = [entries.get(key) for key in chunk_keys(head)]
     return b"".join(chunk for chunk in chunks if chunk is not None)
+
+
+def _is_complete(snapshot: Snapshot) -> bool:
+    return state_hash(snapshot.state) == snapshot.head.state_hash
+
+
+def _head_or_none(value: bytes) -> Head | None:
+    try:
+        return read_head(value)
+    except UNDECODABLE:
+        return None
 
 
 def _head_key(command_seq: int) -> bytes:

@@ -8,6 +8,8 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from mode import Service
 
+LOOK_EVERY_S = 0.2
+LOOKS = 4
 SAFE_TABLE_MANAGER = f"{__name__}.SafeTableManager"
 """The app setting `TableManager`."""
 
@@ -29,6 +31,34 @@ class SafeRecovery(Recovery):
             if self.should_stop or task is None or task.cancelling():
                 raise
             await self.crash(error)
+
+    @Service.task
+    async def _end_at_marks(self) -> None:
+        """End a recovery that waits for a record which never comes: the changelog ends with the mark of a transaction.
+
+        Nobody of ours writes in transactions, but anybody may have. Faust waits for the last offset, and no consumer gets
+        a mark. The consumer's position shows that it has read beyond it.
+        """
+        looks = 0
+        while not self.should_stop:
+            await self.sleep(LOOK_EVERY_S)
+            looks = looks + 1 if self.in_recovery and await self._is_read() else 0
+            if looks >= LOOKS:
+                looks = 0
+                self.active_offsets.update(self.active_highwaters)
+                self.flush_buffers()
+                self._set_recovery_ended()
+                self.signal_recovery_end.set()
+
+    async def _is_read(self) -> bool:
+        """Whether records are missing, and the consumer has read beyond all changelogs and handed over what it read."""
+        if not self.need_recovery() or not self.tables.changelog_queue.empty():
+            return False
+        for tp, highwater in list(self.active_highwaters.items()):
+            position = await self.app.consumer.position(tp)
+            if highwater >= 0 and (position is None or position <= highwater):
+                return False
+        return True
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Stop the flow, then continue as Faust does.

@@ -6,23 +6,27 @@ the topic and the event log no longer hold. After a fault it may publish a fill 
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-import msgspec
 from aiokafka.errors import KafkaError
 
+from agents.fills.end_of_topic import MisplacedFill, end_without_hole, fills_in, is_same, last_without_hole
 from agents.worker.database import ask_database, ask_once
+from agents.worker.foreign_records import ForeignRecords
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import StepCounter
 from broker.errors import LogMismatch
+from broker.event_records import read_record, read_records
 from broker.producer import AckedProducer, OutgoingRecord, can_be_retried
-from broker.reader import last_of, read_back
+from broker.reader import last_of, read_back, records_between
+from broker.unreadable import UnreadableRecord, check_partition
 from schemas.events import PositionTransferred, TradeExecuted
-from schemas.fills import PublicFill, decode_fill, encode_fill, fill_headers, fill_of_trade, fill_of_transfer
+from schemas.fills import PublicFill, encode_fill, fill_headers, fill_of_trade, fill_of_transfer
 from schemas.market import MarketSpec
 from schemas.topics import fills_topic, publisher_app_id
-from schemas.wire import EventRecord, decode_event, decode_event_record
+from schemas.wire import EventRecord, decode_event
 from store.crash_points import CrashPoint, passing
 from store.markets.progress import read_market_progress
 from store.markets.registry import load_registry
@@ -34,6 +38,8 @@ AGAIN_ON_A_NEW_BROKER = 10_000
 END_RECORDS = 64
 PERSISTED_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.25
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -63,18 +69,28 @@ class Publisher:
         self.name = publisher_app_id(market)
         self._settings = settings
         self._topic = fills_topic(market)
-        self._producer = AckedProducer(settings.bootstrap)
+        self._producer = AckedProducer(settings.bootstrap, market)
+        self._foreign = ForeignRecords(market, self._topic, self._producer)
         self._progress = StepCounter()
         self._known: Known | None = None
         self._last = 0
 
     async def take(self, event: Any) -> None:
-        """Publish the trades of an event record, then acknowledge it. Raises LogMismatch, FillsMissing."""
+        """Publish the trades of an event record, then acknowledge it. One that is not ours is passed.
+
+        Raises LogMismatch for another epoch of the market, NewerRecord, FillsMissing.
+        """
         self._progress.step()
         known = self._known or await self._begin()
-        record = decode_event_record(event.message.value)
-        if (record.market, record.epoch) != (self.market, known.epoch):
-            raise LogMismatch("event record of", (self.market, known.epoch), (record.market, record.epoch))
+        try:
+            check_partition(event.message)
+            record = read_record(event.message.value, self.market)
+        except UnreadableRecord as fault:  # the projection counts it and keeps it among the dead letters
+            log.warning("%s passes the record at offset %d: %s", self.name, event.message.offset, fault)
+            event.ack()
+            return
+        if record.epoch != known.epoch:
+            raise LogMismatch(f"epoch of an event record of {self.market}", known.epoch, record.epoch)
         await self._publish(list(fills_of(known.spec, record)))
         event.ack()
 
@@ -85,7 +101,8 @@ class Publisher:
     async def has_work(self) -> bool:
         """Whether fills are persisted that the topic does not hold; raises the error of an outage."""
         newest = await ask_once(self._settings.dsn, self.name, lambda s: newest_public_fill(s, self.market))
-        return newest > (last_fill_of(await self._read_end()) or 0)
+        published, _ = fills_in(await self._read_end(), self.market)
+        return newest > (last_without_hole(published) or 0)
 
     def release(self) -> None:
         """Forget the end of the topic and read it again at the next record: another owner may publish meanwhile."""
@@ -102,7 +119,7 @@ class Publisher:
         """
         await self._producer.start()
         known = await ask_database(self._settings.dsn, self.name, self._read_market)
-        published = await self._end_of_topic()
+        published = await self._end_of_topic(known)
         self._last = max(0, known.newest - AGAIN_ON_A_NEW_BROKER) if published is None else published
         log.info("%s continues after fill %d, persisted up to %d", self.name, self._last, known.newest)
         await self._catch_up(known.newest + 1)
@@ -142,28 +159,67 @@ class Publisher:
         records = [OutgoingRecord(key, encode_fill(fill), fill_headers(fill)) for fill in fills]
         await self._producer.send_together(self._topic, records)
         self._last = fills[-1].sequence
+        for place in self._producer.take_strangers(self._topic):
+            between = await self._ask_broker(
+                partial(records_between, self._settings.bootstrap, self._topic, place.start, place.stop)
+            )
+            await self._foreign.set_all_aside(fills_in(between, self.market)[1])
 
-    async def _end_of_topic(self) -> int | None:
+    async def _end_of_topic(self, known: Known) -> int | None:
         """The last fill before any hole at the end of the topic; None when the topic holds none of our fills.
 
-        There is a hole if an earlier owner noticed a lost tail by writing after it.
+        There is a hole if an earlier owner noticed a lost tail by writing after it. A record that is not a fill of ours
+        is passed, and so is one that looks like a fill and that neither PostgreSQL nor the event log holds: it would make
+        us leave out ours.
         """
+        records = await self._ask_broker(self._read_end)
+        if records:
+            self._producer.expect_beyond(self._topic, last_of(records))
+        published, foreign = fills_in(records, self.market)
+        await self._foreign.set_all_aside(foreign)
+        while (last := last_without_hole(published)) is not None:
+            newest = [each for each in published if each.fill.sequence == last]
+            wrong = [each for each in newest if not await self._is_ours(each.fill, known)]
+            if not wrong:
+                return last
+            await self._foreign.set_all_aside((each.record, MisplacedFill(each.fill.sequence)) for each in wrong)
+            published = [each for each in published if each not in wrong]
+        return None
+
+    async def _is_ours(self, fill: PublicFill, known: Known) -> bool:
+        """Whether PostgreSQL or, for a fill that is not persisted yet, the event log holds this fill."""
+        if fill.sequence <= known.newest:
+            stored = await ask_database(
+                self._settings.dsn, self.name, lambda session: read_public_fills(session, self.market, fill.sequence, 1)
+            )
+            return any(is_same(fill, each) for each in stored)
+        market, _, event = fill.event_id.rpartition(":")
+        if market != self.market or not event.isdecimal():
+            return False
+        logged = await self._ask_broker(
+            partial(read_records, self._settings.bootstrap, self.market, int(event), self._progress.step)
+        )
+        return any(is_same(fill, each) for one in logged for each in fills_of(known.spec, one.record))
+
+    async def _ask_broker(self, question: Callable[[], Awaitable[T]]) -> T:
+        """The broker's answer; waits through an outage."""
         while True:
             try:
-                records = await self._read_end()
+                return await question()
             except KafkaError as error:
                 if not can_be_retried(error):
                     raise
                 log.warning("%s waits for the broker: %r", self.name, error)
                 await asyncio.sleep(LOOK_EVERY_S)
-            else:
-                if records:
-                    self._producer.expect_beyond(self._topic, last_of(records))
-                return last_fill_of(records)
 
     async def _read_end(self) -> list[Any]:
-        """The newest records of the topic."""
-        return await read_back(self._settings.bootstrap, self._topic, lambda _: True, step=END_RECORDS)
+        """The newest records of the topic, far enough back to hold one of our fills if there is any."""
+        return await read_back(
+            self._settings.bootstrap,
+            self._topic,
+            lambda found: bool(fills_in(found, self.market)[0]),
+            step=END_RECORDS,
+        )
 
     async def _read_market(self, session: Connection) -> Known:
         spec = (await load_registry(session)).by_name[self.market].spec
@@ -178,26 +234,3 @@ def fills_of(spec: MarketSpec, record: EventRecord) -> Iterator[PublicFill]:
             yield fill_of_trade(spec, event)
         elif isinstance(event, PositionTransferred):
             yield fill_of_transfer(spec, event)
-
-
-def last_fill_of(records: Sequence[Any]) -> int | None:
-    """The last fill before a hole in these records of the topic; None when none of them is a fill."""
-    return end_without_hole(sequences_in(record.value for record in records))
-
-
-def end_without_hole(sequences: Iterator[int]) -> int | None:
-    """The last sequence that follows the first one without a hole, skipping repetitions; None if there are none."""
-    last: int | None = None
-    for sequence in sequences:
-        if last is None or sequence == last + 1:
-            last = sequence
-    return last
-
-
-def sequences_in(bodies: Iterator[bytes]) -> Iterator[int]:
-    """The sequences of the records that are fills; other records are skipped."""
-    for body in bodies:
-        try:
-            yield decode_fill(body).sequence
-        except msgspec.DecodeError:
-            log.error("a record in the public fill stream is not a fill")

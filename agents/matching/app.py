@@ -1,8 +1,12 @@
 """The matching agent: the Faust app `engine-{market}` around one market."""
 
+import logging
+from collections.abc import Awaitable
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from agents.matching.worker import Matcher
 from agents.worker.fail_stop import fail_fast
@@ -10,6 +14,7 @@ from agents.worker.faust_app import faust_app, raw_topic
 from agents.worker.host import FaustUnit
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import StallWatchdog
+from broker.unreadable import PARTITION
 from schemas.topics import commands_topic, engine_app_id
 from store.crash_points import CrashPoint, passing
 from store.session.presence import Task, Work
@@ -18,6 +23,8 @@ from tables.safe_recovery import restored
 
 SNAPSHOT_CHECK_S = 1.0
 COPY_EVERY_S = 60.0
+
+log = logging.getLogger(__name__)
 
 
 def engine_unit(market: str, settings: StreamSettings) -> FaustUnit:
@@ -41,6 +48,7 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
     async def recover() -> None:
         if _owns(app, market):
             await fail_fast(matcher.recover(), matcher.name)
+            await fail_fast(_through_outages(matcher.snapshots.pass_foreign_end()), matcher.name)
 
     @app.on_partitions_revoked.connect
     async def release(_: Any, /, *revoked: Any, **__: Any) -> None:
@@ -57,6 +65,7 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
     @app.timer(interval=SNAPSHOT_CHECK_S)  # type: ignore[untyped-decorator]
     async def take_snapshot() -> None:
         await fail_fast(matcher.snapshot_if_due(), matcher.name)
+        await fail_fast(_through_outages(matcher.snapshots.pass_foreign_entries()), matcher.name)
 
     @app.timer(interval=COPY_EVERY_S)  # type: ignore[untyped-decorator]
     async def copy_snapshot() -> None:
@@ -65,6 +74,14 @@ def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matche
     return app, matcher
 
 
+async def _through_outages(look: Awaitable[None]) -> None:
+    """Look for foreign records; an unavailable broker shows them at the next recovery."""
+    try:
+        await look
+    except (KafkaError, TimeoutError) as error:
+        log.warning("foreign records are not looked for: %r", error)
+
+
 def _owns(app: faust.App, market: str) -> bool:
     """Whether the command log of the market is assigned to this process; a standby recovers nothing."""
-    return any(partition.topic == commands_topic(market) for partition in app.consumer.assignment())
+    return TP(commands_topic(market), PARTITION) in app.consumer.assignment()

@@ -76,7 +76,7 @@ def _starting_points(
     points = [StartingPoint(empty_market(market), BEFORE_THE_FIRST_RECORD)]
     if kept is not None:
         points.append(StartingPoint(load(kept), BEFORE_THE_FIRST_RECORD))
-    for head, state in verified_snapshots(entries, progress.epoch):
+    for head, state in verified_snapshots(entries, market, progress.epoch):
         points.append(StartingPoint(load(state), head.offset))
     return sorted(points, key=lambda point: -point.market.command_seq)
 

@@ -11,16 +11,18 @@ from agents.matching.recovery import begin_assignment
 from agents.matching.snapshot_writer import SnapshotWriter
 from agents.pending_work import has_commands
 from agents.worker.database import ask_database
+from agents.worker.foreign_records import ForeignRecords, report
 from agents.worker.halting import MarketHalted, halt_market
-from agents.worker.metrics import COMMANDS_MATCHED, DEAD_LETTERS, EVENTS_WRITTEN, RECOVERIES
+from agents.worker.metrics import COMMANDS_MATCHED, EVENTS_WRITTEN, RECOVERIES
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import StepCounter
-from broker.command_records import UnreadableRecord, read_record
-from broker.dead_letters import DeadLetter, dead_letter_of_failure, dead_letter_of_record, send_to_dlq
+from broker.command_records import read_record
+from broker.dead_letters import dead_letter_of_failure, send_to_dlq
 from broker.errors import AlteredCommand
 from broker.event_records import pack
 from broker.producer import AckedProducer
-from schemas.topics import engine_app_id, events_topic
+from broker.unreadable import UnreadableRecord, check_partition
+from schemas.topics import commands_topic, engine_app_id, events_topic
 from schemas.wire import encode
 from store.command_log.outbox import rewind
 from store.crash_points import CrashPoint, passing
@@ -38,8 +40,9 @@ class Matcher:
         self.name = engine_app_id(market)
         self._settings = settings
         self._table = table
-        self._producer = AckedProducer(settings.bootstrap)
+        self._producer = AckedProducer(settings.bootstrap, market)
         self.snapshots = SnapshotWriter(market, settings, self._producer, table)
+        self._foreign = ForeignRecords(market, commands_topic(market), self._producer)
         self._assignment: MarketAssignment | None = None
         self._recoveries = 0
         self._progress = StepCounter()
@@ -150,27 +153,22 @@ class Matcher:
 
     async def _sort(self, assignment: MarketAssignment, message: Any) -> Sequenced:
         try:
+            check_partition(message)
             record = read_record(message.value, self.market)
             assignment.check_epoch(record)
             return assignment.sequencer.sort(record)
         except UnreadableRecord as fault:
-            await self._send_to_dlq(dead_letter_of_record(self.market, message.offset, message.value, fault))
+            await self._foreign.set_aside(message, fault)
             return Sequenced([], None)
-
-    async def _send_to_dlq(self, dead_letter: DeadLetter) -> None:
-        known = {"market": dead_letter.market, "sequence": dead_letter.seq}
-        log.error(
-            "%s goes to the dead letters: %s (%s)", dead_letter.id, dead_letter.reason, dead_letter.detail, extra=known
-        )
-        await send_to_dlq(self._producer, dead_letter)
-        DEAD_LETTERS.labels(self.market, dead_letter.reason).inc()
 
     async def _match(self, assignment: MarketAssignment, fresh: list[UnseenCommand]) -> None:
         before = assignment.market.event_hash
         assignment.is_fully_logged = False
         before, unwritten = assignment.leave_out_written(assignment.apply(fresh), before)
         while assignment.failures:
-            await self._send_to_dlq(dead_letter_of_failure(self.market, assignment.failures.pop(0)))
+            letter = dead_letter_of_failure(self.market, assignment.failures.pop(0))
+            report(letter)
+            await send_to_dlq(self._producer, letter)
         for record in pack(self.market, assignment.epoch, before, unwritten):
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
             passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)

@@ -9,16 +9,19 @@ from typing import Any, NamedTuple
 
 from agents.pending_work import has_events
 from agents.worker.database import ask_database
+from agents.worker.foreign_records import ForeignRecords
 from agents.worker.halting import check_log_is_known, halting_on_mismatch
 from agents.worker.metrics import EVENTS_PERSISTED
 from agents.worker.retry import Backoff
 from agents.worker.settings import StreamSettings
 from agents.worker.stall_watchdog import StepCounter
 from broker.errors import LogMismatch
-from broker.event_records import LoggedRecord, read_records
-from schemas.topics import projection_app_id
+from broker.event_records import LoggedRecord, read_record, read_records
+from broker.producer import AckedProducer
+from broker.unreadable import UnreadableRecord, check_partition
+from schemas.topics import events_topic, projection_app_id
 from schemas.units import SECOND_US, Timestamp
-from schemas.wire import decode_event_record
+from schemas.wire import EventRecord
 from store.crash_points import CrashPoint, passing
 from store.markets.progress import read_market_progress
 from store.projection import EventGap, Projection
@@ -45,6 +48,8 @@ class Projector:
         self.name = projection_app_id(market)
         self._settings = settings
         self._projection = Projection(self._connect, market)
+        self._producer = AckedProducer(settings.bootstrap, market)  # for dead letters; connects with the first one
+        self._foreign = ForeignRecords(market, events_topic(market), self._producer)
         self._progress = StepCounter()
         self._epoch: int | None = None
         self._waiting: deque[Delivery] = deque()
@@ -53,11 +58,19 @@ class Projector:
         self._has_room.set()
 
     async def take(self, event: Any) -> None:
-        """Queue a record for the next transaction; waits while the queue is full. LogMismatch if the record is not ours."""
+        """Queue a record for the next transaction; waits while the queue is full. One that is not ours is passed.
+
+        LogMismatch for another epoch of the market, NewerRecord for a newer form.
+        """
         self._progress.step()
-        record = decode_event_record(event.message.value)
-        if (record.market, record.epoch) != (self.market, await self._current_epoch()):
-            raise LogMismatch("event record of", (self.market, self._epoch), (record.market, record.epoch))
+        try:
+            record = self._read(event.message)
+        except UnreadableRecord as fault:
+            await self._foreign.set_aside(event.message, fault)
+            event.ack()
+            return
+        if record.epoch != await self._current_epoch():
+            raise LogMismatch(f"epoch of an event record of {self.market}", self._epoch, record.epoch)
         await self._has_room.wait()
         at = Timestamp(round(event.message.timestamp * SECOND_US))
         self._waiting.append(Delivery(LoggedRecord(record, at), event))
@@ -89,8 +102,13 @@ class Projector:
         return await has_events(self.market, self._settings)
 
     async def close(self) -> None:
-        """Close the session."""
+        """Close the session, and disconnect from the broker."""
         await self._projection.close()
+        await self._producer.stop()
+
+    def _read(self, message: Any) -> EventRecord:
+        check_partition(message)
+        return read_record(message.value, self.market)
 
     def _next_batch(self) -> list[Delivery]:
         """At most 1,000 events, but at least one record."""

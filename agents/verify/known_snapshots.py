@@ -10,7 +10,7 @@ from exchange.engine.log.snapshot_format import state_hash
 from schemas.topics import book_changelog_topic
 from store.command_log.snapshots import StoredSnapshot
 from store.markets.progress import MarketProgress
-from tables.book_table import Head, chunk_keys, heads, is_head, read_head, state_of
+from tables.book_table import Head, chunk_keys, heads, is_entry, is_head, is_of_another_market, read_head, state_of
 
 
 class KnownSnapshot(NamedTuple):
@@ -41,6 +41,9 @@ async def table_snapshots(settings: StreamSettings, progress: MarketProgress, re
     forgotten: set[bytes] = set()
     passed: dict[int, KnownSnapshot] = {}
     async for each in stream_records(settings.bootstrap, book_changelog_topic(report.market)):
+        if not is_entry(each.key, each.value):
+            report.skipped_records += 1
+            continue
         if each.value is None:
             entries.pop(each.key, None)
             forgotten.add(each.key)
@@ -48,7 +51,10 @@ async def table_snapshots(settings: StreamSettings, progress: MarketProgress, re
         entries[each.key] = each.value
         if is_head(each.key):
             head = read_head(each.value)
-            if state_hash(state_of(entries, head)) == head.state_hash:
+            if is_of_another_market(entries, report.market, each.value):
+                report.skipped_records += 1
+                entries.pop(each.key)
+            elif state_hash(state_of(entries, head)) == head.state_hash:
                 passed[head.command_seq] = _of(head, None)
     gone = forgotten - entries.keys()
     held = [head for head in heads(entries) if head.epoch == progress.epoch and gone.isdisjoint(chunk_keys(head))]

@@ -42,6 +42,7 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         app_id,
         env=_NO_ENVIRONMENT,
         **app_settings(settings.bootstrap),
+        broker_client_id=app_id,
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,

@@ -10,12 +10,11 @@ import logging
 from collections.abc import Awaitable
 from typing import NoReturn
 
-import msgspec
 from aiokafka.errors import KafkaError
 
 from agents.worker.database import ask_database
 from agents.worker.settings import StreamSettings
-from broker.command_records import UnreadableRecord, read_command, record_or_none
+from broker.command_records import record_or_none
 from broker.errors import AlteredCommand
 from broker.producer import can_be_retried
 from broker.reader import last_readable
@@ -55,8 +54,6 @@ def check_not_halted(market: str, progress: MarketProgress) -> None:
 
 async def check_record_is_known(session: Connection, progress: MarketProgress, record: CommandRecord) -> None:
     """Raise UnknownCommand if this database does not hold the commands of the log's newest record."""
-    if not all(_is_readable(command.body) for command in record.commands):
-        return  # a record with an unreadable command is not ours
     logged = {command.seq: bytes(command.body) for command in record.commands}
     seq = await first_unknown_command(session, progress.market_id, logged)
     if seq is not None:
@@ -107,11 +104,3 @@ async def quarantine(worker: str, reason: Exception) -> NoReturn:
     log.critical("%s is quarantined: %s", worker, reason)
     while True:
         await asyncio.Event().wait()
-
-
-def _is_readable(body: msgspec.Raw) -> bool:
-    try:
-        read_command(body)
-    except UnreadableRecord:
-        return False
-    return True

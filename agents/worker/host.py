@@ -76,10 +76,14 @@ class FaustUnit:
         An app that is being assigned its partitions never stops (observed). All state is saved by then: the app only
         does not leave its group, which hands the market over when the session times out.
         """
-        if self._watching is not None:
-            self._watching.cancel()
         if self._before_stop is not None:
+            self._stop_watching()
             await self._before_stop()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop at once, in the middle of a record that may never be written: another assignment takes it again."""
+        self._stop_watching()
         try:
             await asyncio.wait_for(self._app.stop(), GOODBYE_TIMEOUT_S)
         except TimeoutError:
@@ -87,6 +91,10 @@ class FaustUnit:
             self.is_cut = True
         if self._after_stop is not None:
             await self._after_stop()
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
 
 
 class Host:
@@ -112,7 +120,7 @@ class Host:
             self.add(unit)
         await self.stopping.wait()
         await self._stop_all()
-        if any(isinstance(unit, FaustUnit) and unit.is_cut for unit, _ in self._units.values()):
+        if any(getattr(unit, "is_cut", False) for unit, _ in self._units.values()):
             end_at_once()  # the consumer thread of that app would keep the process forever
 
     async def _watch(self, unit: Unit) -> None:

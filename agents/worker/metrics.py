@@ -14,6 +14,9 @@ COMMANDS_MATCHED = Counter("perpetua_engine_commands", "Commands applied to the 
 EVENTS_WRITTEN = Counter("perpetua_engine_events", "Events acknowledged by the broker", _MARKET)
 SNAPSHOT_AT = Gauge("perpetua_snapshot_timestamp_seconds", "When the newest durable snapshot was taken", _MARKET)
 DEAD_LETTERS = Counter("perpetua_dead_letters", "Records unreadable and commands undone", ("market", "reason"))
+FOREIGN_RECORDS = Counter(
+    "perpetua_foreign_records", "Records passed in a topic that are not ours", ("market", "topic")
+)
 COMMANDS_RELAYED = Counter("perpetua_relay_commands", "Commands acknowledged by the broker", _MARKET)
 RECORDS_RELAYED = Counter("perpetua_relay_records", "Command records acknowledged by the broker", _MARKET)
 EVENTS_PERSISTED = Histogram(

@@ -10,7 +10,8 @@ class StreamSettings:
 
     `datadir` is for Faust's own files; each app creates its own folder in it. `session_timeout_s`: seconds without a
     heartbeat after which the standby takes over. `standstill_s`: seconds without progress after which an owner with
-    pending work ends its process. `metrics`: where this process serves its metrics, `host:port`.
+    pending work ends its process. `metrics`: where this process serves its metrics, `host:port`. `replication`: how many brokers
+    must hold each topic.
     """
 
     dsn: str = field(repr=False)
@@ -19,3 +20,4 @@ class StreamSettings:
     session_timeout_s: float = 6.0
     standstill_s: float = 30.0
     metrics: str = ""
+    replication: int = 1

@@ -46,7 +46,7 @@ def _print(report: "Report") -> None:
         f" {report.orders} orders, {report.fills} fills, {report.positions} positions"
     )
     if report.skipped_records:
-        click.echo(f"{report.skipped_records} records of the command log were not written by the relay")
+        click.echo(f"{report.skipped_records} records of the logs are not ours and were passed")
 
 
 @click.command()

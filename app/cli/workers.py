@@ -100,11 +100,17 @@ def migrate() -> None:
 
 @click.command()
 def topics() -> None:
-    """Create the topics of every listed market."""
-    from app.compose import prepare_topics
+    """Create the topics of every listed market; exit 1 when one is not set up as it must be, and say how."""
+    from app.compose import prepare_topics, topic_faults
 
-    names = asyncio.run(prepare_topics(resolve_local(load_settings())))
+    settings = resolve_local(load_settings())
+    names = asyncio.run(prepare_topics(settings))
     click.echo(f"{len(names)} topics exist: {', '.join(names)}")
+    faults = asyncio.run(topic_faults(settings))
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise SystemExit(1)
 
 
 def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:

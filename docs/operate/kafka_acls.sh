@@ -24,14 +24,22 @@ allow perpetua-engine --operation Read --operation Write --topic engine.events. 
 allow perpetua-engine --operation Read --group engine- --resource-pattern-type prefixed
 allow perpetua-engine --operation Write --topic dead-letters
 
-# projection: reads, and writes nothing
+# projection: reads, and keeps among the dead letters what is not ours
+allow perpetua-projection --operation Write --topic dead-letters
 allow perpetua-projection --operation Read --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
 allow perpetua-projection --operation Read --group projection- --resource-pattern-type prefixed
 
 # publisher: the one writer of the public fills
 allow perpetua-publisher --operation Read --topic engine.events. --resource-pattern-type prefixed
 allow perpetua-publisher --operation Read --operation Write --topic fills. --resource-pattern-type prefixed
+allow perpetua-publisher --operation Write --topic dead-letters
 allow perpetua-publisher --operation Read --group publisher- --resource-pattern-type prefixed
+
+# each compares its topics with what they must be
+allow perpetua-relay --operation DescribeConfigs --topic engine.commands. --resource-pattern-type prefixed
+allow perpetua-engine --operation DescribeConfigs --topic engine.commands. --topic engine.events. --topic engine- --resource-pattern-type prefixed
+allow perpetua-projection --operation DescribeConfigs --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
+allow perpetua-publisher --operation DescribeConfigs --topic engine.events. --topic fills. --resource-pattern-type prefixed
 
 # clock and liquidator ask whether the broker is ours, which needs no right: perpetua-clock, perpetua-liquidator
 

@@ -36,6 +36,8 @@ GRANT SELECT, INSERT ON broker_identity
 -- They halt a market whose log and rows do not belong together.
 GRANT SELECT ON markets, counters, outbox, progress, relay_cursors
   TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_publisher, perpetua_clock;
+GRANT SELECT, INSERT, UPDATE, DELETE ON market_rests
+  TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_publisher;
 GRANT UPDATE (status, halted_reason) ON markets TO perpetua_relay, perpetua_engine, perpetua_projection;
 
 -- api: takes orders and moves money in and out. It writes no fill, no size or cost of a position, no end of an order, and

@@ -21,7 +21,6 @@ from agents.relay import Relay
 from agents.verify import verify
 from agents.worker.fail_stop import EXIT_WRONG
 from app.cli import cli
-from broker.command_records import Unreadable, UnreadableRecord
 from broker.dead_letters import (
     DeadLetter,
     Failure,
@@ -32,6 +31,7 @@ from broker.dead_letters import (
 )
 from broker.event_records import pack
 from broker.producer import AckedProducer
+from broker.unreadable import Unreadable, UnreadableRecord
 from exchange.engine.log import journal
 from exchange.engine.log.journal import answer_command
 from exchange.engine.market import empty_market
@@ -163,7 +163,7 @@ async def test_a_command_that_breaks_the_engine_is_undone_and_the_market_continu
         assert named_in(caplog, "agents.matching.market_assignment") == [
             (stream.market, seq, order) for seq, order in orders.items()
         ]
-        assert named_in(caplog, "agents.matching.worker") == [(stream.market, seq, None) for seq in orders]
+        assert named_in(caplog, "agents.worker.foreign_records") == [(stream.market, seq, None) for seq in orders]
 
 
 async def test_a_verdict_outlives_the_bug_and_the_broker(
@@ -263,7 +263,9 @@ async def test_a_letter_too_large_for_a_record_is_cut(broker: Broker, database: 
         fault = UnreadableRecord(Unreadable.MALFORMED, "x" * 10_000)
         producer = AckedProducer(stream.settings.bootstrap)
         await producer.start()
-        await send_to_dlq(producer, dead_letter_of_record(stream.market, 7, b"x" * size, fault))
+        await send_to_dlq(
+            producer, dead_letter_of_record(stream.market, commands_topic(stream.market), 7, b"x" * size, fault)
+        )
         await producer.stop()
         (dead_letter,) = await letters(stream)
         assert dead_letter.size_bytes == size > len(dead_letter.value)
@@ -307,7 +309,9 @@ async def test_dead_letters_are_listed_and_retried_without_a_second_effect(
         )
         for offset, value in enumerate(values, 1_000_000):
             fault = UnreadableRecord(Unreadable.UNKNOWN, "as an older version saw it")
-            await send_to_dlq(producer, dead_letter_of_record(stream.market, offset, value, fault))
+            await send_to_dlq(
+                producer, dead_letter_of_record(stream.market, commands_topic(stream.market), offset, value, fault)
+            )
         await producer.stop()
 
         expected = [Retried.ANSWERED, Retried.SENT_AGAIN, Retried.NOT_OURS, Retried.NOT_OURS, Retried.UNREADABLE]

@@ -27,7 +27,7 @@ class Delivered:
     """A record as the stream hands it over; remembers whether it was acknowledged."""
 
     def __init__(self, record: EventRecord) -> None:
-        self.message = SimpleNamespace(value=encode(record), timestamp=1_800_000_000.123)
+        self.message = SimpleNamespace(partition=0, offset=0, value=encode(record), timestamp=1_800_000_000.123)
         self.is_acknowledged = False
 
     def ack(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agents.fills.app import publisher_unit
-from agents.fills.worker import FillsMissing, Publisher, end_without_hole
+from agents.fills.end_of_topic import end_without_hole
+from agents.fills.worker import FillsMissing, Publisher
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.rebuild import rebuild

@@ -73,6 +73,7 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
         "behind": 0,
         "behind_s": 0.0,
         "halted": None,
+        "rests": None,
     }
     assert (eth["status"], eth["owner"], eth["commands"], eth["behind"], eth["halted"]) == (
         "HALTED",

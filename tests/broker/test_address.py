@@ -25,7 +25,7 @@ def test_its_parts_come_back(user: str, password: str, ca: str) -> None:
 def test_a_broker_without_tls_is_addressed_as_before() -> None:
     """Nothing but its servers; so the embedded broker and a local one need no setting."""
     assert BrokerAddress(SERVERS).text() == SERVERS
-    assert client_settings(SERVERS) == {"bootstrap_servers": SERVERS}
+    assert client_settings(SERVERS) == {"bootstrap_servers": SERVERS, "client_id": "perpetua"}
     assert app_settings(SERVERS) == {"broker": "kafka://one:9093;kafka://two:9093"}
 
 
@@ -38,6 +38,7 @@ def test_every_client_receives_tls_and_credentials(tmp_path: Path) -> None:
     assert client.pop("ssl_context").get_ca_certs()[0]["serialNumber"]
     assert client == {
         "bootstrap_servers": SERVERS,
+        "client_id": "perpetua",
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "engine",

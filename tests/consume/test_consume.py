@@ -21,6 +21,7 @@ from app.local.run_record import RunRecord, write_run_record
 from broker.topics import cluster_id
 from schemas.fills import PublicFill, encode_fill
 from store.queries.market_data.public_fills import newest_public_fill
+from tests.agents.intruder import KINDS, intrude
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.agents.test_publisher import everything_is_published, parts, send_fills, stored
 from tests.api.exchange import Exchange
@@ -146,6 +147,27 @@ async def test_faust_keeps_every_fill_once(
             await has_every_fill_once(client, stream)
 
 
+@pytest.mark.parametrize(
+    "program", [pytest.param(CONSUMER, id="aiokafka"), pytest.param(FAUST, id="faust", marks=pytest.mark.chaos)]
+)
+async def test_foreign_records_in_the_stream_are_passed(
+    broker: Broker, database: str, tmp_path: Path, program: str
+) -> None:
+    """Of every kind, between our fills and at the end: the guide's programs keep each fill once, and run on."""
+    async with market_with_consumer(broker, database, tmp_path, *ALL) as (stream, client):
+        client.start(program)
+        for _ in range(2):
+            await stream.trade(40)
+            await has_every_fill_once(client, stream)
+            for kind in KINDS.values():
+                await intrude(broker.bootstrap, stream.market, "fills", kind)
+        client.kill()
+        client.start(program)
+        await stream.trade(40)
+        await has_every_fill_once(client, stream)
+        assert not client.has_ended
+
+
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, database: str, tmp_path: Path) -> None:
     """Both of the guide's commands on a stream with repetitions: all records with headers; each fill after the last one kept."""
@@ -160,6 +182,9 @@ async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, 
         assert await asyncio.to_thread(client.shell, show) == shown + shown[:3]
         assert await asyncio.to_thread(client.shell, keep) == lines
         assert await asyncio.to_thread(client.shell, keep, LAST="9") == lines[9:]
+        for kind in KINDS.values():
+            await intrude(broker.bootstrap, stream.market, "fills", kind)
+        assert await asyncio.to_thread(client.shell, keep) == lines
 
 
 async def test_the_history_is_available_without_a_broker(broker: Broker, database: str, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Message:
     """What Faust calls an event: a record, and its acknowledgement."""
 
     def __init__(self, member: "Member", generation: int, offset: int, value: bytes) -> None:
-        self.message = SimpleNamespace(offset=offset, value=value, timestamp=member.world.now() / 1e6)
+        self.message = SimpleNamespace(partition=0, offset=offset, value=value, timestamp=member.world.now() / 1e6)
         self._member = member
         self._generation = generation
 

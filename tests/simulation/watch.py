@@ -69,7 +69,7 @@ class Watch:
             entries = self.system.broker.table(book_changelog_topic(market))
             seq = int(key.removeprefix(b"head/"))
             epoch = self.system.database.tables.named(market).epoch
-            newest = max((taken.head.command_seq for taken in verified_snapshots(entries, epoch)), default=-1)
+            newest = max((taken.head.command_seq for taken in verified_snapshots(entries, market, epoch)), default=-1)
             if seq > newest:
                 self.world.violated(f"head {market}:{seq} names chunks that are not there")
 

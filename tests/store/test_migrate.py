@@ -16,7 +16,7 @@ from tests.store.account_builder import NOW, place, session_to, submission_to, u
 INDEXES = [path.stem for path in index_files()]
 _STATES = """SELECT c.relname, c.oid, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = ANY($1) ORDER BY 1"""
-_BEFORE_HOPS = """DROP TABLE relayed_records, persisted_records; ALTER TABLE orders DROP COLUMN ended_event_seq;
+_BEFORE_HOPS = """DROP TABLE relayed_records, persisted_records, market_rests; ALTER TABLE orders DROP COLUMN ended_event_seq;
 UPDATE alembic_version SET version_num = '0013'"""
 _IS_WAITING = """SELECT count(*) FROM pg_locks
 WHERE relation = 'orders'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""

@@ -20,7 +20,7 @@ from tests.system.verdict import MARKETS
 WORKERS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquidator"}
 RARE = {"perpetua_prices_reported_total", "perpetua_dead_letters_total", "perpetua_stored_snapshot_age_seconds"}
 """Known to a process that exports them, but without a number until a feed reports, a record is unreadable, a minute is over."""
-LABELS = {"market", "work", "method", "route", "status", "reason", "source", "le"}
+LABELS = {"market", "work", "method", "route", "status", "reason", "source", "topic", "le"}
 """The labels of metrics: none of them is a user, an order, or a value chosen by an unauthenticated caller."""
 
 

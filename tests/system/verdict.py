@@ -69,8 +69,8 @@ async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
 async def no_snapshot_is_spoilt(exchange: ExchangeProcess) -> int:
     """By any owner, at any time: a snapshot's content was the same, and the newest of all is there; how many there were."""
     bootstrap = exchange.published()["brokerUrl"]
-    logs = [await read_all(bootstrap, book_changelog_topic(market)) for market in MARKETS]
-    return sum(count_snapshots([(record.key, record.value) for record in log]) for log in logs)
+    logs = {market: await read_all(bootstrap, book_changelog_topic(market)) for market in MARKETS}
+    return sum(count_snapshots(market, [(each.key, each.value) for each in log]) for market, log in logs.items())
 
 
 async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> list[Any]:
@@ -121,7 +121,7 @@ async def _all(session: aiohttp.ClientSession, traders: Iterable[Trader], path: 
     return [entry for trader in traders for entry in await every(session, trader, path)]
 
 
-def count_snapshots(written: Sequence[tuple[bytes, bytes | None]]) -> int:
+def count_snapshots(market: str, written: Sequence[tuple[bytes, bytes | None]]) -> int:
     """How many snapshots a changelog was given; none may be written twice with two contents, the newest must hold."""
     seen: dict[bytes, bytes] = {}
     entries: dict[bytes, bytes] = {}
@@ -134,7 +134,7 @@ def count_snapshots(written: Sequence[tuple[bytes, bytes | None]]) -> int:
     sequences = [read_head(value).command_seq for key, value in seen.items() if is_head(key)]
     newest = heads(entries)[0]
     assert newest.command_seq == max(sequences), "an older snapshot has come over the newest"
-    assert verified_snapshots(entries, newest.epoch)[0].head == newest
+    assert verified_snapshots(entries, market, newest.epoch)[0].head == newest
     return len(sequences)
 
 

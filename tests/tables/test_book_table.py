@@ -24,13 +24,15 @@ def market_at(command_seq: int) -> Market:
 
 def large_snapshot(command_seq: int = 9) -> Snapshot:
     """A state of two and a half chunks."""
-    return snapshot_of(b"x" * (CHUNK_BYTES * 5 // 2), market_at(command_seq), epoch=1, offset=4)
+    beginning, end = b'[1,{"market":"TEA-PERP"},"', b'"]'
+    state = beginning + b"x" * (CHUNK_BYTES * 5 // 2 - len(beginning + end)) + end
+    return snapshot_of(state, market_at(command_seq), epoch=1, offset=4)
 
 
 def test_a_snapshot_comes_back_as_it_was() -> None:
     """Chunks and head together give the state again."""
     taken = large_snapshot()
-    assert verified_snapshots(dict(snapshot_entries(taken)), epoch=1) == [taken]
+    assert verified_snapshots(dict(snapshot_entries(taken)), "TEA-PERP", epoch=1) == [taken]
 
 
 def test_the_head_is_written_last() -> None:
@@ -43,13 +45,13 @@ def test_a_snapshot_that_misses_a_chunk_is_not_believed() -> None:
     """Recovery takes the highest that verifies."""
     entries = dict(snapshot_entries(large_snapshot(9)) + snapshot_entries(take_snapshot(market_at(5), 1, 0)))
     del entries[b"s/9/1"]
-    assert [found.head.command_seq for found in verified_snapshots(entries, epoch=1)] == [5]
+    assert [found.head.command_seq for found in verified_snapshots(entries, "TEA-PERP", epoch=1)] == [5]
 
 
 def test_a_snapshot_of_another_epoch_is_not_taken() -> None:
     """After a rebuild the log started again."""
     entries = dict(snapshot_entries(take_snapshot(market_at(5), 1, 0)))
-    assert verified_snapshots(entries, epoch=2) == []
+    assert verified_snapshots(entries, "TEA-PERP", epoch=2) == []
     assert [head.epoch for head in heads(entries)] == [1]
 
 

@@ -33,6 +33,7 @@ _OF_LAGS: dict[str, tuple[str, Callable[[MarketLag], float | None]]] = {
         lambda lag: lag.snapshot_age_s,
     ),
     "perpetua_market_halted": ("1 for a market that the exchange itself has halted", lambda lag: lag.is_halted),
+    "perpetua_market_rests": ("1 for a market that a worker leaves alone because of a topic", lambda lag: lag.rests),
 }
 _OF_AUDITS: dict[str, tuple[str, Callable[[AuditRun], float]]] = {
     "perpetua_audit_difference_micros": (

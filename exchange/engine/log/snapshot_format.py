@@ -16,7 +16,7 @@ from exchange.engine.rules import check_known
 from exchange.position import Position
 from schemas.orders import Side
 from schemas.units import Micros
-from schemas.wire import HASH_BYTES
+from schemas.wire import HASH_BYTES, UNDECODABLE
 
 
 class _Holding(msgspec.Struct, array_like=True, gc=False):
@@ -35,9 +35,21 @@ class _Snapshot(EngineState, kw_only=True):
     sells: list[Order]
 
 
+class _NamedSpec(msgspec.Struct):
+    market: str
+
+
+class _Beginning(msgspec.Struct, array_like=True):
+    """The first fields of a dump."""
+
+    rules: int
+    spec: _NamedSpec
+
+
 _state_of = attrgetter(*EngineState.__struct_fields__)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Snapshot)
+_beginning_decoder = msgspec.json.Decoder(_Beginning)
 
 
 def dump(market: Market) -> bytes:
@@ -55,6 +67,14 @@ def load(state: bytes) -> Market:
     for order in (*read.buys, *read.sells):
         market.rest(order)
     return market
+
+
+def market_of(state: bytes) -> str | None:
+    """The name of the market that was dumped, of any rules version; None for what is not a dump."""
+    try:
+        return _beginning_decoder.decode(state).spec.market
+    except UNDECODABLE:
+        return None
 
 
 def state_hash(state: bytes) -> str:

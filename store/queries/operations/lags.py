@@ -10,6 +10,7 @@ from store.session.connect import Session
 # `r` may be before `p`: a relay that was set back sends persisted commands again.
 _READ = """
 SELECT m.name AS market, m.status, m.halted_reason IS NOT NULL AS is_halted,
+  EXISTS (SELECT FROM market_rests x WHERE x.market_id = m.market_id AND x.seen_at > clock_timestamp() - interval '30 s') AS rests,
   greatest(c.command_seq - r.command_seq, 0) AS unsent, greatest(r.command_seq - p.command_seq, 0) AS unpersisted,
   c.command_seq - r.pruned_seq AS kept, u.created_at AS unsent_since,
   CASE WHEN r.command_seq > p.command_seq THEN q.created_at END AS unpersisted_since, s.created_at AS snapshot_at
@@ -32,12 +33,13 @@ class MarketLag(msgspec.Struct, frozen=True):
     """The waiting commands at each hop of a market, and the age of the oldest, in seconds.
 
     `unsent`: accepted, not in the log yet. `unpersisted`: in the log, not persisted yet. `kept`: not pruned from the outbox.
-    `snapshot_age_s`: of the newest snapshot in PostgreSQL; None before the first.
+    `rests`: a topic of the market is at fault. `snapshot_age_s`: of the newest snapshot in PostgreSQL; None before the first.
     """
 
     market: str
     status: str
     is_halted: bool
+    rests: bool
     unsent: int
     unsent_age_s: float
     unpersisted: int
@@ -53,6 +55,7 @@ async def read_lags(session: Session, now: Timestamp) -> list[MarketLag]:
             row["market"],
             row["status"],
             row["is_halted"],
+            row["rests"],
             row["unsent"],
             _age_s(row["unsent_since"], now) or 0.0,
             row["unpersisted"],

@@ -1,0 +1,194 @@
+"""A topic of one market is missing or set up wrongly: that market rests, the others go on, and so does it once it is mended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from click.testing import CliRunner
+
+from agents.fills.app import publisher_unit
+from agents.guarded_unit import GuardedUnit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
+from agents.relay import Relay
+from agents.worker.topic_watch import TopicWatch
+from app.cli import cli
+from broker.address import client_settings
+from broker.topics import BOOK, LOG, create_topics
+from schemas.commands import PassBarrier
+from store.command_log.commands import append_command
+from store.markets.rests import read_rests
+from store.queries.operations.lags import read_lags
+from store.session.presence import Work
+from tests.agents.intruder import TOPICS
+from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
+from tests.agents.test_publisher import everything_is_published
+from tests.conftest import Broker
+from tests.eventually import eventually
+from tests.store.account_builder import session_to
+
+BUILD = {
+    Work.RELAY: Relay,
+    Work.ENGINE: engine_unit,
+    Work.PROJECTION: projection_unit,
+    Work.PUBLISHER: publisher_unit,
+}
+
+
+class Fault(NamedTuple):
+    """What happens to a topic, how an operator mends it, and what the reason says."""
+
+    happens: Callable[[AIOKafkaAdminClient, str], Awaitable[object]]
+    is_mended_by_making_it_again: bool
+    reason: str
+
+
+async def _shrink(client: AIOKafkaAdminClient, topic: str, limit: str = "100") -> None:
+    settings = (BOOK if topic.endswith("-changelog") else LOG) | {"max.message.bytes": limit}
+    await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])
+
+
+FAULTS = {
+    "missing": Fault(lambda client, topic: client.delete_topics([topic]), True, "the topic is missing"),
+    "second partition": Fault(
+        lambda client, topic: client.create_partitions({topic: NewPartitions(2)}), True, "partitions is 2, must be 1"
+    ),
+    "too small": Fault(_shrink, False, "max.message.bytes is 100, must be 2097152"),
+}
+SOME = [("events", "missing"), ("fills", "second partition"), ("commands", "too small")]
+EVERY = [
+    pytest.param([(topic, fault)], id=f"{topic}-{fault}", marks=pytest.mark.chaos)
+    for topic in TOPICS
+    for fault in FAULTS
+]
+
+
+@asynccontextmanager
+async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client of the operator."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def workers_of(*streams: Stream) -> AsyncIterator[None]:
+    """All workers of these markets, as their processes host them: one watch for each kind of work."""
+    watches = [TopicWatch(work, streams[0].settings) for work in BUILD]
+    tasks = [asyncio.create_task(watch.run()) for watch in watches]
+    try:
+        async with hosted(
+            *(
+                GuardedUnit(stream.market, stream.settings, watch, BUILD[watch.work])
+                for watch in watches
+                for stream in streams
+            )
+        ):
+            yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+@asynccontextmanager
+async def ticking(stream: Stream) -> AsyncIterator[None]:
+    """A command twice a second, as the clock sends: a topic that was made again shows by the next record what it lacks."""
+
+    async def tick() -> None:
+        async with asyncio.timeout(600):
+            while True:
+                await asyncio.sleep(0.5)
+                async with session_to(stream.settings.dsn) as session:
+                    await append_command(session, stream.market, PassBarrier(BEGAN_AT, "tick"))
+
+    task = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def mend(stream: Stream, topic: str, fault: Fault) -> None:
+    """What docs/recover.md says."""
+    async with admin(stream.settings.bootstrap) as client:
+        if not fault.is_mended_by_making_it_again:
+            await _shrink(client, topic, LOG["max.message.bytes"])
+            return
+        if topic in await client.list_topics():
+            await client.delete_topics([topic])
+            await eventually(lambda: _is_gone(client, topic), within_s=20)
+    await create_topics(stream.settings.bootstrap, [stream.market])
+
+
+async def _is_gone(client: AIOKafkaAdminClient, topic: str) -> bool:
+    return topic not in await client.list_topics()
+
+
+@pytest.mark.parametrize("which", [pytest.param(SOME, id="some"), *EVERY])
+async def test_a_fault_of_one_market_rests_that_market(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: list[tuple[str, str]]
+) -> None:
+    """It says why, its orders wait, the other market trades; mended, it goes on by itself and has lost nothing."""
+    monkeypatch.setattr("agents.worker.topic_watch.LOOK_EVERY_S", 0.5)
+    async with AsyncExitStack() as stack:
+        ill, well = [await stack.enter_async_context(stream_on(broker, database, tmp_path)) for _ in range(2)]
+        await stack.enter_async_context(workers_of(ill, well))
+        await stack.enter_async_context(ticking(ill))
+        for kind, name in which:
+            fault, topic = FAULTS[name], TOPICS[kind](ill.market)
+            await ill.trade(20)
+            await everything_is_published(ill)
+            async with admin(broker.bootstrap) as client:
+                await fault.happens(client, topic)
+            await ill.trade(20)
+            await eventually(lambda fault=fault: _rests(ill, fault.reason), within_s=20)
+            status = await asyncio.to_thread(
+                CliRunner(env={"DATABASE_URL": database}).invoke, cli, ["status", "--json"]
+            )
+            reasons = {row["market"]: row["rests"] for row in orjson.loads(status.output)}
+            assert fault.reason in reasons[ill.market]
+            assert reasons[well.market] is None
+            lags = {lag.market: lag.rests for lag in await read_lags(well.session, BEGAN_AT)}
+            assert (lags[ill.market], lags[well.market]) == (True, False)
+            await well.trade(20)
+            await well.drained()
+            await mend(ill, topic, fault)
+            await eventually(lambda: _rests_no_more(ill), within_s=20)
+            await ill.trade(20)
+            await ill.drained()
+            assert await ill.unfinished() == 0
+        await well.trade(20)
+        await everything_is_published(well)
+
+
+async def test_each_client_names_its_process_and_market(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker sees who asks: in the members of a group, and in every client that we make."""
+    monkeypatch.setattr("broker.address._process", "engine")
+    async with stream_on(broker, database, tmp_path) as stream, workers_of(stream), admin(broker.bootstrap) as client:
+        await stream.trade(1)
+        await stream.drained()
+        groups = [f"{work}-{stream.market}" for work in (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)]
+        for group in groups:
+            (answer,) = await client.describe_consumer_groups([group])
+            members = answer.to_object()["groups"][0]["members"]
+            assert [member["client_id"] for member in members] == [group]
+        assert client_settings(broker.bootstrap, stream.market)["client_id"] == f"engine-{stream.market}"
+
+
+async def _rests(stream: Stream, reason: str) -> bool:
+    return reason in (await read_rests(stream.session)).get(stream.market, "")
+
+
+async def _rests_no_more(stream: Stream) -> bool:
+    return stream.market not in await read_rests(stream.session)
