@@ -85,4 +85,10 @@ def _painted(text: str, fg: str | None) -> str:
 
 
 def _text(value: object) -> str:
-    return "-" if value is None else str(value)
+    """The text of a cell; a control character, which a foreign record may hold, is escaped: it could move the cursor."""
+    text = "-" if value is None else str(value)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

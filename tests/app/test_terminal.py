@@ -83,6 +83,15 @@ async def test_what_needs_the_operator_is_red(database: str) -> None:
     assert plain.lines[0] == shown.lines[0]
 
 
+async def test_a_foreign_text_moves_no_cursor(database: str) -> None:
+    """Control characters in a cell are shown as what they are."""
+    async with session_to(database) as session:
+        await session.execute("UPDATE markets SET halted_reason = E'clear\\x1b[2Jthe\\nscreen' WHERE market_id = 1")
+    shown = await on_terminal(["status"], 200, {"DATABASE_URL": database, "NO_COLOR": "1"})
+    assert "\x1b" not in shown.raw
+    assert any(r"clear\x1b[2Jthe\nscreen" in line for line in shown.lines)
+
+
 async def test_a_market_without_fills_says_so(database: str) -> None:
     """On standard error: what reads the fills gets none."""
     shown = await _type({"DATABASE_URL": database}, "tail", "--market", "BTC-PERP", "--from-sequence", "3")
