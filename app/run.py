@@ -242,7 +242,8 @@ class _Tree:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(OSError):  # the reader of a pipe is gone; the exchange goes on
+        print(line, flush=True)
 
 
 def _stage(name: str, what: str) -> None:

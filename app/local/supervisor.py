@@ -1,6 +1,7 @@
 """Keeps the process tree of a local exchange running, and stops it in order."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -135,7 +136,8 @@ class Supervisor:
                 return
 
     def _say(self, what: str) -> None:
-        self._report(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {what}")
+        with contextlib.suppress(OSError, ValueError):  # nobody reads the reports any more: the children still matter
+            self._report(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {what}")
 
     def _write_record(self) -> None:
         if self._record:

@@ -88,6 +88,23 @@ async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path)
     assert not (tmp_path / "run.json").exists()
 
 
+async def test_a_child_is_started_again_although_nobody_reads_the_reports(tmp_path: Path) -> None:
+    """`make run | head`: the pipe is gone when the child dies."""
+
+    def gone(_: str) -> None:
+        raise BrokenPipeError
+
+    supervisor = Supervisor(tmp_path, gone)
+    await supervisor.take_folder()
+    await supervisor.add("worker", Worker("worker", FOREVER))
+    try:
+        first = supervisor.pids["worker"]
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: supervisor.pids.get("worker", first) != first)
+    finally:
+        await supervisor.stop()
+
+
 async def test_a_child_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path) -> None:
     """Starts come 0.2, 0.4, 0.8 s apart: each pause is longer than the one before."""
     starts = tmp_path / "starts"
