@@ -4,7 +4,7 @@
 
 Never a path as it was sent, a query, a body or an address: no client decides what is in a line. An order costs one formatted
 line; a thread of its own writes what has come together, so a slow disk or a full pipe delays nobody. Lines that cannot be
-written are left out, and counted in the next one that is (`left_out`).
+written are left out; a line of its own counts them as soon as there is room (`left_out`).
 """
 
 import asyncio
@@ -57,7 +57,6 @@ class AccessLog:
         self._logs_public_reads = logged is AccessLogged.ALL
         self._writer = _Writer(path)
         self._lines: list[str] = []
-        self._refused = self._reported = 0
         self._second, self._moment = 0, ""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -77,7 +76,7 @@ class AccessLog:
     @property
     def lost(self) -> int:
         """Lines that were left out so far."""
-        return self._refused + self._writer.unwritten
+        return self._writer.lost
 
     @property
     def is_writing(self) -> bool:
@@ -96,7 +95,7 @@ class AccessLog:
         if not self.is_on:
             return
         if len(self._lines) >= LINES_WAITING_MAX:
-            self._refused += 1
+            self._writer.refused += 1
             return
         now = time()
         second = int(now)
@@ -105,17 +104,9 @@ class AccessLog:
         caller = "null" if user is None else f'"{user}"'
         self._lines.append(
             f'{{"event": "request", "request": "{request_id}", "method": "{route[0]}", "route": "{route[1]}",'
-            f' "status": {status}, "ms": {ms:.2f}, "user": {caller}{self._missing()}, "level": "info",'
+            f' "status": {status}, "ms": {ms:.2f}, "user": {caller}, "level": "info",'
             f' "logger": "access", "timestamp": "{self._moment}.{int((now - second) * 1_000):03d}Z"}}\n'
         )
-
-    def _missing(self) -> str:
-        """A field with the lines left out since the last line; empty when there are none."""
-        lost = self._refused + self._writer.unwritten
-        if lost == self._reported:
-            return ""
-        new, self._reported = lost - self._reported, lost
-        return f', "left_out": {new}'
 
     def _hand_over_again_and_again(self) -> None:
         self._hand_over()
@@ -133,10 +124,16 @@ class _Writer(threading.Thread):
 
     def __init__(self, path: Path | None) -> None:
         super().__init__(name="access log", daemon=True)
-        self.unwritten = 0
+        self.refused = 0  # by the event loop: too many waited
+        self._unwritten = 0  # by this thread
         self.is_busy = False
         self._path = path
         self._batches: SimpleQueue[list[str] | None] = SimpleQueue()
+
+    @property
+    def lost(self) -> int:
+        """Lines that were left out so far."""
+        return self.refused + self._unwritten
 
     def write(self, lines: list[str]) -> None:
         """Write these lines soon."""
@@ -150,13 +147,14 @@ class _Writer(threading.Thread):
 
     def run(self) -> None:
         """What the thread does."""
-        is_failing = False
+        is_failing, reported = False, 0
         while (lines := self._batches.get()) is not None:
+            lost = self.lost
             try:
-                self._write("".join(lines).encode())
-                is_failing = False
+                self._write("".join([*_left_out(lost - reported), *lines]).encode())
+                is_failing, reported = False, lost
             except (OSError, ValueError) as error:  # a full disk or a closed stream does not end the API
-                self.unwritten += len(lines)
+                self._unwritten += len(lines)
                 if not is_failing:
                     log.error("the access log is not written: %s", error)
                 is_failing = True
@@ -172,6 +170,14 @@ class _Writer(threading.Thread):
 
 
 ACCESS = web.AppKey("ACCESS", AccessLog)
+
+
+def _left_out(count: int) -> list[str]:
+    """A line about those that could not be written; nothing without any."""
+    known = '"level": "warning", "logger": "access", "timestamp"'
+    return (
+        [f'{{"event": "left out", "left_out": {count}, {known}: "{datetime.now(UTC).isoformat()}"}}\n'] if count else []
+    )
 
 
 def _blocks(lines: bytes) -> Iterator[bytes]:

@@ -124,7 +124,7 @@ async def test_a_full_file_is_renamed_once(tmp_path: Path) -> None:
 
 
 async def test_lines_that_cannot_be_written_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A full disk delays no answer and is reported once; the first line that is written again says how many are missing."""
+    """A full disk delays no answer and is reported once; a line says how many are missing, once there is room."""
     path = tmp_path / "folder" / "access.log"  # there is no such folder yet
     log = AccessLog(AccessLogged.PRIVATE, path)
     log.start()
@@ -138,7 +138,8 @@ async def test_lines_that_cannot_be_written_are_counted(tmp_path: Path, caplog: 
     path.parent.mkdir()
     log.add("req-3", ORDER, 202, 1.0, 7)
     await log.stop()
-    assert [(line["request"], line.get("left_out")) for line in lines_of(path)] == [("req-3", 4)]
+    about, line = lines_of(path)
+    assert (about["event"], about["left_out"], line["request"]) == ("left out", 4, "req-3")
 
 
 async def test_a_pipe_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +156,6 @@ async def test_a_pipe_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyP
         assert log.lost >= LINES_WAITING_MAX
         await log.stop()
         block = await asyncio.to_thread(os.read, reading, 4_096)
-        assert all(msgspec.json.decode(line)["route"] == "/orders" for line in block.splitlines()), "whole lines only"
+        assert all(msgspec.json.decode(line)["logger"] == "access" for line in block.splitlines()), "whole lines only"
         os.close(reading)  # the writer wakes, and finds that the pipe is gone
         await eventually(lambda: not log.is_writing)
