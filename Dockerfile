@@ -22,7 +22,10 @@ COPY agents ./agents
 COPY api ./api
 COPY web ./web
 COPY app ./app
-RUN /opt/venv/bin/python -m compileall -q .
+# What `--version` names: docker compose build --build-arg COMMIT=$(git rev-parse HEAD)
+ARG COMMIT=unknown
+RUN echo "${COMMIT}" > app/release/commit.txt \
+    && /opt/venv/bin/python -m compileall -q .
 
 
 FROM python:3.11.14-slim-bookworm

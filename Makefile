@@ -12,10 +12,10 @@ export PORT DATA BROKER DEMO KAFKA_HEAP BENCH BENCH_ONLY STAGE PROFILE_S
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-install: $(VENV)/.installed ## Create .venv with the packages of the exchange; start nothing
-	@echo "$(BIN)/python -m app"
+install: $(BIN)/perpetua ## Create .venv with the packages of the exchange; start nothing
+	@echo "$(BIN)/perpetua"
 
-run: $(VENV)/.installed ## Start the whole exchange on 127.0.0.1 (PORT, DATA, DEMO=1|0)
+run: $(BIN)/perpetua ## Start the whole exchange on 127.0.0.1 (PORT, DATA, DEMO=1|0)
 	@$(BIN)/python -m app run
 
 test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real Kafka
@@ -50,13 +50,16 @@ $(VENV)/.installed: requirements.lock
 	@echo "setting up $(VENV) (first use, about a minute) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make PYTHON=/path/to/python3.11)")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python app/release/install.py packages requirements.lock
 	@touch $@
 
+$(BIN)/perpetua: pyproject.toml app/release/install.py $(VENV)/.installed
+	@$(BIN)/python app/release/install.py scripts $(BIN)
+
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python app/release/install.py packages requirements-dev.lock
 	@touch $@
 
 $(VENV)/.installed-docs: requirements-docs.lock $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@$(BIN)/python app/release/install.py packages requirements-docs.lock
 	@touch $@

@@ -12,6 +12,7 @@ from broker.producer import AckedProducer
 from broker.reader import last_record
 from exchange.engine.log.snapshot_format import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic, fills_topic
+from store.advance import Advance, unseen
 from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.command_log.outbox import set_cursor
 from store.command_log.snapshots import forget_ahead_of_progress, newest_snapshot_at_or_before_progress
@@ -67,7 +68,9 @@ async def needs_rebuild(settings: StreamSettings, cluster_id: str) -> bool:
     return owner is not None and owner != cluster_id
 
 
-async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: str) -> list[MovedMarket]:
+async def rebuild(
+    settings: StreamSettings, markets: Sequence[str], cluster_id: str, advance: Advance = unseen
+) -> list[MovedMarket]:
     """Move the exchange onto an empty broker whose topics exist; returns where each market continues. Raises RebuildRefused.
 
     1. Take the locks: no other rebuild and no worker may run (workers that are stopping have 5 s).
@@ -81,19 +84,31 @@ async def rebuild(settings: StreamSettings, markets: Sequence[str], cluster_id: 
     await producer.start()
     try:
         return await ask_once(
-            settings.dsn, "rebuild", lambda session: _move(session, producer, settings, markets, cluster_id)
+            settings.dsn,
+            "rebuild",
+            lambda session: _move(session, producer, settings, markets, cluster_id, advance=advance),
         )
     finally:
         await producer.stop()
 
 
 async def _move(
-    session: Connection, producer: AckedProducer, settings: StreamSettings, markets: Sequence[str], cluster_id: str
+    session: Connection,
+    producer: AckedProducer,
+    settings: StreamSettings,
+    markets: Sequence[str],
+    cluster_id: str,
+    *,
+    advance: Advance,
 ) -> list[MovedMarket]:
     await _be_alone(session)  # 1
-    for market in markets:  # 2
+    for done, market in enumerate(markets, 1):  # 2
         await _check_empty(settings.bootstrap, market)
-    moved = [await _move_market(session, producer, market) for market in markets]  # 3
+        advance("checking the logs", done, len(markets))
+    moved = []
+    for market in markets:  # 3
+        moved.append(await _move_market(session, producer, market))
+        advance("moving the markets", len(moved), len(markets))
     await replace_cluster(session, cluster_id)  # 4
     return moved
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from itertools import count
 from os import urandom
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -17,7 +18,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from api.metrics import RESPONSES
+from api.access_log import ACCESS
+from api.metrics import RESPONSES, route_of
 from api.watch.outage_log import note_outage
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
 from schemas.rest.errors import ErrorBody, ErrorView
@@ -117,8 +119,9 @@ def answer_of_status(request_id: str, status: int) -> web.Response:
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn anything a route raises into the contract's error body, and count the answer; the only place that does, except for the fast path."""
+    """Turn anything a route raises into the contract's error body, count and log the answer; the only place that does, except for the fast path."""
     answer: web.StreamResponse
+    began_s = perf_counter()
     try:
         answer = await handler(request)
     except Refusal as refusal:
@@ -137,8 +140,15 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         known = {"request": request_id_of(request), "route": f"{request.method} {request.path}"}
         log.exception("request %(request)s failed: %(route)s", known, extra=known)
         answer = answer_of_status(request_id_of(request), 500)
-    RESPONSES.count(request, answer.status)
+    _note(request, answer.status, perf_counter() - began_s)
     return answer
+
+
+def _note(request: web.Request, status: int, seconds: float) -> None:
+    """Count the answer and log it."""
+    route = route_of(request)
+    RESPONSES.count(route, status, seconds)
+    request.app[ACCESS].add_request(request, request_id_of(request), route, status, seconds * 1_000)
 
 
 def _answer_of_refusal(request: web.Request, refusal: Refusal) -> web.Response:

@@ -1,14 +1,16 @@
-"""The API's metrics for Prometheus: answers by route and status, and the batches of submitted orders and cancels.
+"""The API's metrics for Prometheus: answers by route and status, their durations, and the batches of submitted orders and cancels.
 
-An answer costs one counter increment, a batch a few more; nothing is counted per user.
+An answer costs three increments, a batch a few more; nothing is counted per user.
 """
 
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import accumulate
 
 from aiohttp import web
-from prometheus_client import REGISTRY, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import REGISTRY, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 UNMATCHED = ("-", "unmatched")
@@ -26,31 +28,59 @@ BATCH_SECONDS = Histogram(
 )
 
 
-class ResponseCounts(Collector):
-    """Answers by method, route and status, since the process started."""
+DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def route_of(request: web.Request) -> tuple[str, str]:
+    """The method and the template of the path; UNMATCHED for a request without a route."""
+    resource = request.match_info.route.resource
+    return (request.method, resource.canonical) if resource is not None else UNMATCHED
+
+
+class _Durations:
+    """How many answers of a route took at most as long as each bucket, and their sum."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(DURATION_BUCKETS_S) + 1)
+        self.total_s = 0.0
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """The buckets as Prometheus wants them: each holds those before it."""
+        names = [*map(str, DURATION_BUCKETS_S), "+Inf"]
+        return list(zip(names, accumulate(self.counts), strict=True))
+
+
+class Responses(Collector):
+    """Answers by method, route and status, and their durations by method and route, since the process started."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, int]] = Counter()
+        self._durations: defaultdict[tuple[str, str], _Durations] = defaultdict(_Durations)
 
-    def count(self, request: web.Request, status: int) -> None:
-        """Count an answer."""
-        resource = request.match_info.route.resource
-        method, path = (request.method, resource.canonical) if resource is not None else UNMATCHED
-        self.count_of(method, path, status)
+    def count(self, route: tuple[str, str], status: int, seconds: float) -> None:
+        """Count an answer of a route that took so long."""
+        self._counts[*route, status] += 1
+        durations = self._durations[route]
+        durations.counts[bisect_left(DURATION_BUCKETS_S, seconds)] += 1
+        durations.total_s += seconds
 
-    def count_of(self, method: str, route: str, status: int) -> None:
-        """Count an answer of a route."""
-        self._counts[method, route, status] += 1
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """The current counts."""
-        family = CounterMetricFamily(
+        counts = CounterMetricFamily(
             "perpetua_requests", "Answers by method, route and status", labels=("method", "route", "status")
         )
         for (method, path, status), count in list(self._counts.items()):
-            family.add_metric((method, path, str(status)), count)
-        yield family
+            counts.add_metric((method, path, str(status)), count)
+        yield counts
+        durations = HistogramMetricFamily(
+            "perpetua_request_seconds", "Time from the parsed request to its answer", labels=("method", "route")
+        )
+        for route, measured in list(self._durations.items()):
+            durations.add_metric(route, measured.cumulative(), measured.total_s)
+        yield durations
 
 
-RESPONSES = ResponseCounts()
+RESPONSES = Responses()
 REGISTRY.register(RESPONSES)

@@ -67,6 +67,11 @@ class Route:
         return any(parameter.place == "query" for parameter in self.parameters)
 
     @property
+    def is_public_read(self) -> bool:
+        """Whether anybody reads it: market data, health checks, documents."""
+        return self.access is Access.PUBLIC and self.method == "GET"
+
+    @property
     def budget(self) -> Budget:
         """The budget that a call counts against: per address on public routes, else per user."""
         if self.access is Access.PUBLIC:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from api.access.auth import guarded
 from api.access.cross_origin import preflight_middleware
+from api.access_log import ACCESS
 from api.errors import error_middleware
 from api.fast_path.protocol import JsonRunner
 from api.read_your_writes import PERSISTED_COMMANDS, PersistedCommands
@@ -34,6 +35,7 @@ def create_app(services: Services) -> web.Application:
         client_max_size=services.settings.body_bytes_max,
     )
     app[SERVICES] = services
+    app[ACCESS] = services.access
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
     app[DOCUMENT] = encoded_document(ALL_ROUTES)
     for route in ALL_ROUTES:
@@ -112,6 +114,7 @@ def _pattern_of(path: str) -> str:
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:
     services = app[SERVICES]
+    services.access.start()
     await services.load.start()
     services.submissions.start()
     watching = asyncio.create_task(watch_open_files(), name="open files")
@@ -121,6 +124,7 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
     await services.load.stop()
     services.passwords.close()
     services.database.close()
+    await services.access.stop()
 
 
 async def _continue(request: web.Request) -> None:

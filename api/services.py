@@ -11,12 +11,14 @@ from api.access.budgets import Budget, Rate
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
 from api.access.tokens import Tokens
+from api.access_log import AccessLog
 from api.database import Database
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
 from store.queries.accounts.adl import AdlRanks
+from store.queries.operations.business import BusinessFigures
 from store.session.checked_clock import CheckedClock
 from store.users.networks import Network
 
@@ -75,6 +77,8 @@ class Services:
     """Compared with PostgreSQL's clock meanwhile; `now` is its time."""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     ranks: AdlRanks = field(default_factory=AdlRanks)
+    business: BusinessFigures = field(default_factory=BusinessFigures)
+    access: AccessLog = field(default_factory=AccessLog)
 
 
 SERVICES = web.AppKey("SERVICES", Services)

@@ -30,6 +30,7 @@ from broker.topic_faults import read_topic_faults
 from broker.topics import cluster_id, create_topics, topic_settings
 from schemas.addresses import address_text
 from schemas.market import SEED_MARKETS, MarketSpec
+from store.advance import Advance, unseen
 from store.command_log.commands import MarketUnknown
 from store.markets.registry import MarketRegistry, load_registry, seed
 from store.session.checked_clock import CheckedClock
@@ -85,16 +86,16 @@ async def has_lost_its_broker(settings: Settings) -> bool:
     return await needs_rebuild(_stream(settings), await cluster_id(settings.broker_address))
 
 
-async def rebuild_markets(settings: Settings) -> "list[MovedMarket]":
+async def rebuild_markets(settings: Settings, advance: Advance = unseen) -> "list[MovedMarket]":
     """Rebuild every market on an empty broker from PostgreSQL, and record the broker as the current one."""
     from agents.rebuild import rebuild
 
     name_process("rebuild")
     markets = list((await _registry(settings)).by_name)
-    return await rebuild(_stream(settings), markets, await cluster_id(settings.broker_address))
+    return await rebuild(_stream(settings), markets, await cluster_id(settings.broker_address), advance)
 
 
-async def verify_market(settings: Settings, market: str) -> "Report":
+async def verify_market(settings: Settings, market: str, advance: Advance = unseen) -> "Report":
     """Replay a market's log and compare; raises LogMismatch for a broker that is not ours, MarketUnknown."""
     from agents.rebuild import needs_rebuild
     from agents.verify import verify
@@ -107,7 +108,7 @@ async def verify_market(settings: Settings, market: str) -> "Report":
     if await needs_rebuild(stream, found):
         raise LogMismatch("cluster id of the broker", "the one that holds our logs", found)
     try:
-        return await verify(stream, market)
+        return await verify(stream, market, advance)
     except TimeoutError as error:
         await _registry(settings)  # raises if the database is the part that does not answer
         raise BrokerSilent from error
@@ -120,6 +121,7 @@ async def serve_api(settings: Settings) -> None:
     from api.access.passwords import Passwords
     from api.access.rate_limits import RateLimits
     from api.access.tokens import Tokens
+    from api.access_log import AccessLog
     from api.database import Database
     from api.server import ApiServer
     from api.services import ApiSettings, Services
@@ -156,6 +158,7 @@ async def serve_api(settings: Settings) -> None:
         clock=clock,
         limits=RateLimits(settings.rates),
         proxies=Proxies(settings.trusted_proxies),
+        access=AccessLog(settings.access_log, settings.access_log_file),
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await database.run(clock.check)  # before /readyz is asked

@@ -18,6 +18,7 @@ from schemas.market import MarketSpec, spec_faults
 from schemas.rest.bodies import Page
 from schemas.rest.drains import Drained
 from schemas.rest.markets import MarketView
+from store.advance import Advance, unseen
 from store.audit.audit import Finding, audit
 from store.audit.deep_audit import deep_audit
 from store.command_log.commands import MarketUnknown, append_command
@@ -29,12 +30,15 @@ from store.markets.registry import MarketRefused, list_market, load_registry
 from store.markets.rests import read_rests
 from store.queries.market_data.markets import list_markets
 from store.queries.market_data.public_fills import read_public_fills
+from store.queries.operations.health import AuditRun, read_last_audit
 from store.queries.operations.progress import PipelineProgress, read_progress
+from store.queries.operations.settlement import Settlement, read_settlement
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.session.checked_clock import CheckedClock, machine_time
 from store.session.connect import Session
 from store.session.presence import RunningProcess, Work, read_processes
-from store.users.users import grant_admin as grant
+from store.users.users import read_administrators
+from store.users.users import set_admin as set_role
 
 if TYPE_CHECKING:  # only callers that use the broker load its client
     from agents.dead_letter_retry import RetryOutcome
@@ -95,6 +99,15 @@ async def index_sources(settings: Settings, market: str) -> IndexSources:
     return known[market]
 
 
+async def settlement_of(settings: Settings, market: str) -> Settlement:
+    """What settling the market would do, or did. Raises MarketUnknown."""
+    async with _session(settings) as session:
+        found = await read_settlement(session, market)
+    if found is None:
+        raise MarketUnknown(market)
+    return found
+
+
 async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
     """Raises MarketRefused for an invalid specification, or a name that is taken."""
     faults = spec_faults(spec)
@@ -113,17 +126,29 @@ async def list_new_market(settings: Settings, spec: MarketSpec) -> bool:
         return await _until_passed(session, {spec.market: 1}, ANSWER_WITHIN_S) is not None
 
 
-async def grant_admin(settings: Settings, email: str) -> bool:
-    """Make a user an administrator; false when there is no such user."""
+async def set_admin(settings: Settings, email: str, *, is_admin: bool) -> bool:
+    """Make a user an administrator, or no longer one; false when there is no such user."""
     async with _session(settings) as session:
-        return bool(await grant(session, email))
+        return await set_role(session, email, is_admin=is_admin)
 
 
-async def audit_books(settings: Settings, *, is_deep: bool) -> list[Finding]:
+async def administrators(settings: Settings) -> list[dict[str, Any]]:
+    """One row per administrator."""
+    async with _session(settings) as session:
+        return [{"userId": str(user_id), "email": email} for user_id, email in await read_administrators(session)]
+
+
+async def audit_books(settings: Settings, *, is_deep: bool, advance: Advance = unseen) -> list[Finding]:
     """Audit findings; empty when the books balance. `is_deep` also recomputes everything."""
     async with _session(settings) as session:
-        findings = list(await audit(session))
-        return findings + await deep_audit(session) if is_deep else findings
+        findings = list(await audit(session, advance))
+        return findings + await deep_audit(session, advance) if is_deep else findings
+
+
+async def last_audit(settings: Settings) -> AuditRun | None:
+    """The last run of the periodic audit; None before the first."""
+    async with _session(settings) as session:
+        return await read_last_audit(session)
 
 
 async def market_states(settings: Settings) -> list[dict[str, Any]]:

@@ -12,7 +12,9 @@ import contextlib
 import os
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TypeVar
 
 import aiohttp
@@ -30,10 +32,11 @@ from app.local.kafka import LocalKafka
 from app.local.kafka_cache import make_cache
 from app.local.kafka_jars import KAFKA_VERSION
 from app.local.postgres import EmbeddedPostgres
-from app.local.process import ChildFailed, PortTaken, check_port_is_free, free_port
+from app.local.process import ChildFailed, PortTaken, check_port_is_free, free_port, port_or_free
 from app.local.supervisor import Supervisor
 from app.local.worker import Worker
 from app.operator import all_index_sources, drain_markets, markets_now
+from app.prometheus_file import write_prometheus_file
 from app.settings import Settings, signing_secret
 from broker.topics import cluster_id
 from schemas.addresses import CannotListen, local_url
@@ -61,6 +64,7 @@ async def run_exchange(settings: Settings) -> int:
         return 1
     finally:
         await tree.close()
+    _say("stopped")
     return 0
 
 
@@ -71,7 +75,8 @@ class _Tree:
         self._given = settings
         self._settings = settings
         self._log = settings.data / "log"
-        self._supervisor = Supervisor(settings.data)
+        self._supervisor = Supervisor(settings.data, _say)
+        self._metrics_ports: dict[str, int] = {}
         self._postgres = EmbeddedPostgres(settings.data / "postgres")
         self._making_cache: asyncio.Task[None] | None = None
         self.stopped = asyncio.Event()
@@ -81,8 +86,10 @@ class _Tree:
         await self._supervisor.take_folder()
         check_port_is_free(self._given.http_host, self._given.port)
         shutil.rmtree(self._given.data / "faust", ignore_errors=True)  # empty folders of former processes
+        _say(f"starting in {self._given.data}; Ctrl-C stops it")
         if await self._unless_stopped(self._start(self._given.port or free_port())):
             await self.stopped.wait()
+        _say("stopping ...")
 
     async def close(self) -> None:
         """Stop every process and release DATA."""
@@ -96,10 +103,12 @@ class _Tree:
         named = dict(zip(("database_url", "broker_url"), addresses, strict=True))
         known = {"port": port, "session_timeout_s": self._given.session_or(LOCAL_SESSION_TIMEOUT_S), **named}
         self._settings = settings = self._given.model_copy(update=known)
-        await self._ask_broker(lambda: prepare_topics(settings))
+        topics = await self._ask_broker(lambda: prepare_topics(settings))
+        _stage("topics", f"{len(topics)} exist")
         if not self._given.broker_url and await self._ask_broker(lambda: has_lost_its_broker(settings)):
             await self._rebuild()
         url = local_url(settings.http_host, settings.port)
+        self._fix_metrics_ports()
         self._supervisor.announce(
             url=url,
             database_url=settings.database_url,
@@ -109,6 +118,7 @@ class _Tree:
         )
         for name, tier in WORKER_TIERS.items():
             await self._supervisor.add(name, self._worker(name), tier=tier)
+        _stage("workers", f"{', '.join(WORKER_TIERS)} started; their logs are in {self._log}")
         await self._until_exchange_is_ready(url)
         if not self._given.broker_url:
             self._making_cache = asyncio.create_task(_make_cache(settings.kafka_heap))
@@ -118,30 +128,51 @@ class _Tree:
 
         Workers that were started by hand with a BROKER_URL may still use the old broker: wait until they end.
         """
-        print("the broker is empty: rebuilding the markets from PostgreSQL", flush=True)
+        _stage("broker", "is empty: rebuilding the markets from PostgreSQL")
         while True:
             try:
                 await self._ask_broker(lambda: rebuild_markets(self._settings))
             except WorkersRun as error:
-                print(f"waiting to rebuild: {error}", flush=True)
+                _stage("broker", f"waiting to rebuild: {error}")
             else:
                 return
 
     async def _start_database(self) -> str:
         """Start PostgreSQL and migrate it; returns its DSN."""
+        began_s = time.monotonic()
         if not self._given.database_url:
             await self._supervisor.add("postgres", self._postgres, tier=0)
+            _stage("postgres", f"started in {time.monotonic() - began_s:.1f} s")
         address = self._given.database_url or self._postgres.dsn
         specs = DEMO_MARKETS if self._given.demo and self._given.is_local else SEED_MARKETS
-        await prepare_database(self._given.model_copy(update={"database_url": address}), specs)
+        newest = await prepare_database(self._given.model_copy(update={"database_url": address}), specs)
+        _stage("tables", f"at migration {newest}")
         return address
 
     async def _start_broker(self) -> str:
         """Start a local Kafka, unless the operator named a broker; returns the address."""
         if self._given.broker_url:
             return self._given.broker_url
-        kafka = LocalKafka(self._given.data / "kafka", heap=self._given.kafka_heap, report=_say)
-        return await self._supervisor.add("broker", kafka, tier=1)
+        began_s = time.monotonic()
+        report = partial(_stage, "broker")
+        kafka = LocalKafka(self._given.data / "kafka", heap=self._given.kafka_heap, report=report)
+        address = await self._supervisor.add("broker", kafka, tier=1)
+        report(f"Apache Kafka {KAFKA_VERSION} started in {time.monotonic() - began_s:.1f} s")
+        return address
+
+    def _fix_metrics_ports(self) -> None:
+        """Give each worker its port for as long as this tree runs: those after METRICS_PORT, or after the API's; write the file that lists them.
+
+        A port that another program has is replaced by a free one.
+        """
+        settings = self._settings
+        first = settings.metrics_port or settings.port + 1
+        workers = [name for name in WORKER_TIERS if name != "api"] + ["demo"] * self._given.demo
+        ports = enumerate(workers, first)
+        self._metrics_ports = {name: port_or_free(settings.metrics_host, port) for port, name in ports}
+        addresses = {name: f"{settings.metrics_host}:{port}" for name, port in self._metrics_ports.items()}
+        file = write_prometheus_file(settings.data, {"api": f"{settings.http_host}:{settings.port}"} | addresses)
+        _stage("metrics", f"prometheus --config.file={file}")
 
     async def _ask_broker(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask the broker; the local one may die during the start, so retry while the supervisor restarts it."""
@@ -162,7 +193,8 @@ class _Tree:
             "DATABASE_URL": settings.database_url,
             "BROKER_URL": settings.broker_url,
             "JWT_SECRET": signing_secret(settings),
-            "METRICS_PORT": "0",  # a free port each; `status --workers` shows it
+            "ACCESS_LOG_FILE": str(self._given.access_log_file or self._log / "access.log"),
+            "METRICS_PORT": str(self._metrics_ports.get(name, 0)),
             "SESSION_TIMEOUT_S": str(settings.session_timeout_s),
         }
         return Worker(name, [*PYTHON, name], env=environment, log=self._log / f"{name}.log")
@@ -172,6 +204,7 @@ class _Tree:
         while await drain_markets(self._settings) is None:
             print(f"waiting for the workers; their logs are in {self._log}", file=sys.stderr)
         await _until_api_answers(url)
+        _stage("api", f"answers at {url}")
         if self._given.demo:
             await self._start_demo()
         else:
@@ -211,7 +244,13 @@ class _Tree:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(OSError):  # the reader of a pipe is gone; the exchange goes on
+        print(line, flush=True)
+
+
+def _stage(name: str, what: str) -> None:
+    """One line for a stage of the start."""
+    _say(f"{name:<10} {what}")
 
 
 async def _make_cache(heap: str) -> None:

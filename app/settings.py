@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from api.access.budgets import Budget, Rate, parse_rate
+from api.access_log import AccessLogged
 from app.crash_at import read_crash_at
 from app.local.kafka_heap import DEFAULT_HEAP, check_heap
 from app.local.run_record import read_run_record
@@ -182,11 +183,15 @@ class Settings(BaseModel):
     metrics_host: str = "127.0.0.1"
     """The address on which a worker serves `/metrics`; the API serves its own on `PORT`."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    """The port for that; 0 means any free one, which `status --workers` shows."""
+    """The port for that; 0 means any free one, which `status --workers` shows. Under `run` the first of several: see [operate](operate.md#metrics-and-logs)."""
     kafka_heap: Annotated[str, AfterValidator(check_heap)] = DEFAULT_HEAP
     """The maximum heap of the Kafka that `run` starts, 128m to 64g."""
     topic_replication: Annotated[int, Field(ge=1, le=7)] = 1
     """The number of replicas of each newly created topic."""
+    access_log: AccessLogged = AccessLogged.PRIVATE
+    """Which requests the API logs: `private` leaves out market data, health checks and documents, which anybody reads."""
+    access_log_file: Path | None = None
+    """Where it logs them; default: to its log, under `run` to `log/access.log` in `DATA`. At 64 MiB it is renamed to `.1`."""
     log_format: LogFormat = LogFormat.JSON
     """JSON for programs or, not in production, lines for people."""
     crash_at: Annotated[dict[CrashPoint, int], BeforeValidator(read_crash_at)] = {}

@@ -30,6 +30,7 @@ from bench.measures import (
     soak,
     start,
 )
+from bench.progress import Progress
 from bench.report import folder_for, markdown, run_of, write_run
 from bench.result import Outcome
 from bench.servers import durable_postgres, kafka
@@ -51,21 +52,26 @@ class Bench:
         self._size = size
         self._wanted = wanted
         self.outcomes: dict[str, Outcome] = {}
+        self._progress = Progress(len(wanted | {"P1"} if "P2" in wanted else wanted))
 
     async def run(self) -> list[Outcome]:
         """What needs nothing first, then what needs a database, then the whole tree: each alone on the machine."""
         if "P4" in self._wanted:
+            self._progress.begin("P4")
             self._print("P4", book.measure(self._size))
         if "P7" in self._wanted:
+            self._progress.begin("P7")
             self._print("P7", memory.measure(self._size))
         if self._wanted & {"P1", "P2", "P5", "P6"}:
             await self._on_a_database()
         if self._wanted & {"P2", "P3"}:
             await self._on_the_whole_tree()
         if "overload" in self._wanted:
+            self._progress.begin("overload")
             async with whole_exchange(self._place("overload")) as exchange:
                 self._print("overload", await overload.measure(exchange, self._size))
         if "start" in self._wanted:
+            self._progress.begin("start")
             self._print("start", await start.measure(self._place("start"), self._size))
         return [self.outcomes[name] for name in REPORTED if name in self._wanted and name in self.outcomes]
 
@@ -73,18 +79,23 @@ class Bench:
         folder = self._place("database")
         async with durable_postgres(folder) as dsn:
             if self._wanted & {"P1", "P2"}:
+                self._progress.begin("P1")
                 self._print("P1", await acceptance.measure(dsn, folder, self._size))
             if "P6" in self._wanted:
+                self._progress.begin("P6")
                 self._print("P6", await projection.measure(dsn, self._size))
             if "P5" in self._wanted:
                 async with kafka(folder) as bootstrap:
+                    self._progress.begin("P5")
                     self._print("P5", await engine.measure(dsn, bootstrap, folder, self._size))
 
     async def _on_the_whole_tree(self) -> None:
         async with whole_exchange(self._folder) as exchange:
             if "P3" in self._wanted:
+                self._progress.begin("P3")
                 self._print("P3", await latency.measure(exchange, self._size))
             if "P2" in self._wanted:
+                self._progress.begin("P2")
                 self._print("P2", await completion.measure(exchange, self._size, self._acceptance_per_s()))
 
     def _acceptance_per_s(self) -> float:
@@ -92,6 +103,7 @@ class Bench:
 
     def _print(self, name: str, outcome: Outcome) -> None:
         self.outcomes[name] = outcome
+        self._progress.clear()
         print_outcome(outcome)
 
     def _place(self, name: str) -> Path:
@@ -121,15 +133,22 @@ async def bench(size: Size, wanted: set[str]) -> None:
 async def soaked(size: Size) -> None:
     """`make soak`: P8."""
     began, machine = time.monotonic(), describe()
+    progress = Progress(3)
     async with _folder() as folder:
         async with whole_exchange(folder) as exchange:
+            progress.begin("P8")
             flat_over_time, samples = await soak.measure(exchange, size, SOAK_S[size.name])
+            progress.clear()
             print_outcome(flat_over_time)
         async with durable_postgres(folder) as dsn:
+            progress.begin("accounts")
             crowd = Outcome([await flat.accounts(dsn, folder, size, CROWD[size.name])])
+            progress.clear()
             print_outcome(crowd)
         async with whole_exchange(folder / "markets") as exchange:
+            progress.begin("markets")
             many = await flat.markets(exchange, size, MARKETS[size.name])
+            progress.clear()
             print_outcome(many)
     extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}
     outcomes = [flat_over_time, crowd, many]

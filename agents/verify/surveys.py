@@ -18,10 +18,13 @@ from schemas.wire import (
     chain_hash,
     decode_event,
 )
+from store.advance import Advance
 from store.markets.progress import MarketProgress
 
 
-async def survey_commands(settings: StreamSettings, progress: MarketProgress, report: Report) -> Digests:
+async def survey_commands(
+    settings: StreamSettings, progress: MarketProgress, report: Report, advance: Advance
+) -> Digests:
     """The digests of all commands in the log. A sequence that comes again with other bytes is a difference.
 
     A record that is not from the relay does not belong to the market: it is only counted.
@@ -36,6 +39,7 @@ async def survey_commands(settings: StreamSettings, progress: MarketProgress, re
         for command in record.commands:
             if not digests.put(command.seq, digest(command.body)):
                 report.differs(f"command {report.market}:{command.seq}", "the bytes it came with first", "other bytes")
+            advance("reading commands", min(command.seq, progress.command_seq), progress.command_seq)
     return digests
 
 
@@ -75,7 +79,9 @@ class EventSurvey:
                 self.failed.add(event.command)
 
 
-async def survey_events(settings: StreamSettings, progress: MarketProgress, report: Report) -> EventSurvey:
+async def survey_events(
+    settings: StreamSettings, progress: MarketProgress, report: Report, advance: Advance
+) -> EventSurvey:
     """All events in the log; an event written twice must be the same. A record that is not ours is only counted."""
     survey = EventSurvey()
     async for each in stream_records(settings.bootstrap, events_topic(report.market)):
@@ -86,4 +92,5 @@ async def survey_events(settings: StreamSettings, progress: MarketProgress, repo
         subject = f"event record {report.market}:{record.first_event_seq}"
         report.compare(f"{subject} epoch", progress.epoch, record.epoch)
         survey.add(record, report)
+        advance("reading events", min(record.last_event_seq, progress.event_seq), progress.event_seq)
     return survey

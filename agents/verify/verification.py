@@ -18,6 +18,7 @@ from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market
 from schemas.topics import commands_topic
 from schemas.wire import CommandRecord
+from store.advance import Advance, unseen
 from store.audit.verification import read_payloads, read_persisted_state
 from store.markets.progress import MarketProgress
 from store.session.connect import Connection
@@ -25,7 +26,7 @@ from store.session.connect import Connection
 COMMANDS_PER_BLOCK = 2_000
 
 
-async def verify(settings: StreamSettings, market: str) -> Report:
+async def verify(settings: StreamSettings, market: str, advance: Advance = unseen) -> Report:
     """Compare a market with its log, up to what was persisted at the start. KeyError for an unknown market.
 
     1. Read the rows that still change, in one snapshot.
@@ -36,23 +37,23 @@ async def verify(settings: StreamSettings, market: str) -> Report:
 
     It reads without a consumer group and writes nothing: the exchange may run meanwhile.
     """
-    return await ask_once(settings.dsn, "verify", lambda session: _verify(session, settings, market))
+    return await ask_once(settings.dsn, "verify", lambda session: _verify(session, settings, market, advance))
 
 
-async def _verify(session: Connection, settings: StreamSettings, market: str) -> Report:
+async def _verify(session: Connection, settings: StreamSettings, market: str, advance: Advance) -> Report:
     report = Report(market)
     persisted = await read_persisted_state(session, market)  # 1
     progress = persisted.progress
     report.to_command, report.to_event = progress.command_seq, progress.event_seq
-    commands = await survey_commands(settings, progress, report)  # 2
-    events = await survey_events(settings, progress, report)
+    commands = await survey_commands(settings, progress, report, advance)  # 2
+    events = await survey_events(settings, progress, report, advance)
     snapshots = stored_snapshots(persisted.snapshots, report) + await table_snapshots(settings, progress, report)
     await _compare_outbox(session, progress.market_id, commands, report)
     events.failed |= persisted.failed
     start = choose_start(report, progress, commands, snapshots)  # 3
     if start is not None:
         rows = RowComparison(session, persisted, report)
-        verification = _Verification(start, progress, events, snapshots, rows)
+        verification = _Verification(start, progress, events, snapshots, rows, advance=advance)
         await verification.replay(settings)  # 4
         await verification.finish()  # 5
     return report
@@ -78,7 +79,10 @@ class _Verification:
         events: EventSurvey,
         snapshots: Sequence[KnownSnapshot],
         rows: RowComparison,
+        *,
+        advance: Advance,
     ) -> None:
+        self._advance, self._first = advance, start.command_seq
         self._progress = progress
         self._report = rows.report
         self._events = events
@@ -157,6 +161,7 @@ class _Verification:
 
     async def _end_block(self) -> None:
         last = self._replay.market.command_seq
+        self._advance("replaying commands", last - self._first, self._progress.command_seq - self._first)
         trades = max((fill.trade for fill in self._replay.fills), default=self._trades)
         await self._rows.compare_block(self._replay, self._block_from, last, self._trades)
         self._trades, self._block_from = trades, last + 1

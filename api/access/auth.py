@@ -10,6 +10,7 @@ from multidict import CIMultiDictProxy
 
 from api.access.addresses import counted_as
 from api.access.budgets import Budget
+from api.access_log import CALLER, IS_PUBLIC_READ
 from api.errors import Refusal
 from api.paths import shown_text
 from api.read_your_writes import after_waiting
@@ -32,6 +33,8 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
     budget, scope = route.budget, route.scope
 
     async def public(request: web.Request) -> web.StreamResponse:
+        if route.is_public_read:
+            request[IS_PUBLIC_READ] = True
         services_of(request).limits.take(request, budget, _address_name(request))
         _check_query(request, takes_query)
         return await handler(request)
@@ -43,6 +46,7 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         user = await _owner_of_key(request, word, scope) if is_key else services.tokens.user_of(word)
         if user is None:
             raise _unauthenticated(request)
+        request[CALLER] = user
         services.limits.take_of_user(request, budget, user)
         return user
 

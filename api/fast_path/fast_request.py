@@ -5,6 +5,7 @@ order. Every other request still takes it: the fast path either handles a reques
 """
 
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from multidict import CIMultiDictProxy
 
 from api.access.auth import plain_caller
 from api.access.budgets import Budget
+from api.access_log import AccessLog
 from api.errors import Refusal, answer_of_status, new_request_id, refused_answer
 from api.metrics import RESPONSES
 from api.paths import is_plain_id
@@ -40,10 +42,12 @@ _STATUS_LINES = {
 
 
 class FastRequest(NamedTuple):
-    """A request that can be submitted as it is, and the fixed header lines of its answer."""
+    """A request that can be submitted as it is, the fixed header lines of its answer, and when it was parsed."""
 
     request: SubmissionRequest
     lines: str
+    access: AccessLog
+    began_s: float
 
 
 def fast_request_of(services: Services, message: Any, body: bytes) -> FastRequest | None:
@@ -73,7 +77,7 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
     limit_lines = services.limits.take_plainly(budget, user)
     if limit_lines is None:
         return None
-    return FastRequest(request, _FIXED[services.settings.is_behind_tls] + limit_lines)
+    return FastRequest(request, _FIXED[services.settings.is_behind_tls] + limit_lines, services.access, perf_counter())
 
 
 def _is_cross_origin(services: Services, headers: CIMultiDictProxy[str]) -> bool:
@@ -117,11 +121,18 @@ def _bytes_of(fast: FastRequest, answer: web.Response, request_id: str) -> bytes
 
 def _message(fast: FastRequest, status: HTTPStatus, request_id: str, body: bytes, own: str) -> bytes:
     start, number = _STATUS_LINES[status]
-    RESPONSES.count_of(*_ROUTES[type(fast.request)], number)
+    _note(fast, number, request_id)
     head = (
         f"{start}{len(body)}\r\nDate: {rfc822_formatted_time()}\r\nX-Request-Id: {request_id}\r\n{fast.lines}{own}\r\n"
     )
     return head.encode() + body
+
+
+def _note(fast: FastRequest, status: int, request_id: str) -> None:
+    """Count the answer and log it."""
+    route, seconds = _ROUTES[type(fast.request)], perf_counter() - fast.began_s
+    RESPONSES.count(route, status, seconds)
+    fast.access.add(request_id, route, status, seconds * 1_000, fast.request.user)
 
 
 def _lines(headers: dict[str, str]) -> str:

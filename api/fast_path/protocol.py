@@ -14,6 +14,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from api.errors import answer_of_status, new_request_id
 from api.fast_path.fast_request import FastRequest, answer_to, answer_to_a_bug, fast_request_of
+from api.metrics import RESPONSES, UNMATCHED
 from api.security_headers import of_every_answer
 from api.services import SERVICES, Services
 from store.submission import SubmissionOutcome
@@ -129,6 +130,8 @@ class JsonProtocol(web.RequestHandler):
             raise ConnectionError("the answer has already started")
         request_id = new_request_id()
         answer = answer_of_status(request_id, status)
+        RESPONSES.count(UNMATCHED, status, 0.0)
+        self._services.access.add(request_id, UNMATCHED, status, 0.0, None)
         fixed = of_every_answer(is_behind_tls=self._services.settings.is_behind_tls)
         answer.headers.update({"X-Request-Id": request_id, **fixed})
         answer.force_close()

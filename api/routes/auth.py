@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from api.access.budgets import Budget
+from api.access_log import CALLER
 from api.bodies import BodyReader
 from api.errors import Refusal
 from api.responses import json_answer
@@ -24,6 +25,7 @@ async def register(request: web.Request) -> web.Response:
     user = await services.database.run(lambda session: create_user(session, email, password_hash, services.now()))
     if user is None:
         raise Refusal(ErrorCode.EMAIL_TAKEN, "this email address is already registered")
+    request[CALLER] = user
     return json_answer(Registered(str(user)), status=201)
 
 
@@ -36,6 +38,7 @@ async def log_in(request: web.Request) -> web.Response:
     stored = user.password_hash if user else None
     if not await services.passwords.matches(stored, credentials.password) or user is None:
         raise Refusal(ErrorCode.UNAUTHENTICATED, "email or password is wrong")
+    request[CALLER] = user.user_id
     return json_answer(LoggedIn(services.tokens.issue(user.user_id), str(user.user_id)))
 
 

@@ -1,7 +1,7 @@
 """The command line. Exit codes: 0 success; 1 failure, or a check found something; 2 wrong usage or settings; 130 Ctrl-C."""
 
 import sys
-from typing import Any
+from pathlib import Path
 
 import click
 
@@ -11,9 +11,10 @@ from app.cli.dead_letters import dlq
 from app.cli.demo import demo
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
-from app.cli.output import INTERRUPTED
 from app.cli.prices import prices
 from app.cli.recovery import rebuild, verify
+from app.cli.screen.commands import Commands
+from app.cli.screen.completion import PROGRAM, completion
 from app.cli.tail import tail
 from app.cli.users import admin
 from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
@@ -23,26 +24,33 @@ from schemas.addresses import CannotListen
 from store.command_log.commands import MarketUnknown
 from store.schema.newer_database import DatabaseIsNewer
 
-
-class Commands(click.Group):
-    """Commands that Ctrl-C ends without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit 130 when it was interrupted, as shells do."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _print_version(context: click.Context, _parameter: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not context.resilient_parsing:
+        from app.release.version import release_line
+
+        click.echo(release_line())
+        context.exit()
+
+
+@click.group(cls=Commands, context_settings=HELP)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print version, commit and migration.",
+)
 def cli() -> None:
     """Perpetua, a perpetual-futures exchange. Commands find a local exchange by DATA, any other by DATABASE_URL and BROKER_URL."""
 
 
 for command in (
     *(run, api, relay, engine, projection, publisher, clock, liquidator, prices, demo),
-    *(migrate, topics, market, admin, config),
+    *(migrate, topics, market, admin, config, completion),
     *(drain, audit, verify, status, rebuild, dlq, tail),
 ):
     cli.add_command(command)
@@ -52,7 +60,7 @@ def main() -> None:
     """Run the command line; exit 2 for invalid settings and unknown markets, 1 for an exchange that is unreachable or refuses access."""
     ignore_user_signals()
     try:
-        cli(prog_name="python -m app")
+        cli(prog_name=PROGRAM if Path(sys.argv[0]).name == PROGRAM else "python -m app")
     except Misconfigured as error:
         for fault in error.faults:
             click.echo(fault, err=True)

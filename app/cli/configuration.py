@@ -27,7 +27,7 @@ class Origin(StrEnum):
 def config(as_json: bool) -> None:
     """Show every setting that a process started here would use, and its origin, without secrets; exit 2 when they are invalid."""
     given = load_settings()
-    show(list(shown(given)), as_json)
+    show(list(shown(given)), as_json, empty="no settings")
     if not as_json and (local := read_run_record(given.data)):
         click.echo(f"an exchange runs in {given.data}: {local.url}")
 

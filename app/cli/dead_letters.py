@@ -7,13 +7,14 @@ import click
 import msgspec
 
 from app.cli.output import json_option, show
+from app.cli.screen.commands import Commands
 from app.operator import dead_letters, retry_dead_letters
 from app.settings import load_settings, resolve_local
 
 TEXT_CHARACTERS = 60
 
 
-@click.group()
+@click.group(cls=Commands)
 def dlq() -> None:
     """Dead letters: records that took no sequence, and commands that broke the engine and were undone."""
 
@@ -27,7 +28,7 @@ def list_dead_letters(as_json: bool) -> None:
         text = dead_letter.value.decode(errors="backslashreplace")
         row = msgspec.structs.asdict(dead_letter) | {"value": text if as_json else text[:TEXT_CHARACTERS]}
         rows.append(row if as_json else {name: row[name] for name in ("id", "reason", "detail", "size_bytes", "value")})
-    show(rows, as_json)
+    show(rows, as_json, empty="no dead letters")
 
 
 @dlq.command()
@@ -39,7 +40,8 @@ def retry(ids: tuple[str, ...], as_json: bool) -> None:
     Without an ID, every letter. It is safe to repeat: answered commands stay as they are.
     """
     outcomes = asyncio.run(retry_dead_letters(resolve_local(load_settings()), ids))
-    show([msgspec.to_builtins(outcome) for outcome in outcomes], as_json)
+    rows = [msgspec.to_builtins(outcome) for outcome in outcomes]
+    show(rows, as_json, empty="no dead letter to retry")
     unknown = set(ids) - {outcome.id for outcome in outcomes}
     for letter_id in sorted(unknown):
         click.echo(f"there is no dead letter {letter_id}", err=True)

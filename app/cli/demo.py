@@ -2,6 +2,7 @@
 
 import click
 
+from app.cli.screen.commands import Commands
 from app.settings import load_settings, resolve_local
 from schemas.units import MICRO_E18, parse_whole_units
 
@@ -9,7 +10,7 @@ PERCENT_E18 = 100 * MICRO_E18  # a ten-thousandth of a percent, which is one par
 SHOCK_MAX_PPM = 500_000
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def demo(context: click.Context) -> None:
     """Report random-walk prices, quote all markets and gamble, through the public REST API (`make run DEMO=1`)."""

@@ -5,6 +5,7 @@ import asyncio
 import click
 
 from app.cli.output import json_option, show
+from app.cli.screen.completion import MARKET
 from app.cli.sending import send
 from app.operator import index_sources, now
 from app.settings import load_settings, resolve_local
@@ -15,7 +16,7 @@ MAX_AGE_MS = 10_000
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=MARKET)
 @click.option("--source", "given", multiple=True, metavar="NAME[:WEIGHT[:MAXAGEMS]]", help="A source, repeatable.")
 @click.option("--quorum", type=int, help="How many sources must be fresh; default: more than half of them.")
 @click.option(
@@ -43,7 +44,7 @@ def sources(name: str, given: tuple[str, ...], quorum: int | None, is_none: bool
         {"source": source.name, "weight": source.weight, "maxAgeMs": source.max_age_ms, "quorum": found.quorum}
         for source in found.sources
     ]
-    show(rows, as_json)
+    show(rows, as_json, empty=f"{name} has no price sources: its index is constant")
 
 
 def _read(text: str) -> PriceSource:

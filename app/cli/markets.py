@@ -7,8 +7,11 @@ import click
 import msgspec
 
 from app.cli.market_sources import sources
-from app.cli.output import json_option, show
+from app.cli.output import json_option, show, status_colour
+from app.cli.screen.commands import Commands
+from app.cli.screen.completion import MARKET
 from app.cli.sending import send
+from app.cli.settling import settle
 from app.market_file import MarketFileRefused, read_market_file
 from app.operator import index_sources, markets_now, now
 from app.settings import load_settings, resolve_local
@@ -20,12 +23,13 @@ from schemas.wire import RULES_VERSION
 from store.markets.registry import MarketRefused
 
 
-@click.group()
+@click.group(cls=Commands)
 def market() -> None:
-    """List markets, add one, and change its status, price sources, index or rules version."""
+    """List markets, add one, change its status, price sources, index or rules version, and end it."""
 
 
 market.add_command(sources)
+market.add_command(settle)
 
 
 @market.command("list")
@@ -34,8 +38,13 @@ def list_markets(as_json: bool) -> None:
     """List every market with its status, index and mark."""
     views = asyncio.run(markets_now(resolve_local(load_settings())))
     names = ("id", "status", "rules", "indexPrice", "markPrice", "tickSize", "lotSize", "maxLeverage")
-    rows = [msgspec.to_builtins(view) for view in views]
-    show(rows if as_json else [{name: row[name] for name in names} for row in rows], as_json)
+    show(
+        [msgspec.to_builtins(view) for view in views],
+        as_json,
+        empty="no market is listed",
+        columns=names,
+        paint=status_colour,
+    )
 
 
 @market.command()
@@ -56,21 +65,21 @@ def add(file: Path) -> None:
 
 
 @market.command()
-@click.argument("name")
+@click.argument("name", type=MARKET)
 def halt(name: str) -> None:
     """Stop matching in a market; cancels still work."""
     _set_status(name, MarketStatus.HALTED)
 
 
 @market.command("cancel-only")
-@click.argument("name")
+@click.argument("name", type=MARKET)
 def cancel_only(name: str) -> None:
     """Accept only cancels in a market."""
     _set_status(name, MarketStatus.CANCEL_ONLY)
 
 
 @market.command()
-@click.argument("name")
+@click.argument("name", type=MARKET)
 def resume(name: str) -> None:
     """Open a market for trading; in production it needs price sources first."""
     settings = load_settings()
@@ -80,7 +89,7 @@ def resume(name: str) -> None:
 
 
 @market.command("set-index")
-@click.argument("name")
+@click.argument("name", type=MARKET)
 @click.argument("price")
 def set_index(name: str, price: str) -> None:
     """Set the constant index of a market without price sources (not in production)."""
@@ -99,7 +108,7 @@ def set_index(name: str, price: str) -> None:
 
 
 @market.command()
-@click.argument("name")
+@click.argument("name", type=MARKET)
 @click.argument("version", type=click.IntRange(1, RULES_VERSION))
 def rules(name: str, version: int) -> None:
     """Upgrade a market to a rules version, once every process runs code that supports it; this cannot be undone."""

@@ -8,7 +8,9 @@ import click
 import msgspec
 import orjson
 
-from app.cli.output import json_option, show
+from app.cli.output import json_option, say, show
+from app.cli.screen.completion import MARKET
+from app.cli.screen.terminal import ProgressLine
 from app.settings import load_settings, resolve_local
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--market", required=True, help="The market to replay.")
+@click.option("--market", type=MARKET, required=True, help="The market to replay.")
 @json_option
 def verify(market: str, as_json: bool) -> None:
     """Replay a market's log and compare events, hashes, snapshots and rows; exit 1 when anything differs."""
@@ -25,7 +27,8 @@ def verify(market: str, as_json: bool) -> None:
     from exchange.errors import UnknownRules
 
     try:
-        report = asyncio.run(verify_market(resolve_local(load_settings()), market))
+        with ProgressLine() as progress:
+            report = asyncio.run(verify_market(resolve_local(load_settings()), market, progress))
     except (LogMismatch, UnknownRules) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -38,12 +41,13 @@ def verify(market: str, as_json: bool) -> None:
 
 def _print(report: "Report") -> None:
     for subject, expected, found in report.differences:
-        click.echo(f"{subject}: expected {expected}, found {found}")
+        say(f"{subject}: expected {expected}, found {found}", "red")
     verdict = f"{report.differences_found} differences" if report.differences_found else "nothing differs"
-    click.echo(
+    say(
         f"{report.market}: {verdict}; replayed from {report.horizon} to command {report.to_command}, event"
         f" {report.to_event}; compared {report.commands} commands, {report.events} events, {report.snapshots} snapshots,"
-        f" {report.orders} orders, {report.fills} fills, {report.positions} positions"
+        f" {report.orders} orders, {report.fills} fills, {report.positions} positions",
+        "red" if report.differences_found else None,
     )
     if report.skipped_records:
         click.echo(f"{report.skipped_records} records of the logs are not ours and were passed")
@@ -61,7 +65,8 @@ def rebuild(yes: bool) -> None:
         click.confirm(f"Abandon the old broker permanently and continue with {settings.broker_url}?", abort=True)
     try:
         asyncio.run(prepare_topics(settings))
-        moved = asyncio.run(rebuild_markets(settings))
+        with ProgressLine() as progress:
+            moved = asyncio.run(rebuild_markets(settings, progress))
     except RebuildRefused as error:
         raise click.ClickException(error.reason) from error
-    show([each._asdict() for each in moved], as_json=False)
+    show([each._asdict() for each in moved], as_json=False, empty="no market is listed: there was nothing to rebuild")

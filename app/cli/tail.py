@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import click
 
 from app.cli.output import end_at_ctrl_c
+from app.cli.screen.completion import MARKET
 from app.operator import fills_from
 from app.settings import Settings, load_settings, resolve_local
 from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
@@ -16,7 +17,7 @@ POLL_S = 0.2
 
 
 @click.command()
-@click.option("--market", required=True, help="The market.")
+@click.option("--market", type=MARKET, required=True, help="The market.")
 @click.option("--from-sequence", type=click.IntRange(min=1), default=1, show_default=True, help="The first fill.")
 @click.option("--follow", is_flag=True, help="Continue with new fills, through outages too.")
 def tail(market: str, from_sequence: int, follow: bool) -> None:
@@ -29,8 +30,12 @@ def tail(market: str, from_sequence: int, follow: bool) -> None:
 async def _tail(market: str, sequence: int, follow: bool) -> None:
     settings = resolve_local(load_settings())
     fills = _followed(settings, market, sequence) if follow else fills_from(settings, market, sequence)
+    is_empty = True
     async for fill in fills:
         click.echo(encode_fill(fill))
+        is_empty = False
+    if is_empty:
+        click.echo(f"{market} has no fills from sequence {sequence}", err=True)
 
 
 async def _followed(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:

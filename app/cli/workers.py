@@ -6,12 +6,14 @@ from functools import partial
 
 import click
 
+from app.cli.screen.completion import MARKET
 from app.settings import Settings, load_settings, resolve_local
 
 ALL_MARKETS = "all"
 markets_option = click.option(
     "--market",
     "markets",
+    type=MARKET,
     multiple=True,
     default=(ALL_MARKETS,),
     show_default=True,

@@ -139,6 +139,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def port_or_free(host: str, port: int) -> int:
+    """The port if nobody listens there, else one that is free now."""
+    try:
+        check_port_is_free(host, port)
+    except (OSError, OverflowError, PortTaken):
+        return free_port()
+    return port
+
+
 def check_port_is_free(host: str, port: int) -> None:
     """Raise PortTaken when a program listens there: its answers could pass for those of the API. Port 0 means any free one."""
     try:

@@ -1,8 +1,10 @@
 """Keeps the process tree of a local exchange running, and stops it in order."""
 
 import asyncio
-import logging
+import contextlib
 import os
+import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,7 +22,7 @@ BACKOFF_MAX_S = 5.0
 HEALTHY_AFTER_S = 30.0
 READY_TIMEOUT_S = 60.0
 
-log = logging.getLogger(__name__)
+Report = Callable[[str], None]
 
 
 class NotReady(ChildFailed):
@@ -44,11 +46,13 @@ class Kept:
 class Supervisor:
     """Children by name, each restarted when it dies: after 0.2 s, doubling to 5 s, from 0.2 s again after 30 s of running.
 
-    All children die with this process, however it dies (with_parent.py).
+    All children die with this process, however it dies (with_parent.py). `report` gets a line, with the time, for each child
+    that dies and for each that is started again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, report: Report = lambda _: None) -> None:
         self._folder = folder.expanduser().resolve()
+        self._report = report
         self._lock = FolderLock(self._folder)
         self._kept: list[Kept] = []
         self._record: RunRecord | None = None
@@ -111,8 +115,9 @@ class Supervisor:
         backoff = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S)
         while True:
             started_s = clock.time()
+            pid = kept.child.pid
             code = await kept.child.wait()
-            log.warning("%s ended with %d", kept.name, code)
+            self._say(f"{kept.name}{f' (process {pid})' if pid else ''} {_end_of(code)}")
             if clock.time() - started_s > HEALTHY_AFTER_S:
                 backoff.reset()
             await self._start_again(kept, backoff)
@@ -124,14 +129,29 @@ class Supervisor:
             try:
                 await kept.child.start()
             except (ChildFailed, OSError) as error:
-                log.warning("%s did not start: %s", kept.name, error)
+                self._say(f"{kept.name} did not start: {error}")
             else:
+                self._say(f"{kept.name} was started again (process {kept.child.pid})")
                 self._write_record()
                 return
+
+    def _say(self, what: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads the reports any more: the children still matter
+            self._report(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {what}")
 
     def _write_record(self) -> None:
         if self._record:
             write_run_record(self._folder, replace(self._record, children=self.pids))
+
+
+def _end_of(code: int) -> str:
+    """How a process ended; a negative exit code is the signal that killed it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 async def _until(requires_ready: Callable[[], Awaitable[bool]], name: str) -> None:

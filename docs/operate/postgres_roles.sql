@@ -2,7 +2,7 @@
 --   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f docs/operate/postgres_roles.sql
 -- then give each role a password (\password perpetua_api) and each process its own DATABASE_URL. It may be run again, also while
 -- processes are running: it is one transaction, so no process loses its rights for a moment.
--- `migrate`, `topics`, `rebuild`, `market …`, `admin grant` and `drain` are for the operator and run as the owner.
+-- `migrate`, `topics`, `rebuild`, `market …`, `admin …` and `drain` are for the operator and run as the owner.
 
 BEGIN;
 

@@ -13,6 +13,7 @@ from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal, lo
 import asyncpg
 import orjson
 
+from store.advance import Advance, unseen
 from store.audit.audit import Finding
 from store.money.ledger import House
 from store.session.connect import Session
@@ -198,7 +199,7 @@ class _MarketRecomputation:
         return max(-self.cap, min(self.cap, rate))
 
 
-async def deep_audit(session: Session) -> list[Finding]:
+async def deep_audit(session: Session, advance: Advance = unseen) -> list[Finding]:
     """The differences between the tables and the recomputation; empty when they agree to the micro."""
     with localcontext(_EXACT):
         books = _Books()
@@ -214,7 +215,7 @@ async def deep_audit(session: Session) -> list[Finding]:
         for market in markets:
             stored = {row["user_id"]: row for row in positions if row["market_id"] == market["market_id"]}
             recomputed = _MarketRecomputation(market, books)
-            await _replay(session, recomputed)
+            await _replay(session, recomputed, advance)
             await _check_liquidation_fees(session, recomputed, fees)
             recomputed.compare_positions(stored)
         for account in {
@@ -225,11 +226,11 @@ async def deep_audit(session: Session) -> list[Finding]:
         return books.findings
 
 
-async def _replay(session: Session, market: _MarketRecomputation) -> None:
+async def _replay(session: Session, market: _MarketRecomputation, advance: Advance) -> None:
     """Every fill, funding and settlement of a market, in the order of its events."""
     fundings = iter(await session.fetch(_FUNDINGS, market.market_id, market.last))
     upcoming = next(fundings, None)
-    async for fill in _fills(session, market):
+    async for fill in _fills(session, market, advance):
         while upcoming is not None and upcoming["event_seq"] < fill["event_seq"]:
             await _fund(session, market, upcoming)
             upcoming = next(fundings, None)
@@ -240,10 +241,11 @@ async def _replay(session: Session, market: _MarketRecomputation) -> None:
         market.settle(settlement)
 
 
-async def _fills(session: Session, market: _MarketRecomputation) -> AsyncIterator[asyncpg.Record]:
+async def _fills(session: Session, market: _MarketRecomputation, advance: Advance) -> AsyncIterator[asyncpg.Record]:
     for after in range(0, market.trades, TRADES_A_PAGE):
         for row in await session.fetch(_FILLS, market.market_id, after, after + TRADES_A_PAGE, market.last):
             yield row
+        advance(f"recomputing {market.name}", min(after + TRADES_A_PAGE, market.trades), market.trades)
 
 
 async def _fund(session: Session, market: _MarketRecomputation, funding: asyncpg.Record) -> None:

@@ -49,10 +49,17 @@ async def read_user(session: Session, user_id: int) -> MeView | None:
     return MeView(str(user_id), row["email"], row["role"], time_text(row["created_at"]))
 
 
-async def grant_admin(session: Session, email: str) -> bool:
-    """Make a registered user an administrator; False when the address is not registered."""
-    status = await session.execute("UPDATE users SET role = 'admin' WHERE email = $1", _normal(email))
+async def set_admin(session: Session, email: str, *, is_admin: bool) -> bool:
+    """Make a registered user an administrator, or no longer one; False when the address is not registered."""
+    role = "admin" if is_admin else "user"
+    status = await session.execute("UPDATE users SET role = $2 WHERE email = $1", _normal(email), role)
     return status == "UPDATE 1"
+
+
+async def read_administrators(session: Session) -> list[tuple[int, str]]:
+    """The user id and the e-mail address of every administrator, by user id."""
+    rows = await session.fetch("SELECT user_id, email FROM users WHERE role = 'admin' ORDER BY user_id")
+    return [(row["user_id"], row["email"]) for row in rows]
 
 
 def _normal(email: str) -> str:

@@ -15,6 +15,7 @@ from api.access.api_keys import ApiKeys
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
 from api.access.tokens import Tokens
+from api.access_log import AccessLog
 from api.database import Database
 from api.server import ApiServer
 from api.services import ApiSettings, Services
@@ -124,10 +125,12 @@ class Exchange:
     server: ApiServer = field(init=False)
     session: aiohttp.ClientSession = field(init=False)
     markets: dict[str, Market] = field(default_factory=dict)
+    access: AccessLog = field(default_factory=AccessLog)
 
     async def start(self, **changes: Any) -> Self:
         """Listen on a free port."""
-        self.services = await _services(self.dsn, replace(self.settings, **changes))
+        services = await _services(self.dsn, replace(self.settings, **changes))
+        self.services = replace(services, access=self.access)
         self.server = ApiServer(self.services, "127.0.0.1", 0)
         await self.server.start()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
+from store.markets.candles import roll_candles
+from store.session.connect import connect_writer
 from tests.api.exchange import Exchange
 from tests.eventually import eventually
 
@@ -134,6 +136,67 @@ async def test_answers_are_counted_by_route_and_status_and_never_by_user(exchang
     assert {what: after[what] - before[what] for what in names} == dict.fromkeys(names, 1) | {"submitted": 2}
 
 
+async def test_the_business_is_a_figure(exchange: Exchange) -> None:
+    """Two orders of 0.1 and 0.3 at 60,000: a trade of 0.1, one order left, two positions; what the fund has; two users."""
+    alice, bob = await exchange.user(), await exchange.user()
+    await alice.order(quantity="0.3")
+    await bob.order(side="SELL", timeInForce="IOC")
+    await exchange.run_engine()
+    await _roll(exchange)
+    values = parsed((await alice.get("/metrics")).body)
+    market = '{market="BTC-PERP"}'
+    assert values["perpetua_open_orders" + market] == 1
+    assert values["perpetua_open_positions" + market] == 2
+    assert values["perpetua_open_interest" + market] == 0.1
+    assert values["perpetua_trades" + market] == 1
+    assert values["perpetua_notional_24h" + market] == 6_000
+    assert values['perpetua_open_orders{market="ETH-PERP"}'] == 0
+    fund = await exchange.value("SELECT sum(amount) FROM ledger WHERE account = -3")
+    assert values["perpetua_insurance_fund"] == int(fund) / 1e6
+    assert values["perpetua_users"] == 2
+
+
+async def test_business_figures_that_cannot_be_read_hide_nothing_else(exchange: Exchange) -> None:
+    """A query that takes too long is no outage: the lags are there, and the database is up."""
+    holder = await asyncpg.connect(exchange.dsn)
+    await holder.execute("BEGIN; LOCK TABLE users")
+    nobody = exchange.anonymous()
+    values = parsed((await nobody.get("/metrics")).body)
+    await holder.close()
+    assert values["perpetua_database_up"] == 1
+    assert values['perpetua_relay_lag_commands{market="BTC-PERP"}'] >= 0
+    assert "perpetua_users" not in values
+    assert parsed((await nobody.get("/metrics")).body)["perpetua_users"] == 0
+
+
+async def test_how_long_each_route_took_is_a_histogram(exchange: Exchange) -> None:
+    """By method and route: as many as were answered, in growing buckets whose last one has all; orders on both paths."""
+    alice = await exchange.user()
+
+    async def durations() -> dict[str, float]:
+        values = parsed((await alice.get("/metrics")).body)
+        labels = 'method="POST",route="/orders"'
+        buckets = [
+            values.get(f'perpetua_request_seconds_bucket{{le="{le}",{labels}}}', 0) for le in ("0.001", "30.0", "+Inf")
+        ]
+        assert buckets == sorted(buckets)
+        return {
+            "all": buckets[-1],
+            "count": values.get(f"perpetua_request_seconds_count{{{labels}}}", 0),
+            "sum": values.get(f"perpetua_request_seconds_sum{{{labels}}}", 0),
+            "answers": sum(n for name, n in values.items() if name.startswith(f"perpetua_requests_total{{{labels}")),
+        }
+
+    before = await durations()
+    await alice.order()  # on the fast path
+    await alice.order(quantity="0")  # refused on the other one
+    after = await durations()
+    assert {name: after[name] - before[name] for name in ("all", "count", "answers")} == dict.fromkeys(
+        ("all", "count", "answers"), 2
+    )
+    assert after["sum"] > before["sum"]
+
+
 async def test_metrics_are_served_without_a_database(exchange: Exchange) -> None:
     """The process still reports its own metrics, and that the database is down."""
     nobody = exchange.anonymous()
@@ -144,6 +207,14 @@ async def test_metrics_are_served_without_a_database(exchange: Exchange) -> None
     assert (answer.status, values["perpetua_database_up"]) == (200, 0)
     assert "perpetua_requests_waiting" in values
     assert 'perpetua_relay_lag_commands{market="BTC-PERP"}' not in values
+
+
+async def _roll(exchange: Exchange) -> None:
+    """Make candles of every trade, as the liquidator does each second."""
+    session = await connect_writer(exchange.dsn, "test candles")
+    while await roll_candles(session):
+        pass
+    await session.close()
 
 
 async def _is(figure: Callable[[], Awaitable[float]], wanted: float) -> bool:

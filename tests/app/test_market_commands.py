@@ -73,6 +73,32 @@ async def test_an_index_of_sources_is_moved_by_them_alone(database: str) -> None
     assert (shown.exit_code, '"maxAgeMs": 1000' in shown.output) == (0, True)
 
 
+async def test_a_settlement_says_what_it_does_and_asks(database: str) -> None:
+    """Both steps in order; without a yes nothing reaches the log; a step already taken is only reported."""
+    settle, environment = ("market", "settle", "BTC-PERP"), {"DATABASE_URL": database}
+    early = await _invoke(environment, *settle, "--final", "--yes")
+    assert early.exit_code == 1
+    assert early.stderr.startswith("Error: BTC-PERP is ACTIVE: run `market settle BTC-PERP` first")
+    asked = await _invoke(environment, *settle)  # nobody answers
+    assert asked.exit_code == 1
+    assert "becomes SETTLEMENT_ONLY" in asked.stdout
+    assert "they would be closed at 60000, the index" in asked.stdout
+    assert "This cannot be undone. Continue?" in asked.stdout
+    async with session_to(database) as session:
+        await session.execute(
+            "UPDATE markets SET status = 'CANCEL_ONLY', operator_status = 'SETTLEMENT_ONLY', is_frozen = true"
+        )
+        assert (await _invoke(environment, *settle)).stdout == "BTC-PERP is SETTLEMENT_ONLY\n"
+        asked = await _invoke(environment, *settle, "--final")
+        assert "becomes SETTLED and never trades again" in asked.stdout
+        assert "its price sources are below their quorum" in asked.stdout
+        await session.execute("UPDATE markets SET status = 'SETTLED', operator_status = 'SETTLED'")
+        assert (await _invoke(environment, *settle)).stderr == "Error: BTC-PERP is SETTLED already\n"
+        done = await _invoke(environment, *settle, "--final")
+        assert (done.exit_code, done.stdout) == (0, "BTC-PERP is SETTLED: no position was open\n")
+        assert await session.fetchval("SELECT command_seq FROM counters WHERE market_id = 1") == 1, "only its listing"
+
+
 @pytest.mark.parametrize("percent", ["0", "51", "-50.1", "x", "1e1", "0.00001", "--6", "NaN"])
 def test_a_shock_is_a_percentage(percent: str) -> None:
     """From -50 to 50."""

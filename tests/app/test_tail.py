@@ -48,7 +48,7 @@ async def test_a_tail_starts_at_the_given_sequence(database: str, lines: list[st
     assert [json.loads(line)["sequence"] for line in printed.output.splitlines()] == [4, 5]
     assert printed.output.splitlines() == lines[3:]
     beyond = await _tail(database, "--market", "BTC-PERP", "--from-sequence", "6")
-    assert (beyond.exit_code, beyond.output) == (0, "")
+    assert (beyond.exit_code, beyond.stdout) == (0, "")
 
 
 async def test_wrong_use_of_tail_is_reported(database: str) -> None:

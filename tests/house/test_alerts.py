@@ -61,9 +61,18 @@ def anchors(document: Path) -> set[str]:
 def test_each_alert_has_a_runbook_that_is_there(rule: dict[str, Any]) -> None:
     """The person on call finds the heading, the severity and the summary."""
     document, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert document == "docs/recover.md"
     assert anchor in anchors(ROOT / document)
+    assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbooks }}}}#{anchor}"
     assert rule["labels"]["severity"] in SEVERITIES
     assert rule["annotations"]["summary"]
+
+
+def test_the_links_to_runbooks_have_a_start() -> None:
+    """The label that they begin with is set where Prometheus is configured."""
+    settings = yaml.safe_load((OPERATE / "prometheus.yml").read_text())["global"]
+    assert settings["external_labels"].keys() == {"runbooks"}
+    assert settings["external_labels"]["runbooks"].endswith("/recover.html")
 
 
 def test_no_two_panels_are_in_one_place() -> None:

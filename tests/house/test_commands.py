@@ -52,8 +52,8 @@ def test_a_release_is_set_up_by_a_target_that_starts_nothing() -> None:
     """The manual of an upgrade names it; it makes the environment, and shows how its commands start."""
     assert "`make install`" in (ROOT / "docs" / "operate.md").read_text()
     recipe = (ROOT / "Makefile").read_text().split("\ninstall: ", 1)[1].split("\n\n", 1)[0].splitlines()
-    assert recipe[0].startswith("$(VENV)/.installed ##")
-    assert recipe[1:] == ['\t@echo "$(BIN)/python -m app"']
+    assert recipe[0].startswith("$(BIN)/perpetua ##")
+    assert recipe[1:] == ['\t@echo "$(BIN)/perpetua"']
 
 
 def test_the_manuals_hold_the_commands_that_matter() -> None:

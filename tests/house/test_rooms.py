@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("agents", "api", "app", "broker", "exchange", "schemas", "store", "tables")
 TOP_LEVEL = {
-    *(".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "Dockerfile", "Makefile", "README.md"),
+    *(".ci", ".dockerignore", ".gitattributes", ".gitignore", "CHANGELOG.md", "Dockerfile", "Makefile", "README.md"),
     *("CONTRIBUTING.md", "SECURITY.md"),
     *("docker-compose.yml", "pyproject.toml", "mkdocs.yml"),
     *("requirements.lock", "requirements-dev.lock", "requirements-docs.lock"),

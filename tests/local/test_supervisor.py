@@ -53,8 +53,9 @@ def _exists(path: Path) -> Callable[[], Awaitable[bool]]:
 
 
 async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path) -> None:
-    """kill -9 of a worker: another process takes its place, and run.json has its id."""
-    supervisor = Supervisor(tmp_path)
+    """kill -9 of a worker: another process takes its place, run.json has its id, and the operator reads both."""
+    said: list[str] = []
+    supervisor = Supervisor(tmp_path, said.append)
     await supervisor.take_folder()
     await supervisor.add("worker", Worker("worker", FOREVER))
     supervisor.announce(url="http://127.0.0.1:1", database_url="d", broker_url="b", cluster_id="c", session_timeout_s=3)
@@ -76,10 +77,32 @@ async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path)
             pid = record.children.get("worker", first) if record else first
             return pid if pid != first else 0
 
-        assert _is_alive(await eventually(another))
+        fresh = await eventually(another)
+        assert _is_alive(fresh)
+        assert [line[:4].isdecimal() and line[19:] for line in said] == [  # after the date and the time
+            f"  worker (process {first}) was killed by SIGKILL",
+            f"  worker was started again (process {fresh})",
+        ]
     finally:
         await supervisor.stop()
     assert not (tmp_path / "run.json").exists()
+
+
+async def test_a_child_is_started_again_although_nobody_reads_the_reports(tmp_path: Path) -> None:
+    """`make run | head`: the pipe is gone when the child dies."""
+
+    def gone(_: str) -> None:
+        raise BrokenPipeError
+
+    supervisor = Supervisor(tmp_path, gone)
+    await supervisor.take_folder()
+    await supervisor.add("worker", Worker("worker", FOREVER))
+    try:
+        first = supervisor.pids["worker"]
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: supervisor.pids.get("worker", first) != first)
+    finally:
+        await supervisor.stop()
 
 
 async def test_a_child_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path) -> None:

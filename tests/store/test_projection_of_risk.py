@@ -27,6 +27,7 @@ from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
 from schemas.wire import GENESIS_HASH, chain_hash, decode_event, encode
 from store.audit.invariants import INVARIANTS
 from store.projection import ProjectionBroken
+from store.queries.operations.settlement import Settlement, read_settlement
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC = "BTC-PERP"
@@ -300,6 +301,31 @@ async def test_the_end_of_a_market_closes_every_position(exchange: Exchange) -> 
     ]
     assert await rows(exchange, "SELECT lots, cost, realized, opened_seq FROM positions") == [(0, 0, 0, 0)] * 2
     assert await exchange.session.fetchval("SELECT status FROM markets WHERE name = $1", BTC) == "SETTLED"
+
+
+async def test_what_a_settlement_would_do_is_known_before(exchange: Exchange) -> None:
+    """The price that is shown is the one that the engine settles at: the index, then the mean of its minutes, half even."""
+    buyer, _ = await long_and_short(exchange)
+    await exchange.submit(BTC, an_order(buyer, Side.BUY, 100, 590_000))
+    await exchange.submit(BTC, an_order(buyer, Side.SELL, 400, 650_000, reduce_only=True))
+    await exchange.settle()
+    before = await read_settlement(exchange.session, BTC)
+    assert before == Settlement(MarketStatus.ACTIVE, False, 2, 1, 2, "1", "60000", 0, None)
+    minutes = [60_000, 60_000, *range(61_000, 61_031)]  # more than 30: the first ones do not count
+    for minute, index in enumerate(minutes, 1):
+        await exchange.submit(BTC, SetIndex(NOON, Nanos(index * 10**9 + 50_000_000)))
+        await exchange.submit(BTC, AdvanceClock(Timestamp(NOON + minute * 60_000_000)))
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.SETTLEMENT_ONLY))
+    await exchange.settle()
+    between = await read_settlement(exchange.session, BTC)
+    assert between == Settlement(MarketStatus.SETTLEMENT_ONLY, False, 1, 0, 2, "1", "61015.6", 30, None)
+    await exchange.submit(BTC, SetStatus(NOON, MarketStatus.SETTLED))
+    await exchange.settle()
+    after = await read_settlement(exchange.session, BTC)
+    assert after == between._replace(
+        status=MarketStatus.SETTLED, orders=0, positions=0, open_interest="0", settled_price=between.price
+    )
+    assert await read_settlement(exchange.session, "NOPE-PERP") is None
 
 
 async def test_a_market_without_fresh_prices_is_frozen_and_keeps_what_its_operator_set(exchange: Exchange) -> None:

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from schemas.units import Timestamp
 from store.session.connect import Connection
-from store.users.users import create_user, find_user, grant_admin, role_of
+from store.users.users import create_user, find_user, role_of, set_admin
 
 NOON = Timestamp(1_800_000_000_000_000)
 
@@ -56,9 +56,9 @@ async def test_an_administrator_is_made_by_address(session: Connection) -> None:
     """The grant says whether there was such a user."""
     user = await create_user(session, "ann@x.io", "hash", NOON)
     assert user is not None
-    assert await grant_admin(session, "ANN@x.io")
+    assert await set_admin(session, "ANN@x.io", is_admin=True)
     assert await role_of(session, user) == "admin"
-    assert not await grant_admin(session, "nobody@x.io")
+    assert not await set_admin(session, "nobody@x.io", is_admin=True)
 
 
 async def test_an_unknown_address_is_nobody(session: Connection) -> None:

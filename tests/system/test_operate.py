@@ -29,6 +29,7 @@ async def test_an_operator_halts_moves_and_drains_a_market(start_exchange: Start
         await _move_the_rules(exchange)
         await _follow_an_order(session, trader, await make_trader(session, "1000"))
         await _drain_as_administrator(exchange, session, trader)
+        await _end_a_market(exchange, session, trader)
     assert (await exchange.command("market", "halt", "NOPE-PERP"))[0] == 2
     assert (await exchange.command("engine", "--market", "NOPE-PERP"))[0] == 2
     assert (await exchange.command("market", "set-index", "BTC-PERP", "1e3"))[0] == 2
@@ -139,6 +140,26 @@ async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.Cl
     assert status == 200
     assert [market["marketId"] for market in drained["markets"]] == ["BTC-PERP", "ETH-PERP"]
     assert drained["processed"] >= 2
+    assert (await exchange.command("admin", "revoke", email))[0] == 0
+    assert (await _post(session, "/admin/drain", {}, operator))[0] == 403
+
+
+async def _end_a_market(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:
+    """In two steps: reduce-only orders, then nothing; both sides are closed at one price, and the books balance."""
+    code, printed = await exchange.command("market", "settle", "BTC-PERP", "--yes")
+    assert (code, printed.splitlines()[-1]) == (0, "BTC-PERP is SETTLEMENT_ONLY")
+    assert "2 positions (open interest 0.001) are open" in printed
+    status, body = await _post(session, "/orders", MARKET_BUY, trader)
+    assert (status, body["error"]["code"]) == (409, "MARKET_NOT_ACTIVE")
+    assert (await exchange.command("market", "resume", "BTC-PERP"))[0] == 1, "it never goes back"
+    code, printed = await exchange.command("market", "settle", "BTC-PERP", "--final", "--yes")
+    assert (code, printed.splitlines()[-1].partition(":")[0]) == (0, "BTC-PERP is SETTLED")
+    price = printed.splitlines()[-1].rpartition(" ")[2]
+    again = await exchange.command("market", "settle", "BTC-PERP", "--final")
+    assert again == (0, f"BTC-PERP is SETTLED: its positions were closed at {price}\n")
+    async with session.get("/positions", headers=trader.headers) as answer:
+        assert await answer.json() == []
+    assert (await exchange.command("audit", "--deep"))[0] == 0
 
 
 async def _post(

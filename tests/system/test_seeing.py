@@ -16,6 +16,7 @@ from tests.eventually import eventually
 from tests.house.test_alerts import labels_asked_for, metrics_asked_for, metrics_in_the_manuals
 from tests.system.conftest import Start
 from tests.system.verdict import MARKETS
+from tests.terminal import on_terminal
 
 WORKERS = {"api", "relay", "engine", "projection", "publisher", "clock", "liquidator"}
 RARE = {"perpetua_prices_reported_total", "perpetua_dead_letters_total", "perpetua_stored_snapshot_age_seconds"}
@@ -73,6 +74,24 @@ async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) ->
     await eventually(all_work, within_s=60, every_s=0.5)
 
 
+async def test_long_checks_say_how_far_they_are(any_exchange: Start) -> None:
+    """On a terminal: each stage up to its end. In a pipe nothing but the result."""
+    exchange = await any_exchange()
+    await send_orders(exchange.url, await make_traders(exchange.url, 2), 20)
+    assert (await exchange.command("drain"))[0] == 0
+    expected = {
+        ("verify", "--market", "BTC-PERP"): {"reading commands", "reading events", "replaying commands"},
+        ("audit", "--deep"): {"checking the sums", "recomputing BTC-PERP"},
+    }
+    for words, stages in expected.items():
+        shown = await on_terminal(words, 80, {"DATA": str(exchange.data)})
+        assert shown.exit_code == 0, shown.raw
+        ends = [line.partition("  [")[0] for line in shown.lines if _is_full(line)]
+        assert stages <= set(ends), shown.lines
+        _, piped = await exchange.command(*words)
+        assert not any(stage in piped for stage in stages)
+
+
 async def test_no_log_has_a_secret(any_exchange: Start) -> None:
     """Tokens, passwords and the signing secret are in no line that any process has written, nor is a line broken."""
     exchange = await any_exchange()
@@ -90,6 +109,12 @@ async def test_no_log_has_a_secret(any_exchange: Start) -> None:
     assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
     recovered = {(line["market"], line["sequence"]) for line in lines if "continues after command" in line["event"]}
     assert {market for market, _ in recovered} >= {"BTC-PERP", "ETH-PERP"}
+
+
+def _is_full(line: str) -> bool:
+    """Whether a line of progress ends with all of its steps."""
+    done, _, total = line.rpartition(" ")[2].partition("/")
+    return bool(total) and done == total
 
 
 async def _owned(exchange: ExchangeProcess) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Starting: what prevents it is reported, and what fails on the way is repaired."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
+import yaml
 
 from app.local.postgres import EmbeddedPostgres
 from bench.exchange_process import ROOT, ExchangeProcess
@@ -54,7 +56,57 @@ async def test_a_broker_that_dies_is_started_again_and_everything_continues(any_
     await _check_nothing_is_lost(exchange, outcome.accepted)
     after = exchange.children()
     assert {name for name in before if after[name] != before[name]} == {"broker"}
-    assert not any("rebuilt" in line for line in exchange.printed)
+    assert not any("rebuilding" in line for line in exchange.printed)
+
+
+async def test_the_start_says_its_stages_and_a_killed_part_is_reported(any_exchange: Start) -> None:
+    """One line a stage, `ready` last; a part that is killed is named with the time, and so is its new process."""
+    exchange = await any_exchange()
+    stages = [line.split()[0] for line in exchange.printed]
+    ready = stages.index("ready")
+    assert set(stages[:ready]) == {"starting", "postgres", "broker", "tables", "topics", "metrics", "workers", "api"}
+    assert stages[0] == "starting"
+    assert stages.index("postgres") < stages.index("tables") < stages.index("topics") < stages.index("api") < ready
+    before = exchange.children()["publisher"]
+    os.kill(before, signal.SIGKILL)
+    after = await eventually(lambda: _another(exchange, "publisher", before), within_s=60)
+    killed, again = exchange.printed[-2:]
+    assert killed.endswith(f"publisher (process {before}) was killed by SIGKILL")
+    assert again.endswith(f"publisher was started again (process {after})")
+    assert killed[:19] <= again[:19]
+
+
+async def test_prometheus_finds_every_process_at_a_port_that_stays(any_exchange: Start) -> None:
+    """DATA/prometheus.yml has the address of each; a worker that is started again is at its old one, the next to the API's."""
+    exchange = await any_exchange()
+    file = yaml.safe_load((exchange.data / "prometheus.yml").read_text())
+    targets = {group["labels"]["process"]: group["targets"] for group in file["scrape_configs"][0]["static_configs"]}
+    addresses = {name: f"http://{address}/metrics" for name, (address,) in targets.items()}
+    before = exchange.children()["clock"]
+    os.kill(before, signal.SIGKILL)
+    await eventually(lambda: _another(exchange, "clock", before), within_s=60)
+    assert await eventually(lambda: _workers_at(exchange, addresses), within_s=60, every_s=0.5)
+    (rules,) = file["rule_files"]
+    assert Path(rules) == ROOT / "docs/operate/alerts.yml"
+    assert file["global"]["external_labels"]["runbooks"] == (ROOT / "docs/recover.md").as_uri()
+
+
+async def _workers_at(exchange: ExchangeProcess, addresses: dict[str, str]) -> bool:
+    """Whether every process is where the file says, and answers there."""
+    _, printed = await exchange.command("status", "--workers", "--json")
+    if {row["process"]: row["metrics"] for row in json.loads(printed)} != addresses:
+        return False
+    async with aiohttp.ClientSession() as session:
+        for address in addresses.values():
+            async with session.get(address) as answer:
+                assert answer.status == 200
+    return True
+
+
+def _another(exchange: ExchangeProcess, name: str, before: int) -> int | None:
+    """The process that took the place of one."""
+    now = _published(exchange).get(name)
+    return now if now not in {None, before} else None
 
 
 async def test_a_lost_folder_of_the_broker_is_rebuilt(tmp_path: Path) -> None:
@@ -79,7 +131,7 @@ async def test_a_lost_folder_of_the_broker_is_rebuilt(tmp_path: Path) -> None:
     assert (code, "workers run" in printed) == (1, True), "no rebuild while workers run"
     assert await exchange.stop() == 0
     await exchange.start()
-    assert not any("rebuilt" in line for line in exchange.printed), "once is enough"
+    assert not any("rebuilding" in line for line in exchange.printed), "once is enough"
     assert await exchange.stop() == 0
 
 

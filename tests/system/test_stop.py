@@ -48,6 +48,7 @@ async def _stop(exchange: ExchangeProcess) -> float:
     readiness = asyncio.create_task(_readiness(exchange.url))
     assert await exchange.stop() == 0
     assert (await readiness)[-1:] == ["stopping"]
+    assert exchange.printed[-2:] == ["stopping ...", "stopped"]
     return time.monotonic() - began
 
 

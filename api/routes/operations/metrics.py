@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Gauge
 from api.route import Answer, Route
 from api.services import Services, services_of
 from store.markets.backlog import MarketLoad
+from store.queries.operations.business import Business, MarketBusiness
 from store.queries.operations.health import AuditRun, read_last_audit
 from store.queries.operations.lags import MarketLag, read_lags, read_oldest_transaction_s
 from store.session.connect import Session, StoreUnavailable
@@ -34,6 +35,19 @@ _OF_LAGS: dict[str, tuple[str, Callable[[MarketLag], float | None]]] = {
     ),
     "perpetua_market_halted": ("1 for a market that the exchange itself has halted", lambda lag: lag.is_halted),
     "perpetua_market_rests": ("1 for a market that a worker leaves alone because of a topic", lambda lag: lag.rests),
+}
+_OF_BUSINESS: dict[str, tuple[str, Callable[[MarketBusiness], float]]] = {
+    "perpetua_open_orders": ("Orders that are live", lambda business: business.open_orders),
+    "perpetua_open_positions": ("Positions that are open, long and short", lambda business: business.positions),
+    "perpetua_open_interest": (
+        "Quantity of the long positions, in the base asset",
+        lambda business: business.open_interest,
+    ),
+    "perpetua_trades": ("Trades since the market was listed", lambda business: business.trades),
+    "perpetua_notional_24h": (
+        "Notional traded in 24 hours, in the quote asset",
+        lambda business: business.notional_24h,
+    ),
 }
 _OF_AUDITS: dict[str, tuple[str, Callable[[AuditRun], float]]] = {
     "perpetua_audit_difference_micros": (
@@ -61,7 +75,8 @@ async def metrics(request: web.Request) -> web.Response:
         stored = await services.database.run(lambda session: _read(session, services))
     except StoreUnavailable:
         stored = None
-    body = _metrics(services, stored) + generate_latest()
+    business = await _business(services) if stored is not None else None
+    body = _metrics(services, stored, business) + generate_latest()
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
@@ -70,7 +85,15 @@ async def _read(session: Session, services: Services) -> _Stored:
     return _Stored(await read_last_audit(session), lags, await read_oldest_transaction_s(session))
 
 
-def _metrics(services: Services, stored: _Stored | None) -> bytes:
+async def _business(services: Services) -> Business | None:
+    """The business figures; None while they cannot be read in time, which says nothing about the database."""
+    try:
+        return await services.database.run(lambda session: services.business.read(session, services.now()))
+    except StoreUnavailable:
+        return None
+
+
+def _metrics(services: Services, stored: _Stored | None, business: Business | None) -> bytes:
     """A new registry per scrape: the values of other processes are read, not kept."""
     registry = CollectorRegistry(auto_describe=False)
     for name, (about, measure) in _OF_MARKETS.items():
@@ -81,6 +104,8 @@ def _metrics(services: Services, stored: _Stored | None) -> bytes:
     _set(registry, "perpetua_database_up", "1 while PostgreSQL answers", (), [((), stored is not None)])
     if stored is not None:
         _set_stored(registry, stored)
+    if business is not None:
+        _set_business(registry, business)
     return generate_latest(registry)
 
 
@@ -94,6 +119,15 @@ def _set_stored(registry: CollectorRegistry, stored: _Stored) -> None:
     _set(registry, "perpetua_market_status", "1 for the current status", ("market", "status"), statuses)
     about = "Age of the oldest transaction that holds rows or a snapshot"
     _set(registry, "perpetua_database_oldest_transaction_seconds", about, (), [((), stored.oldest_transaction_s)])
+
+
+def _set_business(registry: CollectorRegistry, business: Business) -> None:
+    for name, (about, measure) in _OF_BUSINESS.items():
+        rows = [((each.market,), measure(each)) for each in business.markets]
+        _set(registry, name, about, ("market",), rows)
+    fund = [((), business.insurance_fund)]
+    _set(registry, "perpetua_insurance_fund", "Money of the insurance fund, in the quote asset", (), fund)
+    _set(registry, "perpetua_users", "Users registered", (), [((), business.users)])
 
 
 def _set(

@@ -1,0 +1,1 @@
+"""How the command line looks: tables, help, progress, shell completion."""
