@@ -136,6 +136,7 @@ class TakeOver(CommandBase, frozen=True, tag="take_over.ordered"):
     """Let the insurance fund take over the account's position, provided it is still `lots` at `cost`.
 
     `amount` (micros, signed like the cost) is what the whole position is settled at: V of docs/semantics.md, "Liquidation".
+    `quantity` (lots, unsigned, from rules 2 on) is how much of it the fund takes, at its part of the amount; without it, all.
     """
 
     user: int
@@ -144,6 +145,7 @@ class TakeOver(CommandBase, frozen=True, tag="take_over.ordered"):
     lots: int
     cost: Micros
     amount: Micros
+    quantity: Lots | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = 1
 
 

@@ -74,10 +74,8 @@ def format_rate_e9(rate: int) -> str:
 
 
 def format_ratio_6(numerator: int, denominator: int) -> str:
-    """Write numerator / denominator with exactly 6 decimals, rounded half to even (views only)."""
-    sign = "-" if numerator < 0 else ""
-    whole, fraction = divmod(divide_half_even(abs(numerator) * PPM, denominator), PPM)
-    return f"{sign}{whole}.{fraction:06d}"
+    """Write numerator / denominator rounded half to even to 6 decimals, without trailing zeros (views only)."""
+    return format_micros(divide_half_even(numerator * PPM, denominator))
 
 
 def divide_up(numerator: int, denominator: int) -> int:

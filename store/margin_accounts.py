@@ -8,7 +8,7 @@ from exchange.market_status import MATCHING
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketSpec, MarketStatus
-from schemas.units import Micros, Ticks
+from schemas.units import Micros, Ticks, Timestamp, timestamp_of
 from store.markets.backlog import MarketLoad
 from store.queries.formatting import spec_of
 from store.session.connect import Session
@@ -19,7 +19,7 @@ SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wa
   abs(a.liquidation_id) AS liquidation_id, a.is_closing,
   m.market_id, m.spec::text AS spec, m.status, m.mark, m.is_frozen, m.operator_status, m.halted_reason,
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
-  p.live_orders, p.opened_seq, p.realized
+  p.live_orders, p.opened_seq, p.realized, p.leverage_set_at
 FROM accounts a
 LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0)
 LEFT JOIN markets m USING (market_id)
@@ -40,7 +40,7 @@ async def read_accounts(session: Session, users: Sequence[int]) -> dict[int, Mar
         account = account_in(accounts, row)
         if row["market_id"] is not None:
             spec = spec_of(row["spec"])
-            risk = PositionRisk(_market(row, spec), exposure_of(row), row["opened_seq"], row["realized"])
+            risk = PositionRisk(_market(row, spec), exposure_of(row), row["opened_seq"], row["realized"], _set_at(row))
             account.exposures[spec.market] = risk
     return accounts
 
@@ -86,6 +86,10 @@ def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) ->
         is_backlogged=load is not None and load.is_backlogged,
         is_frozen=row["is_frozen"],
     )
+
+
+def _set_at(row: asyncpg.Record) -> Timestamp | None:
+    return None if row["leverage_set_at"] is None else timestamp_of(row["leverage_set_at"])
 
 
 def _market(row: asyncpg.Record, spec: MarketSpec) -> MarketState:

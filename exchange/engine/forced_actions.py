@@ -4,6 +4,8 @@ The liquidator decides on all markets together; the engine carries out an action
 
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.matching import MatchParams, match
@@ -16,6 +18,7 @@ from schemas.events import TransferSide
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention, Side
 from schemas.units import PPM, Lots, Micros, Ticks, divide_half_even, divide_up
+from schemas.wire import RULES_PARTIAL_TAKE_OVER
 
 _PARAMS = MatchParams(SelfTradePrevention.EXPIRE_MAKER, taker_fee_rate=0, cause=FillCause.LIQUIDATION)
 
@@ -51,12 +54,19 @@ def liquidate(emitter: Emitter, command: Liquidate) -> None:
 
 
 def take_over(emitter: Emitter, command: TakeOver) -> None:
-    """Transfer the whole position to the insurance fund at the command's amount; stale if the position has changed."""
+    """Transfer the position, or the command's part of it, to the insurance fund; stale if the position has changed.
+
+    Before rules 2 there are no parts.
+    """
     if not _is_as_named(emitter.market, command):
         emitter.forced_action_done(command, Lots(0), is_stale=True)
         return
-    lots = abs(command.lots)
-    _transfer(emitter, command, TransferLeg(FillCause.TAKE_OVER, INSURANCE_FUND, lots, command.amount))
+    total = abs(command.lots)
+    lots = total
+    if emitter.market.rules >= RULES_PARTIAL_TAKE_OVER and command.quantity is not msgspec.UNSET:
+        lots = min(command.quantity, total)
+    amount = settled_part(command.amount, total, 0, lots)
+    _transfer(emitter, command, TransferLeg(FillCause.TAKE_OVER, INSURANCE_FUND, lots, amount))
     enforce(emitter, command.user)
     emitter.forced_action_done(command, Lots(lots), is_stale=False)
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.market import MarketSpec, MarketStatus
-from schemas.units import Micros, Ticks
+from schemas.units import Micros, Ticks, Timestamp
 
 
 class MarketState(msgspec.Struct, frozen=True):
@@ -45,12 +45,14 @@ class PositionRisk(msgspec.Struct, frozen=True):
     """An exposure with the market that values it.
 
     `opened_seq` is the event that opened the position, `realized` its profit since then (micros); 0 if not read.
+    `leverage_set_at`: since when the leverage is in force; None if that is not known.
     """
 
     market: MarketState
     exposure: Exposure
     opened_seq: int = 0
     realized: int = 0
+    leverage_set_at: Timestamp | None = None
 
     @property
     def lots(self) -> int:

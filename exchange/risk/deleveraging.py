@@ -4,6 +4,7 @@ Pure: the accounts are arguments, read under their locks; the result is the acti
 signed like the position; lots are signed.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -11,12 +12,12 @@ import msgspec
 
 from exchange.position import settled_part
 from exchange.risk.account import MarginAccount
-from exchange.risk.liquidation import bankrupt_shares
+from exchange.risk.liquidation import BankruptShare, bankrupt_shares
 from exchange.risk.liquidation_policy import BankruptcyTransfer
 from exchange.risk.margin import equity
 from schemas.commands import Counterparty
 from schemas.market import MarketSpec
-from schemas.units import Lots
+from schemas.units import Lots, Micros, divide_up
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -42,6 +43,35 @@ class Deleveraging(msgspec.Struct, frozen=True):
 
     ranked: list[Candidate]
     chosen: list[Counterparty]
+
+
+def fund_lots(fund: MarginAccount, in_flight: int, transfer: BankruptcyTransfer, value: int) -> int:
+    """How many lots of the position the fund can take over without going below zero; `value` is all of it at mark, signed.
+
+    E of a part is its value less its part of V. Taking more lots of a position below bankruptcy only costs more.
+    """
+    size, owned = abs(transfer.lots), equity(fund) + in_flight
+
+    def is_too_much(lots: int) -> bool:
+        taken = taken_share(transfer, value, lots)
+        return is_beyond_fund(owned, taken.equity)
+
+    return bisect_left(range(1, size + 1), True, key=is_too_much)
+
+
+def taken_share(transfer: BankruptcyTransfer, value: int, lots: int) -> BankruptShare:
+    """E and V of the first `lots` of the position: V is split by lots, as a deleveraging splits it (`settled_part`)."""
+    amount = settled_part(transfer.share.amount, transfer.lots, 0, lots)
+    return BankruptShare(Micros(value // abs(transfer.lots) * lots - amount), amount)
+
+
+def adl_rank(ahead: int, size: int, total: int) -> int:
+    """The rank shown on a position: 4 for the first fifth of its side's open interest, 0 for the last (BMX).
+
+    `ahead`: lots that are deleveraged before it, `size`: its own, `total`: those of the side. A position belongs to the fifth
+    in which its last lot is; the one at the head of the queue is always 4.
+    """
+    return 4 if ahead == 0 else 5 - divide_up(5 * (ahead + size), total)
 
 
 def needs_deleveraging(fund: MarginAccount, in_flight: int, transfer: BankruptcyTransfer) -> bool:

@@ -25,7 +25,10 @@ class BalanceView(View, frozen=True):
 
 
 class PositionView(View, frozen=True):
-    """An open position, valued at mark. `adlRank` is 4 for the fifth of its side that is deleveraged first, 0 for the last."""
+    """An open position, valued at mark. `adlRank` is 4 for the fifth of its side's open interest that is deleveraged first, 0 for the last.
+
+    `leverage` is the one in force in the market, `leverageSince` when it was set; null if that was before it was recorded.
+    """
 
     market_id: str
     side: str
@@ -35,6 +38,7 @@ class PositionView(View, frozen=True):
     unrealized_pnl: str
     realized_pnl: str
     leverage: int
+    leverage_since: str | None
     liquidation_price: str | None
     initial_margin: str
     maintenance_margin: str

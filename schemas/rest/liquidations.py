@@ -1,18 +1,23 @@
 """Liquidations and the insurance fund."""
 
-from typing import Any
+from typing import Any, Literal
 
 from schemas.rest.accounts import LedgerEntryView
 from schemas.rest.bodies import View
 
 
 class ReceiptView(View, frozen=True):
-    """The receipt of one forced action: its inputs, and its outcome once `doneAt` is set."""
+    """The receipt of one forced action: its inputs, and its outcome once `doneAt` is set.
+
+    `role` is LIQUIDATED on an action on the caller's account, COUNTERPARTY on a deleveraging that closed the caller's position.
+    Of other accounts a receipt shows score, rank and the lots taken.
+    """
 
     liquidation_id: str
     step: int
     kind: str
     action: str
+    role: Literal["LIQUIDATED", "COUNTERPARTY"]
     market_id: str | None
     order_id: str | None
     inputs: dict[str, Any]

@@ -54,6 +54,10 @@ class OrderView(View, frozen=True):
 
     `quantity` is the filled plus the remaining quantity. `cutQuantity` is what reduce-only has cut from the order. The two
     add up to the submitted quantity, and a FILLED order has always filled its `quantity`.
+
+    `leverage` is the one in force for the account in the market, `leverageSince` when it was set (null: before that was
+    recorded), `submittedLeverage` the one that the order carried. `liquidationFee` is set on a liquidation's order that has
+    ended.
     """
 
     order_id: str
@@ -74,7 +78,10 @@ class OrderView(View, frozen=True):
     reduce_only: bool
     post_only: bool
     self_trade_prevention_mode: SelfTradePrevention
-    leverage: int | None
+    leverage: int
+    leverage_since: str | None
+    submitted_leverage: int | None
+    liquidation_fee: str | None
     client_order_id: str | None
     expires_at: str | None
     valid_until: str | None

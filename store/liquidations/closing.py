@@ -3,14 +3,26 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from exchange.risk.account import MarginAccount
-from exchange.risk.deleveraging import choose_counterparties, needs_deleveraging
+import msgspec
+
+from exchange.risk.account import MarginAccount, MarketState
+from exchange.risk.deleveraging import choose_counterparties, fund_lots, needs_deleveraging, taken_share
+from exchange.risk.liquidation import BankruptShare
 from exchange.risk.liquidation_policy import BankruptcyTransfer
 from schemas.commands import Counterparty, Deleverage, SetStatus, TakeOver
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketStatus
+from schemas.units import Lots
+from schemas.wire import RULES_PARTIAL_TAKE_OVER
 from store.liquidations.accounts import lock_in_user_order
-from store.liquidations.receipts import Receipt, account_receipt, fund_receipt, ranking_receipt, transfer_receipt
+from store.liquidations.receipts import (
+    Receipt,
+    account_receipt,
+    fund_receipt,
+    part_receipt,
+    ranking_receipt,
+    transfer_receipt,
+)
 from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_case_commands
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
@@ -22,11 +34,12 @@ _HOLD = """
 UPDATE accounts SET liquidation_id = -$2::int8, is_closing = true WHERE user_id = ANY($1::int8[]) AND liquidation_id IS NULL
 """
 _IN_FLIGHT = """
-SELECT coalesce(sum((inputs->'closure'->>'equityShare')::numeric * 1000000) FILTER (WHERE action = 'TAKE_OVER'), 0)::int8
-  AS shares, coalesce(bool_or(action = 'ADL'), false) AS is_deleveraging
+SELECT coalesce(sum(coalesce(inputs->'fundTakes'->>'equityShare', inputs->'closure'->>'equityShare')::numeric * 1000000)
+    FILTER (WHERE action = 'TAKE_OVER'), 0)::int8 AS shares, coalesce(bool_or(action = 'ADL'), false) AS is_deleveraging
 FROM liquidation_steps WHERE done_at IS NULL AND command_seq IS NOT NULL AND action IN ('TAKE_OVER', 'ADL')
 """
 _STATUS = "SELECT operator_status FROM markets WHERE market_id = $1"
+_RULES = "SELECT rules FROM markets WHERE market_id = $1"
 
 
 class ClosingCase(NamedTuple):
@@ -62,16 +75,21 @@ async def close(
 ) -> Closed:
     """Order the take-over, or the deleveraging against `others`, whose accounts are locked; the commands `first` go before it.
 
+    The fund takes over the lots that it can carry; what remains is decided in the next step, when that has been persisted.
     If the take-over leaves the fund below zero, the market becomes CANCEL_ONLY.
     """
     session, account = case.liquidation_case.session, case.account
-    spec = next(risk.market.spec for risk in account.positions if risk.market.market_id == transfer.market_id)
+    spec = market_of_transfer(account, transfer).spec
     inputs = account_receipt(account) | {
         "closure": transfer_receipt(spec, transfer),
         "fund": fund_receipt(case.fund, case.in_flight),
     }
     if not needs_deleveraging(case.fund, case.in_flight, transfer):
         await _order(_Order(case.liquidation_case, transfer, inputs, first))
+        return Closed("TAKE_OVER", is_fund_below_zero=False)
+    if lots := await fund_part(case, transfer):
+        inputs |= {"fundTakes": part_receipt(spec, lots, _share_of(account, transfer, lots))}
+        await _order(_Order(case.liquidation_case, transfer, inputs, first, part=lots))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
     decided = choose_counterparties(account, transfer, (await read_accounts(session, others)).values())
     inputs |= {"ranking": ranking_receipt(spec, decided.ranked, decided.chosen)}
@@ -84,14 +102,39 @@ async def close(
     return Closed("TAKE_OVER", is_fund_below_zero=True)
 
 
+async def fund_part(case: ClosingCase, transfer: BankruptcyTransfer) -> int:
+    """The lots that a fund which cannot take all of the position takes; 0 in a market whose rules know no parts."""
+    if await case.liquidation_case.session.fetchval(_RULES, transfer.market_id) < RULES_PARTIAL_TAKE_OVER:
+        return 0
+    return fund_lots(case.fund, case.in_flight, transfer, _value_of(case.account, transfer))
+
+
+def market_of_transfer(account: MarginAccount, transfer: BankruptcyTransfer) -> MarketState:
+    """The market of the position that is transferred."""
+    return next(risk.market for risk in account.positions if risk.market.market_id == transfer.market_id)
+
+
+def _value_of(account: MarginAccount, transfer: BankruptcyTransfer) -> int:
+    market = market_of_transfer(account, transfer)
+    return market.spec.notional(market.mark, transfer.lots)
+
+
+def _share_of(account: MarginAccount, transfer: BankruptcyTransfer, lots: int) -> BankruptShare:
+    return taken_share(transfer, _value_of(account, transfer), lots)
+
+
 class _Order(NamedTuple):
-    """A transfer to order: its reasons, the commands before it, and the counterparties to deleverage (none: the fund takes over)."""
+    """A transfer to order: its reasons, the commands before it, and the counterparties to deleverage (none: the fund takes over).
+
+    `part`: the lots that the fund takes over, 0 for all.
+    """
 
     liquidation_case: LiquidationCase
     transfer: BankruptcyTransfer
     inputs: Receipt
     first: Sequence[NewCommand]
     chosen: Sequence[Counterparty] = ()
+    part: int = 0
 
 
 async def _order(order: _Order) -> None:
@@ -107,7 +150,11 @@ async def _order(order: _Order) -> None:
         transfer.cost,
         transfer.share.amount,
     )
-    command = Deleverage(*named, tuple(order.chosen)) if order.chosen else TakeOver(*named)
+    command = (
+        Deleverage(*named, tuple(order.chosen))
+        if order.chosen
+        else TakeOver(*named, Lots(order.part) if order.part else msgspec.UNSET)
+    )
     commands = [*order.first, NewCommand(transfer.market_id, command)]
     *_, seq = await append_case_commands(liquidation_case.session, commands, liquidation_case.now)
     action = "ADL" if order.chosen else "TAKE_OVER"

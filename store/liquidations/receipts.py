@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from exchange.risk.account import MarginAccount, PositionRisk
 from exchange.risk.deleveraging import Candidate, adl_score
-from exchange.risk.liquidation import bankrupt_shares
+from exchange.risk.liquidation import BankruptShare, bankrupt_shares
 from exchange.risk.liquidation_policy import BankruptcyTransfer, Step
 from exchange.risk.margin import equity, maintenance, total_maintenance
 from schemas.commands import Counterparty
@@ -63,6 +63,15 @@ def transfer_receipt(spec: MarketSpec, transfer: BankruptcyTransfer) -> Receipt:
         "cost": format_micros(transfer.cost),
         "equityShare": format_micros(transfer.share.equity),
         "amount": format_micros(transfer.share.amount),
+    }
+
+
+def part_receipt(spec: MarketSpec, lots: int, share: BankruptShare) -> Receipt:
+    """The lots that the fund takes over because it cannot carry all, their part of E and of V."""
+    return {
+        "quantity": quantity_text(spec, lots),
+        "equityShare": format_micros(share.equity),
+        "amount": format_micros(share.amount),
     }
 
 

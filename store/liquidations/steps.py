@@ -19,7 +19,7 @@ from schemas.orders import EndReason
 from schemas.units import Micros, Timestamp, timestamp_of
 from store.liquidations.accounts import lock_in_user_order, read_live_orders
 from store.liquidations.cancelling import cancel_orders, cancels
-from store.liquidations.closing import ClosingCase, close, lock_for_closing, other_side, read_in_flight
+from store.liquidations.closing import ClosingCase, close, fund_part, lock_for_closing, other_side, read_in_flight
 from store.liquidations.receipts import account_receipt, step_receipt
 from store.liquidations.writing import (
     LiquidationCase,
@@ -152,9 +152,10 @@ async def _close(
     account = accounts[liquidation_case.user]
     case = ClosingCase(liquidation_case, account, accounts[INSURANCE_FUND], in_flight)
     if needs_deleveraging(case.fund, in_flight, transfer):
-        if is_deleveraging:  # its effect on the other side is not known yet
+        takes_part = await fund_part(case, transfer) > 0
+        if not takes_part and is_deleveraging:  # its effect on the other side is not known yet
             return StepResult("busy")
-        if others is None:
+        if not takes_part and others is None:
             return await other_side(liquidation_case.session, transfer)
     if not account.is_closing:
         await liquidation_case.session.execute(_CLOSE_TO_ORDERS, liquidation_case.user)

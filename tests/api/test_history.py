@@ -1,9 +1,10 @@
 """Ledger, funding, receipts and the insurance fund, over HTTP, on what a real engine did."""
 
+import json
 from typing import Any
 from urllib.parse import quote
 
-from schemas.commands import AdvanceClock, Command, Liquidate, SetIndex, TakeOver
+from schemas.commands import AdvanceClock, Command, Counterparty, Deleverage, Liquidate, SetIndex, TakeOver
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp, format_timestamp
 from store.command_log.commands import append_command
@@ -181,9 +182,10 @@ async def test_a_receipt_shows_what_was_decided_and_what_came_of_it(exchange: Ex
         "step": 1,
         "kind": "LIQUIDATION",
         "action": "TAKE_OVER",
+        "role": "LIQUIDATED",
         "marketId": BTC,
         "orderId": None,
-        "inputs": {"equity": "-12", "ranking": [{"score": "1.5"}]},
+        "inputs": {"equity": "-12", "ranking": [{"rank": 1, "score": "1.5"}]},
         "outcome": {
             "quantity": "1",
             "isStale": False,
@@ -240,7 +242,7 @@ async def test_the_insurance_fund_is_public(exchange: Exchange) -> None:
             "marketId": BTC,
             "side": "LONG",
             "quantity": "1",
-            "entryPrice": "57000.000000",
+            "entryPrice": "57000",
             "markPrice": "60000",
             "unrealizedPnl": "3000",
         }
@@ -288,3 +290,68 @@ async def test_a_liquidation_fee_names_its_order(exchange: Exchange) -> None:
     assert receipt["outcome"] == {"quantity": "1", "notional": "59990", "fee": "149.975", "markPrice": "60000"}
     (entry,) = (await exchange.anonymous().get("/insurance-fund?limit=1")).body["data"]
     assert (entry["type"], entry["amount"]) == ("LIQUIDATION_FEE", "149.975")
+    newest, first = (await alice.get("/orders")).body
+    assert (newest["orderId"], newest["liquidationFee"]) == (f"BTC-PERP-{seq}", "149.975")
+    assert first["liquidationFee"] is None
+    assert (await alice.get(f"/orders/BTC-PERP-{seq}")).body["liquidationFee"] == "149.975"
+
+
+async def test_a_deleveraged_account_sees_its_receipt_and_nobody_sees_more_of_the_others(exchange: Exchange) -> None:
+    """Alice's long of 1 from 60,000 is closed against Bob at 57,000; of the ranking both see rank, score and lots taken."""
+    alice, bob = await traded(exchange)
+    carol = await exchange.user()
+    await exchange.execute(
+        "INSERT INTO liquidations (liquidation_id, kind, user_id, started_at) OVERRIDING SYSTEM VALUE"
+        " VALUES (7, 'LIQUIDATION', $1, '2027-01-15T12:00:00Z')",
+        alice.user,
+    )
+    ranking = [
+        {"user": bob.user, "quantity": "-1", "equity": "4321", "cost": "-60000", "score": "1.5", "closes": "1"},
+        {"user": carol.user, "quantity": "-9", "equity": "8765", "cost": "-9", "score": "1.2", "closes": "0"},
+    ]
+    inputs = {
+        "wallet": "2468",
+        "equity": "-532",
+        "positions": [{"marketId": BTC, "quantity": "1", "markPrice": "56500"}],
+        "closure": {"quantity": "1", "amount": "57000", "equityShare": "-532"},
+        "ranking": ranking,
+    }
+    await exchange.execute(
+        "INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, market_id, command_seq, inputs, at)"
+        " VALUES (7, 1, $1, 'ADL', 1, 4, $2, '2027-01-15T12:00:01Z')",
+        alice.user,
+        json.dumps(inputs),
+    )
+    named = (alice.user, 7, 1, Lots(1_000), Micros(60_000 * USDC), Micros(57_000 * USDC))
+    await run_command(exchange, Deleverage(now(), *named, (Counterparty(bob.user, Lots(1_000)),)))
+    (own,), (bobs,) = [(await client.get("/liquidations")).body["data"] for client in (alice, bob)]
+    shown = [{"rank": 1, "score": "1.5", "closes": "1"}, {"rank": 2, "score": "1.2", "closes": "0"}]
+    assert own["inputs"] == inputs | {"ranking": shown}
+    assert (own["role"], bobs["role"], bobs["action"]) == ("LIQUIDATED", "COUNTERPARTY", "ADL")
+    assert bobs["inputs"] == {
+        "markPrice": "56500",
+        "bankruptcyPrice": "57000",
+        "ranking": [shown[0] | {"isYou": True}, shown[1] | {"isYou": False}],
+    }
+    assert bobs["outcome"] == {
+        "quantity": "1",
+        "isStale": False,
+        "transfers": [{"tradeId": "BTC-PERP-2", "quantity": "1", "amount": "57000", "price": "57000"}],
+    }
+    assert not any(secret in json.dumps(bobs) for secret in ("2468", "-532", "4321", "8765", "12:00:00.0"))
+    assert (await carol.get("/liquidations")).body["data"] == []  # ranked, but not deleveraged
+    assert (await bob.get("/liquidations?limit=1")).body["nextCursor"] is None
+
+
+async def test_leverage_is_the_one_in_force_and_since_when(exchange: Exchange) -> None:
+    """An order with 10, then the account's leverage set to 5: position and order both show 5, and the same moment."""
+    alice, _ = await traded(exchange)
+    placed = (await alice.order(quantity="0.1", price="59000", leverage=10)).body["orderId"]
+    before = (await alice.get(f"/orders/{placed}")).body
+    assert (before["leverage"], before["submittedLeverage"]) == (10, 10)
+    assert (await alice.call("POST", f"/positions/{BTC}/leverage", {"leverage": 15})).status == 200
+    order, (position,) = (await alice.get(f"/orders/{placed}")).body, (await alice.get("/positions")).body
+    assert (order["leverage"], order["submittedLeverage"], position["leverage"]) == (15, 10, 15)
+    assert order["leverageSince"] == position["leverageSince"] > before["leverageSince"]
+    await alice.order(quantity="0.1", price="59000")
+    assert (await alice.get("/positions")).body[0]["leverageSince"] == order["leverageSince"]

@@ -35,14 +35,14 @@ async def test_the_walk_of_the_issue(exchange: Exchange) -> None:
     assert (await alice.get("/balances")).body[0]["total"] == "9996.4"
     assert (await bob.get("/balances")).body[0]["total"] == "9991"
     long, short = (await alice.get("/positions")).body[0], (await bob.get("/positions")).body[0]
-    assert (long["side"], long["quantity"], long["entryPrice"]) == ("LONG", "0.3", "60000.000000")
+    assert (long["side"], long["quantity"], long["entryPrice"]) == ("LONG", "0.3", "60000")
     assert (short["side"], short["quantity"]) == ("SHORT", "0.3")
     cancelled = await alice.cancel(bid.body["orderId"])
     assert (cancelled.status, cancelled.body["status"]) == (202, "PENDING_CANCEL")
     await exchange.run_engine()
     order = (await alice.get("/orders")).body[0]
     assert (order["status"], order["reason"], order["filledQuantity"]) == ("CANCELLED", "USER", "0.3")
-    assert (order["remainingQuantity"], order["averagePrice"]) == ("0.2", "60000.000000")
+    assert (order["remainingQuantity"], order["averagePrice"]) == ("0.2", "60000")
 
 
 async def test_a_repeated_client_id_finds_the_first_order(exchange: Exchange) -> None:

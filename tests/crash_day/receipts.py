@@ -78,8 +78,7 @@ def _check(step: Step, grids: Mapping[str, Grid], *, has_stepped: bool) -> None:
         case "TAKE_OVER":
             assert has_stepped
             assert 3 * equity < 2 * maintenance
-            assert _fund_after(inputs) >= 0 or inputs.get("fundBelowZero")
-            _check_transfers(step, grids, {FUND: abs(_number(inputs["closure"]["quantity"]))})
+            _check_fund_part(step, grids)
         case "ADL":
             assert has_stepped
             assert 3 * equity < 2 * maintenance
@@ -179,6 +178,33 @@ def _fund_after(inputs: Inputs) -> Fraction:
     profit = sum((_value(p) - _number(p["cost"]) for p in fund["positions"]), Fraction(0))
     assert profit == _number(fund["unrealizedPnl"])
     return _number(fund["wallet"]) + profit + _number(fund["inFlight"]) + _number(inputs["closure"]["equityShare"])
+
+
+def _check_fund_part(step: Step, grids: Mapping[str, Grid]) -> None:
+    """All that the fund can carry, or as many lots as leave it at or above zero: one more would not."""
+    inputs = step.inputs
+    held = abs(_number(inputs["closure"]["quantity"]))
+    part = inputs.get("fundTakes")
+    if part is None:
+        assert _fund_after(inputs) >= 0 or inputs.get("fundBelowZero")
+        _check_transfers(step, grids, {FUND: held})
+        return
+    assert step.market is not None
+    taken, lot = _number(part["quantity"]), grids[step.market].lot
+    amount, value = _number(inputs["closure"]["amount"]), _value(_split(step)[0])
+    whole = _number(inputs["closure"]["equityShare"])
+
+    def share(quantity: Fraction) -> Fraction:
+        return value * quantity / held - _towards_zero(amount * quantity / held)
+
+    assert 0 < taken < held
+    assert (share(taken), _towards_zero(amount * taken / held)) == (
+        _number(part["equityShare"]),
+        _number(part["amount"]),
+    )
+    without = _fund_after(inputs) - whole
+    assert without + share(taken) >= 0 > without + share(taken + lot)
+    _check_transfers(step, grids, {FUND: taken})
 
 
 def _check_ranking(step: Step) -> None:

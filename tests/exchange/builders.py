@@ -128,9 +128,10 @@ def liquidation(user: int, side: Side, lots: int, limit: int, elsewhere: int = 0
     )
 
 
-def take_over(user: int, lots: int, cost: int, amount: int) -> TakeOver:
-    """The fund takes a position over; cost and amount in USDC."""
-    return TakeOver(Timestamp(1), user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
+def take_over(user: int, lots: int, cost: int, amount: int, part: int = 0) -> TakeOver:
+    """The fund takes a position over, or `part` lots of it; cost and amount in USDC."""
+    named = (Timestamp(1), user, 1, 1, lots, Micros(cost * USDC), Micros(amount * USDC))
+    return TakeOver(*named, Lots(part)) if part else TakeOver(*named)
 
 
 def deleveraging(user: int, lots: int, cost: int, amount: int, *against: tuple[int, int]) -> Deleverage:

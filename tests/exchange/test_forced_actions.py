@@ -17,6 +17,7 @@ from tests.exchange.builders import (
     deleveraging,
     index,
     liquidation,
+    rules,
     sell,
     status,
     take_over,
@@ -123,6 +124,35 @@ def test_a_take_over_leaves_nothing_of_the_account_and_gives_the_fund_the_positi
     assert (moved.counterparty.user, moved.counterparty.position) == (INSURANCE_FUND, 10)
     assert moved.counterparty.cost == 950 * USDC
     assert isinstance(driver.events[-1], ForcedActionDone)
+    check_all(driver)
+
+
+def test_the_fund_takes_over_a_part_at_its_part_of_the_amount_and_the_rest_loses_nothing_to_rounding() -> None:
+    """Long 10 settled at 901 in all: 3 lots for 270.3, then the 7 that remain for 630.7; at rules 2."""
+    driver = long_ann()
+    driver.send(rules(2), take_over(ANN, 10, 1_000, 901, part=3))
+    (first,) = transfers(driver)
+    assert (first.cause, first.quantity, first.amount) == (FillCause.TAKE_OVER, 3, 270_300_000)
+    assert (first.bankrupt.position, first.bankrupt.cost, first.counterparty.position) == (7, 700 * USDC, 3)
+    done = driver.events[-1]
+    assert isinstance(done, ForcedActionDone)
+    assert (done.quantity, done.is_stale) == (3, False)
+    check_all(driver)
+
+
+def test_a_part_is_never_more_than_the_position() -> None:
+    """A part of 50 of 10 is all of it, at the whole amount."""
+    driver = long_ann()
+    driver.send(rules(2), take_over(ANN, 10, 1_000, 901, part=50))
+    assert [(each.quantity, each.amount) for each in transfers(driver)] == [(10, 901 * USDC)]
+    check_all(driver)
+
+
+def test_the_first_rules_know_no_parts() -> None:
+    """A log of rules 1 gives what it gave: the whole position changes hands."""
+    driver = long_ann()
+    driver.send(take_over(ANN, 10, 1_000, 901, part=3))
+    assert [(each.quantity, each.amount) for each in transfers(driver)] == [(10, 901 * USDC)]
     check_all(driver)
 
 

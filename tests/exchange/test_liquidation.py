@@ -8,8 +8,19 @@ from hypothesis import strategies as st
 
 from exchange.position import settled_part
 from exchange.risk.account import PositionRisk
-from exchange.risk.deleveraging import Candidate, adl_order, adl_score, can_carry, counterparties, is_beyond_fund
+from exchange.risk.deleveraging import (
+    Candidate,
+    adl_order,
+    adl_score,
+    can_carry,
+    counterparties,
+    fund_lots,
+    is_beyond_fund,
+    needs_deleveraging,
+    taken_share,
+)
 from exchange.risk.liquidation import (
+    BankruptShare,
     bankrupt_shares,
     is_liquidatable,
     is_taken_over,
@@ -20,8 +31,10 @@ from exchange.risk.liquidation import (
     sale_price,
     step_lots,
 )
+from exchange.risk.liquidation_policy import BankruptcyTransfer
 from exchange.risk.margin import equity, total_maintenance, unrealized_pnl
 from schemas.commands import Counterparty
+from schemas.units import Micros
 from tests.exchange.margin_builders import BTC, USDC, btc, eth, holding, owner_of, terms
 
 WALLET = 3_000 * USDC
@@ -153,6 +166,42 @@ def test_the_fund_takes_over_as_long_as_it_is_not_below_zero_after_it() -> None:
     assert not is_beyond_fund(500, -500)
     assert is_beyond_fund(500, -501)
     assert is_beyond_fund(-1, 0)
+
+
+def bankrupt(lots: int, value: int, share: int) -> BankruptcyTransfer:
+    """A position of these lots, worth `value` micros at mark, with this E."""
+    return BankruptcyTransfer(1, lots, Micros(0), BankruptShare(Micros(share), Micros(value - share)))
+
+
+def test_the_fund_takes_as_many_lots_as_it_can_carry() -> None:
+    """0.3 long worth 16,500 with E -500 and a fund of 200: 120 lots at 6,800 of 17,000, which cost exactly the 200."""
+    transfer = bankrupt(300, 16_500 * USDC, -500 * USDC)
+    assert fund_lots(owner_of(200 * USDC), 0, transfer, 16_500 * USDC) == 120
+    assert taken_share(transfer, 16_500 * USDC, 120) == BankruptShare(Micros(-200 * USDC), Micros(6_800 * USDC))
+    assert fund_lots(owner_of(200 * USDC), -200 * USDC, transfer, 16_500 * USDC) == 0  # take-overs in flight
+    assert fund_lots(owner_of(-1), 0, transfer, 16_500 * USDC) == 0
+
+
+@given(
+    lots=st.integers(1, 60),
+    is_long=st.booleans(),
+    price=st.integers(1, 1_000),
+    share=st.integers(-2_000, 200),
+    money=st.integers(-100, 2_000),
+)
+def test_one_lot_more_would_bring_the_fund_below_zero(
+    lots: int, is_long: bool, price: int, share: int, money: int
+) -> None:
+    """Against trying every number of lots; the parts leave nothing to rounding."""
+    signed = lots if is_long else -lots
+    transfer, value, fund = bankrupt(signed, signed * price, share), signed * price, owner_of(money)
+    shares = [taken_share(transfer, value, part) for part in range(1, lots + 1)]
+    assert shares[-1] == transfer.share
+    can = [part for part, each in enumerate(shares, 1) if money + each.equity >= 0]
+    if needs_deleveraging(fund, 0, transfer):
+        assert fund_lots(fund, 0, transfer, value) == max(can, default=0) < lots
+    else:
+        assert lots in can
 
 
 def test_a_score_multiplies_profit_with_leverage_and_divides_a_loss_by_it() -> None:

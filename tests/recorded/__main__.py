@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import asyncpg
+
 from app.local.postgres import EmbeddedPostgres
 from schemas.wire import encode
 from store.markets.registry import seed
@@ -18,6 +20,7 @@ from tests.recorded.course import Course, Gap
 from tests.recorded.day import Played, play_day
 from tests.recorded.door import Player
 from tests.recorded.forced import Positions
+from tests.store.stepped_clock import WITHOUT_CLOCK
 
 
 def main() -> None:
@@ -60,12 +63,19 @@ def _forced(course: Course) -> dict[str, list[bytes]]:
     return filled
 
 
+async def _execute(dsn: str, statement: str) -> None:
+    session = await asyncpg.connect(dsn)
+    await session.execute(statement)
+    await session.close()
+
+
 async def _crash_day() -> Played:
     with tempfile.TemporaryDirectory(prefix="perpetua-recorded-") as folder:
         server = EmbeddedPostgres(Path(folder) / "data", is_durable=False)
         dsn = await server.start()
         try:
             await asyncio.to_thread(migrate, dsn)
+            await _execute(dsn, WITHOUT_CLOCK)
             await seed(dsn, STARTED_AT)
             return await play_day(dsn, Path(folder))
         finally:

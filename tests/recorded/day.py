@@ -27,7 +27,7 @@ OF_MARKETS = ("", "/trades", "/ticker", "/orderbook?depth=500", "/funding", "/fi
 INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
 ORDER_EVERY = 10
 """Each tenth order is requested individually, with its trace."""
-NORMALISED = re.compile(rb'("hop":"PERSISTED","isDone":true,"time":)"[^"]*"')
+NORMALISED = re.compile(rb'("hop":"PERSISTED","isDone":true,"time":|"leverageSince":)"[^"]*"')
 """All that another playing answers differently: when the database was written, which only the machine's clock knows."""
 
 _COMMANDS = "SELECT o.payload FROM outbox o JOIN markets m USING (market_id) WHERE m.name = $1 ORDER BY o.command_seq"

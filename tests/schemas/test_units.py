@@ -79,7 +79,7 @@ def test_rates_and_ratios_are_written_as_decimals() -> None:
     assert format_ppm(500) == "0.0005"
     assert format_ratio_6(1, 3) == "0.333333"
     assert format_ratio_6(-2, 3) == "-0.666667"
-    assert (format_ratio_6(5, 10**7), format_ratio_6(15, 10**7)) == ("0.000000", "0.000002")
+    assert (format_ratio_6(5, 10**7), format_ratio_6(15, 10**7)) == ("0", "0.000002")
 
 
 @given(st.integers(-(10**30), 10**30), st.integers(1, 10**20))

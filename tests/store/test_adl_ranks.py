@@ -36,11 +36,11 @@ async def test_the_only_one_of_a_side_is_the_first(database: str) -> None:
 
 
 async def test_profit_counts_by_its_leverage_and_loss_against_it(database: str) -> None:
-    """Same profit: the smaller equity comes first. Same loss: the smaller equity too, its loss is divided by more."""
+    """Same profit: the smaller equity comes first. Same loss: the smaller equity too, its loss is divided by more: 4, 2, 1, 0."""
     async with session_to(database) as session:
         winners = [await holder(session, 1_000, 59_000, wallet) for wallet in (50_000, 5_000)]
         losers = [await holder(session, 1_000, 61_000, wallet) for wallet in (50_000, 5_000)]
-        assert await ranks_of(session, [*winners, *losers]) == [3, 4, 1, 2]
+        assert await ranks_of(session, [*winners, *losers]) == [2, 4, 0, 1]
 
 
 async def test_who_has_no_equity_is_not_in_the_queue(database: str) -> None:
@@ -55,7 +55,7 @@ async def test_the_older_position_comes_first_among_equals(database: str) -> Non
     async with session_to(database) as session:
         users = [await holder(session, 1_000, 60_000) for _ in range(2)]
         await session.execute("UPDATE positions SET opened_seq = 10 - user_id")
-        assert await ranks_of(session, users) == [2, 4]
+        assert await ranks_of(session, users) == [0, 4]
 
 
 async def test_equity_is_of_all_markets(database: str) -> None:
@@ -63,7 +63,28 @@ async def test_equity_is_of_all_markets(database: str) -> None:
     async with session_to(database) as session:
         users = [await holder(session, 1_000, 59_000) for _ in range(2)]
         await hold(session, users[1], 2, lots=100, cost=7_000 * USDC)
-        assert await ranks_of(session, users) == [2, 4]
+        assert await ranks_of(session, users) == [0, 4]
+
+
+async def test_bitmex_example_lights_5_4_3_2_2_1(database: str) -> None:
+    """Longs of 10, 20, 30, 10, 10 and 20 by rank: their last lots are at 10, 30, 60, 70, 80 and 100 % of the open interest."""
+    async with session_to(database) as session:
+        users = [
+            await holder(session, lots, 57_000 + 100 * n, 10**6) for n, lots in enumerate((10, 20, 30, 10, 10, 20))
+        ]
+        await session.execute(
+            "UPDATE accounts SET wallet = 1000 * lots FROM positions p WHERE p.user_id = accounts.user_id"
+        )
+        await session.execute("UPDATE accounts SET wallet = wallet * 1000")
+        assert [rank + 1 for rank in await ranks_of(session, users)] == [5, 4, 3, 2, 2, 1]
+
+
+async def test_ranks_count_lots_not_accounts(database: str) -> None:
+    """One long of 90 in front of nine of 1: the nine are in the last fifth, however many they are."""
+    async with session_to(database) as session:
+        users = [await holder(session, 90, 57_000), *[await holder(session, 1, 59_000 + n) for n in range(9)]]
+        await session.execute("UPDATE positions SET opened_seq = user_id")
+        assert (await ranks_of(session, users))[1:] == [0] * 9
 
 
 async def test_the_fund_is_not_ranked(database: str) -> None:
@@ -83,7 +104,7 @@ async def test_ranks_are_read_once_a_second_and_for_whom_they_lack(database: str
         assert await ranks.of(session, NOW, [(first, BTC)]) == {(first, BTC): 4}
         assert await ranks.of(session, NOW, [(second, BTC)]) == {(second, BTC): 4}
         await session.execute("UPDATE positions SET cost = 61000000000 WHERE user_id = $1", second)
-        assert await ranks.of(session, NOW, [(first, BTC)]) == {(first, BTC): 2}
+        assert await ranks.of(session, NOW, [(first, BTC)]) == {(first, BTC): 0}
         later = Timestamp(NOW + 1_000_001)
         assert await ranks.of(session, later, [(first, BTC)]) == {(first, BTC): 4}
         assert await ranks.of(session, later, []) == {}

@@ -233,15 +233,16 @@ async def test_a_liquidator_killed_again_and_again_ends_where_an_undisturbed_one
 ) -> None:
     """kill -9 before any statement, repeatedly: the same actions, each once, and the same money.
 
-    Ann owes 500 for long 1 BTC and 20 ETH; Bob, who has the other side, carries both and loses the 500.
+    Ann owes 500 for long 1 BTC and 20 ETH, 250.220265 of it for ETH. The fund's 20 carry 1.59 ETH at 57,050.220265 x 159 /
+    2,000; Bob, who has the other side, carries the rest, and keeps a short of 1.59 ETH from 3,000.
     """
     async with scene_on(database) as scene:
         end = await play(scene, None if seed is None else seeded(seed))
     assert end == {
-        "steps": ["LIQUIDATION", "ADL", "ADL", "RELEASE"],
+        "steps": ["LIQUIDATION", "TAKE_OVER", "ADL", "ADL", "RELEASE"],
         "ann": (0, (0, 0), (0, 0)),
-        "bob": (35_940 * USDC, (0, 0), (0, 0)),
-        "fund": (20 * USDC, (0, 0), (0, 0)),
+        "bob": (35_940 * USDC - (4_770 * USDC - 4_535_492_511), (0, 0), (-159, -4_770 * USDC)),
+        "fund": (20 * USDC, (0, 0), (159, 4_535_492_511)),
         "live": 0,
         "flagged": False,
     }

@@ -92,8 +92,10 @@ async def test_two_markets_are_taken_over_one_after_the_other(database: str) -> 
         assert not await scene.is_flagged(ann)
 
 
-async def test_a_fund_that_is_too_small_has_the_other_side_deleveraged(database: str) -> None:
-    """Long 1 with 3,000 at 56,500 owes 500; the fund has 100. Bob's short closes at 57,000: Bob pays the 500."""
+async def test_a_fund_that_is_too_small_takes_its_part_and_the_other_side_is_deleveraged_for_the_rest(
+    database: str,
+) -> None:
+    """Long 1 with 3,000 at 56,500 owes 500; the fund has 100: it takes 0.2 at 57,000, Bob's short closes 0.8 there."""
     async with scene_on(database) as scene:
         ann, bob = await scene.user("3012"), await scene.user("9030")
         await scene.trade(ann, bob, 1_000, 60_000)
@@ -101,17 +103,47 @@ async def test_a_fund_that_is_too_small_has_the_other_side_deleveraged(database:
         await scene.order(bob, Side.SELL, 100, 61_000)
         await scene.index(56_500)
         await scene.look(6)
-        assert await scene.actions(ann) == ["MARGIN_CALL", "CANCEL_ORDERS", "LIQUIDATION", "ADL", "RELEASE"]
-        assert (await scene.position(ann), await scene.position(bob), await scene.position(-3)) == ((0, 0),) * 3
-        assert (await scene.wallet(ann), await scene.wallet(bob)) == (0, 12_000 * USDC)
+        assert await scene.actions(ann) == [
+            "MARGIN_CALL",
+            "CANCEL_ORDERS",
+            "LIQUIDATION",
+            "TAKE_OVER",
+            "ADL",
+            "RELEASE",
+        ]
+        assert (await scene.position(ann), await scene.position(bob)) == ((0, 0), (-200, -12_000 * USDC))
+        assert await scene.position(-3) == (200, 11_400 * USDC)
+        assert (await scene.wallet(ann), await scene.wallet(bob)) == (0, 11_400 * USDC)
+        [(inputs, outcome)] = await scene.receipts(ann, "TAKE_OVER")
+        assert inputs["closure"] == {"quantity": "1", "cost": "60000", "equityShare": "-500", "amount": "57000"}
+        assert inputs["fundTakes"] == {"quantity": "0.2", "equityShare": "-100", "amount": "11400"}
+        assert inputs["fund"]["wallet"] == "100"
+        assert outcome is not None
+        assert (outcome["quantity"], outcome["isStale"]) == (200, False)
         assert await scene.fund() == 100 * USDC
         reason = "SELECT reason FROM orders WHERE user_id = $1 AND price = 610000"
         assert await scene.session.fetchval(reason, bob) == "ADL"
         [(inputs, _)] = await scene.receipts(ann, "ADL")
         [rank] = inputs["ranking"]
-        assert (rank["user"], rank["equity"], rank["closes"]) == (bob, "12500", "1")
+        assert (rank["user"], rank["equity"], rank["closes"]) == (bob, "12500", "0.8")
         # 3,500 / 60,000 x 56,500 / 12,500
         assert rank["score"] == "0.263667"
+
+
+async def test_a_market_of_the_first_rules_is_taken_over_whole_or_not_at_all(database: str) -> None:
+    """Before rules 2 the engine knows no parts: with 100 against 500 the fund takes nothing, Bob's short closes whole."""
+    async with scene_on(database) as scene:
+        ann, bob = await scene.user("3012"), await scene.user("9030")
+        await scene.trade(ann, bob, 1_000, 60_000)
+        await scene.drain_fund(100)
+        await scene.session.execute(
+            "CREATE FUNCTION first_rules() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.rules := 1; RETURN NEW; END';"
+            "CREATE TRIGGER first_rules BEFORE UPDATE ON markets FOR EACH ROW EXECUTE FUNCTION first_rules()"
+        )
+        await scene.index(56_500)
+        await scene.look(6)
+        assert await scene.actions(ann) == ["MARGIN_CALL", "CANCEL_ORDERS", "LIQUIDATION", "ADL", "RELEASE"]
+        assert (await scene.position(bob), await scene.position(-3), await scene.fund()) == ((0, 0), (0, 0), 100 * USDC)
 
 
 async def test_a_counterparty_that_deleveraging_would_bankrupt_is_spared(database: str) -> None:
@@ -136,16 +168,20 @@ async def test_a_counterparty_that_deleveraging_would_bankrupt_is_spared(databas
 
 
 async def test_what_nobody_can_carry_leaves_the_fund_below_zero_and_closes_the_market(database: str) -> None:
-    """Ann owes 2,000 for long 1; the other side is Bob alone, who has less than that: the fund takes it, CANCEL_ONLY."""
+    """Ann owes 2,000 for long 1; the other side is Bob alone, who has less than that: the fund takes it, CANCEL_ONLY.
+
+    Its 500 carry a quarter; the rest leaves it below zero.
+    """
     async with scene_on(database) as scene:
         ann, bob, dora = await scene.user("3012"), await scene.user("3030"), await scene.user("99999")
         await scene.trade(ann, bob, 1_000, 60_000)
         await scene.drain_fund(500)
         await scene.trade(bob, dora, 1_000, 3_000, market=ETH)
         await scene.index(55_000)
-        await scene.index(2_380, market=ETH)
-        await scene.look(6)
-        [(inputs, _)] = await scene.receipts(ann, "TAKE_OVER")
+        await scene.index(2_345, market=ETH)
+        await scene.look(7)
+        [(part, _), (inputs, _)] = await scene.receipts(ann, "TAKE_OVER")
+        assert part["fundTakes"]["quantity"] == "0.25"
         assert inputs["fundBelowZero"] is True
         assert await scene.session.fetchval("SELECT status FROM markets WHERE name = 'BTC-PERP'") == "CANCEL_ONLY"
         assert await scene.wallet(ann) == 0

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from schemas.commands import ListMarket
 from schemas.market import SEED_MARKETS, MarketStatus
 from schemas.units import Ppm, Timestamp
-from schemas.wire import GENESIS_HASH, decode_command
+from schemas.wire import GENESIS_HASH, RULES_VERSION, decode_command
 from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.command_log.commands import MarketUnknown, append_command
 from store.command_log.outbox import read_commands, read_cursor
@@ -27,7 +27,10 @@ async def test_a_listed_market_starts_its_log_with_its_own_rules(database: str) 
         market_id = await list_market(session, SOL, NOW, MarketStatus.INITIALIZING)
         assert market_id == 3
         [first] = await read_commands(session, market_id, 0, 10)
-        assert (first.seq, decode_command(first.payload)) == (1, ListMarket(NOW, SOL, MarketStatus.INITIALIZING))
+        assert (first.seq, decode_command(first.payload)) == (
+            1,
+            ListMarket(NOW, SOL, MarketStatus.INITIALIZING, RULES_VERSION),
+        )
         assert await read_cursor(session, market_id) == 0
         progress = await session.fetchrow("SELECT event_seq, command_seq, event_hash FROM progress WHERE market_id = 3")
         assert tuple(progress or ()) == (0, 0, GENESIS_HASH)

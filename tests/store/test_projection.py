@@ -59,14 +59,14 @@ async def test_the_worked_walk_ends_in_the_numbers_of_the_specification(exchange
         for user in (maker, taker)
     ]
     assert [(p.side, p.quantity, p.entry_price) for p in positions] == [
-        ("LONG", "0.3", "60000.000000"),
-        ("SHORT", "0.3", "60000.000000"),
+        ("LONG", "0.3", "60000"),
+        ("SHORT", "0.3", "60000"),
     ]
     order = (await list_orders(exchange.session, maker, EVERYTHING)).data[0]
     assert (order.status, order.remaining_quantity, order.average_price) == (
         OrderStatus.PARTIALLY_FILLED,
         "0.2",
-        "60000.000000",
+        "60000",
     )
 
 

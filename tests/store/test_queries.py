@@ -81,16 +81,19 @@ async def test_a_position_is_valued_at_mark(exchange: Exchange) -> None:
     await long_one_btc(exchange, user)
     await exchange.submit(BTC, SetIndex(NOON, Nanos(61_000 * 10**9)))
     await exchange.settle()
+    since = (await positions_of(exchange, user))[0].leverage_since
+    assert since is not None
     assert await positions_of(exchange, user) == [
         PositionView(
             market_id=BTC,
             side="LONG",
             quantity="1",
-            entry_price="60000.000000",
+            entry_price="60000",
             mark_price="61000",
             unrealized_pnl="1000",
             realized_pnl="0",
             leverage=20,
+            leverage_since=since,
             liquidation_price="57286.5",
             initial_margin="3050",
             maintenance_margin="305",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exchange.risk.account import Exposure
-from exchange.risk.deleveraging import adl_score
+from exchange.risk.deleveraging import adl_rank, adl_score
 from exchange.risk.liquidation import is_liquidatable
 from exchange.risk.margin import maintenance
 from schemas.units import Ppm
@@ -20,6 +20,7 @@ from tests.store.account_builder import USDC, hold, session_to, user_with
 
 MICROS = st.integers(-(10**18), 10**18)
 VALUES = st.one_of(st.integers(-(10**6), 10**6), MICROS).filter(bool)
+LOTS = st.one_of(st.integers(1, 20), st.integers(1, 10**15))
 EXAMPLES = settings(max_examples=300, deadline=None)
 
 
@@ -66,6 +67,22 @@ def test_the_adl_score_is_the_same_in_sql(database: str) -> None:
         def agrees(value: int, cost: int, share: int) -> None:
             score: Decimal = computed(session, "adl_score", value, cost, value - share)
             assert abs(Fraction(score) - adl_score(value, cost, value - share)) < Fraction(1, 10**6)
+
+        agrees()
+
+
+def test_the_adl_rank_is_the_same_in_sql(database: str) -> None:
+    """For any place in the queue, alone on the side too; BitMEX's example gives 5, 4, 3, 2, 2 and 1 lights."""
+    sizes = (10, 20, 30, 10, 10, 20)
+    assert [adl_rank(sum(sizes[:n]), size, 100) + 1 for n, size in enumerate(sizes)] == [5, 4, 3, 2, 2, 1]
+    assert adl_rank(0, 7, 7) == 4
+    with psycopg.connect(database) as session:
+
+        @EXAMPLES
+        @given(ahead=st.one_of(st.just(0), LOTS), size=LOTS, after=st.one_of(st.just(0), LOTS))
+        def agrees(ahead: int, size: int, after: int) -> None:
+            total = ahead + size + after
+            assert computed(session, "adl_rank", ahead, size, total) == adl_rank(ahead, size, total)
 
         agrees()
 

@@ -18,7 +18,7 @@ WITH priced AS MATERIALIZED (
   SELECT market_id, m.name, v.lot_value::int8 * m.mark AS lot_at_mark, (m.spec->>'maintenanceMarginRate')::int8 AS rate
   FROM markets m JOIN market_lot_values v USING (market_id)
 ), held AS MATERIALIZED (
-  SELECT p.user_id, p.market_id, m.name, p.cost, p.opened_seq, p.lots > 0 AS side, m.lot_at_mark * p.lots AS value,
+  SELECT p.user_id, p.market_id, m.name, p.cost, p.opened_seq, p.lots > 0 AS side, abs(p.lots) AS size, m.lot_at_mark * p.lots AS value,
     maintenance_margin(m.lot_at_mark * p.lots, m.rate) AS maintenance
   FROM positions p JOIN priced m USING (market_id) WHERE p.lots <> 0 AND p.user_id > 0
 ), owners AS (
@@ -28,16 +28,16 @@ WITH priced AS MATERIALIZED (
   SELECT h.*, o.equity, adl_score(h.value, h.cost, h.value - trunc(o.equity * h.maintenance / o.maintenance)) AS score
   FROM held h JOIN owners o USING (user_id)
 ), placed AS (
-  SELECT *, count(*) OVER side AS many, row_number() OVER (
-    PARTITION BY market_id, side ORDER BY equity > 0 DESC, score DESC, opened_seq, user_id) - 1 AS place
-  FROM rated WINDOW side AS (PARTITION BY market_id, side)
+  SELECT *, sum(size) OVER side AS total, sum(size) OVER queue - size AS ahead
+  FROM rated WINDOW side AS (PARTITION BY market_id, side),
+    queue AS (side ORDER BY equity > 0 DESC, score DESC, opened_seq, user_id ROWS UNBOUNDED PRECEDING)
 )
-SELECT user_id, name, CASE WHEN equity > 0 THEN 4 - place * 5 / many ELSE 0 END AS rank FROM placed
+SELECT user_id, name, CASE WHEN equity > 0 THEN adl_rank(ahead, size, total) ELSE 0 END AS rank FROM placed
 """
 
 
 class AdlRanks:
-    """The ranks of all positions, at most a second old: 4 for the fifth of a side that is deleveraged first.
+    """The ranks of all positions, at most a second old: 4 for the fifth of a side's open interest that is deleveraged first.
 
     A request for an unknown position reads them again. A position without equity, which is spared, has 0.
     """

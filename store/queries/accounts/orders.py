@@ -7,6 +7,7 @@ from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePreventio
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import OrderView
+from schemas.units import format_micros
 from store.queries.formatting import (
     average_price_text,
     price_text,
@@ -28,7 +29,13 @@ from store.queries.paging import (
 )
 from store.session.connect import Session
 
-_COLUMNS = "SELECT o.*, m.name, m.spec::text AS spec FROM orders o JOIN markets m USING (market_id) WHERE "
+# The fee of a liquidation's order is in the outcome of its step; the order's key holds the command.
+_COLUMNS = """
+SELECT o.*, m.name, m.spec::text AS spec, p.leverage AS leverage_in_force, p.leverage_set_at,
+  (SELECT (s.outcome->>'fee')::int8 FROM liquidation_steps s
+   WHERE s.action = 'LIQUIDATION' AND s.market_id = o.market_id AND s.user_id = o.user_id
+     AND s.command_seq = seq_of_order_key(o.order_id)) AS liquidation_fee
+FROM orders o JOIN markets m USING (market_id) LEFT JOIN positions p USING (user_id, market_id) WHERE """
 _LIVE = """
 SELECT m.name, o.order_id FROM markets m
 LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND o.is_live
@@ -110,7 +117,10 @@ def order_view(row: Any) -> OrderView:
         reduce_only=row["reduce_only"],
         post_only=row["post_only"],
         self_trade_prevention_mode=SelfTradePrevention(row["self_trade_prevention"]),
-        leverage=row["leverage"],
+        leverage=spec.leverage_max if row["leverage_in_force"] is None else row["leverage_in_force"],
+        leverage_since=time_text_or_none(row["leverage_set_at"]),
+        submitted_leverage=row["leverage"],
+        liquidation_fee=None if row["liquidation_fee"] is None else format_micros(row["liquidation_fee"]),
         client_order_id=row["client_order_id"],
         expires_at=time_text_or_none(row["expires_at"]),
         valid_until=time_text_or_none(row["valid_until"]),

@@ -8,7 +8,7 @@ from schemas.market import MarketSpec
 from schemas.refusals import Refused
 from schemas.rest.accounts import PositionView
 from schemas.rest.bodies import Page
-from schemas.units import Timestamp, format_micros
+from schemas.units import Timestamp, format_micros, format_timestamp
 from store.margin_accounts import read_account
 from store.queries.accounts.adl import AdlRanks
 from store.queries.formatting import average_price_text, price_text, quantity_text, side_text, spec_of, storable
@@ -57,6 +57,7 @@ def _view(account: MarginAccount, risk: PositionRisk, rank: int) -> PositionView
         unrealized_pnl=format_micros(unrealized_pnl(spec, exposure, mark)),
         realized_pnl=format_micros(risk.realized),
         leverage=exposure.leverage,
+        leverage_since=None if risk.leverage_set_at is None else format_timestamp(risk.leverage_set_at),
         liquidation_price=_liquidation_price(account, spec),
         initial_margin=format_micros(requirement(spec, bare, mark)),
         maintenance_margin=format_micros(maintenance(spec, exposure, mark)),

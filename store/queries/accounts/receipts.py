@@ -1,5 +1,8 @@
 """Receipts of forced actions on an account: each action with its inputs and its outcome."""
 
+from fractions import Fraction
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -9,7 +12,7 @@ from schemas.market import MarketSpec
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.liquidations import ReceiptView
-from schemas.units import format_micros
+from schemas.units import format_micros, format_ratio_6
 from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text, time_text_or_none
 from store.queries.paging import (
     Conditions,
@@ -27,51 +30,100 @@ _COLUMNS = """
 SELECT s.*, l.kind, l.started_at, l.ended_at, m.name, m.spec::text AS spec FROM liquidation_steps s
 JOIN liquidations l USING (liquidation_id) LEFT JOIN markets m USING (market_id) WHERE
 """
+# A deleveraging belongs to the account that it closes, and to each of those it was ordered against. Two statements, because
+# the first is sorted by its index, and the second has few rows.
+_OWN = "s.user_id = {}"
+_AS_COUNTERPARTY = "s.action = 'ADL' AND adl_counterparties(s.inputs) @> ARRAY[{}::int8]"
 _NEWEST_FIRST = " ORDER BY s.at DESC, s.liquidation_id DESC, s.step DESC LIMIT "
 _ORDERED = frozenset({"LIQUIDATION", "FUND_SALE"})
+_OF_OTHERS = ("rank", "score", "closes")
 
 
 async def list_receipts(session: Session, user: int, request: ListRequest) -> Page[ReceiptView] | Refused:
-    """A page of a user's receipts by time, filtered by market and period."""
+    """A page of a user's receipts by time, filtered by market and period; those of a counterparty included."""
     after = decode_cursor(request.cursor, tuple[Moment, Int8, Int8])
     if isinstance(after, Refused):
         return after
-    where = Conditions("s.user_id = {}", user)
-    where.add_period("s.at", request)
-    if request.market_id is not None:
-        where.add("m.name = {}", storable(request.market_id))
-    if after is not None:
-        where.add("(s.at, s.liquidation_id, s.step) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
-    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
-    return page_of(rows, request.limit, record_key("at", "liquidation_id", "step"), receipt_view)
+    rows: list[Any] = []
+    for whose in (_OWN, _AS_COUNTERPARTY):
+        where = Conditions(whose, user)
+        where.add_period("s.at", request)
+        if request.market_id is not None:
+            where.add("m.name = {}", storable(request.market_id))
+        if after is not None:
+            where.add("(s.at, s.liquidation_id, s.step) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
+        rows += await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+    rows.sort(key=itemgetter("at", "liquidation_id", "step"), reverse=True)
+    newest = rows[: request.limit + 1]
+    return page_of(newest, request.limit, record_key("at", "liquidation_id", "step"), partial(receipt_view, user=user))
 
 
-def receipt_view(row: Any) -> ReceiptView:
-    """A row of `liquidation_steps` with its liquidation and market as the API returns it, without the other users who took part."""
-    market, event_seq = row["name"], row["event_seq"]
+def receipt_view(row: Any, *, user: int) -> ReceiptView:
+    """A row of `liquidation_steps` with its liquidation and market, as the API shows it to this user."""
+    market, event_seq, is_own = row["name"], row["event_seq"], row["user_id"] == user
     is_order = row["action"] in _ORDERED and market is not None and row["command_seq"] is not None
+    inputs = msgspec.json.decode(row["inputs"])
     return ReceiptView(
         liquidation_id=str(row["liquidation_id"]),
         step=row["step"],
         kind=row["kind"],
         action=row["action"],
+        role="LIQUIDATED" if is_own else "COUNTERPARTY",
         market_id=market,
         order_id=public_order_id(market, row["command_seq"]) if is_order else None,
-        inputs=_without_users(msgspec.json.decode(row["inputs"])),
-        outcome=_outcome(row),
+        inputs=_own_inputs(inputs) if is_own else _counterparty_inputs(inputs, market, user),
+        outcome=_outcome(row) if is_own else _counterparty_outcome(row, user),
         event_id=None if market is None or event_seq is None else public_event_id(market, event_seq),
         time=time_text(row["at"]),
         done_at=time_text_or_none(row["done_at"]),
-        started_at=time_text(row["started_at"]),
-        ended_at=time_text_or_none(row["ended_at"]),
+        # when the other account's liquidation started and ended is its own affair
+        started_at=time_text(row["started_at"] if is_own else row["at"]),
+        ended_at=time_text_or_none(row["ended_at"] if is_own else row["done_at"]),
     )
 
 
-def _without_users(value: Any) -> Any:
-    """A receipt without the user ids of others in its ranking."""
-    if isinstance(value, dict):
-        return {name: _without_users(inner) for name, inner in value.items() if name != "user"}
-    return [_without_users(inner) for inner in value] if isinstance(value, list) else value
+def _own_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
+    """All inputs; of the accounts in the ranking only what may be shown of others."""
+    return inputs | {"ranking": _ranking(inputs["ranking"], None)} if "ranking" in inputs else inputs
+
+
+def _ranking(ranking: list[dict[str, Any]], user: int | None) -> list[dict[str, Any]]:
+    """Rank (from 1), score and lots taken of each; to a counterparty also which entry is its own."""
+    places = (entry | {"rank": place} for place, entry in enumerate(ranking, 1))
+    return [
+        {name: entry[name] for name in _OF_OTHERS if name in entry}
+        | ({} if user is None else {"isYou": entry["user"] == user})
+        for entry in places
+    ]
+
+
+def _counterparty_inputs(inputs: dict[str, Any], market: str, user: int) -> dict[str, Any]:
+    """To a counterparty: the ranking, the mark, and the price at which its lots were settled; nothing of the bankrupt account."""
+    closure = inputs["closure"]
+    (position,) = [each for each in inputs["positions"] if each["marketId"] == market]
+    amount, size = Fraction(closure["amount"]), Fraction(closure["quantity"])
+    return {
+        "markPrice": position["markPrice"],
+        "bankruptcyPrice": format_ratio_6(*(amount / size).as_integer_ratio()),
+        "ranking": _ranking(inputs["ranking"], user),
+    }
+
+
+def _counterparty_outcome(row: Any, user: int) -> dict[str, Any] | None:
+    """What was closed of the counterparty's own position; its realized profit is on the fill."""
+    if row["outcome"] is None:
+        return None
+    outcome, spec = msgspec.json.decode(row["outcome"]), spec_of(row["spec"])
+    mine = [each for each in outcome.get("transfers", []) if each["counterparty"] == user]
+    facts: dict[str, Any] = {
+        "quantity": sum(each["quantity"] for each in mine),
+        "isStale": outcome.get("isStale", False),
+    }
+    facts["transfers"] = [{name: each[name] for name in _OWN_OF_TRANSFER} for each in mine]
+    return _as_text(spec, facts)
+
+
+_OWN_OF_TRANSFER = ("trade", "quantity", "amount", "price")
 
 
 def _outcome(row: Any) -> dict[str, Any] | None:
@@ -79,7 +131,7 @@ def _outcome(row: Any) -> dict[str, Any] | None:
         return None
     outcome = msgspec.json.decode(row["outcome"])
     if row["event_seq"] is None or row["spec"] is None:  # done immediately, by the liquidator itself
-        return {**_without_users(outcome)}
+        return {**outcome}
     return _as_text(spec_of(row["spec"]), outcome)
 
 
