@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from agents.worker.fail_stop import on_stop_signal
 from agents.worker.gc_tuning import tune_gc
 from agents.worker.presence import seen
 from agents.worker.settings import StreamSettings
-from agents.worker.stop_signals import on_stop_signal
 from app.crash_at import arm_crash_points
 from app.file_limit import raise_file_limit
 from app.logs import configure_logs

@@ -21,7 +21,7 @@ import aiohttp
 from aiokafka.errors import KafkaError
 
 from agents.rebuild import RebuildRefused, WorkersRun
-from agents.worker.stop_signals import on_stop_signal
+from agents.worker.fail_stop import on_stop_signal
 from app.compose import has_lost_its_broker, prepare_database, prepare_topics, rebuild_markets
 from app.demo import is_quoting
 from app.demo.markets import DEMO_MARKETS

@@ -1,15 +1,20 @@
-"""Fail-stop: ends the process in every state that must not continue. The supervisor restarts it, and it recovers."""
+"""How a process ends: cleanly on a signal; or by fail-stop, in every state that must not continue. The supervisor restarts it, and it recovers."""
 
 import asyncio
 import logging
 import os
+import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 EXIT_WRONG = 70  # sysexits.h EX_SOFTWARE: a bug of ours, or the log is not ours
 EXIT_CRASHED = 72  # a Faust app or a service ended without being stopped
 EXIT_CLOCK_WRONG = 74  # the clock of this machine differs from PostgreSQL's
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+IGNORED = (signal.SIGUSR1, signal.SIGUSR2)
+"""Their default ends a process at once; log rotation and process managers send them to whatever runs."""
 
 log = logging.getLogger(__name__)
 
@@ -44,3 +49,17 @@ async def fail_fast(work: Awaitable[None], worker: str) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 - the top of a worker; MemoryError included
         stop_loudly(worker, error)
+
+
+def on_stop_signal(stop: Callable[[], object]) -> None:
+    """Call `stop` on SIGTERM, on Ctrl-C, and on SIGHUP (the terminal is closed) unless the process was started to ignore it."""
+    loop = asyncio.get_running_loop()
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has a process ignore SIGHUP
+            loop.add_signal_handler(number, stop)
+
+
+def ignore_user_signals() -> None:
+    """Ignore SIGUSR1 and SIGUSR2, from the first moment of a process on."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)

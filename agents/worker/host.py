@@ -9,9 +9,8 @@ import faust
 from faust.contrib.asgi import bind_to_running_loop
 from structlog.contextvars import bind_contextvars
 
-from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, fail_fast, stop_loudly
+from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG, end_at_once, fail_fast, on_stop_signal, stop_loudly
 from agents.worker.stall_watchdog import StallWatchdog
-from agents.worker.stop_signals import on_stop_signal
 
 STOP_TIMEOUT_S = 9.0
 GOODBYE_TIMEOUT_S = 3.0

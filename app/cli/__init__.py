@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from agents.worker.stop_signals import ignore_user_signals
+from agents.worker.fail_stop import ignore_user_signals
 from app.cli.configuration import config
 from app.cli.dead_letters import dlq
 from app.cli.demo import demo

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from agents.prices.feed import PriceFeed
+from agents.worker.fail_stop import on_stop_signal
 from agents.worker.presence import seen
-from agents.worker.stop_signals import on_stop_signal
 from app.demo.client import Client
 from app.demo.feed import DemoWalks, begin_walks
 from app.demo.gambler import Gambler

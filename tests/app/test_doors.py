@@ -140,13 +140,21 @@ async def test_the_limit_of_open_files_is_raised_and_reaching_it_is_reported(dat
         for _, writer in connections:
             writer.close()
         await asyncio.sleep(0.5)
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-            metrics = await answer.text()
+        metrics = await eventually(lambda: _metrics(port), within_s=20)
         process.terminate()
         assert process.stderr is not None
         assert "all 128 files" in (await process.stderr.read()).decode()
     reached = [line for line in metrics.splitlines() if line.startswith("perpetua_api_file_limit_reached_total")]
     assert float(reached[0].split()[1]) >= 1
+
+
+async def _metrics(port: int) -> str:
+    """The metrics page; empty while connections are refused."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            return await answer.text()
+    except aiohttp.ClientError:
+        return ""
 
 
 def test_addresses_are_written_so_that_they_can_be_opened() -> None:

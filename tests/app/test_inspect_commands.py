@@ -65,7 +65,7 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
     assert btc == {
         "market": "BTC-PERP",
         "status": "ACTIVE",
-        "rules": 1,
+        "rules": 2,
         "mark": "60000.5",
         "owner": place,
         "commands": 1,
