@@ -123,7 +123,7 @@ def _request_body(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
     content: JsonObject = {"schema": schemas[route.body]}
     if route.body in EXAMPLES:
         content["example"] = EXAMPLES[route.body]
-    return {"required": route.path != "/admin/drain", "content": {"application/json": content}}
+    return {"required": not route.is_body_optional, "content": {"application/json": content}}
 
 
 def _responses(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:

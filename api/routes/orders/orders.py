@@ -12,7 +12,12 @@ from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
 from schemas.rest.bodies import Page
 from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken, OrderView
-from store.queries.accounts.orders import list_orders, read_order, read_order_by_client_id
+from store.queries.accounts.orders import (
+    list_orders,
+    read_order,
+    read_order_by_client_id,
+    read_order_id_by_client_id,
+)
 from store.submission import SubmitCancel, SubmitOrder
 
 _LISTED = (*PAGING, *TIMED, STATUS)
@@ -26,6 +31,17 @@ async def place(request: web.Request, user: int) -> web.Response:
 async def cancel(request: web.Request, user: int) -> web.Response:
     """Request the cancellation of an order; an event ends it later."""
     return await submitted(request, SubmitCancel(user, order_id_of(request)))
+
+
+async def cancel_by_client_id(request: web.Request, user: int) -> web.Response:
+    """Request the cancellation of the order with this client order id; an order keeps its id forever, so nothing can come between."""
+    client_id = client_order_id_of(request)
+    order_id = await services_of(request).database.run(
+        lambda session: read_order_id_by_client_id(session, user, client_id)
+    )
+    if order_id is None:
+        raise no_such_client_order(client_id)
+    return await submitted(request, SubmitCancel(user, order_id))
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:
@@ -78,6 +94,17 @@ ROUTES = (
         "/orders/{orderId}",
         cancel,
         "Cancel an order",
+        {202: Answer(CancelTaken, "The cancel is stored; an event ends the order later.", ("X-Command-Id",))},
+        access=Access.USER,
+        scope=Scope.TRADE,
+        errors=(ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN, ErrorCode.OVERLOADED),
+        tag="orders",
+    ),
+    Route(
+        "DELETE",
+        "/orders/by-client-id/{clientOrderId}",
+        cancel_by_client_id,
+        "Cancel an order by its client order id",
         {202: Answer(CancelTaken, "The cancel is stored; an event ends the order later.", ("X-Command-Id",))},
         access=Access.USER,
         scope=Scope.TRADE,

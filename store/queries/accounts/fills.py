@@ -26,7 +26,10 @@ from store.queries.paging import (
 )
 from store.session.connect import Session
 
-_COLUMNS = "SELECT f.*, m.name, m.spec::text AS spec FROM fills f JOIN markets m USING (market_id) WHERE "
+_COLUMNS = """
+SELECT f.*, o.client_order_id, m.name, m.spec::text AS spec FROM fills f JOIN markets m USING (market_id)
+LEFT JOIN orders o ON o.order_id = f.order_id WHERE
+"""
 _NEWEST_FIRST = " ORDER BY f.at DESC, f.market_id DESC, f.trade_id DESC LIMIT "
 
 
@@ -54,6 +57,7 @@ def fill_view(row: Any) -> FillView:
     return FillView(
         trade_id=public_trade_id(market, row["trade_id"]),
         order_id=public_id_of_order_or_none(market, row["order_id"]),
+        client_order_id=row["client_order_id"],
         market_id=market,
         side=Side(row["side"]),
         liquidity_role=LiquidityRole(row["role"]),
@@ -61,6 +65,7 @@ def fill_view(row: Any) -> FillView:
         quantity=quantity_text(spec, row["quantity"]),
         notional=format_micros(row["notional"]),
         fee=format_micros(row["fee"]),
+        fee_asset=spec.quote_asset,
         realized_pnl=format_micros(row["realized"]),
         event_id=public_event_id(market, row["event_seq"]),
         cause=FillCause(row["cause"]),

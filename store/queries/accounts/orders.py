@@ -34,6 +34,9 @@ SELECT m.name, o.order_id FROM markets m
 LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND o.is_live
 WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
 """
+_ID_BY_CLIENT_ID = """
+SELECT m.name, o.order_id FROM orders o JOIN markets m USING (market_id) WHERE o.user_id = $1 AND o.client_order_id = $2
+"""
 _NEWEST_FIRST = " ORDER BY o.created_at DESC, o.order_id DESC LIMIT "
 
 
@@ -76,6 +79,12 @@ async def read_order_by_client_id(session: Session, user: int, client_order_id: 
         f"{_COLUMNS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
     )
     return None if row is None else order_view(row)
+
+
+async def read_order_id_by_client_id(session: Session, user: int, client_order_id: str) -> str | None:
+    """The public id of a user's order by their own client order id; None when no order of theirs has it."""
+    row = await session.fetchrow(_ID_BY_CLIENT_ID, user, storable(client_order_id))
+    return None if row is None else public_id_of_order(row["name"], row["order_id"])
 
 
 async def live_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:
