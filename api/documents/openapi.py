@@ -111,7 +111,8 @@ def _parameters(route: Route) -> tuple[Parameter, ...]:
 
 
 def _parameter(parameter: Parameter) -> JsonObject:
-    return {
+    separated = {"style": "form", "explode": False} if parameter.schema.get("type") == "array" else {}
+    return separated | {
         "name": parameter.name,
         "in": parameter.place,
         "schema": parameter.schema,

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.paging import FROM, PAGING, TO, list_answer, list_request, market_page_answer, page_request
+from api.paging import FROM, ORDERED, PAGING, TO, list_answer, list_request, market_page_answer, page_request
 from api.paths import market_id_of, of_market
 from api.responses import json_answer
 from api.route import Answer, Route
@@ -14,7 +14,7 @@ from schemas.units import format_timestamp
 from store.queries.market_data.funding import read_funding
 from store.queries.market_data.markets import list_markets, read_market
 
-_HISTORY = (*PAGING, FROM, TO)
+_HISTORY = (*ORDERED, FROM, TO)
 
 
 async def list_all(request: web.Request) -> web.Response:

@@ -172,11 +172,8 @@ async def test_who_registered_before_logs_in_with_either_keyboard(exchange: Exch
 async def test_two_old_accounts_of_one_address_stay_two(exchange: Exchange) -> None:
     """Each is reached by the form that its owner typed."""
     nobody = exchange.anonymous()
-    users = []
-    for email in (COMPOSED, "other@example.com"):
-        users.append(
-            (await nobody.call("POST", "/auth/register", {"email": email, "password": "12345678"})).body["userId"]
-        )
+    asked = [{"email": email, "password": "12345678"} for email in (COMPOSED, "other@example.com")]
+    users = [(await nobody.call("POST", "/auth/register", each)).body["userId"] for each in asked]
     await exchange.execute("UPDATE users SET email = $1 WHERE user_id = $2", DECOMPOSED, int(users[1]))
     for email, user in ((COMPOSED, users[0]), (DECOMPOSED, users[1])):
         login = await nobody.call("POST", "/auth/login", {"email": email, "password": "12345678"})

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
+from api.paging import ORDERED, STATUS, TIMED, UPDATED_FROM, list_answer, list_request
 from api.paths import client_order_id_of, no_such_client_order, no_such_order, order_id_of
 from api.responses import json_answer
 from api.route import Access, Answer, Route
@@ -20,7 +20,7 @@ from store.queries.accounts.orders import (
 )
 from store.submission import SubmitCancel, SubmitOrder
 
-_LISTED = (*PAGING, *TIMED, STATUS)
+_LISTED = (*ORDERED, *TIMED, STATUS, UPDATED_FROM)
 
 
 async def place(request: web.Request, user: int) -> web.Response:
@@ -115,7 +115,7 @@ ROUTES = (
         "GET",
         "/orders",
         list_own,
-        "List orders, newest first",
+        "List orders, newest or oldest first",
         {200: Answer(list[OrderView] | Page[OrderView], "Orders.")},
         access=Access.USER,
         scope=Scope.READ,

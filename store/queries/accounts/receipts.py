@@ -18,6 +18,7 @@ from store.queries.paging import (
     Moment,
     bounded_datetime,
     decode_cursor,
+    in_order,
     page_of,
     record_key,
 )
@@ -27,7 +28,7 @@ _COLUMNS = """
 SELECT s.*, l.kind, l.started_at, l.ended_at, m.name, m.spec::text AS spec FROM liquidation_steps s
 JOIN liquidations l USING (liquidation_id) LEFT JOIN markets m USING (market_id) WHERE
 """
-_NEWEST_FIRST = " ORDER BY s.at DESC, s.liquidation_id DESC, s.step DESC LIMIT "
+_BY_TIME = ("s.at", "s.liquidation_id", "s.step")
 _ORDERED = frozenset({"LIQUIDATION", "FUND_SALE"})
 
 
@@ -41,8 +42,8 @@ async def list_receipts(session: Session, user: int, request: ListRequest) -> Pa
     if request.market_id is not None:
         where.add("m.name = {}", storable(request.market_id))
     if after is not None:
-        where.add("(s.at, s.liquidation_id, s.step) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
-    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+        where.add_after(_BY_TIME, (bounded_datetime(after[0]), *after[1:]), request)
+    rows = await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_TIME, request)}", *where.arguments)
     return page_of(rows, request.limit, record_key("at", "liquidation_id", "step"), receipt_view)
 
 
