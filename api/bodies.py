@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
@@ -23,12 +24,18 @@ class BodyReader(Generic[T]):
         self._type = body_type
         self._decoder = msgspec.json.Decoder(body_type)
         self._misfit = misfit
-        names = [field.encode_name for field in msgspec.structs.fields(body_type)]  # type: ignore[arg-type]  # a Struct
-        self._names = [f'"{name}"'.encode() for name in names]
+        self._names = [f'"{name}"'.encode() for name in _names_in(body_type)]
 
     async def read(self, request: web.Request) -> T:
         """The request's body, decoded; raises Refusal with 400, 413 or 415."""
         return self.decode(await read_body(request))
+
+    async def read_if_any(self, request: web.Request) -> T | None:
+        """As `read`; None for a request without a body."""
+        if not request.body_exists or request.content_length == 0:
+            return None
+        body = await read_body(request)
+        return self.decode(body) if body else None
 
     def decode(self, body: bytes) -> T:
         """Decode a body; anything but JSON in UTF-8 is INVALID_REQUEST, JSON that does not match the type is `misfit`."""
@@ -68,6 +75,36 @@ async def read_body(request: web.Request) -> bytes:
         raise Refusal(ErrorCode.INVALID_REQUEST, "the body did not arrive in time") from error
 
 
+async def has_body(request: web.Request) -> bool:
+    """Whether the request has a body of at least one byte; where its length is not declared, what arrives first is read."""
+    if not request.body_exists or request.content.at_eof():
+        return False
+    if request.content_length is not None:
+        return request.content_length > 0
+    try:
+        async with asyncio.timeout(services_of(request).settings.body_timeout_s):
+            return bool(await request.content.readany())
+    except TimeoutError as error:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "the body did not arrive in time") from error
+
+
+def _names_in(struct: Any) -> set[str]:
+    """The names of a struct's fields and of those of the structs in it."""
+    names: set[str] = set()
+    for field in msgspec.structs.fields(struct):
+        names.add(field.encode_name)
+        for inner in _structs_in(field.type):
+            names |= _names_in(inner)
+    return names
+
+
+def _structs_in(kind: Any) -> Iterator[Any]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for part in get_args(kind):
+        yield from _structs_in(part)
+
+
 def _is_json(body: bytes) -> bool:
     """Whether the whole body is JSON in UTF-8; numbers in it are not converted."""
     try:
@@ -82,7 +119,12 @@ def _no_constant(name: str) -> None:
 
 
 def _repeats_a_name(body: bytes) -> bool:
-    def count(pairs: list[tuple[str, Any]]) -> bool:
-        return len({name for name, _ in pairs}) < len(pairs)
+    """Whether any object of the body does, at any depth."""
+    is_repeated = False
 
-    return bool(json.loads(body, object_pairs_hook=count))
+    def count(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal is_repeated
+        is_repeated |= len({name for name, _ in pairs}) < len(pairs)
+
+    json.loads(body, object_pairs_hook=count)
+    return is_repeated

@@ -32,7 +32,16 @@ _REQUEST_ID = web.RequestKey("request_id", str)
 _BOOT = urandom(6).hex()
 _numbers = count(1)
 _encode = msgspec.json.Encoder().encode
-RETRIABLE = frozenset({ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED})
+RETRIABLE = frozenset(
+    {
+        ErrorCode.OVERLOADED,
+        ErrorCode.UNAVAILABLE,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.NOT_YET,
+        ErrorCode.DRAIN_TIMED_OUT,
+    }
+)
+"""Answered with `Retry-After`: the same request may succeed later."""
 _CODE_OF_STATUS = {
     404: ErrorCode.NOT_FOUND,
     405: ErrorCode.METHOD_NOT_ALLOWED,

@@ -19,9 +19,10 @@ from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.bodies import Page, View
 from schemas.units import Timestamp, timestamp_of
-from store.queries.paging import LIMIT_DEFAULT, LIMIT_MAX, ListRequest
+from store.queries.paging import CURSOR_LENGTH_MAX, LIMIT_DEFAULT, LIMIT_MAX, ListRequest
 
 _TEXT_MAX = 256
+_ANY_LIVE = "LIVE"
 _SEQUENCE_DIGITS_MAX = 18
 
 _TIME = {"type": "string", "format": "date-time"}
@@ -31,18 +32,35 @@ LIMIT = Parameter(
 )
 CURSOR = Parameter(
     "cursor",
-    {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{_TEXT_MAX}}}$"},
+    {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{CURSOR_LENGTH_MAX}}}$"},
     "The `nextCursor` of the previous page",
 )
 MARKET = Parameter("marketId", _NAME, "Only this market")
 FROM = Parameter("from", _TIME, "Only at or after this time")
 TO = Parameter("to", _TIME, "Only before this time")
-STATUS = Parameter("status", {"type": "string", "enum": [status.value for status in OrderStatus]}, "Only this status")
+STATUS = Parameter(
+    "status",
+    {
+        "type": "array",
+        "items": {"type": "string", "enum": [*(status.value for status in OrderStatus), _ANY_LIVE]},
+        "minItems": 1,
+        "uniqueItems": True,
+    },
+    "Only these statuses, separated by commas; `LIVE` means PENDING, OPEN and PARTIALLY_FILLED",
+)
+UPDATED_FROM = Parameter(
+    "updatedFrom", _TIME, "Only what changed at or after this time; the list is then in the order of the last change"
+)
+OLDEST_FIRST = Parameter(
+    "order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}, "Oldest first (`asc`) or newest first"
+)
 ORDER = Parameter("orderId", _NAME, "Only fills of this order")
 FROM_SEQUENCE = Parameter(
     "fromSequence", {"type": "integer", "minimum": 1, "default": 1}, "The first fill; ignored with a `cursor`"
 )
 PAGING = (LIMIT, CURSOR)
+ORDERED = (*PAGING, OLDEST_FIRST)
+"""Of lists by time; the others are in the order of their names."""
 TIMED = (MARKET, FROM, TO)
 
 
@@ -60,9 +78,11 @@ def page_request(request: web.Request, known: tuple[Parameter, ...]) -> ListRequ
         market_id=given.get("marketId"),
         from_=_moment("from", given.get("from")),
         to=_moment("to", given.get("to")),
-        status=_status(given.get("status")),
+        statuses=_statuses(given.get("status")),
         order_id=given.get("orderId"),
         from_sequence=_sequence(given.get("fromSequence")),
+        is_oldest_first=_is_oldest_first(given.get("order")),
+        updated_from=_moment("updatedFrom", given.get("updatedFrom")),
     )
 
 
@@ -118,7 +138,8 @@ def _query_of(request: web.Request, known: tuple[Parameter, ...]) -> dict[str, s
     for name, value in request.query.items():
         if name not in names:
             raise _malformed(name, "is unknown")
-        if name in given or not value or len(value) > _TEXT_MAX or not value.isprintable():
+        length_max = CURSOR_LENGTH_MAX if name == CURSOR.name else _TEXT_MAX
+        if name in given or not value or len(value) > length_max or not value.isprintable():
             raise _malformed(name, "is repeated, empty, too long or has characters that cannot be printed")
         given[name] = value
     return given
@@ -154,12 +175,20 @@ def _moment(name: str, text: str | None) -> Timestamp | None:
     return timestamp_of(moment)
 
 
-def _status(text: str | None) -> OrderStatus | None:
+def _statuses(text: str | None) -> frozenset[OrderStatus] | None:
     if text is None:
         return None
-    if text not in OrderStatus.__members__:
-        raise _malformed("status", "is not an order status")
-    return OrderStatus(text)
+    words = text.split(",")
+    if len(set(words)) < len(words) or not set(words) <= {*OrderStatus.__members__, _ANY_LIVE}:
+        raise _malformed("status", "must be one or several order statuses or LIVE, separated by commas, each once")
+    live = {status for status in OrderStatus if status.is_live} if _ANY_LIVE in words else set()
+    return frozenset(live | {OrderStatus(word) for word in words if word != _ANY_LIVE})
+
+
+def _is_oldest_first(text: str | None) -> bool:
+    if text not in (None, *OLDEST_FIRST.schema["enum"]):
+        raise _malformed("order", "must be asc or desc")
+    return text == "asc"
 
 
 def _malformed(name: str, why: str) -> Refusal:

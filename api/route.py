@@ -56,6 +56,8 @@ class Route:
     scope: Scope | None = None
     """The scope that an API key needs for the route; None: API keys are refused."""
     body: Any = None
+    is_body_optional: bool = False
+    """Whether a request without a body is valid too; on a route without `body`, a request with one is refused."""
     errors: tuple[ErrorCode, ...] = ()
     parameters: tuple[Parameter, ...] = field(default=())
     content_type: str = "application/json"

@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 from api.access.addresses import counted_as
 from api.access.budgets import Budget
 from api.access_log import CALLER, IS_PUBLIC_READ
+from api.bodies import has_body
 from api.errors import Refusal
 from api.paths import shown_text
 from api.read_your_writes import after_waiting
@@ -25,18 +26,19 @@ ADMIN = "admin"
 
 
 def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The route's handler with its guard; a query string on a route without query parameters is refused.
+    """The route's handler with its guard; a query string or a body on a route that reads none is refused.
 
     A read that passes the guard then waits for the command that the request names.
     """
-    handler, takes_query = after_waiting(route.handler) if route.can_wait else route.handler, route.takes_query
+    handler = after_waiting(route.handler) if route.can_wait else route.handler
+    takes_query, takes_body = route.takes_query, route.body is not None
     budget, scope = route.budget, route.scope
 
     async def public(request: web.Request) -> web.StreamResponse:
         if route.is_public_read:
             request[IS_PUBLIC_READ] = True
         services_of(request).limits.take(request, budget, _address_name(request))
-        _check_query(request, takes_query)
+        await _check_unread(request, takes_query=takes_query, takes_body=takes_body)
         return await handler(request)
 
     async def counted_caller(request: web.Request) -> int:
@@ -52,13 +54,13 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
     async def for_users(request: web.Request) -> web.StreamResponse:
         user = await counted_caller(request)
-        _check_query(request, takes_query)
+        await _check_unread(request, takes_query=takes_query, takes_body=takes_body)
         return await handler(request, user)
 
     async def for_administrators(request: web.Request) -> web.StreamResponse:
         user = await counted_caller(request)
         await check_admin(request, user)
-        _check_query(request, takes_query)
+        await _check_unread(request, takes_query=takes_query, takes_body=takes_body)
         return await handler(request, user)
 
     return {Access.PUBLIC: public, Access.USER: for_users, Access.ADMIN: for_administrators}[route.access]
@@ -121,7 +123,10 @@ def _address_name(request: web.Request) -> str:
     return counted_as(services_of(request).proxies.client_of(request))
 
 
-def _check_query(request: web.Request, takes_query: bool) -> None:
+async def _check_unread(request: web.Request, *, takes_query: bool, takes_body: bool) -> None:
+    """Refuse what the route would not read: its sender expects it to have an effect."""
     if not takes_query and "?" in request.raw_path and request.query_string:
         field = shown_text(next(iter(request.query), ""))
         raise Refusal(ErrorCode.INVALID_REQUEST, "this route takes no query parameters", {"field": field})
+    if not takes_body and await has_body(request):
+        raise Refusal(ErrorCode.INVALID_REQUEST, "this route takes no body", {"field": "body"})

@@ -1,6 +1,7 @@
 """Passwords as argon2id hashes, computed in a small thread pool so that the event loop never blocks."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,12 +32,15 @@ class Passwords:
         self._nobody = self._hasher.hash("the password of nobody")
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash to store."""
+        """The argon2id hash to store, of the composed form (NFC), since keyboards differ."""
         with self._place():
-            return await self._in_thread(self._hasher.hash, password)
+            return await self._in_thread(self._hasher.hash, unicodedata.normalize("NFC", password))
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Whether the password is the stored one; for an unknown user (None) the same work is done, and the result is False."""
+        """Whether the password is the stored one, composed or decomposed: earlier releases stored it as it was typed.
+
+        For an unknown user (None) the same work is done, and the result is False.
+        """
         with self._place():
             return await self._in_thread(self._check, stored or self._nobody, password) and stored is not None
 
@@ -58,7 +62,16 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     def _check(self, stored: str, password: str) -> bool:
+        return any(self._verifies(stored, form) for form in _forms_of(password))
+
+    def _verifies(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _forms_of(password: str) -> list[str]:
+    """Composed, as typed, and decomposed: one form for a password in ASCII."""
+    forms = (unicodedata.normalize("NFC", password), password, unicodedata.normalize("NFD", password))
+    return list(dict.fromkeys(forms))

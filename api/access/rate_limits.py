@@ -36,11 +36,21 @@ class RateLimited(Refusal):
         self.retry_after_s = retry_after_s
 
 
+class BatchTooLarge(Refusal):
+    """A batch has more calls than its budget ever holds: it can never be accepted."""
+
+    def __init__(self, budget: Budget, rate: Rate, calls: int) -> None:
+        window = "second" if rate.window_s == 1 else f"{rate.window_s} seconds"
+        message = f"a batch of {calls} never fits the limit of {rate.calls} {budget} a {window}: send fewer at once"
+        details = {"limit": budget, "calls": rate.calls, "windowSeconds": rate.window_s, "got": calls}
+        super().__init__(ErrorCode.INVALID_REQUEST, message, details)
+
+
 class RateLimits:
     """The budgets that have a rate; a budget without one is unlimited."""
 
     def __init__(self, rates: Mapping[Budget, Rate] | None = None) -> None:
-        given = dict(rates or {})
+        given = self._rates = dict(rates or {})
         self._buckets = {budget: TokenBuckets(given[budget]) for budget in given if budget in OF_USERS}
         self._windows = {budget: FixedWindows(given[budget]) for budget in given if budget not in OF_USERS}
         self._policies = {budget: f'"{budget}";q={rate.calls};w={rate.window_s}' for budget, rate in given.items()}
@@ -50,6 +60,24 @@ class RateLimits:
         bucket = self._buckets.get(budget)
         if bucket is not None:
             self._record(request, budget, bucket.take(user))
+
+    def take_of_batch(self, request: web.Request, budget: Budget, user: int, calls: int) -> None:
+        """Count the calls of a batch, all or none; the guard has already counted the first.
+
+        Refuses with INVALID_REQUEST a batch that no full budget covers, with RATE_LIMITED one that the budget does not
+        cover now. A refused batch costs one call of the budget REQUESTS instead.
+        """
+        bucket, rate = self._buckets.get(budget), self._rates.get(budget)
+        if bucket is None or rate is None:
+            return
+        bucket.give_back(user, 1)
+        if calls > rate.calls:
+            self.take_of_user(request, Budget.REQUESTS, user)
+            raise BatchTooLarge(budget, rate, calls)
+        state = bucket.take(user, calls)
+        if not state[0]:
+            self.take_of_user(request, Budget.REQUESTS, user)
+        self._record(request, budget, state)
 
     def take_plainly(self, budget: Budget, user: int) -> str | None:
         """Count a user's call; the header lines that report it, or None when the budget is used up."""

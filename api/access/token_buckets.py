@@ -27,18 +27,25 @@ class TokenBuckets:
         self._full_at_ns: dict[int, int] = {}
         self._forget_above = _FORGET_ABOVE
 
-    def take(self, user: int) -> BudgetState:
-        """Count one call, unless the bucket is empty."""
-        now = self._clock_ns()
+    def take(self, user: int, calls: int = 1) -> BudgetState:
+        """Count these calls, all or none: none when fewer are left in the bucket."""
+        now, asked_ns = self._clock_ns(), self._interval_ns * calls
         full_at = self._full_at_ns.get(user, 0)
-        full_at = (max(now, full_at)) + self._interval_ns
+        full_at = (max(now, full_at)) + asked_ns
         missing = full_at - now
         if missing > self._whole_ns:
-            return (False, 0, -((self._whole_ns - missing) // 1_000_000_000))
+            left = (self._whole_ns - missing + asked_ns) // self._interval_ns
+            return (False, left, -((self._whole_ns - missing) // 1_000_000_000))
         if user not in self._full_at_ns and len(self._full_at_ns) >= self._forget_above:
             self._forget_the_full(now)
         self._full_at_ns[user] = full_at
         return (True, (self._whole_ns - missing) // self._interval_ns, -(-missing // 1_000_000_000))
+
+    def give_back(self, user: int, calls: int) -> None:
+        """Undo the count of calls that were taken just now."""
+        full_at = self._full_at_ns.get(user)
+        if full_at is not None:
+            self._full_at_ns[user] = full_at - self._interval_ns * calls
 
     def _forget_the_full(self, now: int) -> None:
         self._full_at_ns = {user: at for user, at in self._full_at_ns.items() if at > now}

@@ -111,7 +111,8 @@ def _parameters(route: Route) -> tuple[Parameter, ...]:
 
 
 def _parameter(parameter: Parameter) -> JsonObject:
-    return {
+    separated = {"style": "form", "explode": False} if parameter.schema.get("type") == "array" else {}
+    return separated | {
         "name": parameter.name,
         "in": parameter.place,
         "schema": parameter.schema,
@@ -123,7 +124,7 @@ def _request_body(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
     content: JsonObject = {"schema": schemas[route.body]}
     if route.body in EXAMPLES:
         content["example"] = EXAMPLES[route.body]
-    return {"required": route.path != "/admin/drain", "content": {"application/json": content}}
+    return {"required": not route.is_body_optional, "content": {"application/json": content}}
 
 
 def _responses(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:

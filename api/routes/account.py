@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from api.errors import Refusal
-from api.paging import MARKET, ORDER, PAGING, TIMED, list_answer, list_request
+from api.paging import MARKET, ORDER, ORDERED, PAGING, TIMED, list_answer, list_request
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
@@ -19,7 +19,7 @@ from store.queries.accounts.positions import Ranking, list_positions
 from store.users.users import read_user
 
 _POSITIONS = (*PAGING, MARKET)
-_FILLS = (*PAGING, *TIMED, ORDER)
+_FILLS = (*ORDERED, *TIMED, ORDER)
 
 
 async def me(request: web.Request, user: int) -> web.Response:
@@ -89,7 +89,7 @@ ROUTES = (
         "GET",
         "/fills",
         fills,
-        "List fills, newest first",
+        "List fills, newest or oldest first",
         {200: Answer(list[FillView] | Page[FillView], "Fills.")},
         access=Access.USER,
         scope=Scope.READ,

@@ -7,7 +7,7 @@ from aiohttp import web
 from api.access.api_keys import hash_of, new_secret
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
-from api.paging import PAGING, page_answer, page_request
+from api.paging import ORDERED, page_answer, page_request
 from api.paths import shown_text
 from api.responses import json_answer
 from api.route import Access, Answer, Route
@@ -37,7 +37,7 @@ async def create(request: web.Request, user: int) -> web.Response:
 
 async def list_own(request: web.Request, user: int) -> web.Response:
     """The caller's keys, newest first, revoked ones included."""
-    asked = page_request(request, PAGING)
+    asked = page_request(request, ORDERED)
     return page_answer(await services_of(request).database.run(lambda session: list_keys(session, user, asked)))
 
 
@@ -95,10 +95,10 @@ ROUTES = (
         "GET",
         "/api-keys",
         list_own,
-        "List API keys, newest first",
+        "List API keys, newest or oldest first",
         {200: Answer(Page[ApiKeyView], "Keys without their secrets, including revoked ones.")},
         access=Access.USER,
-        parameters=PAGING,
+        parameters=ORDERED,
         tag="auth",
     ),
     Route(

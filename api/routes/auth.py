@@ -11,7 +11,7 @@ from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
 from schemas.rest.users import Credentials, LoggedIn, Registered
-from store.users.users import create_user, find_user
+from store.users.users import create_user, find_user, normal_email
 
 _credentials = BodyReader(Credentials)
 
@@ -33,7 +33,7 @@ async def log_in(request: web.Request) -> web.Response:
     """Exchange email and password for a token; an unknown user costs the same work and gets the same answer as a wrong password."""
     services = services_of(request)
     credentials = await _credentials.read(request)
-    services.limits.take(request, Budget.LOGIN_ATTEMPTS, credentials.email.lower())
+    services.limits.take(request, Budget.LOGIN_ATTEMPTS, normal_email(credentials.email))
     user = await services.database.run(lambda session: find_user(session, credentials.email))
     stored = user.password_hash if user else None
     if not await services.passwords.matches(stored, credentials.password) or user is None:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.paging import PAGING, TIMED, page_answer, page_request
+from api.paging import ORDERED, TIMED, page_answer, page_request
 from api.route import Access, Answer, Route
 from api.services import services_of
 from schemas.rest.accounts import LedgerEntryView
@@ -15,7 +15,7 @@ from store.queries.accounts.receipts import list_receipts
 from store.queries.market_data.funding import list_payments
 from store.queries.market_data.insurance_fund import read_fund
 
-_LISTED = (*PAGING, *TIMED)
+_LISTED = (*ORDERED, *TIMED)
 
 
 async def ledger(request: web.Request, user: int) -> web.Response:
@@ -47,7 +47,7 @@ ROUTES = (
         "GET",
         "/ledger",
         ledger,
-        "List the movements of the wallet, newest first",
+        "List the movements of the wallet, newest or oldest first",
         {200: Answer(Page[LedgerEntryView], "Ledger entries.")},
         access=Access.USER,
         scope=Scope.READ,
@@ -58,7 +58,7 @@ ROUTES = (
         "GET",
         "/funding-payments",
         funding_payments,
-        "List funding payments, newest first",
+        "List funding payments, newest or oldest first",
         {200: Answer(Page[FundingPaymentView], "Funding payments.")},
         access=Access.USER,
         scope=Scope.READ,
@@ -69,7 +69,7 @@ ROUTES = (
         "GET",
         "/liquidations",
         liquidations,
-        "List the receipts of forced actions, newest first",
+        "List the receipts of forced actions, newest or oldest first",
         {200: Answer(Page[ReceiptView], "Receipts.")},
         access=Access.USER,
         scope=Scope.READ,

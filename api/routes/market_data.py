@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.paging import FROM, PAGING, TO, market_page_answer, one_of, page_request, whole_number
+from api.paging import FROM, ORDERED, TO, market_page_answer, one_of, page_request, whole_number
 from api.paths import market_id_of, of_market
 from api.responses import json_answer
 from api.route import Answer, Parameter, Route
@@ -26,7 +26,7 @@ _INTERVAL = Parameter(
     {"type": "string", "enum": _INTERVALS, "default": CandleInterval.MINUTE.value},
     "Length of a candle",
 )
-_TRADES = (*PAGING, FROM, TO)
+_TRADES = (*ORDERED, FROM, TO)
 _CANDLES = (*_TRADES, _INTERVAL)
 
 
@@ -74,7 +74,7 @@ ROUTES = (
         "GET",
         "/markets/{marketId}/trades",
         trades,
-        "List a market's trades, newest first",
+        "List a market's trades, newest or oldest first",
         {200: Answer(Page[TradeView], "Trades.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=_TRADES,
@@ -84,7 +84,7 @@ ROUTES = (
         "GET",
         "/markets/{marketId}/candles",
         candles,
-        "List a market's candles, newest first",
+        "List a market's candles, newest or oldest first",
         {200: Answer(Page[CandleView], "Candles; the newest may still change.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         parameters=_CANDLES,

@@ -1,19 +1,20 @@
-"""The listed markets with their rules, marks and funding; public."""
+"""The listed markets with their rules, marks and funding, and the time; public."""
 
 from aiohttp import web
 
-from api.paging import FROM, PAGING, TO, list_answer, list_request, market_page_answer, page_request
+from api.paging import FROM, ORDERED, PAGING, TO, list_answer, list_request, market_page_answer, page_request
 from api.paths import market_id_of, of_market
 from api.responses import json_answer
 from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
 from schemas.rest.bodies import Page
-from schemas.rest.markets import MarketFundingView, MarketView
+from schemas.rest.markets import MarketFundingView, MarketView, TimeView
+from schemas.units import format_timestamp
 from store.queries.market_data.funding import read_funding
 from store.queries.market_data.markets import list_markets, read_market
 
-_HISTORY = (*PAGING, FROM, TO)
+_HISTORY = (*ORDERED, FROM, TO)
 
 
 async def list_all(request: web.Request) -> web.Response:
@@ -36,7 +37,20 @@ async def funding(request: web.Request) -> web.Response:
     return market_page_answer(name, page)
 
 
+async def current_time(request: web.Request) -> web.Response:
+    """The exchange's time, by which times in requests are judged."""
+    return json_answer(TimeView(format_timestamp(services_of(request).now())))
+
+
 ROUTES = (
+    Route(
+        "GET",
+        "/time",
+        current_time,
+        "Show the time",
+        {200: Answer(TimeView, "The time of the process that answers.")},
+        tag="markets",
+    ),
     Route(
         "GET",
         "/markets",

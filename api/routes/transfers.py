@@ -13,6 +13,7 @@ from schemas.rest.accounts import BalanceView
 from schemas.rest.api_keys import Scope
 from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from store.money.deposits import deposit
+from store.money.transfers import Transferred
 from store.money.withdrawals import withdraw
 
 _deposit = BodyReader(DepositRequest)
@@ -20,7 +21,7 @@ _withdrawal = BodyReader(WithdrawalRequest)
 _KEY = Parameter(
     "Idempotency-Key",
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "A request repeated with the same key and body is carried out once",
+    "A request repeated with the same key and body is carried out once; the repetition is answered with `Idempotent-Replayed: true`",
     place="header",
 )
 
@@ -30,22 +31,27 @@ async def make_deposit(request: web.Request, user: int) -> web.Response:
     asked = await _deposit.read(request)
     account = await _account_of(request, user, asked.user_id)
     services, key = services_of(request), _idempotency_key(request)
-    balance = await services.database.run(
+    outcome = await services.database.run(
         lambda session: deposit(session, account, asked, key, services.now(), caller=user)
     )
-    if isinstance(balance, Refused):
-        raise _refusal_of_deposit(balance, is_for_another=account != user)
-    return json_answer(balance, status=201)
+    if isinstance(outcome, Refused):
+        raise _refusal_of_deposit(outcome, is_for_another=account != user)
+    return _answer(outcome)
 
 
 async def make_withdrawal(request: web.Request, user: int) -> web.Response:
     """Debit the caller's account; only free money, which no position and no order needs, can be withdrawn."""
     asked = await _withdrawal.read(request)
     services, key = services_of(request), _idempotency_key(request)
-    balance = await services.database.run(lambda session: withdraw(session, user, asked, key, services.now()))
-    if isinstance(balance, Refused):
-        raise refusal_of(balance)
-    return json_answer(balance, status=201)
+    outcome = await services.database.run(lambda session: withdraw(session, user, asked, key, services.now()))
+    if isinstance(outcome, Refused):
+        raise refusal_of(outcome)
+    return _answer(outcome)
+
+
+def _answer(outcome: Transferred) -> web.Response:
+    headers = {"Idempotent-Replayed": "true"} if outcome.is_replay else None
+    return json_answer(outcome.balance, status=201, headers=headers)
 
 
 async def _account_of(request: web.Request, user: int, named: str | None) -> int:

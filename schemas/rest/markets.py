@@ -4,6 +4,12 @@ from schemas.market import MarketStatus
 from schemas.rest.bodies import View
 
 
+class TimeView(View, frozen=True):
+    """The time of the exchange, with which a client compares its own clock."""
+
+    time: str
+
+
 class MarketView(View, frozen=True):
     """A market with its parameters, status, mark and rules version."""
 

@@ -7,7 +7,7 @@ from schemas.rest.bodies import View
 
 
 class Hop(StrEnum):
-    """The hops of an order, in sequence."""
+    """The hops of an order."""
 
     ACCEPTED = "ACCEPTED"
     RELAYED = "RELAYED"
@@ -18,17 +18,29 @@ class Hop(StrEnum):
     PERSISTED = "PERSISTED"
 
 
+class Clock(StrEnum):
+    """Whose clock gave the time of a hop; every hop of a kind has the same one."""
+
+    SENDER = "SENDER"
+    """The process that accepted the request: an API process, for a liquidation the liquidator."""
+    RELAY = "RELAY"
+    ENGINE = "ENGINE"
+    DATABASE = "DATABASE"
+
+
 class HopView(View, frozen=True, omit_defaults=True):
     """One hop. Fields that do not apply or are not stored are left out.
 
-    `time` by hop: ACCEPTED and CANCEL_REQUESTED, when the API accepted it. RELAYED: when its command was first sent to the
-    broker. MATCHED: when its events were (to the millisecond). PERSISTED: when they were written to the database. FILLED
-    and ENDED: the time of the command that caused the event, because the engine has no clock.
+    `commandId` is the command that the hop belongs to: for FILLED that of the taker, for ENDED the one that ended the order.
+    `time` by hop, on the clock that `clock` names: ACCEPTED and CANCEL_REQUESTED, when the request was accepted. RELAYED:
+    when the command was first sent to the broker. MATCHED, FILLED and ENDED: when the command's events were (to the
+    millisecond). PERSISTED: when they were written to the database.
     """
 
     hop: Hop
     is_done: bool
     time: str | None = None
+    clock: Clock | None = None
     command_id: str | None = None
     event_id: str | None = None
     trade_id: str | None = None
@@ -39,9 +51,9 @@ class HopView(View, frozen=True, omit_defaults=True):
 
 
 class OrderTraceView(View, frozen=True):
-    """An order's hops, and the progress of its market: the last command accepted, relayed and persisted, the last event.
+    """An order's hops in time order, and the progress of its market: the last command accepted, relayed and persisted, the last event.
 
-    The order waits for the first hop that is not done. At most the first 500 fills are hops; `hasMoreFills` says so.
+    Hops that are not done come last: the order waits for the first of them. At most the first 500 fills are hops; `hasMoreFills` says so.
     """
 
     order_id: str

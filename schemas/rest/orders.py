@@ -1,5 +1,6 @@
 """Orders and their fills."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -35,6 +36,12 @@ class OrderRequest(Request, frozen=True):
     valid_until: Moment | None = None
 
 
+class CloseRequest(Request, frozen=True):
+    """Closes this quantity of a position, at most all of it; without a quantity, all of it."""
+
+    quantity: DecimalText | None = None
+
+
 class OrderTaken(View, frozen=True):
     """An order was accepted (or had been before: then its current status)."""
 
@@ -47,6 +54,13 @@ class CancelTaken(View, frozen=True):
 
     order_id: str
     status: str = "PENDING_CANCEL"
+
+
+class NotOpen(StrEnum):
+    """Why an order cannot be cancelled: `details.reason` of ORDER_NOT_OPEN."""
+
+    ENDED = "ENDED"
+    CANCEL_PENDING = "CANCEL_PENDING"
 
 
 class OrderView(View, frozen=True):
@@ -91,10 +105,14 @@ class OrderView(View, frozen=True):
 
 
 class FillView(View, frozen=True):
-    """One side of a trade. Take-overs and deleveragings have no order; `notional` is the amount at which they settled."""
+    """One side of a trade. Take-overs and deleveragings have no order; `notional` is the amount at which they settled.
+
+    `fee` is in `feeAsset`, the quote asset of the market.
+    """
 
     trade_id: str
     order_id: str | None
+    client_order_id: str | None
     market_id: str
     side: Side
     liquidity_role: LiquidityRole
@@ -102,6 +120,7 @@ class FillView(View, frozen=True):
     quantity: str
     notional: str
     fee: str
+    fee_asset: str
     realized_pnl: str
     event_id: str
     cause: FillCause

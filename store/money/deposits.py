@@ -2,12 +2,11 @@
 
 from exchange.risk.account import MarginAccount
 from schemas.refusals import Refused
-from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest
 from schemas.units import AMOUNT_MAX_E18, MICRO_E18, Timestamp
 from store.money.idempotency import claim
 from store.money.ledger import deposit_entries
-from store.money.transfers import Transfer, invalid, read_amount, transfer
+from store.money.transfers import Transfer, Transferred, invalid, read_amount, transfer
 from store.session.connect import Session
 
 WALLET_MAX = AMOUNT_MAX_E18 // MICRO_E18
@@ -22,7 +21,7 @@ async def deposit(
     at: Timestamp,
     *,
     caller: int | None = None,
-) -> BalanceView | Refused:
+) -> Transferred | Refused:
     """Credit a user and return their new balance; the same key with the same body returns the first answer again.
 
     Keys belong to the `caller` who sent them (the user, or an administrator). Refused: INVALID_REQUEST,

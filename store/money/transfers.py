@@ -25,6 +25,13 @@ FROM transfer, wallet, unnest($4::int8[], $5::text[], $6::int8[]) AS entry (acco
 """
 
 
+class Transferred(NamedTuple):
+    """The balance after a transfer; `is_replay`: of an earlier request with the same key."""
+
+    balance: BalanceView
+    is_replay: bool
+
+
 class Transfer(NamedTuple):
     """A requested transfer: `change` micros for a user's wallet (negative: a withdrawal), and the entries that post them.
 
@@ -38,7 +45,7 @@ class Transfer(NamedTuple):
     refusal: Callable[[MarginAccount], Refused | None]
 
 
-async def transfer(session: Session, wanted: Transfer) -> BalanceView | Refused:
+async def transfer(session: Session, wanted: Transfer) -> Transferred | Refused:
     """Move the money and return the new balance; the same key with the same request returns the first answer again.
 
     Refused: the result of `refusal`, IDEMPOTENCY_CONFLICT, UNAUTHENTICATED (no such user). A refusal leaves the key free.
@@ -72,14 +79,16 @@ def invalid(field: str, message: str) -> Refused:
     return Refused(ErrorCode.INVALID_REQUEST, message, {"field": field})
 
 
-async def _transfer_once(session: Session, wanted: Transfer) -> BalanceView | Refused:
+async def _transfer_once(session: Session, wanted: Transfer) -> Transferred | Refused:
     """1 lock the account, 2 check whether the key is new, 3 read the locked account, 4 decide, 5 write.
 
     Lock and read are two statements: a single one would read rows as of before it waited for the lock.
     """
     await session.execute(_LOCK, wanted.user)  # 1
     if (earlier := await recall(session, wanted.claim)) is not None:  # 2
-        return earlier if isinstance(earlier, Refused) else msgspec.json.decode(earlier, type=BalanceView)
+        if isinstance(earlier, Refused):
+            return earlier
+        return Transferred(msgspec.json.decode(earlier, type=BalanceView), is_replay=True)
     account = await read_account(session, wanted.user)  # 3
     if account is None:
         return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
@@ -89,4 +98,4 @@ async def _transfer_once(session: Session, wanted: Transfer) -> BalanceView | Re
     account.wallet = Micros(account.wallet + wanted.change)
     answer = balance_view(account)
     await remember(session, wanted.claim, msgspec.json.encode(answer))
-    return answer
+    return Transferred(answer, is_replay=False)

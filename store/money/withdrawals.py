@@ -3,18 +3,17 @@
 from exchange.risk.account import MarginAccount
 from exchange.risk.margin import withdrawable
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import WithdrawalRequest
 from schemas.units import Micros, Timestamp, format_micros
 from store.money.idempotency import claim
 from store.money.ledger import withdrawal_entries
-from store.money.transfers import Transfer, read_amount, transfer
+from store.money.transfers import Transfer, Transferred, read_amount, transfer
 from store.session.connect import Session
 
 
 async def withdraw(
     session: Session, user: int, request: WithdrawalRequest, key: str | None, at: Timestamp
-) -> BalanceView | Refused:
+) -> Transferred | Refused:
     """Debit a user and return their new balance; the same key with the same body returns the first answer again.
 
     The maximum is `available` of docs/semantics.md, "Margin": nothing during a liquidation or on a frozen mark. It is

@@ -196,7 +196,7 @@ class Fold:
         self._close(event, order)
 
     def _close(self, event: Event, order: OrderRow) -> None:
-        order.is_live, order.ended_event_seq = False, event.seq
+        order.is_live, order.ended_event_seq, order.ended_command_seq = False, event.seq, event.command
         self._batch.position(order.user).live_orders -= 1
 
     def _release(self, event: Event, order: OrderRow, remaining: int, lots: int) -> None:

@@ -28,6 +28,7 @@ class OrderUpdate(NamedTuple):
     updated_at: datetime | None
     ended_event_seq: int | None
     price: int | None
+    ended_command_seq: int | None
 
 
 class FillRow(NamedTuple):
@@ -218,6 +219,7 @@ class OrderRow:
     updated_at: Timestamp | None = None
     ended_event_seq: int | None = None
     price: int | None = None
+    ended_command_seq: int | None = None
 
 
 @dataclass(slots=True)

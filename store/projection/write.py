@@ -30,7 +30,8 @@ _TEMPLATE = """
 WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
-    ended_event_seq = t.ended_event_seq, price = coalesce(t.price, o.price),
+    ended_event_seq = t.ended_event_seq, ended_command_seq = t.ended_command_seq, price = coalesce(t.price, o.price),
+    ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END,
     cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
     cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END
   FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
@@ -86,8 +87,9 @@ WITH order_rows AS (
   FROM {market} WHERE m.market_id = $1
 ), record_rows AS (
   INSERT INTO persisted_records (market_id, {records_columns}, persisted_at)
-  SELECT $1, {records_columns}, clock_timestamp() FROM {records}
-  WHERE EXISTS (SELECT FROM orders o WHERE o.order_id > order_key($1, t.after_seq) AND o.order_id <= order_key($1, t.command_seq))
+  SELECT $1, {records_columns}, clock_timestamp() FROM (SELECT * FROM {records}) r
+  WHERE EXISTS (SELECT FROM orders o WHERE o.order_id > order_key($1, r.after_seq) AND o.order_id <= order_key($1, r.command_seq))
+    OR EXISTS (SELECT FROM {orders} WHERE t.ended_command_seq > r.after_seq AND t.ended_command_seq <= r.command_seq)
   ON CONFLICT DO NOTHING
 ), progress_row AS (
   UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz
@@ -138,6 +140,7 @@ def _order_update(order: OrderRow) -> OrderUpdate:
         updated_at=datetime_or_none(order.updated_at),
         ended_event_seq=order.ended_event_seq,
         price=order.price,
+        ended_command_seq=order.ended_command_seq,
     )
 
 

@@ -1,4 +1,4 @@
-"""Lists in pages, newest first: the caller's parameters, and the opaque cursor of the next page."""
+"""Lists in pages, newest or oldest first: the caller's parameters, and the opaque cursor of the next page."""
 
 import base64
 import binascii
@@ -20,7 +20,8 @@ View = TypeVar("View")
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 500
-CURSOR_LENGTH_MAX = 256
+CURSOR_LENGTH_MAX = 4_096
+"""Enough for a cursor that names more than a hundred markets (store/queries/arrivals.py)."""
 
 Int8 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999_999)]
@@ -38,9 +39,11 @@ class ListRequest(msgspec.Struct, frozen=True):
     market_id: str | None = None
     from_: Timestamp | None = None
     to: Timestamp | None = None
-    status: OrderStatus | None = None
+    statuses: frozenset[OrderStatus] | None = None
     order_id: str | None = None
     from_sequence: int = 1
+    is_oldest_first: bool = False
+    updated_from: Timestamp | None = None
 
 
 class Conditions:
@@ -57,6 +60,12 @@ class Conditions:
         self._fragments.append(fragment.format(*(f"${first + i}" for i in range(len(arguments)))))
         self.arguments += arguments
 
+    def copy(self) -> "Conditions":
+        """The same conditions, to add others to."""
+        copied = Conditions("true")
+        copied._fragments, copied.arguments = [*self._fragments], [*self.arguments]
+        return copied
+
     def add_period(self, column: str, request: ListRequest) -> None:
         """Add the request's period over a column of times."""
         if request.from_ is not None:
@@ -64,8 +73,20 @@ class Conditions:
         if request.to is not None:
             self.add(f"{column} < {{}}", bounded_datetime(request.to))
 
+    def add_after(self, columns: Sequence[str], key: Sequence[object], request: ListRequest) -> None:
+        """Add that a row comes after the row with this sort key, in the order of the request."""
+        beyond = ">" if request.is_oldest_first else "<"
+        self.add(f"({', '.join(columns)}) {beyond} ({', '.join(['{}'] * len(columns))})", *key)
+
     def __str__(self) -> str:
         return " AND ".join(self._fragments)
+
+
+def in_order(columns: Sequence[str], request: ListRequest, limit: int | None = None) -> str:
+    """ORDER BY and LIMIT of a page: one row more than it shows, which says whether there is another page."""
+    way = "ASC" if request.is_oldest_first else "DESC"
+    rows = request.limit + 1 if limit is None else limit
+    return f" ORDER BY {', '.join(f'{column} {way}' for column in columns)} LIMIT {rows}"
 
 
 def encode_cursor(key: object) -> str:

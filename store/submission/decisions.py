@@ -3,7 +3,7 @@
 No I/O; it updates the accounts of the batch state as it decides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exchange.risk.account import Exposure
@@ -12,9 +12,11 @@ from schemas.commands import CancelOrder, PlaceOrder
 from schemas.ids import public_command_id, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
+from schemas.rest.orders import NotOpen
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
-from store.submission.reading import BatchState, ParsedRequest, key_of
+from store.queries.formatting import quantity_text
+from store.submission.reading import BatchState, OrderState, ParsedRequest, key_of
 from store.submission.requests import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel
 
 
@@ -58,6 +60,15 @@ class DuplicateOrder(NamedTuple):
     first: NewOrder
 
 
+class RefusedCancel(NamedTuple):
+    """A cancel of an order that is not open: it has ended, or `cancel` is under way, an earlier command or one of this batch."""
+
+    order: int
+    market_id: int
+    reason: NotOpen
+    cancel: int | NewCancel | None = None
+
+
 class Decisions:
     """The decisions on a batch: an outcome for every request, in order, and the rows to write."""
 
@@ -76,7 +87,7 @@ class Decisions:
         self._before: dict[tuple[int, str], Exposure] = {}
         self._first: dict[tuple[int, str], NewOrder] = {}
         self._cancelled: dict[int, NewCancel] = {}
-        outcomes: dict[int, NewOrder | NewCancel | DuplicateOrder | SubmissionOutcome] = {}
+        outcomes: dict[int, Decision] = {}
         for place, request in enumerate(batch):
             if isinstance(request, SubmitCancel):
                 outcomes[place] = self._cancel(request)
@@ -107,22 +118,25 @@ class Decisions:
                 after.live_orders - before.live_orders,
             )
 
-    def answers(self, bases: dict[int, int]) -> list[SubmissionOutcome]:
-        """The answer to every request; `bases` is the last command of each market before the batch."""
-        return [self._answer(outcome, bases) for outcome in self._outcomes]
+    @property
+    def not_open(self) -> list[int]:
+        """The database keys of the orders whose cancels are refused; `answers` needs their states."""
+        return [outcome.order for outcome in self._outcomes if isinstance(outcome, RefusedCancel)]
 
-    def _cancel(self, request: SubmitCancel) -> NewCancel | SubmissionOutcome:
+    def answers(self, bases: dict[int, int], states: Mapping[int, OrderState]) -> list[SubmissionOutcome]:
+        """The answer to every request; `bases` is the last command of each market before the batch."""
+        return [self._answer(outcome, bases, states) for outcome in self._outcomes]
+
+    def _cancel(self, request: SubmitCancel) -> NewCancel | RefusedCancel | SubmissionOutcome:
         order = key_of(self._registry, request.order_id)
         target = self._reading.targets.get(order) if order is not None else None
         if order is None or target is None or target.user != request.user:
             return Refused(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": request.order_id})
         if not target.is_live:
-            return Refused(ErrorCode.ORDER_NOT_OPEN, "the order has ended", {"orderId": request.order_id})
-        if target.cancel_seq is not None:
-            market = self._registry.by_id[target.market_id].name
-            return CancelPlaced(request.order_id, public_command_id(market, target.cancel_seq))
-        if order in self._cancelled:
-            return self._cancelled[order]
+            return RefusedCancel(order, target.market_id, NotOpen.ENDED)
+        under_way = target.cancel_seq if target.cancel_seq is not None else self._cancelled.get(order)
+        if under_way is not None:
+            return RefusedCancel(order, target.market_id, NotOpen.CANCEL_PENDING, under_way)
         command = CancelOrder(self._now, request.user, seq_of_order_key(order))
         cancel = NewCancel(target.market_id, self._next_number(target.market_id), command, order)
         self.cancels.append(cancel)
@@ -170,7 +184,7 @@ class Decisions:
         return self.counts[market_id]
 
     def _answer(
-        self, outcome: NewOrder | NewCancel | DuplicateOrder | SubmissionOutcome, bases: dict[int, int]
+        self, outcome: "Decision", bases: dict[int, int], states: Mapping[int, OrderState]
     ) -> SubmissionOutcome:
         match outcome:
             case NewOrder():
@@ -181,9 +195,30 @@ class Decisions:
                 market = self._registry.by_id[outcome.market_id].name
                 command_id = public_command_id(market, bases[outcome.market_id] + outcome.number)
                 return CancelPlaced(public_order_id(market, outcome.command.order), command_id)
+            case RefusedCancel():
+                return self._not_open(outcome, bases, states[outcome.order])
             case _:
                 return outcome
+
+    def _not_open(self, refused: RefusedCancel, bases: dict[int, int], state: OrderState) -> Refused:
+        market, spec = self._registry.by_id[refused.market_id].name, self._registry.by_id[refused.market_id].spec
+        cancel = refused.cancel
+        seq = bases[cancel.market_id] + cancel.number if isinstance(cancel, NewCancel) else cancel
+        details: dict[str, str | int | bool | list[str] | None] = {
+            "orderId": public_order_id(market, seq_of_order_key(refused.order)),
+            "reason": refused.reason,
+            "status": state.status,
+            "filledQuantity": quantity_text(spec, state.filled_lots),
+        }
+        if seq is None:
+            return Refused(ErrorCode.ORDER_NOT_OPEN, "the order has ended", details)
+        details["commandId"] = public_command_id(market, seq)
+        return Refused(ErrorCode.ORDER_NOT_OPEN, "the order is already being cancelled", details)
 
     def _placed(self, order: NewOrder, bases: dict[int, int], *, is_replay: bool) -> Placed:
         market, seq = self._registry.by_id[order.market_id].name, bases[order.market_id] + order.number
         return Placed(public_order_id(market, seq), public_command_id(market, seq), OrderStatus.PENDING, is_replay)
+
+
+Decision = NewOrder | NewCancel | DuplicateOrder | RefusedCancel | SubmissionOutcome
+"""What is decided about a request, before the sequences of its commands are known."""

@@ -1,4 +1,4 @@
-"""Leverage of an account in one market: set under the account's lock, for the position and the live orders."""
+"""Leverage of an account by market: read, and set under the account's lock, for the position and the live orders."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,19 @@ from exchange.risk.admission import set_leverage
 from exchange.risk.margin import available_margin, maintenance, requirement
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import LeverageView
+from schemas.rest.bodies import Page
 from schemas.units import format_micros
 from store.markets.registry import MarketRegistry
+from store.queries.paging import ListRequest, page_by_name
 from store.session.connect import Session
-from store.submission.reading import lock_account
+from store.submission.reading import lock_account, reading_of
 
 _SET = """
 INSERT INTO positions (user_id, market_id, leverage) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, market_id) DO UPDATE SET leverage = excluded.leverage
 """
+
+_READ = "SELECT * FROM read_margin(ARRAY[$1::int8])"
 
 
 class LeverageWish(NamedTuple):
@@ -42,6 +46,23 @@ async def change_leverage(session: Session, registry: MarketRegistry, wish: Leve
             return after
         await session.execute(_SET, wish.user, after.market.market_id, after.exposure.leverage)
         return _view(account.having(after), after)
+
+
+async def read_leverages(session: Session, registry: MarketRegistry, user: int) -> list[LeverageView]:
+    """The leverage of a user in every market, flat ones included, in one snapshot; empty when there is no such user."""
+    rows = await session.fetch(_READ, user)
+    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
+        await registry.refresh(session)
+    reading = reading_of(registry, rows, {})
+    account = reading.accounts.get(user)
+    return [] if account is None else [_view(account, account.risk_in(market)) for market in reading.markets.values()]
+
+
+async def list_leverages(
+    session: Session, registry: MarketRegistry, user: int, request: ListRequest
+) -> Page[LeverageView] | Refused:
+    """A page of the user's leverages, by market id."""
+    return page_by_name(await read_leverages(session, registry, user), request, lambda view: view.market_id)
 
 
 def _view(account: MarginAccount, risk: PositionRisk) -> LeverageView:

@@ -17,6 +17,7 @@ from store.session.connect import Connection, Session
 from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
 
 _LOCK_AND_READ = "SELECT * FROM lock_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
+_READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
 
 class ParsedRequest(NamedTuple):
@@ -42,6 +43,13 @@ class CancelTarget(NamedTuple):
     market_id: int
     is_live: bool
     cancel_seq: int | None
+
+
+class OrderState(NamedTuple):
+    """What a refused cancel reports of its order: its status and the filled lots."""
+
+    status: OrderStatus
+    filled_lots: int
 
 
 class BatchState(NamedTuple):
@@ -78,6 +86,14 @@ async def lock_and_read(
         await registry.refresh(connection)  # an id of that market could not be parsed before: read once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     return reading_of(registry, rows, load)
+
+
+async def read_states(connection: Connection, orders: Sequence[int]) -> dict[int, OrderState]:
+    """The states of orders, by database key; nothing is asked where there are none."""
+    if not orders:
+        return {}
+    rows = await connection.fetch(_READ_STATES, orders)
+    return {row["order_id"]: OrderState(OrderStatus(row["status"]), row["filled_lots"]) for row in rows}
 
 
 async def lock_account(

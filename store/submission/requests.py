@@ -31,7 +31,7 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class CancelPlaced(msgspec.Struct, frozen=True):
-    """A cancel is under way; `command_id` is the command that requested it, now or earlier."""
+    """A cancel is under way; `command_id` is the command that requests it."""
 
     order_id: str
     command_id: str

@@ -13,7 +13,7 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
-from store.submission.reading import ParsedRequest, lock_and_read, read_wishes
+from store.submission.reading import ParsedRequest, lock_and_read, read_states, read_wishes
 from store.submission.requests import SubmissionOutcome, SubmissionRequest
 from store.submission.writing import write_decisions
 
@@ -109,6 +109,7 @@ class Submission:
             reading = await lock_and_read(connection, self._registry, batch, wishes, load)
             decisions = Decisions(self._registry, reading, batch, wishes, now)
             bases = {} if decisions.is_empty else await write_decisions(connection, decisions, now)
+            states = await read_states(connection, decisions.not_open)
             is_committing = not decisions.is_empty
             await connection.execute("COMMIT AND CHAIN")
             is_clean = True
@@ -121,7 +122,7 @@ class Submission:
         finally:
             if not is_clean:  # also when this task is cancelled: the state of the session is unknown
                 self._drop()
-        return decisions.answers(bases)
+        return decisions.answers(bases, states)
 
     async def _session(self) -> Connection:
         if self._connection is None or self._connection.is_closed():

@@ -8,7 +8,7 @@ from schemas.rest.api_keys import ApiKeyView, Scope
 from schemas.rest.bodies import Page
 from schemas.units import Timestamp, datetime_of, datetime_or_none, timestamp_or_none
 from store.queries.formatting import time_text, time_text_or_none
-from store.queries.paging import Conditions, Int8, ListRequest, decode_cursor, page_of
+from store.queries.paging import Conditions, Int8, ListRequest, decode_cursor, in_order, page_of
 from store.session.connect import Session
 from store.users.networks import Address, Network
 
@@ -17,7 +17,6 @@ KEYS_MAX = 20
 _SELECT = """
 SELECT key_id, label, scopes, allowed_addresses, created_at, expires_at, revoked_at FROM api_keys WHERE
 """
-_NEWEST_FIRST = " ORDER BY key_id DESC LIMIT "
 _LOCK_USER = "SELECT 1 FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE"
 _COUNT = """
 SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
@@ -86,8 +85,8 @@ async def list_keys(session: Session, user: int, request: ListRequest) -> Page[A
         return after
     where = Conditions("user_id = {}", user)
     if after is not None:
-        where.add("key_id < {}", after)
-    rows = await session.fetch(f"{_SELECT}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+        where.add_after(("key_id",), (after,), request)
+    rows = await session.fetch(f"{_SELECT}{where}{in_order(('key_id',), request)}", *where.arguments)
     return page_of(rows, request.limit, lambda row: row["key_id"], key_view)
 
 

@@ -1,5 +1,6 @@
 """Users: registration, look-up by e-mail address, and administrators."""
 
+import unicodedata
 from typing import NamedTuple
 
 from schemas.rest.users import MeView
@@ -9,10 +10,14 @@ from store.session.connect import Session
 
 _CREATE = """
 WITH fresh AS (
-  INSERT INTO users (email, password_hash, created_at) VALUES ($1, $2, $3) ON CONFLICT (email) DO NOTHING
+  INSERT INTO users (email, password_hash, created_at) SELECT $1, $2, $3
+  WHERE NOT EXISTS (SELECT FROM users WHERE email = ANY($4::text[])) ON CONFLICT (email) DO NOTHING
   RETURNING user_id
 )
 INSERT INTO accounts (user_id) SELECT user_id FROM fresh RETURNING user_id
+"""
+_FIND = """
+SELECT user_id, password_hash FROM users WHERE email = ANY($1::text[]) ORDER BY array_position($1::text[], email) LIMIT 1
 """
 
 
@@ -24,14 +29,16 @@ class StoredUser(NamedTuple):
 
 
 async def create_user(session: Session, email: str, password_hash: str, at: Timestamp) -> int | None:
-    """Register a user with an empty account; returns the user id, None when the address is taken (in upper or lower case)."""
-    user: int | None = await session.fetchval(_CREATE, _normal(email), password_hash, datetime_of(at))
+    """Register a user with an empty account; returns the user id, None when the address is taken in any form."""
+    user: int | None = await session.fetchval(
+        _CREATE, normal_email(email), password_hash, datetime_of(at), forms_of(email)
+    )
     return user
 
 
 async def find_user(session: Session, email: str) -> StoredUser | None:
     """The user with this e-mail address; None when it is not registered."""
-    row = await session.fetchrow("SELECT user_id, password_hash FROM users WHERE email = $1", _normal(email))
+    row = await session.fetchrow(_FIND, forms_of(email))
     return None if row is None else StoredUser(*row)
 
 
@@ -51,9 +58,12 @@ async def read_user(session: Session, user_id: int) -> MeView | None:
 
 async def set_admin(session: Session, email: str, *, is_admin: bool) -> bool:
     """Make a registered user an administrator, or no longer one; False when the address is not registered."""
+    user = await find_user(session, email)
+    if user is None:
+        return False
     role = "admin" if is_admin else "user"
-    status = await session.execute("UPDATE users SET role = $2 WHERE email = $1", _normal(email), role)
-    return status == "UPDATE 1"
+    await session.execute("UPDATE users SET role = $2 WHERE user_id = $1", user.user_id, role)
+    return True
 
 
 async def read_administrators(session: Session) -> list[tuple[int, str]]:
@@ -62,6 +72,17 @@ async def read_administrators(session: Session) -> list[tuple[int, str]]:
     return [(row["user_id"], row["email"]) for row in rows]
 
 
-def _normal(email: str) -> str:
-    """The stored form of an address: lower case, so that one mailbox is one user; without NUL, which PostgreSQL cannot store."""
+def normal_email(email: str) -> str:
+    """The stored form of an address, so that one mailbox is one user: lower case, and composed (NFC), since keyboards differ."""
+    return unicodedata.normalize("NFC", _lower(unicodedata.normalize("NFC", email)))
+
+
+def forms_of(email: str) -> list[str]:
+    """The forms under which an address may be stored: as typed, which earlier releases stored, composed and decomposed."""
+    normal = normal_email(email)
+    return list(dict.fromkeys((_lower(email), normal, unicodedata.normalize("NFD", normal))))
+
+
+def _lower(email: str) -> str:
+    """Lower case, without NUL, which PostgreSQL cannot store."""
     return email.lower().replace("\x00", "\ufffd")

@@ -19,6 +19,7 @@ NOT_READ = {
     ("POST", "/orders"): Scope.TRADE,
     ("DELETE", "/orders/{orderId}"): Scope.TRADE,
     ("DELETE", "/orders"): Scope.TRADE,
+    ("DELETE", "/orders/by-client-id/{clientOrderId}"): Scope.TRADE,
     ("POST", "/orders/batch"): Scope.TRADE,
     ("POST", "/positions/{marketId}/leverage"): Scope.TRADE,
     ("POST", "/positions/{marketId}/close"): Scope.TRADE,

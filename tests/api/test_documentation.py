@@ -14,7 +14,9 @@ UPDATE fills SET at = '2027-01-15T12:00:01Z' WHERE trade_id = 1;
 UPDATE fills SET at = '2027-01-15T12:02:30Z' WHERE trade_id = 2;
 UPDATE progress SET at = '2027-01-15T12:02:31Z';
 UPDATE relayed_records SET sent_at = '2027-01-15T12:00:00.004211Z';
-UPDATE persisted_records SET matched_at = '2027-01-15T12:00:00.007Z', persisted_at = '2027-01-15T12:00:00.010874Z';
+UPDATE persisted_records SET matched_at = '2027-01-15T12:00:00.007Z', persisted_at = '2027-01-15T12:00:00.010874Z'
+  WHERE command_seq = 2;
+UPDATE persisted_records SET matched_at = '2027-01-15T12:00:01.007Z' WHERE command_seq > 2;
 UPDATE markets SET mark = 600005, index_price = 60000250000000, funding_rate = 100000, predicted_funding_rate = 105000,
   next_funding_at = '2027-01-15T16:00:00Z';
 """
@@ -24,6 +26,7 @@ async def a_quiet_noon(exchange: Exchange) -> Client:
     """Alice's bid of 0.5 at 60,000 gets 0.3, then she buys 0.1 at 60,010; four orders rest. All of it at noon."""
     alice, bob = await exchange.user("100000"), await exchange.user("100000")
     await alice.order(quantity="0.5", clientOrderId="my-first-order")
+    await exchange.run_engine()
     await bob.order(side="SELL", quantity="0.3")
     await bob.order(side="SELL", quantity="0.5", price="60010")
     await alice.order(quantity="0.1", price="60010", timeInForce="IOC")

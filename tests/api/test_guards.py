@@ -18,6 +18,7 @@ from tests.api.exchange import SECRET, Exchange, example_path
 
 PUBLIC = {
     ("POST", "/auth/register"),
+    ("GET", "/time"),
     ("POST", "/auth/login"),
     ("GET", "/markets"),
     ("GET", "/markets/{marketId}"),

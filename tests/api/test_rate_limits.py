@@ -158,3 +158,31 @@ async def test_without_a_rate_nothing_is_counted_or_reported(exchange: Exchange)
     alice: Client = await exchange.user()
     for reply in [await alice.order(), await alice.get("/markets")]:
         assert not {"RateLimit", "RateLimit-Policy"} & reply.headers.keys()
+
+
+async def test_a_batch_that_never_fits_says_so_and_costs_no_order(database: str) -> None:
+    """400 with the limit at once, however often; single orders keep their whole budget. One call of the other requests pays."""
+    async with limited(database, orders=3, requests=4) as exchange:
+        alice = await exchange.user()
+        bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+        for _ in range(3):
+            refused = await alice.call("POST", "/orders/batch", {"orders": [bid] * 4})
+            assert (refused.status, refused.code) == (400, "INVALID_REQUEST")
+            assert refused.details == {"limit": "orders", "calls": 3, "windowSeconds": HOUR, "got": 4}
+        assert _is_refusal(await alice.call("POST", "/orders/batch", {"orders": [bid] * 4}), Budget.REQUESTS, 4)
+        assert [(await alice.order()).status for _ in range(4)] == [202, 202, 202, 429]
+        assert await exchange.value("SELECT count(*) FROM orders") == 3
+
+
+async def test_a_batch_is_counted_whole_or_not_at_all(database: str) -> None:
+    """Two of three calls are left: a batch of three is refused for now and takes none of them, one of two is accepted."""
+    async with limited(database, orders=3) as exchange:
+        alice = await exchange.user()
+        bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+        await alice.order()
+        refused = await alice.call("POST", "/orders/batch", {"orders": [bid] * 3})
+        assert (refused.status, refused.code, refused.details["limit"]) == (429, "RATE_LIMITED", "orders")
+        assert refused.headers["RateLimit"].startswith('"orders";r=2;')
+        accepted = await alice.call("POST", "/orders/batch", {"orders": [bid] * 2})
+        assert [each["error"] for each in accepted.body["orders"]] == [None, None]
+        assert _is_refusal(await alice.order(), Budget.ORDERS, 3)

@@ -2,6 +2,8 @@ import asyncio
 import time
 from dataclasses import replace
 
+from argon2 import PasswordHasher
+
 from api.access.passwords import Passwords
 from api.errors import Refusal
 from schemas.refusals import ErrorCode
@@ -132,3 +134,47 @@ async def test_a_token_identifies_its_user(exchange: Exchange) -> None:
     assert (await alice.get("/me")).body["role"] == "admin"
     other_user = replace(alice, token=exchange.services.tokens.issue(999))
     assert (await other_user.get("/me")).code == "UNAUTHENTICATED"
+
+
+COMPOSED, DECOMPOSED = "andr\u00e9@example.com", "andre\u0301@example.com"
+SECRET = ("gr\u00fc\u00dfe aus K\u00f6ln", "gru\u0308\u00dfe aus Ko\u0308ln")
+"""The same password, as two keyboards send it."""
+
+
+async def test_another_keyboard_still_logs_in(exchange: Exchange) -> None:
+    """E-mail and password are the same whether their accents come composed or decomposed; it is one address."""
+    nobody = exchange.anonymous()
+    registered = await nobody.call("POST", "/auth/register", {"email": DECOMPOSED, "password": SECRET[1]})
+    again = await nobody.call("POST", "/auth/register", {"email": COMPOSED.upper(), "password": SECRET[0]})
+    assert (registered.status, again.status, again.code) == (201, 409, "EMAIL_TAKEN")
+    for email in (COMPOSED, DECOMPOSED, DECOMPOSED.upper()):
+        for password in SECRET:
+            login = await nobody.call("POST", "/auth/login", {"email": email, "password": password})
+            assert (login.status, login.body["userId"]) == (200, registered.body["userId"]), ascii((email, password))
+    assert (await nobody.call("POST", "/auth/login", {"email": COMPOSED, "password": "grusse aus Koln"})).status == 401
+
+
+async def test_who_registered_before_logs_in_with_either_keyboard(exchange: Exchange) -> None:
+    """An earlier release stored address and hash as they were typed: decomposed, for one; nobody can take the other form."""
+    nobody, hasher = exchange.anonymous(), PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+    old = await nobody.call("POST", "/auth/register", {"email": COMPOSED, "password": SECRET[0]})
+    await exchange.execute(
+        "UPDATE users SET email = $1, password_hash = $2 WHERE user_id > 0", DECOMPOSED, hasher.hash(SECRET[1])
+    )
+    for email in (COMPOSED, DECOMPOSED):
+        for password in SECRET:
+            login = await nobody.call("POST", "/auth/login", {"email": email, "password": password})
+            assert (login.status, login.body.get("userId")) == (200, old.body["userId"])
+        taken = await nobody.call("POST", "/auth/register", {"email": email, "password": SECRET[0]})
+        assert (taken.status, taken.code) == (409, "EMAIL_TAKEN")
+
+
+async def test_two_old_accounts_of_one_address_stay_two(exchange: Exchange) -> None:
+    """Each is reached by the form that its owner typed."""
+    nobody = exchange.anonymous()
+    asked = [{"email": email, "password": "12345678"} for email in (COMPOSED, "other@example.com")]
+    users = [(await nobody.call("POST", "/auth/register", each)).body["userId"] for each in asked]
+    await exchange.execute("UPDATE users SET email = $1 WHERE user_id = $2", DECOMPOSED, int(users[1]))
+    for email, user in ((COMPOSED, users[0]), (DECOMPOSED, users[1])):
+        login = await nobody.call("POST", "/auth/login", {"email": email, "password": "12345678"})
+        assert (login.status, login.body["userId"]) == (200, user)

@@ -18,6 +18,8 @@ from schemas.commands import (
 )
 from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.refusals import Refused
+from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest
 from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
@@ -25,6 +27,7 @@ from store.command_log.commands import append_command
 from store.command_log.outbox import read_commands
 from store.markets.registry import MarketRegistry, load_registry
 from store.money.deposits import deposit
+from store.money.transfers import Transferred
 from store.projection import Projection
 from store.session.connect import Connection, connect_writer
 from store.users.users import create_user
@@ -238,3 +241,8 @@ async def open_exchange(dsn: str) -> Exchange:
     """An exchange over a fresh, seeded database."""
     session: Connection = await asyncpg.connect(dsn)
     return Exchange(dsn, session, await load_registry(session))
+
+
+def balance_in(outcome: Transferred | Refused) -> BalanceView | Refused:
+    """The balance that a transfer answers, or its refusal."""
+    return outcome.balance if isinstance(outcome, Transferred) else outcome

@@ -185,6 +185,8 @@ EXCUSED = {
     "markets.rules": "from the log: verify compares it",
     "orders.best_opposite": "from the log, reported and not recomputed",
     "orders.cancel_seq": "of a cancel under way",
+    "orders.ended_at": "says when it ended, as updated_at, for the lists by last change",
+    "orders.ended_command_seq": "says which command ended it, reported and not recomputed",
     "orders.ended_event_seq": "says where in the log it ended, reported and not recomputed",
     "orders.leverage": "as submitted",
     "orders.price": "from the log: verify compares it",

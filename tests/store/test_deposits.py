@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest_asyncio
@@ -11,8 +12,8 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest
 from store.audit.audit import audit
-from store.money.deposits import deposit
-from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
+from store.money.deposits import deposit as deposited
+from tests.store.projection_builders import NOON, Exchange, an_order, balance_in, open_exchange
 
 
 @pytest_asyncio.fixture
@@ -22,6 +23,11 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     yield opened
     assert await audit(opened.session) == []
     await opened.close()
+
+
+async def deposit(*arguments: Any, **options: Any) -> BalanceView | Refused:
+    """Deposit; the balance after it."""
+    return balance_in(await deposited(*arguments, **options))
 
 
 def usdc(amount: str) -> DepositRequest:

@@ -177,9 +177,9 @@ async def test_orders_are_filtered_by_market_status_and_period(exchange: Exchang
         return [order.order_id for order in page.data]
 
     assert await ids(market_id=BTC) == [f"{BTC}-{pending}", f"{BTC}-3", f"{BTC}-2"]
-    assert await ids(status=OrderStatus.OPEN, market_id=BTC) == [f"{BTC}-3", f"{BTC}-2"]
+    assert await ids(statuses=frozenset({OrderStatus.OPEN}), market_id=BTC) == [f"{BTC}-3", f"{BTC}-2"]
     assert await ids(from_=NOON + 1_000_000, to=NOON + 2_000_000) == [f"{ETH}-2"]
-    assert await ids(from_=-(10**18), to=10**18, status=OrderStatus.PENDING) == [f"{BTC}-{pending}"]
+    assert await ids(from_=-(10**18), to=10**18, statuses=frozenset({OrderStatus.PENDING})) == [f"{BTC}-{pending}"]
     assert await ids(market_id="DOGE-PERP") == await ids(market_id="nul\x00") == []
 
 
@@ -213,6 +213,7 @@ async def test_a_fill_names_its_trade_event_and_order(exchange: Exchange) -> Non
     assert msgspec.to_builtins(fill) == {
         "tradeId": f"{BTC}-1",
         "orderId": f"{BTC}-3",
+        "clientOrderId": None,
         "marketId": BTC,
         "side": "SELL",
         "liquidityRole": "TAKER",
@@ -220,6 +221,7 @@ async def test_a_fill_names_its_trade_event_and_order(exchange: Exchange) -> Non
         "quantity": "0.002",
         "notional": "120",
         "fee": "0.06",
+        "feeAsset": "USDC",
         "realizedPnl": "0",
         "eventId": f"{BTC}:4",
         "cause": "TRADE",

@@ -132,7 +132,7 @@ async def test_open_orders_are_found_among_the_live_ones(session: Connection) ->
     """However many have ended, only the live ones are looked through."""
     logged: list[LoggedQuery] = []
     session.add_query_logger(logged.append)
-    await list_orders(session, 1, ListRequest(status=OrderStatus.OPEN))
+    await list_orders(session, 1, ListRequest(statuses=frozenset({OrderStatus.OPEN})))
     (plan,) = await plans_of(session, logged, 1)
     assert "orders_live" in plan, plan
 

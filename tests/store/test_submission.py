@@ -168,14 +168,18 @@ async def test_a_cancel_writes_its_command_and_leaves_status_and_margin_alone(da
         assert await session.fetch(FROM_THE_POSITION_ROW) == sums
 
 
-async def test_a_second_cancel_is_answered_alike_and_writes_nothing(database: str) -> None:
-    """In the same batch and in a later one."""
+async def test_a_second_cancel_is_refused_with_the_first_and_writes_nothing(database: str) -> None:
+    """In the same batch and in a later one; the refusal names the command of the cancel, and the order's state."""
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
         cancel = SubmitCancel(user, "BTC-PERP-2")
         answers = await submission.run([cancel, cancel], NOW, {}) + await submission.run([cancel], NOW, {})
-        assert answers == [CancelPlaced("BTC-PERP-2", "BTC-PERP:3")] * 3
+        assert answers[0] == CancelPlaced("BTC-PERP-2", "BTC-PERP:3")
+        state = {"reason": "CANCEL_PENDING", "status": "PENDING", "filledQuantity": "0", "commandId": "BTC-PERP:3"}
+        for again in answers[1:]:
+            assert isinstance(again, Refused)
+            assert (again.code, again.details) == (ErrorCode.ORDER_NOT_OPEN, {"orderId": "BTC-PERP-2", **state})
         assert len(await commands(session)) == 2
 
 
@@ -195,8 +199,11 @@ async def test_an_order_that_has_ended_is_not_open(database: str) -> None:
     async with submission_to(database) as submission, session_to(database) as session:
         user = await user_with(session, 10_000 * USDC)
         await submission.run([place(user)], NOW, {})
-        await session.execute("UPDATE orders SET status = 'FILLED', is_live = false")
-        assert codes(await submission.run([SubmitCancel(user, "BTC-PERP-2")], NOW, {})) == [ErrorCode.ORDER_NOT_OPEN]
+        await session.execute("UPDATE orders SET status = 'FILLED', is_live = false, filled_lots = 100")
+        [ended] = await submission.run([SubmitCancel(user, "BTC-PERP-2")], NOW, {})
+        assert isinstance(ended, Refused)
+        state = {"reason": "ENDED", "status": "FILLED", "filledQuantity": "0.1"}
+        assert (ended.code, ended.details) == (ErrorCode.ORDER_NOT_OPEN, {"orderId": "BTC-PERP-2", **state})
 
 
 async def test_cancels_of_a_batch_go_first_into_the_log(database: str) -> None:

@@ -9,11 +9,11 @@ import pytest_asyncio
 from exchange.risk.margin import equity, total_requirement, unrealized_pnl
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import Refused
-from schemas.rest.accounts import BalanceView
 from schemas.rest.orders import OrderRequest
 from schemas.rest.transfers import WithdrawalRequest
 from store.audit.audit import audit
 from store.margin_accounts import read_account
+from store.money.transfers import Transferred
 from store.money.withdrawals import withdraw
 from store.session.connect import connect_writer
 from store.submission import Placed, Submission, SubmitOrder
@@ -43,7 +43,7 @@ async def free_money(exchange: Exchange, user: int) -> int:
     return equity(account) - profits - total_requirement(account)
 
 
-async def take_alone(exchange: Exchange, user: int, amount: str) -> BalanceView | Refused:
+async def take_alone(exchange: Exchange, user: int, amount: str) -> Transferred | Refused:
     """Withdraw on a separate session."""
     session = await asyncpg.connect(exchange.dsn)
     try:
@@ -64,7 +64,7 @@ async def test_twenty_withdrawals_racing_on_one_balance_take_exactly_what_it_hol
     """10,000 covers three times 3,000, whichever come first."""
     user = await exchange.user("a@x.io")
     answers = await asyncio.gather(*(take_alone(exchange, user, "3000") for _ in range(20)))
-    assert sum(isinstance(answer, BalanceView) for answer in answers) == 3
+    assert sum(isinstance(answer, Transferred) for answer in answers) == 3
     assert await free_money(exchange, user) == 1_000 * USDC
 
 
@@ -73,7 +73,7 @@ async def test_withdrawals_racing_orders_never_use_the_same_dollar_twice(exchang
     user = await exchange.user("a@x.io")
     races = [race for _ in range(20) for race in (take_alone(exchange, user, "600"), order_alone(exchange, user))]
     answers = await asyncio.gather(*races)
-    withdrawn = sum(isinstance(answer, BalanceView) for answer in answers)
+    withdrawn = sum(isinstance(answer, Transferred) for answer in answers)
     placed = sum(isinstance(answer, Placed) for answer in answers)
     free = await free_money(exchange, user)
     assert free == 10_000 * USDC - withdrawn * 600 * USDC - placed * LOCKED_BY_ORDER >= 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,11 +15,11 @@ from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from schemas.units import Nanos
 from store.audit.audit import audit
-from store.money.deposits import deposit
-from store.money.withdrawals import withdraw
+from store.money.deposits import deposit as deposited
+from store.money.withdrawals import withdraw as withdrawn
 from store.queries.accounts.balances import list_balances
 from store.queries.paging import ListRequest
-from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
+from tests.store.projection_builders import NOON, Exchange, an_order, balance_in, open_exchange
 
 BTC = "BTC-PERP"
 
@@ -30,6 +31,16 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     yield opened
     assert await audit(opened.session) == []
     await opened.close()
+
+
+async def deposit(*arguments: Any, **options: Any) -> BalanceView | Refused:
+    """Deposit; the balance after it."""
+    return balance_in(await deposited(*arguments, **options))
+
+
+async def withdraw(*arguments: Any, **options: Any) -> BalanceView | Refused:
+    """Withdraw; the balance after it."""
+    return balance_in(await withdrawn(*arguments, **options))
 
 
 def usdc(amount: str) -> WithdrawalRequest:

@@ -19,7 +19,8 @@ _drain = BodyReader(DrainRequest)
 async def drain(request: web.Request, _user: int) -> web.Response:
     """Drain one market or all of them."""
     services = services_of(request)
-    market = (await _drain.read(request)).market_id if request.can_read_body else None
+    asked = await _drain.read_if_any(request) or DrainRequest()
+    market = asked.market_id
     try:
         drained = await draining.drain(services.database, market, services.now(), services.settings.drain_timeout_s)
     except MarketUnknown as error:
@@ -51,6 +52,7 @@ ROUTES = (
         },
         access=Access.ADMIN,
         body=DrainRequest,
+        is_body_optional=True,
         errors=(ErrorCode.FORBIDDEN, ErrorCode.MARKET_NOT_FOUND, ErrorCode.DRAIN_TIMED_OUT),
         tag="admin",
     ),

@@ -1,7 +1,8 @@
-"""Closing a position: a reduce-only market order for its full size, so that a repeated call cannot open the opposite one."""
+"""Closing a position, or a part of it: a reduce-only market order, so that a repeated call cannot open the opposite one."""
 
 from aiohttp import web
 
+from api.bodies import BodyReader
 from api.errors import Refusal
 from api.paths import market_id_of, of_market
 from api.route import Access, Route
@@ -10,15 +11,17 @@ from api.submission.submitting import ORDER_REFUSALS, PLACED, submitted
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
-from schemas.rest.orders import OrderRequest
+from schemas.rest.orders import CloseRequest, OrderRequest
 from store.queries.accounts.positions import read_position_lots
 from store.queries.formatting import quantity_text
 from store.submission import SubmitOrder
 
+_close = BodyReader(CloseRequest, misfit=ErrorCode.INVALID_ORDER)
+
 
 async def close(request: web.Request, user: int) -> web.StreamResponse:
-    """Sell all of a long, or buy back all of a short, with a market order."""
-    name = market_id_of(request)
+    """Sell a long, or buy back a short, with a market order: all of it, or the quantity asked for."""
+    name, asked = market_id_of(request), await _close.read_if_any(request) or CloseRequest()
     held = await services_of(request).database.run(lambda session: read_position_lots(session, user, name))
     spec, lots = of_market(name, held)
     if not lots:
@@ -27,7 +30,7 @@ async def close(request: web.Request, user: int) -> web.StreamResponse:
         market_id=name,
         side=Side.SELL if lots > 0 else Side.BUY,
         type=OrderType.MARKET,
-        quantity=quantity_text(spec, abs(lots)),
+        quantity=quantity_text(spec, abs(lots)) if asked.quantity is None else asked.quantity,
         reduce_only=True,
     )
     return await submitted(request, SubmitOrder(user, order))
@@ -38,10 +41,12 @@ ROUTES = (
         "POST",
         "/positions/{marketId}/close",
         close,
-        "Close a position with a market order",
+        "Close a position, or a part of it, with a market order",
         {202: PLACED},
         access=Access.USER,
         scope=Scope.TRADE,
+        body=CloseRequest,
+        is_body_optional=True,
         errors=ORDER_REFUSALS,
         tag="account",
     ),

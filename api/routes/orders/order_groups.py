@@ -17,6 +17,7 @@ from schemas.ids import parse_public_command_id, public_command_id
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.api_keys import Scope
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
+from schemas.rest.orders import NotOpen
 from store.queries.accounts.orders import live_order_ids
 from store.submission import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel, SubmitOrder
 
@@ -25,10 +26,9 @@ _UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
 
 
 async def place_batch(request: web.Request, user: int) -> web.Response:
-    """Place up to 20 orders, in their order; each is accepted or refused on its own, and counts as one call for the rate limit."""
+    """Place up to 20 orders, in their order; each is accepted or refused on its own. The rate limit accepts all of them or none."""
     orders = (await _batch.read(request)).orders
-    for _ in orders[1:]:  # the guard has already counted the first
-        services_of(request).limits.take_of_user(request, Budget.ORDERS, user)
+    services_of(request).limits.take_of_batch(request, Budget.ORDERS, user, len(orders))
     return _answer(await _outcomes_of(request, [SubmitOrder(user, order) for order in orders]), status=200)
 
 
@@ -38,7 +38,8 @@ async def cancel_all(request: web.Request, user: int) -> web.Response:
     found = await services_of(request).database.run(lambda session: live_order_ids(session, user, market))
     if found is None:
         raise no_such_market(market or "")
-    outcomes = await _outcomes_of(request, [SubmitCancel(user, order_id) for order_id in found])
+    asked = [SubmitCancel(user, order_id) for order_id in found]
+    outcomes = [_cancel_under_way(outcome) for outcome in await _outcomes_of(request, asked)]
     live = [outcome for outcome in outcomes if not _has_ended(outcome)]
     if live and all(isinstance(outcome, Refused) and outcome.code in _UNAVAILABLE for outcome in live):
         raise refusal_of(next(outcome for outcome in live if isinstance(outcome, Refused)))
@@ -53,7 +54,22 @@ async def _outcomes_of(request: web.Request, asked: Sequence[SubmissionRequest])
 
 def _has_ended(outcome: SubmissionOutcome) -> bool:
     """Whether an order that was live when it was looked up ended before its cancel."""
-    return isinstance(outcome, Refused) and outcome.code is ErrorCode.ORDER_NOT_OPEN
+    return _refused_since(outcome) is NotOpen.ENDED
+
+
+def _refused_since(outcome: SubmissionOutcome) -> NotOpen | None:
+    """Why an order could not be cancelled; None when it was, or when its cancel was not decided."""
+    if not isinstance(outcome, Refused) or outcome.code is not ErrorCode.ORDER_NOT_OPEN or outcome.details is None:
+        return None
+    return NotOpen(str(outcome.details["reason"]))
+
+
+def _cancel_under_way(outcome: SubmissionOutcome) -> SubmissionOutcome:
+    """The earlier cancel of an order that is already being cancelled, which serves cancel-all as well; else the outcome."""
+    if _refused_since(outcome) is not NotOpen.CANCEL_PENDING or not isinstance(outcome, Refused):
+        return outcome
+    details = outcome.details or {}
+    return CancelPlaced(str(details["orderId"]), str(details["commandId"]))
 
 
 def _answer(outcomes: Sequence[SubmissionOutcome], status: int) -> web.Response:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.paging import PAGING, STATUS, TIMED, list_answer, list_request
+from api.paging import ORDERED, STATUS, TIMED, UPDATED_FROM, list_answer, list_request
 from api.paths import client_order_id_of, no_such_client_order, no_such_order, order_id_of
 from api.responses import json_answer
 from api.route import Access, Answer, Route
@@ -12,10 +12,15 @@ from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
 from schemas.rest.bodies import Page
 from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken, OrderView
-from store.queries.accounts.orders import list_orders, read_order, read_order_by_client_id
+from store.queries.accounts.orders import (
+    list_orders,
+    read_order,
+    read_order_by_client_id,
+    read_order_id_by_client_id,
+)
 from store.submission import SubmitCancel, SubmitOrder
 
-_LISTED = (*PAGING, *TIMED, STATUS)
+_LISTED = (*ORDERED, *TIMED, STATUS, UPDATED_FROM)
 
 
 async def place(request: web.Request, user: int) -> web.Response:
@@ -26,6 +31,17 @@ async def place(request: web.Request, user: int) -> web.Response:
 async def cancel(request: web.Request, user: int) -> web.Response:
     """Request the cancellation of an order; an event ends it later."""
     return await submitted(request, SubmitCancel(user, order_id_of(request)))
+
+
+async def cancel_by_client_id(request: web.Request, user: int) -> web.Response:
+    """Request the cancellation of the order with this client order id; an order keeps its id forever, so nothing can come between."""
+    client_id = client_order_id_of(request)
+    order_id = await services_of(request).database.run(
+        lambda session: read_order_id_by_client_id(session, user, client_id)
+    )
+    if order_id is None:
+        raise no_such_client_order(client_id)
+    return await submitted(request, SubmitCancel(user, order_id))
 
 
 async def list_own(request: web.Request, user: int) -> web.Response:
@@ -85,10 +101,21 @@ ROUTES = (
         tag="orders",
     ),
     Route(
+        "DELETE",
+        "/orders/by-client-id/{clientOrderId}",
+        cancel_by_client_id,
+        "Cancel an order by its client order id",
+        {202: Answer(CancelTaken, "The cancel is stored; an event ends the order later.", ("X-Command-Id",))},
+        access=Access.USER,
+        scope=Scope.TRADE,
+        errors=(ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN, ErrorCode.OVERLOADED),
+        tag="orders",
+    ),
+    Route(
         "GET",
         "/orders",
         list_own,
-        "List orders, newest first",
+        "List orders, newest or oldest first",
         {200: Answer(list[OrderView] | Page[OrderView], "Orders.")},
         access=Access.USER,
         scope=Scope.READ,

@@ -10,11 +10,10 @@ from schemas.rest.bodies import Page
 from schemas.units import format_micros
 from store.queries.accounts.balances import ASSET
 from store.queries.formatting import storable, time_text
-from store.queries.paging import Conditions, Int8, ListRequest, decode_cursor, page_of
+from store.queries.paging import Conditions, Int8, ListRequest, decode_cursor, in_order, page_of
 from store.session.connect import Session
 
 _COLUMNS = "SELECT l.*, m.name FROM ledger l LEFT JOIN markets m USING (market_id) WHERE "
-_NEWEST_FIRST = " ORDER BY l.entry_id DESC LIMIT "
 
 
 async def list_ledger(session: Session, account: int, request: ListRequest) -> Page[LedgerEntryView] | Refused:
@@ -27,8 +26,8 @@ async def list_ledger(session: Session, account: int, request: ListRequest) -> P
     if request.market_id is not None:
         where.add("m.name = {}", storable(request.market_id))
     if after is not None:
-        where.add("l.entry_id < {}", after)
-    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
+        where.add_after(("l.entry_id",), (after,), request)
+    rows = await session.fetch(f"{_COLUMNS}{where}{in_order(('l.entry_id',), request)}", *where.arguments)
     return page_of(rows, request.limit, lambda row: row["entry_id"], entry_view)
 
 

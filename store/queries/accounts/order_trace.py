@@ -1,8 +1,9 @@
 """Every hop of one order, from the tables only: a hop without a row has no time."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.ids import (
     parse_public_order_id,
@@ -13,28 +14,34 @@ from schemas.ids import (
     seq_of_order_key,
 )
 from schemas.orders import EndReason, LiquidityRole, OrderStatus
-from schemas.rest.order_trace import Hop, HopView, OrderTraceView
+from schemas.rest.order_trace import Clock, Hop, HopView, OrderTraceView
 from schemas.wire import COMMANDS_PER_RECORD_MAX
-from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text, time_text_or_none
+from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text_or_none
 from store.session.connect import Session
 
 FILLS_MAX = 500
 
+_RECORD_OF = """
+  SELECT * FROM persisted_records z WHERE z.market_id = o.market_id AND z.command_seq >= {command} ORDER BY z.command_seq LIMIT 1
+"""
+"""The first kept record that reaches a command; it has the command's events if it begins before it."""
 _READ = f"""
 SELECT o.order_id, o.status, o.reason, o.client_order_id, o.created_at, o.updated_at, o.cancel_requested_at, o.cancel_seq,
   m.name, m.spec::text AS spec, c.command_seq AS accepted_seq, r.command_seq AS relayed_seq,
-  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, s.sent_at, w.matched_at, w.persisted_at, f.*
+  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, o.ended_command_seq, s.sent_at, w.matched_at, w.persisted_at, e.matched_at AS ended_logged_at, f.*
 FROM orders o JOIN markets m USING (market_id) JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
 JOIN progress p USING (market_id)
 CROSS JOIN LATERAL (
   -- a record that is sent again need not start where the first one did
   SELECT min(y.sent_at) AS sent_at FROM relayed_records y
   WHERE y.market_id = o.market_id AND y.command_seq BETWEEN $2 AND $2 + {COMMANDS_PER_RECORD_MAX} - 1 AND y.after_seq < $2) s
+LEFT JOIN LATERAL ({_RECORD_OF.format(command="$2")}) w ON w.after_seq < $2
+LEFT JOIN LATERAL ({_RECORD_OF.format(command="o.ended_command_seq")}) e ON e.after_seq < o.ended_command_seq
 LEFT JOIN LATERAL (
-  SELECT * FROM persisted_records y WHERE y.market_id = o.market_id AND y.command_seq >= $2 ORDER BY y.command_seq LIMIT 1) w
-  ON w.after_seq < $2
-LEFT JOIN LATERAL (
-  SELECT y.trade_id, y.role, y.event_seq AS fill_event, y.price, y.quantity, y.at FROM fills y
+  SELECT y.trade_id, y.role, y.event_seq AS fill_event, y.price, y.quantity, t.order_id AS taker_order,
+    CASE WHEN r.after_seq < seq_of_order_key(t.order_id) THEN r.matched_at END AS fill_logged_at
+  FROM fills y LEFT JOIN fills t ON t.market_id = y.market_id AND t.trade_id = y.trade_id AND t.role = 'TAKER'
+  LEFT JOIN LATERAL ({_RECORD_OF.format(command="seq_of_order_key(t.order_id)")}) r ON true
   WHERE y.order_id = o.order_id ORDER BY y.trade_id LIMIT {FILLS_MAX + 1}) f ON true
 WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3
 """  # noqa: S608 - constants of ours
@@ -63,52 +70,85 @@ def _view(rows: Sequence[Any]) -> OrderTraceView:
         relayed_command_sequence=order["relayed_seq"],
         persisted_command_sequence=order["persisted_seq"],
         persisted_event_sequence=order["event_seq"],
-        hops=[*_on_its_way(order, seq), *_in_the_market(order, fills[:FILLS_MAX]), *_at_its_end(order, seq)],
+        hops=_hops(order, seq, fills[:FILLS_MAX]),
         has_more_fills=len(fills) > FILLS_MAX,
     )
 
 
-def _on_its_way(order: Any, seq: int) -> Iterator[HopView]:
-    """Hops up to the matching. Relayed means before the relay's cursor, or persisted: a rebuild sets the cursor back."""
-    command = public_command_id(order["name"], seq)
+class _Timed(NamedTuple):
+    """A hop with the time it sorts by; hops of the same time, and those without one, keep the order in which they are built."""
+
+    hop: HopView
+    at: datetime | None
+
+
+def _hops(order: Any, seq: int, fills: Sequence[Any]) -> list[HopView]:
+    """The hops in time order. One without a time follows the one before it in the log; those that are not done come last."""
+    built = list(_in_the_log(order, seq, fills))
+    done, times = [timed for timed in built if timed.hop.is_done], list[datetime]()
+    for timed in done:
+        times.append(timed.at or (times[-1] if times else order["created_at"]))
+    in_time = sorted(zip(times, done, strict=True), key=itemgetter(0))
+    return [*(timed.hop for _, timed in in_time), *(timed.hop for timed in built if not timed.hop.is_done)]
+
+
+def _in_the_log(order: Any, seq: int, fills: Sequence[Any]) -> Iterator[_Timed]:
+    """Its own command, with what that led to, until it is persisted; then what later commands did."""
+    own = public_command_id(order["name"], seq)
+    events = list(_in_the_market(order, fills))
+    at_once = [timed for timed in events if timed.hop.event_id is not None and timed.hop.command_id == own]
+    yield from _on_its_way(order, seq)
+    yield from at_once
+    is_persisted = order["persisted_seq"] >= seq
+    yield _hop(order, Hop.PERSISTED, Clock.DATABASE, order["persisted_at"], seq, is_done=is_persisted)
+    yield from (timed for timed in events if timed not in at_once)
+
+
+def _on_its_way(order: Any, seq: int) -> Iterator[_Timed]:
+    """Its own command. Relayed means before the relay's cursor, or persisted: a rebuild sets the cursor back."""
     is_relayed = max(order["relayed_seq"], order["persisted_seq"]) >= seq
-    yield HopView(Hop.ACCEPTED, True, time=time_text(order["created_at"]), command_id=command)
-    yield HopView(Hop.RELAYED, is_relayed, time=time_text_or_none(order["sent_at"]), command_id=command)
     is_matched = order["status"] != OrderStatus.PENDING
-    yield HopView(Hop.MATCHED, is_matched, time=time_text_or_none(order["matched_at"]), command_id=command)
+    yield _hop(order, Hop.ACCEPTED, Clock.SENDER, order["created_at"], seq)
+    yield _hop(order, Hop.RELAYED, Clock.RELAY, order["sent_at"], seq, is_done=is_relayed)
+    yield _hop(order, Hop.MATCHED, Clock.ENGINE, order["matched_at"], seq, is_done=is_matched)
 
 
-def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[HopView]:
-    """The fills by the trade counter, and by time among them the request to cancel."""
-    hops = [(row["at"], _fill(order, row)) for row in fills]
-    asked_at, market = order["cancel_requested_at"], order["name"]
-    if asked_at is not None:
-        command = None if order["cancel_seq"] is None else public_command_id(market, order["cancel_seq"])
-        hops.append((asked_at, HopView(Hop.CANCEL_REQUESTED, True, time=time_text(asked_at), command_id=command)))
-    return (hop for _, hop in sorted(hops, key=itemgetter(0)))
+def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[_Timed]:
+    """The fills by the trade counter, the request to cancel, and the end."""
+    for row in fills:
+        yield _fill(order, row)
+    if order["cancel_requested_at"] is not None:
+        yield _hop(order, Hop.CANCEL_REQUESTED, Clock.SENDER, order["cancel_requested_at"], order["cancel_seq"])
+    if OrderStatus(order["status"]).is_live:
+        return
+    event, reason = order["ended_event_seq"], order["reason"]
+    yield _hop(
+        order,
+        Hop.ENDED,
+        Clock.ENGINE,
+        order["ended_logged_at"],
+        order["ended_command_seq"],
+        event_id=None if event is None else public_event_id(order["name"], event),
+        reason=None if reason is None else EndReason(reason),
+    )
 
 
-def _at_its_end(order: Any, seq: int) -> Iterator[HopView]:
-    """The end, if it has ended, and whether all events of its own command are persisted."""
-    event = order["ended_event_seq"]
-    if not OrderStatus(order["status"]).is_live:
-        yield HopView(
-            Hop.ENDED,
-            True,
-            time=time_text(order["updated_at"]),
-            event_id=None if event is None else public_event_id(order["name"], event),
-            reason=None if order["reason"] is None else EndReason(order["reason"]),
-        )
-    is_persisted, command = order["persisted_seq"] >= seq, public_command_id(order["name"], seq)
-    yield HopView(Hop.PERSISTED, is_persisted, time=time_text_or_none(order["persisted_at"]), command_id=command)
+def _hop(
+    order: Any, hop: Hop, clock: Clock, at: datetime | None, command: int | None, *, is_done: bool = True, **facts: Any
+) -> _Timed:
+    named = None if command is None else public_command_id(order["name"], command)
+    shown = None if at is None else clock
+    return _Timed(HopView(hop, is_done, time=time_text_or_none(at), clock=shown, command_id=named, **facts), at)
 
 
-def _fill(order: Any, row: Any) -> HopView:
+def _fill(order: Any, row: Any) -> _Timed:
     spec, market = spec_of(order["spec"]), order["name"]
-    return HopView(
+    return _hop(
+        order,
         Hop.FILLED,
-        True,
-        time=time_text(row["at"]),
+        Clock.ENGINE,
+        row["fill_logged_at"],
+        None if row["taker_order"] is None else seq_of_order_key(row["taker_order"]),
         event_id=public_event_id(market, row["fill_event"]),
         trade_id=public_trade_id(market, row["trade_id"]),
         liquidity_role=LiquidityRole(row["role"]),

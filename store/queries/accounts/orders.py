@@ -1,5 +1,6 @@
-"""Orders of a user, newest first, with every submitted field and their state."""
+"""Orders of a user, with every submitted field and their state."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.ids import parse_public_order_id, public_id_of_order
@@ -8,6 +9,7 @@ from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import OrderView
 from schemas.units import format_micros
+from store.queries.arrivals import Arrivals, walk
 from store.queries.formatting import (
     average_price_text,
     price_text,
@@ -24,6 +26,7 @@ from store.queries.paging import (
     Moment,
     bounded_datetime,
     decode_cursor,
+    in_order,
     page_of,
     record_key,
 )
@@ -41,25 +44,76 @@ SELECT m.name, o.order_id FROM markets m
 LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND o.is_live
 WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
 """
-_NEWEST_FIRST = " ORDER BY o.created_at DESC, o.order_id DESC LIMIT "
+_ID_BY_CLIENT_ID = """
+SELECT m.name, o.order_id FROM orders o JOIN markets m USING (market_id) WHERE o.user_id = $1 AND o.client_order_id = $2
+"""
+_BY_CREATION = ("o.created_at", "o.order_id")
+_ENDED = ("NOT o.is_live", "o.ended_at")
+_PLACED = Arrivals(
+    "SELECT market_id, c.command_seq AS seq FROM positions p JOIN counters c USING (market_id) WHERE p.user_id = $1",
+    "o.order_id > order_key({0}, {1}) AND o.order_id <= order_key({0}, {2})",
+    record_key("created_at", "order_id"),
+)
 
 
 async def list_orders(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
-    """A page of a user's orders by time of creation, filtered by market, status and period."""
+    """A page of a user's orders by time of creation, or by last change with `updated_from`; filtered by market, status and period."""
+    if request.updated_from is not None:
+        return await _list_changed(session, user, request)
+    if request.is_oldest_first:
+
+        async def read(within: Conditions, key: Sequence[int] | None, limit: int) -> Sequence[Any]:
+            where = _filtered(within, user, request)
+            if key is not None:
+                where.add_after(_BY_CREATION, (bounded_datetime(key[0]), *key[1:]), request)
+            return await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_CREATION, request, limit)}", *where.arguments)
+
+        walked = await walk(session, request, user, _PLACED, read)
+        return walked if isinstance(walked, Refused) else Page([order_view(row) for row in walked[0]], walked[1])
     after = decode_cursor(request.cursor, tuple[Moment, Int8])
     if isinstance(after, Refused):
         return after
-    where = Conditions("o.user_id = {}", user)
+    where = _filtered(Conditions("true"), user, request)
+    if after is not None:
+        where.add_after(_BY_CREATION, (bounded_datetime(after[0]), after[1]), request)
+    rows = await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_CREATION, request)}", *where.arguments)
+    return page_of(rows, request.limit, record_key("created_at", "order_id"), order_view)
+
+
+async def _list_changed(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
+    """A page by last change: of the live orders, which are few, and of the ended ones, by an index of their end."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8])
+    if isinstance(after, Refused) or request.updated_from is None:
+        return after if isinstance(after, Refused) else Page([], None)
+    where = _filtered(Conditions("true"), user, request)
+    parts = []
+    for kind, changed in (
+        ("o.is_live", "o.updated_at"),
+        _ENDED,
+        ("NOT o.is_live AND o.ended_at IS NULL", "o.updated_at"),
+    ):
+        part = where.copy()
+        part.add(f"{kind} AND {changed} >= {{}}", bounded_datetime(request.updated_from))
+        if after is not None:
+            part.add_after((changed, "o.order_id"), (bounded_datetime(after[0]), after[1]), request)
+        parts.append(f"({_COLUMNS}{part}{in_order((changed, 'o.order_id'), request)})")
+        arguments = part.arguments
+    union = f"SELECT * FROM ({' UNION ALL '.join(parts)}) u{in_order(('updated_at', 'order_id'), request)}"  # noqa: S608 - ours
+    rows = await session.fetch(union, *arguments)
+    return page_of(rows, request.limit, record_key("updated_at", "order_id"), order_view)
+
+
+def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
+    where.add("o.user_id = {}", user)
     where.add_period("o.created_at", request)
     if request.market_id is not None:
         where.add("m.name = {}", storable(request.market_id))
-    if request.status is not None:
-        where.add("o.status = {}", str(request.status))
-        where.add("o.is_live" if request.status.is_live else "NOT o.is_live")  # the few live ones have an index
-    if after is not None:
-        where.add("(o.created_at, o.order_id) < ({}, {})", bounded_datetime(after[0]), after[1])
-    rows = await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
-    return page_of(rows, request.limit, record_key("created_at", "order_id"), order_view)
+    if request.statuses is not None:
+        where.add("o.status = ANY({}::text[])", sorted(request.statuses))
+        are_live = {status.is_live for status in request.statuses}
+        if len(are_live) == 1:
+            where.add("o.is_live" if are_live == {True} else "NOT o.is_live")  # the few live ones have an index
+    return where
 
 
 async def read_order(session: Session, user: int, order_id: str) -> OrderView | None:
@@ -83,6 +137,12 @@ async def read_order_by_client_id(session: Session, user: int, client_order_id: 
         f"{_COLUMNS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
     )
     return None if row is None else order_view(row)
+
+
+async def read_order_id_by_client_id(session: Session, user: int, client_order_id: str) -> str | None:
+    """The public id of a user's order by their own client order id; None when no order of theirs has it."""
+    row = await session.fetchrow(_ID_BY_CLIENT_ID, user, storable(client_order_id))
+    return None if row is None else public_id_of_order(row["name"], row["order_id"])
 
 
 async def live_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:

@@ -21,6 +21,7 @@ from store.queries.paging import (
     Moment,
     bounded_datetime,
     decode_cursor,
+    in_order,
     page_of,
     record_key,
 )
@@ -34,7 +35,7 @@ JOIN liquidations l USING (liquidation_id) LEFT JOIN markets m USING (market_id)
 # the first is sorted by its index, and the second has few rows.
 _OWN = "s.user_id = {}"
 _AS_COUNTERPARTY = "s.action = 'ADL' AND adl_counterparties(s.inputs) @> ARRAY[{}::int8]"
-_NEWEST_FIRST = " ORDER BY s.at DESC, s.liquidation_id DESC, s.step DESC LIMIT "
+_BY_TIME = ("s.at", "s.liquidation_id", "s.step")
 _ORDERED = frozenset({"LIQUIDATION", "FUND_SALE"})
 _OF_OTHERS = ("rank", "score", "closes")
 
@@ -51,11 +52,11 @@ async def list_receipts(session: Session, user: int, request: ListRequest) -> Pa
         if request.market_id is not None:
             where.add("m.name = {}", storable(request.market_id))
         if after is not None:
-            where.add("(s.at, s.liquidation_id, s.step) < ({}, {}, {})", bounded_datetime(after[0]), *after[1:])
-        rows += await session.fetch(f"{_COLUMNS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
-    rows.sort(key=itemgetter("at", "liquidation_id", "step"), reverse=True)
-    newest = rows[: request.limit + 1]
-    return page_of(newest, request.limit, record_key("at", "liquidation_id", "step"), partial(receipt_view, user=user))
+            where.add_after(_BY_TIME, (bounded_datetime(after[0]), *after[1:]), request)
+        rows += await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_TIME, request)}", *where.arguments)
+    rows.sort(key=itemgetter("at", "liquidation_id", "step"), reverse=not request.is_oldest_first)
+    found = rows[: request.limit + 1]
+    return page_of(found, request.limit, record_key("at", "liquidation_id", "step"), partial(receipt_view, user=user))
 
 
 def receipt_view(row: Any, *, user: int) -> ReceiptView:

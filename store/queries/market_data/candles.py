@@ -77,7 +77,7 @@ class _Extent(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """The candles of a page: they start at `first`, `first + step` … `last`; `has_more`: there are older ones."""
+    """The candles of a page: they start at `first`, `first + step` … `last`; `has_more`: there is another page."""
 
     first: int
     last: int
@@ -88,21 +88,22 @@ class _Span(NamedTuple):
 async def list_candles(
     session: Session, market: str, interval: CandleInterval, request: ListRequest
 ) -> Page[CandleView] | Refused | None:
-    """A page of a market's candles that start in a period, newest first; None where there is no such market.
+    """A page of a market's candles that start in a period, newest or oldest first; None where there is no such market.
 
     There is one for every interval from the market's first trade to now.
     """
-    before = decode_cursor(request.cursor, Moment)
-    if isinstance(before, Refused):
-        return before
+    passed = decode_cursor(request.cursor, Moment)
+    if isinstance(passed, Refused):
+        return passed
     async with session.transaction(isolation="repeatable_read", readonly=True):
         extent = await _read_extent(session, market)
-        span = None if extent is None else _span(extent, interval, request, before)
+        span = None if extent is None else _span(extent, interval, request, passed)
         if extent is None or span is None:
             return None if extent is None else Page([], None)
         rows = await session.fetch(_READ, *_arguments(extent, span))
-    newest_first = list(_views(extent.spec, span, rows))[::-1]
-    return Page(newest_first, encode_cursor(span.first) if span.has_more else None)
+    views, end = list(_views(extent.spec, span, rows)), span.last if request.is_oldest_first else span.first
+    shown = views if request.is_oldest_first else views[::-1]
+    return Page(shown, encode_cursor(end) if span.has_more else None)
 
 
 async def _read_extent(session: Session, market: str) -> _Extent | None:
@@ -113,18 +114,21 @@ async def _read_extent(session: Session, market: str) -> _Extent | None:
     return _Extent(row["market_id"], spec_of(row["spec"]), row["kept_up_to"] or 0, timestamp_of(row["now"]), begun_at)
 
 
-def _span(extent: _Extent, interval: CandleInterval, request: ListRequest, before: int | None) -> _Span | None:
-    """The newest candles that the request allows, at most its limit; None when there are none."""
+def _span(extent: _Extent, interval: CandleInterval, request: ListRequest, passed: int | None) -> _Span | None:
+    """The newest or oldest candles that the request allows, at most its limit; None when there are none."""
     if extent.begun_at is None:
         return None
     step = interval.seconds * SECOND_US
-    ends = [end for end in (before, request.to) if end is not None]
-    last = min([extent.now // step, *((end - 1) // step for end in ends)]) * step
+    newest = min(extent.now // step, ((request.to - 1) // step) if request.to is not None else extent.now) * step
     oldest = max(extent.begun_at // step, -(-(request.from_ or 0) // step)) * step
-    if last < oldest:
-        return None
-    first = max(oldest, last - (request.limit - 1) * step)
-    return _Span(first, last, step, has_more=first > oldest)
+    pages_us = (request.limit - 1) * step
+    if request.is_oldest_first:
+        first = oldest if passed is None else max(oldest, passed + step)
+        last = min(newest, first + pages_us)
+        return _Span(first, last, step, has_more=last < newest) if first <= newest else None
+    last = newest if passed is None else min(newest, (passed - 1) // step * step)
+    first = max(oldest, last - pages_us)
+    return _Span(first, last, step, has_more=first > oldest) if oldest <= last else None
 
 
 def _arguments(extent: _Extent, span: _Span) -> tuple[object, ...]:

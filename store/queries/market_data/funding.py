@@ -1,5 +1,6 @@
 """Funding: a market's rates, and the payments of an account."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.ids import public_event_id
@@ -8,6 +9,7 @@ from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.markets import FundingPaymentView, FundingView, MarketFundingView
 from schemas.units import divide_toward_zero, format_micros, format_rate_e9
+from store.queries.arrivals import Arrivals, walk
 from store.queries.formatting import (
     index_text,
     price_text,
@@ -26,6 +28,7 @@ from store.queries.paging import (
     Moment,
     bounded_datetime,
     decode_cursor,
+    in_order,
     page_of,
     record_key,
 )
@@ -36,7 +39,12 @@ SELECT market_id, name, spec::text AS spec, index_price, mark, funding_rate, pre
 FROM markets WHERE name = $1
 """
 _PAYMENTS = "SELECT p.*, m.name, m.spec::text AS spec FROM funding_payments p JOIN markets m USING (market_id) WHERE "
-_NEWEST_FIRST = " ORDER BY p.interval_end DESC, p.market_id DESC LIMIT "
+_BY_INTERVAL = ("p.interval_end", "p.market_id")
+_PERSISTED = Arrivals(
+    "SELECT market_id, g.event_seq AS seq FROM positions h JOIN progress g USING (market_id) WHERE h.user_id = $1",
+    "p.market_id = {0} AND p.event_seq > {1} AND p.event_seq <= {2}",
+    record_key("interval_end", "market_id"),
+)
 
 
 async def read_funding(session: Session, market: str, request: ListRequest) -> MarketFundingView | Refused | None:
@@ -50,8 +58,8 @@ async def read_funding(session: Session, market: str, request: ListRequest) -> M
     where = Conditions("market_id = {}", row["market_id"])
     where.add_period("interval_end", request)
     if after is not None:
-        where.add("interval_end < {}", bounded_datetime(after))
-    query = f"SELECT * FROM fundings WHERE {where} ORDER BY interval_end DESC LIMIT {request.limit + 1}"  # noqa: S608 - conditions are ours
+        where.add_after(("interval_end",), (bounded_datetime(after),), request)
+    query = f"SELECT * FROM fundings WHERE {where}{in_order(('interval_end',), request)}"  # noqa: S608 - conditions are ours
     rows, spec = await session.fetch(query, *where.arguments), spec_of(row["spec"])
     page = page_of(
         rows, request.limit, lambda each: record_key("interval_end")(each)[0], lambda each: _view(spec, each)
@@ -61,17 +69,33 @@ async def read_funding(session: Session, market: str, request: ListRequest) -> M
 
 async def list_payments(session: Session, user: int, request: ListRequest) -> Page[FundingPaymentView] | Refused:
     """A page of a user's funding payments, by the end of the interval, filtered by market and period."""
+    key_of = record_key("interval_end", "market_id")
+    if request.is_oldest_first:
+
+        async def read(within: Conditions, key: Sequence[int] | None, limit: int) -> Sequence[Any]:
+            where = _filtered(within, user, request)
+            if key is not None:
+                where.add_after(_BY_INTERVAL, (bounded_datetime(key[0]), *key[1:]), request)
+            return await session.fetch(f"{_PAYMENTS}{where}{in_order(_BY_INTERVAL, request, limit)}", *where.arguments)
+
+        walked = await walk(session, request, user, _PERSISTED, read)
+        return walked if isinstance(walked, Refused) else Page([payment_view(row) for row in walked[0]], walked[1])
     after = decode_cursor(request.cursor, tuple[Moment, Int8])
     if isinstance(after, Refused):
         return after
-    where = Conditions("p.user_id = {}", user)
+    where = _filtered(Conditions("true"), user, request)
+    if after is not None:
+        where.add_after(_BY_INTERVAL, (bounded_datetime(after[0]), after[1]), request)
+    rows = await session.fetch(f"{_PAYMENTS}{where}{in_order(_BY_INTERVAL, request)}", *where.arguments)
+    return page_of(rows, request.limit, key_of, payment_view)
+
+
+def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
+    where.add("p.user_id = {}", user)
     where.add_period("p.interval_end", request)
     if request.market_id is not None:
         where.add("m.name = {}", storable(request.market_id))
-    if after is not None:
-        where.add("(p.interval_end, p.market_id) < ({}, {})", bounded_datetime(after[0]), after[1])
-    rows = await session.fetch(f"{_PAYMENTS}{where}{_NEWEST_FIRST}{request.limit + 1}", *where.arguments)
-    return page_of(rows, request.limit, record_key("interval_end", "market_id"), payment_view)
+    return where
 
 
 def payment_view(row: Any) -> FundingPaymentView:

@@ -17,6 +17,7 @@ from store.queries.paging import (
     Moment,
     bounded_datetime,
     decode_cursor,
+    in_order,
     page_of,
     record_key,
 )
@@ -26,7 +27,7 @@ PUBLIC = "f.role = 'TAKER' AND f.order_id IS NOT NULL"
 """One row a trade in the book; a take-over and a deleveraging have no order and are no trades of the market."""
 
 _COLUMNS = "f.trade_id, f.side, f.price, f.quantity, f.notional, f.cause, f.at"
-_NEWEST_FIRST = "ORDER BY f.at DESC, f.trade_id DESC LIMIT"
+_BY_TIME = ("f.at", "f.trade_id")
 
 
 async def list_trades(session: Session, market: str, request: ListRequest) -> Page[TradeView] | Refused | None:
@@ -37,8 +38,8 @@ async def list_trades(session: Session, market: str, request: ListRequest) -> Pa
     where = Conditions(f"f.market_id = m.market_id AND {PUBLIC}")
     where.add_period("f.at", request)
     if after is not None:
-        where.add("(f.at, f.trade_id) < ({}, {})", bounded_datetime(after[0]), after[1])
-    rows = await session.fetch(_query(where, request.limit + 1), *where.arguments, storable(market))
+        where.add_after(_BY_TIME, (bounded_datetime(after[0]), after[1]), request)
+    rows = await session.fetch(_query(where, request), *where.arguments, storable(market))
     if not rows:
         return None
     spec = spec_of(rows[0]["spec"])
@@ -60,9 +61,9 @@ def trade_view(spec: MarketSpec, row: Any) -> TradeView:
     )
 
 
-def _query(where: Conditions, limit: int) -> str:
+def _query(where: Conditions, request: ListRequest) -> str:
     """One row per trade, or one row without a trade when the market is listed and has none."""
-    page = f"SELECT {_COLUMNS} FROM fills f WHERE {where} {_NEWEST_FIRST} {limit}"  # noqa: S608 - conditions are ours
+    page = f"SELECT {_COLUMNS} FROM fills f WHERE {where}{in_order(_BY_TIME, request)}"  # noqa: S608 - conditions are ours
     name = len(where.arguments) + 1
     return (
         f"SELECT m.spec::text AS spec, t.* FROM markets m LEFT JOIN LATERAL ({page}) t ON true WHERE m.name = ${name}"  # noqa: S608 - as above
