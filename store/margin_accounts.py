@@ -19,7 +19,8 @@ SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wa
   abs(a.liquidation_id) AS liquidation_id, a.is_closing,
   m.market_id, m.spec::text AS spec, m.status, m.mark, m.is_frozen, m.operator_status, m.halted_reason,
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
-  p.live_orders, p.opened_seq, p.realized
+  p.live_orders, p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
+  p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess, p.opened_seq, p.realized
 FROM accounts a
 LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0)
 LEFT JOIN markets m USING (market_id)
@@ -72,6 +73,13 @@ def exposure_of(row: asyncpg.Record) -> Exposure:
         buy_lots=row["buy_lots"],
         sell_lots=row["sell_lots"],
         live_orders=row["live_orders"],
+        reduce_buy_lots=row["reduce_buy_lots"],
+        reduce_sell_lots=row["reduce_sell_lots"],
+        reduce_buy_notional=row["reduce_buy_notional"],
+        reduce_sell_notional=row["reduce_sell_notional"],
+        reduce_buy_cost=row["reduce_buy_cost"],
+        reduce_sell_cost=row["reduce_sell_cost"],
+        reduce_excess=row["reduce_excess"],
     )
 
 
@@ -83,6 +91,7 @@ def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) ->
         status=MarketStatus(row["status"]),
         mark=Ticks(row["mark"]),
         is_stale=load is not None and load.is_stale,
+        is_mark_old=load is not None and load.is_mark_old,
         is_backlogged=load is not None and load.is_backlogged,
         is_frozen=row["is_frozen"],
     )

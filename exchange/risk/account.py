@@ -3,12 +3,14 @@
 import msgspec
 
 from schemas.market import MarketSpec, MarketStatus
+from schemas.orders import Side
 from schemas.units import Micros, Ticks
 
 
 class MarketState(msgspec.Struct, frozen=True):
     """A market for margin and admission: its parameters, its projected status and mark, and its load.
 
+    `is_stale`: its oldest command, or its mark (`is_mark_old`), is too old to decide on new risk.
     `is_frozen`: too few of its price sources are fresh, so a position there cannot be valued.
     `is_matching`: positions can be closed there by force, because matching and mark are live.
     """
@@ -18,6 +20,7 @@ class MarketState(msgspec.Struct, frozen=True):
     status: MarketStatus
     mark: Ticks
     is_stale: bool = False
+    is_mark_old: bool = False
     is_backlogged: bool = False
     is_frozen: bool = False
     is_matching: bool = True
@@ -26,7 +29,9 @@ class MarketState(msgspec.Struct, frozen=True):
 class Exposure(msgspec.Struct, frozen=True, gc=False):
     """One account in one market: signed position (lots, cost in micros), leverage, and the sums over live orders.
 
-    `buy_notional` and `sell_notional` (B and S), `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots.
+    `buy_notional`, `sell_notional`, `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots. They are over all
+    live orders. The sums named `reduce_` are the part of reduce-only orders: their lots (R), notional, and losses and fees
+    (L) of each side, and of both sides the excess of loss and fee over the initial margin that a fill frees.
     """
 
     leverage: int
@@ -39,6 +44,30 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
     buy_lots: int = 0
     sell_lots: int = 0
     live_orders: int = 0
+    reduce_buy_lots: int = 0
+    reduce_sell_lots: int = 0
+    reduce_buy_notional: int = 0
+    reduce_sell_notional: int = 0
+    reduce_buy_cost: int = 0
+    reduce_sell_cost: int = 0
+    reduce_excess: int = 0
+
+    @property
+    def open_costs(self) -> int:
+        """Open loss and fees of the orders that are not reduce-only, and the excess of those that are; micros."""
+        return self.open_loss + self.open_fees - self.reduce_buy_cost - self.reduce_sell_cost + self.reduce_excess
+
+    def live_lots(self, side: Side) -> int:
+        """The lots of all live orders of a side."""
+        return self.buy_lots if side is Side.BUY else self.sell_lots
+
+    def naked_lots(self, side: Side) -> int:
+        """The lots of live orders of a side that are not reduce-only."""
+        return self.live_lots(side) - (self.reduce_buy_lots if side is Side.BUY else self.reduce_sell_lots)
+
+    def closable_by(self, side: Side) -> int:
+        """The lots of the position that an order of this side closes; 0 or below when there is none of the other side."""
+        return -side.sign * self.lots
 
 
 class PositionRisk(msgspec.Struct, frozen=True):
@@ -77,9 +106,15 @@ class MarginAccount(msgspec.Struct):
         return [risk for risk in self.exposures.values() if risk.exposure.lots]
 
     @property
+    def frozen_market(self) -> str | None:
+        """A market with a position of the account that cannot be valued, because its mark is frozen."""
+        frozen = (name for name, risk in self.exposures.items() if risk.exposure.lots and risk.market.is_frozen)
+        return next(frozen, None)
+
+    @property
     def is_unvalued(self) -> bool:
         """Whether one of its positions cannot be valued."""
-        return any(risk.exposure.lots and risk.market.is_frozen for risk in self.exposures.values())
+        return self.frozen_market is not None
 
     @property
     def may_only_reduce(self) -> bool:

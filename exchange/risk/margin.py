@@ -9,14 +9,26 @@ from schemas.market import MarketSpec
 from schemas.units import PPM, Micros, Ticks, divide_up
 
 
+def initial_margin(spec: MarketSpec, leverage: int, notional: int) -> int:
+    """The initial margin of a notional, IM: at the leverage, at least at the market's rate; micros, rounded up."""
+    return max(divide_up(notional, leverage), divide_up(notional * spec.initial_margin_rate, PPM))
+
+
 def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
-    """Initial margin of one market: the worse side at the account's leverage, plus open loss and fees; rounded up."""
-    position = spec.notional(mark, exposure.lots)
-    worse_side = max(abs(position + exposure.buy_notional), abs(position - exposure.sell_notional))
-    # r = max(1 / leverage, initialMarginRate)
-    at_leverage = divide_up(worse_side, exposure.leverage)
-    at_least = divide_up(worse_side * spec.initial_margin_rate, PPM)
-    return Micros(max(at_leverage, at_least) + exposure.open_loss + exposure.open_fees)
+    """The requirement of one market: initial margin of its worst case, plus open loss and fees.
+
+    The worst case is the position with all orders of one side that are not reduce-only; or, where reduce-only orders are
+    live, those of one side filled at their worst prices, and then the other orders of that side alone.
+    """
+    leverage, position = exposure.leverage, spec.notional(mark, exposure.lots)
+    buys = exposure.buy_notional - exposure.reduce_buy_notional
+    sells = exposure.sell_notional - exposure.reduce_sell_notional
+    needed = initial_margin(spec, leverage, max(abs(position + buys), abs(position - sells)))
+    if exposure.reduce_sell_lots:
+        needed = max(needed, initial_margin(spec, leverage, sells) + exposure.reduce_sell_cost)
+    if exposure.reduce_buy_lots:
+        needed = max(needed, initial_margin(spec, leverage, buys) + exposure.reduce_buy_cost)
+    return Micros(needed + exposure.open_costs)
 
 
 def unrealized_pnl(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
@@ -53,6 +65,11 @@ def requirement_and_equity(account: MarginAccount) -> tuple[Micros, Micros]:
         required += requirement(market.spec, risk.exposure, market.mark)
         owned += unrealized_pnl(market.spec, risk.exposure, market.mark)
     return Micros(required), Micros(owned)
+
+
+def order_costs(account: MarginAccount) -> int:
+    """The most that filling all live orders of an account can cost at once, losses and fees of all markets; micros."""
+    return sum(risk.exposure.open_loss + risk.exposure.open_fees for risk in account.exposures.values())
 
 
 def available_margin(account: MarginAccount) -> Micros:

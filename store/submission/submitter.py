@@ -13,6 +13,7 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
+from store.submission.pending_cancels import explained, read_pending_cancels
 from store.submission.reading import ParsedRequest, lock_and_read, read_wishes
 from store.submission.requests import SubmissionOutcome, SubmissionRequest
 from store.submission.writing import write_decisions
@@ -102,13 +103,17 @@ class Submission:
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
-        """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback."""
+        """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback.
+
+        Only a batch with a refusal for the margin reads once more, before the commit: the cancels under way.
+        """
         connection = await self._session()
         is_clean = is_committing = False
         try:
             reading = await lock_and_read(connection, self._registry, batch, wishes, load)
             decisions = Decisions(self._registry, reading, batch, wishes, now)
             bases = {} if decisions.is_empty else await write_decisions(connection, decisions, now)
+            pending = await read_pending_cancels(connection, decisions.short_of_margin())
             is_committing = not decisions.is_empty
             await connection.execute("COMMIT AND CHAIN")
             is_clean = True
@@ -121,7 +126,7 @@ class Submission:
         finally:
             if not is_clean:  # also when this task is cancelled: the state of the session is unknown
                 self._drop()
-        return decisions.answers(bases)
+        return explained(batch, decisions.answers(bases), pending)
 
     async def _session(self) -> Connection:
         if self._connection is None or self._connection.is_closed():

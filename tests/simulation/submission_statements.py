@@ -10,13 +10,14 @@ import msgspec
 
 from schemas.ids import order_key
 from schemas.units import timestamp_of
-from tests.simulation.statement import EXPOSURE, Result
+from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
+from tests.simulation.statement import EXPOSURE, REDUCING, Result
 from tests.simulation.tables import Row, Tables
 
 _ORDER = (
     *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
     *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
-    *("client_order_id", "request_hash", "expires_at", "valid_until"),
+    *("client_order_id", "request_hash", "expires_at", "valid_until", "max_slippage"),
 )
 
 _LOCKED = (
@@ -27,6 +28,7 @@ _LOCKED = (
         "cost",
         "leverage",
         *EXPOSURE,
+        *REDUCING,
         "client_order_id",
         "order_id",
         "request_hash",
@@ -77,7 +79,9 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         for row in msgspec.json.decode(sums):
             _add_exposure(tables, dict(zip(("user_id", "market_id", "leverage", *EXPOSURE), row, strict=True)))
         for order in orders:
+            record_excess(tables, order)
             tables.orders[order["order_id"]] = order
+            count_reduce_only(tables, order)
             if order["client_order_id"]:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
         for order_id, market_id, number in zip(*cancels, strict=True):
@@ -104,7 +108,15 @@ def _check_unique(tables: Tables, orders: list[Row]) -> None:
 def _add_exposure(tables: Tables, row: Row) -> None:
     key = (row["user_id"], row["market_id"])
     held = tables.positions.setdefault(
-        key, {"user_id": key[0], "market_id": key[1], "lots": 0, "cost": 0, "realized": 0, **dict.fromkeys(EXPOSURE, 0)}
+        key,
+        {
+            "user_id": key[0],
+            "market_id": key[1],
+            "lots": 0,
+            "cost": 0,
+            "realized": 0,
+            **dict.fromkeys((*EXPOSURE, *REDUCING), 0),
+        },
     )
     held["leverage"] = row["leverage"]
     for name in EXPOSURE:

@@ -7,6 +7,7 @@ from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePreventio
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import OrderView
+from schemas.units import format_ppm
 from store.queries.formatting import (
     average_price_text,
     price_text,
@@ -101,6 +102,7 @@ def order_view(row: Any) -> OrderView:
         cut_quantity=quantity_text(spec, row["quantity"] - standing),
         price=None if is_market else price,
         protection_price=price if is_market else None,
+        max_slippage=None if row["max_slippage"] is None else format_ppm(row["max_slippage"]),
         remaining_quantity=quantity_text(spec, row["remaining"]),
         filled_quantity=quantity_text(spec, row["filled_lots"]),
         average_price=average_price_text(spec, row["filled_notional"], row["filled_lots"]),
