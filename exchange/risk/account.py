@@ -26,12 +26,34 @@ class MarketState(msgspec.Struct, frozen=True):
     is_matching: bool = True
 
 
+class ReduceOnlySums(msgspec.Struct, frozen=True, gc=False):
+    """The sums over the live reduce-only orders of an account in one market.
+
+    Of each side the lots (R), notional, and losses and fees (L); of both the excess of loss and fee over the initial margin
+    that a fill frees. Notional, costs and excess are micros.
+    """
+
+    buy_lots: int = 0
+    sell_lots: int = 0
+    buy_notional: int = 0
+    sell_notional: int = 0
+    buy_cost: int = 0
+    sell_cost: int = 0
+    excess: int = 0
+
+    def lots(self, side: Side) -> int:
+        """The lots of a side."""
+        return self.buy_lots if side is Side.BUY else self.sell_lots
+
+
+NO_REDUCE_ONLY = ReduceOnlySums()
+
+
 class Exposure(msgspec.Struct, frozen=True, gc=False):
     """One account in one market: signed position (lots, cost in micros), leverage, and the sums over live orders.
 
     `buy_notional`, `sell_notional`, `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots. They are over all
-    live orders. The sums named `reduce_` are the part of reduce-only orders: their lots (R), notional, and losses and fees
-    (L) of each side, and of both sides the excess of loss and fee over the initial margin that a fill frees.
+    live orders; `reduce_only` is the part that reduce-only orders have in them.
     """
 
     leverage: int
@@ -44,18 +66,7 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
     buy_lots: int = 0
     sell_lots: int = 0
     live_orders: int = 0
-    reduce_buy_lots: int = 0
-    reduce_sell_lots: int = 0
-    reduce_buy_notional: int = 0
-    reduce_sell_notional: int = 0
-    reduce_buy_cost: int = 0
-    reduce_sell_cost: int = 0
-    reduce_excess: int = 0
-
-    @property
-    def open_costs(self) -> int:
-        """Open loss and fees of the orders that are not reduce-only, and the excess of those that are; micros."""
-        return self.open_loss + self.open_fees - self.reduce_buy_cost - self.reduce_sell_cost + self.reduce_excess
+    reduce_only: ReduceOnlySums = NO_REDUCE_ONLY
 
     def live_lots(self, side: Side) -> int:
         """The lots of all live orders of a side."""
@@ -63,7 +74,7 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
 
     def naked_lots(self, side: Side) -> int:
         """The lots of live orders of a side that are not reduce-only."""
-        return self.live_lots(side) - (self.reduce_buy_lots if side is Side.BUY else self.reduce_sell_lots)
+        return self.live_lots(side) - self.reduce_only.lots(side)
 
     def closable_by(self, side: Side) -> int:
         """The lots of the position that an order of this side closes; 0 or below when there is none of the other side."""

@@ -10,7 +10,7 @@ import msgspec
 
 from exchange.market_status import accepts_order
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
-from exchange.risk.coverage import FROZEN, cover, insufficient, with_order
+from exchange.risk.coverage import FROZEN, can_only_reduce, cover, insufficient
 from exchange.risk.margin import requirement_and_equity
 from exchange.risk.order_draft import ParsedOrder, invalid
 from exchange.risk.order_filters import FilterViolation, PricedOrder, first_breach, off_grid, price_order
@@ -43,16 +43,16 @@ def admit(
         return refused
     if breach := off_grid(spec, draft):
         return breach.refused
-    reduce_only = request.reduce_only or account.may_only_reduce
+    is_bound = account.may_only_reduce
+    reduce_only = request.reduce_only or (is_bound and can_only_reduce(request, lots, exposure, is_bound=True))
     order = price_order(spec, market.mark, draft, reduce_only=reduce_only)
     if breach := first_breach(spec, market.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
-    covered = cover(draft, order, account, market)
+    covered = cover(draft, order, account, market, is_bound=is_bound)
     if isinstance(covered, Refused):
         return covered
-    risk = PositionRisk(market, with_order(spec, exposure, covered, request.leverage))
-    command = _command(draft, covered, account.account, risk.exposure.leverage, now=now)
-    return Admitted(command, risk)
+    command = _command(draft, covered.order, account.account, covered.exposure.leverage, now=now)
+    return Admitted(command, PositionRisk(market, covered.exposure))
 
 
 def set_leverage(

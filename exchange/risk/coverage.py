@@ -5,15 +5,16 @@ covered when equity pays for all that the live orders can cost; it is then reduc
 that may open a position must be covered in full.
 """
 
-from msgspec.structs import replace
+from typing import NamedTuple
 
-from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk, ReduceOnlySums
 from exchange.risk.margin import order_costs, requirement_and_equity
 from exchange.risk.order_draft import ParsedOrder
 from exchange.risk.order_filters import PricedOrder, covered_protection, price_order
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
+from schemas.rest.orders import OrderRequest
 from schemas.units import Ticks, format_e18, format_micros
 
 FROZEN = "the mark is frozen, because too few price sources are fresh; cancels are accepted"
@@ -29,61 +30,77 @@ _MARKET_ORDER = (
 )
 
 
-def cover(draft: ParsedOrder, order: PricedOrder, account: MarginAccount, market: MarketState) -> PricedOrder | Refused:
-    """The order as it is covered, or why it is not.
+class Covered(NamedTuple):
+    """An order as it is covered, and the account's exposure in its market with it."""
+
+    order: PricedOrder
+    exposure: Exposure
+
+
+def cover(
+    draft: ParsedOrder, order: PricedOrder, account: MarginAccount, market: MarketState, *, is_bound: bool
+) -> Covered | Refused:
+    """The order as it is covered, or why it is not; `is_bound`: the account may only reduce.
 
     A market order that can only reduce is not refused while equity is positive: where equity does not cover its loss at the
     usual protection price, it gets a nearer one. A lower leverage must be covered in full.
     """
-    before = account.risk_in(market).exposure
-    after = with_order(market.spec, before, order, draft.request.leverage)
+    before, leverage = account.risk_in(market).exposure, draft.request.leverage
+    after = with_order(market.spec, before, order, leverage)
     required, owned = requirement_and_equity(account.having(PositionRisk(market, after)))
-    can_only_reduce = _can_only_reduce(draft, order, before, is_bound=account.may_only_reduce)
-    if refused := _bound(account, required, owned, can_only_reduce=can_only_reduce):
+    if is_bound and (refused := _bound(draft, order, account, before, (required, owned))):
         return refused
     if required <= owned:
-        return order
-    if can_only_reduce and after.leverage >= before.leverage:
+        return Covered(order, after)
+    if after.leverage >= before.leverage and can_only_reduce(draft.request, order.lots, before, is_bound=is_bound):
         reduction = _reduction(draft, order, account, market, owned)
         if reduction is not None:
-            return reduction
+            return Covered(reduction, with_order(market.spec, before, reduction, leverage))
     return _uncovered(draft, order, before, market.spec, (required, owned))
+
+
+def can_only_reduce(request: OrderRequest, lots: int, exposure: Exposure, *, is_bound: bool) -> bool:
+    """Whether an order cannot open a position: it asks to be reduce-only, or fits into the position.
+
+    With it must fit the other orders of its side that are not reduce-only, which it would leave to open a position. Of an
+    account that is bound to reduce all orders of the side must fit.
+    """
+    live = exposure.naked_lots(request.side)
+    if not request.reduce_only:
+        live = lots + (exposure.live_lots(request.side) if is_bound else live)
+    return 0 < exposure.closable_by(request.side) >= live
 
 
 def with_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverage: int | None) -> Exposure:
     """The exposure with one more live order, and with the leverage that the order sets, if it sets one."""
-    notional, cost = spec.notional(order.margin_price, order.lots), order.cost_per_lot * order.lots
-    bought, sold = (1, 0) if order.side is Side.BUY else (0, 1)
-    after = Exposure(
+    notional, is_buy = spec.notional(order.margin_price, order.lots), order.side is Side.BUY
+    reducing = exposure.reduce_only
+    return Exposure(
         leverage=leverage or exposure.leverage,
         lots=exposure.lots,
         cost=exposure.cost,
-        buy_notional=exposure.buy_notional + bought * notional,
-        sell_notional=exposure.sell_notional + sold * notional,
+        buy_notional=exposure.buy_notional + (notional if is_buy else 0),
+        sell_notional=exposure.sell_notional + (0 if is_buy else notional),
         open_loss=exposure.open_loss + order.loss_per_lot * order.lots,
         open_fees=exposure.open_fees + order.fee_per_lot * order.lots,
-        buy_lots=exposure.buy_lots + bought * order.lots,
-        sell_lots=exposure.sell_lots + sold * order.lots,
+        buy_lots=exposure.buy_lots + (order.lots if is_buy else 0),
+        sell_lots=exposure.sell_lots + (0 if is_buy else order.lots),
         live_orders=exposure.live_orders + 1,
-        reduce_buy_lots=exposure.reduce_buy_lots,
-        reduce_sell_lots=exposure.reduce_sell_lots,
-        reduce_buy_notional=exposure.reduce_buy_notional,
-        reduce_sell_notional=exposure.reduce_sell_notional,
-        reduce_buy_cost=exposure.reduce_buy_cost,
-        reduce_sell_cost=exposure.reduce_sell_cost,
-        reduce_excess=exposure.reduce_excess,
+        reduce_only=_with_reduction(reducing, order, notional) if order.reduce_only else reducing,
     )
-    if not order.reduce_only:
-        return after
-    return replace(
-        after,
-        reduce_buy_lots=exposure.reduce_buy_lots + bought * order.lots,
-        reduce_sell_lots=exposure.reduce_sell_lots + sold * order.lots,
-        reduce_buy_notional=exposure.reduce_buy_notional + bought * notional,
-        reduce_sell_notional=exposure.reduce_sell_notional + sold * notional,
-        reduce_buy_cost=exposure.reduce_buy_cost + bought * cost,
-        reduce_sell_cost=exposure.reduce_sell_cost + sold * cost,
-        reduce_excess=exposure.reduce_excess + order.excess_per_lot * order.lots,
+
+
+def _with_reduction(sums: ReduceOnlySums, order: PricedOrder, notional: int) -> ReduceOnlySums:
+    bought, sold = (1, 0) if order.side is Side.BUY else (0, 1)
+    cost = order.cost_per_lot * order.lots
+    return ReduceOnlySums(
+        buy_lots=sums.buy_lots + bought * order.lots,
+        sell_lots=sums.sell_lots + sold * order.lots,
+        buy_notional=sums.buy_notional + bought * notional,
+        sell_notional=sums.sell_notional + sold * notional,
+        buy_cost=sums.buy_cost + bought * cost,
+        sell_cost=sums.sell_cost + sold * cost,
+        excess=sums.excess + order.excess_per_lot * order.lots,
     )
 
 
@@ -93,30 +110,19 @@ def insufficient(required: int, available: int, message: str, **more: str) -> Re
     return Refused(ErrorCode.INSUFFICIENT_MARGIN, message, {**details, **more})
 
 
-def _can_only_reduce(draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_bound: bool) -> bool:
-    """Whether the order cannot open a position: it asks to be reduce-only, or fits into the position.
-
-    With it must fit the other orders of its side that are not reduce-only, which it would leave to open a position. Of an
-    account that is bound to reduce all orders of the side must fit.
-    """
-    live = exposure.naked_lots(order.side)
-    if not draft.request.reduce_only:
-        live = order.lots + (exposure.live_lots(order.side) if is_bound else live)
-    return 0 < exposure.closable_by(order.side) >= live
-
-
-def _bound(account: MarginAccount, required: int, owned: int, *, can_only_reduce: bool) -> Refused | None:
+def _bound(
+    draft: ParsedOrder, order: PricedOrder, account: MarginAccount, before: Exposure, sums: tuple[int, int]
+) -> Refused | None:
     """Why an account that may only reduce may not place the order, for the reason that binds it."""
+    required, owned = sums
     if account.is_closing:
         return _not_now(required, owned, "POSITIONS_CLOSING", _CLOSING)
-    if can_only_reduce:
+    if can_only_reduce(draft.request, order.lots, before, is_bound=True):
         return None
     if (frozen := account.frozen_market) is not None:
         message = f"the mark of {frozen}, where the account has a position, is frozen: it may only reduce its positions"
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": frozen, "reason": "MARK_FROZEN"})
-    if account.liquidation_id is not None:
-        return _not_now(required, owned, "LIQUIDATION", _ONLY_REDUCES)
-    return None
+    return _not_now(required, owned, "LIQUIDATION", _ONLY_REDUCES)
 
 
 def _not_now(required: int, owned: int, reason: str, message: str) -> Refused:

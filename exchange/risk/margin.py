@@ -4,7 +4,7 @@ Everything is computed from a position and the sums over its live orders, never 
 add up. At the mark at which the live orders were accepted, no fill and no cancel lowers equity - requirement.
 """
 
-from exchange.risk.account import Exposure, MarginAccount
+from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount
 from schemas.market import MarketSpec
 from schemas.units import PPM, Micros, Ticks, divide_up
 
@@ -17,18 +17,23 @@ def initial_margin(spec: MarketSpec, leverage: int, notional: int) -> int:
 def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
     """The requirement of one market: initial margin of its worst case, plus open loss and fees.
 
-    The worst case is the position with all orders of one side that are not reduce-only; or, where reduce-only orders are
-    live, those of one side filled at their worst prices, and then the other orders of that side alone.
+    The worst case is the position with all orders of one side that are not reduce-only; or, where reduce-only orders of a
+    side are live, all of both sides filled at their worst prices, and then the other orders of that side alone.
     """
-    leverage, position = exposure.leverage, spec.notional(mark, exposure.lots)
-    buys = exposure.buy_notional - exposure.reduce_buy_notional
-    sells = exposure.sell_notional - exposure.reduce_sell_notional
+    position, reducing = spec.notional(mark, exposure.lots), exposure.reduce_only
+    if reducing is NO_REDUCE_ONLY:
+        worst = max(abs(position + exposure.buy_notional), abs(position - exposure.sell_notional))
+        return Micros(initial_margin(spec, exposure.leverage, worst) + exposure.open_loss + exposure.open_fees)
+    leverage = exposure.leverage
+    buys = exposure.buy_notional - reducing.buy_notional
+    sells = exposure.sell_notional - reducing.sell_notional
     needed = initial_margin(spec, leverage, max(abs(position + buys), abs(position - sells)))
-    if exposure.reduce_sell_lots:
-        needed = max(needed, initial_margin(spec, leverage, sells) + exposure.reduce_sell_cost)
-    if exposure.reduce_buy_lots:
-        needed = max(needed, initial_margin(spec, leverage, buys) + exposure.reduce_buy_cost)
-    return Micros(needed + exposure.open_costs)
+    cost = reducing.buy_cost + reducing.sell_cost
+    if reducing.sell_lots:
+        needed = max(needed, initial_margin(spec, leverage, sells) + cost)
+    if reducing.buy_lots:
+        needed = max(needed, initial_margin(spec, leverage, buys) + cost)
+    return Micros(needed + exposure.open_loss + exposure.open_fees - cost + reducing.excess)
 
 
 def unrealized_pnl(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
-from exchange.risk.account import Exposure, MarginAccount, PositionRisk
+from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
 from exchange.risk.admission import Admitted
 from exchange.risk.margin import requirement_and_equity
 from exchange.risk.order_filters import reduce_only_excess
@@ -90,6 +90,9 @@ class OneMarket:
         cost = reduced * (command.loss_per_lot + command.fee_per_lot)
         value = self.spec.notional(command.margin_price, 1)
         excess = reduce_only_excess(self.spec, command.side, value, command.loss_per_lot, command.fee_per_lot)
+        side = "buy" if is_buy else "sell"
+        reductions = {f"{side}_lots": reduced, f"{side}_notional": notional * command.reduce_only, f"{side}_cost": cost}
+        reductions["excess"] = reduced * excess
         order.remaining -= lots
         if not order.remaining:
             self.live.remove(order)
@@ -103,15 +106,15 @@ class OneMarket:
                 open_loss=held.open_loss - lots * command.loss_per_lot,
                 open_fees=held.open_fees - lots * command.fee_per_lot,
                 live_orders=held.live_orders - ends,
-                reduce_buy_lots=held.reduce_buy_lots - reduced * is_buy,
-                reduce_sell_lots=held.reduce_sell_lots - reduced * (not is_buy),
-                reduce_buy_notional=held.reduce_buy_notional - notional * is_buy * command.reduce_only,
-                reduce_sell_notional=held.reduce_sell_notional - notional * (not is_buy) * command.reduce_only,
-                reduce_buy_cost=held.reduce_buy_cost - cost * is_buy,
-                reduce_sell_cost=held.reduce_sell_cost - cost * (not is_buy),
-                reduce_excess=held.reduce_excess - reduced * excess,
+                reduce_only=_without(held.reduce_only, reductions),
             )
         )
 
     def _hold(self, exposure: Exposure) -> None:
         self.owner.exposures[self.spec.market] = PositionRisk(self.market, exposure)
+
+
+def _without(sums: ReduceOnlySums, reductions: dict[str, int]) -> ReduceOnlySums:
+    """The sums that remain; none at all without lots, as the database reads them."""
+    rest = replace(sums, **{name: getattr(sums, name) - amount for name, amount in reductions.items()})
+    return rest if rest.buy_lots or rest.sell_lots else NO_REDUCE_ONLY

@@ -7,8 +7,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exchange.risk import admission, coverage, margin
-from exchange.risk.account import Exposure
+from exchange.risk import coverage, margin
+from exchange.risk.account import Exposure, ReduceOnlySums
 from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, requirement
 from exchange.risk.order_filters import PricedOrder
@@ -19,7 +19,6 @@ from tests.exchange.margin_builders import BTC, USDC, account, request
 from tests.exchange.margin_model import LiveOrder, OneMarket
 
 MARK = 600_000
-NOTIONALS = ("reduce_buy_notional", "reduce_sell_notional")
 
 
 def a_market() -> st.SearchStrategy[MarketSpec]:
@@ -113,24 +112,39 @@ def requirement_without(term: str) -> Callable[[MarketSpec, Exposure, int], Micr
     """The requirement with one of its terms left out: R, L or the excess in the open loss."""
 
     def wrong(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
-        opens = {"open_fees": exposure.open_fees - exposure.reduce_buy_cost - exposure.reduce_sell_cost}
-        naked = {
-            "buy_notional": exposure.buy_notional - exposure.reduce_buy_notional,
-            "sell_notional": exposure.sell_notional - exposure.reduce_sell_notional,
-        }
-        costs = {"reduce_buy_cost": 0, "reduce_sell_cost": 0}
+        sums = exposure.reduce_only
+        naked = replace(
+            exposure,
+            buy_notional=exposure.buy_notional - sums.buy_notional,
+            sell_notional=exposure.sell_notional - sums.sell_notional,
+            open_fees=exposure.open_fees - sums.buy_cost - sums.sell_cost,
+        )
         match term:
             case "R":
-                rest = (
-                    naked | opens | costs | dict.fromkeys(NOTIONALS, 0) | {"reduce_buy_lots": 0, "reduce_sell_lots": 0}
-                )
+                rest = ReduceOnlySums(excess=sums.excess)
             case "L":
-                rest = opens | costs
+                rest = ReduceOnlySums(buy_lots=sums.buy_lots, sell_lots=sums.sell_lots, excess=sums.excess)
             case _:
-                rest = {"reduce_excess": 0}
-        return requirement(spec, replace(exposure, **rest), mark)
+                return Micros(requirement(spec, exposure, mark) - sums.excess)
+        return requirement(spec, replace(naked, reduce_only=rest), mark)
 
     return wrong
+
+
+def test_reduce_only_orders_of_both_sides_pay_for_each_other() -> None:
+    """Long 1 lot with BUY 4, reduce-only SELL 1 and BUY 13: the SELL frees less than it loses when only its side counts.
+
+    Both sides can be live, because the API may not have seen the last fill. Each L alone let this fill lower the margin by
+    0.234352.
+    """
+    held = Exposure(leverage=7, lots=1, cost=50 * USDC)
+    book = OneMarket(BTC, account(1_000 * USDC, BTC=held))
+    book.take_on(request("0.004"))
+    closing = book.take_on(request("0.001", side=Side.SELL, reduce_only=True))
+    book.take_on(request("0.013", reduce_only=True))
+    before = book.margin
+    book.trade(closing, 1, 594_000, BTC.taker_fee_rate)
+    assert book.margin >= before
 
 
 @pytest.mark.parametrize("term", ["R", "L", "excess"])
@@ -162,6 +176,5 @@ def buy_and_sell_then_cancel_the_buy() -> int:
 def test_a_marginal_hold_is_seen_to_leave_an_order_naked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Holds are not additive (docs/semantics.md, "Margin"): sums over the live orders cost nothing here, holds do."""
     assert buy_and_sell_then_cancel_the_buy() == 0
-    for module in (admission, coverage):
-        monkeypatch.setattr(module, "with_order", hold_what_it_adds)
+    monkeypatch.setattr(coverage, "with_order", hold_what_it_adds)
     assert buy_and_sell_then_cancel_the_buy() > 29 * USDC  # the margin of 600, less what the fee was held higher

@@ -28,7 +28,7 @@ _LOCKED = (
         "cost",
         "leverage",
         *EXPOSURE,
-        *REDUCING,
+        "reduce_only",
         "client_order_id",
         "order_id",
         "request_hash",
@@ -55,7 +55,7 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if user in tables.wallets:
             account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user], "is_closing": False}
             held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
-            rows += [account | position for position in held] or [account | {"market_id": None}]
+            rows += [account | _with_sums(position) for position in held] or [account | {"market_id": None}]
     for key in sorted(zip(client_users or (), client_ids or (), strict=True)):
         if key in tables.client_ids:
             rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
@@ -63,6 +63,11 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if number in tables.orders:
             rows.append({"kind": "cancel", **tables.orders[number]})
     return Result([dict.fromkeys(_LOCKED) | row for row in rows])
+
+
+def _with_sums(position: Row) -> Row:
+    """The sums over reduce-only orders as one column, in the order of their fields; the loss is not among them."""
+    return position | {"reduce_only": [position[name] for name in REDUCING if name != "reduce_loss"]}
 
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:

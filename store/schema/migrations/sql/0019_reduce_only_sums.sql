@@ -96,27 +96,27 @@ FROM (
   GROUP BY x.user_id, x.market_id) s
 WHERE p.user_id = s.user_id AND p.market_id = s.market_id;
 
--- As read_margin and lock_accounts of 0016, which the previous release calls, with the sums of reduce-only orders.
+-- As read_margin and lock_accounts of 0016, which the previous release calls, with the sums of reduce-only orders: null where
+-- there is none, as in most rows, else an array in the order of ReduceOnlySums (exchange/risk/account.py). Every row of every batch
+-- carries them, so their width counts.
 CREATE OR REPLACE FUNCTION read_margin_accounts(in_users int8[])
 RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
   is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
   open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
-  reduce_buy_lots int8, reduce_sell_lots int8, reduce_buy_notional int8, reduce_sell_notional int8,
-  reduce_buy_cost int8, reduce_sell_cost int8, reduce_excess int8
+  reduce_only int8[]
 )
 LANGUAGE sql STABLE AS $$
   SELECT 'market', NULL::int8, m.market_id, m.status, m.mark, m.is_frozen, NULL::int8, NULL::int8,
     NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8,
-    NULL::int8, NULL::int8, NULL::int8, NULL::int4,
-    NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8
+    NULL::int8, NULL::int8, NULL::int8, NULL::int4, NULL::int8[]
   FROM markets m
   UNION ALL
   SELECT 'account', a.user_id, p.market_id, NULL, NULL, NULL, a.wallet, abs(a.liquidation_id),
     a.is_closing, p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss,
     p.open_fees, p.buy_lots, p.sell_lots, p.live_orders,
-    p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
-    p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess
+    CASE WHEN p.reduce_buy_lots <> 0 OR p.reduce_sell_lots <> 0 THEN ARRAY[p.reduce_buy_lots, p.reduce_sell_lots,
+      p.reduce_buy_notional, p.reduce_sell_notional, p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] END
   FROM accounts a
   LEFT JOIN LATERAL (SELECT x.* FROM positions x WHERE x.user_id = a.user_id OFFSET 0) p ON true
   WHERE a.user_id = ANY(in_users)
@@ -128,8 +128,7 @@ RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
   is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
   open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
-  reduce_buy_lots int8, reduce_sell_lots int8, reduce_buy_notional int8, reduce_sell_notional int8,
-  reduce_buy_cost int8, reduce_sell_cost int8, reduce_excess int8,
+  reduce_only int8[],
   client_order_id text, order_id int8, request_hash bytea, is_live boolean, cancel_seq int8
 )
 LANGUAGE plpgsql VOLATILE AS $$
@@ -142,8 +141,7 @@ BEGIN
     -- LATERAL with LIMIT 1: a plan made on the empty table of a new database still takes the index
     RETURN QUERY SELECT 'client_id', t.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
         NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, t.client_order_id, o.order_id, o.request_hash, NULL::boolean, NULL::int8
+        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], t.client_order_id, o.order_id, o.request_hash, NULL::boolean, NULL::int8
       FROM unnest(in_client_users, in_client_ids) AS t (user_id, client_order_id)
       CROSS JOIN LATERAL (
         SELECT x.market_id, x.status, x.order_id, x.request_hash FROM orders x
@@ -152,8 +150,7 @@ BEGIN
   IF in_orders IS NOT NULL THEN
     RETURN QUERY SELECT 'cancel', o.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
         NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::text, o.order_id, NULL::bytea, o.is_live, o.cancel_seq
+        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::text, o.order_id, NULL::bytea, o.is_live, o.cancel_seq
       FROM unnest(in_orders) AS t (order_id)
       CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o;
   END IF;
