@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import asyncpg
 
 from exchange.market_status import MATCHING
-from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.account import (
+    NO_REDUCE_ONLY,
+    Exposure,
+    MarginAccount,
+    MarketState,
+    PositionRisk,
+    ReduceOnlySums,
+)
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketSpec, MarketStatus
 from schemas.units import Micros, Ticks, Timestamp, timestamp_of
@@ -19,7 +26,8 @@ SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wa
   abs(a.liquidation_id) AS liquidation_id, a.is_closing,
   m.market_id, m.spec::text AS spec, m.status, m.mark, m.is_frozen, m.operator_status, m.halted_reason,
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
-  p.live_orders, p.opened_seq, p.realized, p.leverage_set_at
+  p.live_orders, ARRAY[p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
+    p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] AS reduce_only, p.opened_seq, p.realized, p.leverage_set_at
 FROM accounts a
 LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0)
 LEFT JOIN markets m USING (market_id)
@@ -72,7 +80,13 @@ def exposure_of(row: asyncpg.Record) -> Exposure:
         buy_lots=row["buy_lots"],
         sell_lots=row["sell_lots"],
         live_orders=row["live_orders"],
+        reduce_only=_reduce_only(row["reduce_only"]),
     )
+
+
+def _reduce_only(sums: Sequence[int] | None) -> ReduceOnlySums:
+    """The sums in the order of the fields; most accounts have no reduce-only order."""
+    return ReduceOnlySums(*sums) if sums and any(sums) else NO_REDUCE_ONLY
 
 
 def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:
@@ -83,6 +97,7 @@ def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) ->
         status=MarketStatus(row["status"]),
         mark=Ticks(row["mark"]),
         is_stale=load is not None and load.is_stale,
+        is_mark_old=load is not None and load.is_mark_old,
         is_backlogged=load is not None and load.is_backlogged,
         is_frozen=row["is_frozen"],
     )

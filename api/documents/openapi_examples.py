@@ -88,7 +88,7 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
                 "error": {
                     "code": "INSUFFICIENT_MARGIN",
                     "message": "the order is not covered",
-                    "details": {"required": "3003", "available": "3000"},
+                    "details": {"required": "3003", "available": "3000", "pendingCancels": 0},
                 },
             },
         ]

@@ -3,12 +3,14 @@
 import msgspec
 
 from schemas.market import MarketSpec, MarketStatus
+from schemas.orders import Side
 from schemas.units import Micros, Ticks, Timestamp
 
 
 class MarketState(msgspec.Struct, frozen=True):
     """A market for margin and admission: its parameters, its projected status and mark, and its load.
 
+    `is_stale`: its oldest command, or its mark (`is_mark_old`), is too old to decide on new risk.
     `is_frozen`: too few of its price sources are fresh, so a position there cannot be valued.
     `is_matching`: positions can be closed there by force, because matching and mark are live.
     """
@@ -18,15 +20,40 @@ class MarketState(msgspec.Struct, frozen=True):
     status: MarketStatus
     mark: Ticks
     is_stale: bool = False
+    is_mark_old: bool = False
     is_backlogged: bool = False
     is_frozen: bool = False
     is_matching: bool = True
 
 
+class ReduceOnlySums(msgspec.Struct, frozen=True, gc=False):
+    """The sums over the live reduce-only orders of an account in one market.
+
+    Of each side the lots (R), notional, and losses and fees (L); of both the excess of loss and fee over the initial margin
+    that a fill frees. Notional, costs and excess are micros.
+    """
+
+    buy_lots: int = 0
+    sell_lots: int = 0
+    buy_notional: int = 0
+    sell_notional: int = 0
+    buy_cost: int = 0
+    sell_cost: int = 0
+    excess: int = 0
+
+    def lots(self, side: Side) -> int:
+        """The lots of a side."""
+        return self.buy_lots if side is Side.BUY else self.sell_lots
+
+
+NO_REDUCE_ONLY = ReduceOnlySums()
+
+
 class Exposure(msgspec.Struct, frozen=True, gc=False):
     """One account in one market: signed position (lots, cost in micros), leverage, and the sums over live orders.
 
-    `buy_notional` and `sell_notional` (B and S), `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots.
+    `buy_notional`, `sell_notional`, `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots. They are over all
+    live orders; `reduce_only` is the part that reduce-only orders have in them.
     """
 
     leverage: int
@@ -39,6 +66,19 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
     buy_lots: int = 0
     sell_lots: int = 0
     live_orders: int = 0
+    reduce_only: ReduceOnlySums = NO_REDUCE_ONLY
+
+    def live_lots(self, side: Side) -> int:
+        """The lots of all live orders of a side."""
+        return self.buy_lots if side is Side.BUY else self.sell_lots
+
+    def naked_lots(self, side: Side) -> int:
+        """The lots of live orders of a side that are not reduce-only."""
+        return self.live_lots(side) - self.reduce_only.lots(side)
+
+    def closable_by(self, side: Side) -> int:
+        """The lots of the position that an order of this side closes; 0 or below when there is none of the other side."""
+        return -side.sign * self.lots
 
 
 class PositionRisk(msgspec.Struct, frozen=True):
@@ -79,9 +119,15 @@ class MarginAccount(msgspec.Struct):
         return [risk for risk in self.exposures.values() if risk.exposure.lots]
 
     @property
+    def frozen_market(self) -> str | None:
+        """A market with a position of the account that cannot be valued, because its mark is frozen."""
+        frozen = (name for name, risk in self.exposures.items() if risk.exposure.lots and risk.market.is_frozen)
+        return next(frozen, None)
+
+    @property
     def is_unvalued(self) -> bool:
         """Whether one of its positions cannot be valued."""
-        return any(risk.exposure.lots and risk.market.is_frozen for risk in self.exposures.values())
+        return self.frozen_market is not None
 
     @property
     def may_only_reduce(self) -> bool:

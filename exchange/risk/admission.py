@@ -10,15 +10,16 @@ import msgspec
 
 from exchange.market_status import accepts_order
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.coverage import FROZEN, can_only_reduce, cover, insufficient
 from exchange.risk.margin import requirement_and_equity
 from exchange.risk.order_draft import ParsedOrder, invalid
 from exchange.risk.order_filters import FilterViolation, PricedOrder, first_breach, off_grid, price_order
 from schemas.commands import PlaceOrder
-from schemas.market import MarketSpec
+from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import OrderRequest
-from schemas.units import Micros, Timestamp, format_micros
+from schemas.units import Timestamp
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -36,21 +37,22 @@ def admit(
     if market is None:
         return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": draft.request.market_id})
     spec, exposure = market.spec, account.risk_in(market).exposure
-    lots = draft.quantity_e18 // spec.lot_size_e18
-    is_reducing = draft.request.reduce_only or _can_only_reduce(draft.request.side, lots, exposure)
-    if refused := _closed(draft.request, market, is_reducing=is_reducing) or _out_of_time(draft, now):
+    request, lots = draft.request, draft.quantity_e18 // spec.lot_size_e18
+    is_reducing = request.reduce_only or _fits_position(request.side, lots, exposure)
+    if refused := _closed(request, market, is_reducing=is_reducing) or _out_of_time(draft, now):
         return refused
     if breach := off_grid(spec, draft):
         return breach.refused
-    order = price_order(spec, market.mark, draft)
+    is_bound = account.may_only_reduce
+    reduce_only = request.reduce_only or (is_bound and can_only_reduce(request, lots, exposure, is_bound=True))
+    order = price_order(spec, market.mark, draft, reduce_only=reduce_only)
     if breach := first_breach(spec, market.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
-    risk = PositionRisk(market, _with_order(spec, exposure, order, draft.request.leverage))
-    is_bound = account.may_only_reduce
-    if refused := _uncovered(account, risk, order, is_bound_to_reduce=is_bound):
-        return refused
-    command = _command(draft, order, account.account, risk.exposure.leverage, now=now, is_bound_to_reduce=is_bound)
-    return Admitted(command, risk)
+    covered = cover(draft, order, account, market, is_bound=is_bound)
+    if isinstance(covered, Refused):
+        return covered
+    command = _command(draft, covered.order, account.account, covered.exposure.leverage, now=now)
+    return Admitted(command, PositionRisk(market, covered.exposure))
 
 
 def set_leverage(
@@ -71,18 +73,28 @@ def set_leverage(
     if leverage >= before.leverage:
         return after
     required, available = requirement_and_equity(account.having(after))
-    return after if required <= available else _insufficient(required, available, "the lower leverage is not covered")
+    return after if required <= available else insufficient(required, available, "the lower leverage is not covered")
 
 
 def _closed(request: OrderRequest, market: MarketState, *, is_reducing: bool) -> Refused | None:
     if not accepts_order(market.status, post_only=request.post_only, reduce_only=request.reduce_only):
         details = {"marketId": market.spec.market, "status": market.status.value}
+        if market.is_frozen and market.status is MarketStatus.CANCEL_ONLY:
+            return Refused(ErrorCode.MARKET_NOT_ACTIVE, FROZEN, {**details, "reason": "MARK_FROZEN"})
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, f"the market is {market.status}", {**details})
     if (market.is_stale or market.is_backlogged) and not is_reducing:
-        reason = "too many commands wait" if market.is_backlogged else "its commands or its mark are older than 10 s"
-        message = f"{reason}; cancels and reducing orders are accepted"
-        return Refused(ErrorCode.OVERLOADED, message, {"marketId": market.spec.market})
+        reason, why = _load(market)
+        message = f"{why}; cancels and reducing orders are accepted"
+        return Refused(ErrorCode.OVERLOADED, message, {"marketId": market.spec.market, "reason": reason})
     return None
+
+
+def _load(market: MarketState) -> tuple[str, str]:
+    if market.is_backlogged:
+        return "BACKLOG", "too many commands wait"
+    if market.is_mark_old:
+        return "MARK_OLD", "its mark is older than 10 s"
+    return "COMMANDS_OLD", "its oldest command has waited for more than 10 s"
 
 
 def _out_of_time(draft: ParsedOrder, now: Timestamp) -> Refused | None:
@@ -93,61 +105,8 @@ def _out_of_time(draft: ParsedOrder, now: Timestamp) -> Refused | None:
     return None
 
 
-def _can_only_reduce(side: Side, lots: int, exposure: Exposure) -> bool:
-    """Whether the order and all live orders of its side together cannot exceed the position."""
-    live = exposure.buy_lots if side is Side.BUY else exposure.sell_lots
-    return live + lots <= -side.sign * exposure.lots
-
-
-def _with_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverage: int | None) -> Exposure:
-    notional = spec.notional(order.margin_price, order.lots)
-    is_buy = order.side is Side.BUY
-    return Exposure(
-        leverage=leverage or exposure.leverage,
-        lots=exposure.lots,
-        cost=exposure.cost,
-        buy_notional=exposure.buy_notional + (notional if is_buy else 0),
-        sell_notional=exposure.sell_notional + (0 if is_buy else notional),
-        open_loss=exposure.open_loss + order.loss_per_lot * order.lots,
-        open_fees=exposure.open_fees + order.fee_per_lot * order.lots,
-        buy_lots=exposure.buy_lots + (order.lots if is_buy else 0),
-        sell_lots=exposure.sell_lots + (0 if is_buy else order.lots),
-        live_orders=exposure.live_orders + 1,
-    )
-
-
-def _uncovered(
-    account: MarginAccount, risk: PositionRisk, order: PricedOrder, *, is_bound_to_reduce: bool
-) -> Refused | None:
-    """Refuse when the requirement with the order exceeds equity, unless it can only reduce and its losses are covered.
-
-    `risk` is the exposure with the order. An account that is bound to reduce may place no other order. Open losses and
-    fees are summed per market, not per side; counting both sides is conservative. A lower leverage must be covered in full.
-    """
-    required, available = requirement_and_equity(account.having(risk))
-    if account.is_closing:
-        return _insufficient(required, available, "the account's positions are being closed")
-    before, exposure = account.risk_in(risk.market).exposure, risk.exposure
-    can_only_reduce = _can_only_reduce(order.side, order.lots, before)
-    if is_bound_to_reduce and not can_only_reduce:
-        return _insufficient(required, available, "the account may only reduce its positions now")
-    if required <= available:
-        return None
-    reduces = can_only_reduce and exposure.leverage >= before.leverage
-    if reduces and exposure.open_loss + exposure.open_fees <= available:
-        return None
-    return _insufficient(required, available, "the order is not covered")
-
-
-def _insufficient(required: Micros, available: Micros, message: str) -> Refused:
-    details = {"required": format_micros(required), "available": format_micros(available)}
-    return Refused(ErrorCode.INSUFFICIENT_MARGIN, message, {**details})
-
-
-def _command(
-    draft: ParsedOrder, order: PricedOrder, user: int, leverage: int, *, now: Timestamp, is_bound_to_reduce: bool
-) -> PlaceOrder:
-    """The command to write. If the account may only reduce, it is reduce-only: the position may be gone when it arrives."""
+def _command(draft: ParsedOrder, order: PricedOrder, user: int, leverage: int, *, now: Timestamp) -> PlaceOrder:
+    """The command to write. It is reduce-only when that is why it is accepted: the position may be gone when it arrives."""
     request = draft.request
     return PlaceOrder(
         at=now,
@@ -158,7 +117,7 @@ def _command(
         price=order.price,
         time_in_force=_time_in_force(request),
         post_only=request.post_only,
-        reduce_only=request.reduce_only or is_bound_to_reduce,
+        reduce_only=order.reduce_only,
         self_trade_prevention=request.self_trade_prevention_mode,
         margin_price=order.margin_price,
         loss_per_lot=order.loss_per_lot,
@@ -168,6 +127,11 @@ def _command(
         expires_at=draft.expires_at,
         valid_until=draft.valid_until,
     )
+
+
+def _fits_position(side: Side, lots: int, exposure: Exposure) -> bool:
+    """Whether the order, with the live orders of its side that are not reduce-only, cannot exceed the position."""
+    return exposure.naked_lots(side) + lots <= exposure.closable_by(side)
 
 
 def _time_in_force(request: OrderRequest) -> TimeInForce:

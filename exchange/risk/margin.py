@@ -4,19 +4,36 @@ Everything is computed from a position and the sums over its live orders, never 
 add up. At the mark at which the live orders were accepted, no fill and no cancel lowers equity - requirement.
 """
 
-from exchange.risk.account import Exposure, MarginAccount
+from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount
 from schemas.market import MarketSpec
 from schemas.units import PPM, Micros, Ticks, divide_up
 
 
+def initial_margin(spec: MarketSpec, leverage: int, notional: int) -> int:
+    """The initial margin of a notional, IM: at the leverage, at least at the market's rate; micros, rounded up."""
+    return max(divide_up(notional, leverage), divide_up(notional * spec.initial_margin_rate, PPM))
+
+
 def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
-    """Initial margin of one market: the worse side at the account's leverage, plus open loss and fees; rounded up."""
-    position = spec.notional(mark, exposure.lots)
-    worse_side = max(abs(position + exposure.buy_notional), abs(position - exposure.sell_notional))
-    # r = max(1 / leverage, initialMarginRate)
-    at_leverage = divide_up(worse_side, exposure.leverage)
-    at_least = divide_up(worse_side * spec.initial_margin_rate, PPM)
-    return Micros(max(at_leverage, at_least) + exposure.open_loss + exposure.open_fees)
+    """The requirement of one market: initial margin of its worst case, plus open loss and fees.
+
+    The worst case is the position with all orders of one side that are not reduce-only; or, where reduce-only orders of a
+    side are live, all of both sides filled at their worst prices, and then the other orders of that side alone.
+    """
+    position, reducing = spec.notional(mark, exposure.lots), exposure.reduce_only
+    if reducing is NO_REDUCE_ONLY:
+        worst = max(abs(position + exposure.buy_notional), abs(position - exposure.sell_notional))
+        return Micros(initial_margin(spec, exposure.leverage, worst) + exposure.open_loss + exposure.open_fees)
+    leverage = exposure.leverage
+    buys = exposure.buy_notional - reducing.buy_notional
+    sells = exposure.sell_notional - reducing.sell_notional
+    needed = initial_margin(spec, leverage, max(abs(position + buys), abs(position - sells)))
+    cost = reducing.buy_cost + reducing.sell_cost
+    if reducing.sell_lots:
+        needed = max(needed, initial_margin(spec, leverage, sells) + cost)
+    if reducing.buy_lots:
+        needed = max(needed, initial_margin(spec, leverage, buys) + cost)
+    return Micros(needed + exposure.open_loss + exposure.open_fees - cost + reducing.excess)
 
 
 def unrealized_pnl(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
@@ -53,6 +70,11 @@ def requirement_and_equity(account: MarginAccount) -> tuple[Micros, Micros]:
         required += requirement(market.spec, risk.exposure, market.mark)
         owned += unrealized_pnl(market.spec, risk.exposure, market.mark)
     return Micros(required), Micros(owned)
+
+
+def order_costs(account: MarginAccount) -> int:
+    """The most that filling all live orders of an account can cost at once, losses and fees of all markets; micros."""
+    return sum(risk.exposure.open_loss + risk.exposure.open_fees for risk in account.exposures.values())
 
 
 def available_margin(account: MarginAccount) -> Micros:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 from schemas.orders import OrderType, TimeInForce
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import OrderRequest
-from schemas.units import AMOUNT_MAX_E18, Timestamp, format_e18, parse_decimal_e18, timestamp_of
+from schemas.units import AMOUNT_MAX_E18, Ppm, Timestamp, format_e18, parse_decimal_e18, parse_whole_units, timestamp_of
 
 TIMESTAMP_MAX = Timestamp(253_370_764_800_000_000)
 """Times in a request lie before the year 9999, so that every zone and the database can write them."""
 _REQUEST_HASH_BYTES = 16
+_PPM_E18 = 10**12
 
 
 class ParsedOrder(NamedTuple):
@@ -21,6 +22,7 @@ class ParsedOrder(NamedTuple):
     price_e18: int | None
     expires_at: Timestamp | None
     valid_until: Timestamp | None
+    max_slippage: Ppm | None = None
 
 
 def invalid(message: str, field: str) -> Refused:
@@ -30,7 +32,7 @@ def invalid(message: str, field: str) -> Refused:
 
 def parse_order(request: OrderRequest) -> ParsedOrder | Refused:
     """Read the decimals and times of a request, and refuse combinations that no market accepts."""
-    if refused := _contradiction(request):
+    if refused := _contradiction(request) or _no_slippage(request):
         return refused
     quantity = _amount(request.quantity, "quantity")
     if isinstance(quantity, Refused):
@@ -44,11 +46,14 @@ def parse_order(request: OrderRequest) -> ParsedOrder | Refused:
         return invalid("expiresAt is too far away", "expiresAt")
     if (valid_until or 0) >= TIMESTAMP_MAX:
         return invalid("validUntil is too far away", "validUntil")
-    return ParsedOrder(request, quantity, price, expires_at, valid_until)
+    return ParsedOrder(request, quantity, price, expires_at, valid_until, _slippage(request.max_slippage))
 
 
 def request_hash(draft: ParsedOrder) -> bytes:
-    """The hash that a repeated clientOrderId must match: every field, defaults filled in, decimals canonical."""
+    """The hash that a repeated clientOrderId must match: every field, defaults filled in, decimals canonical.
+
+    A field that came later counts only where it is given: without it the hash is the one that earlier releases stored.
+    """
     request = draft.request
     fields = (
         request.market_id,
@@ -63,6 +68,7 @@ def request_hash(draft: ParsedOrder) -> bytes:
         request.self_trade_prevention_mode,
         draft.expires_at,
         draft.valid_until,
+        *(() if draft.max_slippage is None else ("maxSlippage", draft.max_slippage)),
     )
     return blake2b("\0".join(map(str, fields)).encode(), digest_size=_REQUEST_HASH_BYTES).digest()
 
@@ -76,6 +82,22 @@ def _amount(text: str, field: str) -> int | Refused:
     if value > AMOUNT_MAX_E18:
         return invalid(f"{field} must not be above 1000000000000", field)
     return value
+
+
+def _slippage(text: str | None) -> Ppm | None:
+    """A rate in parts per million; None where there is none, or no whole number above zero."""
+    rate = None if text is None else parse_whole_units(text, _PPM_E18)
+    return Ppm(rate) if rate else None
+
+
+def _no_slippage(request: OrderRequest) -> Refused | None:
+    if request.max_slippage is None:
+        return None
+    if request.type is not OrderType.MARKET:
+        return invalid("maxSlippage is for MARKET orders; the price of a LIMIT order bounds it", "maxSlippage")
+    if _slippage(request.max_slippage) is None:
+        return invalid("maxSlippage must be a decimal string above 0, with at most 6 decimals", "maxSlippage")
+    return None
 
 
 def _contradiction(request: OrderRequest) -> Refused | None:

@@ -18,6 +18,7 @@ from schemas.units import (
     divide_up,
     format_e18,
     format_micros,
+    format_ppm,
 )
 
 NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
@@ -25,7 +26,10 @@ NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
 
 
 class PricedOrder(NamedTuple):
-    """An order in the market's units: its limit or protection price, and the margin terms of each remaining lot."""
+    """An order in the market's units: its limit or protection price, and the margin terms of each remaining lot.
+
+    `excess_per_lot` of a reduce-only order: what loss and fee exceed the initial margin that closing the lot frees.
+    """
 
     side: Side
     lots: Lots
@@ -33,6 +37,13 @@ class PricedOrder(NamedTuple):
     margin_price: Ticks
     loss_per_lot: Micros
     fee_per_lot: Micros
+    reduce_only: bool = False
+    excess_per_lot: Micros = Micros(0)
+
+    @property
+    def cost_per_lot(self) -> int:
+        """The most that a lot costs when it fills, loss against the mark and fee."""
+        return self.loss_per_lot + self.fee_per_lot
 
 
 class FilterViolation(NamedTuple):
@@ -61,24 +72,64 @@ def off_grid(spec: MarketSpec, draft: ParsedOrder) -> FilterViolation | None:
     return None
 
 
-def price_order(spec: MarketSpec, mark: int, draft: ParsedOrder) -> PricedOrder:
-    """Price an order on the grid at this mark (docs/semantics.md, "Margin").
+def price_order(
+    spec: MarketSpec, mark: int, draft: ParsedOrder, *, reduce_only: bool, nearest: Ticks | None = None
+) -> PricedOrder:
+    """Price an order on the grid at this mark (docs/semantics.md, "Margin"); `nearest` is a market order's protection price.
 
     A sell's margin price is at least mark. Loss per lot is exact; fee per lot is the worst fee, rounded up, never
     below 0. A sell that fills above its margin price owes more fee, but gains more equity than that.
     """
     request = draft.request
-    price = _protection(spec, mark, request.side) if draft.price_e18 is None else draft.price_e18 // spec.tick_size_e18
+    if draft.price_e18 is not None:
+        price = draft.price_e18 // spec.tick_size_e18
+    else:
+        price = nearest or _protection(spec, mark, request.side, draft.max_slippage)
     margin_price = price if request.side is Side.BUY else max(price, mark)
-    rate = spec.maker_fee_rate if request.post_only else max(spec.taker_fee_rate, spec.maker_fee_rate)
+    rate = spec.maker_fee_rate if request.post_only else _worst_rate(spec)
+    loss = max(0, request.side.sign * (price - mark)) * spec.lot_value
+    fee = max(0, divide_up(margin_price * spec.lot_value * rate, PPM))
+    value = margin_price * spec.lot_value
     return PricedOrder(
         side=request.side,
         lots=Lots(draft.quantity_e18 // spec.lot_size_e18),
         price=Ticks(price),
         margin_price=Ticks(margin_price),
-        loss_per_lot=Micros(max(0, request.side.sign * (price - mark)) * spec.lot_value),
-        fee_per_lot=Micros(max(0, divide_up(margin_price * spec.lot_value * rate, PPM))),
+        loss_per_lot=Micros(loss),
+        fee_per_lot=Micros(fee),
+        reduce_only=reduce_only,
+        excess_per_lot=reduce_only_excess(spec, request.side, value, loss, fee) if reduce_only else Micros(0),
     )
+
+
+def reduce_only_excess(spec: MarketSpec, side: Side, margin_value: int, loss: int, fee: int) -> Micros:
+    """What loss and fee of a lot exceed the initial margin that closing it frees: initialMarginRate x mark, rounded down.
+
+    `margin_value` is a lot at the margin price. The mark at acceptance follows from it; for a price better than that mark
+    the price is taken, at which a fill gains the difference. A function of the database computes the same.
+    """
+    reference = margin_value - (loss if side is Side.BUY else 0)
+    return Micros(max(0, loss + fee - reference * spec.initial_margin_rate // PPM))
+
+
+def covered_protection(spec: MarketSpec, mark: int, side: Side, cost_per_lot: int) -> Ticks:
+    """The protection price farthest from the mark at which a lot costs at most this, loss and taker fee; at least one tick.
+
+    Rounded to a tick in the account's favour, which is towards the mark. When not even the fee at the mark is covered, the
+    price is beyond the mark, where the gain pays the rest of the fee.
+    """
+    value, rate = spec.lot_value, _worst_rate(spec)
+    if side is Side.BUY:
+        price = PPM * (mark * value + cost_per_lot) // (value * (PPM + rate))
+    elif cost_per_lot >= (fee := divide_up(mark * value * rate, PPM)):  # a sell's fee is counted at the mark
+        price = mark - (cost_per_lot - fee) // value
+    else:
+        price = divide_up(PPM * (mark * value - cost_per_lot), value * (PPM - rate))
+    return Ticks(max(1, price))
+
+
+def _worst_rate(spec: MarketSpec) -> int:
+    return max(spec.taker_fee_rate, spec.maker_fee_rate, 0)
 
 
 def first_breach(
@@ -97,6 +148,8 @@ def _breaches(
         yield FilterViolation("MAX_QUANTITY", _quantity(spec, spec.quantity_max), _quantity(spec, order.lots))
     if draft.request.leverage is not None and draft.request.leverage > spec.leverage_max:
         yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
+    if draft.max_slippage is not None and draft.max_slippage > spec.price_band:
+        yield FilterViolation("MAX_SLIPPAGE", format_ppm(spec.price_band), format_ppm(draft.max_slippage))
     yield from _price_breaches(spec, mark, order)
     notional = spec.notional(mark if draft.request.type is OrderType.MARKET else order.price, order.lots)
     if notional < spec.notional_min and not is_reducing:
@@ -132,11 +185,12 @@ def _price_breaches(spec: MarketSpec, mark: int, order: PricedOrder) -> Iterator
         yield FilterViolation("PRICE_BAND", _price(spec, limit), _price(spec, order.price))
 
 
-def _protection(spec: MarketSpec, mark: int, side: Side) -> int:
+def _protection(spec: MarketSpec, mark: int, side: Side, max_slippage: int | None) -> int:
     """The worst price at which a market order may trade, rounded to a tick towards mark, at least one tick."""
+    bound = max_slippage or spec.take_bound
     if side is Side.BUY:
-        return mark * (PPM + spec.take_bound) // PPM
-    return max(1, divide_up(mark * (PPM - spec.take_bound), PPM))
+        return mark * (PPM + bound) // PPM
+    return max(1, divide_up(mark * (PPM - bound), PPM))
 
 
 def _price(spec: MarketSpec, ticks: int) -> str:

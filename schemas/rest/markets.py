@@ -23,6 +23,7 @@ class MarketView(View, frozen=True):
     max_quantity: str
     min_notional: str
     price_band: str
+    take_bound: str
     max_open_orders: int
     max_leverage: int
     initial_margin_rate: str

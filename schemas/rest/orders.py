@@ -34,6 +34,7 @@ class OrderRequest(Request, frozen=True):
     self_trade_prevention_mode: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER
     expires_at: Moment | None = None
     valid_until: Moment | None = None
+    max_slippage: DecimalText | None = None
 
 
 class CloseRequest(Request, frozen=True):
@@ -83,6 +84,7 @@ class OrderView(View, frozen=True):
     cut_quantity: str
     price: str | None
     protection_price: str | None
+    max_slippage: str | None
     remaining_quantity: str
     filled_quantity: str
     average_price: str | None

@@ -127,8 +127,15 @@ _ORDERS = {
             sum(CASE side WHEN 'SELL' THEN remaining ELSE 0 END) AS sell_lots,
             sum(CASE side WHEN 'BUY' THEN remaining * margin_price * lot_value ELSE 0 END) AS buy_notional,
             sum(CASE side WHEN 'SELL' THEN remaining * margin_price * lot_value ELSE 0 END) AS sell_notional,
-            sum(remaining * loss_per_lot) AS open_loss, sum(remaining * fee_per_lot) AS open_fees
-          FROM orders JOIN market_lot_values USING (market_id) WHERE is_live GROUP BY user_id, market_id
+            sum(remaining * loss_per_lot) AS open_loss, sum(remaining * fee_per_lot) AS open_fees,
+            sum(CASE side WHEN 'BUY' THEN reducing ELSE 0 END) AS reduce_buy_lots,
+            sum(CASE side WHEN 'SELL' THEN reducing ELSE 0 END) AS reduce_sell_lots,
+            sum(CASE side WHEN 'BUY' THEN reducing * margin_price * lot_value ELSE 0 END) AS reduce_buy_notional,
+            sum(CASE side WHEN 'SELL' THEN reducing * margin_price * lot_value ELSE 0 END) AS reduce_sell_notional,
+            sum(CASE side WHEN 'BUY' THEN reducing * (loss_per_lot + fee_per_lot) ELSE 0 END) AS reduce_buy_cost,
+            sum(CASE side WHEN 'SELL' THEN reducing * (loss_per_lot + fee_per_lot) ELSE 0 END) AS reduce_sell_cost,
+            sum(reducing * loss_per_lot) AS reduce_loss, sum(reducing * excess_per_lot) AS reduce_excess
+          FROM (SELECT *, CASE WHEN reduce_only THEN remaining ELSE 0 END AS reducing FROM orders) orders JOIN market_lot_values USING (market_id) WHERE is_live GROUP BY user_id, market_id
         )
         SELECT 'user ' || user_id || ' market ' || market_id || ' ' || s.name, s.expected, s.got
         FROM positions p FULL JOIN live l USING (user_id, market_id)
@@ -139,8 +146,24 @@ _ORDERS = {
           ('buy_notional', coalesce(l.buy_notional, 0), coalesce(p.buy_notional, 0)),
           ('sell_notional', coalesce(l.sell_notional, 0), coalesce(p.sell_notional, 0)),
           ('open_loss', coalesce(l.open_loss, 0), coalesce(p.open_loss, 0)),
-          ('open_fees', coalesce(l.open_fees, 0), coalesce(p.open_fees, 0))) s(name, expected, got)
+          ('open_fees', coalesce(l.open_fees, 0), coalesce(p.open_fees, 0)),
+          ('reduce_buy_lots', coalesce(l.reduce_buy_lots, 0), coalesce(p.reduce_buy_lots, 0)),
+          ('reduce_sell_lots', coalesce(l.reduce_sell_lots, 0), coalesce(p.reduce_sell_lots, 0)),
+          ('reduce_buy_notional', coalesce(l.reduce_buy_notional, 0), coalesce(p.reduce_buy_notional, 0)),
+          ('reduce_sell_notional', coalesce(l.reduce_sell_notional, 0), coalesce(p.reduce_sell_notional, 0)),
+          ('reduce_buy_cost', coalesce(l.reduce_buy_cost, 0), coalesce(p.reduce_buy_cost, 0)),
+          ('reduce_sell_cost', coalesce(l.reduce_sell_cost, 0), coalesce(p.reduce_sell_cost, 0)),
+          ('reduce_loss', coalesce(l.reduce_loss, 0), coalesce(p.reduce_loss, 0)),
+          ('reduce_excess', coalesce(l.reduce_excess, 0), coalesce(p.reduce_excess, 0))) s(name, expected, got)
         WHERE s.expected <> s.got
+    """,
+    "a reduce-only order records its excess": """
+        SELECT 'order ' || o.order_id, e.excess, o.excess_per_lot
+        FROM orders o JOIN markets m USING (market_id) JOIN market_lot_values v USING (market_id)
+        CROSS JOIN LATERAL (SELECT CASE WHEN o.reduce_only THEN reduce_only_excess(o.side,
+          o.margin_price * v.lot_value::int8, o.loss_per_lot, o.fee_per_lot, (m.spec->>'initialMarginRate')::int8)
+          ELSE 0 END AS excess) e
+        WHERE o.is_live AND o.excess_per_lot <> e.excess
     """,
     "an order's lots and status agree": """
         SELECT 'order ' || order_id || ' ' || status, quantity, remaining + filled_lots FROM orders

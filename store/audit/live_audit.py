@@ -86,17 +86,28 @@ FROM accounts a LEFT JOIN LATERAL (SELECT x.balance_after FROM ledger x WHERE x.
 WHERE a.user_id > $1 AND a.user_id <= $2 AND a.wallet <> coalesce(b.balance_after, 0)
 """
 _MARGIN_SUMS = """
-SELECT v.name AS market, 'user ' || p.user_id AS subject, l.notional + l.lots + l.losses + l.live AS expected,
-  p.buy_notional + p.sell_notional + p.buy_lots + p.sell_lots + p.open_loss + p.open_fees + p.live_orders AS got
+SELECT v.name AS market, 'user ' || p.user_id AS subject,
+  l.notional + l.lots + l.losses + l.live + l.reduce_notional + l.reduce_lots + l.reduce_costs AS expected,
+  p.buy_notional + p.sell_notional + p.buy_lots + p.sell_lots + p.open_loss + p.open_fees + p.live_orders
+    + r.notional + r.lots + r.costs AS got
 FROM positions p JOIN market_lot_values v USING (market_id)
 CROSS JOIN LATERAL (
   SELECT count(*) AS live, coalesce(sum(o.remaining), 0) AS lots,
     coalesce(sum(o.remaining * (o.loss_per_lot + o.fee_per_lot)), 0) AS losses,
-    coalesce(sum(o.remaining * o.margin_price * v.lot_value), 0) AS notional
+    coalesce(sum(o.remaining * o.margin_price * v.lot_value), 0) AS notional,
+    coalesce(sum(o.remaining) FILTER (WHERE o.reduce_only), 0) AS reduce_lots,
+    coalesce(sum(o.remaining * (2 * o.loss_per_lot + o.fee_per_lot + o.excess_per_lot)) FILTER (WHERE o.reduce_only), 0)
+      AS reduce_costs,
+    coalesce(sum(o.remaining * o.margin_price * v.lot_value) FILTER (WHERE o.reduce_only), 0) AS reduce_notional
   FROM orders o WHERE o.user_id = p.user_id AND o.market_id = p.market_id AND o.is_live) l
+CROSS JOIN LATERAL (
+  SELECT (p.reduce_buy_lots + p.reduce_sell_lots)::numeric AS lots,
+    (p.reduce_buy_cost + p.reduce_sell_cost + p.reduce_loss + p.reduce_excess)::numeric AS costs,
+    (p.reduce_buy_notional + p.reduce_sell_notional)::numeric AS notional) r
 WHERE p.user_id > $1 AND p.user_id <= $2
-  AND (l.live, l.lots, l.losses, l.notional) IS DISTINCT FROM (p.live_orders::int8, (p.buy_lots + p.sell_lots)::numeric,
-    (p.open_loss + p.open_fees)::numeric, (p.buy_notional + p.sell_notional)::numeric)
+  AND (l.live, l.lots, l.losses, l.notional, l.reduce_lots, l.reduce_costs, l.reduce_notional) IS DISTINCT FROM
+    (p.live_orders::int8, (p.buy_lots + p.sell_lots)::numeric, (p.open_loss + p.open_fees)::numeric,
+    (p.buy_notional + p.sell_notional)::numeric, r.lots, r.costs, r.notional)
 """
 _RUN = "INSERT INTO audit_runs (at, took_ms, difference, findings) VALUES ($1, $2, $3, $4::jsonb)"
 _WORKING = """

@@ -12,7 +12,7 @@ WITH terms AS MATERIALIZED (
     (m.spec->>'maintenanceMarginRate')::int8 AS rate
   FROM markets m JOIN market_lot_values v USING (market_id)
 ), sums AS (
-  SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss) AS open_loss,
+  SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss - p.reduce_loss + p.reduce_excess) AS open_loss,
     sum(maintenance_margin(p.lots * t.lot_price, t.rate)) AS maintenance,
     bool_or(p.lots <> 0) AS has_position, bool_or(p.live_orders <> 0) AS has_orders,
     bool_or(p.lots <> 0 AND t.is_frozen) AS is_unvalued

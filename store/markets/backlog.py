@@ -30,9 +30,14 @@ class MarketLoad(msgspec.Struct, frozen=True):
         return self.backlog > BACKLOG_MAX
 
     @property
+    def is_mark_old(self) -> bool:
+        """Whether the mark is too old to value a position."""
+        return self.mark_age_s > BACKLOG_AGE_MAX_S
+
+    @property
     def is_stale(self) -> bool:
         """Whether the oldest command waits too long, or the mark is too old: positions are too old to decide on new risk."""
-        return max(self.oldest_age_s, self.mark_age_s) > BACKLOG_AGE_MAX_S
+        return self.is_mark_old or self.oldest_age_s > BACKLOG_AGE_MAX_S
 
 
 _LOAD = """

@@ -16,6 +16,7 @@ from schemas.rest.orders import NotOpen
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import quantity_text
+from store.submission.pending_cancels import is_short_of_margin
 from store.submission.reading import BatchState, OrderState, ParsedRequest, key_of
 from store.submission.requests import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel
 
@@ -28,6 +29,7 @@ class NewOrder(NamedTuple):
     command: PlaceOrder
     leverage: int | None
     hash: bytes | None
+    max_slippage: int | None
 
 
 class NewCancel(NamedTuple):
@@ -95,11 +97,17 @@ class Decisions:
             if wish is not None:
                 outcomes[place] = wish if isinstance(wish, Refused) else self._order(batch[place].user, wish)
         self._outcomes = [outcomes[place] for place in range(len(batch))]
+        self._users = [request.user for request in batch]
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return not self.counts
+
+    def short_of_margin(self) -> set[int]:
+        """The users with a request that is refused for the margin."""
+        requests = zip(self._users, self._outcomes, strict=True)
+        return {user for user, outcome in requests if is_short_of_margin(outcome)}
 
     def exposure_changes(self) -> Iterator[ExposureChange]:
         """The margin sums to add, one row per account and market."""
@@ -157,7 +165,9 @@ class Decisions:
         self._before.setdefault((user, market.spec.market), account.risk_in(market).exposure)
         account.exposures[market.spec.market] = admitted.risk
         number = self._next_number(market.market_id)
-        order = NewOrder(market.market_id, number, admitted.command, wish.draft.request.leverage, wish.hash)
+        order = NewOrder(
+            market.market_id, number, admitted.command, wish.draft.request.leverage, wish.hash, wish.draft.max_slippage
+        )
         self.orders.append(order)
         if client_id:
             self._first[user, client_id] = order

@@ -12,6 +12,7 @@ from schemas.units import format_micros
 from store.markets.registry import MarketRegistry
 from store.queries.paging import ListRequest, page_by_name
 from store.session.connect import Session
+from store.submission.pending_cancels import is_short_of_margin, read_pending_cancels, with_pending_cancels
 from store.submission.reading import lock_account, reading_of
 
 _SET = """
@@ -43,7 +44,7 @@ async def change_leverage(session: Session, registry: MarketRegistry, wish: Leve
             return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
         after = set_leverage(wish.market, wish.leverage, account, reading.markets)
         if isinstance(after, Refused):
-            return after
+            return await _explained(session, wish.user, after)
         await session.execute(_SET, wish.user, after.market.market_id, after.exposure.leverage)
         return _view(account.having(after), after)
 
@@ -63,6 +64,12 @@ async def list_leverages(
 ) -> Page[LeverageView] | Refused:
     """A page of the user's leverages, by market id."""
     return page_by_name(await read_leverages(session, registry, user), request, lambda view: view.market_id)
+
+
+async def _explained(session: Session, user: int, refused: Refused) -> Refused:
+    if not is_short_of_margin(refused):
+        return refused
+    return with_pending_cancels(refused, (await read_pending_cancels(session, [user])).get(user, 0))
 
 
 def _view(account: MarginAccount, risk: PositionRisk) -> LeverageView:

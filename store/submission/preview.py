@@ -15,9 +15,10 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import price_text
 from store.session.connect import Session
+from store.submission.pending_cancels import is_short_of_margin, read_pending_cancels, with_pending_cancels
 from store.submission.reading import reading_of
 
-_READ = "SELECT * FROM read_margin(ARRAY[$1::int8])"
+_READ = "SELECT * FROM read_margin_accounts(ARRAY[$1::int8])"
 
 
 class PreviewWish(NamedTuple):
@@ -42,7 +43,12 @@ async def preview_order(session: Session, registry: MarketRegistry, wish: Previe
     if account is None:
         return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
     admitted = admit(draft, account, reading.markets, wish.now)
-    return _refusal(admitted) if isinstance(admitted, Refused) else _view(account, admitted)
+    if isinstance(admitted, Refused):
+        if is_short_of_margin(admitted):
+            pending = await read_pending_cancels(session, [wish.user])
+            admitted = with_pending_cancels(admitted, pending.get(wish.user, 0))
+        return _refusal(admitted)
+    return _view(account, admitted)
 
 
 def _view(account: MarginAccount, admitted: Admitted) -> PreviewView:

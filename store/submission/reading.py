@@ -16,7 +16,7 @@ from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, Session
 from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
 
-_LOCK_AND_READ = "SELECT * FROM lock_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
+_LOCK_AND_READ = "SELECT * FROM lock_margin_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
 _READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
 

@@ -13,6 +13,7 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
+from store.submission.pending_cancels import explained, read_pending_cancels
 from store.submission.reading import ParsedRequest, lock_and_read, read_states, read_wishes
 from store.submission.requests import SubmissionOutcome, SubmissionRequest
 from store.submission.writing import write_decisions
@@ -102,7 +103,10 @@ class Submission:
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
-        """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback."""
+        """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback.
+
+        Only a batch with a refusal for the margin reads once more, before the commit: the cancels under way.
+        """
         connection = await self._session()
         is_clean = is_committing = False
         try:
@@ -110,6 +114,7 @@ class Submission:
             decisions = Decisions(self._registry, reading, batch, wishes, now)
             bases = {} if decisions.is_empty else await write_decisions(connection, decisions, now)
             states = await read_states(connection, decisions.not_open)
+            pending = await read_pending_cancels(connection, decisions.short_of_margin())
             is_committing = not decisions.is_empty
             await connection.execute("COMMIT AND CHAIN")
             is_clean = True
@@ -122,7 +127,7 @@ class Submission:
         finally:
             if not is_clean:  # also when this task is cancelled: the state of the session is unknown
                 self._drop()
-        return decisions.answers(bases, states)
+        return explained(batch, decisions.answers(bases, states), pending)
 
     async def _session(self) -> Connection:
         if self._connection is None or self._connection.is_closed():

@@ -8,7 +8,7 @@ from schemas.wire import encode
 from store.session.connect import Connection
 from store.submission.decisions import Decisions, NewCancel, NewOrder
 
-# Orders and margin sums come as JSON, each row an array: encoding nineteen column arrays takes asyncpg seven times as long.
+# Orders and margin sums come as JSON, each row an array: encoding twenty column arrays takes asyncpg seven times as long.
 # Integers are read with `->>`, as text, so none becomes a float.
 # Only the holder of an account's lock writes its positions and orders, so there is nothing to wait for here.
 _WRITE = """
@@ -31,17 +31,18 @@ exposure AS (
 placed AS (
   INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
     reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, leverage, client_order_id,
-    request_hash, expires_at, valid_until, created_at, updated_at)
+    request_hash, expires_at, valid_until, max_slippage, created_at, updated_at)
   SELECT order_key(t.market_id, c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
     t.self_trade_prevention, t.post_only, t.reduce_only, t.quantity, t.quantity, t.price, t.margin_price,
-    t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, c.at, c.at
+    t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, t.max_slippage,
+    c.at, c.at
   FROM (
     SELECT (e->>0)::int4 AS market_id, (e->>1)::int4 AS number, (e->>2)::int8 AS user_id, e->>3 AS side, e->>4 AS type,
       e->>5 AS time_in_force, e->>6 AS self_trade_prevention, (e->>7)::bool AS post_only, (e->>8)::bool AS reduce_only,
       (e->>9)::int8 AS quantity, (e->>10)::int8 AS price, (e->>11)::int8 AS margin_price,
       (e->>12)::int8 AS loss_per_lot, (e->>13)::int8 AS fee_per_lot, (e->>14)::int4 AS leverage,
       e->>15 AS client_order_id, decode(e->>16, 'base64') AS request_hash, (e->>17)::timestamptz AS expires_at,
-      (e->>18)::timestamptz AS valid_until
+      (e->>18)::timestamptz AS valid_until, (e->>19)::int4 AS max_slippage
     FROM jsonb_array_elements($4::jsonb) AS e) AS t
   JOIN counter c ON c.market_id = t.market_id),
 cancelled AS (
@@ -92,6 +93,7 @@ def _order_row(order: NewOrder) -> tuple[Any, ...]:
         order.hash,
         datetime_or_none(command.expires_at),
         datetime_or_none(command.valid_until),
+        order.max_slippage,
     )
 
 

@@ -21,6 +21,7 @@ FORBIDDEN = [
     "DELETE FROM ledger",
     "UPDATE positions SET lots = 1",
     "UPDATE positions SET cost = 1, realized = 1",
+    "UPDATE positions SET reduce_buy_lots = 0, reduce_sell_cost = 0",
     "DELETE FROM positions",
     "UPDATE orders SET status = 'FILLED'",
     "UPDATE orders SET remaining = 0",
@@ -62,6 +63,7 @@ async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
     placed = await alice.order(clientOrderId="a", leverage=5)
     await boss.order(side="SELL", quantity="0.05")
     await narrow.run_engine()
+    assert (await alice.call("POST", "/positions/BTC-PERP/close")).status == 202
     assert (await alice.cancel(placed.body["orderId"])).status == 202
     assert (await alice.withdraw("1", key="once")).status == 201
     assert (await alice.call("POST", "/positions/BTC-PERP/leverage", {"leverage": 4})).status == 200

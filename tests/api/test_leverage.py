@@ -29,7 +29,7 @@ async def test_a_lower_leverage_must_be_covered(exchange: Exchange) -> None:
     await alice.order()
     refused = await alice.call("POST", PATH, {"leverage": 5})
     assert (refused.status, refused.code) == (422, "INSUFFICIENT_MARGIN")
-    assert refused.details == {"required": "1203", "available": "1000"}
+    assert refused.details == {"required": "1203", "available": "1000", "pendingCancels": 0}
     assert (await alice.get("/balances")).body[0]["availableMargin"] == "697"
 
 

@@ -65,7 +65,8 @@ async def test_an_order_beyond_the_balance_is_refused_with_its_numbers(exchange:
     alice = await exchange.user()
     refused = await alice.order(quantity="100")
     assert (refused.status, refused.code) == (422, "INSUFFICIENT_MARGIN")
-    assert refused.details == {"required": "303000", "available": "10000"}  # 6,000,000 x 0.05 + fees of 3,000
+    expected = {"required": "303000", "available": "10000", "pendingCancels": 0}  # 6,000,000 x 0.05 + fees of 3,000
+    assert refused.details == expected
     assert await exchange.value("SELECT count(*) FROM orders") == 0
 
 

@@ -6,9 +6,10 @@ from msgspec.structs import replace
 
 from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
-from exchange.risk.account import Exposure, MarginAccount, PositionRisk
+from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
 from exchange.risk.admission import Admitted
 from exchange.risk.margin import requirement_and_equity
+from exchange.risk.order_filters import reduce_only_excess
 from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
@@ -63,6 +64,12 @@ class OneMarket:
         """The order ends unfilled, or with what it has filled."""
         self._release(order, order.remaining, ends=True)
 
+    def fillable(self, order: LiveOrder) -> int:
+        """The lots that may fill now: reduce-only ones at most the position, as the engine holds it."""
+        if not order.command.reduce_only:
+            return order.remaining
+        return min(order.remaining, max(0, self.exposure.closable_by(order.command.side)))
+
     def trade(self, order: LiveOrder, lots: int, price: int, rate: int) -> None:
         """Fill an order at a price (ticks) it allows, charging the cumulative fee."""
         notional, sign = self.spec.notional(price, lots), order.command.side.sign
@@ -79,6 +86,13 @@ class OneMarket:
         """Subtract exactly what the order recorded for these lots, as the projection does."""
         command, held, is_buy = order.command, self.exposure, order.command.side is Side.BUY
         notional = self.spec.notional(command.margin_price, lots)
+        reduced = lots * command.reduce_only
+        cost = reduced * (command.loss_per_lot + command.fee_per_lot)
+        value = self.spec.notional(command.margin_price, 1)
+        excess = reduce_only_excess(self.spec, command.side, value, command.loss_per_lot, command.fee_per_lot)
+        side = "buy" if is_buy else "sell"
+        reductions = {f"{side}_lots": reduced, f"{side}_notional": notional * command.reduce_only, f"{side}_cost": cost}
+        reductions["excess"] = reduced * excess
         order.remaining -= lots
         if not order.remaining:
             self.live.remove(order)
@@ -92,8 +106,15 @@ class OneMarket:
                 open_loss=held.open_loss - lots * command.loss_per_lot,
                 open_fees=held.open_fees - lots * command.fee_per_lot,
                 live_orders=held.live_orders - ends,
+                reduce_only=_without(held.reduce_only, reductions),
             )
         )
 
     def _hold(self, exposure: Exposure) -> None:
         self.owner.exposures[self.spec.market] = PositionRisk(self.market, exposure)
+
+
+def _without(sums: ReduceOnlySums, reductions: dict[str, int]) -> ReduceOnlySums:
+    """The sums that remain; none at all without lots, as the database reads them."""
+    rest = replace(sums, **{name: getattr(sums, name) - amount for name, amount in reductions.items()})
+    return rest if rest.buy_lots or rest.sell_lots else NO_REDUCE_ONLY

@@ -11,7 +11,7 @@ from exchange.risk.order_draft import parse_order, request_hash
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
-from schemas.units import datetime_of
+from schemas.units import Micros, datetime_of
 from tests.exchange.margin_builders import ETH, NOW, USDC, account, admitted, refused, request, terms
 
 AFTER = datetime_of(NOW + 1_000_000)
@@ -54,14 +54,14 @@ def test_the_other_side_adds_only_its_fees() -> None:
 
 
 def test_a_losing_account_can_always_reduce() -> None:
-    """Long 1 bought at 70,000, at 60,000: equity 100 is far below the requirement, yet selling up to 1 is accepted."""
+    """Long 1 bought at 70,000, at 60,000: equity 100 is far below the requirement, yet selling up to 1 is accepted.
+
+    What is accepted only because it reduces is reduce-only, so it may wait next to other orders that close the position.
+    """
     owner = account(10_100 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=70_000 * USDC))
-    admitted(request("0.6", "60000", Side.SELL), owner)
-    admitted(request("0.4", "60000", Side.SELL), owner)
-    assert refused(request("0.001", "60000", Side.SELL, market_id="BTC-PERP"), owner).details == {
-        "required": "3030.03",
-        "available": "100",
-    }
+    assert admitted(request("0.6", "60000", Side.SELL), owner).command.reduce_only
+    assert admitted(request("1", "60000", Side.SELL), owner).command.reduce_only
+    assert refused(request("1.001", "60000", Side.SELL), owner).details == {"required": "3081.03", "available": "100"}
 
 
 def test_reducing_is_refused_when_equity_does_not_cover_its_loss() -> None:
@@ -222,11 +222,19 @@ def test_a_market_accepts_what_its_status_allows(status: MarketStatus, more: dic
         assert (answer.code, (answer.details or {})["status"]) == (ErrorCode.MARKET_NOT_ACTIVE, status.value)
 
 
-@pytest.mark.parametrize("lag", [{"is_stale": True}, {"is_backlogged": True}])
-def test_a_market_that_lags_accepts_reducing_orders_only(lag: dict[str, bool]) -> None:
-    """New risk on old positions waits; the other market continues."""
+@pytest.mark.parametrize(
+    ("lag", "reason"),
+    [
+        ({"is_stale": True}, "COMMANDS_OLD"),
+        ({"is_stale": True, "is_mark_old": True}, "MARK_OLD"),
+        ({"is_backlogged": True}, "BACKLOG"),
+    ],
+)
+def test_a_market_that_lags_accepts_reducing_orders_only(lag: dict[str, bool], reason: str) -> None:
+    """New risk on old positions waits, and the refusal says for what; the other market continues."""
     owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
-    assert refused(request("0.1", "60000"), owner, terms(**lag)).code is ErrorCode.OVERLOADED
+    answer = refused(request("0.1", "60000"), owner, terms(**lag))
+    assert (answer.code, answer.details) == (ErrorCode.OVERLOADED, {"marketId": "BTC-PERP", "reason": reason})
     admitted(request("0.1", "60000", Side.SELL), owner, terms(**lag))
     admitted(request("0.1", "60000", reduce_only=True), owner, terms(**lag))
     admitted(request("0.1", "3000", market_id="ETH-PERP"), owner, terms(**lag))
@@ -290,4 +298,9 @@ def test_an_account_whose_positions_are_closed_without_the_book_places_no_order(
     """Not even one that reduces: the close covers the position that was read."""
     owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
     owner.liquidation_id, owner.is_closing = 1, True
-    assert refused(request("1", "60000", Side.SELL), owner).code is ErrorCode.INSUFFICIENT_MARGIN
+    answer = refused(request("1", "60000", Side.SELL), owner)
+    assert (answer.code, answer.details) == (ErrorCode.MARKET_NOT_ACTIVE, {"reason": "POSITIONS_CLOSING"})
+    owner.wallet = Micros(0)
+    answer = refused(request("1", "60000", Side.SELL), owner)
+    assert answer.code is ErrorCode.INSUFFICIENT_MARGIN
+    assert answer.details == {"required": "3000", "available": "0", "reason": "POSITIONS_CLOSING"}

@@ -165,7 +165,8 @@ def test_an_account_that_may_only_reduce_gets_nothing_else_in(why: str) -> None:
     frozen = terms(ETH, MarketStatus.CANCEL_ONLY if why == "frozen" else MarketStatus.ACTIVE, is_frozen=why == "frozen")
     answer = decide(request("0.1", "60000"), owner, frozen)
     assert isinstance(answer, Refused)
-    assert answer.code is ErrorCode.INSUFFICIENT_MARGIN
+    reasons = {"liquidated": {"reason": "LIQUIDATION"}, "frozen": {"marketId": "ETH-PERP", "reason": "MARK_FROZEN"}}
+    assert (answer.code, answer.details) == (ErrorCode.MARKET_NOT_ACTIVE, reasons[why])
     owner.exposures["BTC-PERP"] = PositionRisk(terms(), Exposure(leverage=20, lots=100, cost=6_000 * USDC))
     assert isinstance(decide(request("0.2", "60000", Side.SELL), owner, frozen), Refused)
     assert not isinstance(decide(request("0.1", "60000", Side.SELL), owner, frozen), Refused)

@@ -13,7 +13,7 @@ from schemas.wire import decode_command, decode_event
 from store.money.ledger import House
 from store.projection.chain import Progress
 from tests.exchange.invariants import check_book, check_reduce_only
-from tests.simulation.statement import EXPOSURE
+from tests.simulation.statement import EXPOSURE, REDUCING
 from tests.simulation.system import System
 from tests.simulation.tables import MarketRow, Tables
 from tests.simulation.traders import Traders
@@ -121,7 +121,7 @@ def _money_differences(tables: Tables) -> Iterator[str]:
 
 
 def _margin_differences(tables: Tables) -> Iterator[str]:
-    sums: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(EXPOSURE, 0))
+    sums: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys((*EXPOSURE, *REDUCING), 0))
     for order in tables.orders.values():
         if order["is_live"]:
             side, lots = ("buy" if order["side"] == Side.BUY else "sell"), order["remaining"]
@@ -132,8 +132,14 @@ def _margin_differences(tables: Tables) -> Iterator[str]:
             held["open_loss"] += lots * order["loss_per_lot"]
             held["open_fees"] += lots * order["fee_per_lot"]
             held["live_orders"] += 1
+            if order["reduce_only"]:
+                held[f"reduce_{side}_lots"] += lots
+                held[f"reduce_{side}_notional"] += lots * order["margin_price"] * lot_value
+                held[f"reduce_{side}_cost"] += lots * (order["loss_per_lot"] + order["fee_per_lot"])
+                held["reduce_loss"] += lots * order["loss_per_lot"]
+                held["reduce_excess"] += lots * order["excess_per_lot"]
     for key, position in tables.positions.items():
-        stored = {name: position[name] for name in EXPOSURE}
+        stored = {name: position[name] for name in (*EXPOSURE, *REDUCING)}
         if stored != sums[key]:
             yield f"margin sums of user {key[0]} in market {key[1]}: {stored}, live orders {sums[key]}"
 

@@ -1,5 +1,6 @@
 """The statements of the store, carried out on plain rows: their reads, and their writes at the commit."""
 
+from collections import Counter
 from typing import Any
 
 import asyncpg
@@ -12,10 +13,16 @@ from store.markets import due_orders, halts
 from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress
-from store.submission import reading, writing
+from store.submission import pending_cancels, reading, writing
+from tests.simulation.reduce_only_triggers import count_reduce_only, counted_lots
 from tests.simulation.statement import EXPOSURE, Result, Statement
 from tests.simulation.submission_statements import lock_accounts, submit
 from tests.simulation.tables import MarketRow, Row, Tables
+
+
+def _pending_cancels(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    held = Counter(o["user_id"] for o in tables.orders.values() if o["is_live"] and o["cancel_seq"] is not None)
+    return Result([{"user_id": user, "cancels": held[user]} for user in arguments[0] if held[user]])
 
 
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -48,9 +55,12 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     moved = int(market.progress.event_seq == arguments[5])
 
     def effect() -> None:
+        counted = [counted_lots(tables.orders[row["order_id"]]) for row in orders]
         for row in orders:
             stored = tables.orders[row["order_id"]]
             stored.update(row | {"price": stored["price"] if row["price"] is None else row["price"]})
+        for row, before in zip(orders, counted, strict=True):
+            count_reduce_only(tables, tables.orders[row["order_id"]], before)
         tables.fills.update({key: tuple(fill.values()) for key, fill in fills.items()})
         for row in held:
             _change_position(tables.positions[row["user_id"], market.market_id], row)
@@ -243,6 +253,7 @@ RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE 
 STATEMENTS: dict[str, Statement] = {
     reading._LOCK_AND_READ: Statement("accounts locked", lock_accounts, locks=True),
     writing._WRITE: Statement("submission", submit, locks=True),
+    pending_cancels._READ: Statement("pending cancels", _pending_cancels),
     projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
     projecting.WRITE: Statement("projection", _project, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),

@@ -10,13 +10,14 @@ import msgspec
 
 from schemas.ids import order_key
 from schemas.units import timestamp_of
-from tests.simulation.statement import EXPOSURE, Result
+from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
+from tests.simulation.statement import EXPOSURE, REDUCING, Result
 from tests.simulation.tables import Row, Tables
 
 _ORDER = (
     *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
     *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
-    *("client_order_id", "request_hash", "expires_at", "valid_until"),
+    *("client_order_id", "request_hash", "expires_at", "valid_until", "max_slippage"),
 )
 
 _LOCKED = (
@@ -27,6 +28,7 @@ _LOCKED = (
         "cost",
         "leverage",
         *EXPOSURE,
+        "reduce_only",
         "client_order_id",
         "order_id",
         "request_hash",
@@ -53,7 +55,7 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if user in tables.wallets:
             account = {"kind": "account", "user_id": user, "wallet": tables.wallets[user], "is_closing": False}
             held = [tables.positions[key] for key in sorted(tables.positions) if key[0] == user]
-            rows += [account | position for position in held] or [account | {"market_id": None}]
+            rows += [account | _with_sums(position) for position in held] or [account | {"market_id": None}]
     for key in sorted(zip(client_users or (), client_ids or (), strict=True)):
         if key in tables.client_ids:
             rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
@@ -61,6 +63,11 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if number in tables.orders:
             rows.append({"kind": "cancel", **tables.orders[number]})
     return Result([dict.fromkeys(_LOCKED) | row for row in rows])
+
+
+def _with_sums(position: Row) -> Row:
+    """The sums over reduce-only orders as one column, in the order of their fields; the loss is not among them."""
+    return position | {"reduce_only": [position[name] for name in REDUCING if name != "reduce_loss"]}
 
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -77,7 +84,9 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         for row in msgspec.json.decode(sums):
             _add_exposure(tables, dict(zip(("user_id", "market_id", "leverage", *EXPOSURE), row, strict=True)))
         for order in orders:
+            record_excess(tables, order)
             tables.orders[order["order_id"]] = order
+            count_reduce_only(tables, order)
             if order["client_order_id"]:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
         for order_id, market_id, number in zip(*cancels, strict=True):
@@ -104,7 +113,15 @@ def _check_unique(tables: Tables, orders: list[Row]) -> None:
 def _add_exposure(tables: Tables, row: Row) -> None:
     key = (row["user_id"], row["market_id"])
     held = tables.positions.setdefault(
-        key, {"user_id": key[0], "market_id": key[1], "lots": 0, "cost": 0, "realized": 0, **dict.fromkeys(EXPOSURE, 0)}
+        key,
+        {
+            "user_id": key[0],
+            "market_id": key[1],
+            "lots": 0,
+            "cost": 0,
+            "realized": 0,
+            **dict.fromkeys((*EXPOSURE, *REDUCING), 0),
+        },
     )
     held["leverage"] = row["leverage"]
     for name in EXPOSURE:

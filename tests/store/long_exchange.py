@@ -66,8 +66,8 @@ class LongMarket:
         session = self.exchange.session
         async with session.transaction():
             rows = [self._row(seq, order) for seq, order in orders]
-            await session.copy_records_to_table("orders", records=rows, columns=_COLUMNS)
             await session.execute(_RESERVE, self.known.market_id, *self._reserved(order for _, order in orders))
+            await session.copy_records_to_table("orders", records=rows, columns=_COLUMNS)
             await session.execute(
                 "UPDATE counters SET command_seq = $2 WHERE market_id = $1", *self._at(commands[-1][0])
             )

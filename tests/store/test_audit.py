@@ -58,6 +58,18 @@ CORRUPTIONS = {
     "a stale reservation of lots": f"UPDATE positions SET sell_lots = sell_lots + 1 WHERE {A_POSITION}",
     "a stale open loss": f"UPDATE positions SET open_loss = open_loss - 1 WHERE {A_POSITION}",
     "a stale reserved fee": f"UPDATE positions SET open_fees = open_fees + 1 WHERE {A_POSITION}",
+    **{
+        f"{name} one off": f"UPDATE positions SET {name} = {name} + 1 WHERE {A_POSITION}"
+        for name in (
+            *("reduce_buy_lots", "reduce_sell_lots", "reduce_buy_notional", "reduce_sell_notional"),
+            *("reduce_buy_cost", "reduce_sell_cost", "reduce_loss", "reduce_excess"),
+        )
+    },
+    "a reduce-only order that records another excess": (
+        "WITH o AS (UPDATE orders SET excess_per_lot = 1 WHERE is_live AND reduce_only RETURNING *)"
+        " UPDATE positions p SET reduce_excess = o.remaining FROM o"
+        " WHERE p.user_id = o.user_id AND p.market_id = o.market_id"
+    ),
     "an order counted twice": f"UPDATE positions SET live_orders = live_orders + 1 WHERE {A_POSITION}",
     "a live order one lot smaller": f"UPDATE orders SET remaining = remaining - 1 WHERE {A_LIVE_ORDER}",
     "a live order with another margin price": f"UPDATE orders SET margin_price = margin_price + 1 WHERE {A_LIVE_ORDER}",
@@ -99,7 +111,7 @@ CORRUPTIONS = {
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """Three users with open and closed positions, partly filled, cancelled, ended and resting orders, all persisted."""
+    """Three users with open and closed positions; partly filled, cancelled, ended, resting and reduce-only orders, persisted."""
     opened = await open_exchange(database)
     first, second, third = [await opened.user(f"u{number}@x.io") for number in range(3)]
     await opened.submit(BTC, an_order(first, Side.BUY, 5, 600_000))
@@ -111,6 +123,8 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     await opened.submit(BTC, CancelOrder(NOON, first, cancelled))
     await opened.submit(BTC, an_order(second, Side.SELL, 9, 599_000, time_in_force=TimeInForce.IOC))
     await opened.submit(BTC, an_order(second, Side.SELL, 9, 602_000))
+    await opened.submit(BTC, an_order(first, Side.SELL, 2, 610_000, reduce_only=True))
+    await opened.submit(BTC, an_order(second, Side.BUY, 3, 590_000, reduce_only=True))
     await opened.submit(ETH, an_order(first, Side.SELL, 5, 300_000))
     await opened.submit(ETH, an_order(second, Side.BUY, 5, 300_000))
     await opened.submit(ETH, SetIndex(NOON, Nanos(3_001 * 10**9)))
@@ -189,6 +203,7 @@ EXCUSED = {
     "orders.ended_command_seq": "says which command ended it, reported and not recomputed",
     "orders.ended_event_seq": "says where in the log it ended, reported and not recomputed",
     "orders.leverage": "as submitted",
+    "orders.max_slippage": "as submitted",
     "orders.price": "from the log: verify compares it",
     "positions.leverage": "what the user chose",
     "progress.event_seq": "from the log: verify compares it with its hash",

@@ -184,7 +184,7 @@ async def test_the_books_balance_after_random_fills(
 ) -> None:
     """200 accounts, 3 markets, funding and liquidations in between: audit and deep audit find nothing."""
     begun_s = time.process_time()
-    async with crowd_on(database, seed=11) as crowd:
+    async with crowd_on(database, seed=13) as crowd:
         rounds, counts = 0, await _counts(crowd.session)
         while counts["fills"] < fills:
             await crowd.round()

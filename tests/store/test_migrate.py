@@ -7,17 +7,28 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from schemas.orders import Side
+from store.audit.audit import audit
 from store.schema.large_indexes import index_files
 from store.schema.migrate import migrate, migration_files
 from store.schema.newer_database import DatabaseIsNewer
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, place, session_to, submission_to, user_with
+from tests.store.projection_builders import an_order, open_exchange
 
 INDEXES = [path.stem for path in index_files()]
 _STATES = """SELECT c.relname, c.oid, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = ANY($1) ORDER BY 1"""
 _BEFORE_HOPS = """DROP TABLE relayed_records, persisted_records, market_rests; ALTER TABLE orders DROP COLUMN ended_event_seq;
 UPDATE alembic_version SET version_num = '0013'"""
+REDUCE_ONLY_SUMS = """SELECT user_id, reduce_buy_lots, reduce_sell_lots, reduce_buy_notional, reduce_sell_notional,
+reduce_buy_cost, reduce_sell_cost, reduce_loss, reduce_excess FROM positions ORDER BY user_id"""
+_BEFORE_REDUCE_ONLY_SUMS = """DROP TRIGGER orders_excess ON orders; DROP TRIGGER orders_reduce_only_new ON orders;
+DROP TRIGGER orders_reduce_only_changed ON orders; ALTER TABLE orders DROP COLUMN excess_per_lot, DROP COLUMN max_slippage;
+ALTER TABLE positions DROP COLUMN reduce_buy_lots, DROP COLUMN reduce_sell_lots, DROP COLUMN reduce_buy_notional,
+  DROP COLUMN reduce_sell_notional, DROP COLUMN reduce_buy_cost, DROP COLUMN reduce_sell_cost, DROP COLUMN reduce_loss,
+  DROP COLUMN reduce_excess;
+UPDATE alembic_version SET version_num = '0016'"""
 _IS_WAITING = """SELECT count(*) FROM pg_locks
 WHERE relation = 'orders'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""
 _BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
@@ -125,3 +136,29 @@ async def test_an_index_that_is_there_stays(database: str) -> None:
         await asyncio.to_thread(migrate, database)
         assert await _states(session) == before
         assert len(before) == len(INDEXES) > 0
+
+
+async def test_the_reduce_only_orders_of_a_running_exchange_are_counted(database: str) -> None:
+    """Migration 0019 finds orders that rest, one partly filled, one that loses more than it frees; the sums are exact."""
+    opened = await open_exchange(database)
+    ann, bob = await opened.user("a@x.io"), await opened.user("b@x.io")
+    await opened.submit("BTC-PERP", an_order(ann, Side.BUY, 9, 600_000))
+    await opened.submit("BTC-PERP", an_order(bob, Side.SELL, 9, 600_000))
+    await opened.submit("BTC-PERP", an_order(ann, Side.SELL, 5, 600_500, reduce_only=True))
+    await opened.submit("BTC-PERP", an_order(bob, Side.BUY, 2, 600_500))
+    await opened.submit("BTC-PERP", an_order(ann, Side.SELL, 1, 620_000))
+    await opened.submit("BTC-PERP", an_order(bob, Side.BUY, 3, 590_000, reduce_only=True, loss_per_lot=4_000_000))
+    await opened.settle()
+    await opened.submit("BTC-PERP", an_order(bob, Side.BUY, 4, 590_000, reduce_only=True))  # PENDING
+    expected = await opened.session.fetch(REDUCE_ONLY_SUMS)
+    assert [(row["reduce_buy_lots"], row["reduce_sell_lots"], row["reduce_excess"] > 0) for row in expected] == [
+        (0, 3, False),
+        (7, 0, True),
+    ]
+    await opened.session.execute(_BEFORE_REDUCE_ONLY_SUMS)
+    await asyncio.to_thread(migrate, database)
+    assert await opened.session.fetch(REDUCE_ONLY_SUMS) == expected
+    assert await audit(opened.session) == []
+    await opened.settle()
+    assert await audit(opened.session) == []
+    await opened.close()

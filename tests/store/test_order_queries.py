@@ -48,6 +48,7 @@ async def test_an_order_shows_every_field_submitted_and_what_became_of_it(exchan
         "cutQuantity": "0",
         "price": None,
         "protectionPrice": "60600",
+        "maxSlippage": None,
         "remainingQuantity": "0.002",
         "filledQuantity": "0.003",
         "averagePrice": "60000",

@@ -141,6 +141,7 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         max_quantity="10000",
         min_notional="5",
         price_band="0.1",
+        take_bound="0.01",
         max_open_orders=500,
         max_leverage=20,
         initial_margin_rate="0.05",

@@ -1,4 +1,4 @@
-"""Rules that both Python and SQL compute: maintenance, the liquidation trigger and the ADL score agree to the micro."""
+"""Rules that both Python and SQL compute: maintenance, liquidation, ADL score and a reduce-only order's excess agree."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +13,8 @@ from exchange.risk.account import Exposure
 from exchange.risk.deleveraging import adl_rank, adl_score
 from exchange.risk.liquidation import is_liquidatable
 from exchange.risk.margin import maintenance
+from exchange.risk.order_filters import reduce_only_excess
+from schemas.orders import Side
 from schemas.units import Ppm
 from store.liquidations.account_scan import scan_accounts
 from tests.exchange.margin_builders import BTC
@@ -54,6 +56,30 @@ def test_the_liquidation_trigger_is_the_same_in_sql(database: str) -> None:
         @given(kept=st.integers(0, 10**18), above=st.one_of(st.integers(-1, 1), MICROS))
         def agrees(kept: int, above: int) -> None:
             assert computed(session, "is_liquidatable", kept + above, kept) is is_liquidatable(kept + above, kept)
+
+        agrees()
+
+
+def test_the_excess_of_a_reduce_only_order_is_the_same_in_sql(database: str) -> None:
+    """Rounded down, for any side, price, loss, fee and rate; a buy's loss is part of its margin price."""
+    with psycopg.connect(database) as session:
+
+        @EXAMPLES
+        @given(
+            side=st.sampled_from(list(Side)),
+            mark=st.integers(1, 10**17),
+            loss=st.one_of(st.just(0), st.integers(0, 10**17)),
+            fee=st.integers(0, 10**16),
+            rate=st.integers(1, 10**6),
+        )
+        def agrees(side: Side, mark: int, loss: int, fee: int, rate: int) -> None:
+            spec = replace(BTC, initial_margin_rate=Ppm(rate))
+            value = mark + (loss if side is Side.BUY else 0)
+            expected = reduce_only_excess(spec, side, value, loss, fee)
+            row = session.execute(
+                "SELECT reduce_only_excess(%s, %s, %s, %s, %s)", (side, value, loss, fee, rate)
+            ).fetchone()
+            assert row == (expected,)
 
         agrees()
 

@@ -75,7 +75,7 @@ async def test_a_refused_order_leaves_nothing(database: str) -> None:
         assert isinstance(answer, Refused)
         assert (answer.code, answer.details) == (
             ErrorCode.INSUFFICIENT_MARGIN,
-            {"required": "303000", "available": "10000"},
+            {"required": "303000", "available": "10000", "pendingCancels": 0},
         )
         for table in ("orders", "positions"):
             assert await session.fetchval(f"SELECT count(*) FROM {table}") == 0
@@ -264,8 +264,11 @@ async def test_an_account_that_is_liquidated_may_only_reduce(database: str) -> N
             place(user, "0.001", side=Side.SELL),
             SubmitCancel(user, "BTC-PERP-2"),
         ]
-        refused = ErrorCode.INSUFFICIENT_MARGIN
-        assert codes(await submission.run(batch, NOW, {})) == [refused, refused, None, refused, None]
+        refused = ErrorCode.MARKET_NOT_ACTIVE
+        answers = await submission.run(batch, NOW, {})
+        assert codes(answers) == [refused, refused, None, refused, None]
+        assert isinstance(answers[0], Refused)
+        assert answers[0].details == {"reason": "LIQUIDATION"}
         await session.execute("UPDATE accounts SET liquidation_id = NULL WHERE user_id = $1", user)
         assert codes(await submission.run(batch[:2], NOW, {})) == [None, None]
 
@@ -282,7 +285,10 @@ async def test_a_position_with_a_frozen_mark_binds_its_holder_in_every_market(da
             place(holder, "1", "3000", market="ETH-PERP", side=Side.SELL),
             place(other, "1", "3000", market="ETH-PERP"),
         ]
-        assert codes(await submission.run(ether, NOW, {})) == [ErrorCode.INSUFFICIENT_MARGIN, None, None]
+        answers = await submission.run(ether, NOW, {})
+        assert codes(answers) == [ErrorCode.MARKET_NOT_ACTIVE, None, None]
+        assert isinstance(answers[0], Refused)
+        assert answers[0].details == {"marketId": "BTC-PERP", "reason": "MARK_FROZEN"}
         assert codes(await submission.run([place(other)], NOW, {})) == [ErrorCode.MARKET_NOT_ACTIVE]
 
 

@@ -127,7 +127,11 @@ async def test_nothing_leaves_during_a_liquidation_or_on_a_frozen_mark(exchange:
     await exchange.session.execute(danger)
     refused = await take(exchange, buyer, "1")
     assert isinstance(refused, Refused)
-    assert (refused.code, refused.details) == (ErrorCode.INSUFFICIENT_BALANCE, {"requested": "1", "available": "0"})
+    named = {"reason": "LIQUIDATION"} if "accounts" in danger else {"reason": "MARK_FROZEN", "marketId": "BTC-PERP"}
+    assert (refused.code, refused.details) == (
+        ErrorCode.INSUFFICIENT_BALANCE,
+        {"requested": "1", "available": "0"} | named,
+    )
     balance = (await list_balances(exchange.session, buyer, ListRequest())).data[0]
     assert (balance.total, balance.locked, balance.available) == ("9998.8", "9998.8", "0")
     await exchange.session.execute("UPDATE accounts SET liquidation_id = NULL")

@@ -8,7 +8,7 @@ from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePreventio
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import OrderView
-from schemas.units import format_micros
+from schemas.units import format_micros, format_ppm
 from store.queries.arrivals import Arrivals, walk
 from store.queries.formatting import (
     average_price_text,
@@ -168,6 +168,7 @@ def order_view(row: Any) -> OrderView:
         cut_quantity=quantity_text(spec, row["quantity"] - standing),
         price=None if is_market else price,
         protection_price=price if is_market else None,
+        max_slippage=None if row["max_slippage"] is None else format_ppm(row["max_slippage"]),
         remaining_quantity=quantity_text(spec, row["remaining"]),
         filled_quantity=quantity_text(spec, row["filled_lots"]),
         average_price=average_price_text(spec, row["filled_notional"], row["filled_lots"]),

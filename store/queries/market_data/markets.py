@@ -51,6 +51,7 @@ def market_view(row: Any) -> MarketView:
         max_quantity=quantity_text(spec, spec.quantity_max),
         min_notional=format_micros(spec.notional_min),
         price_band=format_ppm(spec.price_band),
+        take_bound=format_ppm(spec.take_bound),
         max_open_orders=spec.orders_max,
         max_leverage=spec.leverage_max,
         initial_margin_rate=format_ppm(spec.initial_margin_rate),

@@ -1,0 +1,43 @@
+"""How many cancels of an account are under way: until they are done, their orders keep their margin."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from schemas.refusals import ErrorCode, Refused
+from store.session.connect import Session
+from store.submission.requests import SubmissionOutcome, SubmissionRequest
+
+_READ = """
+SELECT user_id, count(*) AS cancels FROM orders
+WHERE user_id = ANY($1::int8[]) AND is_live AND cancel_seq IS NOT NULL GROUP BY user_id
+"""
+
+
+async def read_pending_cancels(session: Session, users: Collection[int]) -> dict[int, int]:
+    """The live orders with a cancel under way, per user that has any; reads nothing for no users."""
+    if not users:
+        return {}
+    return {row["user_id"]: row["cancels"] for row in await session.fetch(_READ, sorted(users))}
+
+
+def is_short_of_margin(outcome: object) -> bool:
+    """Whether this is a refusal for the margin."""
+    return isinstance(outcome, Refused) and outcome.code is ErrorCode.INSUFFICIENT_MARGIN
+
+
+def with_pending_cancels(refused: Refused, cancels: int) -> Refused:
+    """The refusal with their number."""
+    return replace(refused, details={**(refused.details or {}), "pendingCancels": cancels})
+
+
+def explained(
+    batch: Sequence[SubmissionRequest], answers: Sequence[SubmissionOutcome], pending: Mapping[int, int]
+) -> list[SubmissionOutcome]:
+    """The answers, each refusal for the margin with the number of its user's cancels under way."""
+    return [
+        with_pending_cancels(answer, pending.get(request.user, 0))
+        if isinstance(answer, Refused) and is_short_of_margin(answer)
+        else answer
+        for request, answer in zip(batch, answers, strict=True)
+    ]
