@@ -26,7 +26,19 @@ BEHIND_MAX_S = 10
 BEHIND_SOON_S = 1
 AUDITED_WITHIN_S = 120
 WATCH_EVERY_S = 2.0
-STATUS_COLUMNS = ("market", "status", "behind_s", "behind", "halted", "mark", "owner", "rules", "commands", "events")
+STATUS_COLUMNS = (
+    "market",
+    "status",
+    "behind_s",
+    "behind",
+    "halted",
+    "rests",
+    "mark",
+    "owner",
+    "rules",
+    "commands",
+    "events",
+)
 """The most important first: a narrow terminal leaves out the last ones."""
 WORKER_COLUMNS = ("process", "at", "works_for", "metrics")
 

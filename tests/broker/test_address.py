@@ -22,15 +22,17 @@ def test_its_parts_come_back(user: str, password: str, ca: str) -> None:
     assert parse_broker_address(address.text()) == address
 
 
-def test_a_broker_without_tls_is_addressed_as_before() -> None:
+def test_a_broker_without_tls_is_addressed_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but its servers; so the embedded broker and a local one need no setting."""
+    monkeypatch.setattr("broker.address._process", "perpetua")  # other tests of this process have named it
     assert BrokerAddress(SERVERS).text() == SERVERS
     assert client_settings(SERVERS) == {"bootstrap_servers": SERVERS, "client_id": "perpetua"}
     assert app_settings(SERVERS) == {"broker": "kafka://one:9093;kafka://two:9093"}
 
 
-def test_every_client_receives_tls_and_credentials(tmp_path: Path) -> None:
+def test_every_client_receives_tls_and_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """aiokafka by arguments, Faust by credentials that carry the context; the certificate is checked against our CA."""
+    monkeypatch.setattr("broker.address._process", "perpetua")
     ca = make_certificate(tmp_path).certificate
     given = {"BROKER_URL": SERVERS, "BROKER_TLS": "1", "BROKER_CA": str(ca)}
     named = given | {"BROKER_USERNAME": "engine", "BROKER_PASSWORD": "p@ss:w/rd?"}

@@ -25,6 +25,11 @@ def _pending_cancels(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([{"user_id": user, "cancels": held[user]} for user in arguments[0] if held[user]])
 
 
+def _order_states(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    stored = [tables.orders[key] for key in arguments[0] if key in tables.orders]
+    return Result([{name: order[name] for name in ("order_id", "status", "filled_lots")} for order in stored])
+
+
 def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market_id, users, orders = arguments
     empty = {"event_seq": None, "user_id": None}
@@ -253,6 +258,7 @@ RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE 
 STATEMENTS: dict[str, Statement] = {
     reading._LOCK_AND_READ: Statement("accounts locked", lock_accounts, locks=True),
     writing._WRITE: Statement("submission", submit, locks=True),
+    reading._READ_STATES: Statement("states of orders", _order_states),
     pending_cancels._READ: Statement("pending cancels", _pending_cancels),
     projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
     projecting.WRITE: Statement("projection", _project, locks=True),
