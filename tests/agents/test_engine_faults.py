@@ -124,7 +124,7 @@ async def test_an_engine_that_finds_no_topics_goes_to_work_when_they_are_there(
     """A broker that has just started reports topics it has as missing: the market had no owner for five minutes."""
     async with stream_on(broker, database, tmp_path, has_topics=False) as stream:
         engine = stream.spawn("engine")
-        await eventually(lambda: "rests: a topic is at fault" in stream.log_of(engine), within_s=20)
+        await eventually(lambda: commands_topic(stream.market) in stream.log_of(engine), within_s=20)
         await stream.move_to(broker)
         async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
             await stream.trade(20)
