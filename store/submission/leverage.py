@@ -20,7 +20,7 @@ INSERT INTO positions (user_id, market_id, leverage) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, market_id) DO UPDATE SET leverage = excluded.leverage
 """
 
-_READ = "SELECT * FROM read_margin(ARRAY[$1::int8])"
+_READ = "SELECT * FROM read_margin_accounts(ARRAY[$1::int8])"
 
 
 class LeverageWish(NamedTuple):

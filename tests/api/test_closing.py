@@ -27,7 +27,7 @@ async def test_the_close_fills_and_the_take_profit_ends_with_the_position(exchan
     closing = await close(trader)
     await exchange.run_engine()
     order = (await trader.get(f"/orders/{closing.body['orderId']}")).body
-    assert (order["status"], order["averagePrice"], order["protectionPrice"]) == ("FILLED", "58900.000000", "58410")
+    assert (order["status"], order["averagePrice"], order["protectionPrice"]) == ("FILLED", "58900", "58410")
     assert (await trader.get("/positions")).body == []
     assert [each["status"] for each in (await trader.get("/orders")).body] == ["FILLED", "CANCELLED", "FILLED"]
     assert (await trader.get("/balances")).body[0]["availableMargin"] == "1958.55"
@@ -60,7 +60,7 @@ async def test_a_market_order_that_equity_does_not_cover_gets_a_nearer_protectio
     closing = await close(trader)
     await exchange.run_engine()
     order = (await trader.get(f"/orders/{closing.body['orderId']}")).body
-    assert (order["protectionPrice"], order["status"], order["averagePrice"]) == ("59550", "FILLED", "59550.000000")
+    assert (order["protectionPrice"], order["status"], order["averagePrice"]) == ("59550", "FILLED", "59550")
     assert (await account_of(exchange, trader)).wallet == (480 - 450) * 10**6 - 29_775_000
 
 

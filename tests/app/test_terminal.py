@@ -51,6 +51,7 @@ async def test_status_fits_the_terminal(database: str, columns: int) -> None:
         "behind_s",
         "behind",
         "halted",
+        "rests",
         "mark",
         "owner",
         "rules",
@@ -64,7 +65,7 @@ async def test_the_reason_of_a_halt_is_readable_at_80_columns(database: str) -> 
     """It is wrapped, not cut."""
     await _close_a_market(database)
     shown = await on_terminal(["status"], 80, {"DATABASE_URL": database})
-    start, end = shown.lines[0].index("halted"), shown.lines[0].index("mark ")
+    start, end = shown.lines[0].index("halted"), shown.lines[0].index("rests ")
     rows = itertools.dropwhile(lambda line: not line.startswith("ETH-PERP"), shown.lines)
     column = itertools.takewhile(bool, (line[start:end].strip() for line in rows))
     assert " ".join(column).startswith(REASON)
