@@ -95,7 +95,11 @@ class ApiServer:
         for site in self._runner.sites:
             await site.stop()  # 2
         await self._until_connections_end(settings.idle_grace_s)  # 3
+        server = self._runner.server
         await self._runner.cleanup()  # 3 and 4
+        for connection in server.connections if server is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()  # accepted while the others were being closed: nobody serves it
 
     async def _until_connections_end(self, within_s: float) -> None:
         """Wait for at least one poll: a connection that was just accepted is not known before."""

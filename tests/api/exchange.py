@@ -39,6 +39,7 @@ QUICK = ApiSettings(
     body_timeout_s=0.5,
     readiness_grace_s=0.0,
     idle_grace_s=0.0,
+    keepalive_timeout_s=15.0,
     stop_timeout_s=5.0,
 )
 _numbers = itertools.count(1)
