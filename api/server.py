@@ -54,6 +54,7 @@ class ApiServer:
         self._services = services
         self._host = host
         self._port = port
+        self._listener: asyncio.Server | None = None
         settings = services.settings
         self.app = create_app(services)
         self._runner = JsonRunner(
@@ -69,37 +70,42 @@ class ApiServer:
     @property
     def port(self) -> int:
         """The port it listens on, also when 0 was requested."""
-        port: int = self._runner.addresses[0][1]
-        return port
+        return self._port
 
     async def start(self) -> None:
         """Start the background tasks and listen."""
         await self._runner.setup()
+        server, loop = self._runner.server, asyncio.get_running_loop()
+        assert server is not None  # noqa: S101 - set up above
         try:
-            await web.TCPSite(self._runner, self._host or None, self._port, backlog=1_024).start()
+            self._listener = await loop.create_server(server, self._host or None, self._port, backlog=1_024)
         except OSError as error:
             raise CannotListen(self._host, self._port, error) from error
+        self._port = self._listener.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Stop gracefully.
 
         1. /readyz says so, and every answer closes its connection.
-        2. No new connections: those that wait to be accepted are accepted first.
+        2. No new connections; those that have just been accepted are served.
         3. Each connection closes with its next answer; one that stays idle for longer than the grace period is closed.
         4. The queue is submitted.
         """
         settings = self._services.settings
         self._services.lifecycle.is_stopping = True  # 1
         await asyncio.sleep(settings.readiness_grace_s)
-        await asyncio.sleep(0)
-        for site in self._runner.sites:
-            await site.stop()  # 2
+        await self._close_listener()  # 2
         await self._until_connections_end(settings.idle_grace_s)  # 3
-        server = self._runner.server
         await self._runner.cleanup()  # 3 and 4
-        for connection in server.connections if server is not None else ():
-            if connection.transport is not None:
-                connection.transport.abort()  # accepted while the others were being closed: nobody serves it
+
+    async def _close_listener(self) -> None:
+        """asyncio drops a connection, without closing it, that it has accepted but not set up when its server closes."""
+        if self._listener is None:
+            return
+        for listening in self._listener.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        self._listener.close()
 
     async def _until_connections_end(self, within_s: float) -> None:
         """Wait for at least one poll: a connection that was just accepted is not known before."""

@@ -35,6 +35,7 @@ async def _connect_carelessly(dsn: str, application_name: str) -> Connection:
 
 
 async def _stop_listening_at_once(server: api.server.ApiServer) -> None:
+    await server._close_listener()
     await server._runner.cleanup()
 
 
