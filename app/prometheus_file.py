@@ -6,7 +6,6 @@ from pathlib import Path
 
 FILE_NAME = "prometheus.yml"
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-EVERY_INTERFACE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - addresses to listen on, none to call
 _TEXT = """# Written by `python -m app run` at each start: prometheus --config.file={file}
 global:
   scrape_interval: 5s
@@ -21,10 +20,10 @@ scrape_configs:
 
 
 def write_prometheus_file(folder: Path, addresses: Mapping[str, str]) -> Path:
-    """Write the file for the `host:port` of each process; returns its path. It replaces the one of the start before in one step."""
+    """Write the file for the address of each process; returns its path. It replaces the one of the start before in one step."""
     path = folder / FILE_NAME
     targets = (
-        f"      - {{targets: [{json.dumps(_callable(address))}], labels: {{process: {name}}}}}"
+        f"      - {{targets: [{json.dumps(address)}], labels: {{process: {name}}}}}"
         for name, address in addresses.items()
     )
     text = _TEXT.format(
@@ -37,9 +36,3 @@ def write_prometheus_file(folder: Path, addresses: Mapping[str, str]) -> Path:
     fresh.write_text(text)
     fresh.replace(path)
     return path
-
-
-def _callable(address: str) -> str:
-    """The address under which this machine reaches a server: one that listens on every interface listens on loopback too."""
-    host, _, port = address.rpartition(":")
-    return f"127.0.0.1:{port}" if host.strip("[]") in EVERY_INTERFACE else address

@@ -39,7 +39,7 @@ from app.operator import all_index_sources, drain_markets, markets_now
 from app.prometheus_file import write_prometheus_file
 from app.settings import Settings, signing_secret
 from broker.topics import cluster_id
-from schemas.addresses import CannotListen, local_url
+from schemas.addresses import CannotListen, local_address, local_url
 from schemas.market import SEED_MARKETS
 
 ASK_AGAIN_S = 0.2
@@ -170,8 +170,9 @@ class _Tree:
         workers = [name for name in WORKER_TIERS if name != "api"] + ["demo"] * self._given.demo
         ports = enumerate(workers, first)
         self._metrics_ports = {name: port_or_free(settings.metrics_host, port) for port, name in ports}
-        addresses = {name: f"{settings.metrics_host}:{port}" for name, port in self._metrics_ports.items()}
-        file = write_prometheus_file(settings.data, {"api": f"{settings.http_host}:{settings.port}"} | addresses)
+        addresses = {name: local_address(settings.metrics_host, port) for name, port in self._metrics_ports.items()}
+        api = local_address(settings.http_host, settings.port)
+        file = write_prometheus_file(settings.data, {"api": api} | addresses)
         _stage("metrics", f"prometheus --config.file={file}")
 
     async def _ask_broker(self, ask: Callable[[], Awaitable[T]]) -> T:

@@ -20,10 +20,15 @@ def address_text(host: str, port: int) -> str:
     return f"{_bracketed(host) or '*'}:{port}"
 
 
-def local_url(host: str, port: int) -> str:
-    """The URL at which a program of this machine reaches a server that listens on `host`; loopback where that is every address."""
+def local_address(host: str, port: int) -> str:
+    """`host:port` at which a program of this machine reaches a server that listens on `host`; loopback where that is every address."""
     reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://{_bracketed(reached)}:{port}"
+    return address_text(reached, port)
+
+
+def local_url(host: str, port: int) -> str:
+    """The URL of such a server."""
+    return f"http://{local_address(host, port)}"
 
 
 def _bracketed(host: str) -> str:

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import aiohttp
+
 T = TypeVar("T")
 
 
@@ -19,3 +21,16 @@ async def eventually(fact: Callable[[], T | Awaitable[T]], within_s: float = 10.
             return answer
         assert asyncio.get_running_loop().time() < deadline, f"not true within {within_s} s; last answer: {answer!r}"
         await asyncio.sleep(every_s)
+
+
+async def until_alive(url: str, within_s: float = 30.0) -> None:
+    """Wait until an API answers at this URL that it is alive."""
+
+    async def is_alive() -> bool:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/livez") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    await eventually(is_alive, within_s)

@@ -143,7 +143,7 @@ def port_or_free(host: str, port: int) -> int:
     """The port if nobody listens there, else one that is free now."""
     try:
         check_port_is_free(host, port)
-    except (OSError, OverflowError, PortTaken):
+    except (CannotListen, OverflowError, PortTaken):
         return free_port()
     return port
 
@@ -152,12 +152,12 @@ def check_port_is_free(host: str, port: int) -> None:
     """Raise PortTaken when a program listens there: its answers could pass for those of the API. Port 0 means any free one."""
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, *_, address in found:
+        for family, *_, (address, _, *rest) in found:
             with socket.socket(family) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore lingering connections
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
+                probe.bind((address, port, *rest))  # getaddrinfo takes a port beyond 65,535 for a smaller one
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(host, port) from error

@@ -13,11 +13,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from app.local.process import free_port
+from app.local.process import free_port, port_or_free
 from app.settings import Misconfigured, load_settings, resolve_local
-from schemas.addresses import address_text, local_url
+from schemas.addresses import address_text, local_address, local_url
 from tests.app.test_settings import PRODUCTION
-from tests.eventually import eventually
+from tests.eventually import eventually, until_alive
 
 ROOT = Path(__file__).parents[2]
 Prepare = Callable[[], None]
@@ -43,16 +43,7 @@ async def _api(
     """An API process that answers at `url`; it must end well."""
     process = await _spawn(dsn, "api", prepare=prepare, **changed)
     try:
-        async with aiohttp.ClientSession() as session:
-
-            async def answers() -> bool:
-                try:
-                    async with session.get(f"{url}/livez") as answer:
-                        return answer.status == 200
-                except aiohttp.ClientError:
-                    return False
-
-            await eventually(answers, within_s=30)
+        await until_alive(url)
         yield process
     finally:
         if process.returncode is None:
@@ -163,6 +154,20 @@ def test_addresses_are_written_so_that_they_can_be_opened() -> None:
     hosts = ("127.0.0.1", "::1", "", "::", "0.0.0.0", "a.example")  # noqa: S104
     urls = ["http://127.0.0.1:1", "http://[::1]:1", "http://127.0.0.1:1", "http://[::1]:1", "http://127.0.0.1:1"]
     assert [local_url(host, 1) for host in hosts] == [*urls, "http://a.example:1"]
+    assert [f"http://{local_address(host, 1)}" for host in hosts] == [local_url(host, 1) for host in hosts]
+
+
+def test_a_port_that_cannot_be_had_is_replaced_by_a_free_one() -> None:
+    """One that is taken, one of another machine's address, one that there is not."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = [("127.0.0.1", taken.getsockname()[1]), ("192.0.2.7", free_port()), ("127.0.0.1", 70_000)]
+        for host, port in wanted:
+            assert 0 < port_or_free(host, port) < 65_536
+            assert port_or_free(host, port) != port
+    free = free_port()
+    assert port_or_free("127.0.0.1", free) == free
 
 
 def test_only_what_uses_the_broker_asks_for_its_address() -> None:

@@ -4,13 +4,12 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from app.local.process import free_port
 from bench.load.generator import make_traders, send_orders
 from tests.api.exchange import Exchange
-from tests.eventually import eventually
+from tests.eventually import until_alive
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "operate" / "nginx.conf"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -36,21 +35,12 @@ async def test_orders_pass_through_the_nginx_example(database: str, tmp_path: Pa
     nginx = await asyncio.create_subprocess_exec(str(NGINX), "-c", str(config), "-g", "daemon off;")
     url = f"http://127.0.0.1:{port}"
     try:
-        async with aiohttp.ClientSession() as session:
-
-            async def answers() -> bool:
-                try:
-                    async with session.get(f"{url}/livez") as answer:
-                        return answer.status == 200
-                except aiohttp.ClientError:
-                    return False
-
-            await eventually(answers, within_s=10)
-            traders = await make_traders(url, 4)
-            sending = asyncio.create_task(send_orders(url, traders, 200))
-            await asyncio.sleep(0.1)
-            await one.stop()
-            outcomes = [await sending, await send_orders(url, traders, 40)]
+        await until_alive(url, within_s=10)
+        traders = await make_traders(url, 4)
+        sending = asyncio.create_task(send_orders(url, traders, 200))
+        await asyncio.sleep(0.1)
+        await one.stop()
+        outcomes = [await sending, await send_orders(url, traders, 40)]
         assert [(outcome.cut, set(outcome.statuses)) for outcome in outcomes] == [(0, {202}), (0, {202})]
     finally:
         nginx.terminate()
