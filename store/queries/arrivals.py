@@ -7,11 +7,23 @@ until a lap ends with the last rows there are. The cursor carries the bounds of 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from schemas.refusals import Refused
-from store.queries.paging import Conditions, Int8, ListRequest, decode_cursor, encode_cursor
+from schemas.rest.bodies import Page
+from store.queries.paging import (
+    Conditions,
+    Int8,
+    ListRequest,
+    bounded_datetime,
+    decode_cursor,
+    encode_cursor,
+    in_order,
+    page_of,
+)
 from store.session.connect import Session
+
+View = TypeVar("View")
 
 Bound = tuple[Int8, Int8, Int8]
 """A market and the sequences between which a lap shows its rows: after the first, up to the second."""
@@ -29,6 +41,20 @@ class Arrivals(NamedTuple):
     key_of: Callable[[Any], Sequence[int]]
 
 
+class TimedList(NamedTuple):
+    """A list of a user's rows by time.
+
+    `query` is a SELECT up to its WHERE, `filtered` adds the conditions of a request, `sort_key` names the columns in SQL, the
+    time first, and `cursor` is the type of their values.
+    """
+
+    query: str
+    filtered: Callable[[Conditions, int, ListRequest], Conditions]
+    sort_key: tuple[str, ...]
+    cursor: Any
+    arrivals: Arrivals
+
+
 class _Place(NamedTuple):
     """The cursor: the sort key of the last row shown, None where the lap has not begun, and the bounds of the lap."""
 
@@ -40,7 +66,30 @@ Read = Callable[[Conditions, Sequence[int] | None, int], Awaitable[Sequence[Any]
 """Reads the rows that meet the conditions, after a sort key, at most a number of them."""
 
 
-async def walk(
+async def list_by_time(
+    session: Session, user: int, request: ListRequest, listed: TimedList, view: Callable[[Any], View]
+) -> Page[View] | Refused:
+    """A page of a user's rows, newest first, or oldest first in laps."""
+
+    async def read(within: Conditions, after: Sequence[int] | None, limit: int) -> Sequence[Any]:
+        where = listed.filtered(within, user, request)
+        if after is not None:
+            where.add_after(listed.sort_key, (bounded_datetime(after[0]), *after[1:]), request)
+        return await session.fetch(
+            f"{listed.query}{where}{in_order(listed.sort_key, request, limit)}", *where.arguments
+        )
+
+    if request.is_oldest_first:
+        walked = await _walk(session, request, user, listed.arrivals, read)
+        return walked if isinstance(walked, Refused) else Page([view(row) for row in walked[0]], walked[1])
+    after = decode_cursor(request.cursor, listed.cursor)
+    if isinstance(after, Refused):
+        return after
+    rows = await read(Conditions("true"), after, request.limit + 1)
+    return page_of(rows, request.limit, listed.arrivals.key_of, view)
+
+
+async def _walk(
     session: Session, request: ListRequest, user: int, arrivals: Arrivals, read: Read
 ) -> tuple[Sequence[Any], str | None] | Refused:
     """The rows of a page of a user's list, oldest first, and the cursor of the next page."""

@@ -1,6 +1,5 @@
 """Fills of a user: the user's side of every trade."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from schemas.ids import (
@@ -14,17 +13,13 @@ from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import FillView
 from schemas.units import format_micros
-from store.queries.arrivals import Arrivals, walk
+from store.queries.arrivals import Arrivals, TimedList, list_by_time
 from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text
 from store.queries.paging import (
     Conditions,
     Int8,
     ListRequest,
     Moment,
-    bounded_datetime,
-    decode_cursor,
-    in_order,
-    page_of,
     record_key,
 )
 from store.session.connect import Session
@@ -33,35 +28,11 @@ _COLUMNS = """
 SELECT f.*, o.client_order_id, m.name, m.spec::text AS spec FROM fills f JOIN markets m USING (market_id)
 LEFT JOIN orders o ON o.order_id = f.order_id WHERE
 """
-_BY_TIME = ("f.at", "f.market_id", "f.trade_id")
 _PERSISTED = Arrivals(
     "SELECT market_id, g.event_seq AS seq FROM positions p JOIN progress g USING (market_id) WHERE p.user_id = $1",
     "f.market_id = {0} AND f.event_seq > {1} AND f.event_seq <= {2}",
     record_key("at", "market_id", "trade_id"),
 )
-
-
-async def list_fills(session: Session, user: int, request: ListRequest) -> Page[FillView] | Refused:
-    """A page of a user's fills by time, filtered by market, order and period; an unknown order has none."""
-    key_of = record_key("at", "market_id", "trade_id")
-    if request.is_oldest_first:
-
-        async def read(within: Conditions, key: Sequence[int] | None, limit: int) -> Sequence[Any]:
-            where = _filtered(within, user, request)
-            if key is not None:
-                where.add_after(_BY_TIME, (bounded_datetime(key[0]), *key[1:]), request)
-            return await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_TIME, request, limit)}", *where.arguments)
-
-        walked = await walk(session, request, user, _PERSISTED, read)
-        return walked if isinstance(walked, Refused) else Page([fill_view(row) for row in walked[0]], walked[1])
-    after = decode_cursor(request.cursor, tuple[Moment, Int8, Int8])
-    if isinstance(after, Refused):
-        return after
-    where = _filtered(Conditions("true"), user, request)
-    if after is not None:
-        where.add_after(_BY_TIME, (bounded_datetime(after[0]), *after[1:]), request)
-    rows = await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_TIME, request)}", *where.arguments)
-    return page_of(rows, request.limit, key_of, fill_view)
 
 
 def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
@@ -73,6 +44,14 @@ def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
         market, seq = parse_public_order_id(request.order_id) or ("", 0)
         where.add("m.name = {} AND f.order_id = order_key(m.market_id, {})", storable(market), seq)
     return where
+
+
+_BY_TIME = TimedList(_COLUMNS, _filtered, ("f.at", "f.market_id", "f.trade_id"), tuple[Moment, Int8, Int8], _PERSISTED)
+
+
+async def list_fills(session: Session, user: int, request: ListRequest) -> Page[FillView] | Refused:
+    """A page of a user's fills by time, filtered by market, order and period; an unknown order has none."""
+    return await list_by_time(session, user, request, _BY_TIME, fill_view)
 
 
 def fill_view(row: Any) -> FillView:

@@ -1,6 +1,5 @@
 """Orders of a user, with every submitted field and their state."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from schemas.ids import parse_public_order_id, public_id_of_order
@@ -8,8 +7,8 @@ from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePreventio
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import OrderView
-from schemas.units import format_micros, format_ppm
-from store.queries.arrivals import Arrivals, walk
+from schemas.units import Timestamp, format_micros, format_ppm
+from store.queries.arrivals import Arrivals, TimedList, list_by_time
 from store.queries.formatting import (
     average_price_text,
     price_text,
@@ -47,60 +46,17 @@ WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
 _ID_BY_CLIENT_ID = """
 SELECT m.name, o.order_id FROM orders o JOIN markets m USING (market_id) WHERE o.user_id = $1 AND o.client_order_id = $2
 """
-_BY_CREATION = ("o.created_at", "o.order_id")
-_ENDED = ("NOT o.is_live", "o.ended_at")
+_CHANGED = (
+    ("o.is_live", "o.updated_at"),
+    ("NOT o.is_live", "o.ended_at"),
+    ("NOT o.is_live AND o.ended_at IS NULL", "o.updated_at"),
+)
+"""Which orders changed last at which time; each part has an index."""
 _PLACED = Arrivals(
     "SELECT market_id, c.command_seq AS seq FROM positions p JOIN counters c USING (market_id) WHERE p.user_id = $1",
     "o.order_id > order_key({0}, {1}) AND o.order_id <= order_key({0}, {2})",
     record_key("created_at", "order_id"),
 )
-
-
-async def list_orders(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
-    """A page of a user's orders by time of creation, or by last change with `updated_from`; filtered by market, status and period."""
-    if request.updated_from is not None:
-        return await _list_changed(session, user, request)
-    if request.is_oldest_first:
-
-        async def read(within: Conditions, key: Sequence[int] | None, limit: int) -> Sequence[Any]:
-            where = _filtered(within, user, request)
-            if key is not None:
-                where.add_after(_BY_CREATION, (bounded_datetime(key[0]), *key[1:]), request)
-            return await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_CREATION, request, limit)}", *where.arguments)
-
-        walked = await walk(session, request, user, _PLACED, read)
-        return walked if isinstance(walked, Refused) else Page([order_view(row) for row in walked[0]], walked[1])
-    after = decode_cursor(request.cursor, tuple[Moment, Int8])
-    if isinstance(after, Refused):
-        return after
-    where = _filtered(Conditions("true"), user, request)
-    if after is not None:
-        where.add_after(_BY_CREATION, (bounded_datetime(after[0]), after[1]), request)
-    rows = await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_CREATION, request)}", *where.arguments)
-    return page_of(rows, request.limit, record_key("created_at", "order_id"), order_view)
-
-
-async def _list_changed(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
-    """A page by last change: of the live orders, which are few, and of the ended ones, by an index of their end."""
-    after = decode_cursor(request.cursor, tuple[Moment, Int8])
-    if isinstance(after, Refused) or request.updated_from is None:
-        return after if isinstance(after, Refused) else Page([], None)
-    where = _filtered(Conditions("true"), user, request)
-    parts = []
-    for kind, changed in (
-        ("o.is_live", "o.updated_at"),
-        _ENDED,
-        ("NOT o.is_live AND o.ended_at IS NULL", "o.updated_at"),
-    ):
-        part = where.copy()
-        part.add(f"{kind} AND {changed} >= {{}}", bounded_datetime(request.updated_from))
-        if after is not None:
-            part.add_after((changed, "o.order_id"), (bounded_datetime(after[0]), after[1]), request)
-        parts.append(f"({_COLUMNS}{part}{in_order((changed, 'o.order_id'), request)})")
-        arguments = part.arguments
-    union = f"SELECT * FROM ({' UNION ALL '.join(parts)}) u{in_order(('updated_at', 'order_id'), request)}"  # noqa: S608 - ours
-    rows = await session.fetch(union, *arguments)
-    return page_of(rows, request.limit, record_key("updated_at", "order_id"), order_view)
 
 
 def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
@@ -114,6 +70,37 @@ def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
         if len(are_live) == 1:
             where.add("o.is_live" if are_live == {True} else "NOT o.is_live")  # the few live ones have an index
     return where
+
+
+_BY_CREATION = TimedList(_COLUMNS, _filtered, ("o.created_at", "o.order_id"), tuple[Moment, Int8], _PLACED)
+
+
+async def list_orders(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
+    """A page of a user's orders by time of creation, or by last change with `updated_from`; filtered by market, status and period."""
+    if request.updated_from is not None:
+        return await _list_changed(session, user, request, request.updated_from)
+    return await list_by_time(session, user, request, _BY_CREATION, order_view)
+
+
+async def _list_changed(
+    session: Session, user: int, request: ListRequest, since: Timestamp
+) -> Page[OrderView] | Refused:
+    """A page by last change: of the live orders, which are few, and of the ended ones, by an index of their end."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8])
+    if isinstance(after, Refused):
+        return after
+    where = _filtered(Conditions("true"), user, request)
+    parts = []
+    for kind, changed in _CHANGED:
+        part = where.copy()
+        part.add(f"{kind} AND {changed} >= {{}}", bounded_datetime(since))
+        if after is not None:
+            part.add_after((changed, "o.order_id"), (bounded_datetime(after[0]), after[1]), request)
+        parts.append(f"({_COLUMNS}{part}{in_order((changed, 'o.order_id'), request)})")
+        arguments = part.arguments
+    union = f"SELECT * FROM ({' UNION ALL '.join(parts)}) u{in_order(('updated_at', 'order_id'), request)}"  # noqa: S608 - ours
+    rows = await session.fetch(union, *arguments)
+    return page_of(rows, request.limit, record_key("updated_at", "order_id"), order_view)
 
 
 async def read_order(session: Session, user: int, order_id: str) -> OrderView | None:

@@ -1,6 +1,5 @@
 """Funding: a market's rates, and the payments of an account."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from schemas.ids import public_event_id
@@ -9,7 +8,7 @@ from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.markets import FundingPaymentView, FundingView, MarketFundingView
 from schemas.units import divide_toward_zero, format_micros, format_rate_e9
-from store.queries.arrivals import Arrivals, walk
+from store.queries.arrivals import Arrivals, TimedList, list_by_time
 from store.queries.formatting import (
     index_text,
     price_text,
@@ -39,7 +38,6 @@ SELECT market_id, name, spec::text AS spec, index_price, mark, funding_rate, pre
 FROM markets WHERE name = $1
 """
 _PAYMENTS = "SELECT p.*, m.name, m.spec::text AS spec FROM funding_payments p JOIN markets m USING (market_id) WHERE "
-_BY_INTERVAL = ("p.interval_end", "p.market_id")
 _PERSISTED = Arrivals(
     "SELECT market_id, g.event_seq AS seq FROM positions h JOIN progress g USING (market_id) WHERE h.user_id = $1",
     "p.market_id = {0} AND p.event_seq > {1} AND p.event_seq <= {2}",
@@ -67,35 +65,20 @@ async def read_funding(session: Session, market: str, request: ListRequest) -> M
     return _with_present(row, spec, page)
 
 
-async def list_payments(session: Session, user: int, request: ListRequest) -> Page[FundingPaymentView] | Refused:
-    """A page of a user's funding payments, by the end of the interval, filtered by market and period."""
-    key_of = record_key("interval_end", "market_id")
-    if request.is_oldest_first:
-
-        async def read(within: Conditions, key: Sequence[int] | None, limit: int) -> Sequence[Any]:
-            where = _filtered(within, user, request)
-            if key is not None:
-                where.add_after(_BY_INTERVAL, (bounded_datetime(key[0]), *key[1:]), request)
-            return await session.fetch(f"{_PAYMENTS}{where}{in_order(_BY_INTERVAL, request, limit)}", *where.arguments)
-
-        walked = await walk(session, request, user, _PERSISTED, read)
-        return walked if isinstance(walked, Refused) else Page([payment_view(row) for row in walked[0]], walked[1])
-    after = decode_cursor(request.cursor, tuple[Moment, Int8])
-    if isinstance(after, Refused):
-        return after
-    where = _filtered(Conditions("true"), user, request)
-    if after is not None:
-        where.add_after(_BY_INTERVAL, (bounded_datetime(after[0]), after[1]), request)
-    rows = await session.fetch(f"{_PAYMENTS}{where}{in_order(_BY_INTERVAL, request)}", *where.arguments)
-    return page_of(rows, request.limit, key_of, payment_view)
-
-
 def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
     where.add("p.user_id = {}", user)
     where.add_period("p.interval_end", request)
     if request.market_id is not None:
         where.add("m.name = {}", storable(request.market_id))
     return where
+
+
+_BY_INTERVAL = TimedList(_PAYMENTS, _filtered, ("p.interval_end", "p.market_id"), tuple[Moment, Int8], _PERSISTED)
+
+
+async def list_payments(session: Session, user: int, request: ListRequest) -> Page[FundingPaymentView] | Refused:
+    """A page of a user's funding payments, by the end of the interval, filtered by market and period."""
+    return await list_by_time(session, user, request, _BY_INTERVAL, payment_view)
 
 
 def payment_view(row: Any) -> FundingPaymentView:
