@@ -16,7 +16,8 @@ RULES_FIRST = 1
 """The rules version of every log from before logs recorded theirs."""
 RULES_SECOND = 2
 """From this version on an order cuts reduce-only orders by what it fills or rests with alone, the resting band moves a
-reduce-only order instead of cancelling it, and quotes and prints far from the index count for the mark only up to the clamp."""
+reduce-only order instead of cancelling it, quotes and prints far from the index count for the mark only up to the clamp, a
+take-over may name a part of the position, and a tick sets back a clock that had been wrong."""
 
 
 class MarketStatus(StrEnum):

@@ -12,8 +12,6 @@ HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
 RULES_VERSION = 2
 """The newest rules version that this code supports (docs/adr/0005)."""
-RULES_PARTIAL_TAKE_OVER = 2
-"""The first rules version in which a take-over may name a part of the position."""
 EVENT_RECORD_BYTES_MAX = 512 * 1024
 COMMANDS_PER_RECORD_MAX = 500
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

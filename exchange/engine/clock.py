@@ -8,12 +8,11 @@ from exchange.engine.prices.index import refresh
 from exchange.engine.prices.mark import follow_book, mark_price, move
 from exchange.engine.settlement import INDEX_MINUTES
 from schemas.commands import AdvanceClock, Command
-from schemas.market import MarketStatus
+from schemas.market import RULES_SECOND, MarketStatus
 from schemas.units import MINUTE_US, SECOND_US, Timestamp
 
 SET_BACK_US = 10 * SECOND_US
 """More than the times of two commands in turn differ by (docs/adr/0009): a tick that old comes from a clock that was corrected."""
-SETS_BACK_FROM_RULES = 2
 
 
 def pass_time(market: Market, command: Command) -> None:
@@ -62,7 +61,7 @@ def _each_minute(emitter: Emitter, impact: ImpactPrices) -> None:
 
 
 def _is_set_back(market: Market, at: Timestamp) -> bool:
-    return market.rules >= SETS_BACK_FROM_RULES and at < market.clock - SET_BACK_US
+    return market.rules >= RULES_SECOND and at < market.clock - SET_BACK_US
 
 
 def _set_back(market: Market, at: Timestamp) -> None:

@@ -16,9 +16,9 @@ from exchange.position import Position, closing_side, settled_part
 from schemas.commands import Deleverage, Liquidate, TakeOver
 from schemas.events import TransferSide
 from schemas.ids import INSURANCE_FUND
+from schemas.market import RULES_SECOND
 from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention, Side
 from schemas.units import PPM, Lots, Micros, Ticks, divide_half_even, divide_up
-from schemas.wire import RULES_PARTIAL_TAKE_OVER
 
 _PARAMS = MatchParams(SelfTradePrevention.EXPIRE_MAKER, taker_fee_rate=0, cause=FillCause.LIQUIDATION)
 
@@ -63,7 +63,7 @@ def take_over(emitter: Emitter, command: TakeOver) -> None:
         return
     total = abs(command.lots)
     lots = total
-    if emitter.market.rules >= RULES_PARTIAL_TAKE_OVER and command.quantity is not msgspec.UNSET:
+    if emitter.market.rules >= RULES_SECOND and command.quantity is not msgspec.UNSET:
         lots = min(command.quantity, total)
     amount = settled_part(command.amount, total, 0, lots)
     _transfer(emitter, command, TransferLeg(FillCause.TAKE_OVER, INSURANCE_FUND, lots, amount))

@@ -11,9 +11,8 @@ from exchange.risk.liquidation import BankruptShare
 from exchange.risk.liquidation_policy import BankruptcyTransfer
 from schemas.commands import Counterparty, Deleverage, SetStatus, TakeOver
 from schemas.ids import INSURANCE_FUND
-from schemas.market import MarketStatus
+from schemas.market import RULES_SECOND, MarketStatus
 from schemas.units import Lots
-from schemas.wire import RULES_PARTIAL_TAKE_OVER
 from store.liquidations.accounts import lock_in_user_order
 from store.liquidations.receipts import (
     Receipt,
@@ -104,7 +103,7 @@ async def close(
 
 async def fund_part(case: ClosingCase, transfer: BankruptcyTransfer) -> int:
     """The lots that a fund which cannot take all of the position takes; 0 in a market whose rules know no parts."""
-    if await case.liquidation_case.session.fetchval(_RULES, transfer.market_id) < RULES_PARTIAL_TAKE_OVER:
+    if await case.liquidation_case.session.fetchval(_RULES, transfer.market_id) < RULES_SECOND:
         return 0
     return fund_lots(case.fund, case.in_flight, transfer, _value_of(case.account, transfer))
 

@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from exchange.engine import rules
-from exchange.engine.clock import SET_BACK_US, SETS_BACK_FROM_RULES
+from exchange.engine.clock import SET_BACK_US
 from schemas.events import ClockAdvanced
-from schemas.market import MarketStatus
+from schemas.market import RULES_SECOND, MarketStatus
 from tests.exchange.builders import ANN, Driver, buy, listed, price, sources, tick
 
 SECOND = 1_000_000
@@ -16,8 +16,8 @@ HOUR = 3_600 * SECOND
 @pytest.fixture(name="driver")
 def market_of_the_rules(monkeypatch: pytest.MonkeyPatch) -> Driver:
     """A market with one price, an hour after zero, under the rules that set back."""
-    monkeypatch.setattr(rules, "RULES_VERSION", SETS_BACK_FROM_RULES)
-    driver = Driver(replace(listed(), rules=SETS_BACK_FROM_RULES))
+    monkeypatch.setattr(rules, "RULES_VERSION", RULES_SECOND)
+    driver = Driver(replace(listed(), rules=RULES_SECOND))
     driver.send(sources("x", quorum=1), tick(HOUR), price("x", 100, HOUR))
     return driver
 
