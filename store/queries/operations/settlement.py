@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from exchange.engine.settlement import INDEX_MINUTES
+from exchange.engine.settlement import INDEX_MINUTES, settlement_price
 from schemas.market import MarketStatus
-from schemas.units import Ticks, divide_half_even
+from schemas.units import Ticks
 from store.queries.formatting import price_text, quantity_text, spec_of, storable
 from store.session.connect import Session
 
@@ -13,7 +13,7 @@ SELECT m.spec::text AS spec, coalesce(m.operator_status, m.status) AS status, m.
   (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND o.is_live) AS orders,
   (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND o.is_live AND NOT o.reduce_only) AS opening_orders,
   (SELECT count(*) FROM positions p WHERE p.market_id = m.market_id AND p.lots <> 0) AS positions,
-  (SELECT coalesce(sum(p.lots), 0)::int8 FROM positions p WHERE p.market_id = m.market_id AND p.lots <> 0 AND p.lots > 0)
+  (SELECT coalesce(sum(p.lots), 0)::int8 FROM positions p WHERE p.market_id = m.market_id AND p.lots > 0)
     AS open_interest,
   (SELECT array_agg(s.index_price) FROM (SELECT q.index_price FROM premiums q WHERE q.market_id = m.market_id
     ORDER BY q.event_seq DESC LIMIT $2) s) AS minutes,
@@ -47,8 +47,7 @@ async def read_settlement(session: Session, market: str) -> Settlement | None:
     if row is None:
         return None
     spec, minutes = spec_of(row["spec"]), row["minutes"] or []
-    sampled = minutes or [row["index_price"]]
-    price = spec.mark_of_index(divide_half_even(sum(sampled), len(sampled)))
+    price = settlement_price(spec, minutes, row["index_price"])
     settled = row["settled_at"]
     return Settlement(
         status=MarketStatus(row["status"]),
