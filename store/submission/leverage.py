@@ -12,15 +12,13 @@ from schemas.units import format_micros
 from store.markets.registry import MarketRegistry
 from store.queries.paging import ListRequest, page_by_name
 from store.session.connect import Session
-from store.submission.pending_cancels import is_short_of_margin, read_pending_cancels, with_pending_cancels
-from store.submission.reading import lock_account, reading_of
+from store.submission.pending_cancels import explained_refusal
+from store.submission.reading import lock_account, read_unlocked
 
 _SET = """
 INSERT INTO positions (user_id, market_id, leverage) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, market_id) DO UPDATE SET leverage = excluded.leverage
 """
-
-_READ = "SELECT * FROM read_margin_accounts(ARRAY[$1::int8])"
 
 
 class LeverageWish(NamedTuple):
@@ -44,17 +42,14 @@ async def change_leverage(session: Session, registry: MarketRegistry, wish: Leve
             return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
         after = set_leverage(wish.market, wish.leverage, account, reading.markets)
         if isinstance(after, Refused):
-            return await _explained(session, wish.user, after)
+            return await explained_refusal(session, wish.user, after)
         await session.execute(_SET, wish.user, after.market.market_id, after.exposure.leverage)
         return _view(account.having(after), after)
 
 
 async def read_leverages(session: Session, registry: MarketRegistry, user: int) -> list[LeverageView]:
     """The leverage of a user in every market, flat ones included, in one snapshot; empty when there is no such user."""
-    rows = await session.fetch(_READ, user)
-    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
-        await registry.refresh(session)
-    reading = reading_of(registry, rows, {})
+    reading = await read_unlocked(session, registry, user, {})
     account = reading.accounts.get(user)
     return [] if account is None else [_view(account, account.risk_in(market)) for market in reading.markets.values()]
 
@@ -64,12 +59,6 @@ async def list_leverages(
 ) -> Page[LeverageView] | Refused:
     """A page of the user's leverages, by market id."""
     return page_by_name(await read_leverages(session, registry, user), request, lambda view: view.market_id)
-
-
-async def _explained(session: Session, user: int, refused: Refused) -> Refused:
-    if not is_short_of_margin(refused):
-        return refused
-    return with_pending_cancels(refused, (await read_pending_cancels(session, [user])).get(user, 0))
 
 
 def _view(account: MarginAccount, risk: PositionRisk) -> LeverageView:

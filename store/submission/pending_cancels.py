@@ -26,7 +26,14 @@ def is_short_of_margin(outcome: object) -> bool:
     return isinstance(outcome, Refused) and outcome.code is ErrorCode.INSUFFICIENT_MARGIN
 
 
-def with_pending_cancels(refused: Refused, cancels: int) -> Refused:
+async def explained_refusal(session: Session, user: int, refused: Refused) -> Refused:
+    """A refusal of one request; one for the margin with the number of the user's cancels under way."""
+    if not is_short_of_margin(refused):
+        return refused
+    return _with_pending_cancels(refused, (await read_pending_cancels(session, [user])).get(user, 0))
+
+
+def _with_pending_cancels(refused: Refused, cancels: int) -> Refused:
     """The refusal with their number."""
     return replace(refused, details={**(refused.details or {}), "pendingCancels": cancels})
 
@@ -36,7 +43,7 @@ def explained(
 ) -> list[SubmissionOutcome]:
     """The answers, each refusal for the margin with the number of its user's cancels under way."""
     return [
-        with_pending_cancels(answer, pending.get(request.user, 0))
+        _with_pending_cancels(answer, pending.get(request.user, 0))
         if isinstance(answer, Refused) and is_short_of_margin(answer)
         else answer
         for request, answer in zip(batch, answers, strict=True)

@@ -15,10 +15,8 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import price_text
 from store.session.connect import Session
-from store.submission.pending_cancels import is_short_of_margin, read_pending_cancels, with_pending_cancels
-from store.submission.reading import reading_of
-
-_READ = "SELECT * FROM read_margin_accounts(ARRAY[$1::int8])"
+from store.submission.pending_cancels import explained_refusal
+from store.submission.reading import read_unlocked
 
 
 class PreviewWish(NamedTuple):
@@ -35,19 +33,13 @@ async def preview_order(session: Session, registry: MarketRegistry, wish: Previe
     draft = parse_order(wish.request)
     if isinstance(draft, Refused):
         return _refusal(draft)
-    rows = await session.fetch(_READ, wish.user)
-    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
-        await registry.refresh(session)
-    reading = reading_of(registry, rows, wish.load)
+    reading = await read_unlocked(session, registry, wish.user, wish.load)
     account = reading.accounts.get(wish.user)
     if account is None:
         return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
     admitted = admit(draft, account, reading.markets, wish.now)
     if isinstance(admitted, Refused):
-        if is_short_of_margin(admitted):
-            pending = await read_pending_cancels(session, [wish.user])
-            admitted = with_pending_cancels(admitted, pending.get(wish.user, 0))
-        return _refusal(admitted)
+        return _refusal(await explained_refusal(session, wish.user, admitted))
     return _view(account, admitted)
 
 

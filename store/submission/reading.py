@@ -17,6 +17,7 @@ from store.session.connect import Connection, Session
 from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
 
 _LOCK_AND_READ = "SELECT * FROM lock_margin_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
+_READ = "SELECT * FROM read_margin_accounts(ARRAY[$1::int8])"
 _READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
 
@@ -101,8 +102,22 @@ async def lock_account(
 ) -> BatchState:
     """Lock one account and read it with all markets, as for a batch."""
     rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
+    return await _known_rows(connection, registry, rows, load)
+
+
+async def read_unlocked(
+    session: Session, registry: MarketRegistry, user: int, load: Mapping[str, MarketLoad]
+) -> BatchState:
+    """Read one account with all markets, in one snapshot, without a lock: for answers that write nothing."""
+    return await _known_rows(session, registry, await session.fetch(_READ, user), load)
+
+
+async def _known_rows(
+    session: Session, registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]
+) -> BatchState:
+    """The rows grouped; newly listed markets are added to the registry first."""
     if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
-        await registry.refresh(connection)
+        await registry.refresh(session)
     return reading_of(registry, rows, load)
 
 
