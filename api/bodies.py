@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -68,11 +68,7 @@ async def read_body(request: web.Request) -> bytes:
         raise Refusal(ErrorCode.PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB")
     if request.content.is_eof():
         return await request.read()
-    try:
-        async with asyncio.timeout(settings.body_timeout_s):
-            return await request.read()
-    except TimeoutError as error:
-        raise Refusal(ErrorCode.INVALID_REQUEST, "the body did not arrive in time") from error
+    return await _in_time(request, request.read())
 
 
 async def has_body(request: web.Request) -> bool:
@@ -81,9 +77,13 @@ async def has_body(request: web.Request) -> bool:
         return False
     if request.content_length is not None:
         return request.content_length > 0
+    return bool(await _in_time(request, request.content.readany()))
+
+
+async def _in_time(request: web.Request, reading: Awaitable[bytes]) -> bytes:
     try:
         async with asyncio.timeout(services_of(request).settings.body_timeout_s):
-            return bool(await request.content.readany())
+            return await reading
     except TimeoutError as error:
         raise Refusal(ErrorCode.INVALID_REQUEST, "the body did not arrive in time") from error
 

@@ -1,8 +1,8 @@
 """Files that do not change while the process runs: compressed once, and named by their content so that a browser keeps them."""
 
+import asyncio
 import gzip
 from collections.abc import Iterable
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import PurePath
 
@@ -21,6 +21,7 @@ class StaticFile:
         self._content = content
         self._content_type = content_type
         self._policy = policy
+        self._packed: bytes | None = None
         self._hash = blake2b(content, digest_size=8).hexdigest()
 
     @property
@@ -29,7 +30,7 @@ class StaticFile:
         path = PurePath(self.name)
         return f"{path.stem}.{self._hash}{path.suffix}"
 
-    def answer(self, request: web.Request, *, is_immutable: bool = False) -> web.Response:
+    async def answer(self, request: web.Request, *, is_immutable: bool = False) -> web.Response:
         """The file, or 304 if the client has this content already."""
         tag = f'W/"{self._hash}"'  # weak: the same for the plain and the compressed form
         headers = {"ETag": tag, "Cache-Control": FOR_GOOD if is_immutable else ASK_AGAIN, "Vary": "Accept-Encoding"}
@@ -39,13 +40,15 @@ class StaticFile:
             return web.Response(status=304, headers=headers)
         body = self._content
         if len(body) >= COMPRESSED_FROM_BYTES and _accepts_gzip(request):
-            body, headers["Content-Encoding"] = self._compressed, "gzip"
+            body, headers["Content-Encoding"] = await self._compressed(), "gzip"
         charset = "utf-8" if self._content_type.startswith("text/") else None
         return web.Response(body=body, content_type=self._content_type, charset=charset, headers=headers)
 
-    @cached_property
-    def _compressed(self) -> bytes:
-        return gzip.compress(self._content, compresslevel=9, mtime=0)
+    async def _compressed(self) -> bytes:
+        """In a thread: the largest file takes 50 ms, and orders must not wait for it."""
+        if self._packed is None:
+            self._packed = await asyncio.to_thread(gzip.compress, self._content, mtime=0)
+        return self._packed
 
 
 def named_by_hash(page: bytes, files: Iterable[StaticFile]) -> bytes:

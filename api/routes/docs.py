@@ -32,12 +32,12 @@ async def welcome(_request: web.Request) -> web.Response:
 
 async def show_document(request: web.Request) -> web.Response:
     """The OpenAPI document."""
-    return request.app[DOCUMENT].answer(request)
+    return await request.app[DOCUMENT].answer(request)
 
 
 async def show_page(request: web.Request) -> web.Response:
     """The OpenAPI document as a page."""
-    return _PAGE.answer(request)
+    return await _PAGE.answer(request)
 
 
 async def show_asset(request: web.Request) -> web.Response:
@@ -46,7 +46,7 @@ async def show_asset(request: web.Request) -> web.Response:
     found = _ASSETS.get(name)
     if found is None:
         raise web.HTTPNotFound
-    return found.answer(request, is_immutable=name == found.hashed_name)
+    return await found.answer(request, is_immutable=name == found.hashed_name)
 
 
 DOCUMENT = web.AppKey("DOCUMENT", StaticFile)

@@ -15,12 +15,12 @@ _PAGE = StaticFile("events.html", events_page(event_document()).encode(), "text/
 
 async def show_event_document(request: web.Request) -> web.Response:
     """The AsyncAPI document, for consumers of the stream."""
-    return _DOCUMENT.answer(request)
+    return await _DOCUMENT.answer(request)
 
 
 async def show_event_page(request: web.Request) -> web.Response:
     """The AsyncAPI document as a page."""
-    return _PAGE.answer(request)
+    return await _PAGE.answer(request)
 
 
 ROUTES = (
