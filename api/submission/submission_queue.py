@@ -182,15 +182,13 @@ class SubmissionQueue:
         self._in_flight.remove(ran)
         self._busy -= flight.users
         self._idle.appendleft(flight.submission)
+        error = ran.exception()
+        self._failure = note_outage(error) if isinstance(error, StoreUnavailable) else ""
+        self._failed_at_s = asyncio.get_running_loop().time()
         _answer_each(flight.batch, ran)
-        self._remember_failure(ran.exception())
         BATCH_SIZE.observe(len(flight.batch))
         BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.started_s)
         self._wake.set()
-
-    def _remember_failure(self, error: BaseException | None) -> None:
-        self._failure = type(error.__cause__ or error).__name__ if isinstance(error, StoreUnavailable) else ""
-        self._failed_at_s = asyncio.get_running_loop().time()
 
     def _refuse_all_waiting(self) -> None:
         for line in (self._cancels, self._orders):
@@ -207,7 +205,6 @@ def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: Submission
 def _answer_each(batch: list[_Waiting], ran: "asyncio.Task[Sequence[SubmissionOutcome]]") -> None:
     bug = ran.exception()
     if isinstance(bug, StoreUnavailable):
-        note_outage(bug)
         _answer_all(batch, unavailable(outcome_is_unknown=bug.outcome_is_unknown))
     elif bug is not None:
         log.error("a batch of %d failed", len(batch), exc_info=bug)
