@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from store.session.connect import Session
 
 RENEWED_WITHIN_S = 30
+RESTS_NOW = f"seen_at > clock_timestamp() - interval '{RENEWED_WITHIN_S} s'"
+"""Whether a row is of a process that still waits."""
 _NOTE = """
 INSERT INTO market_rests (market_id, work, reason, seen_at)
 SELECT m.market_id, $1, t.reason, clock_timestamp() FROM unnest($2::text[], $3::text[]) AS t(name, reason) JOIN markets m USING (name)
@@ -14,8 +16,8 @@ _END = "DELETE FROM market_rests r USING markets m WHERE r.market_id = m.market_
 _READ = f"""
 SELECT m.name, string_agg(r.work || ': ' || r.reason, '; ' ORDER BY r.work) AS reasons
 FROM market_rests r JOIN markets m USING (market_id)
-WHERE r.seen_at > clock_timestamp() - interval '{RENEWED_WITHIN_S} s' GROUP BY m.name
-"""  # noqa: S608 - a number of ours
+WHERE {RESTS_NOW} GROUP BY m.name
+"""  # noqa: S608 - a condition of ours
 
 
 async def note_rests(session: Session, work: str, reasons: Mapping[str, str]) -> None:

@@ -5,12 +5,13 @@ from datetime import datetime
 import msgspec
 
 from schemas.units import Timestamp, timestamp_of
+from store.markets.rests import RESTS_NOW
 from store.session.connect import Session
 
 # `r` may be before `p`: a relay that was set back sends persisted commands again.
-_READ = """
+_READ = f"""
 SELECT m.name AS market, m.status, m.halted_reason IS NOT NULL AS is_halted,
-  EXISTS (SELECT FROM market_rests x WHERE x.market_id = m.market_id AND x.seen_at > clock_timestamp() - interval '30 s') AS rests,
+  EXISTS (SELECT FROM market_rests x WHERE x.market_id = m.market_id AND {RESTS_NOW}) AS rests,
   greatest(c.command_seq - r.command_seq, 0) AS unsent, greatest(r.command_seq - p.command_seq, 0) AS unpersisted,
   c.command_seq - r.pruned_seq AS kept, u.created_at AS unsent_since,
   CASE WHEN r.command_seq > p.command_seq THEN q.created_at END AS unpersisted_since, s.created_at AS snapshot_at
@@ -22,7 +23,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT x.created_at FROM engine_snapshots x WHERE x.market_id = m.market_id ORDER BY x.command_seq DESC LIMIT 1) s ON true
 ORDER BY m.market_id
-"""
+"""  # noqa: S608 - a condition of ours
 _OLDEST = """
 SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
 WHERE datname = current_database() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> pg_backend_pid()
