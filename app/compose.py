@@ -63,10 +63,9 @@ async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> lis
     return await create_topics(settings.broker_address, names, replication=settings.topic_replication)
 
 
-async def topic_faults(settings: Settings, markets: Sequence[str] = ()) -> list[str]:
-    """What the topics of these markets, or of every listed one, differ in from what they must be."""
-    names = list(markets or (await _registry(settings)).by_name)
-    wanted = dict(topic_settings(names, settings.topic_replication))
+async def topic_faults(settings: Settings) -> list[str]:
+    """What the topics of the listed markets differ in from what they must be."""
+    wanted = dict(topic_settings((await _registry(settings)).by_name, settings.topic_replication))
     return [
         str(fault) for fault in await read_topic_faults(settings.broker_address, wanted, settings.topic_replication)
     ]

@@ -3,8 +3,7 @@
 import resource
 
 
-def raise_file_limit() -> int:
-    """Raise the soft limit of this process to the hard one; returns it. Children inherit it."""
+def raise_file_limit() -> None:
+    """Raise the soft limit of this process to the hard one; children inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

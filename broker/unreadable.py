@@ -2,7 +2,7 @@
 
 A record is not ours when nothing in it can be a record of this market's log: it has no value, its bytes are not what the
 log holds, or it names another market. Such a record is passed: sequences and the hash chain prove that nothing is missing.
-A record that names this market and a newer form (`v`) is ours, of a newer release: whoever cannot read it stops.
+A record that names this market and a newer form (`v`) is ours, of a newer release: a process that cannot read it stops.
 
 Exception
 |-- UnreadableRecord   not ours: it takes no sequence and is passed

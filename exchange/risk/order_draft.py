@@ -6,12 +6,21 @@ from typing import NamedTuple
 from schemas.orders import OrderType, TimeInForce
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import OrderRequest
-from schemas.units import AMOUNT_MAX_E18, Ppm, Timestamp, format_e18, parse_decimal_e18, parse_whole_units, timestamp_of
+from schemas.units import (
+    AMOUNT_MAX_E18,
+    MICRO_E18,
+    Ppm,
+    Timestamp,
+    format_e18,
+    parse_decimal_e18,
+    parse_whole_units,
+    timestamp_of,
+)
 
 TIMESTAMP_MAX = Timestamp(253_370_764_800_000_000)
 """Times in a request lie before the year 9999, so that every zone and the database can write them."""
 _REQUEST_HASH_BYTES = 16
-_PPM_E18 = 10**12
+_PPM_E18 = MICRO_E18
 
 
 class ParsedOrder(NamedTuple):

@@ -5,21 +5,12 @@ import pytest
 from api.access import fixed_windows
 from api.access.budgets import Rate
 from api.access.fixed_windows import FixedWindows
-
-SECOND = 1_000_000_000
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.now = 5 * SECOND
-
-    def __call__(self) -> int:
-        return self.now
+from tests.api.stepped_clock import SECOND, SteppedClock
 
 
 def test_a_window_begins_with_the_first_call_and_ends_for_all() -> None:
     """Two calls in six seconds: two, then none until six seconds after the first; other addresses have their own."""
-    clock = _Clock()
+    clock = SteppedClock()
     windows = FixedWindows(Rate(2, 6), clock)
     assert windows.check("a") == (True, 2, 6)
     assert windows.take("a") == (True, 1, 6)
@@ -35,7 +26,7 @@ def test_a_window_begins_with_the_first_call_and_ends_for_all() -> None:
 def test_ended_windows_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many addresses have called: only those within their window are kept."""
     monkeypatch.setattr(fixed_windows, "_FORGET_ABOVE", 10)
-    clock = _Clock()
+    clock = SteppedClock()
     windows = FixedWindows(Rate(2, 1), clock)
     for address in range(100):
         windows.take(f"{address}")

@@ -6,21 +6,12 @@ from hypothesis import strategies as st
 from api.access import token_buckets
 from api.access.budgets import Rate
 from api.access.token_buckets import TokenBuckets
-
-SECOND = 1_000_000_000
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.now = 5 * SECOND
-
-    def __call__(self) -> int:
-        return self.now
+from tests.api.stepped_clock import SECOND, SteppedClock
 
 
 def test_a_bucket_holds_its_calls_and_gives_one_back_at_a_time() -> None:
     """Three calls in six seconds: three at once, then one each two seconds, and the wait is given."""
-    clock = _Clock()
+    clock = SteppedClock()
     buckets = TokenBuckets(Rate(3, 6), clock)
     assert [buckets.take(1) for _ in range(4)] == [
         (True, 2, 2),
@@ -37,7 +28,7 @@ def test_a_bucket_holds_its_calls_and_gives_one_back_at_a_time() -> None:
 
 def test_what_is_refused_costs_nothing() -> None:
     """A client that keeps calling is let in as soon as one that waits."""
-    clock = _Clock()
+    clock = SteppedClock()
     buckets = TokenBuckets(Rate(1, 1), clock)
     assert buckets.take(1)[0]
     assert not any(buckets.take(1)[0] for _ in range(100))
@@ -48,7 +39,7 @@ def test_what_is_refused_costs_nothing() -> None:
 @given(st.integers(1, 50), st.integers(1, 20), st.lists(st.integers(0, 3 * SECOND), max_size=200))
 def test_no_window_lets_more_through_than_twice_its_rate(calls: int, window_s: int, gaps: list[int]) -> None:
     """A full bucket and its refill: never more than `calls` at once, nor than 2 x `calls` in any window."""
-    clock, passed = _Clock(), list[int]()
+    clock, passed = SteppedClock(), list[int]()
     buckets = TokenBuckets(Rate(calls, window_s), clock)
     for gap in gaps:
         clock.now += gap
@@ -62,7 +53,7 @@ def test_no_window_lets_more_through_than_twice_its_rate(calls: int, window_s: i
 
 def test_buckets_that_are_full_are_forgotten() -> None:
     """Memory is bounded by the users of the last window, not by all there ever were."""
-    clock = _Clock()
+    clock = SteppedClock()
     buckets = TokenBuckets(Rate(2, 1), clock)
     for user in range(3 * token_buckets._FORGET_ABOVE):
         buckets.take(user)

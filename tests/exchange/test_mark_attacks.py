@@ -153,7 +153,7 @@ def both_every_other_second(siege: Siege) -> None:
 
 
 def up_and_down(siege: Siege) -> None:
-    """At the upper edge, then at the lower one: whoever is liquidated by a swing."""
+    """At the upper edge, then at the lower one, to liquidate accounts by the swing."""
     for second in range(120):
         quotes = siege.both(*((628_200, 628_300) if second % 2 else (603_700, 603_800)))
         siege.tick()

@@ -1,4 +1,4 @@
-"""The time of a command is compared with PostgreSQL's clock where it is numbered, whoever the writer is (ADR 0009)."""
+"""The time of a command is compared with PostgreSQL's clock where it is numbered, for every writer (ADR 0009)."""
 
 import re
 from collections.abc import AsyncIterator

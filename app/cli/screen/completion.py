@@ -22,8 +22,8 @@ class MarketName(click.ParamType):
 
     def shell_complete(
         self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
+        ctx: click.Context,  # noqa: ARG002 - click calls it so
+        param: click.Parameter,  # noqa: ARG002 - click calls it so
         incomplete: str,
     ) -> list[CompletionItem]:
         """The listed markets that begin so; none while there is no exchange."""
