@@ -52,10 +52,11 @@ async def fail_fast(work: Awaitable[None], worker: str) -> None:
 
 
 def on_stop_signal(stop: Callable[[], object]) -> None:
-    """Call `stop` on SIGTERM, on Ctrl-C, and on SIGHUP (the terminal is closed) unless the process was started to ignore it."""
+    """Call `stop` on SIGTERM, on SIGINT, and on SIGHUP (the terminal is closed) unless the process was started to ignore that."""
     loop = asyncio.get_running_loop()
     for number in STOPPING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has a process ignore SIGHUP
+        is_nohup = number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+        if not is_nohup:  # a shell has its background jobs ignore SIGINT: sent on purpose, it still stops them
             loop.add_signal_handler(number, stop)
 
 

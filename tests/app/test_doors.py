@@ -96,6 +96,15 @@ async def test_signals_of_the_system_stop_a_process_cleanly_or_not_at_all(
         assert f"the API listens on 127.0.0.1:{port}" in (await process.stderr.read()).decode()
 
 
+async def test_an_interrupt_stops_a_background_job(database: str) -> None:
+    """A shell starts it with SIGINT ignored; who sends it one wants it to stop."""
+    port = free_port()
+    ignoring = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731
+    async with _api(database, f"http://127.0.0.1:{port}", ignoring, PORT=str(port)) as process:
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
 async def test_nohup_is_respected(database: str) -> None:
     """A process that was started to ignore SIGHUP outlives its terminal."""
     port = free_port()
