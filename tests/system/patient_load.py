@@ -25,7 +25,7 @@ class PatientLoad:
     """What the clients were answered by the exchange at `url`, which may move.
 
     `accepted`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
-    came. `cut`: requests that got no answer. `refused`: connections that were refused. `slowest_s`: the longest that an
+    came. `cut`: requests that got no answer, `cut_by` why. `refused`: connections that were refused. `slowest_s`: the longest that an
     answer took.
     """
 
@@ -34,6 +34,7 @@ class PatientLoad:
     accepted: dict[str, str] = field(default_factory=dict)
     replies: Counter[tuple[int, str]] = field(default_factory=Counter)
     cut: int = 0
+    cut_by: list[str] = field(default_factory=list)
     refused: int = 0
     last: tuple[int, str] = (0, "")
     slowest_s: float = 0.0
@@ -92,8 +93,9 @@ class PatientLoad:
         except aiohttp.ClientConnectorError:
             self.refused += 1
             return 0, "", None
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self.cut += 1
+            self.cut_by.append(f"{error!r} after {time.monotonic() - began:.2f} s")
             return 0, "", None
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         code = body["error"]["code"] if "error" in body else ""

@@ -38,7 +38,7 @@ async def test_the_tree_stops_in_order_under_load(
             await exchange.start()
             assert stopped_s <= within_s
             load.url = exchange.url
-    assert load.cut == 0
+    assert load.cut == 0, load.cut_by
     await nothing_is_lost_or_doubled(exchange, load)
 
 
