@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -58,20 +58,13 @@ class AckedProducer:
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
         self._strangers: dict[str, deque[range]] = {}
+        self._is_out_of_step = False
         self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when the broker is unavailable."""
         if self._producer is None:
-            producer = AIOKafkaProducer(
-                **client_settings(self._bootstrap, self._about),
-                max_request_size=SENT_BYTES_MAX,
-                acks="all",
-                linger_ms=0,
-                enable_idempotence=True,
-            )
-            await producer.start()
-            self._producer = producer
+            self._producer = await self._connected()
 
     async def stop(self) -> None:
         """Disconnect; harmless when not connected."""
@@ -154,13 +147,39 @@ class AckedProducer:
 
     async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
         key, value, headers = record
-        sent = await self._started.send(topic, value, key=key, partition=0, headers=list(headers))
-        return int((await sent).offset)
+        producer = await self._in_step()
+        return await self._offset(await producer.send(topic, value, key=key, partition=0, headers=list(headers)))
 
     async def _send_batch(self, topic: str, records: Sequence[OutgoingRecord]) -> int:
+        producer = await self._in_step()
         batch, _ = self._packed(records)
-        sent = await self._started.send_batch(batch, topic, partition=0)
-        return int((await sent).offset)
+        return await self._offset(await producer.send_batch(batch, topic, partition=0))
+
+    async def _offset(self, sent: Awaitable[Any]) -> int:
+        try:
+            return int((await sent).offset)
+        except MessageSizeTooLargeError:
+            self._is_out_of_step = True
+            raise
+
+    async def _in_step(self) -> AIOKafkaProducer:
+        """The client; another one after a refused batch, which an idempotent client counts in its sequence and the broker does not."""
+        if self._is_out_of_step:
+            old, self._producer = self._started, await self._connected()
+            self._is_out_of_step = False
+            await old.stop()
+        return self._started
+
+    async def _connected(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **client_settings(self._bootstrap, self._about),
+            max_request_size=SENT_BYTES_MAX,
+            acks="all",
+            linger_ms=0,
+            enable_idempotence=True,
+        )
+        await producer.start()
+        return producer
 
     def _packed(self, records: Sequence[OutgoingRecord]) -> tuple[BatchBuilder, int]:
         """A batch of the first records, and how many it holds."""

@@ -1,16 +1,20 @@
 """The producer of our own notices that a log has lost its tail."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError
 
 from agents.matching.recovery import begin_assignment
 from broker.event_records import read_written
 from broker.producer import AckedProducer, LogTruncated, OutgoingRecord
 from broker.reader import NO_RECORD, LastRecord, read_all
+from broker.topics import LOG
 from schemas.topics import events_topic
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
@@ -132,3 +136,35 @@ async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, databa
         for value in (b"[1]", b"[2]"):
             await producer.send(topic, value, key=b"")
         assert [each.value for each in await read_all(stream.settings.bootstrap, topic)] == [b"[0]", b"[1]", b"[2]"]
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+async def test_a_topic_that_refused_a_record_takes_it_once_it_is_mended(
+    broker: Broker, database: str, tmp_path: Path, is_batch: bool
+) -> None:
+    """From the same producer, once and in order: its client's sequence counts what the broker has refused."""
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
+        topic, records = (
+            events_topic(stream.market),
+            [OutgoingRecord(b"k", b"%d" % number * 300, ()) for number in range(3)],
+        )
+        await producer.send(topic, records[0].value, records[0].key)
+        await _limit(broker, topic, "100")
+        rest = records[1:]
+        entries = [(record.key, record.value) for record in rest]
+        sending = asyncio.create_task(
+            producer.send_together(topic, rest) if is_batch else producer.send_all(topic, entries)
+        )
+        await asyncio.sleep(0.5)
+        assert not sending.done()
+        await _limit(broker, topic, LOG["max.message.bytes"])
+        await asyncio.wait_for(sending, 20)
+        assert [each.value for each in await read_all(broker.bootstrap, topic)] == [each.value for each in records]
+
+
+async def _limit(broker: Broker, topic: str, size: str) -> None:
+    client = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await client.start()
+    settings = LOG | {"max.message.bytes": size}
+    await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])
+    await client.close()
