@@ -1,7 +1,10 @@
 """The REST API as an aiohttp application, and a server that starts and stops it gracefully."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -87,7 +90,7 @@ class ApiServer:
         """Stop gracefully.
 
         1. /readyz says so, and every answer closes its connection.
-        2. No new connections; those that have just been accepted are served.
+        2. No new connections; those that wait to be accepted are served.
         3. Each connection closes with its next answer; one that stays idle for longer than the grace period is closed.
         4. The queue is submitted.
         """
@@ -99,13 +102,23 @@ class ApiServer:
         await self._runner.cleanup()  # 3 and 4
 
     async def _close_listener(self) -> None:
-        """asyncio drops a connection, without closing it, that it has accepted but not set up when its server closes."""
-        if self._listener is None:
+        """Close it, and serve the connections that wait in its queue: their clients may have sent a request already.
+
+        asyncio would drop, without closing it, a connection that it has accepted but not set up when its server closes.
+        """
+        server, loop = self._runner.server, asyncio.get_running_loop()
+        if self._listener is None or server is None:
             return
-        for listening in self._listener.sockets:
-            asyncio.get_running_loop().remove_reader(listening.fileno())
+        copies = [socket.socket(fileno=os.dup(each.fileno())) for each in self._listener.sockets]
+        for each in self._listener.sockets:
+            loop.remove_reader(each.fileno())  # asyncio accepts no more; uvloop may, until it closes
         await asyncio.sleep(0)
+        waiting = [connection for each in copies for connection in _accept_waiting(each)]
         self._listener.close()
+        for each in copies:
+            each.close()
+        for connection in waiting:
+            await loop.connect_accepted_socket(server, connection)
 
     async def _until_connections_end(self, within_s: float) -> None:
         """Wait for at least one poll: a connection that was just accepted is not known before."""
@@ -115,6 +128,18 @@ class ApiServer:
             server = self._runner.server
             if server is None or not server.connections or asyncio.get_running_loop().time() >= deadline:
                 return
+
+
+def _accept_waiting(listening: socket.socket) -> list[socket.socket]:
+    """Accept every connection that waits in the queue now."""
+    listening.setblocking(False)
+    accepted: list[socket.socket] = []
+    with suppress(BlockingIOError, ConnectionAbortedError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            accepted.append(connection)
+    return accepted
 
 
 def _pattern_of(path: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -46,8 +46,8 @@ async def _api(
         await until_alive(url)
         yield process
     finally:
-        if process.returncode is None:
-            process.terminate()
+        with suppress(ProcessLookupError):  # not terminate(): it may reap the process before asyncio does
+            os.kill(process.pid, signal.SIGTERM)
         assert await process.wait() == 0
 
 
