@@ -8,7 +8,7 @@ from exchange.fees import fee_of_fill
 from exchange.position import Position, fill
 from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
 from exchange.risk.admission import Admitted
-from exchange.risk.margin import requirement_and_equity
+from exchange.risk.margin import equity, initial_margin, requirement_and_equity
 from exchange.risk.order_filters import reduce_only_excess
 from schemas.commands import PlaceOrder
 from schemas.market import MarketSpec
@@ -45,6 +45,14 @@ class OneMarket:
         """Equity less requirement, at the mark."""
         required, owned = requirement_and_equity(self.owner.having(PositionRisk(self.market, self.exposure)))
         return owned - required
+
+    @property
+    def position_margin(self) -> int:
+        """Equity less the initial margin of the position alone, as if all live orders were cancelled."""
+        held = self.exposure
+        return equity(self.owner) - initial_margin(
+            self.spec, held.leverage, abs(self.spec.notional(self.market.mark, held.lots))
+        )
 
     def place(self, asked: OrderRequest) -> LiveOrder | Refused:
         """Admit an order; it is live then."""

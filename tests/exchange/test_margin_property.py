@@ -86,9 +86,9 @@ def _fill_or_cancel(book: OneMarket, story: st.DataObject) -> None:
 @settings(max_examples=250, deadline=None)
 @given(wallet=st.integers(0, 200_000), story=st.data())
 def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: int, story: st.DataObject) -> None:
-    """From a flat account, through any admissions, refusals, fills and cancels: equity covers the requirement.
+    """From a flat account, through any admissions, refusals, fills and cancels: equity covers the position's initial margin.
 
-    Of orders that were accepted only because they reduce it covers what they can cost; no other order adds to a deficit.
+    It may be short by the costs of the orders that were accepted only because they reduce, and by nothing else.
     """
     book, waived = OneMarket(BTC, account(wallet * USDC)), 0
     for _ in range(story.draw(st.integers(1, 12), "steps")):
@@ -101,11 +101,30 @@ def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: i
             is_reduce_only = story.draw(st.booleans(), "reduce only")
             shown = None if price is None else format_e18(price * BTC.tick_size_e18)
             placed = book.place(request(quantity, shown, side, reduce_only=is_reduce_only))
-            if isinstance(placed, LiveOrder) and book.margin < -waived:
+            if isinstance(placed, LiveOrder) and book.margin < 0:
                 assert placed.command.reduce_only
                 waived += (placed.command.loss_per_lot + placed.command.fee_per_lot) * placed.remaining
-        assert book.margin >= -waived
+        assert book.position_margin >= -waived
         assert equity(book.owner) >= 0
+
+
+def test_a_plain_order_away_from_the_mark_costs_margin_next_to_a_reduction_but_no_equity() -> None:
+    """Short 1 lot, 5 USDC: the requirement rises by more than the reduction can cost, the position is no worse covered.
+
+    Next to the reduction the plain BUY counts alone, at its protection price of 60,600: 0.03 more than the position at mark.
+    """
+    book = OneMarket(BTC, account(5 * USDC))
+    opening = book.take_on(request("0.001", side=Side.SELL))
+    book.trade(opening, 1, 594_000, BTC.taker_fee_rate)
+    plain = book.take_on(request("0.001"))
+    before = book.margin
+    reduction = book.take_on(request("0.003", "63211", reduce_only=True))
+    can_cost = (reduction.command.loss_per_lot + reduction.command.fee_per_lot) * reduction.remaining
+    assert before - book.margin > can_cost
+    book.trade(reduction, 1, 606_000, BTC.taker_fee_rate)
+    book.trade(plain, 1, 606_000, BTC.taker_fee_rate)
+    assert book.exposure.lots == 1
+    assert book.position_margin >= -can_cost
 
 
 def requirement_without(term: str) -> Callable[[MarketSpec, Exposure, int], Micros]:
