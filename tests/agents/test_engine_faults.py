@@ -4,18 +4,22 @@ import asyncio
 import random
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
+import pytest
 
 from agents.matching.app import engine_unit
+from agents.matching.worker import Matcher
 from agents.projection.app import projection_unit
 from agents.rebuild import check_broker, needs_rebuild, rebuild
 from agents.relay import Relay
 from agents.verify import verify
 from agents.worker.fail_stop import EXIT_WRONG
+from broker import event_records
 from broker.event_records import hashes_in
 from broker.producer import AckedProducer
-from broker.reader import last_record
+from broker.reader import last_record, stream_records
 from exchange.engine.log.snapshot_format import load
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import CommandRecord, NumberedCommand, decode_event_record, encode
@@ -269,3 +273,23 @@ async def test_an_empty_broker_gives_the_same_events_again(
         assert {seq: chain for seq, chain in again.items() if seq in before}.items() <= before.items()
         assert max(before) > min(again) > 1, "the snapshot spared the beginning, the rest was matched again"
         assert progress.event_hash == again[progress.event_seq]
+
+
+async def test_an_owner_that_is_released_between_two_event_records_writes_no_other(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log may have lost its tail since, and the next owner have noticed: a record of ours would hide the hole."""
+    monkeypatch.setattr(event_records, "EVENT_RECORD_BYTES_MAX", 400)
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(40)
+        progress = await stream.progress()
+        bodies = await read_commands(stream.session, progress.market_id, 0, 40)
+        record = CommandRecord(stream.market, 1, [NumberedCommand(seq, msgspec.Raw(body)) for seq, body in bodies])
+        table = SimpleNamespace(data=SimpleNamespace(data={}))
+        matcher = Matcher(stream.market, stream.settings, table)
+        await matcher.recover()
+        monkeypatch.setattr("agents.matching.worker.passing", lambda _: matcher.release())
+        message = SimpleNamespace(value=encode(record), partition=0, offset=0, headers=[], topic="")
+        await matcher.handle(SimpleNamespace(message=message))
+        assert len([each async for each in stream_records(stream.settings.bootstrap, events_topic(stream.market))]) == 1
+        await matcher.disconnect()
