@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from api.routes import ALL_ROUTES
 from tests.api.exchange import Exchange
@@ -16,6 +17,14 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 CASES_MIN = 500
 """Of a short run; fewer would mean that most routes were not reached."""
+
+
+@pytest_asyncio.fixture
+async def exchange(database: str) -> AsyncIterator[Exchange]:
+    """As the other tests have it, but on a busy machine a drain may take its time."""
+    listening = await Exchange(database).start(drain_timeout_s=30.0)
+    yield listening
+    await listening.stop()
 
 
 @contextlib.asynccontextmanager
