@@ -59,7 +59,7 @@ class LeverageView(View, frozen=True):
 class LedgerEntryView(View, frozen=True):
     """One line of the ledger. `balanceAfter` is the wallet after this entry; null for house accounts.
 
-    `referenceId` is the trade, order or transfer of the entry, else the event.
+    `referenceId` is the trade, order or transfer of the entry, else the event. In the fund's ledger it names no order.
     """
 
     entry_id: str

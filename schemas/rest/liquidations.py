@@ -10,7 +10,7 @@ class ReceiptView(View, frozen=True):
     """The receipt of one forced action: its inputs, and its outcome once `doneAt` is set.
 
     `role` is LIQUIDATED on an action on the caller's account, COUNTERPARTY on a deleveraging that closed the caller's position.
-    Of other accounts a receipt shows score, rank and the lots taken.
+    Of other accounts a receipt shows score, rank and the lots taken; of the fund what it can lose (`fund.available`).
     """
 
     liquidation_id: str

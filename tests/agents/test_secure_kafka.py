@@ -112,6 +112,10 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
             (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
         ):  # the latter: writes nowhere
             await _forge(kafka.address_for(f"perpetua-{user}"), topic)
+    private = [topics.commands_topic(market), topics.events_topic(market), topics.book_changelog_topic(market)]
+    for topic in (*private, topics.DEAD_LETTERS):
+        with pytest.raises(KafkaError):  # only the fills name no users
+            await last_record(kafka.address_for("perpetua-consumer"), topic)
     for credentials in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
         with pytest.raises(KafkaError):
             await cluster_id(credentials)

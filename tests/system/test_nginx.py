@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from app.local.process import free_port
@@ -36,6 +37,8 @@ async def test_orders_pass_through_the_nginx_example(database: str, tmp_path: Pa
     url = f"http://127.0.0.1:{port}"
     try:
         await until_alive(url, within_s=10)
+        async with aiohttp.ClientSession() as outside, outside.get(f"{url}/metrics") as answer:
+            assert answer.status == 404
         traders = await make_traders(url, 4)
         sending = asyncio.create_task(send_orders(url, traders, 200))
         await asyncio.sleep(0.1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.ids import public_event_id, public_id_of_order, public_trade_id
+from schemas.ids import INSURANCE_FUND, public_event_id, public_id_of_order, public_trade_id
 from schemas.orders import FillCause
 from schemas.refusals import Refused
 from schemas.rest.accounts import LedgerEntryView
@@ -50,8 +50,9 @@ def entry_view(row: Any) -> LedgerEntryView:
 
 
 def _reference(row: Any) -> str | None:
+    """The trade, order or transfer. The fund's ledger is public, and the order that paid it a fee is another account's."""
     if row["trade_id"] is not None:
         return public_trade_id(row["name"], row["trade_id"])
-    if row["order_id"] is not None:
+    if row["order_id"] is not None and row["account"] != INSURANCE_FUND:
         return public_id_of_order(row["name"], row["order_id"])
     return None if row["transfer_id"] is None else f"transfer-{row['transfer_id']}"

@@ -84,8 +84,19 @@ def receipt_view(row: Any, *, user: int) -> ReceiptView:
 
 
 def _own_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
-    """All inputs; of the accounts in the ranking only what may be shown of others."""
-    return inputs | {"ranking": _ranking(inputs["ranking"], None)} if "ranking" in inputs else inputs
+    """All inputs; of the accounts in the ranking, and of those that the fund takes over, only what may be shown of others."""
+    shown = dict(inputs)
+    if "ranking" in inputs:
+        shown["ranking"] = _ranking(inputs["ranking"], None)
+    if "fund" in inputs:
+        shown["fund"] = {"available": _available(inputs["fund"])}
+    return shown
+
+
+def _available(fund: dict[str, Any]) -> str:
+    """What the fund can lose. Not its parts: a take-over under way counts with the equity of the account that it closes."""
+    parts = (Fraction(fund[name]) for name in ("wallet", "unrealizedPnl", "inFlight"))
+    return format_ratio_6(*sum(parts, Fraction(0)).as_integer_ratio())
 
 
 def _ranking(ranking: list[dict[str, Any]], user: int | None) -> list[dict[str, Any]]:
