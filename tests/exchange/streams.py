@@ -64,7 +64,9 @@ def operations() -> st.SearchStrategy[Command]:
         st.builds(sources, quorum=st.just(0)),
         st.builds(price, st.sampled_from("xy"), st.integers(92, 108), st.integers(0, 25)),
         st.builds(liquidation, st.integers(1, 4), st.sampled_from(Side), st.integers(1, 9), st.integers(80, 120)),
-        st.builds(take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110)),
+        st.builds(
+            take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110), st.integers(0, 4)
+        ),
         st.builds(barrier, st.just("b")),
         st.builds(rules, st.integers(1, 2)),
         st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),

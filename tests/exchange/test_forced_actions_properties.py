@@ -8,7 +8,9 @@ import pytest
 from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from schemas.commands import Command
-from schemas.orders import Side
+from schemas.events import PositionTransferred
+from schemas.market import RULES_FIRST, RULES_SECOND
+from schemas.orders import FillCause, Side
 from tests.exchange.builders import (
     USDC,
     Driver,
@@ -17,6 +19,7 @@ from tests.exchange.builders import (
     liquidation,
     order,
     price,
+    rules,
     sources,
     take_over,
     tick,
@@ -32,6 +35,8 @@ def test_no_forced_action_makes_or_loses_anything(seed: int) -> None:
     """Orders, liquidations, take-overs, deleveragings and fundings in any order; a copy goes the same way."""
     dice = random.Random(seed)  # noqa: S311 - a reproducible log is the point
     driver, twin = Driver(), Driver()
+    for each in (driver, twin):
+        each.send(rules(RULES_SECOND if seed % 2 else RULES_FIRST))
     for number in range(STEPS):
         command = _any_command(dice, driver.market, number)
         driver.send(command)
@@ -40,8 +45,15 @@ def test_no_forced_action_makes_or_loses_anything(seed: int) -> None:
         twin.send(command)
         check_money(driver.market, driver.events)
         check_reduce_only(driver.market)
+    assert (_parts_taken(driver) > 0) == (driver.market.rules == RULES_SECOND)
     assert driver.bytes == twin.bytes
     assert dump(driver.market) == dump(twin.market)
+
+
+def _parts_taken(driver: Driver) -> int:
+    """How often the fund took only a part of a position."""
+    moves = (event for event in driver.events if isinstance(event, PositionTransferred))
+    return sum(move.cause is FillCause.TAKE_OVER and move.bankrupt.position != 0 for move in moves)
 
 
 def _any_command(dice: random.Random, market: Market, number: int) -> Command:
@@ -73,7 +85,7 @@ def _forced(dice: random.Random, market: Market) -> Command:
             closing = Side.SELL if position.lots > 0 else Side.BUY
             return liquidation(user, closing, dice.randint(1, 40), dice.randint(80, 120), dice.randint(-10, 200))
         case 1:
-            return take_over(*named)
+            return take_over(*named, part=dice.choice((0, dice.randint(1, abs(position.lots) + 2))))
         case _:
             others = [other for other in sorted(market.positions) if other > 0]
             return deleveraging(*named, *((other, dice.randint(1, 20)) for other in dice.sample(others, len(others))))

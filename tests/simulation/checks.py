@@ -1,21 +1,20 @@
 """What must hold when everything is quiet: the rows are exactly those of one undisturbed market."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from exchange.engine.log.journal import answer_command
 from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market, empty_market
-from schemas.events import TradeExecuted
+from schemas.events import PositionTransferred, TradeExecuted
 from schemas.ids import order_key, parse_public_order_id
 from schemas.orders import Side
 from schemas.wire import decode_command, decode_event
 from store.money.ledger import House
 from store.projection.chain import Progress
 from tests.exchange.invariants import check_book, check_reduce_only
-from tests.simulation.statement import EXPOSURE, REDUCING
 from tests.simulation.system import System
-from tests.simulation.tables import MarketRow, Tables
+from tests.simulation.tables import DELEVERAGING, EXPOSURE, REDUCING, MarketRow, Row, Tables
 from tests.simulation.traders import Traders
 from tests.simulation.watch import Watch
 
@@ -28,6 +27,7 @@ def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]
         yield from _outbox_differences(market)
     yield from _money_differences(tables)
     yield from _margin_differences(tables)
+    yield from _step_differences(tables)
     for order_id in traders.placed:
         name, seq = parse_public_order_id(order_id) or ("", 0)
         if order_key(tables.named(name).market_id, seq) not in tables.orders:
@@ -44,12 +44,14 @@ def _market_differences(tables: Tables, row: MarketRow, watch: Watch) -> Iterato
         yield f"{row.name}: progress {row.progress}, expected {market.event_seq} {market.command_seq}"
     if watch.events[row.name] != {line.seq: line.body for line in written}:
         yield f"{row.name}: other events were written than the commands give"
-    trades = [event for event in map(decode_event, (line.body for line in written)) if isinstance(event, TradeExecuted)]
+    events = [decode_event(line.body) for line in written]
     check_book(market)
     check_reduce_only(market)
     yield from _position_differences(tables, row, market)
     yield from _order_differences(tables, row, market)
-    yield from _fill_differences(tables, row, trades)
+    yield from _fill_differences(
+        tables, row, [event for event in events if isinstance(event, TradeExecuted | PositionTransferred)]
+    )
 
 
 def _position_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:
@@ -81,12 +83,14 @@ def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterat
             yield f"order {order['order_id']} is {order['status']} with {order['remaining']} left"
 
 
-def _fill_differences(tables: Tables, row: MarketRow, trades: list[TradeExecuted]) -> Iterator[str]:
+def _fill_differences(
+    tables: Tables, row: MarketRow, trades: list[TradeExecuted | PositionTransferred]
+) -> Iterator[str]:
     filled: dict[int, int] = defaultdict(int)
     expected = set()
     for trade in trades:
-        for role, side in (("MAKER", trade.maker), ("TAKER", trade.taker)):
-            expected.add((row.market_id, trade.trade, role))
+        expected |= {(row.market_id, trade.trade, role) for role in ("MAKER", "TAKER")}
+        for side in (trade.maker, trade.taker) if isinstance(trade, TradeExecuted) else ():
             filled[order_key(row.market_id, side.order)] += trade.quantity
     if {key for key in tables.fills if key[0] == row.market_id} != expected:
         yield f"{row.name}: fills are missing or too many"
@@ -116,8 +120,30 @@ def _money_differences(tables: Tables) -> Iterator[str]:
     costs = sum(position["cost"] for position in tables.positions.values())
     if totals[House.CLEARING] != -costs:
         yield f"clearing {totals[House.CLEARING]}, costs {costs}"
-    if sum(tables.wallets.values()) + totals[House.FEES] - costs != -totals[House.EXTERNAL]:
+    if sum(tables.wallets.values()) + totals[House.FEES] + totals[House.INSURANCE] - costs != -totals[House.EXTERNAL]:
         yield "money was made or lost"
+
+
+def _step_differences(tables: Tables) -> Iterator[str]:
+    """Every forced action has ended: with the lots that were ordered, or stale with none; a deleveraging maybe with fewer."""
+    for (case, step), row in tables.steps.items():
+        outcome, wanted = row["outcome"], row["lots"]
+        if not row["is_done"]:
+            yield f"forced action {case}/{step} has no end"
+        elif sum(each["quantity"] for each in outcome["transfers"]) != outcome["quantity"]:
+            yield f"forced action {case}/{step}: {outcome}"
+        elif outcome["quantity"] > wanted or (outcome["quantity"] < wanted and not _may_be_less(row)):
+            yield f"forced action {case}/{step} of {wanted} lots: {outcome}"
+
+
+def _may_be_less(step: Row) -> bool:
+    """A counterparty's position may have shrunk since it was chosen."""
+    return bool(step["outcome"]["isStale"]) or step["kind"] == DELEVERAGING
+
+
+def forced_actions(tables: Tables) -> Counter[str]:
+    """The forced actions that took effect, by kind, for the summary."""
+    return Counter(step["kind"] for step in tables.steps.values() if step["outcome"].get("quantity"))
 
 
 def _margin_differences(tables: Tables) -> Iterator[str]:

@@ -7,6 +7,7 @@ import agents.matching.snapshot_writer
 import agents.relay
 import exchange.engine.log.snapshot_format
 import store.projection.fold
+import store.projection.forced
 import store.projection.projector
 from agents.matching.command_sequencer import CommandSequencer, Sequenced
 from agents.matching.market_assignment import MarketAssignment
@@ -114,6 +115,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot_format, "_resting"): _lose_the_queue},
     "events after written ones chain to the wrong hash": {(MarketAssignment, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
+    "a take-over moves no money": {(store.projection.forced, "transfer_entries"): lambda _: []},
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
     "a batch reserves for its first order only": {
         (Decisions, "exposure_changes"): lambda decisions: list(_exposure_changes(decisions))[:1]

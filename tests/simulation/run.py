@@ -5,7 +5,8 @@ import logging
 from collections import Counter
 from typing import NamedTuple
 
-from tests.simulation.checks import differences, final_states
+from tests.simulation.checks import differences, final_states, forced_actions
+from tests.simulation.liquidator import Gaps
 from tests.simulation.system import System
 from tests.simulation.traders import Traders
 from tests.simulation.virtual_loop import VirtualLoop
@@ -51,17 +52,19 @@ def simulate(seed: int, steps: int = STEPS, *, is_verbose: bool = False) -> Outc
 
 
 async def _play(world: World, system: System, steps: int) -> None:
-    traders, watch = Traders(world, system), Watch(world, system)
+    traders, gaps, watch = Traders(world, system), Gaps(world, system), Watch(world, system)
     system.start_all()
     for _ in range(steps):
         await asyncio.sleep(world.dice.uniform(0.0, 2 * STEP_S))
         traders.act()
+        gaps.act()
         _disturb(world, system)
         if world.violations:
             return
-    if await _calm_down(world, system, traders):
+    if await _calm_down(world, system, traders, gaps):
         for difference in differences(system, watch, traders):
             world.violated(difference)
+        world.counts += forced_actions(system.database.tables)
     else:
         world.violated("not everything has finished in the calm")
 
@@ -86,15 +89,16 @@ def _disturb(world: World, system: System) -> None:
         system.lose_broker()
 
 
-async def _calm_down(world: World, system: System, traders: Traders) -> bool:
+async def _calm_down(world: World, system: System, traders: Traders, gaps: Gaps) -> bool:
     """No fault any more; whether everything has finished in time."""
     world.is_calm = True
     world.note("calm")
     for _ in range(int(CALM_MAX_S / CALM_ROUND_S)):
         traders.settle()
+        gaps.finish()
         traders.barrier()
         await asyncio.sleep(CALM_ROUND_S)
-        if world.violations or _is_finished(system, traders):
+        if world.violations or (gaps.is_finished and _is_finished(system, traders)):
             return True
     return False
 

@@ -10,14 +10,15 @@ from schemas.units import timestamp_of
 from schemas.wire import encode
 from store.command_log import broker_identity, commands, outbox, snapshots
 from store.markets import due_orders, halts
+from store.money.ledger import House
 from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import pending_cancels, reading, writing
 from tests.simulation.reduce_only_triggers import count_reduce_only, counted_lots
-from tests.simulation.statement import EXPOSURE, Result, Statement
+from tests.simulation.statement import Result, Statement
 from tests.simulation.submission_statements import lock_accounts, submit
-from tests.simulation.tables import MarketRow, Row, Tables
+from tests.simulation.tables import EXPOSURE, MarketRow, Row, Tables
 
 
 def _pending_cancels(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -52,8 +53,12 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     orders = [row for row in _sent("orders", arguments) if row["order_id"] in tables.orders]
     sent = _sent("fills", arguments)
     fills = {(market.market_id, row["trade_id"], row["role"]): row for row in sent}
-    held = _sent("positions", arguments)
-    held = [row for row in held if (row["user_id"], market.market_id) in tables.positions]
+    held = [
+        row
+        for row in _sent("positions", arguments)
+        if row["user_id"] == House.INSURANCE or (row["user_id"], market.market_id) in tables.positions
+    ]
+    steps = [row for row in _sent("steps", arguments) if (row["liquidation_id"], row["step"]) in tables.steps]
     wallets = [row for row in _sent("wallets", arguments) if row["user_id"] in tables.wallets]
     if len(fills) < len(sent) or fills.keys() & tables.fills.keys():
         raise asyncpg.UniqueViolationError("fills_pkey")
@@ -68,7 +73,9 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             count_reduce_only(tables, tables.orders[row["order_id"]], before)
         tables.fills.update({key: tuple(fill.values()) for key, fill in fills.items()})
         for row in held:
-            _change_position(tables.positions[row["user_id"], market.market_id], row)
+            _change_position(tables.position_of(row["user_id"], market.market_id), row)
+        for row in steps:
+            _complete_step(tables.steps[row["liquidation_id"], row["step"]], row)
         tables.wallets.update({row["user_id"]: row["wallet"] for row in wallets})
         for entry in _sent("entries", arguments):
             tables.ledger.append(entry | {"market_id": market.market_id})
@@ -77,7 +84,7 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if moved:
             market.progress = Progress(arguments[1], arguments[2], arguments[3])
 
-    return Result([(len(orders), len(held), len(wallets), 0, moved)], effect)
+    return Result([(len(orders), len(held), len(wallets), len(steps), moved)], effect)
 
 
 def _change_position(position: Row, change: Row) -> None:
@@ -86,6 +93,25 @@ def _change_position(position: Row, change: Row) -> None:
             position[name] = change[name]
     for name in EXPOSURE:
         position[name] += change[name]
+
+
+def _complete_step(step: Row, change: Row) -> None:
+    outcome = msgspec.json.decode(change["outcome"])
+    outcome["transfers"] = [*step["outcome"].get("transfers", ()), *outcome.get("transfers", ())]
+    step["outcome"] |= outcome
+    step["is_done"] |= change["done_at"] is not None
+
+
+def _force(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    """A command of the liquidator and the row of its receipt, in one transaction."""
+    name, at, payload, key, kind, lots = arguments
+    market = tables.named(name)
+
+    def effect() -> None:
+        tables.add_command(market, timestamp_of(at), payload)
+        tables.steps[key] = {"kind": kind, "lots": lots, "outcome": {}, "is_done": False}
+
+    return Result([(market.counter + 1,)], effect, (name,))
 
 
 def _change_market(market: MarketRow, change: Row) -> None:
@@ -254,6 +280,7 @@ MARKET_PROGRESS = (
     "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
     " FROM markets JOIN progress USING (market_id) WHERE name = $1"
 )
+FORCE = "the statements of store/liquidations/writing.py, as one"
 RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
 STATEMENTS: dict[str, Statement] = {
     reading._LOCK_AND_READ: Statement("accounts locked", lock_accounts, locks=True),
@@ -264,6 +291,7 @@ STATEMENTS: dict[str, Statement] = {
     projecting.WRITE: Statement("projection", _project, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),
     commands._APPEND_MANY: Statement("append many", _append_many, locks=True),
+    FORCE: Statement("force", _force, locks=True),
     outbox._SENT: Statement("sent", _move_cursor),
     outbox._MOVE: Statement("correct cursor", _move_cursor),
     outbox._REWIND: Statement("rewind", _rewind),

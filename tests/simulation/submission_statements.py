@@ -11,8 +11,8 @@ import msgspec
 from schemas.ids import order_key
 from schemas.units import timestamp_of
 from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
-from tests.simulation.statement import EXPOSURE, REDUCING, Result
-from tests.simulation.tables import Row, Tables
+from tests.simulation.statement import Result
+from tests.simulation.tables import EXPOSURE, REDUCING, Row, Tables
 
 _ORDER = (
     *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
@@ -111,18 +111,7 @@ def _check_unique(tables: Tables, orders: list[Row]) -> None:
 
 
 def _add_exposure(tables: Tables, row: Row) -> None:
-    key = (row["user_id"], row["market_id"])
-    held = tables.positions.setdefault(
-        key,
-        {
-            "user_id": key[0],
-            "market_id": key[1],
-            "lots": 0,
-            "cost": 0,
-            "realized": 0,
-            **dict.fromkeys((*EXPOSURE, *REDUCING), 0),
-        },
-    )
+    held = tables.position_of(row["user_id"], row["market_id"])
     held["leverage"] = row["leverage"]
     for name in EXPOSURE:
         held[name] += row[name]

@@ -7,10 +7,22 @@ from schemas.commands import ListMarket
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, encode
-from store.money.ledger import deposit_entries
+from store.money.ledger import House, deposit_entries
 from store.projection.chain import Progress
 
 Row = dict[str, Any]
+TAKE_OVER, PARTIAL_TAKE_OVER, DELEVERAGING = "take-overs", "partial take-overs", "deleveragings"
+EXPOSURE = (
+    *("buy_notional", "sell_notional", "open_loss", "open_fees"),
+    *("buy_lots", "sell_lots", "live_orders"),
+)
+"""The margin sums of a row of positions that the submission and the projection write."""
+
+REDUCING = (
+    *("reduce_buy_lots", "reduce_sell_lots", "reduce_buy_notional", "reduce_sell_notional"),
+    *("reduce_buy_cost", "reduce_sell_cost", "reduce_loss", "reduce_excess"),
+)
+"""The sums over reduce-only orders, which triggers keep."""
 
 
 @dataclass
@@ -47,6 +59,7 @@ class Tables:
         self.client_ids: dict[tuple[int, str], int] = {}
         self.fills: dict[tuple[int, int, str], tuple[Any, ...]] = {}
         self.ledger: list[Row] = []
+        self.steps: dict[tuple[int, int], Row] = {}
         self.cluster: str | None = None
 
     def named(self, market: str) -> MarketRow:
@@ -56,7 +69,7 @@ class Tables:
     def list_market(self, spec: MarketSpec, at: Timestamp, rules: int) -> None:
         """A market with its first command, and the rules it starts with."""
         mark = spec.mark_of_index(spec.reference_price)
-        row = MarketRow(len(self.markets) + 1, spec.market, spec, "ACTIVE", spec.reference_price, mark)
+        row = MarketRow(len(self.markets) + 1, spec.market, spec, "ACTIVE", spec.reference_price, mark, rules)
         self.markets[row.market_id] = row
         self.add_command(row, at, encode(ListMarket(at, spec, MarketStatus.ACTIVE, rules)))
 
@@ -66,6 +79,23 @@ class Tables:
         for entry in deposit_entries(user, wallet):  # type: ignore[arg-type]  # micros
             row = {"account": entry.account, "amount": entry.amount, "market_id": None, "event_seq": -user}
             self.ledger.append(row)
+
+    def position_of(self, user: int, market_id: int) -> Row:
+        """An account's row in a market, which its first order creates, and the fund's first take-over."""
+        flat: Row = {"user_id": user, "market_id": market_id, "leverage": self.markets[market_id].spec.leverage_max}
+        flat |= dict.fromkeys(("lots", "cost", "realized", *EXPOSURE, *REDUCING), 0)
+        return self.positions.setdefault((user, market_id), flat)
+
+    def seed_fund(self, amount: int) -> None:
+        """The insurance fund's first money."""
+        for account, posted in ((House.INSURANCE, amount), (House.EXTERNAL, -amount)):
+            self.ledger.append({"account": account, "amount": posted, "market_id": None, "event_seq": 0})
+
+    def money_of(self, account: int) -> int:
+        """The wallet of a user, or what a house account has."""
+        if account in self.wallets:
+            return self.wallets[account]
+        return sum(entry["amount"] for entry in self.ledger if entry["account"] == account)
 
     def add_command(self, market: MarketRow, at: Timestamp, payload: bytes) -> int:
         """Number a command; its sequence."""

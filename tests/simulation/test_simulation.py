@@ -9,6 +9,7 @@ import pytest
 
 from tests.simulation.mutations import MUTATIONS, SHOWN_BY
 from tests.simulation.run import Outcome, simulate
+from tests.simulation.tables import DELEVERAGING, PARTIAL_TAKE_OVER, TAKE_OVER
 from tests.simulation.wiring import replaced
 from tests.simulation.world import NAMED_POINTS
 
@@ -29,6 +30,15 @@ def outcomes(block: int) -> list[Outcome]:
 def test_nothing_is_lost_or_doubled_whichever_process_dies(block: int) -> None:
     """In fifty storms each: after the calm all has finished, and the rows are what an undisturbed market makes."""
     assert {run.seed: run.violations for run in outcomes(block) if run.violations} == {}
+
+
+def test_every_kind_of_forced_action_is_drawn() -> None:
+    """A fund that takes a position over, one that takes a part of it, and the other side deleveraged: the storms reach each."""
+    counts: Counter[str] = Counter()
+    for block in range(BLOCKS):
+        for run in outcomes(block):
+            counts += run.counts
+    assert all(counts[kind] >= 10 for kind in (TAKE_OVER, PARTIAL_TAKE_OVER, DELEVERAGING)), counts
 
 
 def test_every_named_crash_point_is_hit() -> None:
