@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
@@ -26,7 +26,8 @@ from app.operator import check_can_be_listed, list_new_market, now
 from app.settings import Settings, signing_secret
 from app.unreachable import BrokerSilent
 from broker.address import name_process
-from broker.topic_faults import read_topic_faults
+from broker.topic_faults import TopicFault, read_topic_faults
+from broker.topic_repair import repair_settings, repairable
 from broker.topics import cluster_id, create_topics, topic_settings
 from schemas.addresses import address_text
 from schemas.market import SEED_MARKETS, MarketSpec
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALL_MARKETS = "all"
+REPAIR_SEEN_AFTER_LOOKS = 50
 SUBMISSIONS_AT_ONCE = 3
 """Transactions in flight per API process; a fourth would only wait for the counters of the markets."""
 
@@ -63,12 +65,29 @@ async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> lis
     return await create_topics(settings.broker_address, names, replication=settings.topic_replication)
 
 
-async def topic_faults(settings: Settings) -> list[str]:
-    """What the topics of the listed markets differ in from what they must be."""
+class TopicsFound(NamedTuple):
+    """What the topics of the listed markets differ in from what they must be; `repairable`: those that are settings."""
+
+    faults: list[TopicFault]
+    repairable: list[TopicFault]
+
+
+async def topic_faults(settings: Settings) -> TopicsFound:
+    """Compare the topics of the listed markets with what they must be."""
     wanted = dict(topic_settings((await _registry(settings)).by_name, settings.topic_replication))
-    return [
-        str(fault) for fault in await read_topic_faults(settings.broker_address, wanted, settings.topic_replication)
-    ]
+    faults = await read_topic_faults(settings.broker_address, wanted, settings.topic_replication)
+    return TopicsFound(faults, repairable(faults, wanted))
+
+
+async def repair_topics(settings: Settings) -> list[TopicFault]:
+    """Set every setting of the topics of the listed markets to what it must be; returns the faults that are repaired."""
+    found = await topic_faults(settings)
+    await repair_settings(settings.broker_address, found.repairable)
+    for _ in range(REPAIR_SEEN_AFTER_LOOKS):  # a broker applies what the controller has accepted a moment later
+        if not (await topic_faults(settings)).repairable:
+            break
+        await asyncio.sleep(0.1)
+    return found.repairable
 
 
 async def add_market(settings: Settings, spec: MarketSpec) -> bool:

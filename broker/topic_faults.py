@@ -9,6 +9,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from broker.address import client_settings
 
+REPLICATION = "the replication"
 ALSO_SOUND = {("compression.type", "gzip")}
 """Other values that an operator may choose: every client of ours reads gzip."""
 
@@ -53,7 +54,7 @@ def _shape_faults(name: str, partitions: list[Any], replication: int) -> Iterabl
         yield TopicFault(name, "the number of partitions", "1", str(len(partitions)), is_fatal=True)
     replicas = min((len(each["replicas"]) for each in partitions), default=0)
     if replicas < replication:
-        yield TopicFault(name, "the replication", str(replication), str(replicas), is_fatal=False)
+        yield TopicFault(name, REPLICATION, str(replication), str(replicas), is_fatal=False)
 
 
 def _setting_faults(name: str, settings: Mapping[str, str], found: Mapping[str, str]) -> Iterable[TopicFault]:

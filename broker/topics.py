@@ -13,6 +13,7 @@ TOPIC_RECORD_BYTES_MAX = 2 * 2**20
 STAMPED_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 """A producer whose clock is wrong must not have its records deleted too early, or refused as being of the future."""
 MIN_IN_SYNC = 2  # of three replicas: one broker may be away, and an acknowledged record is on two
+IN_SYNC = "min.insync.replicas"
 _EVERY = {
     "max.message.bytes": str(TOPIC_RECORD_BYTES_MAX),
     **STAMPED_BY_THE_BROKER,
@@ -60,7 +61,7 @@ async def create_topics(bootstrap: str, markets: list[str], *, replication: int 
 
 def topic_settings(markets: Iterable[str], replication: int = 1) -> Iterator[tuple[str, dict[str, str]]]:
     """Every topic of these markets with its settings."""
-    in_sync = {"min.insync.replicas": str(MIN_IN_SYNC)} if replication > MIN_IN_SYNC else {}
+    in_sync = {IN_SYNC: str(MIN_IN_SYNC)} if replication > MIN_IN_SYNC else {}
     for market in markets:
         yield topics.commands_topic(market), LOG | in_sync
         yield topics.events_topic(market), LOG | in_sync

@@ -101,16 +101,21 @@ def migrate() -> None:
 
 
 @click.command()
-def topics() -> None:
+@click.option("--repair", is_flag=True, help="Set the settings of existing topics to what they must be.")
+def topics(repair: bool) -> None:
     """Create the topics of every listed market; exit 1 when one is not set up as it must be, and say how."""
-    from app.compose import prepare_topics, topic_faults
+    from app.compose import prepare_topics, repair_topics, topic_faults
 
     settings = resolve_local(load_settings())
     names = asyncio.run(prepare_topics(settings))
     click.echo(f"{len(names)} topics exist: {', '.join(names)}")
-    faults = asyncio.run(topic_faults(settings))
+    for fault in asyncio.run(repair_topics(settings)) if repair else ():
+        click.echo(f"{fault.topic}: {fault.what} is {fault.expected} now, was {fault.found}")
+    faults, repairable = asyncio.run(topic_faults(settings))
     for fault in faults:
         click.echo(fault, err=True)
+    if repairable:
+        click.echo(f"`topics --repair` sets {len(repairable)} of these", err=True)
     if faults:
         raise SystemExit(1)
 

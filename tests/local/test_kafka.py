@@ -1,6 +1,7 @@
 """The local Kafka keeps the promises the agents build on, through kills and torn logs."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,9 +13,10 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError
 
 from app.local.kafka import LocalKafka
-from app.local.kafka_cache import make_cache
+from app.local.kafka_cache import first_group_awaited, make_cache
 from app.local.kafka_heap import DEFAULT_HEAP
 from app.local.kafka_jars import KAFKA_VERSION, fetch_jars
 from app.local.kafka_jvm import cache_path, java_command
@@ -145,3 +147,14 @@ async def test_the_cache_fits_the_machine_that_made_it(tmp_path: Path) -> None:
     java = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     printed, _ = await java.communicate()
     assert (java.returncode, KAFKA_VERSION in printed.decode()) == (0, True), printed
+
+
+async def test_a_new_node_without_a_coordinator_is_no_error_to_report(caplog: pytest.LogCaptureFixture) -> None:
+    """`make run` printed the client's line on its first start. Other errors of the client are still logged, and this one elsewhere."""
+    client, said = logging.getLogger("aiokafka.consumer.group_coordinator"), "Group Coordinator Request failed: %s"
+    absent, real = GroupCoordinatorNotAvailableError(), NotCoordinatorForGroupError()
+    with first_group_awaited():
+        client.error(said, absent)
+        client.error(said, real)
+    client.error(said, absent)
+    assert [record.args for record in caplog.records] == [(real,), (absent,)]
