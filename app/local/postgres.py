@@ -94,7 +94,10 @@ class EmbeddedPostgres:
             if asyncio.get_running_loop().time() > deadline:
                 raise PostgresFailed(self._folder, tail_of(self._log))
             await asyncio.sleep(0.2)  # shared memory of a killed server is freed with its last backend
-        await self._create_database()
+        try:
+            await self._create_database()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # it has ended again, on a full disk
+            raise PostgresFailed(self._folder, f"{error}\n{tail_of(self._log)}") from error
         return self.dsn
 
     async def wait(self) -> int:

@@ -132,8 +132,15 @@ class Supervisor:
                 self._say(f"{kept.name} did not start: {error}")
             else:
                 self._say(f"{kept.name} was started again (process {kept.child.pid})")
-                self._write_record()
+                self._record_change()
                 return
+
+    def _record_change(self) -> None:
+        """A folder that cannot be written, as on a full disk, ends nobody's supervision; the next change is recorded again."""
+        try:
+            self._write_record()
+        except OSError as error:
+            self._say(f"run.json keeps the process ids of before: {error}")
 
     def _say(self, what: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # nobody reads the reports any more: the children still matter

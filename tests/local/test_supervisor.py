@@ -1,6 +1,7 @@
 """The process tree of a local exchange: restarted, ended in order, never orphaned, one per folder."""
 
 import asyncio
+import errno
 import itertools
 import json
 import os
@@ -50,6 +51,35 @@ def _is_alive(pid: int) -> bool:
 
 def _exists(path: Path) -> Callable[[], Awaitable[bool]]:
     return lambda: asyncio.to_thread(path.exists)
+
+
+async def test_a_full_disk_ends_no_supervision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of run.json that cannot be written is reported; the child is still started again, now and the next time."""
+    said: list[str] = []
+    supervisor = Supervisor(tmp_path, said.append)
+    await supervisor.take_folder()
+    await supervisor.add("worker", Worker("worker", FOREVER))
+    supervisor.announce(url="http://127.0.0.1:1", database_url="d", broker_url="b", cluster_id="c", session_timeout_s=3)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def another(pid: int) -> int:
+        now = supervisor.pids.get("worker", pid)
+        return now if now != pid else 0
+
+    try:
+        first = supervisor.pids["worker"]
+        with monkeypatch.context() as patch:
+            patch.setattr("app.local.supervisor.write_run_record", fail)
+            os.kill(first, signal.SIGKILL)
+            await eventually(lambda: any("No space left on device" in line for line in said))
+        second = await eventually(lambda: another(first))
+        os.kill(second, signal.SIGKILL)
+        third = await eventually(lambda: another(second))
+        await eventually(lambda: (record := read_run_record(tmp_path)) and record.children == {"worker": third})
+    finally:
+        await supervisor.stop()
 
 
 async def test_a_killed_child_runs_again_and_the_record_names_it(tmp_path: Path) -> None:
