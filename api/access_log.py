@@ -14,13 +14,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
 from stat import S_ISREG
 from time import time
 
 from aiohttp import web
+
+from api.access.access_logged import AccessLogged
 
 WRITTEN_EVERY_S = 0.2
 STOP_WITHIN_S = 2.0
@@ -36,14 +37,6 @@ IS_PUBLIC_READ = web.RequestKey("is_public_read", bool)
 
 
 log = logging.getLogger(__name__)
-
-
-class AccessLogged(StrEnum):
-    """Which requests are logged."""
-
-    OFF = "off"
-    PRIVATE = "private"
-    ALL = "all"
 
 
 class AccessLog:

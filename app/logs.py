@@ -11,8 +11,6 @@ from collections.abc import Callable, MutableMapping
 from enum import StrEnum
 from typing import Any
 
-import structlog
-
 REPEATED_EVERY_S = 10.0
 LINES_KNOWN_MAX = 1_000
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "tables")
@@ -75,6 +73,8 @@ def configure_logs(form: LogFormat = LogFormat.JSON) -> None:
 
 def formatter(form: LogFormat) -> logging.Formatter:
     """The formatter for a log format."""
+    import structlog  # takes a sixth of the start of a command, and most commands log nothing
+
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from api.access.access_logged import AccessLogged
 from api.access.budgets import Budget, Rate, parse_rate
-from api.access_log import AccessLogged
 from app.crash_at import read_crash_at
 from app.local.kafka_heap import DEFAULT_HEAP, check_heap
 from app.local.run_record import read_run_record

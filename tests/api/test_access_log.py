@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from api.access_log import FILE_BYTES_MAX, LINES_WAITING_MAX, AccessLog, AccessLogged
+from api.access.access_logged import AccessLogged
+from api.access_log import FILE_BYTES_MAX, LINES_WAITING_MAX, AccessLog
 from tests.api.exchange import Exchange
 from tests.eventually import eventually
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -139,3 +140,11 @@ def test_one_place_writes_the_outbox() -> None:
         "store/schema/migrations/sql/0015_functions.sql",
         "store/schema/migrations/sql/0024_command_times.sql",
     ]
+
+
+def test_a_command_loads_only_what_it_needs() -> None:
+    """The command line starts without the server, the stream and the log formatter: they would triple its start."""
+    heavy = ("aiohttp", "faust", "structlog", "argon2", "psycopg", "prometheus_client", "uvloop")
+    asked = f"import sys, app.cli; print([name for name in {heavy} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
