@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from app.local.process import bound_to_this_process
+
 ROOT = Path(__file__).parents[1]
 READY_S = 150.0
 POLL_S = 0.05
@@ -33,9 +35,9 @@ class ExchangeProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def has_started(self) -> bool:
-        """Whether it was ever started."""
-        return self._process is not None
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def printed(self) -> list[str]:
@@ -53,10 +55,14 @@ class ExchangeProcess:
 
     async def stop(self) -> int:
         """SIGTERM; its exit code."""
+        return await asyncio.to_thread(self.end)
+
+    def end(self) -> int:
+        """The same where no event loop runs."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.terminate()
-        return await asyncio.to_thread(self._process.wait)
+        return self._process.wait()
 
     @property
     def pid(self) -> int:
@@ -75,7 +81,7 @@ class ExchangeProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._output.open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "app", "run"],
+                bound_to_this_process([sys.executable, "-m", "app", "run"], signal.SIGTERM),
                 cwd=ROOT,
                 env={**os.environ, **self.environment},
                 stdout=output,

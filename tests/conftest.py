@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,6 +19,7 @@ from app.local.postgres import EmbeddedPostgres
 from schemas.units import Timestamp
 from store.markets.registry import seed
 from store.schema.migrate import migrate
+from tests.distribution import Distribution, put_in_order
 from tests.store.stepped_clock import WITHOUT_CLOCK
 
 STARTED_AT = Timestamp(1_800_000_000_000_000)
@@ -29,6 +31,18 @@ class Broker:
     """Where a broker listens."""
 
     bootstrap: str
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long runs first."""
+    put_in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution | None:
+    """Of `--dist loadgroup`, which `make test` uses."""
+    return Distribution(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_report_header() -> str:

@@ -73,13 +73,8 @@ class BoundProcess:
         death_signal: signal.Signals = signal.SIGKILL,
     ) -> "BoundProcess":
         """Start `command`; `output` gets both its streams. `death_signal` is sent to it when this process dies first."""
-        who = identity or Identity()
-        wrapper = [sys.executable, "-I", "-S", str(WITH_PARENT), str(os.getpid()), str(int(death_signal))]
         process = await asyncio.create_subprocess_exec(
-            *wrapper,
-            str(who.uid),
-            str(who.gid),
-            *command,
+            *bound_to_this_process(command, death_signal, identity),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT if output is not None else None,
@@ -117,6 +112,15 @@ class BoundProcess:
         if self.pid is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             await self.wait()
+
+
+def bound_to_this_process(
+    command: list[str], death_signal: signal.Signals, identity: Identity | None = None
+) -> list[str]:
+    """A command line for `command` that gets `death_signal` when the thread that starts it ends."""
+    who = identity or Identity()
+    wrapper = [sys.executable, "-I", "-S", str(WITH_PARENT), str(os.getpid()), str(int(death_signal))]
+    return [*wrapper, str(who.uid), str(who.gid), *command]
 
 
 def open_log(path: Path) -> IO[bytes]:

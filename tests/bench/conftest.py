@@ -11,7 +11,7 @@ from bench.servers import bare_server
 from bench.whole import whole_exchange
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def small_tree(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ExchangeProcess]:
     """A whole exchange."""
     async with whole_exchange(tmp_path_factory.mktemp("bench")) as exchange:

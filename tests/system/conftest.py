@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from bench.exchange_process import ExchangeProcess
 from store.crash_points import CrashPoint
+from tests.distribution import uses_shared_exchange
 from tests.system.faults import hold
 
 FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
@@ -16,6 +17,7 @@ FULL = [pytest.mark.chaos, pytest.mark.timeout(7_200)]
 
 Start = Callable[..., Awaitable[ExchangeProcess]]
 Measured = Callable[[str, float], None]
+SHARED = pytest.StashKey[ExchangeProcess]()
 
 
 @pytest_asyncio.fixture
@@ -35,15 +37,26 @@ async def start_exchange(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ExchangeProcess]:
+async def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ExchangeProcess]:
     """The exchange that tests share, its crash points armed and held; started when it is first asked for."""
     data = tmp_path_factory.mktemp("shared") / "data"
     for point in CrashPoint:
         hold(data, point)
     exchange = ExchangeProcess(data, environment={"CRASH_AT": ",".join(CrashPoint)})
+    request.session.stash[SHARED] = exchange
     yield exchange
-    if exchange.has_started:
+    if exchange.is_running:
         await exchange.stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the shared exchange when the next test does not use it: idle, it would slow down every other test."""
+    exchange = item.session.stash.get(SHARED, None)
+    if exchange and exchange.is_running and not (nextitem and uses_shared_exchange(nextitem)):
+        exchange.end()
 
 
 @pytest_asyncio.fixture
@@ -54,7 +67,7 @@ async def any_exchange(running: ExchangeProcess) -> Start:
     """
 
     async def give() -> ExchangeProcess:
-        if not running.has_started:
+        if not running.is_running:
             await running.start()
         return running
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.local.process import free_port
+from app.local.process import bound_to_this_process, free_port
 from bench.exchange_process import ROOT
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -40,7 +41,7 @@ class Parts:
         """Start `python -m app …` and let it run; further settings by their names."""
         with (self.folder / f"part-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app", *words],
+                bound_to_this_process([sys.executable, "-m", "app", *words], signal.SIGKILL),
                 cwd=ROOT,
                 env=self._environment | environment,
                 stdout=log,

@@ -1,0 +1,24 @@
+"""How a run of the tests is ordered and split over workers."""
+
+import pytest
+
+from tests.distribution import SHARED_EXCHANGE, Distribution, uses_shared_exchange
+
+
+def test_tests_of_the_shared_exchange_follow_one_another(request: pytest.FixtureRequest) -> None:
+    """Else it would be ended and started between them; in a whole run they are the first."""
+    uses = [uses_shared_exchange(item) for item in request.session.items]
+    assert uses == sorted(uses, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("test", "unit"),
+    [
+        (f"tests/system/test_kill.py::test_a[b]@{SHARED_EXCHANGE}", SHARED_EXCHANGE),
+        ("tests/system/test_start.py::test_a", "tests/system/test_start.py::test_a"),
+        ("tests/store/test_ledger.py::test_a[x@any_exchange]", "tests/store/test_ledger.py"),
+    ],
+)
+def test_what_shares_a_worker(test: str, unit: str) -> None:
+    """The users of the shared exchange; the tests of a file; a test with an exchange of its own goes alone."""
+    assert Distribution.unit_of(test) == unit
