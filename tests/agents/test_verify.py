@@ -11,7 +11,6 @@ from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
 from agents.verify import Report, verify
-from app.local.kafka import LocalKafka
 from broker.event_records import hashes_in
 from broker.producer import AckedProducer
 from broker.reader import stream_records
@@ -26,10 +25,12 @@ from store.session.connect import connect_writer
 from store.submission import SubmitOrder
 from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, stream_on
+from tests.agents.test_topic_watch import admin
 from tests.conftest import Broker
 from tests.eventually import eventually
 
 PARTS = (Relay, engine_unit, projection_unit)
+INTERNAL = {"__consumer_offsets", "__transaction_state", "__share_group_state"}
 OF_THE_MARKET = "market_id = (SELECT market_id FROM markets WHERE name = $1)"
 A_TRADE = f"{OF_THE_MARKET} AND trade_id = (SELECT max(trade_id) FROM fills WHERE {OF_THE_MARKET})"
 AN_ENDED = f"order_id = (SELECT max(order_id) FROM orders WHERE {OF_THE_MARKET} AND status = 'FILLED')"
@@ -194,16 +195,27 @@ async def copy_logs(stream: Stream, source: str, log: str = "", alter: Alter | N
     assert altered == (1 if log else 0)
 
 
-async def test_verify_finds_what_is_altered_in_a_log(traded: Stream, tmp_path: Path) -> None:
+async def remove_logs(stream: Stream) -> None:
+    """Delete the market's topics at the broker it looks at now, and wait until they are gone."""
+    async with admin(stream.settings.bootstrap) as client:
+        topics = set(await client.list_topics()) - INTERNAL
+        await client.delete_topics(list(topics))
+
+        async def are_gone() -> bool:
+            return not topics & set(await client.list_topics())
+
+        await eventually(are_gone)
+
+
+async def test_verify_finds_what_is_altered_in_a_log(traded: Stream, empty_broker: Broker) -> None:
     """The logs copied record by record hold; with one byte, one event or one record altered they do not."""
     source, differing = traded.settings.bootstrap, set()
     for alteration, (log, alter) in {"nothing": ("", None), **ALTERATIONS}.items():
-        server = LocalKafka(tmp_path / alteration)
-        await traded.move_to(Broker(await server.start()))
+        await traded.move_to(empty_broker)
         await copy_logs(traded, source, log, alter)
         if (await verified(traded)).differences_found:
             differing.add(alteration)
-        await server.stop()
+        await remove_logs(traded)
     assert differing == set(ALTERATIONS)
 
 
