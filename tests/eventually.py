@@ -8,9 +8,11 @@ from typing import TypeVar
 import aiohttp
 
 T = TypeVar("T")
+WITHIN_S = 60.0
+"""Generous, because a busy machine is slow: only a failure waits as long."""
 
 
-async def eventually(fact: Callable[[], T | Awaitable[T]], within_s: float = 10.0, every_s: float = 0.02) -> T:
+async def eventually(fact: Callable[[], T | Awaitable[T]], within_s: float = WITHIN_S, every_s: float = 0.02) -> T:
     """Ask until the answer is true, and return it; AssertionError with the last answer when time is up."""
     deadline = asyncio.get_running_loop().time() + within_s
     while True:
@@ -23,7 +25,7 @@ async def eventually(fact: Callable[[], T | Awaitable[T]], within_s: float = 10.
         await asyncio.sleep(every_s)
 
 
-async def until_alive(url: str, within_s: float = 30.0) -> None:
+async def until_alive(url: str, within_s: float = WITHIN_S) -> None:
     """Wait until an API answers at this URL that it is alive."""
 
     async def is_alive() -> bool:

@@ -86,7 +86,7 @@ async def test_a_killed_engine_leaves_no_hole_and_no_other_event(broker: Broker,
             for _ in range(2):
                 engine = stream.spawn("engine")
                 persisted = (await stream.progress()).command_seq
-                await eventually(lambda: has_passed(stream, persisted + 100), within_s=60)  # noqa: B023 - awaited here
+                await eventually(lambda: has_passed(stream, persisted + 100))  # noqa: B023 - awaited here
                 outcome = await verify(stream.settings, stream.market)
                 assert outcome.differences == []
                 assert outcome.to_command >= persisted + 100
@@ -128,7 +128,7 @@ async def test_an_engine_that_finds_no_topics_goes_to_work_when_they_are_there(
     """A broker that has just started reports topics it has as missing: the market had no owner for five minutes."""
     async with stream_on(broker, database, tmp_path, has_topics=False) as stream:
         engine = stream.spawn("engine")
-        await eventually(lambda: commands_topic(stream.market) in stream.log_of(engine), within_s=20)
+        await eventually(lambda: commands_topic(stream.market) in stream.log_of(engine))
         await stream.move_to(broker)
         async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
             await stream.trade(20)
@@ -211,7 +211,7 @@ async def test_a_command_that_comes_again_with_other_bytes_halts_the_market(
         }
         standby = stream.spawn("engine")
         engine.terminate()
-        await eventually(lambda: f"{stream.market} is HALTED" in stream.log_of(standby), within_s=20)
+        await eventually(lambda: f"{stream.market} is HALTED" in stream.log_of(standby))
         assert (engine.wait(), standby.poll()) == (0, None)
 
 

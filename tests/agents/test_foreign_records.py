@@ -64,7 +64,7 @@ async def are_set_aside(stream: Stream, which: Sequence[tuple[str, str]]) -> Non
     async def is_so() -> bool:
         return {letter.topic for letter in await letters(stream)} >= expected
 
-    await eventually(is_so, within_s=30)
+    await eventually(is_so)
     for topic in expected:
         labels = {"market": stream.market, "topic": topic}
         assert (REGISTRY.get_sample_value("perpetua_foreign_records_total", labels) or 0) >= 1
@@ -77,7 +77,7 @@ async def goes_on(stream: Stream) -> None:
     assert (await stream.drained()).event_seq > before
     assert await stream.unfinished() == 0
     fills = [encode_fill(fill) for fill in await stored(stream)]
-    await eventually(lambda: _are_published(stream, fills), within_s=30)
+    await eventually(lambda: _are_published(stream, fills))
 
 
 async def _are_published(stream: Stream, fills: list[bytes]) -> bool:
@@ -195,7 +195,7 @@ async def test_a_fill_that_was_never_matched_hides_none_of_ours(broker: Broker, 
             async def are_there() -> bool:
                 return {each.value for each in await published(stream)} >= set(expected)
 
-            await eventually(are_there, within_s=30)
+            await eventually(are_there)
             assert [letter.detail for letter in await letters(stream)] == [
                 f"no trade of the market is fill {wrong.sequence} of this event"
             ]

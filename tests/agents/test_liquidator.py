@@ -32,7 +32,7 @@ async def test_a_mark_that_ruins_an_account_ends_with_the_fund_holding_its_posit
             await stream.drained()
             await append_command(stream.session, stream.market, SetIndex(BEGAN_AT, Nanos(56_650 * 10**9)))
             released = "SELECT 1 FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NOT NULL"
-            assert await eventually(lambda: stream.session.fetchval(released), within_s=30)
+            assert await eventually(lambda: stream.session.fetchval(released))
             await stream.drained()
             query = "SELECT action FROM liquidation_steps WHERE user_id = $1 ORDER BY liquidation_id, step"
             actions = [row["action"] for row in await stream.session.fetch(query, ann)]

@@ -286,7 +286,7 @@ async def test_an_event_that_cannot_be_applied_stops_the_projection(
                 stream, events_topic(stream.market), [encode(r) for r in pack(stream.market, 1, chain, [line])]
             )
         projection = stream.spawn("projection")
-        assert await eventually(projection.poll, within_s=60.0) == EXIT_WRONG
+        assert await eventually(projection.poll) == EXIT_WRONG
         assert "ProjectionBroken" in stream.log_of(projection)
         assert (await stream.progress()).command_seq <= 1
 

@@ -61,7 +61,7 @@ async def everything_is_published(stream: Stream, records: int = 0) -> list[Publ
         values = [record.value for record in await published(stream)]
         return len(values) >= records and values[-1:] == [encode_fill(fill) for fill in fills[-1:]]
 
-    await eventually(is_there, within_s=30)
+    await eventually(is_there)
     assert await taken(stream) == [encode_fill(fill) for fill in fills]
     assert [fill.sequence for fill in fills] == list(range(1, len(fills) + 1))
     return fills
@@ -101,7 +101,7 @@ async def test_a_publisher_killed_before_its_commit_continues_where_the_stream_e
             publisher = stream.spawn("publisher")
             before = len(await published(stream))
             await stream.trade(150)
-            await eventually(lambda before=before: _has_more_than(stream, before), within_s=30)
+            await eventually(lambda before=before: _has_more_than(stream, before))
             publisher.kill()
             publisher.wait()
         async with hosted(*parts(stream, publisher_unit)):
@@ -140,7 +140,7 @@ async def test_a_stream_that_lost_its_tail_is_repaired(broker: Broker, database:
         fills = await stored(stream)
         await send_fills(stream, [*fills[:5], fills[8]])
         async with hosted(*parts(stream, publisher_unit)):
-            await eventually(lambda: _has_more_than(stream, len(fills)), within_s=30)
+            await eventually(lambda: _has_more_than(stream, len(fills)))
         kept = [decode_fill(record.value).sequence for record in await published(stream)]
         assert kept == [1, 2, 3, 4, 5, 9, *range(6, len(fills) + 1)]
 

@@ -114,7 +114,7 @@ async def test_a_liquidation_goes_through_with_every_worker_under_its_role(
             await stream.drained()
             await append_command(stream.session, stream.market, SetIndex(BEGAN_AT, Nanos(56_650 * 10**9)))
             ended = "SELECT 1 FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NOT NULL"
-            assert await eventually(lambda: stream.session.fetchval(ended), within_s=30)
+            assert await eventually(lambda: stream.session.fetchval(ended))
             for query in ("SELECT count(*) FROM audit_runs", ticked):
                 assert await eventually(partial(stream.session.fetchval, query))
         parts = (

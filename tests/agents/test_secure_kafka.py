@@ -72,7 +72,7 @@ async def test_the_whole_stream_works_by_tls_with_its_rights_alone(
             return list(kept) == list(range(1, newest + 1))
 
         async with hosted(*parts()):
-            await eventually(everything_is_published, within_s=30)
+            await eventually(everything_is_published)
         await _nobody_does_what_is_not_his(kafka, stream.market)
 
 
@@ -86,13 +86,11 @@ async def test_a_worker_without_its_right_on_its_group_says_so_and_works_once_it
         group = topics.publisher_app_id(stream.market)
         refused, patient = stream.spawn("publisher"), stream.spawn("publisher")
         for worker in (refused, patient):
-            await eventually(
-                lambda each=worker: f"{group} is kept out of its group" in stream.log_of(each), within_s=30
-            )
+            await eventually(lambda each=worker: f"{group} is kept out of its group" in stream.log_of(each))
         refused.terminate()
         assert await asyncio.to_thread(refused.wait, 10) == 0
         await kafka.allow_group(operator.bootstrap, "perpetua-reader", group)
-        await eventually(lambda: f"{group} is up" in stream.log_of(patient), within_s=30)
+        await eventually(lambda: f"{group} is up" in stream.log_of(patient))
         patient.terminate()
         assert await asyncio.to_thread(patient.wait, 10) == 0
 

@@ -110,7 +110,7 @@ async def test_an_owner_whose_recovery_hangs_makes_room_for_the_next(
     async with stream_on(broker, database, tmp_path) as stream:
         async with left_over(stream):
             hindered = stream.spawn("engine", hindrance)
-            assert await eventually(lambda: exit_code(hindered), within_s=60) == EXIT_WRONG
+            assert await eventually(lambda: exit_code(hindered)) == EXIT_WRONG
             assert "owns the market and has not advanced" in stream.log_of(hindered)
             stream.spawn("engine")
             assert (await stream.drained()).command_seq == 81
@@ -121,7 +121,7 @@ async def test_a_recovery_that_ends_by_itself_ends_the_process(broker: Broker, d
     """Ignoring every later assignment, it would be an owner in name only; the watchdog's patience need not run out."""
     async with stream_on(broker, database, tmp_path) as stream:
         deaf = stream.spawn("engine", "leak")
-        assert await eventually(lambda: exit_code(deaf), within_s=60) == EXIT_CRASHED
+        assert await eventually(lambda: exit_code(deaf)) == EXIT_CRASHED
 
 
 async def test_a_recovery_that_advances_slowly_is_not_ended(broker: Broker, database: str, tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ async def test_each_worker_knows_whether_its_log_waits(broker: Broker, database:
         async with hosted(Relay(market, settings)):
             await stream.trade(200)
             engine = stream.spawn("engine")
-            assert await eventually(projector.has_work, within_s=30)
+            assert await eventually(projector.has_work)
             async with hosted(projection_unit(market, settings)):
                 await stream.drained()
                 assert not await projector.has_work()
                 assert await publisher.has_work()
                 async with hosted(publisher_unit(market, settings)):
-                    await eventually(lambda: is_not(publisher.has_work), within_s=30)
+                    await eventually(lambda: is_not(publisher.has_work))
             engine.terminate()
         assert await matcher.has_work()  # its recovery
         await halt(stream.session, market, "for a test")

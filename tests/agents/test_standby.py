@@ -25,8 +25,8 @@ async def test_an_idle_standby_takes_over(broker: Broker, database: str, tmp_pat
             workers = [stream.spawn("engine"), stream.spawn("engine")]
             await stream.trade(40)
             await stream.drained()
-            await eventually(lambda: all("is up" in stream.log_of(each) for each in workers), within_s=30)
-            owner = await eventually(lambda: owner_among(stream, workers), within_s=30)
+            await eventually(lambda: all("is up" in stream.log_of(each) for each in workers))
+            owner = await eventually(lambda: owner_among(stream, workers))
             assert owner is not None
             owner.terminate()
             await stream.trade(40)
@@ -44,7 +44,7 @@ async def test_a_standby_takes_over_however_long_it_has_waited(broker: Broker, d
         await stream.trade(40)
         await stream.drained()
         standby = stream.spawn("engine", "wait")
-        await eventually(lambda: "is up" in stream.log_of(standby), within_s=30)
+        await eventually(lambda: "is up" in stream.log_of(standby))
         owner.terminate()
         await stream.trade(40)
         assert (await stream.drained()).command_seq == 81

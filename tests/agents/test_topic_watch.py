@@ -125,7 +125,7 @@ async def mend(stream: Stream, topic: str, fault: Fault) -> None:
             return
         if topic in await client.list_topics():
             await client.delete_topics([topic])
-            await eventually(lambda: _is_gone(client, topic), within_s=20)
+            await eventually(lambda: _is_gone(client, topic))
     await create_topics(stream.settings.bootstrap, [stream.market])
 
 
@@ -150,7 +150,7 @@ async def test_a_fault_of_one_market_rests_that_market(
             async with admin(broker.bootstrap) as client:
                 await fault.happens(client, topic)
             await ill.trade(20)
-            await eventually(lambda fault=fault: _rests(ill, fault.reason), within_s=20)
+            await eventually(lambda fault=fault: _rests(ill, fault.reason))
             status = await asyncio.to_thread(
                 CliRunner(env={"DATABASE_URL": database}).invoke, cli, ["status", "--json"]
             )
@@ -162,7 +162,7 @@ async def test_a_fault_of_one_market_rests_that_market(
             await well.trade(20)
             await well.drained()
             await mend(ill, topic, fault)
-            await eventually(lambda: _rests_no_more(ill), within_s=20)
+            await eventually(lambda: _rests_no_more(ill))
             await ill.trade(20)
             await ill.drained()
             assert await ill.unfinished() == 0

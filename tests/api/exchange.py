@@ -43,6 +43,12 @@ QUICK = ApiSettings(
     stop_timeout_s=5.0,
 )
 _numbers = itertools.count(1)
+_NEW_COMMANDS = """
+SELECT m.name, o.command_seq, o.payload
+FROM outbox o JOIN markets m USING (market_id) LEFT JOIN unnest($1::text[], $2::bigint[]) AS known (name, seq) USING (name)
+WHERE o.command_seq > coalesce(known.seq, 0)
+ORDER BY 1, 2
+"""
 
 
 def now() -> Timestamp:
@@ -180,12 +186,11 @@ class Exchange:
             await connection.close()
 
     async def run_engine(self) -> None:
-        """Relay, match and persist every command that is in the outbox, as the stream would."""
+        """Relay, match and persist every command that is new in the outbox, as the stream would."""
+        known = {name: market.command_seq for name, market in self.markets.items()}
         connection = await asyncpg.connect(self.dsn)
         try:
-            rows = await connection.fetch(
-                "SELECT m.name, o.command_seq, o.payload FROM outbox o JOIN markets m USING (market_id) ORDER BY 1, 2"
-            )
+            rows = await connection.fetch(_NEW_COMMANDS, list(known), list(known.values()))
         finally:
             await connection.close()
         for name in {row["name"] for row in rows}:
@@ -194,12 +199,7 @@ class Exchange:
     async def _run_market(self, name: str, commands: list[tuple[int, bytes]]) -> None:
         market = self.markets.setdefault(name, empty_market(name))
         before = market.event_hash or GENESIS_HASH
-        written = [
-            event
-            for seq, payload in commands
-            if seq > market.command_seq
-            for event in answer_command(market, seq, decode_command(payload))
-        ]
+        written = [event for seq, payload in commands for event in answer_command(market, seq, decode_command(payload))]
         if written:
             await self.relay(name, written[-1].command)
             projection = Projection(lambda: connect_writer(self.dsn, "test projection"), name)

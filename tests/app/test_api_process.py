@@ -42,7 +42,7 @@ async def caller_of_a_strict_api(database: str) -> AsyncIterator[Client]:
     try:
         async with aiohttp.ClientSession() as session:
             client = Client(session, f"http://127.0.0.1:{port}")
-            await eventually(lambda: _is_ready(client), within_s=30)
+            await eventually(lambda: _is_ready(client))
             yield client
     finally:
         process.terminate()

@@ -67,7 +67,7 @@ async def has_every_fill_once(client: OutsideConsumer, stream: Stream) -> list[P
     """Wait until the consumer is at the newest fill: then it has each once, in order, as the tables have it."""
     await stream.drained()
     newest = await newest_public_fill(stream.session, stream.market)
-    await eventually(lambda: client.last() >= newest, within_s=60)
+    await eventually(lambda: client.last() >= newest)
     fills = await stored(stream)
     assert [encode_fill(msgspec.convert(fill, PublicFill)) for fill in client.kept()] == list(map(encode_fill, fills))
     assert len(fills) == newest > 0
@@ -93,7 +93,7 @@ async def test_every_fill_is_kept_once_across_kills_of_consumer_publisher_and_en
         for _ in range(rounds):
             before = client.last()
             await stream.trade(100)
-            await eventually(lambda before=before: client.last() > before, within_s=60)
+            await eventually(lambda before=before: client.last() > before)
             for kind in chance.sample(("engine", "publisher", "consumer"), k=3):
                 await stream.trade(chance.randint(1, 60))
                 if kind == "consumer":

@@ -60,4 +60,4 @@ async def _until_it_trades(url: str, trader: Trader) -> None:
             async with session.get("/fills?limit=30", headers=trader.headers) as answer:
                 return len((await answer.json())["data"]) == 30
 
-        await eventually(has_fills, within_s=60)
+        await eventually(has_fills)

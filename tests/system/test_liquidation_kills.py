@@ -129,7 +129,7 @@ async def _order(
             assert answer.status in (202, 503), await answer.text()
             return answer.status == 202
 
-    await eventually(is_accepted, within_s=60, every_s=0.2)
+    await eventually(is_accepted, every_s=0.2)
 
 
 async def _session(exchange: ExchangeProcess) -> Connection:

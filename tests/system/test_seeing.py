@@ -37,7 +37,7 @@ async def test_every_process_shows_itself_and_its_metrics(any_exchange: Start) -
     """
     exchange = await any_exchange()
     await send_orders(exchange.url, await make_traders(exchange.url, 2), 20)
-    shown = await eventually(lambda: _every_worker(exchange), within_s=60)
+    shown = await eventually(lambda: _every_worker(exchange), every_s=0.5)
     pages = {kind: await _scraped(shown[kind]["metrics"]) for kind in WORKERS}
     families = {name for text in pages.values() for name in re.findall(r"^# TYPE (perpetua_\w+)", text, re.MULTILINE)}
     samples = [sample for text in pages.values() for sample in _samples(text)]
@@ -68,7 +68,7 @@ async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) ->
     """By machine and process id; each kind of work is shown with the process that does it."""
     exchange = await any_exchange()
     pid = exchange.children()["engine"]
-    rows = await eventually(lambda: _owned(exchange), within_s=60)
+    rows = await eventually(lambda: _owned(exchange), every_s=0.5)
     assert {row["owner"].rpartition(":")[2] for row in rows} == {str(pid)}
     of_markets = ("engine", "projection", "relay", "publisher")
     works = {kind: ", ".join(f"{kind} {market}" for market in MARKETS) for kind in of_markets}
@@ -78,7 +78,7 @@ async def test_a_market_has_the_owner_that_its_engine_is(any_exchange: Start) ->
         shown = {row["process"]: row["works_for"] for row in await _listed(exchange, "--workers")}
         return works.items() <= shown.items()
 
-    await eventually(all_work, within_s=60, every_s=0.5)
+    await eventually(all_work, every_s=0.5)
 
 
 async def test_long_checks_say_how_far_they_are(any_exchange: Start) -> None:

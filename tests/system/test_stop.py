@@ -21,7 +21,7 @@ LOOK_EVERY_S = 0.02
 @pytest.mark.parametrize(
     ("rounds", "within_s"),
     [
-        pytest.param(1, 20.0, id="short"),  # ten seconds, and what a busy machine adds
+        pytest.param(1, 60.0, id="short"),  # ten seconds, and what a busy machine adds
         pytest.param(10, 10.0, marks=FULL, id="full"),
     ],
 )
