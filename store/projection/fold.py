@@ -80,7 +80,8 @@ class Fold:
         """Apply one event to the rows; raises ProjectionBroken when they contradict it."""
         match event:
             case OrderAccepted():
-                self._touch(event, event.order, event.user).status = OrderStatus.OPEN
+                order = self._touch(event, event.order, event.user)
+                order.status, order.queue_seq = OrderStatus.OPEN, event.seq
             case TradeExecuted():
                 self._trade(event)
             case OrderShrunk():
@@ -162,6 +163,8 @@ class Fold:
         if event.added or order.remaining != event.remaining:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
         order.price = event.price
+        if not event.keeps_place:
+            order.queue_seq = event.seq
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)
