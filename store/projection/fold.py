@@ -80,8 +80,7 @@ class Fold:
         """Apply one event to the rows; raises ProjectionBroken when they contradict it."""
         match event:
             case OrderAccepted():
-                order = self._touch(event, event.order, event.user)
-                order.status, order.queue_seq = OrderStatus.OPEN, event.seq
+                self._touch(event, event.order, event.user).status = OrderStatus.OPEN
             case TradeExecuted():
                 self._trade(event)
             case OrderShrunk():
@@ -164,7 +163,7 @@ class Fold:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
         order.price = event.price
         if not event.keeps_place:
-            order.queue_seq = event.seq
+            order.moved_event_seq, order.moved_command_seq = event.seq, event.command
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)

@@ -1,10 +1,11 @@
 """The part of a market that decides an order, from the tables: its moment, and the resting orders that the order can reach.
 
 Like the public order book it is exact as of the last persisted command (store/queries/market_data/order_book.py). The
-orders of a price are in the order of their queue, by the event since which each has its place. The number of rows is
+orders of a price are in the order of their queue: by their own command, or by the event that moved them. The number of rows is
 bounded: of the other side's orders, of the account's own, and of the reduce-only orders of accounts on the other side.
 """
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import asyncpg
@@ -28,14 +29,15 @@ SELECT m.rules, p.command_seq, greatest(p.at, coalesce(exchange_clock(), $2)) AS
 FROM markets m JOIN progress p USING (market_id) WHERE m.market_id = $1
 """
 _COLUMNS = (
-    "o.order_id, o.user_id, o.side, o.price, o.remaining, o.reduce_only, o.loss_per_lot, o.expires_at, o.queue_seq"
+    "o.order_id, o.user_id, o.side, o.price, o.remaining, o.reduce_only, o.loss_per_lot, o.expires_at,"
+    " coalesce(o.moved_command_seq, seq_of_order_key(o.order_id)) AS queue_seq, o.moved_event_seq"
 )
 _IN_BOOK = "o.market_id = $1 AND o.is_live AND o.status <> 'PENDING' AND o.order_id <= $2"
 _MAKERS = f"""
 SELECT {_COLUMNS}, p.lots, p.cost
 FROM orders o LEFT JOIN positions p ON o.reduce_only AND p.user_id = o.user_id AND p.market_id = o.market_id
 WHERE {_IN_BOOK} AND o.side = '{{side}}'
-ORDER BY o.price {{order}}, o.queue_seq NULLS FIRST, o.order_id LIMIT $3
+ORDER BY o.price {{order}}, queue_seq, o.moved_event_seq LIMIT $3
 """  # noqa: S608 - ours
 _OF_ACCOUNTS = f"""
 SELECT {_COLUMNS} FROM orders o
@@ -84,19 +86,14 @@ def moment_of(market: MarketState, moment: StoredMoment) -> MarketMoment:
 
 
 async def read_reachable(
-    session: Session,
-    market: MarketState,
-    moment: StoredMoment,
-    command: PlaceOrder,
-    held: Position,
-    makers_max: int = MAKERS_MAX,
+    session: Session, market: MarketState, moment: StoredMoment, command: PlaceOrder, held: Position
 ) -> ReachableBook:
     """What the order can reach, in the snapshot of the caller's transaction; `held` is the account's position."""
     place = market.market_id, order_key(market.market_id, moment.command_seq)
     reach, read, positions = Reach(command, held.lots, moment.clock), _Orders(), {command.user: held}
-    cursor = await session.cursor(makers_sql(command.side.opposite), *place, makers_max + 1)
-    while not reach.is_enough and len(read.queued) < makers_max:
-        size = min(_CHUNK, makers_max - len(read.queued))
+    cursor = await session.cursor(makers_sql(command.side.opposite), *place, MAKERS_MAX + 1)
+    while not reach.is_enough and len(read.queued) < MAKERS_MAX:
+        size = min(_CHUNK, MAKERS_MAX - len(read.queued))
         chunk = await cursor.fetch(size)
         for row in chunk:
             lots = row["lots"] or 0
@@ -119,10 +116,10 @@ def makers_sql(side: Side) -> str:
 
 
 class _Orders:
-    """Resting orders as they are read, each once: by key, with the event since which it has its place."""
+    """Resting orders as they are read, each once: by key, with the command and the event that put it in its place."""
 
     def __init__(self) -> None:
-        self.queued: dict[int, tuple[int, Order]] = {}
+        self.queued: dict[int, tuple[int, int, Order]] = {}
 
     def add(self, row: asyncpg.Record) -> Order:
         """The order of a row."""
@@ -137,15 +134,15 @@ class _Orders:
             loss_per_lot=Micros(row["loss_per_lot"]),
             expires_at=None if row["expires_at"] is None else timestamp_of(row["expires_at"]),
         )
-        self.queued[key] = row["queue_seq"] or 0, order
+        self.queued[key] = row["queue_seq"], row["moved_event_seq"] or 0, order
         return order
 
     def of_both_kinds(self) -> set[int]:
         """Whose plain orders, when they fill, cut reduce-only ones, the least aggressive first: all of these count then."""
-        orders = [order for _, order in self.queued.values()]
+        orders = [order for *_, order in self.queued.values()]
         plain = {order.user for order in orders if not order.reduce_only}
         return {order.user for order in orders if order.reduce_only} & plain
 
     def by_queue(self) -> list[Order]:
         """The orders, the one that has its place for the longest time first."""
-        return [order for _, (_, order) in sorted(self.queued.items(), key=lambda item: (item[1][0], item[0]))]
+        return [order for *_, order in sorted(self.queued.values(), key=itemgetter(0, 1))]

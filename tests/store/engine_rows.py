@@ -14,7 +14,8 @@ async def assert_rows_equal_the_engine(exchange: Exchange, name: str) -> None:
     assert {row[0]: tuple(row)[1:] for row in rows} == held
     orders = await exchange.session.fetch(
         "SELECT seq_of_order_key(order_id), price, remaining FROM orders WHERE market_id = $1 AND is_live"
-        " ORDER BY side, CASE side WHEN 'BUY' THEN -price ELSE price END, queue_seq",
+        " ORDER BY side, CASE side WHEN 'BUY' THEN -price ELSE price END,"
+        " coalesce(moved_command_seq, seq_of_order_key(order_id)), moved_event_seq",
         market_id,
     )
     resting = [(o.order_seq, o.price, o.remaining) for side in Side for o in market.book.walk(side)]
