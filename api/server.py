@@ -158,6 +158,7 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
     await services.submissions.stop()
     await services.load.stop()
     services.passwords.close()
+    services.previews.close()
     services.database.close()
     await services.access.stop()
 

@@ -13,6 +13,7 @@ from api.access.rate_limits import RateLimits
 from api.access.tokens import Tokens
 from api.access_log import AccessLog
 from api.database import Database
+from api.submission.engine_thread import EngineThread
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
 from schemas.units import Timestamp
@@ -79,6 +80,7 @@ class Services:
     ranks: AdlRanks = field(default_factory=AdlRanks)
     business: BusinessFigures = field(default_factory=BusinessFigures)
     access: AccessLog = field(default_factory=AccessLog)
+    previews: EngineThread = field(default_factory=EngineThread)
 
 
 SERVICES = web.AppKey("SERVICES", Services)

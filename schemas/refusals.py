@@ -85,7 +85,7 @@ MEANING: dict[ErrorCode, str] = {
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`, or has a content encoding",
     ErrorCode.NOT_YET: "The command of `X-Wait-For-Command` was not persisted within two seconds: try again",
     ErrorCode.RATE_LIMITED: "Too many requests",
-    ErrorCode.OVERLOADED: "The market has too many commands waiting, or its oldest waiting command or its mark is older than 10 s: cancels and reducing orders are still accepted. Or too many requests wait in this API process, or too many logins and registrations. Nothing was stored",
+    ErrorCode.OVERLOADED: "The market has too many commands waiting, or its oldest waiting command or its mark is older than 10 s: cancels and reducing orders are still accepted. Or too many requests wait in this API process, or too many logins, registrations or previews. Nothing was stored",
     ErrorCode.UNAVAILABLE: "A part of the exchange is down and the outcome may be unknown: query it, or repeat the request with the same id or key",
     ErrorCode.DRAIN_TIMED_OUT: "Not everything was matched and persisted in time; `details` lists the markets that lag",
     ErrorCode.INTERNAL_ERROR: "A bug in the exchange, logged under the `requestId`",

@@ -7,9 +7,10 @@ from schemas.rest.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView
 from schemas.rest.bodies import Page
 from schemas.rest.drains import Drained, DrainRequest
 from schemas.rest.market_data import CandleView, OrderBookView, TickerView, TradeView
-from schemas.rest.order_groups import BatchRequest, OrderAnswersView, PreviewView
+from schemas.rest.order_groups import BatchRequest, OrderAnswersView
 from schemas.rest.order_trace import OrderTraceView
 from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken
+from schemas.rest.previews import PreviewView
 from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from schemas.rest.users import Credentials, LoggedIn, MeView, Registered
 
@@ -103,6 +104,21 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
         "equity": "10000",
         "availableMargin": "6985",
         "feeMax": "15",
+        "commandSequence": 56,
+        "outcome": {
+            "status": "PARTIALLY_FILLED",
+            "reason": None,
+            "isTruncated": False,
+            "filledQuantity": "0.2",
+            "remainingQuantity": "0.3",
+            "cutQuantity": "0",
+            "averagePrice": "59999.75",
+            "bestOppositePrice": None,
+            "fills": [{"price": "59999.5", "quantity": "0.1"}, {"price": "60000", "quantity": "0.1"}],
+            "fee": "5.999975",
+            "realizedPnl": "0",
+            "position": {"side": "LONG", "quantity": "0.2", "entryPrice": "59999.75", "liquidationPrice": "10080.2"},
+        },
     },
     OrderTraceView: {
         "orderId": "BTC-PERP-57",

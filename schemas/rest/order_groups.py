@@ -1,4 +1,4 @@
-"""Bodies of batch orders, cancel-all and order previews."""
+"""Bodies of batch orders and cancel-all."""
 
 from typing import Annotated, Any
 
@@ -42,22 +42,3 @@ class OrderAnswersView(View, frozen=True):
     """A result for every order, in the order of the request."""
 
     orders: list[OrderAnswerView]
-
-
-class PreviewView(View, frozen=True):
-    """What `POST /orders` would answer now: the refusal, or the effect of the order on the account.
-
-    `price` is the limit, or the protection price of a market order; `notional` is the value of the order at it.
-    `marginRequired` is the margin of the whole account with the order, `marginAdded` the change due to the order (negative
-    when it lowers it), `availableMargin` the equity left over. `feeMax` is the maximum fee.
-    """
-
-    is_accepted: bool
-    refusal: RefusalView | None
-    price: str | None
-    notional: str | None
-    margin_required: str | None
-    margin_added: str | None
-    equity: str | None
-    available_margin: str | None
-    fee_max: str | None

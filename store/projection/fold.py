@@ -162,6 +162,8 @@ class Fold:
         if event.added or order.remaining != event.remaining:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
         order.price = event.price
+        if not event.keeps_place:
+            order.moved_event_seq, order.moved_command_seq = event.seq, event.command
 
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)

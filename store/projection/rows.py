@@ -15,7 +15,7 @@ Int4: TypeAlias = Annotated[int, "int4"]
 
 
 class OrderUpdate(NamedTuple):
-    """An order as the batch leaves it; `price` is None where it is unchanged."""
+    """An order as the batch leaves it; `price` and where it was moved are None where they are unchanged."""
 
     order_id: int
     status: str
@@ -29,6 +29,8 @@ class OrderUpdate(NamedTuple):
     ended_event_seq: int | None
     price: int | None
     ended_command_seq: int | None
+    moved_event_seq: int | None
+    moved_command_seq: int | None
 
 
 class FillRow(NamedTuple):
@@ -201,7 +203,7 @@ class WrittenRows(NamedTuple):
 
 @dataclass(slots=True)
 class OrderRow:
-    """An order as stored, then as the events leave it; `price` is None until an event changes it."""
+    """An order as stored, then as the events leave it; `price` and where it was moved are None until an event moves it."""
 
     order_id: int
     user: int
@@ -220,6 +222,8 @@ class OrderRow:
     ended_event_seq: int | None = None
     price: int | None = None
     ended_command_seq: int | None = None
+    moved_event_seq: int | None = None
+    moved_command_seq: int | None = None
 
 
 @dataclass(slots=True)

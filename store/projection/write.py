@@ -31,6 +31,8 @@ WITH order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
     ended_event_seq = t.ended_event_seq, ended_command_seq = t.ended_command_seq, price = coalesce(t.price, o.price),
+    moved_event_seq = coalesce(t.moved_event_seq, o.moved_event_seq),
+    moved_command_seq = coalesce(t.moved_command_seq, o.moved_command_seq),
     ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END,
     cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
     cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END
@@ -141,6 +143,8 @@ def _order_update(order: OrderRow) -> OrderUpdate:
         ended_event_seq=order.ended_event_seq,
         price=order.price,
         ended_command_seq=order.ended_command_seq,
+        moved_event_seq=order.moved_event_seq,
+        moved_command_seq=order.moved_command_seq,
     )
 
 

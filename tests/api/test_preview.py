@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.api.exchange import Client, Exchange, Reply
 
-TABLES = ("orders", "outbox", "positions", "counters", "accounts")
+TABLES = ("orders", "outbox", "positions", "counters", "accounts", "fills", "ledger", "markets", "progress")
 
 
 async def preview(client: Client, **fields: Any) -> Reply:
@@ -30,6 +30,21 @@ async def test_a_preview_says_what_the_order_will_need(exchange: Exchange) -> No
         "equity": "10000",
         "availableMargin": "6985",
         "feeMax": "15",
+        "commandSequence": 0,
+        "outcome": {
+            "status": "OPEN",
+            "reason": None,
+            "isTruncated": False,
+            "filledQuantity": "0",
+            "remainingQuantity": "0.5",
+            "cutQuantity": "0",
+            "averagePrice": None,
+            "bestOppositePrice": None,
+            "fills": [],
+            "fee": "0",
+            "realizedPnl": "0",
+            "position": None,
+        },
     }
     await alice.order(quantity="0.5", leverage=10)
     assert (await alice.get("/balances")).body[0]["availableMargin"] == "6985"
@@ -70,9 +85,11 @@ async def test_a_preview_is_refused_as_the_order_would_be(exchange: Exchange) ->
 
 
 async def test_a_preview_writes_nothing(exchange: Exchange) -> None:
-    """Not an order, not a command, not a row of leverage, and no lock that leaves a trace."""
+    """Not an order, not a command, not a row of leverage, no fill that it foresees, and no lock that leaves a trace."""
     alice = await exchange.user("10000")
+    await (await exchange.user()).order(side="SELL")
+    await exchange.run_engine()
     before = [await exchange.value(f"SELECT string_agg(t::text || xmax, ' ') FROM {table} t") for table in TABLES]
-    assert (await preview(alice, leverage=3)).body["isAccepted"]
+    assert (await preview(alice, leverage=3)).body["outcome"]["status"] == "FILLED"
     after = [await exchange.value(f"SELECT string_agg(t::text || xmax, ' ') FROM {table} t") for table in TABLES]
     assert after == before

@@ -21,7 +21,7 @@ from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest
-from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of
+from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of, datetime_or_none
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
 from store.command_log.commands import append_command
 from store.command_log.outbox import read_commands
@@ -43,8 +43,8 @@ WITH position AS (
     open_fees = p.open_fees + excluded.open_fees, live_orders = p.live_orders + 1
 )
 INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
-  reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $21, $21)
+  reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $21, $21, $22)
 """
 _STORE_STEP = """
 WITH liquidation AS (
@@ -210,6 +210,7 @@ class Exchange:
             lots * order.loss_per_lot,
             lots * order.fee_per_lot,
             datetime_of(order.at),
+            datetime_or_none(order.expires_at),
         )
 
     async def _store_step(self, market: str, seq: int, command: Liquidate | TakeOver | Deleverage) -> None:

@@ -7,7 +7,7 @@ import pytest_asyncio
 from asyncpg.connection import LoggedQuery
 
 from schemas.ids import INSURANCE_FUND, order_key
-from schemas.orders import OrderStatus
+from schemas.orders import OrderStatus, Side
 from schemas.rest.market_data import CandleInterval
 from schemas.units import Timestamp
 from store.markets.candles import roll_candles
@@ -23,6 +23,7 @@ from store.queries.market_data.ticker import read_ticker
 from store.queries.market_data.trades import list_trades
 from store.queries.paging import ListRequest, encode_cursor
 from store.session.connect import Connection, connect_writer
+from store.submission.reachable_book import makers_sql
 from tests.eventually import eventually
 
 ROWS = 4_000
@@ -187,3 +188,14 @@ async def test_candles_are_kept_up_by_an_index_whenever_it_was_planned(database:
     assert "fills_pkey" in plan, plan
     assert "Seq Scan on fills" not in plan, plan
     await writer.close()
+
+
+async def test_a_preview_reads_the_front_of_the_book(session: Connection) -> None:
+    """Of four thousand bids at as many prices: by the index of the book, sorted price by price, and never all of them."""
+    await session.execute("UPDATE orders SET is_live = true, status = 'OPEN', price = seq_of_order_key(order_id)")
+    await session.execute("ANALYZE orders")
+    sql = makers_sql(Side.BUY)
+    rows = await session.fetch(f"EXPLAIN {sql}", 1, order_key(1, ROWS), 100)
+    plan = "\n".join(row[0] for row in rows)
+    assert "Incremental Sort" in plan, plan
+    assert "orders_book" in plan, plan

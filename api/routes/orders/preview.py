@@ -9,19 +9,19 @@ from api.services import services_of
 from api.submission.submitting import ORDER_BODY
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.api_keys import Scope
-from schemas.rest.order_groups import PreviewView
 from schemas.rest.orders import OrderRequest
-from store.submission.preview import PreviewWish, preview_order
+from schemas.rest.previews import PreviewView
+from store.submission.preview import PreviewRun, PreviewWish, preview_order
 
 
 async def preview(request: web.Request, user: int) -> web.Response:
-    """The margin that an order would need, or why it would be refused; nothing is stored."""
+    """The margin that an order would need and what would become of it, or why it would be refused; nothing is stored."""
     order, services = await ORDER_BODY.read(request), services_of(request)
     wish = PreviewWish(user, order, services.now(), services.load.current)
-    outcome = await services.database.run(lambda session: preview_order(session, services.registry, wish))
-    if isinstance(outcome, Refused):
-        raise refusal_of(outcome)
-    return json_answer(outcome)
+    read = await services.database.run(lambda session: preview_order(session, services.registry, wish))
+    if isinstance(read, Refused):
+        raise refusal_of(read)
+    return json_answer(await services.previews.run(read.view) if isinstance(read, PreviewRun) else read)
 
 
 ROUTES = (
@@ -30,11 +30,11 @@ ROUTES = (
         "/orders/preview",
         preview,
         "Preview an order",
-        {200: Answer(PreviewView, "The margin it would need, or its refusal.")},
+        {200: Answer(PreviewView, "The margin it would need and its outcome, or its refusal.")},
         access=Access.USER,
         scope=Scope.READ,
         body=OrderRequest,
-        errors=(ErrorCode.INVALID_ORDER,),
+        errors=(ErrorCode.INVALID_ORDER, ErrorCode.OVERLOADED),
         tag="orders",
     ),
 )
