@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 success; 1 failure, or a check found something; 2 wrong usage or settings; 130 Ctrl-C."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -63,20 +64,28 @@ def main() -> None:
         cli(prog_name=PROGRAM if Path(sys.argv[0]).name == PROGRAM else "python -m app")
     except Misconfigured as error:
         for fault in error.faults:
-            click.echo(fault, err=True)
+            _say(fault)
         sys.exit(2)
     except MarketUnknown as error:
-        click.echo(f"there is no market {error.market}", err=True)
+        _say(f"there is no market {error.market}")
         sys.exit(2)
     except CannotListen as error:
-        click.echo(error, err=True)
+        _say(str(error))
         sys.exit(2)
     except DatabaseIsNewer as error:
-        click.echo(error, err=True)
+        _say(str(error))
         sys.exit(1)
     except DATABASE_REFUSES as error:
-        click.echo(f"the database refuses: {error}", err=True)
+        _say(f"the database refuses: {error}")
         sys.exit(1)
     except OUT_OF_REACH as error:
-        click.echo(unreachable(error), err=True)
+        _say(unreachable(error))
         sys.exit(1)
+
+
+def _say(fault: str) -> None:
+    """Why the command ends: to the person who typed it, or as a line of the log where the process has begun one."""
+    if logging.getLogger().handlers:
+        logging.getLogger(__name__).critical("%s", fault)
+    else:
+        click.echo(fault, err=True)

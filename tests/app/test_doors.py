@@ -32,8 +32,14 @@ async def _spawn(
         cwd=ROOT,
         env=environment,
         stderr=asyncio.subprocess.PIPE,
-        preexec_fn=prepare,
+        preexec_fn=prepare or _from_a_terminal,
     )
+
+
+def _from_a_terminal() -> None:
+    """Undo what `nohup` or a background job has had the tests ignore."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @asynccontextmanager

@@ -204,6 +204,8 @@ EXCUSED = {
     "orders.ended_event_seq": "says where in the log it ended, reported and not recomputed",
     "orders.leverage": "as submitted",
     "orders.max_slippage": "as submitted",
+    "orders.moved_command_seq": "its place in the queue at its price, for previews; no money depends on it",
+    "orders.moved_event_seq": "the same",
     "orders.price": "from the log: verify compares it",
     "positions.leverage": "what the user chose",
     "progress.event_seq": "from the log: verify compares it with its hash",
