@@ -7,7 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from broker.address import client_settings
+from broker.topics import admin_client
 
 REPLICATION = "the replication"
 ALSO_SOUND = {("compression.type", "gzip")}
@@ -31,14 +31,10 @@ async def read_topic_faults(
     bootstrap: str, wanted: Mapping[str, Mapping[str, str]], replication: int
 ) -> list[TopicFault]:
     """The faults of these topics, given with their settings. What the client has no right to see is left out."""
-    client = AIOKafkaAdminClient(**client_settings(bootstrap))
-    try:
-        await client.start()
+    async with admin_client(bootstrap) as client:
         described = {each["topic"]: each for each in await client.describe_topics()}  # all: naming one may create it
         existing = {name: settings for name, settings in wanted.items() if name in described}
         configs = await _read_configs(client, existing) if existing else {}
-    finally:
-        await client.close()
     faults = []
     for name, settings in wanted.items():
         if name not in described or described[name]["error_code"] == UnknownTopicOrPartitionError.errno:

@@ -7,9 +7,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-from broker.address import client_settings
 from broker.topic_faults import REPLICATION, TopicFault
-from broker.topics import IN_SYNC, TopicRefused
+from broker.topics import IN_SYNC, TopicRefused, admin_client
 
 _SET_ON_THE_TOPIC = 1
 """The source of a setting that belongs to the topic itself, in Kafka's answer; others come from the broker."""
@@ -33,9 +32,7 @@ async def repair_settings(bootstrap: str, faults: Iterable[TopicFault]) -> None:
         changes.setdefault(fault.topic, {})[fault.what] = fault.expected
     if not changes:
         return
-    client = AIOKafkaAdminClient(**client_settings(bootstrap))
-    try:
-        await client.start()
+    async with admin_client(bootstrap) as client:
         own = await _own_settings(client, changes)
         # the request replaces all settings of a topic
         altered = [
@@ -43,8 +40,6 @@ async def repair_settings(bootstrap: str, faults: Iterable[TopicFault]) -> None:
         ]
         for answer in await client.alter_configs(altered):
             _raise_refusals(answer)
-    finally:
-        await client.close()
 
 
 async def _own_settings(client: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """The topics of the exchange, created with explicit settings: one partition each, so one market has one owner."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -41,18 +42,25 @@ class TopicRefused(Exception):
         self.reason = reason
 
 
+@asynccontextmanager
+async def admin_client(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for the administration of the broker, closed afterwards; KafkaConnectionError when the broker is unavailable."""
+    client = AIOKafkaAdminClient(**client_settings(bootstrap))
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
 async def create_topics(bootstrap: str, markets: list[str], *, replication: int = 1) -> list[str]:
     """Create the missing topics of the markets and return all names; existing ones stay as they are. Raises TopicRefused."""
     wanted = [
         NewTopic(name, num_partitions=1, replication_factor=replication, topic_configs=settings)
         for name, settings in topic_settings(markets, replication)
     ]
-    client = AIOKafkaAdminClient(**client_settings(bootstrap))
-    try:
-        await client.start()
+    async with admin_client(bootstrap) as client:
         answer = await client.create_topics(wanted)
-    finally:
-        await client.close()
     for topic, code, *reason in answer.topic_errors:
         if code not in {0, TopicAlreadyExistsError.errno}:
             raise TopicRefused(topic, str(reason[0] if reason and reason[0] else for_code(code).__name__))
@@ -72,9 +80,5 @@ def topic_settings(markets: Iterable[str], replication: int = 1) -> Iterator[tup
 
 async def cluster_id(bootstrap: str) -> str:
     """The id of the cluster at an address: another id means another, perhaps empty, broker."""
-    client = AIOKafkaAdminClient(**client_settings(bootstrap))
-    try:
-        await client.start()
+    async with admin_client(bootstrap) as client:
         return str((await client.describe_cluster())["cluster_id"])
-    finally:
-        await client.close()

@@ -20,7 +20,7 @@ from agents.relay import Relay
 from agents.worker.topic_watch import TopicWatch
 from app.cli import cli
 from broker.address import client_settings
-from broker.topics import BOOK, LOG, create_topics
+from broker.topics import BOOK, LOG, admin_client, create_topics
 from schemas.commands import PassBarrier
 from store.command_log.commands import append_command
 from store.markets.rests import read_rests
@@ -70,17 +70,6 @@ EVERY = [
 
 
 @asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client of the operator."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
 async def workers_of(*streams: Stream) -> AsyncIterator[None]:
     """All workers of these markets, as their processes host them: one watch for each kind of work."""
     watches = [TopicWatch(work, streams[0].settings) for work in BUILD]
@@ -119,7 +108,7 @@ async def ticking(stream: Stream) -> AsyncIterator[None]:
 
 async def mend(stream: Stream, topic: str, fault: Fault) -> None:
     """What docs/recover.md says."""
-    async with admin(stream.settings.bootstrap) as client:
+    async with admin_client(stream.settings.bootstrap) as client:
         if not fault.is_mended_by_making_it_again:
             await _shrink(client, topic, LOG["max.message.bytes"])
             return
@@ -147,7 +136,7 @@ async def test_a_fault_of_one_market_rests_that_market(
             fault, topic = FAULTS[name], TOPICS[kind](ill.market)
             await ill.trade(20)
             await everything_is_published(ill)
-            async with admin(broker.bootstrap) as client:
+            async with admin_client(broker.bootstrap) as client:
                 await fault.happens(client, topic)
             await ill.trade(20)
             await eventually(lambda fault=fault: _rests(ill, fault.reason))
@@ -175,7 +164,11 @@ async def test_each_client_names_its_process_and_market(
 ) -> None:
     """The broker sees who asks: in the members of a group, and in every client that we make."""
     monkeypatch.setattr("broker.address._process", "engine")
-    async with stream_on(broker, database, tmp_path) as stream, workers_of(stream), admin(broker.bootstrap) as client:
+    async with (
+        stream_on(broker, database, tmp_path) as stream,
+        workers_of(stream),
+        admin_client(broker.bootstrap) as client,
+    ):
         await stream.trade(1)
         await stream.drained()
         groups = [f"{work}-{stream.market}" for work in (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)]

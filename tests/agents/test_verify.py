@@ -14,6 +14,7 @@ from agents.verify import Report, verify
 from broker.event_records import hashes_in
 from broker.producer import AckedProducer
 from broker.reader import stream_records
+from broker.topics import admin_client
 from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import empty_market
 from schemas.orders import OrderType, Side
@@ -25,7 +26,6 @@ from store.session.connect import connect_writer
 from store.submission import SubmitOrder
 from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, stream_on
-from tests.agents.test_topic_watch import admin
 from tests.conftest import Broker
 from tests.eventually import eventually
 
@@ -197,7 +197,7 @@ async def copy_logs(stream: Stream, source: str, log: str = "", alter: Alter | N
 
 async def remove_logs(stream: Stream) -> None:
     """Delete the market's topics at the broker it looks at now, and wait until they are gone."""
-    async with admin(stream.settings.bootstrap) as client:
+    async with admin_client(stream.settings.bootstrap) as client:
         topics = set(await client.list_topics()) - INTERNAL
         await client.delete_topics(list(topics))
 

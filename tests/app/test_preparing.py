@@ -2,14 +2,14 @@
 
 import asyncio
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner, Result
 
 from app.cli import cli
 from broker.topic_faults import REPLICATION, TopicFault
 from broker.topic_repair import repairable
-from broker.topics import IN_SYNC, STAMPED_BY_THE_BROKER, topic_settings
+from broker.topics import IN_SYNC, STAMPED_BY_THE_BROKER, admin_client, topic_settings
 from schemas.topics import DEAD_LETTERS, book_changelog_topic, commands_topic, events_topic, fills_topic
 from store.schema.migrate import migration_files
 from tests.conftest import Broker
@@ -86,20 +86,15 @@ def test_two_of_three_brokers_must_have_a_record() -> None:
 
 
 async def _make(broker: Broker, topic: str, settings: dict[str, str], *, partitions: int = 1) -> None:
-    client = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    await client.start()
-    await client.create_topics(
-        [NewTopic(topic, num_partitions=partitions, replication_factor=1, topic_configs=settings)]
-    )
-    await client.close()
+    made = NewTopic(topic, num_partitions=partitions, replication_factor=1, topic_configs=settings)
+    async with admin_client(broker.bootstrap) as client:
+        await client.create_topics([made])
 
 
 async def _settings(broker: Broker, topic: str, *names: str) -> dict[str, str]:
-    client = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    await client.start()
     asked = ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))
-    (answer,) = await client.describe_configs([asked])
-    await client.close()
+    async with admin_client(broker.bootstrap) as client:
+        (answer,) = await client.describe_configs([asked])
     return {entry[0]: entry[1] for _, _, _, _, entries in answer.resources for entry in entries}
 
 

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError
 
@@ -14,7 +13,7 @@ from agents.matching.recovery import begin_assignment
 from broker.event_records import read_written
 from broker.producer import AckedProducer, LogTruncated, OutgoingRecord
 from broker.reader import NO_RECORD, LastRecord, read_all
-from broker.topics import LOG
+from broker.topics import LOG, admin_client
 from schemas.topics import events_topic
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
@@ -163,8 +162,6 @@ async def test_a_topic_that_refused_a_record_takes_it_once_it_is_mended(
 
 
 async def _limit(broker: Broker, topic: str, size: str) -> None:
-    client = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    await client.start()
     settings = LOG | {"max.message.bytes": size}
-    await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])
-    await client.close()
+    async with admin_client(broker.bootstrap) as client:
+        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])

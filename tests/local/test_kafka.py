@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError
 
@@ -21,7 +20,7 @@ from app.local.kafka_heap import DEFAULT_HEAP
 from app.local.kafka_jars import KAFKA_VERSION, fetch_jars
 from app.local.kafka_jvm import cache_path, java_command
 from broker.reader import end_offset
-from broker.topics import cluster_id, create_topics, topic_settings
+from broker.topics import admin_client, cluster_id, create_topics, topic_settings
 from schemas import topics
 
 COMMANDS = TopicPartition(topics.commands_topic("BTC-PERP"), 0)
@@ -62,17 +61,13 @@ async def test_an_empty_topic_ends_at_zero(running: Running) -> None:
 async def test_topics_are_made_once_with_one_partition_and_our_settings(running: Running) -> None:
     """Creating them again changes nothing; the book topic is compacted only."""
     await create_topics(running.address, ["BTC-PERP"])
-    client = AIOKafkaAdminClient(bootstrap_servers=running.address)
-    await client.start()
-    try:
+    async with admin_client(running.address) as client:
         for name, settings in topic_settings(["BTC-PERP"]):
             description = (await client.describe_topics([name]))[0]
             assert (description["topic"], len(description["partitions"])) == (name, 1)
             answer = (await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)]))[0]
             stored = {entry[0]: entry[1] for entry in answer.resources[0][4]}
             assert settings.items() <= stored.items()
-    finally:
-        await client.close()
 
 
 async def test_a_killed_broker_is_the_same_one_with_every_record(running: Running) -> None:
