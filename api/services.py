@@ -12,8 +12,8 @@ from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
 from api.access.tokens import Tokens
 from api.access_log import AccessLog
+from api.bounded_threads import BoundedThreads
 from api.database import Database
-from api.submission.engine_thread import EngineThread
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
 from schemas.units import Timestamp
@@ -52,6 +52,9 @@ class ApiSettings:
     stop_timeout_s: float = 8.0
 
 
+_TOO_MANY_PREVIEWS = "too many previews are waiting; try again shortly"
+
+
 @dataclass
 class Lifecycle:
     """Whether the server is stopping: then /readyz answers 503 and connections are not kept alive."""
@@ -80,7 +83,10 @@ class Services:
     ranks: AdlRanks = field(default_factory=AdlRanks)
     business: BusinessFigures = field(default_factory=BusinessFigures)
     access: AccessLog = field(default_factory=AccessLog)
-    previews: EngineThread = field(default_factory=EngineThread)
+    previews: BoundedThreads = field(
+        default_factory=lambda: BoundedThreads("preview", _TOO_MANY_PREVIEWS, threads=1, waiting_max=64)
+    )
+    """One at a time: more would only share the interpreter with the event loop."""
 
 
 SERVICES = web.AppKey("SERVICES", Services)

@@ -1,24 +1,17 @@
 """Passwords as argon2id hashes, computed in a small thread pool so that the event loop never blocks."""
 
-import asyncio
 import unicodedata
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from api.errors import Refusal
-from schemas.refusals import ErrorCode
-
-T = TypeVar("T")
+from api.bounded_threads import BoundedThreads
 
 MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
 """The minimum of OWASP's password storage cheat sheet for argon2id: m=19 MiB, t=2, p=1."""
+_TOO_MANY = "too many registrations and logins are waiting; try again shortly"
 
 
 class Passwords:
@@ -26,40 +19,23 @@ class Passwords:
 
     def __init__(self, threads: int = 2, waiting_max: int = 64) -> None:
         self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="argon2")
-        self._waiting_max = waiting_max
-        self._waiting = 0
+        self._threads = BoundedThreads("argon2", _TOO_MANY, threads=threads, waiting_max=waiting_max)
         self._nobody = self._hasher.hash("the password of nobody")
 
     async def hash(self, password: str) -> str:
         """The argon2id hash to store, of the composed form (NFC), since keyboards differ."""
-        with self._place():
-            return await self._in_thread(self._hasher.hash, unicodedata.normalize("NFC", password))
+        return await self._threads.run(self._hasher.hash, unicodedata.normalize("NFC", password))
 
     async def matches(self, stored: str | None, password: str) -> bool:
         """Whether the password is the stored one, composed or decomposed: earlier releases stored it as it was typed.
 
         For an unknown user (None) the same work is done, and the result is False.
         """
-        with self._place():
-            return await self._in_thread(self._check, stored or self._nobody, password) and stored is not None
+        return await self._threads.run(self._check, stored or self._nobody, password) and stored is not None
 
     def close(self) -> None:
         """Stop the threads; waiting work is dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._waiting >= self._waiting_max:
-            raise Refusal(ErrorCode.OVERLOADED, "too many registrations and logins are waiting; try again shortly")
-        self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-
-    async def _in_thread(self, work: Callable[..., T], *arguments: str) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        self._threads.close()
 
     def _check(self, stored: str, password: str) -> bool:
         return any(self._verifies(stored, form) for form in _forms_of(password))

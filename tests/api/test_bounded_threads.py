@@ -1,18 +1,23 @@
-"""The thread of previews: the event loop goes on meanwhile, and what waits for it is bounded."""
+"""Work in threads: the event loop goes on meanwhile, and what waits for it is bounded."""
 
 import asyncio
 import threading
 
 import pytest
 
+from api.bounded_threads import BoundedThreads
 from api.errors import Refusal
-from api.submission.engine_thread import EngineThread
 from schemas.refusals import ErrorCode
+
+
+def one_thread(waiting_max: int = 64) -> BoundedThreads:
+    """As previews have it."""
+    return BoundedThreads("preview", "too many", threads=1, waiting_max=waiting_max)
 
 
 async def test_the_event_loop_goes_on_meanwhile() -> None:
     """Work that waits for the event loop ends."""
-    thread, gate = EngineThread(), threading.Event()
+    thread, gate = one_thread(), threading.Event()
     working = asyncio.create_task(thread.run(lambda: gate.wait(30) and threading.current_thread().name))
     await asyncio.sleep(0)
     gate.set()
@@ -22,7 +27,7 @@ async def test_the_event_loop_goes_on_meanwhile() -> None:
 
 async def test_too_many_that_wait_are_refused() -> None:
     """The third of two; when one is done, there is room again. A failure is the caller's, and frees its place."""
-    thread, gate = EngineThread(waiting_max=2), threading.Event()
+    thread, gate = one_thread(waiting_max=2), threading.Event()
     working = [asyncio.create_task(thread.run(lambda: gate.wait(30))) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Refusal) as refused:
