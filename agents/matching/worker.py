@@ -173,9 +173,7 @@ class Matcher:
             await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
             passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
             EVENTS_WRITTEN.labels(self.market).inc(len(record.events))
-            if (
-                assignment is not self._assignment
-            ):  # released meanwhile: the next owner may have seen the log lose its tail
+            if assignment is not self._assignment:  # the next owner may have noticed that the log lost its tail
                 return
         assignment.is_fully_logged = True
         COMMANDS_MATCHED.labels(self.market).inc(len(fresh))
