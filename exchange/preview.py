@@ -11,24 +11,14 @@ from msgspec.structs import replace
 
 from exchange.engine.engine import apply
 from exchange.engine.market import Market
+from exchange.engine.matching import Offers, crosses
 from exchange.engine.order import Order
+from exchange.engine.reduce_only import reducible_of
 from exchange.position import Position
 from schemas.commands import PlaceOrder
 from schemas.events import OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted
-from schemas.market import MarketSpec, MarketStatus
 from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, TimeInForce
 from schemas.units import Ticks, Timestamp
-
-
-class MarketMoment(NamedTuple):
-    """A market between two commands, as far as placing an order depends on it."""
-
-    spec: MarketSpec
-    rules: int
-    status: MarketStatus
-    mark: Ticks
-    clock: Timestamp
-    command_seq: int
 
 
 class Outcome(NamedTuple):
@@ -53,8 +43,8 @@ class Outcome(NamedTuple):
 class Reach:
     """How much of the book an order needs: it passes the orders of the other side, best first, until it needs no more.
 
-    What a maker offers is counted as for a fill-or-kill order (exchange/engine/matching.py). A market order also needs to know
-    whether an order is left beyond its protection price.
+    What a maker offers is counted as for a fill-or-kill order. A market order also needs to know whether an order is left beyond
+    its protection price.
     """
 
     def __init__(self, command: PlaceOrder, lots: int, clock: Timestamp) -> None:
@@ -62,7 +52,7 @@ class Reach:
         self._command = command
         self._clock = clock
         self._missing = _lots_needed(command, lots)
-        self._offered: dict[int, int] = {}
+        self._offers = Offers()
 
     @property
     def is_enough(self) -> bool:
@@ -74,8 +64,8 @@ class Reach:
         if self.is_enough or (maker.expires_at is not None and maker.expires_at <= self._clock):
             return
         command = self._command
-        is_own, offer = maker.user == command.user, self._offer(maker, lots)
-        if command.side.sign * (command.price - maker.price) < 0:
+        is_own, offer = maker.user == command.user, self._offers.next(maker, lots)
+        if not crosses(command, maker):
             is_end = command.order_type is not OrderType.MARKET or is_own or offer > 0
         else:
             is_end = command.post_only or (
@@ -85,25 +75,9 @@ class Reach:
         if is_end:
             self._missing = 0
 
-    def _offer(self, maker: Order, lots: int) -> int:
-        earlier = self._offered.get(maker.user, 0)
-        offer: int = maker.remaining
-        if maker.reduce_only:
-            offer = max(0, min(offer, -maker.side.sign * lots - earlier))
-        self._offered[maker.user] = earlier + offer
-        return offer
 
-
-def rebuild(moment: MarketMoment, positions: Mapping[int, Position], orders: Iterable[Order]) -> Market:
-    """The market with these positions and resting orders; those of one price in the order of the queue."""
-    market = Market(
-        moment.rules,
-        moment.spec,
-        status=moment.status,
-        mark=moment.mark,
-        clock=moment.clock,
-        command_seq=moment.command_seq,
-    )
+def rebuild(market: Market, positions: Mapping[int, Position], orders: Iterable[Order]) -> Market:
+    """An empty market, now with these positions and resting orders; those of one price in the order of the queue."""
     market.positions = {user: position for user, position in positions.items() if position.lots}
     for order in orders:
         market.rest(order)
@@ -194,7 +168,7 @@ def _lots_needed(command: PlaceOrder, lots: int) -> int:
     """The most that it can fill. A fill-or-kill order that is larger than what it may reduce fills nothing."""
     if not command.reduce_only:
         return command.quantity
-    reducible = max(0, -command.side.sign * lots)
+    reducible = reducible_of(lots, command.side)
     if command.time_in_force is TimeInForce.FOK and reducible < command.quantity:
         return 0
     return min(command.quantity, reducible)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.order import Order
-from exchange.engine.reduce_only import enforce, reducible
+from exchange.engine.reduce_only import enforce, reducible_of
 from exchange.fees import fee_of_fill
+from schemas.commands import PlaceOrder
 from schemas.events import TradeSide
 from schemas.orders import EndReason, FillCause, OrderStatus, SelfTradePrevention
 from schemas.units import Lots, Micros
@@ -36,7 +37,7 @@ def match(emitter: Emitter, taker: Order, params: MatchParams) -> bool:
     return True
 
 
-def crosses(taker: Order, maker: Order) -> bool:
+def crosses(taker: Order | PlaceOrder, maker: Order) -> bool:
     """Whether the maker's price is one the taker accepts."""
     return taker.side.sign * (taker.price - maker.price) >= 0
 
@@ -57,21 +58,32 @@ def can_fill_whole(market: Market, taker: Order, mode: SelfTradePrevention) -> b
     return False
 
 
-def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
-    """The makers that the taker crosses, and the lots each would still offer when the taker reaches it.
+class Offers:
+    """What makers offer to one taker, counted in the order in which it reaches them."""
 
-    A reduce-only maker offers no more than what its account's earlier fills in this sweep leave of the position.
-    """
-    filled: dict[int, int] = {}
+    def __init__(self) -> None:
+        self._filled: dict[int, int] = {}
+
+    def next(self, maker: Order, position: int) -> int:
+        """Lots that the next maker would still offer; `position` is its account's, in signed lots before the first fill.
+
+        A reduce-only maker offers no more than what its account's earlier fills leave of the position.
+        """
+        lots: int = maker.remaining
+        earlier = self._filled.get(maker.user, 0)
+        if maker.reduce_only:
+            lots = max(0, min(lots, reducible_of(position, maker.side) - earlier))
+        self._filled[maker.user] = earlier + lots
+        return lots
+
+
+def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
+    """The makers that the taker crosses, and the lots each would still offer when the taker reaches it."""
+    offers = Offers()
     for maker in market.book.walk(taker.side.opposite):
         if not crosses(taker, maker):
             return
-        lots: int = maker.remaining
-        earlier = filled.get(maker.user, 0)
-        if maker.reduce_only:
-            lots = max(0, min(lots, reducible(market, maker.user, maker.side) - earlier))
-        filled[maker.user] = earlier + lots
-        yield maker, lots
+        yield maker, offers.next(maker, market.position_of(maker.user))
 
 
 def _prevent_self_trade(emitter: Emitter, maker: Order, taker: Order, mode: SelfTradePrevention) -> bool:

@@ -17,7 +17,12 @@ from schemas.units import Lots
 
 def reducible(market: Market, user: int, side: Side) -> int:
     """Lots that orders of this side can take off the account's position."""
-    return max(0, -side.sign * market.position_of(user))
+    return reducible_of(market.position_of(user), side)
+
+
+def reducible_of(position: int, side: Side) -> int:
+    """Lots that orders of this side can take off a position of these signed lots."""
+    return max(0, -side.sign * position)
 
 
 def room_for(market: Market, order: Order) -> int:

@@ -25,7 +25,7 @@ from store.markets.registry import MarketRegistry
 from store.queries.formatting import average_price_text, price_text, quantity_text, side_text
 from store.session.connect import Session
 from store.submission.pending_cancels import explained_refusal
-from store.submission.reachable_book import ReachableBook, StoredMoment, moment_of, read_moment, read_reachable
+from store.submission.reachable_book import ReachableBook, StoredMoment, market_at, read_moment, read_reachable
 from store.submission.reading import read_unlocked
 
 
@@ -66,7 +66,7 @@ class PreviewRun(NamedTuple):
         )
 
     def _outcome(self, book: ReachableBook) -> OutcomeView:
-        market = rebuild(moment_of(self.admitted.risk.market, self.moment), book.positions, book.orders)
+        market = rebuild(market_at(self.admitted.risk.market, self.moment), book.positions, book.orders)
         command = replace(self.admitted.command, at=self.moment.clock)
         outcome = outcome_of(market, command, book.makers if book.is_truncated else None)
         return _outcome_view(self.account, self.admitted.risk, outcome)

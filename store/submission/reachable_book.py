@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import asyncpg
 
+from exchange.engine.market import Market
 from exchange.engine.order import Order
 from exchange.position import Position
-from exchange.preview import MarketMoment, Reach
+from exchange.preview import Reach
 from exchange.risk.account import MarketState
 from schemas.commands import PlaceOrder
 from schemas.ids import order_key, seq_of_order_key
@@ -73,11 +74,11 @@ async def read_moment(session: Session, market_id: int, now: Timestamp) -> Store
     return StoredMoment(row["rules"], row["command_seq"], timestamp_of(row["clock"]))
 
 
-def moment_of(market: MarketState, moment: StoredMoment) -> MarketMoment:
-    """The market as the engine needs it. One whose listing is not persisted is as it was listed, by command 1."""
-    return MarketMoment(
-        spec=market.spec,
-        rules=moment.rules,
+def market_at(market: MarketState, moment: StoredMoment) -> Market:
+    """The market for the engine, without accounts and orders. One whose listing is not persisted is as it was listed, by command 1."""
+    return Market(
+        moment.rules,
+        market.spec,
         status=market.status,
         mark=market.mark,
         clock=moment.clock,

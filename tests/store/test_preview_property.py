@@ -17,7 +17,7 @@ from schemas.orders import LiquidityRole, OrderStatus, OrderType, SelfTradePreve
 from schemas.units import Micros, Nanos, Ticks, Timestamp
 from schemas.wire import encode
 from store.submission import reachable_book
-from store.submission.reachable_book import ReachableBook, moment_of, read_moment, read_reachable
+from store.submission.reachable_book import ReachableBook, market_at, read_moment, read_reachable
 from tests.store.engine_rows import assert_rows_equal_the_engine
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 
@@ -83,7 +83,7 @@ async def read(exchange: Exchange, command: PlaceOrder) -> tuple[Outcome, Reacha
         moment = await read_moment(session, known.market_id, command.at)
         held = engine.positions.get(command.user, Position())
         book = await read_reachable(session, market, moment, command, Position(held.lots, held.cost))
-    rebuilt = rebuild(moment_of(market, moment), book.positions, book.orders)
+    rebuilt = rebuild(market_at(market, moment), book.positions, book.orders)
     return outcome_of(rebuilt, command, book.makers if book.is_truncated else None), book
 
 
