@@ -104,9 +104,11 @@ class Client:
 
     async def order(self, **fields: Any) -> Reply:
         """Place a bid of 0.1 BTC at 60,000, changed by the fields given; None removes one."""
-        usual = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
-        body = {name: value for name, value in (usual | fields).items() if value is not None}
-        return await self.call("POST", "/orders", body)
+        return await self.call("POST", "/orders", _bid(fields))
+
+    async def preview(self, **fields: Any) -> Reply:
+        """Ask what would become of such an order."""
+        return await self.call("POST", "/orders/preview", _bid(fields))
 
     async def cancel(self, order_id: str) -> Reply:
         """Cancel."""
@@ -213,6 +215,11 @@ class Exchange:
         if (cursor := await read_cursor(session, market_id)) < up_to:
             await record_sent(session, market_id, cursor, up_to, now())
         await session.close()
+
+
+def _bid(fields: dict[str, Any]) -> dict[str, Any]:
+    usual = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
+    return {name: value for name, value in (usual | fields).items() if value is not None}
 
 
 async def _services(dsn: str, settings: ApiSettings) -> Services:

@@ -65,8 +65,7 @@ async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
     await narrow.run_engine()
     assert (await alice.call("POST", "/positions/BTC-PERP/close")).status == 202
     assert (await alice.cancel(placed.body["orderId"])).status == 202
-    bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
-    assert (await alice.call("POST", "/orders/preview", bid)).body["outcome"]["status"] == "OPEN"
+    assert (await alice.preview()).body["outcome"]["status"] == "OPEN"
     assert (await alice.withdraw("1", key="once")).status == 201
     assert (await alice.call("POST", "/positions/BTC-PERP/leverage", {"leverage": 4})).status == 200
     assert (await boss.call("POST", "/admin/drain", {"marketId": "ETH-PERP"})).code == "DRAIN_TIMED_OUT"

@@ -45,14 +45,6 @@ async def matching(exchange: Exchange) -> AsyncIterator[None]:
             await task
 
 
-@pytest_asyncio.fixture(name="exchange")
-async def exchange_that_waits(database: str) -> AsyncIterator[Exchange]:
-    """One whose drain waits for the engine as long as a busy machine takes."""
-    listening = await Exchange(database).start(drain_timeout_s=60.0)
-    yield listening
-    await listening.stop()
-
-
 async def cases_run(exchange: Exchange, folder: Path, token: str | None, *options: str) -> int:
     """Let schemathesis loose on every route, with a token or without; how many cases it ran. Fails with its findings."""
     report = folder / "report.json"

@@ -2,23 +2,15 @@
 
 from typing import Any
 
-from tests.api.exchange import Client, Exchange, Reply
+from tests.api.exchange import Exchange
 
 TABLES = ("orders", "outbox", "positions", "counters", "accounts", "fills", "ledger", "markets", "progress")
-
-
-async def preview(client: Client, **fields: Any) -> Reply:
-    """Ask about a bid of 0.1 BTC at 60,000, changed by the fields given."""
-    body = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"} | fields
-    return await client.call(
-        "POST", "/orders/preview", {name: value for name, value in body.items() if value is not None}
-    )
 
 
 async def test_a_preview_says_what_the_order_will_need(exchange: Exchange) -> None:
     """0.5 BTC at 60,000 with leverage 10: margin 3,000 and at most 15 of fees; placing it then locks just that."""
     alice = await exchange.user("10000")
-    reply = await preview(alice, quantity="0.5", leverage=10)
+    reply = await alice.preview(quantity="0.5", leverage=10)
     assert reply.status == 200
     assert reply.body == {
         "isAccepted": True,
@@ -48,16 +40,16 @@ async def test_a_preview_says_what_the_order_will_need(exchange: Exchange) -> No
     }
     await alice.order(quantity="0.5", leverage=10)
     assert (await alice.get("/balances")).body[0]["availableMargin"] == "6985"
-    more = (await preview(alice, quantity="0.5")).body
+    more = (await alice.preview(quantity="0.5")).body
     assert (more["marginRequired"], more["marginAdded"]) == ("6030", "3015")
-    opposite = (await preview(alice, side="SELL", quantity="0.5")).body
+    opposite = (await alice.preview(side="SELL", quantity="0.5")).body
     assert opposite["marginAdded"] == "15"  # the worse side is long all the same
 
 
 async def test_a_preview_of_a_market_order_shows_its_protection(exchange: Exchange) -> None:
     """1 % beyond the mark, and the notional there."""
     alice = await exchange.user("10000")
-    body = (await preview(alice, type="MARKET", price=None)).body
+    body = (await alice.preview(type="MARKET", price=None)).body
     assert (body["price"], body["notional"]) == ("60600", "6060")
 
 
@@ -75,13 +67,13 @@ async def test_a_preview_is_refused_as_the_order_would_be(exchange: Exchange) ->
         {"leverage": 21},
     ]
     for wish in wishes:
-        asked, placed = await preview(alice, **wish), await alice.order(**wish)
+        asked, placed = await alice.preview(**wish), await alice.order(**wish)
         admission = placed.body["error"]
         assert asked.status == 200, wish
         assert asked.body["isAccepted"] is False
         assert asked.body["refusal"] == {name: admission.get(name) for name in ("code", "message", "details")}
         assert asked.body["marginRequired"] is None
-    assert (await preview(alice, side="UP")).code == (await alice.order(side="UP")).code == "INVALID_ORDER"
+    assert (await alice.preview(side="UP")).code == (await alice.order(side="UP")).code == "INVALID_ORDER"
 
 
 async def test_a_preview_writes_nothing(exchange: Exchange) -> None:
@@ -90,6 +82,6 @@ async def test_a_preview_writes_nothing(exchange: Exchange) -> None:
     await (await exchange.user()).order(side="SELL")
     await exchange.run_engine()
     before = [await exchange.value(f"SELECT string_agg(t::text || xmax, ' ') FROM {table} t") for table in TABLES]
-    assert (await preview(alice, leverage=3)).body["outcome"]["status"] == "FILLED"
+    assert (await alice.preview(leverage=3)).body["outcome"]["status"] == "FILLED"
     after = [await exchange.value(f"SELECT string_agg(t::text || xmax, ' ') FROM {table} t") for table in TABLES]
     assert after == before

@@ -12,15 +12,9 @@ OPEN = {"status": "OPEN", "reason": None, "filledQuantity": "0"}
 MAKER, TAKER, BOTH = "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH"
 
 
-def body_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """A bid of 0.1 BTC at 60,000, changed by the fields given; None removes one."""
-    usual = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000"}
-    return {name: value for name, value in (usual | fields).items() if value is not None}
-
-
 async def preview(client: Client, **fields: Any) -> Reply:
     """Ask what becomes of an order."""
-    reply = await client.call("POST", "/orders/preview", body_of(fields))
+    reply = await client.preview(**fields)
     assert reply.status == 200, reply.body
     return reply
 
