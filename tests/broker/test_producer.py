@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from agents.matching.recovery import begin_assignment
 from broker.event_records import read_written
@@ -17,7 +18,9 @@ from broker.topics import LOG, admin_client
 from schemas.topics import events_topic
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
+from tests.eventually import eventually
 
+PROBE = b"probe"
 GONE = LastRecord(0, b"", b"[0]")
 """What recovery saw as the only record, and what the log has lost by now."""
 
@@ -149,6 +152,7 @@ async def test_a_topic_that_refused_a_record_takes_it_once_it_is_mended(
         )
         await producer.send(topic, records[0].value, records[0].key)
         await _limit(broker, topic, "100")
+        await eventually(lambda: _is_refused(broker, topic, records[1]), every_s=0.2)
         rest = records[1:]
         entries = [(record.key, record.value) for record in rest]
         sending = asyncio.create_task(
@@ -158,7 +162,18 @@ async def test_a_topic_that_refused_a_record_takes_it_once_it_is_mended(
         assert not sending.done()
         await _limit(broker, topic, LOG["max.message.bytes"])
         await asyncio.wait_for(sending, 20)
-        assert [each.value for each in await read_all(broker.bootstrap, topic)] == [each.value for each in records]
+        found = [each.value for each in await read_all(broker.bootstrap, topic) if each.key != PROBE]
+        assert found == [each.value for each in records]
+
+
+async def _is_refused(broker: Broker, topic: str, record: OutgoingRecord) -> bool:
+    """Whether the topic's leader applies its limit: it learns of one after the controller has answered."""
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as probe:
+        try:
+            await probe.send_and_wait(topic, record.value, key=PROBE)
+        except MessageSizeTooLargeError:
+            return True
+    return False
 
 
 async def _limit(broker: Broker, topic: str, size: str) -> None:

@@ -15,6 +15,7 @@ from schemas.topics import commands_topic
 from schemas.wire import EventRecord, decode_command, decode_command_record
 from store.markets.registry import list_market
 from store.session.connect import connect_writer
+from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.faults import strike
 from tests.system.fill_stream import every_fill_is_published
@@ -39,6 +40,7 @@ async def test_a_market_moves_to_newer_rules_while_it_trades(
     await _list_by_first_rules(exchange, market)
     async with trading(exchange.url, reference={market: (60_000, 1, "0.00{}")}) as load:
         await until_accepted(load, orders)
+        await eventually(lambda: _records(exchange, market), every_s=0.5)  # an engine owns it, and uses the first rules
         for part in deaths:
             await strike(exchange, part)
             await until_accepted(load, orders // len(deaths))
@@ -53,11 +55,15 @@ async def test_a_market_moves_to_newer_rules_while_it_trades(
     for words in (("verify", "--market", market), ("audit", "--deep")):
         code, printed = await exchange.command(*words)
         assert code == 0, printed
-    records = [each.record for each in await read_records(exchange.published()["brokerUrl"], market, 0)]
+    records = await _records(exchange, market)
     assert {record.rules for record in records} == {RULES_FIRST, RULES_SECOND}
     written = await _replayed(exchange, market, records[-1].last_command_seq)
     assert _bodies(records) == written
     measured(f"events of {market}, the same bytes again", len(written))
+
+
+async def _records(exchange: ExchangeProcess, market: str) -> list[EventRecord]:
+    return [each.record for each in await read_records(exchange.published()["brokerUrl"], market, 0)]
 
 
 async def _list_by_first_rules(exchange: ExchangeProcess, market: str) -> None:
