@@ -1,6 +1,6 @@
 """`make bench`: every measure of the speed bars, compared with its yardstick in the same run.
 
-BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7, `overload` and `start`. `make soak` adds P8.
+BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7, `overload` and `start`. `make soak` measures P8 and S1 to S4.
 """
 
 import asyncio
@@ -24,11 +24,13 @@ from bench.measures import (
     engine,
     flat,
     latency,
+    markets,
     memory,
     overload,
     projection,
     soak,
     start,
+    take_over,
 )
 from bench.progress import Progress
 from bench.report import folder_for, markdown, run_of, write_run
@@ -39,9 +41,6 @@ from bench.whole import whole_exchange
 
 MEASURES = ("P4", "P7", "P1", "P6", "P5", "P3", "P2", "overload", "start")
 REPORTED = sorted(MEASURES)
-SOAK_S = {"full": 600.0, "quick": 60.0, "tiny": 12.0}
-CROWD = {"full": 100_000, "quick": 10_000, "tiny": 50}
-MARKETS = {"full": 50, "quick": 10, "tiny": 3}
 
 
 class Bench:
@@ -131,37 +130,41 @@ async def bench(size: Size, wanted: set[str]) -> None:
 
 
 async def soaked(size: Size) -> None:
-    """`make soak`: P8."""
+    """`make soak`: P8 and S1 to S4."""
     began, machine = time.monotonic(), describe()
-    progress = Progress(3)
-    async with _folder() as folder:
+    progress, outcomes = Progress(4), []
+
+    def say(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        progress.clear()
+        print_outcome(outcome)
+
+    async with _folder("markets", "killed") as folder:
         async with whole_exchange(folder) as exchange:
             progress.begin("P8")
-            flat_over_time, samples = await soak.measure(exchange, size, SOAK_S[size.name])
-            progress.clear()
-            print_outcome(flat_over_time)
+            flat_over_time, samples = await soak.measure(exchange, size)
+            say(flat_over_time)
         async with durable_postgres(folder) as dsn:
             progress.begin("accounts")
-            crowd = Outcome([await flat.accounts(dsn, folder, size, CROWD[size.name])])
-            progress.clear()
-            print_outcome(crowd)
+            say(Outcome([await flat.measure(dsn, folder, size)]))
         async with whole_exchange(folder / "markets") as exchange:
             progress.begin("markets")
-            many = await flat.markets(exchange, size, MARKETS[size.name])
-            progress.clear()
-            print_outcome(many)
+            say(await markets.measure(exchange, size))
+        async with whole_exchange(folder / "killed") as exchange:
+            progress.begin("kills")
+            say(await take_over.measure(exchange, size))
     extra: dict[str, Any] = {"samples": msgspec.to_builtins(samples)}
-    outcomes = [flat_over_time, crowd, many]
     run = run_of(size.name, _today(), time.monotonic() - began, machine, outcomes, **extra)
     write_run(run, folder_for(is_complete=size.name == "full"), name="soak")
     print(markdown(run))
 
 
 @asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
+async def _folder(*names: str) -> AsyncIterator[Path]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perpetua-soak-")))
-        (folder / "markets").mkdir()
+        for name in names:
+            (folder / name).mkdir()
         yield folder
 
 

@@ -26,6 +26,11 @@ class Size(msgspec.Struct, frozen=True):
     peak_s: float
     starts: int
     idle_s: float
+    soak_s: float
+    crowd: int
+    equal_markets: int
+    zipf_markets: int
+    kills: int
 
 
 FULL = Size(
@@ -49,6 +54,11 @@ FULL = Size(
     peak_s=15.0,
     starts=3,
     idle_s=20.0,
+    soak_s=600.0,
+    crowd=100_000,
+    equal_markets=50,
+    zipf_markets=200,
+    kills=20,
 )
 QUICK = Size(
     name="quick",
@@ -71,6 +81,11 @@ QUICK = Size(
     peak_s=6.0,
     starts=1,
     idle_s=20.0,
+    soak_s=60.0,
+    crowd=10_000,
+    equal_markets=10,
+    zipf_markets=20,
+    kills=5,
 )
 TINY = Size(
     name="tiny",
@@ -93,5 +108,10 @@ TINY = Size(
     peak_s=0.5,
     starts=1,
     idle_s=1.0,
+    soak_s=3.0,
+    crowd=20,
+    equal_markets=3,
+    zipf_markets=4,
+    kills=1,
 )
 SIZES = {size.name: size for size in (FULL, QUICK, TINY)}

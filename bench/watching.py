@@ -65,6 +65,11 @@ def cpu_seconds(exchange: ExchangeProcess) -> dict[str, float]:
     return {name: _cpu_s(pid) for name, pid in exchange.children().items()}
 
 
+def resident_bytes(exchange: ExchangeProcess) -> dict[str, int]:
+    """What each process holds in memory, its children included."""
+    return {name: _resident(pid) for name, pid in exchange.children().items()}
+
+
 def costs_of(exchange: ExchangeProcess, spent_before: dict[str, float], orders: int) -> str:
     """What each of these orders has cost each process since `spent_before`, in words."""
     used = cpu_seconds(exchange)
@@ -74,9 +79,8 @@ def costs_of(exchange: ExchangeProcess, spent_before: dict[str, float], orders: 
 
 
 async def _sample(exchange: ExchangeProcess, session: "asyncpg.Connection[asyncpg.Record]", at_s: float) -> Sample:
-    resident = {name: _resident(pid) for name, pid in exchange.children().items()}
     tables = {str(row[0]): int(row[1]) for row in await session.fetch(_SIZES)}
-    return Sample(round(at_s, 1), int(await session.fetchval(_PERSISTED)), resident, tables)
+    return Sample(round(at_s, 1), int(await session.fetchval(_PERSISTED)), resident_bytes(exchange), tables)
 
 
 def _resident(pid: int) -> int:

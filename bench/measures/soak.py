@@ -26,8 +26,9 @@ FLAT = Bar(0.9)
 MIB = 2**20
 
 
-async def measure(exchange: ExchangeProcess, size: Size, seconds: float) -> tuple[Outcome, list[Sample]]:
+async def measure(exchange: ExchangeProcess, size: Size) -> tuple[Outcome, list[Sample]]:
     """The peak, then the long load; the samples are for the JSON."""
+    seconds = size.soak_s
     maker, *users = await users_of(exchange, 1 + size.users, "soak")
     await load_on(exchange, [maker], orders=walls(), seconds=5, count=2, connections=1)
     peak = (await completed(exchange, users, size.peak_s, cancel_every=CANCEL_EVERY)).per_s
