@@ -7,13 +7,14 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from broker.address import client_settings
+from broker.producer_clients import ProducerClients
 from broker.reader import NO_RECORD, LastRecord, record_at
 
 SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
@@ -46,7 +47,9 @@ class LogTruncated(Exception):
 
 
 class AckedProducer:
-    """Sends one record at a time and waits for its acknowledgement; retries forever while the broker is unavailable.
+    """Sends one record of a topic at a time and waits for its acknowledgement; retries forever while the broker is unavailable.
+
+    Records of several topics are under way together; a topic that refuses its records does not hold up the others.
 
     Faust's own producer is not idempotent and its failed sends are only logged.
     """
@@ -54,23 +57,19 @@ class AckedProducer:
     def __init__(self, bootstrap: str, about: str = "") -> None:
         self._bootstrap = bootstrap
         self._about = about
-        self._producer: AIOKafkaProducer | None = None
+        self._clients = ProducerClients(self._connected)
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
         self._strangers: dict[str, deque[range]] = {}
-        self._is_out_of_step = False
         self.appended = 0  # how many times the broker has acknowledged something
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when the broker is unavailable."""
-        if self._producer is None:
-            self._producer = await self._connected()
+        await self._clients.start()
 
     async def stop(self) -> None:
-        """Disconnect; harmless when not connected."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await producer.stop()
+        """Disconnect; harmless when not connected. A record without an answer by then may be in the log or not."""
+        await self._clients.stop()
 
     async def send(self, topic: str, value: bytes | None, key: bytes, headers: Headers = ()) -> None:
         """Append a record to partition 0 and wait until all replicas have it; a retry may append it twice.
@@ -94,6 +93,15 @@ class AckedProducer:
         """Expect this record, read at the end of the topic, to stay there, and all records sent from now on to follow it."""
         self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
         self._known_at_s[topic] = -math.inf
+
+    def forget(self, topic: str) -> None:
+        """Forget what is known of a topic: its end is to be read again."""
+        for known in (self._last, self._known_at_s, self._strangers):
+            known.pop(topic, None)
+
+    def give_up(self, topic: str) -> None:
+        """Do not go on with a send that was cancelled."""
+        self._clients.give_up(topic)
 
     def take_strangers(self, topic: str) -> list[range]:
         """Offsets between our own records, written by others since the last call: another owner, or a record not ours."""
@@ -147,28 +155,13 @@ class AckedProducer:
 
     async def _send_once(self, topic: str, record: OutgoingRecord) -> int:
         key, value, headers = record
-        producer = await self._in_step()
-        return await self._offset(await producer.send(topic, value, key=key, partition=0, headers=list(headers)))
+        return await self._clients.append(
+            topic, lambda client: client.send(topic, value, key=key, partition=0, headers=list(headers))
+        )
 
     async def _send_batch(self, topic: str, records: Sequence[OutgoingRecord]) -> int:
-        producer = await self._in_step()
         batch, _ = self._packed(records)
-        return await self._offset(await producer.send_batch(batch, topic, partition=0))
-
-    async def _offset(self, sent: Awaitable[Any]) -> int:
-        try:
-            return int((await sent).offset)
-        except MessageSizeTooLargeError:
-            self._is_out_of_step = True
-            raise
-
-    async def _in_step(self) -> AIOKafkaProducer:
-        """The client; another one after a refused batch, which an idempotent client counts in its sequence and the broker does not."""
-        if self._is_out_of_step:
-            old, self._producer = self._started, await self._connected()
-            self._is_out_of_step = False
-            await old.stop()
-        return self._started
+        return await self._clients.append(topic, lambda client: client.send_batch(batch, topic, partition=0))
 
     async def _connected(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -183,16 +176,11 @@ class AckedProducer:
 
     def _packed(self, records: Sequence[OutgoingRecord]) -> tuple[BatchBuilder, int]:
         """A batch of the first records, and how many it holds."""
-        batch = self._started.create_batch()
+        batch = self._clients.any_started().create_batch()
         for count, (key, value, headers) in enumerate(records):
             if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
                 return batch, count
         return batch, len(records)
-
-    @property
-    def _started(self) -> AIOKafkaProducer:
-        assert self._producer is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
-        return self._producer
 
 
 def can_be_retried(error: KafkaError) -> bool:

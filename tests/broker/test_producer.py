@@ -1,26 +1,29 @@
 """The producer of our own notices that a log has lost its tail."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaTimeoutError
 
 from agents.matching.recovery import begin_assignment
 from broker.event_records import read_written
 from broker.producer import AckedProducer, LogTruncated, OutgoingRecord
 from broker.reader import NO_RECORD, LastRecord, read_all
-from broker.topics import LOG, admin_client
-from schemas.topics import events_topic
+from broker.topics import create_topics
+from schemas.topics import commands_topic, events_topic
 from tests.agents.stream import Stream, stream_on
 from tests.conftest import Broker
-from tests.eventually import eventually
+from tests.topic_faults import PROBE, delete_topic, lift_limit, limit_records
 
-PROBE = b"probe"
+Change = Callable[[str, str], Awaitable[None]]
+"""What happens to a topic of a broker."""
+
 GONE = LastRecord(0, b"", b"[0]")
 """What recovery saw as the only record, and what the log has lost by now."""
 
@@ -151,8 +154,7 @@ async def test_a_topic_that_refused_a_record_takes_it_once_it_is_mended(
             [OutgoingRecord(b"k", b"%d" % number * 300, ()) for number in range(3)],
         )
         await producer.send(topic, records[0].value, records[0].key)
-        await _limit(broker, topic, "100")
-        await eventually(lambda: _is_refused(broker, topic, records[1]), every_s=0.2)
+        await limit_records(broker.bootstrap, topic, "100")
         rest = records[1:]
         entries = [(record.key, record.value) for record in rest]
         sending = asyncio.create_task(
@@ -160,23 +162,95 @@ async def test_a_topic_that_refused_a_record_takes_it_once_it_is_mended(
         )
         await asyncio.sleep(0.5)
         assert not sending.done()
-        await _limit(broker, topic, LOG["max.message.bytes"])
+        await lift_limit(broker.bootstrap, topic)
         await asyncio.wait_for(sending, 20)
         found = [each.value for each in await read_all(broker.bootstrap, topic) if each.key != PROBE]
         assert found == [each.value for each in records]
 
 
-async def _is_refused(broker: Broker, topic: str, record: OutgoingRecord) -> bool:
-    """Whether the topic's leader applies its limit: it learns of one after the controller has answered."""
-    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as probe:
-        try:
-            await probe.send_and_wait(topic, record.value, key=PROBE)
-        except MessageSizeTooLargeError:
-            return True
-    return False
+@pytest_asyncio.fixture
+async def empty_market(broker: Broker, database: str, tmp_path: Path) -> AsyncIterator[Stream]:
+    """A market with its topics."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        yield stream
 
 
-async def _limit(broker: Broker, topic: str, size: str) -> None:
-    settings = LOG | {"max.message.bytes": size}
-    async with admin_client(broker.bootstrap) as client:
-        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])
+class Counting(AckedProducer):
+    """Counts its clients."""
+
+    clients = 0
+
+    async def _connected(self) -> AIOKafkaProducer:
+        self.clients += 1
+        return await super()._connected()
+
+
+async def _shrink(bootstrap: str, topic: str) -> None:
+    await limit_records(bootstrap, topic, "100")
+
+
+async def _make(bootstrap: str, topic: str) -> None:
+    await create_topics(bootstrap, [topic.removeprefix("engine.commands.")])
+
+
+class Trouble(NamedTuple):
+    """What happens to a topic and how it is mended, how many clients are made, and whether the topic is empty then."""
+
+    happens: Change
+    is_mended: Change
+    clients: int
+    is_emptied: bool
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Trouble(_shrink, lift_limit, 2, is_emptied=False), id="refused for good"),
+        pytest.param(Trouble(delete_topic, _make, 3, is_emptied=True), id="tried again by the client"),
+    ],
+)
+async def test_a_topic_that_takes_no_record_does_not_hold_up_the_others(
+    empty_market: Stream, trouble: Trouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes to a client of its own, alone; mended, it takes each record once and in order. One that was made again is noticed."""
+    bootstrap = empty_market.settings.bootstrap
+    ill, well = commands_topic(empty_market.market), events_topic(empty_market.market)
+    values = [b"%d" % number * 300 for number in range(3)]
+    async with producing(empty_market, Counting) as producer:
+        assert isinstance(producer, Counting)
+        await producer.send(ill, values[0], b"k")
+        await trouble.happens(bootstrap, ill)
+        sending = asyncio.create_task(producer.send_all(ill, [(b"k", value) for value in values[1:]]))
+        sent: list[bytes] = []
+        while producer.clients < trouble.clients:
+            assert not sending.done()
+            sent.append(b"%d" % len(sent))
+            await asyncio.wait_for(producer.send(well, sent[-1], b"k"), 20)
+        assert not sending.done()
+        await trouble.is_mended(bootstrap, ill)
+        if trouble.is_emptied:
+            with pytest.raises(LogTruncated):
+                await asyncio.wait_for(sending, 30)
+            producer.forget(ill)
+            await producer.send(ill, values[2], b"k")
+        else:
+            await asyncio.wait_for(sending, 30)
+        found = [each.value for each in await read_all(bootstrap, ill) if each.key != PROBE]
+        assert found == (values[1:] if trouble.is_emptied else values)
+        assert [each.value for each in await read_all(bootstrap, well)] == sent
+    assert "asyncio" not in {line.name for line in caplog.records}, "the client that was given up left something behind"
+
+
+async def test_a_producer_that_is_stopped_does_not_wait_for_a_topic_that_takes_no_record(empty_market: Stream) -> None:
+    """It ends without that record, and the next producer can send."""
+    bootstrap, topic = empty_market.settings.bootstrap, commands_topic(empty_market.market)
+    async with producing(empty_market) as producer:
+        await producer.send(topic, b"0", b"k")
+        await delete_topic(bootstrap, topic)
+        sending = asyncio.create_task(producer.send(topic, b"1", b"k"))
+        await asyncio.sleep(0.3)
+        sending.cancel()
+    await _make(bootstrap, topic)
+    async with producing(empty_market) as producer:
+        await producer.send(topic, b"2", b"k")
+    assert [each.value for each in await read_all(bootstrap, topic)] == [b"2"]

@@ -109,6 +109,11 @@ class FakeProducer:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._process = current_process()
+        self._message_accumulator = SimpleNamespace(
+            _batches={},
+            _pending_batches=set(),
+            fail_all=lambda _: None,  # what was sent may arrive yet
+        )
 
     async def start(self) -> None:
         """Connect."""
