@@ -1,215 +1,434 @@
-"""The relay: commands of a market from the outbox into its command log, one record at a time, in order."""
+"""The relay: commands from the outbox into the command logs of all its markets, over one session."""
 
 import asyncio
 import logging
+import math
 import time
+from collections import deque
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
-import msgspec
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from agents.worker.halting import check_not_halted, check_record_is_known, halting_on_mismatch
-from agents.worker.metrics import COMMANDS_RELAYED, RECORDS_RELAYED
-from agents.worker.ownership import working
-from agents.worker.service import Service
+from agents.relayed_market import OutboxHole, RelayedMarket, Stage, pause_after
+from agents.worker.fail_stop import fail_fast
+from agents.worker.halting import MarketHalted, UnknownCommand, check_not_halted, check_record_is_known
+from agents.worker.service import Service, is_unavailable
 from agents.worker.settings import StreamSettings
+from agents.worker.topic_watch import TopicWatch
 from broker.command_records import record_or_none
 from broker.errors import LogMismatch
-from broker.producer import AckedProducer
+from broker.producer import AckedProducer, LogTruncated
 from broker.reader import last_readable
-from schemas.topics import commands_topic
 from schemas.units import Timestamp
-from schemas.wire import (
-    COMMANDS_PER_RECORD_MAX,
-    EVENT_RECORD_BYTES_MAX,
-    CommandRecord,
-    NumberedCommand,
-    encode,
-)
+from schemas.wire import COMMANDS_PER_RECORD_MAX, CommandRecord
 from store.command_log.outbox import (
-    OutboxCommand,
+    SentRecord,
+    WaitingCommands,
     correct_cursor,
     prune,
-    read_commands,
     read_cursor,
     read_pruned,
+    read_states,
+    read_waiting,
     record_sent,
 )
 from store.command_log.relay_session import prepare_relay_session
 from store.command_log.snapshots import forget_old
 from store.crash_points import CrashPoint, passing
-from store.markets.progress import MarketProgress, read_market_progress
-from store.session.advisory_locks import LockClass, wait_for_lock
+from store.markets.halts import halt
+from store.markets.progress import read_market_progress, read_progress_of
+from store.markets.rests import end_rests, note_rests
+from store.session.advisory_locks import TRY_EVERY_S, LockClass, release_locks, try_locks
 from store.session.connect import Connection
-from store.session.presence import Task, Work
+from store.session.presence import Work
 
 POLL_ANNOUNCED_S = 0.25
 POLL_UNANNOUNCED_S = 0.02
 TIDY_EVERY_S = 10.0
-PAUSE_A_COMMAND_S = 0.002
-PAUSE_MAX_S = 0.02
 PRUNED_WHILE_RELAYING = 2_000  # some milliseconds: commands wait meanwhile
+LEFT_WITHIN_S = 1.0
+CHECKED_AT_ONCE = 8
+CHECK_WAITS_S = 2.0
+READ_AT_ONCE = 4_000
 
 log = logging.getLogger(__name__)
 
 
-class OutboxHole(Exception):
-    """The next command after the cursor is no longer in the outbox: the log must be rebuilt from a snapshot."""
-
-    def __init__(self, market: str, expected: int, found: int) -> None:
-        super().__init__(f"command {market}:{expected} is no longer in the outbox, the oldest is {found}")
-        self.market = market
-        self.expected = expected
-        self.found = found
-
-
 class Relay(Service):
-    """The only writer of a market's command log; a second one waits for its lock."""
+    """The only writer of its markets' command logs; another relay stands by for the markets whose locks it does not get.
 
-    def __init__(self, market: str, settings: StreamSettings) -> None:
-        super().__init__(f"relay-{market}", settings.dsn)
-        self._market = market
+    `watch`: a market rests while its topic is at fault. A market that cannot go on waits alone.
+    """
+
+    def __init__(
+        self, markets: str | Collection[str], settings: StreamSettings, watch: TopicWatch | None = None
+    ) -> None:
+        super().__init__("relay", settings.dsn)
         self._settings = settings
-        self._bootstrap = settings.bootstrap
-        self._producer = AckedProducer(settings.bootstrap, market)
-        self._woken = asyncio.Event()
+        self._watch = watch
+        self._producer = AckedProducer(settings.bootstrap)
+        self._first = {markets} if isinstance(markets, str) else set(markets)
+        self._guards: dict[str, asyncio.Task[None]] = {}
+        self._wanted: set[str] = set()
+        self._sound: set[str] = set()
+        self._stirred = asyncio.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        """What belongs to one session."""
+        self._markets: dict[str, RelayedMarket] = {}
+        self._leaving: dict[str, float] = {}
+        self._ended: list[tuple[RelayedMarket, asyncio.Task[None]]] = []
+        self._untidy: deque[RelayedMarket] = deque()
+        self._turn = asyncio.Lock()
+        self._checks = asyncio.Semaphore(CHECKED_AT_ONCE)
         self._poll_s = POLL_ANNOUNCED_S
-        self._tidy_at_s = 0.0
-        self._persisted = -1
-        self._sent_before = 0
-        """The last command that was in the log or persisted when this relay started: an earlier relay recorded its time."""
+        self._poll_at_s = self._locks_at_s = self._tidy_at_s = 0.0
 
-    async def serve(self, session: Connection) -> None:
-        """Relay commands; halts the market if its log and the database do not share a history."""
-        await halting_on_mismatch(self._relay(session), self.name, self._market, self._settings)
-
-    async def _relay(self, session: Connection) -> None:
-        """Relay commands.
-
-        1. Become the only relay of the market.
-        2. Move the cursor back to the last command in the log, which must be one of this database's.
-        3. Send the commands after the cursor, one record at a time, and advance it. A rewind is never overwritten.
-           Pause longer after a larger record: commands that arrive meanwhile share the next record, which costs
-           every later stage as much as a single command.
-        4. When nothing is left, wait for a notification; if notifications are lost, poll every 20 ms.
-        """
-        market_id = (await read_market_progress(session, self._market)).market_id
-        await wait_for_lock(session, LockClass.RELAY, market_id)  # 1
-        progress = await read_market_progress(session, self._market)
-        check_not_halted(self._market, progress)
-        self._sent_before = progress.command_seq
-        await self._producer.start()
-        await self._correct_cursor(session, progress)  # 2
-        await prepare_relay_session(session, self._on_command)
-        log.info("relaying the commands of %s", self._market, extra={"market": self._market})
-        with working(Task(Work.RELAY, self._market)):
-            await self._send_forever(session, progress)
-
-    async def _send_forever(self, session: Connection, progress: MarketProgress) -> None:
-        """Steps 3 and 4, forever."""
-        is_announced = True
-        while True:
-            self._woken.clear()
-            if sent := await self._send_next(session, progress):  # 3
-                self._poll_s = POLL_ANNOUNCED_S if is_announced else POLL_UNANNOUNCED_S
-                await asyncio.sleep(pause_after(sent))
+    def set_markets(self, markets: Collection[str]) -> None:
+        """Relay the commands of these markets from now on, and leave the others to other relays."""
+        for market in sorted(self._wanted - set(markets)):
+            self._wanted.discard(market)
+            self._sound.discard(market)
+            if self._watch is not None:
+                self._guards.pop(market).cancel()
+                self._watch.remove(market)
+        for market in sorted(set(markets) - self._wanted):
+            self._wanted.add(market)
+            if self._watch is None:
+                self._sound.add(market)
             else:
-                is_announced = await self._wait_for_commands()  # 4
-            await self._tidy_if_due(session, progress)
+                guard = fail_fast(self._guard(market, self._watch), f"relay-{market}")
+                self._guards[market] = asyncio.create_task(guard)
+        self._look_at_locks()
+
+    async def start(self) -> None:
+        """Start to serve."""
+        self.set_markets(self._first | self._wanted)
+        await super().start()
 
     async def stop(self) -> None:
         """Stop; the next relay may send a record in flight again."""
+        for guard in self._guards.values():
+            guard.cancel()
         await super().stop()
         await self._producer.stop()
 
-    async def _correct_cursor(self, session: Connection, progress: MarketProgress) -> None:
+    async def serve(self, session: Connection) -> None:
+        """Relay commands.
+
+        1. Become the only relay of each wanted market that has none.
+        2. Move its cursor back to the last command in its log, which must be one of this database's.
+        3. Send what waits in all markets together, one record of each, and advance their cursors together. A rewind is
+           never overwritten. A market pauses longer after a larger record: commands that arrive meanwhile share the
+           next record, which costs every later stage as much as a single command.
+        4. When nothing is left, wait for a notification; if notifications are lost, poll every 20 ms.
+        """
+        self._begin()
+        await self._producer.start()
+        await prepare_relay_session(session, self._on_command)
+        try:
+            while True:
+                self._stirred.clear()
+                await self._follow_markets(session)  # 1, 2
+                await self._settle(session)
+                await self._send_waiting(session)  # 3
+                await self._tidy(session)
+                await self._pause()  # 4
+        finally:
+            under_way = [task for market in self._markets.values() if (task := market.leave()) is not None]
+            if under_way:
+                await asyncio.wait(under_way)
+
+    async def _guard(self, market: str, watch: TopicWatch) -> None:
+        """Let a market rest while its topic is at fault."""
+        await watch.add(market)
+        while True:
+            await watch.until_sound(market)
+            log.info("relay-%s is up", market, extra={"market": market})
+            self._sound.add(market)
+            self._look_at_locks()
+            await watch.until_faulty(market)
+            log.error("relay-%s rests: a topic is at fault", market, extra={"market": market})
+            self._sound.discard(market)
+            self._stirred.set()
+
+    def _look_at_locks(self) -> None:
+        self._locks_at_s = 0.0
+        self._stirred.set()
+
+    async def _follow_markets(self, session: Connection) -> None:
+        """Leave the markets that are no longer wanted or not sound, take on others, and look again at those that wait."""
+        now_s = _now_s()
+        for name in self._leaving.keys() & self._sound:
+            del self._leaving[name]
+        left = [each for each in self._markets.values() if each.name not in self._sound and self._may_leave(each)]
+        if left:
+            await self._leave(session, left)
+        for market in self._markets.values():
+            if market.stage is Stage.WAITING and market.due_s <= now_s:
+                self._check(session, market, is_taken_on=True)
+        if now_s >= self._locks_at_s:
+            self._locks_at_s = math.inf
+            for name in sorted(self._sound - self._markets.keys()):
+                self._markets[name] = RelayedMarket(name)
+            await self._take_on(session, [each for each in self._markets.values() if each.stage is Stage.STANDBY])
+
+    def _may_leave(self, market: RelayedMarket) -> bool:
+        """Whether nothing of it is under way, or has been for too long."""
+        until_s = self._leaving.setdefault(market.name, _now_s() + LEFT_WITHIN_S)
+        return market.stage is not Stage.SENDING or _now_s() >= until_s
+
+    async def _leave(self, session: Connection, markets: list[RelayedMarket]) -> None:
+        for market in markets:
+            if market.leave() is not None:
+                self._producer.give_up(market.topic)
+            self._markets.pop(market.name)
+            self._leaving.pop(market.name, None)
+        owned = [market.market_id for market in markets if market.is_owned]
+        async with self._turn:
+            await release_locks(session, LockClass.RELAY, owned)
+
+    async def _take_on(self, session: Connection, standby: list[RelayedMarket]) -> None:
+        if not standby:
+            return
+        again_at_s = self._locks_at_s = _now_s() + TRY_EVERY_S
+        async with self._turn:
+            unknown = [market.name for market in standby if market.progress is None]
+            listed = await read_progress_of(session, unknown) if unknown else {}
+            for market in standby:
+                market.progress = market.progress or listed.get(market.name)
+            by_id = {market.market_id: market for market in standby if market.progress is not None}
+            taken = await try_locks(session, LockClass.RELAY, list(by_id))
+        if len(taken) == len(standby) and self._locks_at_s == again_at_s:
+            self._locks_at_s = math.inf
+        for market_id in sorted(taken):
+            self._check(session, by_id[market_id], is_taken_on=True)
+
+    def _check(self, session: Connection, market: RelayedMarket, *, is_taken_on: bool) -> None:
+        market.stage = Stage.CHECKING
+        self._run(market, asyncio.create_task(self._check_log(session, market, is_taken_on=is_taken_on)))
+
+    def _run(self, market: RelayedMarket, task: asyncio.Task[None]) -> None:
+        market.task = task
+        task.add_done_callback(partial(self._has_ended, market))
+
+    def _has_ended(self, market: RelayedMarket, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._ended.append((market, task))
+            self._stirred.set()
+
+    async def _check_log(self, session: Connection, market: RelayedMarket, *, is_taken_on: bool) -> None:
+        """Compare the cursor with the tail of the log. Raises MarketHalted and UnknownCommand."""
+        if is_taken_on:
+            async with self._turn:
+                progress = market.progress = await read_market_progress(session, market.name)
+            check_not_halted(market.name, progress)
+            market.sent_before = progress.command_seq
+        async with self._few_at_once():
+            try:
+                record = await last_readable(
+                    self._settings.bootstrap, market.topic, lambda value: record_or_none(value, market.name)
+                )
+            except TimeoutError as error:
+                raise KafkaTimeoutError from error
+        if record is not None:
+            async with self._turn:
+                await self._correct_cursor(session, market, record)
+        if is_taken_on:
+            log.info("relaying the commands of %s", market.name, extra={"market": market.name})
+
+    @asynccontextmanager
+    async def _few_at_once(self) -> AsyncIterator[None]:
+        """Look at a few logs at a time; logs that cannot be read do not hold up the others for long."""
+        is_free = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_WAITS_S):
+                is_free = await self._checks.acquire()
+        try:
+            yield
+        finally:
+            if is_free:
+                self._checks.release()
+
+    async def _correct_cursor(self, session: Connection, market: RelayedMarket, record: CommandRecord) -> None:
         """Move a cursor past the tail of the log back to it, but not before the commands pruned from the outbox.
 
         The tail is our last record: what others wrote after it went to the dead letters. A snapshot covers the pruned
         commands, so the market can continue without them. An empty log leaves the cursor where it is: the log is new,
         and a rebuild has set the cursor. Raises UnknownCommand.
         """
-        market = self._market
-        record = await last_readable(
-            self._bootstrap, commands_topic(market), lambda value: record_or_none(value, market)
-        )
-        if record is None:
-            return
-        if record.epoch != progress.epoch:
-            raise LogMismatch(f"epoch of the command log of {market}", progress.epoch, record.epoch)
-        await check_record_is_known(session, progress, record)
-        cursor, tail = await read_cursor(session, progress.market_id), record.commands[-1].seq
-        self._sent_before = max(self._sent_before, tail)
+        if record.epoch != market.epoch:
+            raise LogMismatch(f"epoch of the command log of {market.name}", market.epoch, record.epoch)
+        await check_record_is_known(session, market.known, record)
+        cursor, tail = await read_cursor(session, market.market_id), record.commands[-1].seq
+        market.sent_before = max(market.sent_before, tail)
         if tail < cursor:
-            known = {"market": self._market, "sequence": tail}
+            known = {"market": market.name, "sequence": tail}
             log.error("%s: the command log ends at %d, the cursor is at %d", *known.values(), cursor, extra=known)
-            pruned = await read_pruned(session, progress.market_id)
-            await correct_cursor(session, progress.market_id, cursor, max(tail, pruned))
+            pruned = await read_pruned(session, market.market_id)
+            await correct_cursor(session, market.market_id, cursor, max(tail, pruned))
 
-    async def _send_next(self, session: Connection, progress: MarketProgress) -> int:
-        """Send one record; returns how many commands it held, 0 when nothing waits.
-
-        The cursor is read each time: the engine may have set it back.
-        """
-        cursor = await read_cursor(session, progress.market_id)
-        waiting = await read_commands(session, progress.market_id, cursor, COMMANDS_PER_RECORD_MAX)
-        if not waiting:
-            return 0
-        if waiting[0].seq != cursor + 1:
-            raise OutboxHole(self._market, cursor + 1, waiting[0].seq)
-        commands = fitting(waiting)
-        record = CommandRecord(self._market, progress.epoch, commands)
-        sent_at = Timestamp(time.time_ns() // 1_000)
-        await self._producer.send(commands_topic(self._market), encode(record), key=self._market.encode())
-        passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
-        COMMANDS_RELAYED.labels(self._market).inc(len(commands))
-        RECORDS_RELAYED.labels(self._market).inc()
-        await record_sent(session, progress.market_id, cursor, commands[-1].seq, sent_at, sent_before=self._sent_before)
-        return len(commands)
-
-    async def _wait_for_commands(self) -> bool:
-        """Wait for a notification; False after a timeout, when it is time to poll."""
-        try:
-            async with asyncio.timeout(self._poll_s):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    def _on_command(self, market: str) -> None:
-        if market == self._market:
-            self._woken.set()
-
-    async def _notice_lost_tail(self, session: Connection, progress: MarketProgress) -> None:
-        """Check the tail of the log when sent commands are not persisted: no later command may come to show a gap."""
-        persisted = (await read_market_progress(session, self._market)).command_seq
-        cursor = await read_cursor(session, progress.market_id)
-        if persisted == self._persisted < cursor:
-            await self._correct_cursor(session, progress)
-        self._persisted = persisted
-
-    async def _tidy_if_due(self, session: Connection, progress: MarketProgress) -> None:
-        if time.monotonic() < self._tidy_at_s:
+    async def _settle(self, session: Connection) -> None:
+        """Record what the broker has acknowledged, all in one statement, and act on what failed."""
+        ended, self._ended = self._ended, []
+        sent: dict[RelayedMarket, SentRecord] = {}
+        for market, task in ended:
+            if market.task is not task:
+                continue  # it was left meanwhile
+            market.task = None
+            error = task.exception()
+            if error is not None:
+                await self._failed(session, market, error)
+            elif market.stage is Stage.SENDING:
+                sent[market] = market.acknowledged()
+            else:
+                await self._go_on(session, market)
+        if not sent:
             return
-        await self._notice_lost_tail(session, progress)
-        await forget_old(session, progress.market_id)
-        pruned = await prune(session, progress.market_id, PRUNED_WHILE_RELAYING)
-        self._tidy_at_s = time.monotonic() + (TIDY_EVERY_S if pruned < PRUNED_WHILE_RELAYING else 0.0)
+        passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
+        async with self._turn:
+            moved = await record_sent(session, list(sent.values()))
+        now_s = _now_s()
+        for market, record in sent.items():
+            market.is_woken |= market.market_id not in moved  # its cursor was set back
+            market.ready(now_s + pause_after(record.to_seq - record.from_seq))
+
+    async def _go_on(self, session: Connection, market: RelayedMarket) -> None:
+        if market.reason:
+            market.reason = ""
+            async with self._turn:
+                await end_rests(session, Work.RELAY, [market.name])
+        market.is_woken = True
+        market.ready(_now_s())
+
+    async def _failed(self, session: Connection, market: RelayedMarket, error: BaseException) -> None:
+        """Let one market wait for what others need not wait for; any error that is not its own is raised."""
+        extra = {"market": market.name}
+        match error:
+            case MarketHalted():
+                log.critical("relay-%s is quarantined: %s", market.name, error, extra=extra)
+                market.quarantine()
+            case UnknownCommand():
+                log.critical("relay-%s halts its market: %s (docs/adr/0004)", market.name, error, extra=extra)
+                async with self._turn:
+                    await halt(session, market.name, str(error))
+                market.quarantine()
+            case LogTruncated():
+                log.error("relay-%s looks at its log again: %s", market.name, error, extra=extra)
+                self._producer.forget(market.topic)
+                market.wait(_now_s())
+            case KafkaError() if is_unavailable(error):
+                log.warning("relay-%s waits: %r", market.name, error, extra=extra)
+                market.wait(_now_s())
+            case LogMismatch() | OutboxHole() | KafkaError():
+                if market.reason != str(error):
+                    log.critical("relay-%s waits: %s", market.name, error, extra=extra)
+                market.reason = str(error)
+                market.wait(_now_s())
+                async with self._turn:
+                    await note_rests(session, Work.RELAY, {market.name: market.reason})
+            case _:
+                raise error
+
+    async def _send_waiting(self, session: Connection) -> None:
+        """Send one record of each market in which something waits, if it does not pause."""
+        now_s = _now_s()
+        is_poll = now_s >= self._poll_at_s
+        due = [
+            market
+            for market in self._markets.values()
+            if market.stage is Stage.READY
+            and market.due_s <= now_s
+            and (market.is_woken or is_poll)
+            and market.name in self._sound
+        ]
+        if is_poll:
+            self._poll_at_s = now_s + self._poll_s
+        if not due:
+            return
+        announced = {market.market_id for market in due if market.is_woken}
+        for market in due:
+            market.is_woken = False
+        limit = max(1, min(COMMANDS_PER_RECORD_MAX, READ_AT_ONCE // len(due)))
+        async with self._turn:
+            found = await read_waiting(session, [market.market_id for market in due], limit)
+        if found:
+            self._poll_s = POLL_ANNOUNCED_S if announced & found.keys() else POLL_UNANNOUNCED_S
+            self._poll_at_s = min(self._poll_at_s, now_s + self._poll_s)
+        for market in due:
+            if market.market_id in found:
+                market.is_woken |= len(found[market.market_id].commands) == limit
+                await self._send(session, market, found[market.market_id])
+
+    async def _send(self, session: Connection, market: RelayedMarket, waiting: WaitingCommands) -> None:
+        try:
+            value = market.next_record(waiting, Timestamp(time.time_ns() // 1_000))
+        except OutboxHole as error:
+            await self._failed(session, market, error)
+            return
+        market.stage = Stage.SENDING
+        self._run(market, asyncio.create_task(self._producer.send(market.topic, value, key=market.key)))
+
+    def _on_command(self, name: str) -> None:
+        market = self._markets.get(name)
+        if market is not None:
+            market.is_woken = True
+            if market.stage is Stage.READY and market.due_s <= _now_s():
+                self._stirred.set()
+
+    async def _tidy(self, session: Connection) -> None:
+        """Tidy one market at a time: commands of the others wait no longer than that takes."""
+        if self._untidy:
+            market = self._untidy.popleft()
+            if self._markets.get(market.name) is market:
+                async with self._turn:
+                    await self._tidy_market(session, market)
+        elif _now_s() >= self._tidy_at_s:
+            self._tidy_at_s = _now_s() + TIDY_EVERY_S
+            await self._look_around(session)
+
+    async def _look_around(self, session: Connection) -> None:
+        """See in which markets something is to be tidied, and whether commands that were sent do not arrive."""
+        working = [each for each in self._markets.values() if each.stage in {Stage.READY, Stage.SENDING}]
+        reasons = {market.name: market.reason for market in self._markets.values() if market.reason}
+        async with self._turn:
+            if reasons:
+                await note_rests(session, Work.RELAY, reasons)
+            states = await read_states(session, [each.market_id for each in working]) if working else {}
+        for market in working:
+            state, before = states[market.market_id], market.tidied
+            market.tidied = state
+            if state.prunable > 0 or state.covered_seq != (before.covered_seq if before is not None else 0):
+                self._untidy.append(market)
+            is_stuck = before is not None and before.persisted_seq == state.persisted_seq < state.cursor
+            if is_stuck and market.stage is Stage.READY:  # no later command may come to show a gap
+                self._check(session, market, is_taken_on=False)
+
+    async def _tidy_market(self, session: Connection, market: RelayedMarket) -> None:
+        await forget_old(session, market.market_id)
+        if await prune(session, market.market_id, PRUNED_WHILE_RELAYING) == PRUNED_WHILE_RELAYING:
+            self._untidy.append(market)
+
+    async def _pause(self) -> None:
+        """Wait until something is to be done: a notification, an answer of the broker, the end of a pause."""
+        if self._untidy:
+            await asyncio.sleep(0)
+            return
+        now_s = _now_s()
+        dues = [each.due_s for each in self._markets.values() if each.stage in _TIMED and each.due_s > now_s]
+        until_s = min(self._poll_at_s, self._locks_at_s, self._tidy_at_s, *dues, *self._leaving.values())
+        try:
+            async with asyncio.timeout_at(until_s):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
 
 
-def pause_after(sent: int) -> float:
-    """Seconds to let commands gather after a record of `sent` commands; 0 after a large one: more are waiting already.
-
-    A single command causes little delay (2 ms for the next one); under load, records hold about twenty commands.
-    """
-    return 0.0 if sent >= COMMANDS_PER_RECORD_MAX // 2 else min(PAUSE_MAX_S, sent * PAUSE_A_COMMAND_S)
+_TIMED = {Stage.READY, Stage.WAITING}
 
 
-def fitting(waiting: list[OutboxCommand]) -> list[NumberedCommand]:
-    """As many commands as one record holds: 512 KiB, but always at least one."""
-    commands: list[NumberedCommand] = []
-    size = 0
-    for seq, payload in waiting:
-        size += len(payload) + 24  # the sequence and the brackets around it
-        if commands and size > EVENT_RECORD_BYTES_MAX:
-            break
-        commands.append(NumberedCommand(seq, msgspec.Raw(payload)))
-    return commands
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -45,7 +45,20 @@ async def run_publisher(markets: Collection[str] | None, settings: StreamSetting
 
 async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Relay the commands of these markets; None as above."""
-    await _run(Work.RELAY, markets, settings, Relay)
+    name_process(Work.RELAY)
+    async with present(Work.RELAY, settings):
+        host = Host()
+        watch = TopicWatch(Work.RELAY, settings)
+        relay = Relay(markets or (), settings, watch)
+        tasks = [fail_fast(watch.run(), "the topics of relay")]
+        if markets is None:
+            tasks.append(fail_fast(_follow_with(relay, host, settings), "relay of all markets"))
+        around = [asyncio.create_task(task) for task in tasks]
+        try:
+            await host.run([relay])
+        finally:
+            for task in around:
+                task.cancel()
 
 
 async def run_clock(settings: StreamSettings) -> None:
@@ -96,4 +109,10 @@ async def _follow(host: Host, settings: StreamSettings, unit: Callable[[str, Str
             if market not in hosted:
                 hosted.add(market)
                 host.add(unit(market, settings))
+        await asyncio.sleep(FOLLOW_EVERY_S)
+
+
+async def _follow_with(relay: Relay, host: Host, settings: StreamSettings) -> None:
+    while not host.stopping.is_set():
+        relay.set_markets(await listed_markets(settings))
         await asyncio.sleep(FOLLOW_EVERY_S)

@@ -16,8 +16,12 @@ class Backoff:
 
     async def wait(self) -> None:
         """Sleep before the next try."""
+        await asyncio.sleep(self.next())
+
+    def next(self) -> float:
+        """Seconds to wait before the next try."""
         wait_s, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
-        await asyncio.sleep(wait_s)
+        return wait_s
 
     def reset(self) -> None:
         """Start again with the shortest wait."""

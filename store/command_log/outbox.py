@@ -1,5 +1,6 @@
 """The outbox: every command of a market in gapless order, until a durable snapshot covers it; and the relay's cursor."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.units import Timestamp, datetime_of
@@ -15,20 +16,69 @@ class OutboxCommand(NamedTuple):
     payload: bytes
 
 
+class WaitingCommands(NamedTuple):
+    """The first commands after the cursor of a market, in order."""
+
+    cursor: int
+    commands: list[OutboxCommand]
+
+
+class SentRecord(NamedTuple):
+    """A record that the broker has acknowledged: the commands of a market after `from_seq` up to `to_seq`.
+
+    Commands up to `sent_before` get no time: they were sent again, and the time of their first sending is not known.
+    """
+
+    market_id: int
+    from_seq: int
+    to_seq: int
+    sent_at: Timestamp
+    sent_before: int = 0
+
+
+class OutboxState(NamedTuple):
+    """How far a market is sent, persisted and pruned; `covered_seq`: what its newest snapshot at or before progress covers."""
+
+    cursor: int
+    persisted_seq: int
+    pruned_seq: int
+    covered_seq: int
+
+    @property
+    def prunable(self) -> int:
+        """How many commands no process needs any more."""
+        return min(self.cursor, self.covered_seq) - self.pruned_seq
+
+
 _READ = """
 SELECT command_seq, payload FROM outbox WHERE market_id = $1 AND command_seq > $2 ORDER BY command_seq LIMIT $3
 """
 _MOVE = "UPDATE relay_cursors SET command_seq = $3 WHERE market_id = $1 AND command_seq = $2 RETURNING true"
-_SENT = f"""
-WITH moved AS ({_MOVE}), noted AS (
+_READ_WAITING = """
+SELECT w.market_id, r.command_seq AS cursor, o.command_seq, o.payload
+FROM unnest($1::int4[]) AS w (market_id)
+CROSS JOIN LATERAL (SELECT x.command_seq FROM relay_cursors x WHERE x.market_id = w.market_id LIMIT 1) r
+CROSS JOIN LATERAL (
+  SELECT x.command_seq, x.payload FROM outbox x
+  WHERE x.market_id = w.market_id AND x.command_seq > r.command_seq ORDER BY x.command_seq LIMIT $2) o
+ORDER BY w.market_id, o.command_seq
+"""
+# The rows are locked in the order of the arrays: by market.
+_SENT = """
+WITH moved AS (
+  UPDATE relay_cursors r SET command_seq = s.to_seq
+  FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::timestamptz[], $5::int8[])
+    AS s (market_id, from_seq, to_seq, sent_at, sent_before)
+  WHERE r.market_id = s.market_id AND r.command_seq = s.from_seq
+  RETURNING s.market_id, s.to_seq, greatest(s.from_seq, s.sent_before) AS after_seq, s.sent_at),
+noted AS (
   INSERT INTO relayed_records (market_id, command_seq, after_seq, sent_at)
-  SELECT $1, $3, greatest($2, $5::int8), $4 FROM moved WHERE EXISTS (
+  SELECT m.market_id, m.to_seq, m.after_seq, m.sent_at FROM moved m WHERE EXISTS (
     SELECT FROM orders o
-    WHERE o.order_id > order_key($1, greatest($2, $5))
-      AND o.order_id <= order_key($1, $3))
+    WHERE o.order_id > order_key(m.market_id, m.after_seq) AND o.order_id <= order_key(m.market_id, m.to_seq))
   ON CONFLICT DO NOTHING)
-SELECT true FROM moved
-"""  # noqa: S608 - our own constant
+SELECT market_id FROM moved
+"""
 _REWIND = """
 WITH rewound AS (
   UPDATE relay_cursors r SET command_seq = least(r.command_seq, $2::int8 - 1) FROM markets m
@@ -36,6 +86,17 @@ WITH rewound AS (
 SELECT true, pg_notify('commands', name) FROM rewound
 """
 _SET_CURSOR = "UPDATE relay_cursors SET command_seq = $2 WHERE market_id = $1"
+
+_STATES = """
+SELECT w.market_id, r.command_seq AS cursor, p.command_seq AS persisted_seq, r.pruned_seq,
+  coalesce(s.command_seq, 0) AS covered_seq
+FROM unnest($1::int4[]) AS w (market_id)
+CROSS JOIN LATERAL (SELECT x.command_seq, x.pruned_seq FROM relay_cursors x WHERE x.market_id = w.market_id LIMIT 1) r
+CROSS JOIN LATERAL (SELECT x.command_seq, x.event_seq FROM progress x WHERE x.market_id = w.market_id LIMIT 1) p
+LEFT JOIN LATERAL (
+  SELECT x.command_seq FROM engine_snapshots x WHERE x.market_id = w.market_id AND x.event_seq <= p.event_seq
+  ORDER BY x.command_seq DESC LIMIT 1) s ON true
+"""
 
 # A command is kept until it is sent and covered by a snapshot in PostgreSQL that is itself at or before progress. Scans start where
 # the last run ended, never at the dead rows before it.
@@ -59,6 +120,24 @@ async def read_commands(session: Session, market_id: int, after_seq: int, limit:
     return [OutboxCommand(*row) for row in await session.fetch(_READ, market_id, after_seq, limit)]
 
 
+async def read_waiting(session: Session, market_ids: Sequence[int], limit: int) -> dict[int, WaitingCommands]:
+    """The commands after the cursors of these markets, at most `limit` of each; a market without any is left out.
+
+    The cursors are read by the same statement: the engine may have set one back.
+    """
+    found: dict[int, WaitingCommands] = {}
+    for market_id, cursor, seq, payload in await session.fetch(_READ_WAITING, market_ids, limit):
+        if market_id not in found:
+            found[market_id] = WaitingCommands(cursor, [])
+        found[market_id].commands.append(OutboxCommand(seq, payload))
+    return found
+
+
+async def read_states(session: Session, market_ids: Sequence[int]) -> dict[int, OutboxState]:
+    """How far each of these markets is sent, persisted and pruned."""
+    return {market_id: OutboxState(*state) for market_id, *state in await session.fetch(_STATES, market_ids)}
+
+
 async def read_cursor(session: Session, market_id: int) -> int:
     """Sequence of the last command the relay has sent."""
     seq: int = await session.fetchval("SELECT command_seq FROM relay_cursors WHERE market_id = $1", market_id)
@@ -71,14 +150,20 @@ async def read_pruned(session: Session, market_id: int) -> int:
     return seq
 
 
-async def record_sent(
-    session: Session, market_id: int, from_seq: int, to_seq: int, sent_at: Timestamp, *, sent_before: int = 0
-) -> bool:
-    """Advance the cursor past what was sent, and record the time; False when it is no longer at `from_seq`: it was rewound.
+async def record_sent(session: Session, records: Sequence[SentRecord]) -> set[int]:
+    """Advance the cursors past what was sent, one record of each market, and record the times.
 
-    Commands up to `sent_before` get no time: they were sent again, and the time of their first sending is not known.
+    Returns the markets whose cursor was where its record began; the others were rewound meanwhile, and stay so.
     """
-    return bool(await session.fetchval(_SENT, market_id, from_seq, to_seq, datetime_of(sent_at), sent_before))
+    rows = sorted(records)  # every writer locks the cursors in market order
+    columns = (
+        [row.market_id for row in rows],
+        [row.from_seq for row in rows],
+        [row.to_seq for row in rows],
+        [datetime_of(row.sent_at) for row in rows],
+        [row.sent_before for row in rows],
+    )
+    return {int(row["market_id"]) for row in await session.fetch(_SENT, *columns)}
 
 
 async def correct_cursor(session: Session, market_id: int, from_seq: int, to_seq: int) -> bool:

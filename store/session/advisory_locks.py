@@ -7,6 +7,8 @@ from enum import IntEnum
 from store.session.connect import Session
 
 TRY_EVERY_S = 0.5
+_TRY_MANY = "SELECT n FROM unnest($2::int4[]) AS n WHERE pg_try_advisory_lock($1::int4, n)"
+_RELEASE = "SELECT pg_advisory_unlock($1::int4, n) FROM unnest($2::int4[]) AS n"
 
 
 class LockClass(IntEnum):
@@ -33,8 +35,13 @@ async def try_locks(session: Session, lock_class: LockClass, numbers: Sequence[i
     """Take those of many locks that no other session holds; returns their numbers."""
     if not numbers:
         return set()
-    statement = "SELECT n FROM unnest($2::int4[]) AS n WHERE pg_try_advisory_lock($1::int4, n)"
-    return {int(row["n"]) for row in await session.fetch(statement, int(lock_class), numbers)}
+    return {int(row["n"]) for row in await session.fetch(_TRY_MANY, int(lock_class), numbers)}
+
+
+async def release_locks(session: Session, lock_class: LockClass, numbers: Sequence[int]) -> None:
+    """Release locks before the session ends, each taken once."""
+    if numbers:
+        await session.execute(_RELEASE, int(lock_class), numbers)
 
 
 async def share_lock(session: Session, lock_class: LockClass, number: int = 0) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.relay import PAUSE_MAX_S, Relay, fitting, pause_after
+from agents.relay import Relay
+from agents.relayed_market import PAUSE_MAX_S, fitting, pause_after
 from broker.reader import read_back
 from schemas.commands import PassBarrier
 from schemas.topics import commands_topic
@@ -26,6 +27,9 @@ from tests.system.conftest import FULL
 
 WRITERS = 32
 _PERSISTED = "UPDATE progress SET command_seq = $2 WHERE market_id = $1"
+_END_RELAYS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay' AND datname = current_database()
+"""
 _NOTED = "SELECT command_seq, after_seq FROM relayed_records WHERE market_id = $1 ORDER BY command_seq"
 
 
@@ -183,10 +187,7 @@ async def test_the_relay_outlives_its_session(broker: Broker, database: str, tmp
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(Relay(stream.market, stream.settings)):
             await relayed(stream, 1)
-            name = f"relay-{stream.market}"
-            await stream.session.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name
-            )
+            await stream.session.execute(_END_RELAYS)
             last = await stream.barrier()
             await relayed(stream, last)
         assert sequences(await command_log(stream)) == [1, 2]

@@ -20,10 +20,11 @@ from schemas.rest.orders import OrderRequest
 from schemas.units import Nanos
 from store.audit.audit import audit
 from store.command_log.commands import append_command
-from store.command_log.outbox import prune, rewind
+from store.command_log.outbox import prune, read_states, rewind
 from store.command_log.snapshots import StoredSnapshot, forget_old, save_snapshot
 from store.markets.candles import roll_candles
 from store.markets.halts import halt
+from store.markets.rests import end_rests, note_rests
 from store.queries.market_data.public_fills import newest_public_fill
 from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
@@ -135,6 +136,9 @@ async def test_what_a_worker_does_once_in_a_while_is_granted_too(database: str) 
     sessions = {role: await asyncpg.connect(as_role(database, role)) for role in WORKERS}
     await save_snapshot(sessions["engine"], 1, StoredSnapshot(1, 1, "hash", "hash", b""), BEGAN_AT)
     await rewind(sessions["engine"], "BTC-PERP", 1)
+    await read_states(sessions["relay"], [1])
+    await note_rests(sessions["relay"], "relay", {"BTC-PERP": "a test"})
+    await end_rests(sessions["relay"], "relay", ["BTC-PERP"])
     await prune(sessions["relay"], 1)
     await forget_old(sessions["relay"], 1)
     assert await newest_public_fill(sessions["publisher"], "BTC-PERP") == 0

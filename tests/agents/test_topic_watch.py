@@ -32,9 +32,9 @@ from tests.agents.test_publisher import everything_is_published
 from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
+from tests.topic_faults import delete_topic
 
 BUILD = {
-    Work.RELAY: Relay,
     Work.ENGINE: engine_unit,
     Work.PROJECTION: projection_unit,
     Work.PUBLISHER: publisher_unit,
@@ -72,15 +72,17 @@ EVERY = [
 @asynccontextmanager
 async def workers_of(*streams: Stream) -> AsyncIterator[None]:
     """All workers of these markets, as their processes host them: one watch for each kind of work."""
-    watches = [TopicWatch(work, streams[0].settings) for work in BUILD]
+    watches = [TopicWatch(work, streams[0].settings) for work in (Work.RELAY, *BUILD)]
     tasks = [asyncio.create_task(watch.run()) for watch in watches]
     try:
+        relay = Relay([stream.market for stream in streams], streams[0].settings, watches[0])
         async with hosted(
+            relay,
             *(
                 GuardedUnit(stream.market, stream.settings, watch, BUILD[watch.work])
-                for watch in watches
+                for watch in watches[1:]
                 for stream in streams
-            )
+            ),
         ):
             yield
     finally:
@@ -113,13 +115,8 @@ async def mend(stream: Stream, topic: str, fault: Fault) -> None:
             await _shrink(client, topic, LOG["max.message.bytes"])
             return
         if topic in await client.list_topics():
-            await client.delete_topics([topic])
-            await eventually(lambda: _is_gone(client, topic))
+            await delete_topic(stream.settings.bootstrap, topic)
     await create_topics(stream.settings.bootstrap, [stream.market])
-
-
-async def _is_gone(client: AIOKafkaAdminClient, topic: str) -> bool:
-    return topic not in await client.list_topics()
 
 
 @pytest.mark.parametrize("which", [pytest.param(SOME, id="some"), *EVERY])

@@ -25,7 +25,7 @@ from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
-from store.command_log.outbox import read_cursor, record_sent
+from store.command_log.outbox import SentRecord, read_cursor, record_sent
 from store.markets.registry import MarketRegistry
 from store.projection import Projection
 from store.session.connect import connect_reader_pool, connect_writer
@@ -213,7 +213,7 @@ class Exchange:
         session = await connect_writer(self.dsn, "test relay")
         market_id = await session.fetchval("SELECT market_id FROM markets WHERE name = $1", market)
         if (cursor := await read_cursor(session, market_id)) < up_to:
-            await record_sent(session, market_id, cursor, up_to, now())
+            await record_sent(session, [SentRecord(market_id, cursor, up_to, now())])
         await session.close()
 
 

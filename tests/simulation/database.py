@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from store.session import advisory_locks
 from tests.simulation.statement import Result
 from tests.simulation.statements import STATEMENTS
 from tests.simulation.tables import Tables
@@ -122,8 +123,8 @@ class Database:
         if sql in {"COMMIT AND CHAIN", "ROLLBACK AND CHAIN"}:
             self._end(session, is_commit=sql.startswith("COMMIT"))
             return None
-        if sql.startswith("SELECT pg_try_advisory_lock"):
-            return Result([(self._try_advisory(session, arguments),)])
+        if "advisory" in sql:
+            return self._lock_or_release(session, sql, arguments)
         if sql.startswith("SET "):
             return Result([])
         statement = STATEMENTS.get(sql)
@@ -172,6 +173,15 @@ class Database:
             for hear in session.listeners:
                 if not self.world.happens(NOTIFICATION_LOST_ONE_IN):
                     self.world.later_in(session.process, self.world.latency(), hear, session, 0, "commands", market)
+
+    def _lock_or_release(self, session: "FakeSession", sql: str, arguments: tuple[Any, ...]) -> Result:
+        if sql == advisory_locks._TRY_MANY:
+            return Result([{"n": n} for n in arguments[1] if self._try_advisory(session, (arguments[0], n))])
+        if sql == advisory_locks._RELEASE:
+            for number in arguments[1]:
+                self._advisory.pop((arguments[0], number))
+            return Result([])
+        return Result([(self._try_advisory(session, arguments),)])
 
     def _try_advisory(self, session: "FakeSession", arguments: tuple[Any, ...]) -> bool:
         return self._advisory.setdefault((arguments[0], arguments[1]), session) is session

@@ -5,6 +5,7 @@ from typing import Any
 
 import agents.matching.snapshot_writer
 import agents.relay
+import agents.relayed_market
 import exchange.engine.log.snapshot_format
 import store.projection.fold
 import store.projection.forced
@@ -20,7 +21,7 @@ from exchange.engine.market import Market
 from schemas.events import Event
 from schemas.orders import Side
 from schemas.wire import CommandRecord
-from store.command_log.outbox import set_cursor
+from store.command_log.outbox import SentRecord, set_cursor
 from store.money.ledger import Entry, House, trade_entries
 from store.projection.chain import ChainedEvent, Progress
 from store.projection.fold import Fold
@@ -32,7 +33,7 @@ from tests.simulation.wiring import Place
 _handle, _take, _fitting, _resting = (
     Matcher.handle,
     Projector.take,
-    agents.relay.fitting,
+    agents.relayed_market.fitting,
     exchange.engine.log.snapshot_format._resting,
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
@@ -53,11 +54,10 @@ async def _acknowledge_before_the_rows(projector: Projector, event: Any) -> None
     await _take(projector, event)
 
 
-async def _overwrite_the_cursor(
-    session: Any, market_id: int, _from_seq: int, to_seq: int, *_: int, **_noted: int
-) -> bool:
-    await set_cursor(session, market_id, to_seq)
-    return True
+async def _overwrite_the_cursor(session: Any, records: Sequence[SentRecord]) -> set[int]:
+    for record in records:
+        await set_cursor(session, record.market_id, record.to_seq)
+    return {record.market_id for record in records}
 
 
 def _forget_a_fee(fold: Fold, order: OrderRow, lots: int) -> None:
@@ -111,7 +111,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
     "the head is written before its chunks": {(agents.matching.snapshot_writer, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(CommandSequencer, "sort"): _take_seen_again},
-    "the relay leaves a command out": {(agents.relay, "fitting"): _send_less},
+    "the relay leaves a command out": {(agents.relayed_market, "fitting"): _send_less},
     "a snapshot loses the order of the queue": {(exchange.engine.log.snapshot_format, "_resting"): _lose_the_queue},
     "events after written ones chain to the wrong hash": {(MarketAssignment, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},

@@ -9,7 +9,7 @@ import msgspec
 from schemas.units import timestamp_of
 from schemas.wire import encode
 from store.command_log import broker_identity, commands, outbox, snapshots
-from store.markets import due_orders, halts
+from store.markets import due_orders, halts, progress
 from store.money.ledger import House
 from store.projection import columns
 from store.projection import write as projecting
@@ -145,6 +145,35 @@ def _append_many(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result(rows, effect, tuple({market.name: None for _, market, _, _ in asked}))
 
 
+def _record_sent(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    sent = [(tables.markets[number], first, last) for number, first, last in zip(*arguments[:3], strict=True)]
+    moved = [(market, last) for market, first, last in sent if market.cursor == first]
+
+    def effect() -> None:
+        for market, last in moved:
+            market.cursor = last
+
+    return Result([{"market_id": market.market_id} for market, _ in moved], effect if moved else None)
+
+
+def _read_waiting(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    found = []
+    for number in sorted(arguments[0]):
+        market = tables.markets[number]
+        seqs = [seq for seq in sorted(market.outbox) if seq > market.cursor][: arguments[1]]
+        found += [(number, market.cursor, seq, market.outbox[seq][1]) for seq in seqs]
+    return Result(found)
+
+
+def _outbox_states(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    rows = []
+    for number in arguments[0]:
+        market = tables.markets[number]
+        covered = max(_covered(market), default=0)
+        rows.append((number, market.cursor, market.progress.command_seq, market.pruned, covered))
+    return Result(rows)
+
+
 def _move_cursor(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
     if market.cursor != arguments[1]:
@@ -228,6 +257,10 @@ def _market_progress(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([(*standing, market.halted_reason)])
 
 
+def _progress_of(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    return Result([(name, *_market_progress(tables, (name,)).rows[0]) for name in arguments[0]])
+
+
 def _first_unknown(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.markets[arguments[0]]
     for seq, payload in sorted(zip(*arguments[1:3], strict=True)):
@@ -276,10 +309,6 @@ def _replace_cluster(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([], lambda: setattr(tables, "cluster", arguments[0]))
 
 
-MARKET_PROGRESS = (
-    "SELECT market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
-    " FROM markets JOIN progress USING (market_id) WHERE name = $1"
-)
 FORCE = "the statements of store/liquidations/writing.py, as one"
 RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
 STATEMENTS: dict[str, Statement] = {
@@ -292,7 +321,9 @@ STATEMENTS: dict[str, Statement] = {
     commands._APPEND: Statement("append", _append, locks=True),
     commands._APPEND_MANY: Statement("append many", _append_many, locks=True),
     FORCE: Statement("force", _force, locks=True),
-    outbox._SENT: Statement("sent", _move_cursor),
+    outbox._READ_WAITING: Statement("read outboxes", _read_waiting),
+    outbox._SENT: Statement("sent", _record_sent),
+    outbox._STATES: Statement("outbox states", _outbox_states),
     outbox._MOVE: Statement("correct cursor", _move_cursor),
     outbox._REWIND: Statement("rewind", _rewind),
     outbox._SET_CURSOR: Statement("set cursor", _set_cursor),
@@ -308,7 +339,8 @@ STATEMENTS: dict[str, Statement] = {
     snapshots._NEWEST: Statement("newest snapshot", _newest_snapshot),
     snapshots._FORGET: Statement("forget snapshots", _forget_snapshots),
     snapshots._FORGET_AHEAD: Statement("forget snapshots ahead", _forget_snapshots_ahead),
-    MARKET_PROGRESS: Statement("standing", _market_progress),
+    progress._READ: Statement("standing", _market_progress),
+    progress._READ_MANY: Statement("standings", _progress_of),
     halts._UNKNOWN: Statement("unknown command", _first_unknown),
     halts._HALT: Statement("halt", _halt),
     "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),

@@ -193,7 +193,7 @@ class System:
         self.queues[process.name] = queue
 
     async def _run_relay(self, _: Process) -> None:
-        self._host([Relay(market, SETTINGS) for market in self.markets])
+        self._host([Relay(self.markets, SETTINGS)])
 
     async def _run_engine(self, process: Process) -> None:
         self._host_members(

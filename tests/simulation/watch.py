@@ -80,12 +80,18 @@ class Watch:
             sent, missing = self._sent[str(values[0])], int(str(values[1]))
             if self.system.database.tables.named(str(values[0])).cursor >= missing:
                 sent.difference_update([seq for seq in sent if seq >= missing])
-        if name in {"sent", "set cursor"} and role == "relay":
-            market = self.system.database.tables.markets[int(str(values[0]))]
-            cursor = int(str(values[2 if name == "sent" else 1]))
-            skipped = set(range(market.cursor + 1, cursor + 1)) - self._sent[market.name]
-            if skipped:
-                self.world.violated(f"the cursor of {market.name} passes {sorted(skipped)}, which were not sent")
+        if name == "sent" and role == "relay":
+            for market_id, first, last in zip(*values[:3], strict=True):  # type: ignore[call-overload]  # three arrays
+                if self.system.database.tables.markets[market_id].cursor == first:
+                    self._cursor_moves(market_id, last)
+        if name == "set cursor" and role == "relay":
+            self._cursor_moves(int(str(values[0])), int(str(values[1])))
+
+    def _cursor_moves(self, market_id: int, cursor: int) -> None:
+        market = self.system.database.tables.markets[market_id]
+        skipped = set(range(market.cursor + 1, cursor + 1)) - self._sent[market.name]
+        if skipped:
+            self.world.violated(f"the cursor of {market.name} passes {sorted(skipped)}, which were not sent")
 
     def _engine_commits(self, market: str, offset: int) -> None:
         """What is acknowledged is in a snapshot that is durable; a changelog that lost its tail excuses."""

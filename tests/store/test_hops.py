@@ -10,7 +10,7 @@ from schemas.ids import public_order_id
 from schemas.orders import Side
 from schemas.rest.order_trace import Hop
 from schemas.units import SECOND_US, Timestamp, format_timestamp
-from store.command_log.outbox import correct_cursor, record_sent, rewind
+from store.command_log.outbox import SentRecord, correct_cursor, record_sent, rewind
 from store.queries.accounts.order_trace import read_order_trace
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
@@ -49,13 +49,13 @@ async def times_of(exchange: Exchange, hop: Hop) -> dict[int, str | None]:
 async def test_the_first_time_an_order_was_sent_counts(exchange: Exchange) -> None:
     """The engine asks again, and the relay cuts other records: an order sent before keeps its time."""
     session = exchange.session
-    assert await record_sent(session, 1, 0, 4, at(1))
-    assert await record_sent(session, 1, 4, 8, at(2))
+    assert await record_sent(session, [SentRecord(1, 0, 4, at(1))])
+    assert await record_sent(session, [SentRecord(1, 4, 8, at(2))])
     assert await rewind(session, BTC, 4)
-    assert not await record_sent(session, 1, 8, 13, at(3))
-    assert await record_sent(session, 1, 3, 6, at(4))
-    assert await record_sent(session, 1, 6, 8, at(5))
-    assert await record_sent(session, 1, 8, 12, at(6))
+    assert not await record_sent(session, [SentRecord(1, 8, 13, at(3))])
+    assert await record_sent(session, [SentRecord(1, 3, 6, at(4))])
+    assert await record_sent(session, [SentRecord(1, 6, 8, at(5))])
+    assert await record_sent(session, [SentRecord(1, 8, 12, at(6))])
     assert await times_of(exchange, Hop.RELAYED) == {
         **dict.fromkeys((2, 3, 4), format_timestamp(at(1))),
         **dict.fromkeys((5, 6, 7, 8), format_timestamp(at(2))),
@@ -66,7 +66,7 @@ async def test_the_first_time_an_order_was_sent_counts(exchange: Exchange) -> No
 
 async def test_a_corrected_cursor_is_no_sending(exchange: Exchange) -> None:
     """Where the log turns out to be shorter, nothing was sent."""
-    assert await record_sent(exchange.session, 1, 0, 4, at(1))
+    assert await record_sent(exchange.session, [SentRecord(1, 0, 4, at(1))])
     assert await correct_cursor(exchange.session, 1, 4, 2)
     assert await exchange.session.fetchval("SELECT array_agg(command_seq) FROM relayed_records") == [4]
 
@@ -75,7 +75,7 @@ async def test_records_without_an_order_are_not_kept(exchange: Exchange) -> None
     """The first command lists the market, the last is a tick of the clock."""
     await exchange.submit(BTC, AdvanceClock(NOON))
     for first in (0, 13):
-        assert await record_sent(exchange.session, 1, first, first + 1, at(1))
+        assert await record_sent(exchange.session, [SentRecord(1, first, first + 1, at(1))])
         await exchange.session.execute("UPDATE relay_cursors SET command_seq = 13 WHERE market_id = 1")
     await exchange.match(BTC)
     records = exchange.records(BTC, 1, sizes=(1, ORDERS))

@@ -11,11 +11,28 @@ from schemas.market import SEED_MARKETS
 from schemas.units import Timestamp
 from schemas.wire import decode_command
 from store.command_log.commands import CHANNEL, Addressed, MarketUnknown, append_command, append_commands
-from store.command_log.outbox import prune, read_commands, read_cursor, read_pruned, record_sent, rewind, set_cursor
+from store.command_log.outbox import (
+    _READ_WAITING,
+    _SENT,
+    _STATES,
+    OutboxCommand,
+    OutboxState,
+    SentRecord,
+    WaitingCommands,
+    prune,
+    read_commands,
+    read_cursor,
+    read_pruned,
+    read_states,
+    read_waiting,
+    record_sent,
+    rewind,
+    set_cursor,
+)
 from store.command_log.snapshots import StoredSnapshot, forget_old, newest_snapshot_at_or_before_progress, save_snapshot
 from store.markets.halts import halt
 from store.markets.registry import list_market, load_registry
-from store.session.connect import Session
+from store.session.connect import Session, connect_writer
 from store.submission import Submission
 from tests.eventually import eventually
 from tests.store.account_builder import NOW, USDC, place, session_to, submission_to, user_with
@@ -150,11 +167,61 @@ async def test_the_cursor_advances_only_from_where_the_relay_left_it(database: s
     """A rewind that came between is not overwritten."""
     async with session_to(database) as session:
         await _append_clock_ticks(session, 6)
-        assert await record_sent(session, 1, 0, 7, NOW)
+        assert await record_sent(session, [SentRecord(1, 0, 7, NOW)])
         assert await rewind(session, "BTC-PERP", 4)
         assert await read_cursor(session, 1) == 3
-        assert not await record_sent(session, 1, 7, 9, NOW)
+        assert not await record_sent(session, [SentRecord(1, 7, 9, NOW)])
         assert await read_cursor(session, 1) == 3
+
+
+async def test_the_commands_of_many_markets_are_read_and_recorded_together(database: str) -> None:
+    """From the cursor of each, none of a market without any; the cursor that was set back meanwhile stays, the other moves."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 3)
+        await set_cursor(session, 1, 1)
+        found = await read_waiting(session, [1, 2], 2)
+        assert {number: (each.cursor, [row.seq for row in each.commands]) for number, each in found.items()} == {
+            1: (1, [2, 3]),
+            2: (0, [1]),
+        }
+        assert await rewind(session, "BTC-PERP", 1)
+        assert await record_sent(session, [SentRecord(2, 0, 1, NOW), SentRecord(1, 1, 3, NOW)]) == {2}
+        assert [await read_cursor(session, number) for number in (1, 2)] == [0, 1]
+        [(number, waiting)] = (await read_waiting(session, [2, 1], 1)).items()
+        assert (number, waiting) == (1, WaitingCommands(0, [OutboxCommand(1, waiting.commands[0].payload)]))
+        assert await record_sent(session, []) == set()
+
+
+async def test_the_relay_asks_for_many_markets_by_index_even_on_an_empty_database(database: str) -> None:
+    """Each statement is made of look-ups: it costs what waits, whatever else the tables hold."""
+    statements = {
+        _READ_WAITING: (("outbox_pkey", "relay_cursors_pkey"), "'{1,2}', 500"),
+        _STATES: (("relay_cursors_pkey", "progress_pkey", "engine_snapshots_pkey"), "'{1,2}'"),
+        _SENT: (("relay_cursors_pkey", "orders_pkey"), "'{1,2}', '{0,0}', '{1,1}', '{now,now}', '{0,0}'"),
+    }
+    session = await connect_writer(database, "relay")
+    for number, (statement, (indexes, arguments)) in enumerate(statements.items()):
+        await session.execute(f"PREPARE asked{number} AS {statement}")
+        rows = await session.fetch(f"EXPLAIN EXECUTE asked{number}({arguments})")
+        plan = "\n".join(row[0] for row in rows)
+        assert all(index in plan for index in indexes), plan
+        assert "Seq Scan" not in plan, plan
+    await session.close()
+
+
+async def test_the_state_of_a_market_says_what_can_be_pruned(database: str) -> None:
+    """What is sent and covered by a snapshot at or before progress; nothing where there is none."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 8)
+        await _snapshot(session, 4)
+        await _snapshot(session, 8)
+        await set_cursor(session, 1, 7)
+        await session.execute("UPDATE progress SET (command_seq, event_seq) = (6, 60) WHERE market_id = 1")
+        states = await read_states(session, [1, 2])
+        assert states == {1: OutboxState(7, 6, 0, 4), 2: OutboxState(0, 0, 0, 0)}
+        assert [state.prunable for state in states.values()] == [4, 0]
+        assert await prune(session, 1) == 4
+        assert (await read_states(session, [1]))[1].prunable == 0
 
 
 async def test_a_rewind_never_moves_the_cursor_forward(database: str) -> None:
