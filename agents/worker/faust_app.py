@@ -83,3 +83,7 @@ def _show_ownership(app: faust.App, app_id: str) -> None:
     @app.on_partitions_revoked.connect
     async def disown(_: Any, /, *___: Any, **__: Any) -> None:
         give_up(task)
+
+    @app.on_before_shutdown.connect  # a member that leaves its group is not told what it loses
+    async def leave(_: Any, /, *___: Any, **__: Any) -> None:
+        give_up(task)

@@ -7,6 +7,10 @@ from pathlib import Path
 from mode.threads import WorkerThread
 
 from agents.fills.app import publisher_unit
+from agents.matching.app import engine_unit
+from agents.projection.app import projection_unit
+from agents.worker.ownership import tasks_now
+from store.session.presence import Task, Work
 from tests.agents.stream import hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -40,3 +44,13 @@ async def test_a_unit_that_is_given_up_before_it_is_up_leaves_no_thread(
         await unit.stop()  # or a failure here would be the very hang
         assert hosting.cancelled()
         await eventually(no_consumer_threads)  # one whose group was just assigning needs STOP_TIMEOUT_S
+
+
+async def test_a_unit_that_is_stopped_owns_nothing_any_more(broker: Broker, database: str, tmp_path: Path) -> None:
+    """It rests, or is handed over, while its process goes on: `status --workers` shows it no longer."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        tasks = {Task(work, stream.market) for work in (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)}
+        parts = (engine_unit, projection_unit, publisher_unit)
+        async with hosted(*(part(stream.market, stream.settings) for part in parts)):
+            await eventually(lambda: tasks <= tasks_now())
+        assert not tasks & tasks_now()
