@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 
 from agents.auditor import Auditor
 from agents.candles import CandleMaker
 from agents.clock import Clock
 from agents.fills.app import publisher_unit
+from agents.fills.shared_producer import SharedProducer
 from agents.guarded_unit import GuardedUnit
 from agents.liquidator import Liquidator
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
+from agents.projection.persister import Persister
 from agents.relay import Relay
 from agents.worker.database import ask_database
 from agents.worker.fail_stop import fail_fast
@@ -35,12 +38,13 @@ async def run_engine(markets: Collection[str] | None, settings: StreamSettings) 
 
 async def run_projection(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Persist the events of these markets; None as above."""
-    await _run(Work.PROJECTION, markets, settings, projection_unit)
+    await _run(Work.PROJECTION, markets, settings, partial(projection_unit, persister=Persister(settings)))
 
 
 async def run_publisher(markets: Collection[str] | None, settings: StreamSettings) -> None:
     """Publish the fills of these markets; None as above."""
-    await _run(Work.PUBLISHER, markets, settings, publisher_unit)
+    shared = SharedProducer(settings.bootstrap, "fills")
+    await _run(Work.PUBLISHER, markets, settings, partial(publisher_unit, shared=shared))
 
 
 async def run_relay(markets: Collection[str] | None, settings: StreamSettings) -> None:

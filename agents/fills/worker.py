@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka.errors import KafkaError
 
 from agents.fills.end_of_topic import MisplacedFill, end_without_hole, fills_in, is_same, last_without_hole
+from agents.fills.shared_producer import SharedProducer
 from agents.worker.database import ask_database, ask_once
 from agents.worker.foreign_records import ForeignRecords
 from agents.worker.settings import StreamSettings
@@ -64,13 +65,15 @@ class Known(NamedTuple):
 class Publisher:
     """The publisher of a market's fills; a second one at the same time would send the same bytes again."""
 
-    def __init__(self, market: str, settings: StreamSettings) -> None:
+    def __init__(self, market: str, settings: StreamSettings, shared: SharedProducer | None = None) -> None:
         self.market = market
         self.name = publisher_app_id(market)
         self._settings = settings
         self._topic = fills_topic(market)
-        self._producer = AckedProducer(settings.bootstrap, market)
-        self._foreign = ForeignRecords(market, self._topic, self._producer)
+        self._shared = shared or SharedProducer(settings.bootstrap, market)
+        self._producer = self._shared.producer
+        self._letters = AckedProducer(settings.bootstrap, market)  # connects with the first one
+        self._foreign = ForeignRecords(market, self._topic, self._letters)
         self._progress = StepCounter()
         self._known: Known | None = None
         self._last = 0
@@ -96,7 +99,7 @@ class Publisher:
 
     def advance(self) -> object:
         """A value that changes with every record and acknowledgement received."""
-        return self._progress.steps, self._producer.appended
+        return self._progress.steps
 
     async def has_work(self) -> bool:
         """Whether fills are persisted that the topic does not hold; raises the error of an outage."""
@@ -110,14 +113,15 @@ class Publisher:
 
     async def disconnect(self) -> None:
         """Disconnect from the broker, after the app has stopped."""
-        await self._producer.stop()
+        await self._shared.leave(self._topic)
+        await self._letters.stop()
 
     async def _begin(self) -> Known:
         """Continue where the topic ends, first with the persisted fills that it does not hold.
 
         The topic of a new broker begins with the last 10,000 fills; older ones are available over REST by sequence.
         """
-        await self._producer.start()
+        await self._shared.join(self._topic)
         known = await ask_database(self._settings.dsn, self.name, self._read_market)
         published = await self._end_of_topic(known)
         self._last = max(0, known.newest - AGAIN_ON_A_NEW_BROKER) if published is None else published
@@ -158,6 +162,7 @@ class Publisher:
         key = self.market.encode()
         records = [OutgoingRecord(key, encode_fill(fill), fill_headers(fill)) for fill in fills]
         await self._producer.send_together(self._topic, records)
+        self._progress.step()
         self._last = fills[-1].sequence
         for place in self._producer.take_strangers(self._topic):
             between = await self._ask_broker(

@@ -4,6 +4,7 @@ from typing import Any
 
 import faust
 
+from agents.projection.persister import Persister
 from agents.projection.worker import Projector
 from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app, raw_topic
@@ -14,17 +15,19 @@ from schemas.topics import events_topic, projection_app_id
 from store.session.presence import Task, Work
 
 
-def projection_unit(market: str, settings: StreamSettings) -> FaustUnit:
-    """The projection of a market, ready to be hosted."""
-    app, projector = projection_app(market, settings)
+def projection_unit(market: str, settings: StreamSettings, persister: Persister | None = None) -> FaustUnit:
+    """The projection of a market, ready to be hosted; the markets of a process share a persister."""
+    app, projector = projection_app(market, settings, persister)
     watch = StallWatchdog(Task(Work.PROJECTION, market), settings.standstill_s, projector.advance, projector.has_work)
     return FaustUnit(app, watch, after_stop=projector.close)
 
 
-def projection_app(market: str, settings: StreamSettings) -> tuple[faust.App, Projector]:
+def projection_app(
+    market: str, settings: StreamSettings, persister: Persister | None = None
+) -> tuple[faust.App, Projector]:
     """The app and the projector it feeds. An exception in either ends the process with nothing acknowledged."""
     app = faust_app(projection_app_id(market), settings)
-    projector = Projector(market, settings)
+    projector = Projector(market, settings, persister)
 
     @app.agent(raw_topic(app, events_topic(market)), name=f"project-{market}")
     async def project(stream: Any) -> None:

@@ -1,6 +1,15 @@
-"""The projection: turns events of a market into rows for queries, many events per transaction."""
+"""The projection: turns events into rows for queries, many events of many markets per transaction."""
 
 from store.projection.errors import ChainBroken, EventGap, ProjectionBroken, ProjectionStopped
-from store.projection.projector import Projection
+from store.projection.projector import MarketBatch, Outcome, Projection, Projections
 
-__all__ = ["ChainBroken", "EventGap", "Projection", "ProjectionBroken", "ProjectionStopped"]
+__all__ = [
+    "ChainBroken",
+    "EventGap",
+    "MarketBatch",
+    "Outcome",
+    "Projection",
+    "ProjectionBroken",
+    "ProjectionStopped",
+    "Projections",
+]

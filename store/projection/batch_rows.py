@@ -37,6 +37,7 @@ class BatchRows:
                 self.rows.wallets[entry.account] = after
                 self.rows.touched_wallets.add(entry.account)
             row = EntryRow(
+                market_id=self.market_id,
                 account=entry.account,
                 type=entry.type,
                 cause=entry.cause,

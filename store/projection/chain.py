@@ -1,5 +1,6 @@
 """The new events of a batch of records, verified by sequence and by hash to follow the persisted ones."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -62,15 +63,24 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
 
 
 def rows_of_records(
-    progress: Progress, records: Iterable[EventRecord], logged_at: Iterable[Timestamp | None]
+    market_id: int,
+    progress: Progress,
+    records: Iterable[EventRecord],
+    logged_at: Iterable[Timestamp | None],
+    of_orders: Sequence[int],
 ) -> list[RecordRow]:
-    """A row for each record that completes commands which were not complete before."""
+    """A row for each record that completes commands which were not complete before.
+
+    `of_orders` are the commands that placed or ended the orders of the batch, sorted.
+    """
     rows: list[RecordRow] = []
     answered = progress.command_seq
     for record, at in zip(records, logged_at, strict=True):
-        if record.last_command_seq > answered:
-            rows.append(RecordRow(record.last_command_seq, answered, datetime_or_none(at)))
-            answered = record.last_command_seq
+        last = record.last_command_seq
+        if last > answered:
+            is_of_orders = bisect_right(of_orders, answered) < bisect_right(of_orders, last)
+            rows.append(RecordRow(market_id, last, answered, datetime_or_none(at), is_of_orders))
+            answered = last
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The arguments of the projection's writing statement: a JSON array for each kind of row, with each row as an array.
+"""The argument of the projection's writing statement: one JSON object with an array for each kind of row, each row as an array.
 
 The annotations of `store.projection.rows.WrittenRows` are the only list of kinds, columns and types.
 
@@ -10,9 +10,6 @@ from datetime import datetime
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from store.projection.rows import WrittenRows
-
-SCALARS = 6
-"""Arguments before the rows: market, its new progress (event, command, hash, time), and the event before."""
 
 _TYPES: dict[object, str] = {int: "int8", str: "text", bool: "bool", datetime: "timestamptz"}
 
@@ -32,10 +29,7 @@ def _columns(rows: Any) -> dict[str, str]:
 
 
 COLUMNS = {kind: _columns(rows) for kind, rows in get_type_hints(WrittenRows, include_extras=True).items()}
-"""Columns with their types of each kind of row, in the order of the arguments."""
-
-POSITIONS = {kind: position for position, kind in enumerate(COLUMNS, SCALARS)}
-"""The position of each kind of row among the arguments, from 0."""
+"""Columns with their types of each kind of row, in the order of the array's elements."""
 
 
 def sql_fragments() -> dict[str, str]:
@@ -46,7 +40,7 @@ def sql_fragments() -> dict[str, str]:
     fragments: dict[str, str] = {}
     for kind, columns in COLUMNS.items():
         values = [f"(r->>{n})::{type_} AS {name}" for n, (name, type_) in enumerate(columns.items())]
-        elements = f"jsonb_array_elements(${POSITIONS[kind] + 1}::jsonb) WITH ORDINALITY AS e(r, place)"
+        elements = f"jsonb_array_elements($1::jsonb->'{kind}') WITH ORDINALITY AS e(r, place)"
         fragments[kind] = f"(SELECT {', '.join(values)}, place FROM {elements}) AS t"  # noqa: S608 - our own names
         fragments[f"{kind}_columns"] = ", ".join(columns)
     fragments["failed_orders"] = f"(SELECT array_agg(t.order_id) FROM {fragments['failures']})"  # noqa: S608 - likewise

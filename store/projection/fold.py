@@ -140,6 +140,7 @@ class Fold:
             self._close(trade, order)
         set_position(self._batch.position(party.user), party)
         fill = FillRow(
+            market_id=self._market_id,
             trade_id=trade.trade,
             role=role,
             event_seq=trade.seq,
@@ -177,6 +178,7 @@ class Fold:
         key = order_key(self._market_id, event.order)
         self.rows.failures.append(
             FailureRow(
+                market_id=self._market_id,
                 command_seq=event.command,
                 event_seq=event.seq,
                 user_id=event.user,

@@ -63,6 +63,7 @@ def fold_settlement(batch: BatchRows, event: PositionsSettled) -> None:
         position.lots = position.cost = position.realized = position.opened_seq = 0
         batch.rows.settlements.append(
             SettlementRow(
+                market_id=batch.market_id,
                 user_id=settlement.user,
                 event_seq=event.seq,
                 lots=settlement.lots,
@@ -78,6 +79,7 @@ def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, rol
     set_position(batch.position(party.user), party)
     # the notional lowers the seller's cost, as in a trade: the amount is signed like the cost
     fill = FillRow(
+        market_id=batch.market_id,
         trade_id=event.trade,
         role=str(role),
         event_seq=event.seq,

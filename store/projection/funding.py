@@ -43,6 +43,7 @@ def fold_premium(batch: BatchRows, event: PremiumSampled) -> None:
     market.predicted_funding_rate, market.next_funding_at = event.predicted_rate, event.interval_end
     batch.rows.premiums.append(
         PremiumRow(
+            market_id=batch.market_id,
             event_seq=event.seq,
             interval_end=end,
             premium=event.premium,
@@ -59,6 +60,7 @@ def settle_funding(batch: BatchRows, event: FundingSettled) -> None:
     market.next_funding_at = next_interval_end(event.at, interval)
     batch.rows.fundings.append(
         FundingRow(
+            market_id=batch.market_id,
             interval_end=end,
             event_seq=event.seq,
             rate=event.rate,
@@ -78,6 +80,7 @@ def pay_funding(batch: BatchRows, event: FundingPaid) -> None:
     for payment in event.payments:
         batch.rows.payments.append(
             PaymentRow(
+                market_id=batch.market_id,
                 interval_end=end,
                 user_id=payment.user,
                 event_seq=event.seq,

@@ -1,7 +1,7 @@
-"""The accounts and orders that a batch of events touches, which are locked before it is folded."""
+"""The accounts and orders that a batch of events touches; the accounts are locked before it is folded."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.events import (
     CommandFailed,
@@ -26,8 +26,15 @@ class _Holder(Protocol):
     def user(self) -> int: ...
 
 
-def keys_to_lock(market_id: int, events: Iterable[Event]) -> tuple[list[int], list[int]]:
-    """Users and order keys that the events touch, each sorted."""
+class LockKeys(NamedTuple):
+    """Users, whose accounts are locked, and the keys of the orders that are read under these locks."""
+
+    users: set[int]
+    orders: set[int]
+
+
+def keys_to_lock(market_id: int, events: Iterable[Event]) -> LockKeys:
+    """What the events touch."""
     users: set[int] = set()
     orders: set[int] = set()
     for event in events:
@@ -35,7 +42,7 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> tuple[list[int], li
             users.add(party.user)
             orders.add(order_key(market_id, party.order))
         users.update(holder.user for holder in _holders(event))
-    return sorted(users), sorted(orders)
+    return LockKeys(users, orders)
 
 
 def _parties(

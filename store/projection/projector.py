@@ -1,60 +1,96 @@
-"""Writes event records of one market to PostgreSQL: new events are folded into rows and written in one transaction."""
+"""Writes event records to PostgreSQL: the new events of many markets are folded into rows and written in one transaction."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
 
+from schemas.ids import seq_of_order_key
 from schemas.orders import OrderStatus, Side
 from schemas.units import Timestamp
 from schemas.wire import EventRecord
-from store.markets.registry import KnownMarket, load_registry
+from store.markets.registry import KnownMarket, MarketRegistry, load_registry
 from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after, rows_of_records
-from store.projection.errors import ProjectionBroken
+from store.projection.errors import ProjectionBroken, ProjectionStopped
 from store.projection.fold import Fold
 from store.projection.lock_keys import keys_to_lock
-from store.projection.rows import OrderRow, Rows
-from store.projection.write import LOCK, WRITE, write_arguments
+from store.projection.rows import OrderRow, RecordRow, Rows
+from store.projection.write import LOCK, FoldedMarket, writing_of
 from store.session.connect import Connection, StoreUnavailable, is_outage
 
 ATTEMPTS_MAX = 20
 CLOSE_TIMEOUT_S = 1.0
 _DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""40P01 and 40001: nothing is written, the same transaction is repeated."""
+
+Outcome: TypeAlias = int | ProjectionStopped
+"""The number of newly persisted commands of a market, or why its events cannot follow the persisted ones."""
 
 
-class Projection:
-    """Persists the events of one market, each exactly once, however often it arrives.
+class MarketBatch(NamedTuple):
+    """Event records of a market; `logged_at`, where it is known, is the log's time of each."""
 
-    Not for concurrent tasks; two processes may run it for the same market, the row of progress serializes them.
+    market: str
+    records: Sequence[EventRecord]
+    logged_at: Sequence[Timestamp | None] = ()
+
+
+class _Decoded(NamedTuple):
+    """A market's batch with its events."""
+
+    batch: MarketBatch
+    known: KnownMarket
+    chain: Sequence[ChainedEvent]
+
+
+class _Locked(NamedTuple):
+    """The rows that a transaction has locked: progress by market, wallets by user, orders by key."""
+
+    progress: dict[int, Progress]
+    wallets: dict[int, int]
+    orders: dict[int, OrderRow]
+
+
+class Projections:
+    """Persists the events of many markets, each exactly once, however often it arrives.
+
+    Not for concurrent tasks; two processes may run it for the same market, its row of progress serializes them.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], market: str) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
-        self._market = market
         self._session: Connection | None = None
-        self._known: KnownMarket | None = None
+        self._registry = MarketRegistry()
+        self._sessions = 0
 
-    async def apply(self, records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None] = ()) -> int:
-        """Persist the new events of the records, all or nothing; returns the number of newly persisted commands.
+    async def open(self) -> int:
+        """Have a session; returns its number, which grows with each new one. Raises StoreUnavailable."""
+        if self._session is None or self._session.is_closed():
+            with _outages_as_unavailable():
+                self._session = await self._begin()
+            self._sessions += 1
+        return self._sessions
 
-        `logged_at`, where it is known, is the log's time of each record.
+    async def apply(self, batches: Sequence[MarketBatch]) -> list[Outcome]:
+        """Persist the new events of each market, all or nothing per market; one outcome each, in their order.
 
-        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow the persisted events, and StoreUnavailable
-        when PostgreSQL is unavailable: pass the same records again, events that were committed are dropped.
+        All markets go into one transaction. One whose events cannot follow the persisted ones is left out of it, and the others
+        are persisted.
+
+        Raises StoreUnavailable when PostgreSQL is unavailable, or the session of `open` is lost: pass the same records again,
+        events that were committed are dropped.
         """
-        chain = decode_chain(self._market, records)
-        times = logged_at or [None] * len(records)
-        for _ in range(ATTEMPTS_MAX if chain else 0):
+        outcomes: dict[str, Outcome] = {}
+        decoded: list[_Decoded] = []
+        for batch in batches:
             try:
-                return await self._persist(chain, records, times)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                continue  # 40P01 and 40001: retry the same transaction
-            except _DATABASE_ERRORS as error:
-                if is_outage(error):
-                    raise StoreUnavailable(outcome_is_unknown=False) from error
-                raise
-        if chain:
-            raise StoreUnavailable(outcome_is_unknown=False)
-        return 0
+                decoded.append(await self._decode(batch))
+            except ProjectionStopped as error:
+                outcomes[batch.market] = error
+        outcomes |= await self._persist([each for each in decoded if each.chain])
+        return [outcomes.get(batch.market, 0) for batch in batches]
 
     async def close(self) -> None:
         """Give the session back to the server."""
@@ -62,68 +98,185 @@ class Projection:
         if session is not None:
             await session.close(timeout=CLOSE_TIMEOUT_S)
 
-    async def _persist(
-        self, chain: Sequence[ChainedEvent], records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None]
-    ) -> int:
+    async def _begin(self) -> Connection:
+        session = await self._connect()
+        try:
+            self._registry = await load_registry(session)
+            await session.execute("BEGIN")
+        except BaseException:
+            session.terminate()
+            raise
+        return session
+
+    async def _decode(self, batch: MarketBatch) -> _Decoded:
+        known = self._registry.by_name.get(batch.market)
+        if known is None:
+            with _outages_as_unavailable():
+                await self._registry.refresh(self._opened())
+            known = self._registry.by_name.get(batch.market)
+        if known is None:
+            raise ProjectionBroken(batch.market, reason="no such market in the database")
+        return _Decoded(batch, known, decode_chain(batch.market, batch.records))
+
+    async def _persist(self, markets: Sequence[_Decoded]) -> dict[str, Outcome]:
+        """Together; where the rows contradict the events of one, each market alone, which shows whose they are."""
+        if not markets:
+            return {}
+        try:
+            return await self._in_one_transaction(markets)
+        except ProjectionBroken as error:
+            if len(markets) == 1:
+                return {markets[0].batch.market: error}
+        outcomes: dict[str, Outcome] = {}
+        for market in markets:
+            outcomes |= await self._persist([market])
+        return outcomes
+
+    async def _in_one_transaction(self, markets: Sequence[_Decoded]) -> dict[str, Outcome]:
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                with _outages_as_unavailable():
+                    return await self._transact(markets)
+            except _CONFLICTS:
+                continue
+        raise StoreUnavailable(outcome_is_unknown=False)
+
+    async def _transact(self, markets: Sequence[_Decoded]) -> dict[str, Outcome]:
         """1 lock and read, 2 drop persisted events and fold the rest, 3 write, 4 commit.
 
-        Any interruption, a cancellation included, closes the session: a new one has no open transaction.
+        What the database or the rows refuse is rolled back. Any other interruption, a cancellation included, closes the session:
+        a new one has no open transaction.
         """
-        session, known = await self._ready()
+        session = self._opened()
         is_clean = False
         try:
-            before, rows = await self._lock(session, known.market_id, chain)  # 1
-            events, after = events_after(self._market, before, chain)  # 2
-            fold = Fold(known.market_id, known.spec, rows)
-            for event in events:
-                fold.apply(event)
-            if events:
-                fold.finish(events[-1].command)
-                rows.records = rows_of_records(before, records, logged_at)
-                arguments, counts = write_arguments(known.market_id, rows, before, after, events[-1].at)
-                written = await session.fetchrow(WRITE, *arguments)  # 3
-                if written is None or tuple(written) != counts:
-                    raise ProjectionBroken(self._market, rows_expected=counts, rows_written=tuple(written or ()))
+            locked = await _lock(session, markets)  # 1
+            outcomes, folded = _folded(markets, locked)  # 2
+            if folded:
+                await _write(session, folded, markets)  # 3
             await _commit(session)  # 4
             is_clean = True
-            return after.command_seq - before.command_seq
+            return outcomes
+        except (*_CONFLICTS, ProjectionBroken):
+            await session.execute("ROLLBACK AND CHAIN")
+            is_clean = True
+            raise
         finally:
             if not is_clean:
                 self._session = None
                 session.terminate()
 
-    async def _ready(self) -> tuple[Connection, KnownMarket]:
-        if self._session is None or self._known is None or self._session.is_closed():
-            session = await self._connect()
-            self._known = (await load_registry(session)).by_name.get(self._market)
-            if self._known is None:
-                session.terminate()
-                raise ProjectionBroken(self._market, reason="no such market in the database")
-            await session.execute("BEGIN")
-            self._session = session
-        return self._session, self._known
+    def _opened(self) -> Connection:
+        if self._session is None or self._session.is_closed():
+            raise StoreUnavailable(outcome_is_unknown=False)
+        return self._session
 
-    async def _lock(self, session: Connection, market_id: int, chain: Sequence[ChainedEvent]) -> tuple[Progress, Rows]:
-        users, orders = keys_to_lock(market_id, (link.event for link in chain))
-        progress, rows = None, Rows({}, {})
-        for row in await session.fetch(LOCK, market_id, users, orders):
-            if row["event_seq"] is not None:
-                progress = Progress(row["event_seq"], row["command_seq"], row["event_hash"])
-            elif row["user_id"] is not None:
-                rows.wallets[row["user_id"]] = row["wallet"]
-            else:
-                rows.orders[row["order_id"]] = _order_row(row)
-        if progress is None:
-            raise ProjectionBroken(self._market, reason="the market has no row of progress")
-        return progress, rows
+
+class Projection:
+    """The projection of one market over a session of its own."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], market: str) -> None:
+        self._projections = Projections(connect)
+        self._market = market
+
+    async def apply(self, records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None] = ()) -> int:
+        """Persist the new events of the records, all or nothing; returns the number of newly persisted commands.
+
+        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow the persisted events, and StoreUnavailable
+        as `Projections.apply`.
+        """
+        await self._projections.open()
+        (outcome,) = await self._projections.apply([MarketBatch(self._market, records, logged_at)])
+        if isinstance(outcome, ProjectionStopped):
+            raise outcome
+        return outcome
+
+    async def close(self) -> None:
+        """Give the session back to the server."""
+        await self._projections.close()
+
+
+async def _lock(session: Connection, markets: Sequence[_Decoded]) -> _Locked:
+    """Lock progress by market and accounts by user, over all markets, and read them and the orders."""
+    users: set[int] = set()
+    orders: set[int] = set()
+    for market in markets:
+        keys = keys_to_lock(market.known.market_id, (link.event for link in market.chain))
+        users |= keys.users
+        orders |= keys.orders
+    locked = _Locked({}, {}, {})
+    ids = sorted(market.known.market_id for market in markets)
+    for row in await session.fetch(LOCK, ids, sorted(users), sorted(orders)):
+        if (market_id := row["market_id"]) is not None:
+            locked.progress[market_id] = Progress(row["event_seq"], row["command_seq"], row["event_hash"])
+        elif (user := row["user_id"]) is not None:
+            locked.wallets[user] = row["wallet"]
+        else:
+            locked.orders[row["order_id"]] = _order_row(row)
+    return locked
+
+
+def _folded(markets: Sequence[_Decoded], locked: _Locked) -> tuple[dict[str, Outcome], list[FoldedMarket]]:
+    """What each market comes to, one after the other; a market that cannot follow its progress is left out.
+
+    Raises ProjectionBroken when the events of one contradict the rows, which the fold of another may have changed already.
+    """
+    outcomes: dict[str, Outcome] = {}
+    folded: list[FoldedMarket] = []
+    for market in markets:
+        name = market.batch.market
+        before = locked.progress.get(market.known.market_id)
+        if before is None:
+            raise ProjectionBroken(name, reason="the market has no row of progress")
+        try:
+            events, after = events_after(name, before, market.chain)
+        except ProjectionStopped as error:
+            outcomes[name] = error
+            continue
+        outcomes[name] = after.command_seq - before.command_seq
+        if events:
+            rows = Rows(locked.wallets, locked.orders)
+            fold = Fold(market.known.market_id, market.known.spec, rows)
+            for event in events:
+                fold.apply(event)
+            fold.finish(events[-1].command)
+            rows.records = _rows_of_records(market, before, rows)
+            folded.append(FoldedMarket(market.known.market_id, rows, before, after, events[-1].at))
+    return outcomes, folded
+
+
+def _rows_of_records(market: _Decoded, before: Progress, rows: Rows) -> list[RecordRow]:
+    batch = market.batch
+    touched = rows.touched_orders.values()
+    of_orders = sorted(
+        {seq_of_order_key(order.order_id) for order in touched}.union(
+            order.ended_command_seq for order in touched if order.ended_command_seq is not None
+        )
+    )
+    logged_at = batch.logged_at or [None] * len(batch.records)
+    return rows_of_records(market.known.market_id, before, batch.records, logged_at, of_orders)
+
+
+async def _write(session: Connection, folded: Sequence[FoldedMarket], markets: Sequence[_Decoded]) -> None:
+    writing = writing_of(folded)
+    written = tuple(await session.fetchrow(writing.statement, writing.argument) or ())
+    if written != writing.counts:
+        names = ", ".join(market.batch.market for market in markets)
+        raise ProjectionBroken(names, rows_expected=writing.counts, rows_written=written)
 
 
 async def _commit(session: Connection) -> None:
-    try:
+    with _outages_as_unavailable(outcome_is_unknown=True):
         await session.execute("COMMIT AND CHAIN")
+
+
+@contextmanager
+def _outages_as_unavailable(*, outcome_is_unknown: bool = False) -> Iterator[None]:
+    try:
+        yield
     except _DATABASE_ERRORS as error:
         if is_outage(error):
-            raise StoreUnavailable(outcome_is_unknown=True) from error
+            raise StoreUnavailable(outcome_is_unknown=outcome_is_unknown) from error
         raise
 
 

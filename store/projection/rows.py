@@ -36,6 +36,7 @@ class OrderUpdate(NamedTuple):
 class FillRow(NamedTuple):
     """One side of a trade, or of a transfer of a position, which has no order."""
 
+    market_id: Int4
     trade_id: int
     role: str
     event_seq: int
@@ -54,6 +55,7 @@ class FillRow(NamedTuple):
 class PositionUpdate(NamedTuple):
     """A position, None where it is unchanged; the margin sums are deltas."""
 
+    market_id: Int4
     user_id: int
     lots: int | None
     cost: int | None
@@ -78,6 +80,7 @@ class WalletUpdate(NamedTuple):
 class EntryRow(NamedTuple):
     """A line of the ledger."""
 
+    market_id: Int4
     account: int
     type: str
     cause: str | None
@@ -92,6 +95,7 @@ class EntryRow(NamedTuple):
 class FailureRow(NamedTuple):
     """A command that broke the engine and was undone."""
 
+    market_id: Int4
     command_seq: int
     event_seq: int
     user_id: int
@@ -102,6 +106,7 @@ class FailureRow(NamedTuple):
 class PremiumRow(NamedTuple):
     """One minute's premium."""
 
+    market_id: Int4
     event_seq: int
     interval_end: datetime
     premium: int
@@ -112,6 +117,7 @@ class PremiumRow(NamedTuple):
 class FundingRow(NamedTuple):
     """The result of a funding interval."""
 
+    market_id: Int4
     interval_end: datetime
     event_seq: int
     rate: int
@@ -126,6 +132,7 @@ class FundingRow(NamedTuple):
 class PaymentRow(NamedTuple):
     """The payment of one account in a funding, paid or received."""
 
+    market_id: Int4
     interval_end: datetime
     user_id: int
     event_seq: int
@@ -139,6 +146,7 @@ class PaymentRow(NamedTuple):
 class SettlementRow(NamedTuple):
     """A position that was settled at the end of its market."""
 
+    market_id: Int4
     user_id: int
     event_seq: int
     lots: int
@@ -160,6 +168,7 @@ class StepUpdate(NamedTuple):
 class MarketUpdate(NamedTuple):
     """The market's own row; None leaves a column unchanged."""
 
+    market_id: Int4
     status: str | None
     operator_status: str | None
     is_frozen: bool | None
@@ -176,15 +185,31 @@ class MarketUpdate(NamedTuple):
 
 
 class RecordRow(NamedTuple):
-    """A record of events that answers commands: the last of them, the last one before, and the log's time of it."""
+    """A record of events that answers commands: the last of them, the last one before, and the log's time of it.
 
+    `is_of_orders`: an order of this batch was placed or ended by one of these commands; otherwise the orders are looked up.
+    """
+
+    market_id: Int4
     command_seq: int
     after_seq: int
     matched_at: datetime | None
+    is_of_orders: bool
+
+
+class ProgressUpdate(NamedTuple):
+    """The market's progress after the batch; `before` is the last event persisted before it."""
+
+    market_id: Int4
+    event_seq: int
+    command_seq: int
+    event_hash: str
+    at: datetime
+    before: int
 
 
 class WrittenRows(NamedTuple):
-    """Everything the writing statement receives, in the order of its arguments."""
+    """Everything the writing statement receives, of all markets of the batch."""
 
     orders: list[OrderUpdate]
     fills: list[FillRow]
@@ -199,6 +224,7 @@ class WrittenRows(NamedTuple):
     steps: list[StepUpdate]
     market: list[MarketUpdate]
     records: list[RecordRow]
+    progress: list[ProgressUpdate]
 
 
 @dataclass(slots=True)
@@ -275,9 +301,10 @@ class StepOutcome:
 
 @dataclass(slots=True)
 class Rows:
-    """Everything a batch changes or adds, by key.
+    """Everything a batch changes or adds in one market, by key.
 
-    `wallets` and `orders` are all that the batch has locked; `touched_wallets` and `touched_orders` those that it changed.
+    `wallets` and `orders` are all that the batch has locked, shared by its markets; `touched_wallets` and `touched_orders` those
+    that the events of this market changed.
     """
 
     wallets: dict[int, int]

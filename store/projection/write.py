@@ -1,11 +1,20 @@
-"""The statement that writes a batch: every row that its events change or add, the market's own row, and progress.
+"""The statement that writes a batch: every row that its events change or add, the rows of its markets, and their progress.
 
 Rows are passed as JSON (store.projection.columns), so a thousand events cost one round trip. The rows to update are
-already locked, in order; the returned counts show whether each of them existed.
+already locked; the returned counts show whether each of them existed.
+
+A statement has only the parts for which the batch has rows: starting a part costs PostgreSQL as much as writing a row, and most
+batches have rows of few kinds.
 """
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 
+from schemas.ids import INSURANCE_FUND
 from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
 from store.projection.chain import Progress
@@ -17,6 +26,7 @@ from store.projection.rows import (
     OrderUpdate,
     PositionChange,
     PositionUpdate,
+    ProgressUpdate,
     Rows,
     StepOutcome,
     StepUpdate,
@@ -24,58 +34,73 @@ from store.projection.rows import (
     WrittenRows,
 )
 
-LOCK = "SELECT * FROM lock_projection($1::int4, $2::int8[], $3::int8[])"
+LOCK = "SELECT * FROM lock_events($1::int4[], $2::int8[], $3::int8[])"
 
-_TEMPLATE = """
-WITH order_rows AS (
+MARK = "/* projection */ "
+"""How every statement of `statement_for` begins, wherever statements are listed."""
+_FUND = "fund"
+_FREED = "freed"
+_PARTS = {
+    "orders": """order_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
     filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
     ended_event_seq = t.ended_event_seq, ended_command_seq = t.ended_command_seq, price = coalesce(t.price, o.price),
     moved_event_seq = coalesce(t.moved_event_seq, o.moved_event_seq),
     moved_command_seq = coalesce(t.moved_command_seq, o.moved_command_seq),
-    ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END,
-    cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
-    cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END
+    ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END{freed}
   FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
-), fill_rows AS (
-  INSERT INTO fills (market_id, {fills_columns}) SELECT $1::int4, {fills_columns} FROM {fills}
-), position_rows AS (
+)""",
+    "fills": """fill_rows AS (
+  INSERT INTO fills ({fills_columns}) SELECT {fills_columns} FROM {fills}
+)""",
+    "positions": """position_rows AS (
   UPDATE positions p SET lots = coalesce(t.lots, p.lots), cost = coalesce(t.cost, p.cost),
     realized = coalesce(t.realized, p.realized), opened_seq = coalesce(t.opened_seq, p.opened_seq),
     buy_lots = p.buy_lots + t.buy_lots, sell_lots = p.sell_lots + t.sell_lots,
     buy_notional = p.buy_notional + t.buy_notional, sell_notional = p.sell_notional + t.sell_notional,
     open_loss = p.open_loss + t.open_loss, open_fees = p.open_fees + t.open_fees,
     live_orders = p.live_orders + t.live_orders
-  FROM {positions} WHERE p.user_id = t.user_id AND p.market_id = $1 RETURNING 1
-), fund_row AS (
+  FROM {positions} WHERE p.user_id = t.user_id AND p.market_id = t.market_id RETURNING 1
+)""",
+    _FUND: """fund_rows AS (
   -- the insurance fund's first take-over in a market has no order that would have created its row
   INSERT INTO positions (user_id, market_id, leverage, lots, cost, realized, opened_seq)
-  SELECT t.user_id, $1, (m.spec->>'leverageMax')::int4, t.lots, t.cost, t.realized, t.opened_seq
-  FROM {positions} CROSS JOIN markets m
-  WHERE t.user_id = house_account('insurance') AND m.market_id = $1
-    AND NOT EXISTS (SELECT FROM positions p WHERE p.user_id = house_account('insurance') AND p.market_id = $1) RETURNING 1
-), wallet_rows AS (
+  SELECT t.user_id, t.market_id, (m.spec->>'leverageMax')::int4, t.lots, t.cost, t.realized, t.opened_seq
+  FROM {positions} JOIN markets m ON m.market_id = t.market_id
+  WHERE t.user_id = house_account('insurance')
+    AND NOT EXISTS (SELECT FROM positions p WHERE p.user_id = house_account('insurance') AND p.market_id = t.market_id)
+  RETURNING 1
+)""",
+    "wallets": """wallet_rows AS (
   UPDATE accounts a SET wallet = t.wallet FROM {wallets} WHERE a.user_id = t.user_id RETURNING 1
-), ledger_rows AS (
-  INSERT INTO ledger (market_id, {entries_columns}) SELECT $1, {entries_columns} FROM {entries} ORDER BY t.place
-), failure_rows AS (
-  INSERT INTO failed_commands (market_id, {failures_columns}) SELECT $1, {failures_columns} FROM {failures}
-), premium_rows AS (
-  INSERT INTO premiums (market_id, {premiums_columns}) SELECT $1, {premiums_columns} FROM {premiums}
-), funding_rows AS (
-  INSERT INTO fundings (market_id, {fundings_columns}) SELECT $1, {fundings_columns} FROM {fundings}
-), payment_rows AS (
-  INSERT INTO funding_payments (market_id, {payments_columns}) SELECT $1, {payments_columns} FROM {payments}
-), settlement_rows AS (
-  INSERT INTO settlements (market_id, {settlements_columns}) SELECT $1, {settlements_columns} FROM {settlements}
-), step_rows AS (
+)""",
+    "entries": """ledger_rows AS (
+  INSERT INTO ledger ({entries_columns}) SELECT {entries_columns} FROM {entries} ORDER BY t.place
+)""",
+    "failures": """failure_rows AS (
+  INSERT INTO failed_commands ({failures_columns}) SELECT {failures_columns} FROM {failures}
+)""",
+    "premiums": """premium_rows AS (
+  INSERT INTO premiums ({premiums_columns}) SELECT {premiums_columns} FROM {premiums}
+)""",
+    "fundings": """funding_rows AS (
+  INSERT INTO fundings ({fundings_columns}) SELECT {fundings_columns} FROM {fundings}
+)""",
+    "payments": """payment_rows AS (
+  INSERT INTO funding_payments ({payments_columns}) SELECT {payments_columns} FROM {payments}
+)""",
+    "settlements": """settlement_rows AS (
+  INSERT INTO settlements ({settlements_columns}) SELECT {settlements_columns} FROM {settlements}
+)""",
+    "steps": """step_rows AS (
   -- a step's events may come in two batches: their transfers are added
   UPDATE liquidation_steps s SET event_seq = t.event_seq, done_at = coalesce(t.done_at, s.done_at),
     outcome = coalesce(s.outcome, '{{}}') || t.outcome::jsonb || CASE
       WHEN s.outcome ? 'transfers' AND t.outcome::jsonb ? 'transfers'
       THEN jsonb_build_object('transfers', (s.outcome->'transfers') || (t.outcome::jsonb->'transfers')) ELSE '{{}}' END
   FROM {steps} WHERE s.liquidation_id = t.liquidation_id AND s.step = t.step RETURNING 1
-), market_row AS (
+)""",
+    "market": """market_rows AS (
   UPDATE markets m SET
     status = CASE WHEN m.halted_reason IS NULL THEN coalesce(t.status, m.status) ELSE m.status END,
     operator_status = coalesce(t.operator_status, m.operator_status),
@@ -86,47 +111,98 @@ WITH order_rows AS (
     predicted_funding_rate = coalesce(t.predicted_funding_rate,
       CASE WHEN NOT t.forgets_prediction THEN m.predicted_funding_rate END),
     next_funding_at = coalesce(t.next_funding_at, m.next_funding_at), rules = coalesce(t.rules, m.rules)
-  FROM {market} WHERE m.market_id = $1
-), record_rows AS (
-  INSERT INTO persisted_records (market_id, {records_columns}, persisted_at)
-  SELECT $1, {records_columns}, clock_timestamp() FROM (SELECT * FROM {records}) r
-  WHERE EXISTS (SELECT FROM orders o WHERE o.order_id > order_key($1, r.after_seq) AND o.order_id <= order_key($1, r.command_seq))
-    OR EXISTS (SELECT FROM {orders} WHERE t.ended_command_seq > r.after_seq AND t.ended_command_seq <= r.command_seq)
+  FROM {market} WHERE m.market_id = t.market_id
+)""",
+    "records": """record_rows AS (
+  INSERT INTO persisted_records (market_id, command_seq, after_seq, matched_at, persisted_at)
+  SELECT t.market_id, t.command_seq, t.after_seq, t.matched_at, clock_timestamp() FROM {records}
+  WHERE t.is_of_orders OR EXISTS (SELECT FROM orders o
+    WHERE o.order_id > order_key(t.market_id, t.after_seq) AND o.order_id <= order_key(t.market_id, t.command_seq))
   ON CONFLICT DO NOTHING
-), progress_row AS (
-  UPDATE progress p SET event_seq = $2::int8, command_seq = $3::int8, event_hash = $4::text, at = $5::timestamptz
-  WHERE p.market_id = $1 AND p.event_seq = $6::int8 RETURNING 1
-)
-SELECT (SELECT count(*) FROM order_rows),
-  (SELECT count(*) FROM position_rows) + (SELECT count(*) FROM fund_row),
-  (SELECT count(*) FROM wallet_rows), (SELECT count(*) FROM step_rows), (SELECT count(*) FROM progress_row)
-"""
+)""",
+    "progress": """progress_rows AS (
+  UPDATE progress p SET event_seq = t.event_seq, command_seq = t.command_seq, event_hash = t.event_hash, at = t.at
+  FROM {progress} WHERE p.market_id = t.market_id AND p.event_seq = t.before RETURNING 1
+)""",
+}
+_COUNTS = {
+    "orders": "(SELECT count(*) FROM order_rows)",
+    "positions": "(SELECT count(*) FROM position_rows)",
+    "wallets": "(SELECT count(*) FROM wallet_rows)",
+    "steps": "(SELECT count(*) FROM step_rows)",
+    "progress": "(SELECT count(*) FROM progress_rows)",
+}
+_COUNT_FUND = " + (SELECT count(*) FROM fund_rows)"
+_OF_FREED_ORDERS = """,
+    cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
+    cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END"""
+_FRAGMENTS = sql_fragments()
 
-WRITE = _TEMPLATE.format_map(sql_fragments())
+
+class FoldedMarket(NamedTuple):
+    """The new events of a market as rows, its progress before and after them, and the time of the last one."""
+
+    market_id: int
+    rows: Rows
+    before: Progress
+    after: Progress
+    at: Timestamp
 
 
-def write_arguments(
-    market_id: int, rows: Rows, before: Progress, after: Progress, at: Timestamp
-) -> tuple[list[object], tuple[int, ...]]:
-    """The arguments of WRITE, and the row counts that it must return."""
-    written = WrittenRows(
-        orders=[_order_update(order) for order in rows.touched_orders.values()],
-        fills=rows.fills,
-        positions=[_position_update(change) for change in rows.positions.values()],
-        wallets=[WalletUpdate(user, rows.wallets[user]) for user in sorted(rows.touched_wallets)],
-        entries=rows.entries,
-        failures=rows.failures,
-        premiums=rows.premiums,
-        fundings=rows.fundings,
-        payments=rows.payments,
-        settlements=rows.settlements,
-        steps=[_step_update(liquidation, step, outcome) for (liquidation, step), outcome in rows.steps.items()],
-        market=[] if rows.market == MarketChange() else [_market_update(rows.market)],
-        records=rows.records,
+class Writing(NamedTuple):
+    """A statement, its one argument, and the row counts that it must return."""
+
+    statement: str
+    argument: str
+    counts: tuple[int, ...]
+
+
+def writing_of(folded: Sequence[FoldedMarket]) -> Writing:
+    """The statement that writes these markets."""
+    kinds = {kind: rows for kind, rows in _written(folded)._asdict().items() if rows}
+    counts = tuple(len(kinds[kind]) for kind in _COUNTS if kind in kinds)
+    has_fund = any(INSURANCE_FUND in market.rows.positions for market in folded)
+    return Writing(statement_for(tuple(kinds), has_fund=has_fund), encode(kinds).decode(), counts)
+
+
+@cache
+def statement_for(kinds: tuple[str, ...], *, has_fund: bool) -> str:
+    """The statement for rows of these kinds; with `has_fund` a position of the insurance fund is among them."""
+    freed = _OF_FREED_ORDERS.format_map(_FRAGMENTS) if "failures" in kinds else ""
+    parts = [_PARTS[kind] for kind in kinds] + ([_PARTS[_FUND]] if has_fund else [])
+    counts = [
+        _COUNTS[kind] + (_COUNT_FUND if has_fund and kind == "positions" else "") for kind in _COUNTS if kind in kinds
+    ]
+    written = ", ".join(part.format_map(_FRAGMENTS | {_FREED: freed}) for part in parts)
+    return f"{MARK}WITH {written}\nSELECT {', '.join(counts)}"
+
+
+def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
+    all_rows = [market.rows for market in folded]
+    wallets = {user: rows.wallets[user] for rows in all_rows for user in rows.touched_wallets}
+    steps = chain.from_iterable(rows.steps.items() for rows in all_rows)
+    return WrittenRows(
+        orders=[_order_update(order) for rows in all_rows for order in rows.touched_orders.values()],
+        fills=[row for rows in all_rows for row in rows.fills],
+        positions=[_position_update(m.market_id, change) for m in folded for change in m.rows.positions.values()],
+        wallets=[WalletUpdate(user, wallets[user]) for user in sorted(wallets)],
+        entries=[row for rows in all_rows for row in rows.entries],
+        failures=[row for rows in all_rows for row in rows.failures],
+        premiums=[row for rows in all_rows for row in rows.premiums],
+        fundings=[row for rows in all_rows for row in rows.fundings],
+        payments=[row for rows in all_rows for row in rows.payments],
+        settlements=[row for rows in all_rows for row in rows.settlements],
+        steps=[_step_update(liquidation, step, outcome) for (liquidation, step), outcome in steps],
+        market=[_market_update(m.market_id, m.rows.market) for m in folded if m.rows.market != MarketChange()],
+        records=[row for rows in all_rows for row in rows.records],
+        progress=[_progress_update(market) for market in folded],
     )
-    scalars = [market_id, after.event_seq, after.command_seq, after.event_hash, datetime_of(at), before.event_seq]
-    counts = (len(written.orders), len(written.positions), len(written.wallets), len(written.steps), 1)
-    return [*scalars, *(encode(kind).decode() for kind in written)], counts
+
+
+def _progress_update(market: FoldedMarket) -> ProgressUpdate:
+    after = market.after
+    at = datetime_of(market.at)
+    return ProgressUpdate(market.market_id, *after, at, market.before.event_seq)
 
 
 def _order_update(order: OrderRow) -> OrderUpdate:
@@ -148,8 +224,9 @@ def _order_update(order: OrderRow) -> OrderUpdate:
     )
 
 
-def _position_update(change: PositionChange) -> PositionUpdate:
+def _position_update(market_id: int, change: PositionChange) -> PositionUpdate:
     return PositionUpdate(
+        market_id=market_id,
         user_id=change.user,
         lots=change.lots,
         cost=change.cost,
@@ -176,8 +253,9 @@ def _step_update(liquidation: int, step: int, outcome: StepOutcome) -> StepUpdat
     )
 
 
-def _market_update(change: MarketChange) -> MarketUpdate:
+def _market_update(market_id: int, change: MarketChange) -> MarketUpdate:
     return MarketUpdate(
+        market_id=market_id,
         status=change.status,
         operator_status=change.operator_status,
         is_frozen=change.is_frozen,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from store.session import advisory_locks
-from tests.simulation.statement import Result
-from tests.simulation.statements import STATEMENTS
+from tests.simulation.statement import Result, Statement
+from tests.simulation.statements import statement_of
 from tests.simulation.tables import Tables
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World, current_process
@@ -68,7 +68,8 @@ class Database:
         if self.world.happens(CUT_ONE_IN):
             self.cut(session)
             return
-        needs_lock = asked.sql in STATEMENTS and STATEMENTS[asked.sql].locks
+        statement = statement_of(asked.sql)
+        needs_lock = statement is not None and statement.locks
         if needs_lock and self._owner not in (None, session):
             self._queue.append(asked)
             return
@@ -127,22 +128,22 @@ class Database:
             return self._lock_or_release(session, sql, arguments)
         if sql.startswith("SET "):
             return Result([])
-        statement = STATEMENTS.get(sql)
+        statement = statement_of(sql)
         if statement is None:
             self.world.violated(f"the simulator does not know this statement (tests/simulation/statements.py): {sql}")
             raise asyncpg.PostgresSyntaxError("unknown to the simulator")
         result = statement.run(self.tables, arguments)
         if result.effect is not None and session.transaction is not None:
-            session.transaction.effects.append(lambda: self._apply(session, result, sql, arguments))
+            session.transaction.effects.append(lambda: self._apply(session, result, statement, arguments))
         elif result.effect is not None:
-            self._apply(session, result, sql, arguments)
+            self._apply(session, result, statement, arguments)
             self.on_commit()
         return result
 
-    def _apply(self, session: "FakeSession", result: Result, sql: str, arguments: tuple[Any, ...]) -> None:
+    def _apply(self, session: "FakeSession", result: Result, statement: Statement, arguments: tuple[Any, ...]) -> None:
         assert result.effect is not None
-        self.on_write(STATEMENTS[sql].name, (session.process.role, *arguments))
-        self.world.note(f"{session.process.name} writes {STATEMENTS[sql].name}")
+        self.on_write(statement.name, (session.process.role, *arguments))
+        self.world.note(f"{session.process.name} writes {statement.name}")
         result.effect()
         for market in result.notified:
             self._notify(market)
@@ -248,7 +249,8 @@ class FakeSession:
         if sql == "COMMIT AND CHAIN" and self.has_written:
             self.has_written = False
             return "commit"
-        return STATEMENTS[sql].name if sql in STATEMENTS else "statement"
+        statement = statement_of(sql)
+        return "statement" if statement is None else statement.name
 
     async def _ask(self, sql: str, arguments: tuple[Any, ...]) -> Any:
         if self.is_cut:

@@ -255,11 +255,11 @@ class EngineMember(Member):
 
 
 class ProjectionMember(Member):
-    """Feeds the real Projector of one market."""
+    """Feeds the real Projector of one market; those of a process share a persister."""
 
-    def __init__(self, process: Process, group: Group, broker: Broker, market: str, settings: StreamSettings) -> None:
+    def __init__(self, process: Process, group: Group, broker: Broker, projector: Projector) -> None:
         super().__init__(process, group, broker)
-        self.projector = Projector(market, settings)
+        self.projector = projector
 
     async def start(self) -> None:
         """Join, with the task of the app."""

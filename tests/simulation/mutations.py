@@ -14,7 +14,6 @@ from agents.matching.command_sequencer import CommandSequencer, Sequenced
 from agents.matching.market_assignment import MarketAssignment
 from agents.matching.worker import Matcher
 from agents.projection.worker import Projector
-from broker.event_records import read_records
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
@@ -23,6 +22,7 @@ from schemas.orders import Side
 from schemas.wire import CommandRecord
 from store.command_log.outbox import SentRecord, set_cursor
 from store.money.ledger import Entry, House, trade_entries
+from store.projection import EventGap, Outcome
 from store.projection.chain import ChainedEvent, Progress
 from store.projection.fold import Fold
 from store.projection.rows import OrderRow
@@ -30,9 +30,10 @@ from store.submission.decisions import Decisions
 from tables.book_table import Snapshot, snapshot_entries
 from tests.simulation.wiring import Place
 
-_handle, _take, _fitting, _resting = (
+_handle, _take, _settle, _fitting, _resting = (
     Matcher.handle,
     Projector.take,
+    Projector.settle,
     agents.relayed_market.fitting,
     exchange.engine.log.snapshot_format._resting,
 )
@@ -94,9 +95,10 @@ def _keep_the_fee(trade: Any) -> list[Entry]:
     return [entry for entry in trade_entries(trade) if entry.account != House.FEES]
 
 
-async def _give_up_at_the_hole(projector: Projector, missing_seq: int) -> None:
-    for record in await read_records("", projector.market, missing_seq):
-        await projector._apply([record])
+def _give_up_at_the_hole(projector: Projector, count: int, outcome: Outcome) -> None:
+    if projector._missing and isinstance(outcome, EventGap):
+        raise outcome
+    _settle(projector, count, outcome)
 
 
 async def _see_nothing_replaced(*_: Any) -> bool:
@@ -126,7 +128,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "nobody looks whether the last known record is still there": {
         (AckedProducer, "_is_replaced"): _see_nothing_replaced,
     },
-    "the projection gives up at a hole that the log heals": {(Projector, "_fill"): _give_up_at_the_hole},
+    "the projection gives up at a hole that the log heals": {(Projector, "settle"): _give_up_at_the_hole},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
 

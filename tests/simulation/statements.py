@@ -31,38 +31,35 @@ def _order_states(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([{name: order[name] for name in ("order_id", "status", "filled_lots")} for order in stored])
 
 
-def _lock_projection(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    market_id, users, orders = arguments
-    empty = {"event_seq": None, "user_id": None}
-    rows: list[Row] = [tables.markets[market_id].progress._asdict()]
+def _lock_events(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    markets, users, orders = arguments
+    empty = {"market_id": None, "event_seq": None, "user_id": None}
+    rows: list[Row] = [{"market_id": each} | tables.markets[each].progress._asdict() for each in markets]
     rows += [empty | {"user_id": user, "wallet": tables.wallets[user]} for user in users if user in tables.wallets]
     for number in orders:
         if number in tables.orders:
             order = tables.orders[number]
-            rows.append(empty | {k: v for k, v in order.items() if k != "user_id"} | {"order_user": order["user_id"]})
+            kept = {k: v for k, v in order.items() if k not in ("user_id", "market_id")}
+            rows.append(empty | kept | {"order_user": order["user_id"]})
     return Result(rows)
 
 
-def _sent(kind: str, arguments: tuple[Any, ...]) -> list[Row]:
-    rows = msgspec.json.decode(arguments[columns.POSITIONS[kind]])
-    return [dict(zip(columns.COLUMNS[kind], row, strict=True)) for row in rows]
-
-
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    market = tables.markets[arguments[0]]
-    orders = [row for row in _sent("orders", arguments) if row["order_id"] in tables.orders]
-    sent = _sent("fills", arguments)
-    fills = {(market.market_id, row["trade_id"], row["role"]): row for row in sent}
+    sent: dict[str, list[Row]] = {kind: [] for kind in columns.COLUMNS}
+    for kind, rows in msgspec.json.decode(arguments[0]).items():
+        sent[kind] = [dict(zip(columns.COLUMNS[kind], row, strict=True)) for row in rows]
+    orders = [row for row in sent["orders"] if row["order_id"] in tables.orders]
+    fills = {(row["market_id"], row["trade_id"], row["role"]): row for row in sent["fills"]}
     held = [
         row
-        for row in _sent("positions", arguments)
-        if row["user_id"] == House.INSURANCE or (row["user_id"], market.market_id) in tables.positions
+        for row in sent["positions"]
+        if row["user_id"] == House.INSURANCE or (row["user_id"], row["market_id"]) in tables.positions
     ]
-    steps = [row for row in _sent("steps", arguments) if (row["liquidation_id"], row["step"]) in tables.steps]
-    wallets = [row for row in _sent("wallets", arguments) if row["user_id"] in tables.wallets]
-    if len(fills) < len(sent) or fills.keys() & tables.fills.keys():
+    steps = [row for row in sent["steps"] if (row["liquidation_id"], row["step"]) in tables.steps]
+    wallets = [row for row in sent["wallets"] if row["user_id"] in tables.wallets]
+    if len(fills) < len(sent["fills"]) or fills.keys() & tables.fills.keys():
         raise asyncpg.UniqueViolationError("fills_pkey")
-    moved = int(market.progress.event_seq == arguments[5])
+    moved = [row for row in sent["progress"] if tables.markets[row["market_id"]].progress.event_seq == row["before"]]
 
     def effect() -> None:
         counted = [counted_lots(tables.orders[row["order_id"]]) for row in orders]
@@ -71,20 +68,23 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             stored.update(row | {"price": stored["price"] if row["price"] is None else row["price"]})
         for row, before in zip(orders, counted, strict=True):
             count_reduce_only(tables, tables.orders[row["order_id"]], before)
-        tables.fills.update({key: tuple(fill.values()) for key, fill in fills.items()})
+        for key, fill in fills.items():
+            tables.fills[key] = tuple(value for name, value in fill.items() if name != "market_id")
         for row in held:
-            _change_position(tables.position_of(row["user_id"], market.market_id), row)
+            _change_position(tables.position_of(row["user_id"], row["market_id"]), row)
         for row in steps:
             _complete_step(tables.steps[row["liquidation_id"], row["step"]], row)
         tables.wallets.update({row["user_id"]: row["wallet"] for row in wallets})
-        for entry in _sent("entries", arguments):
-            tables.ledger.append(entry | {"market_id": market.market_id})
-        for row in _sent("market", arguments):
-            _change_market(market, row)
-        if moved:
-            market.progress = Progress(arguments[1], arguments[2], arguments[3])
+        tables.ledger.extend(sent["entries"])
+        for row in sent["market"]:
+            _change_market(tables.markets[row["market_id"]], row)
+        for row in moved:
+            tables.markets[row["market_id"]].progress = Progress(
+                row["event_seq"], row["command_seq"], row["event_hash"]
+            )
 
-    return Result([(len(orders), len(held), len(wallets), len(steps), moved)], effect)
+    counts = {"orders": orders, "positions": held, "wallets": wallets, "steps": steps, "progress": moved}
+    return Result([tuple(len(rows) for kind, rows in counts.items() if sent[kind])], effect)
 
 
 def _change_position(position: Row, change: Row) -> None:
@@ -316,8 +316,7 @@ STATEMENTS: dict[str, Statement] = {
     writing._WRITE: Statement("submission", submit, locks=True),
     reading._READ_STATES: Statement("states of orders", _order_states),
     pending_cancels._READ: Statement("pending cancels", _pending_cancels),
-    projecting.LOCK: Statement("progress locked", _lock_projection, locks=True),
-    projecting.WRITE: Statement("projection", _project, locks=True),
+    projecting.LOCK: Statement("progress locked", _lock_events, locks=True),
     commands._APPEND: Statement("append", _append, locks=True),
     commands._APPEND_MANY: Statement("append many", _append_many, locks=True),
     FORCE: Statement("force", _force, locks=True),
@@ -352,3 +351,9 @@ STATEMENTS: dict[str, Statement] = {
         "owner", lambda tables, _: Result([(tables.cluster,)] if tables.cluster else [])
     ),
 }
+_PROJECTION = Statement("projection", _project, locks=True)
+
+
+def statement_of(sql: str) -> Statement | None:
+    """How a statement runs; None for one that is not known here. Those of the projection vary with the kinds of its rows."""
+    return _PROJECTION if sql.startswith(projecting.MARK) else STATEMENTS.get(sql)

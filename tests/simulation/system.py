@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from agents.clock import Clock
+from agents.projection.persister import Persister
+from agents.projection.worker import Projector
 from agents.rebuild import needs_rebuild, rebuild
 from agents.relay import Relay
 from agents.worker.host import STOP_TIMEOUT_S, Host, Unit
@@ -202,9 +204,11 @@ class System:
         )
 
     async def _run_projection(self, process: Process) -> None:
+        persister = Persister(SETTINGS)
+        projectors = [Projector(market, SETTINGS, persister) for market in self.markets]
         self._host_members(
             process,
-            [ProjectionMember(process, self.projections[m], self.broker, m, SETTINGS) for m in self.markets],
+            [ProjectionMember(process, self.projections[each.market], self.broker, each) for each in projectors],
         )
 
     async def _run_clock(self, _: Process) -> None:

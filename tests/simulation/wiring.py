@@ -12,7 +12,7 @@ import agents.clock
 import agents.matching.recovery
 import agents.matching.snapshot_writer
 import agents.matching.worker
-import agents.projection.worker
+import agents.projection.persister
 import agents.relay
 import agents.worker.database
 import agents.worker.fail_stop
@@ -98,5 +98,5 @@ def _causes(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
 
 
-_ASKING = (agents.worker.database, agents.worker.service, agents.projection.worker)
+_ASKING = (agents.worker.database, agents.worker.service, agents.projection.persister)
 _TIMED = (producer, agents.matching.worker, agents.matching.snapshot_writer, agents.relay, agents.clock)

@@ -1,0 +1,216 @@
+"""Persists what waits in all markets of a process: one session, and one transaction for many markets at a time."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import Protocol
+
+from structlog.contextvars import unbind_contextvars
+
+from agents.worker.database import DATABASE_ERRORS, ask_once, away
+from agents.worker.halting import check_log_is_known
+from agents.worker.retry import Backoff
+from agents.worker.settings import StreamSettings
+from broker.event_records import LoggedRecord
+from schemas.topics import projection_app_id
+from store.crash_points import CrashPoint, passing
+from store.projection import MarketBatch, Outcome, Projections, ProjectionStopped
+from store.session.connect import Connection, StoreUnavailable, connect_writer
+
+EVENTS_MAX = 1_000
+CHECKS_MAX = 4
+"""How many markets are checked at the same time after a new session, each over a connection of its own."""
+
+log = logging.getLogger(__name__)
+
+
+class PersistedMarket(Protocol):
+    """A market as the persister needs it."""
+
+    @property
+    def market(self) -> str:
+        """Its name."""
+
+    def waiting(self) -> Iterator[LoggedRecord]:
+        """The records to persist next, in order; they wait until `settle`."""
+
+    def settle(self, count: int, outcome: Outcome) -> None:
+        """What became of the first `count` of them; raises ProjectionStopped when the market cannot go on."""
+
+    def step(self) -> None:
+        """PostgreSQL or the broker has answered, or is unavailable: this is not a stall."""
+
+
+class _Member:
+    """A market that is served: how it ends, and the session for which its log was last found to be known."""
+
+    def __init__(self, market: PersistedMarket) -> None:
+        self.market = market
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.known_to = 0
+        self.checking: asyncio.Task[None] | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """Let `serve` raise this."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+
+class Persister:
+    """Serves the markets of a process. One that cannot go on is left out, and waits or fails alone."""
+
+    def __init__(self, settings: StreamSettings, name: str = "projection") -> None:
+        self.name = name
+        self._settings = settings
+        self._projections = Projections(self._connect)
+        self._members: dict[PersistedMarket, _Member] = {}
+        self._waiting: dict[PersistedMarket, None] = {}  # in the order of their turns
+        self._has_come = asyncio.Event()
+        self._checks = asyncio.Semaphore(CHECKS_MAX)
+        self._working: asyncio.Task[None] | None = None
+
+    def wake(self, market: PersistedMarket) -> None:
+        """A record of this market waits."""
+        self._waiting[market] = None
+        self._has_come.set()
+
+    def fail(self, market: PersistedMarket, error: BaseException) -> None:
+        """Let `serve` of this market raise this."""
+        if (member := self._members.get(market)) is not None:
+            member.fail(error)
+
+    async def serve(self, market: PersistedMarket) -> None:
+        """Persist the market's records until cancelled; raises why it cannot go on, or why nothing can."""
+        member = self._members[market] = _Member(market)
+        self.wake(market)
+        if self._working is None or self._working.done():
+            context = copy_context()
+            context.run(unbind_contextvars, "market")  # its log lines are of no single market
+            self._working = asyncio.create_task(self._work(), name=self.name, context=context)
+            self._working.add_done_callback(self._fail_all)
+        try:
+            await member.ended
+        finally:
+            del self._members[market]
+            if member.checking is not None:
+                member.checking.cancel()
+
+    async def close(self) -> None:
+        """End the work and the session, unless a market is still served."""
+        if self._members:
+            return
+        working, self._working = self._working, None
+        if working is not None:
+            working.cancel()
+            await asyncio.wait([working])
+        await self._projections.close()
+
+    async def _work(self) -> None:
+        """1 wait, 2 take what waits, 3 persist it and let each market acknowledge its own."""
+        backoff = Backoff()
+        while True:
+            await self._has_come.wait()  # 1
+            self._has_come.clear()
+            try:
+                batches = self._next_batches(await self._projections.open())  # 2
+                if batches:
+                    await self._persist(batches)  # 3
+            except StoreUnavailable as error:
+                log.warning("%s waits for PostgreSQL: %r", self.name, error)
+                for market in self._members:
+                    market.step()  # an outage is not a stall
+                self._has_come.set()
+                await backoff.wait()
+            else:
+                backoff.reset()
+
+    async def _persist(self, batches: dict[_Member, list[LoggedRecord]]) -> None:
+        asked = [
+            MarketBatch(member.market.market, [each.record for each in logged], [each.at for each in logged])
+            for member, logged in batches.items()
+        ]
+        outcomes = await self._projections.apply(asked)
+        passing(CrashPoint.AFTER_PROJECTION_BEFORE_OFFSET)
+        for (member, logged), outcome in zip(batches.items(), outcomes, strict=True):
+            if self._members.get(member.market) is not member:
+                continue  # it has left; its records come again to the next owner, who drops them
+            self._waiting.pop(member.market, None)
+            self.wake(member.market)  # behind the others, with what is left
+            try:
+                member.market.settle(len(logged), outcome)
+            except ProjectionStopped as error:
+                member.fail(error)
+
+    def _next_batches(self, session: int) -> dict[_Member, list[LoggedRecord]]:
+        """At most 1,000 events over all markets that can be persisted, but at least one record; a record of each in turn."""
+        batches: dict[_Member, list[LoggedRecord]] = {}
+        turns: deque[tuple[_Member, Iterator[LoggedRecord]]] = deque()
+        for market in list(self._waiting):
+            member = self._members.get(market)
+            if member is None or member.ended.done():
+                del self._waiting[market]
+            elif self._is_known(member, session):
+                turns.append((member, market.waiting()))
+        events = 0
+        while turns:
+            member, records = turns.popleft()
+            logged = next(records, None)
+            if logged is None:
+                if member not in batches:
+                    del self._waiting[member.market]
+                continue
+            size = len(logged.record.events)
+            if batches and events + size > EVENTS_MAX:
+                continue  # the next batch begins with the markets that this one left out
+            events += size
+            batches.setdefault(member, []).append(logged)
+            turns.append((member, records))
+        return batches
+
+    def _is_known(self, member: _Member, session: int) -> bool:
+        """Whether the market may be written over this session; if it is not known yet, it is being checked.
+
+        The check is made for every new session: it may be the first one after a restore.
+        """
+        if member.known_to != session and member.checking is None:
+            member.checking = asyncio.create_task(self._check(member, session))
+            member.checking.add_done_callback(lambda done: _checked(member, done))
+        return member.known_to == session
+
+    async def _check(self, member: _Member, session: int) -> None:
+        """Raises MarketHalted or UnknownCommand; waits through an outage, which may be of this market's topic alone."""
+        backoff, market = Backoff(), member.market
+        while member.known_to != session:
+            try:
+                async with self._checks:
+                    await ask_once(
+                        self._settings.dsn,
+                        projection_app_id(market.market),
+                        lambda asked: check_log_is_known(asked, self._settings.bootstrap, market.market),
+                    )
+                member.known_to = session
+            except DATABASE_ERRORS as error:
+                if not away(error):
+                    raise
+                log.warning("%s waits to be checked: %r", market.market, error, extra={"market": market.market})
+                market.step()
+                await backoff.wait()
+        self.wake(market)
+
+    def _fail_all(self, working: asyncio.Task[None]) -> None:
+        """What ends the work ends that of all markets: nothing says whose fault it is."""
+        error = None if working.cancelled() else working.exception()
+        if error is not None:
+            for member in self._members.values():
+                member.fail(error)
+
+    async def _connect(self) -> Connection:
+        return await connect_writer(self._settings.dsn, self.name)
+
+
+def _checked(member: _Member, done: asyncio.Task[None]) -> None:
+    member.checking = None
+    if not done.cancelled() and (error := done.exception()) is not None:
+        member.fail(error)

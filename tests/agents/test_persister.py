@@ -1,0 +1,197 @@
+"""The persister: the markets of a process share a session and a transaction; one that cannot go on holds up no other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from agents.projection.persister import Persister
+from agents.projection.worker import RECORDS_WAITING_MAX, Projector
+from store.markets.halts import halt
+from store.projection import EventGap
+from tests.agents.stream import Stream, stream_on
+from tests.agents.test_projector import Delivered, append, matched
+from tests.conftest import Broker
+from tests.eventually import eventually
+
+
+@pytest_asyncio.fixture
+async def streams(broker: Broker, database: str, tmp_path: Path) -> AsyncIterator[tuple[Stream, Stream]]:
+    """Two markets in which the same accounts trade."""
+    async with stream_on(broker, database, tmp_path) as one, stream_on(broker, database, tmp_path) as other:
+        other.users = one.users
+        for stream in (one, other):
+            await stream.trade(30)
+        yield one, other
+
+
+@asynccontextmanager
+async def projecting(
+    persister: Persister, *streams: Stream
+) -> AsyncIterator[list[tuple[Projector, asyncio.Task[None]]]]:
+    """A projector of each market at work over one persister."""
+    projectors = [Projector(stream.market, stream.settings, persister) for stream in streams]
+    async with AsyncExitStack() as stack:
+        for projector in projectors:
+            stack.push_async_callback(projector.close)
+        works = [asyncio.create_task(projector.work()) for projector in projectors]
+        yield list(zip(projectors, works, strict=True))
+        for work in works:
+            work.cancel()
+        await asyncio.wait(works)
+
+
+async def deliveries(stream: Stream) -> list[Delivered]:
+    """Every event record of the market, as the stream hands it over."""
+    return [Delivered(record) for record in await matched(stream)]
+
+
+async def are_acknowledged(*delivered: Delivered) -> None:
+    """Wait until these records are."""
+    await eventually(lambda: all(each.is_acknowledged for each in delivered), within_s=30)
+
+
+async def hand_over(projector: Projector, delivered: list[Delivered]) -> None:
+    """Let a projector take these records."""
+    for each in delivered:
+        await projector.take(each)
+
+
+async def sessions_of(stream: Stream, persister: Persister) -> list[int]:
+    """The sessions of a persister."""
+    statement = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
+    return [row[0] for row in await stream.session.fetch(statement, persister.name)]
+
+
+async def test_the_markets_of_a_process_share_one_session(streams: tuple[Stream, Stream]) -> None:
+    """Everything of both is persisted and acknowledged; when the last market leaves, the session ends."""
+    persister = Persister(streams[0].settings)
+    async with projecting(persister, *streams) as ((one, _), (other, _)):
+        both = await deliveries(streams[0]), await deliveries(streams[1])
+        await asyncio.gather(hand_over(one, both[0]), hand_over(other, both[1]))
+        await are_acknowledged(*both[0], *both[1])
+        assert [(await stream.progress()).command_seq for stream in streams] == [31, 31]
+        assert len(await sessions_of(streams[0], persister)) == 1
+    await eventually(lambda: no_session(streams[0], persister))
+
+
+async def test_a_market_that_leaves_does_not_end_the_others(streams: tuple[Stream, Stream]) -> None:
+    """Its topic is at fault, or it is handed over: the others go on over the same session."""
+    persister = Persister(streams[0].settings)
+    async with projecting(persister, *streams) as ((one, work), (other, _)):
+        first = await deliveries(streams[0])
+        await hand_over(one, first)
+        await are_acknowledged(*first)
+        session = await sessions_of(streams[0], persister)
+        work.cancel()
+        await asyncio.wait([work])
+        await one.close()
+        second = await deliveries(streams[1])
+        await hand_over(other, second)
+        await are_acknowledged(*second)
+        assert await sessions_of(streams[0], persister) == session
+
+
+async def test_a_gap_is_filled_while_the_other_market_goes_on(streams: tuple[Stream, Stream]) -> None:
+    """What is missing is read back from the log; a gap after records that waited too, of which none was persisted."""
+    persister = Persister(streams[0].settings)
+    records = await matched(streams[0])
+    await append(streams[0], records)
+    async with projecting(persister, *streams) as ((one, _), (other, _)):
+        gapped = [Delivered(record) for record in [*records[:3], *records[20:]]]
+        second = await deliveries(streams[1])
+        await asyncio.gather(hand_over(one, gapped), hand_over(other, second))
+        await are_acknowledged(*gapped, *second)
+        assert [(await stream.progress()).command_seq for stream in streams] == [31, 31]
+
+
+async def test_a_gap_that_the_log_has_too_ends_its_market_alone(streams: tuple[Stream, Stream]) -> None:
+    """The work on the market with the hole raises, which stops the process; nothing after the hole is acknowledged."""
+    persister = Persister(streams[0].settings)
+    records = await matched(streams[0])
+    await append(streams[0], [*records[:2], records[-1]])
+    async with projecting(persister, *streams) as ((one, work), (other, _)):
+        last = Delivered(records[-1])
+        await one.take(last)
+        with pytest.raises(EventGap):
+            await asyncio.wait_for(work, 30)
+        second = await deliveries(streams[1])
+        await hand_over(other, second)
+        await are_acknowledged(*second)
+        assert not last.is_acknowledged
+        assert (await streams[0].progress()).command_seq == 2
+
+
+@pytest.mark.parametrize("is_halted_first", [True, False])
+async def test_a_halted_market_rests_and_takes_its_records_off_the_queue(
+    streams: tuple[Stream, Stream], is_halted_first: bool
+) -> None:
+    """Halted before the process starts, or found halted with a new session: nothing of it is persisted or acknowledged.
+
+    Its stream is read on: the records are dropped, so that those of other markets in the same consumer are not held up.
+    """
+    persister = Persister(streams[0].settings)
+    async with projecting(persister, *streams) as ((one, _), (other, _)):
+        firsts, seconds = await deliveries(streams[0]), await deliveries(streams[1])
+        taken = 0
+        if not is_halted_first:
+            taken = 5
+            await hand_over(one, firsts[:taken])
+            await are_acknowledged(*firsts[:taken])
+        await halt(streams[0].session, streams[0].market, "a test")
+        for pid in await sessions_of(streams[0], persister):
+            await streams[0].session.execute("SELECT pg_terminate_backend($1)", pid)
+        before = (await streams[0].progress()).command_seq
+        async with asyncio.timeout(60):
+            for _ in range(2 + RECORDS_WAITING_MAX // len(firsts)):
+                await hand_over(one, firsts[taken:])
+            await hand_over(other, seconds)
+            await are_acknowledged(*seconds)
+        assert not any(each.is_acknowledged for each in firsts[taken:])
+        assert (await streams[0].progress()).command_seq == before
+
+
+async def test_a_process_that_dies_after_the_commit_persists_nothing_twice(
+    streams: tuple[Stream, Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Committed and not acknowledged, in both markets: the records come again, and are acknowledged without effect."""
+
+    class Died(Exception):
+        pass
+
+    def die(_: object) -> None:
+        raise Died
+
+    delivered = await deliveries(streams[0]), await deliveries(streams[1])
+    persister = Persister(streams[0].settings)
+    with monkeypatch.context() as patched:
+        patched.setattr("agents.projection.persister.passing", die)
+        async with projecting(persister, *streams) as ((one, work), (other, other_work)):
+            await asyncio.gather(hand_over(one, delivered[0]), hand_over(other, delivered[1]))
+            ended, _ = await asyncio.wait([work, other_work], timeout=30)
+            assert len(ended) == 2  # what stops the transaction stops every market
+            for each in ended:
+                with pytest.raises(Died):
+                    each.result()
+    committed = await rows(streams[0])
+    assert committed[0] > 0
+    assert not any(each.is_acknowledged for each in (*delivered[0], *delivered[1]))
+    async with projecting(Persister(streams[0].settings), *streams) as ((one, _), (other, _)):
+        await asyncio.gather(hand_over(one, delivered[0]), hand_over(other, delivered[1]))
+        await are_acknowledged(*delivered[0], *delivered[1])
+    assert [(await stream.progress()).command_seq for stream in streams] == [31, 31]
+    assert (await rows(streams[0]))[0] >= committed[0]
+
+
+async def no_session(stream: Stream, persister: Persister) -> bool:
+    """Whether the persister has left the database."""
+    return not await sessions_of(stream, persister)
+
+
+async def rows(stream: Stream) -> tuple[int, int]:
+    """How many fills and ledger entries there are; the audit of the streams proves that none is double."""
+    row = await stream.session.fetchrow("SELECT (SELECT count(*) FROM fills), (SELECT count(*) FROM ledger)")
+    return row[0], row[1]
