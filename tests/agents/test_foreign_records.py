@@ -12,8 +12,10 @@ from prometheus_client import REGISTRY
 
 from agents.fills.app import publisher_unit
 from agents.fills.end_of_topic import fills_in
+from agents.fills.shared_producer import SharedProducer
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
+from agents.projection.persister import Persister
 from agents.projection.worker import Projector
 from agents.relay import Relay
 from agents.verify import verify
@@ -83,6 +85,27 @@ async def goes_on(stream: Stream) -> None:
 async def _are_published(stream: Stream, fills: list[bytes]) -> bool:
     ours, _ = fills_in(await published(stream), stream.market)
     return list(kept_by_sequence(each.record.value for each in ours).values()) == fills
+
+
+async def test_foreign_records_of_one_market_hold_up_no_other(broker: Broker, database: str, tmp_path: Path) -> None:
+    """One relay, one persister and one producer serve both markets; every topic of the first ends with such records."""
+    async with stream_on(broker, database, tmp_path) as ill, stream_on(broker, database, tmp_path) as well:
+        relay, persister = Relay([ill.market, well.market], ill.settings), Persister(ill.settings)
+        shared = SharedProducer(broker.bootstrap)
+        await write_foreign(ill, EVERY)
+        apps = [
+            unit
+            for each in (ill, well)
+            for unit in (
+                engine_unit(each.market, each.settings),
+                projection_unit(each.market, each.settings, persister),
+                publisher_unit(each.market, each.settings, shared),
+            )
+        ]
+        async with hosted(relay, *apps):
+            await asyncio.gather(goes_on(ill), goes_on(well))
+            await write_foreign(ill, EVERY)
+            await asyncio.gather(goes_on(well), goes_on(ill))
 
 
 @pytest.mark.parametrize("which", [pytest.param(EVERY, id="all"), *EACH])

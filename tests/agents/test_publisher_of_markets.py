@@ -12,6 +12,8 @@ from agents.fills.worker import Publisher
 from broker.reader import read_all
 from schemas.fills import decode_fill
 from schemas.topics import fills_topic
+from store.projection import Projection
+from store.session.connect import connect_writer
 from tests.agents.stream import Stream, stream_on
 from tests.agents.test_projector import Delivered, append, matched
 from tests.conftest import Broker
@@ -72,6 +74,27 @@ async def test_a_topic_that_refuses_its_records_holds_up_no_other_market(streams
         assert published
         assert all(each.is_acknowledged for each in some)
     for publisher in publishers:
+        await publisher.disconnect()
+
+
+async def test_a_fill_that_is_missing_holds_up_no_other_market(streams: list[Stream]) -> None:
+    """It is neither in the log nor persisted: its market waits for it, the others publish, and nothing is left out."""
+    shared = SharedProducer(streams[0].settings.bootstrap)
+    publishers = [Publisher(stream.market, stream.settings, shared) for stream in streams]
+    waits, *others = [await delivered(stream, 40) for stream in streams]
+    last = [each for each in waits if b"trade.executed" in each.message.value][-1]
+    waiting = asyncio.create_task(publishers[0].take(last))
+    for publisher, some in zip(publishers[1:], others, strict=True):
+        await publish(publisher, some)
+    assert not waiting.done()
+    projection = Projection(lambda: connect_writer(streams[0].settings.dsn, "test"), streams[0].market)
+    await projection.apply(await matched(streams[0]))
+    await waiting
+    await projection.close()
+    for publisher, stream in zip(publishers, streams, strict=True):
+        published = await sequences(stream)
+        assert published == list(range(1, len(published) + 1))
+        assert published
         await publisher.disconnect()
 
 
