@@ -16,7 +16,7 @@ from agents.worker.settings import StreamSettings
 from broker.event_records import LoggedRecord
 from schemas.topics import projection_app_id
 from store.crash_points import CrashPoint, passing
-from store.projection import MarketBatch, Outcome, Projections, ProjectionStopped
+from store.projection import MarketBatch, Projections, ProjectionStopped, RowsLocked
 from store.session.connect import Connection, StoreUnavailable, connect_writer
 
 EVENTS_MAX = 1_000
@@ -36,7 +36,7 @@ class PersistedMarket(Protocol):
     def waiting(self) -> Iterator[LoggedRecord]:
         """The records to persist next, in order; they wait until `settle`."""
 
-    def settle(self, count: int, outcome: Outcome) -> None:
+    def settle(self, count: int, outcome: int | ProjectionStopped) -> None:
         """What became of the first `count` of them; raises ProjectionStopped when the market cannot go on."""
 
     def step(self) -> None:
@@ -44,13 +44,18 @@ class PersistedMarket(Protocol):
 
 
 class _Member:
-    """A market that is served: how it ends, and the session for which its log was last found to be known."""
+    """A market that is served: how it ends, and the session for which its log was last found to be known.
+
+    While another session holds its rows, it has a back-off, and is tried alone when it `is_due`.
+    """
 
     def __init__(self, market: PersistedMarket) -> None:
         self.market = market
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.known_to = 0
         self.checking: asyncio.Task[None] | None = None
+        self.held_up: Backoff | None = None
+        self.is_due = False
 
     def fail(self, error: BaseException) -> None:
         """Let `serve` raise this."""
@@ -108,15 +113,21 @@ class Persister:
         await self._projections.close()
 
     async def _work(self) -> None:
-        """1 wait, 2 take what waits, 3 persist it and let each market acknowledge its own."""
+        """1 wait, 2 take what waits, 3 persist it and let each market acknowledge its own, 4 try one that is held up.
+
+        A market whose rows another session holds holds up the others for one try of it, and they come in between two.
+        """
         backoff = Backoff()
         while True:
             await self._has_come.wait()  # 1
             self._has_come.clear()
             try:
-                batches = self._next_batches(await self._projections.open())  # 2
-                if batches:
+                ready = self._ready(await self._projections.open())
+                if batches := self._next_batches([each for each in ready if each.held_up is None]):  # 2
                     await self._persist(batches)  # 3
+                due = [each for each in ready if each.held_up is not None and each.is_due]
+                if batches := self._next_batches(due[:1]):  # 4
+                    await self._persist(batches, waits_briefly=True)
             except StoreUnavailable as error:
                 log.warning("%s waits for PostgreSQL: %r", self.name, error)
                 for market in self._members:
@@ -126,33 +137,58 @@ class Persister:
             else:
                 backoff.reset()
 
-    async def _persist(self, batches: dict[_Member, list[LoggedRecord]]) -> None:
+    async def _persist(self, batches: dict[_Member, list[LoggedRecord]], *, waits_briefly: bool = False) -> None:
         asked = [
             MarketBatch(member.market.market, [each.record for each in logged], [each.at for each in logged])
             for member, logged in batches.items()
         ]
-        outcomes = await self._projections.apply(asked)
+        outcomes = await self._projections.apply(asked, waits_briefly=waits_briefly)
         passing(CrashPoint.AFTER_PROJECTION_BEFORE_OFFSET)
         for (member, logged), outcome in zip(batches.items(), outcomes, strict=True):
             if self._members.get(member.market) is not member:
                 continue  # it has left; its records come again to the next owner, who drops them
             self._waiting.pop(member.market, None)
             self.wake(member.market)  # behind the others, with what is left
+            if isinstance(outcome, RowsLocked):
+                self._hold_up(member, outcome)
+                continue
+            if member.held_up is not None:
+                member.held_up = None
+                log.info("%s goes on", member.market.market, extra={"market": member.market.market})
             try:
                 member.market.settle(len(logged), outcome)
             except ProjectionStopped as error:
                 member.fail(error)
 
-    def _next_batches(self, session: int) -> dict[_Member, list[LoggedRecord]]:
-        """At most 1,000 events over all markets that can be persisted, but at least one record; a record of each in turn."""
-        batches: dict[_Member, list[LoggedRecord]] = {}
-        turns: deque[tuple[_Member, Iterator[LoggedRecord]]] = deque()
+    def _hold_up(self, member: _Member, why: RowsLocked) -> None:
+        """Let the market wait alone for a while."""
+        market = member.market
+        market.step()  # PostgreSQL has answered
+        if member.held_up is None:
+            member.held_up = Backoff()
+            log.error("%s waits: %s", self.name, why, extra={"market": market.market})
+        member.is_due = False
+        asyncio.get_running_loop().call_later(member.held_up.next(), self._try_again, member)
+
+    def _try_again(self, member: _Member) -> None:
+        member.is_due = True
+        self.wake(member.market)
+
+    def _ready(self, session: int) -> list[_Member]:
+        """The markets that wait and may be written over this session, in the order of their turns."""
+        ready: list[_Member] = []
         for market in list(self._waiting):
             member = self._members.get(market)
             if member is None or member.ended.done():
                 del self._waiting[market]
             elif self._is_known(member, session):
-                turns.append((member, market.waiting()))
+                ready.append(member)
+        return ready
+
+    def _next_batches(self, members: list[_Member]) -> dict[_Member, list[LoggedRecord]]:
+        """At most 1,000 events over all these markets, but at least one record; a record of each in turn."""
+        batches: dict[_Member, list[LoggedRecord]] = {}
+        turns = deque((member, member.market.waiting()) for member in members)
         events = 0
         while turns:
             member, records = turns.popleft()

@@ -25,7 +25,7 @@ from schemas.topics import events_topic, projection_app_id
 from schemas.units import SECOND_US, Timestamp
 from schemas.wire import EventRecord
 from store.markets.progress import read_market_progress
-from store.projection import EventGap, Outcome, ProjectionStopped
+from store.projection import EventGap, ProjectionStopped
 
 RECORDS_WAITING_MAX = 64
 
@@ -96,7 +96,7 @@ class Projector:
         elif self._reading is None:
             yield from (delivery.logged for delivery in self._waiting)
 
-    def settle(self, count: int, outcome: Outcome) -> None:
+    def settle(self, count: int, outcome: int | ProjectionStopped) -> None:
         """Acknowledge what is committed; fill a gap from the log. Raises ProjectionStopped when that does not help."""
         self._progress.step()
         if self._missing:

@@ -1,6 +1,6 @@
 """The projection: turns events into rows for queries, many events of many markets per transaction."""
 
-from store.projection.errors import ChainBroken, EventGap, ProjectionBroken, ProjectionStopped
+from store.projection.errors import ChainBroken, EventGap, ProjectionBroken, ProjectionStopped, RowsLocked
 from store.projection.projector import MarketBatch, Outcome, Projection, Projections
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "ProjectionBroken",
     "ProjectionStopped",
     "Projections",
+    "RowsLocked",
 ]

@@ -4,6 +4,7 @@ ProjectionStopped
 ├── EventGap       events are missing in between: the log must be read again from there
 ├── ChainBroken       the events do not continue the persisted ones: a bug, or a foreign log
 └── ProjectionBroken  the events contradict the rows of the database
+RowsLocked            another session holds the rows for too long: try again
 """
 
 
@@ -34,3 +35,11 @@ class ChainBroken(ProjectionStopped):
 
 class ProjectionBroken(ProjectionStopped):
     """An event names an order, account or amount that the database does not have."""
+
+
+class RowsLocked(Exception):
+    """Another session holds rows that these events change; a frozen process may do so until it is killed."""
+
+    def __init__(self, market: str) -> None:
+        super().__init__(f"{market}: another session holds rows that its events change")
+        self.market = market

@@ -12,7 +12,7 @@ from schemas.units import Timestamp
 from schemas.wire import EventRecord
 from store.markets.registry import KnownMarket, MarketRegistry, load_registry
 from store.projection.chain import ChainedEvent, Progress, decode_chain, events_after, rows_of_records
-from store.projection.errors import ProjectionBroken, ProjectionStopped
+from store.projection.errors import ProjectionBroken, ProjectionStopped, RowsLocked
 from store.projection.fold import Fold
 from store.projection.lock_keys import keys_to_lock
 from store.projection.rows import OrderRow, RecordRow, Rows
@@ -21,12 +21,14 @@ from store.session.connect import Connection, StoreUnavailable, is_outage
 
 ATTEMPTS_MAX = 20
 CLOSE_TIMEOUT_S = 1.0
+LOCK_TIMEOUT_MS = 1_500  # longer than any transaction takes, and than PostgreSQL's deadlock_timeout
+BRIEF_LOCK_TIMEOUT_MS = 250  # for a market that may be the one whose rows are held: the others wait for it
 _DATABASE_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """40P01 and 40001: nothing is written, the same transaction is repeated."""
 
-Outcome: TypeAlias = int | ProjectionStopped
-"""The number of newly persisted commands of a market, or why its events cannot follow the persisted ones."""
+Outcome: TypeAlias = int | ProjectionStopped | RowsLocked
+"""The number of newly persisted commands of a market, or why its events cannot follow the persisted ones, or not now."""
 
 
 class MarketBatch(NamedTuple):
@@ -73,11 +75,11 @@ class Projections:
             self._sessions += 1
         return self._sessions
 
-    async def apply(self, batches: Sequence[MarketBatch]) -> list[Outcome]:
+    async def apply(self, batches: Sequence[MarketBatch], *, waits_briefly: bool = False) -> list[Outcome]:
         """Persist the new events of each market, all or nothing per market; one outcome each, in their order.
 
         All markets go into one transaction. One whose events cannot follow the persisted ones is left out of it, and the others
-        are persisted.
+        are persisted. So they are when another session holds rows of one for too long; `waits_briefly` shortens how long that is.
 
         Raises StoreUnavailable when PostgreSQL is unavailable, or the session of `open` is lost: pass the same records again,
         events that were committed are dropped.
@@ -89,7 +91,7 @@ class Projections:
                 decoded.append(await self._decode(batch))
             except ProjectionStopped as error:
                 outcomes[batch.market] = error
-        outcomes |= await self._persist([each for each in decoded if each.chain])
+        outcomes |= await self._persist([each for each in decoded if each.chain], waits_briefly=waits_briefly)
         return [outcomes.get(batch.market, 0) for batch in batches]
 
     async def close(self) -> None:
@@ -102,6 +104,7 @@ class Projections:
         session = await self._connect()
         try:
             self._registry = await load_registry(session)
+            await session.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
             await session.execute("BEGIN")
         except BaseException:
             session.terminate()
@@ -118,30 +121,32 @@ class Projections:
             raise ProjectionBroken(batch.market, reason="no such market in the database")
         return _Decoded(batch, known, decode_chain(batch.market, batch.records))
 
-    async def _persist(self, markets: Sequence[_Decoded]) -> dict[str, Outcome]:
-        """Together; where the rows contradict the events of one, each market alone, which shows whose they are."""
+    async def _persist(self, markets: Sequence[_Decoded], *, waits_briefly: bool) -> dict[str, Outcome]:
+        """Together; where the rows contradict the events of one or are held, each market alone, which shows whose they are."""
         if not markets:
             return {}
         try:
-            return await self._in_one_transaction(markets)
-        except ProjectionBroken as error:
+            return await self._in_one_transaction(markets, waits_briefly=waits_briefly)
+        except (ProjectionBroken, RowsLocked) as error:
             if len(markets) == 1:
                 return {markets[0].batch.market: error}
         outcomes: dict[str, Outcome] = {}
         for market in markets:
-            outcomes |= await self._persist([market])
+            outcomes |= await self._persist([market], waits_briefly=True)
         return outcomes
 
-    async def _in_one_transaction(self, markets: Sequence[_Decoded]) -> dict[str, Outcome]:
+    async def _in_one_transaction(self, markets: Sequence[_Decoded], *, waits_briefly: bool) -> dict[str, Outcome]:
         for _ in range(ATTEMPTS_MAX):
             try:
                 with _outages_as_unavailable():
-                    return await self._transact(markets)
+                    return await self._transact(markets, waits_briefly=waits_briefly)
             except _CONFLICTS:
                 continue
+            except asyncpg.LockNotAvailableError as error:
+                raise RowsLocked(", ".join(market.batch.market for market in markets)) from error
         raise StoreUnavailable(outcome_is_unknown=False)
 
-    async def _transact(self, markets: Sequence[_Decoded]) -> dict[str, Outcome]:
+    async def _transact(self, markets: Sequence[_Decoded], *, waits_briefly: bool) -> dict[str, Outcome]:
         """1 lock and read, 2 drop persisted events and fold the rest, 3 write, 4 commit.
 
         What the database or the rows refuse is rolled back. Any other interruption, a cancellation included, closes the session:
@@ -150,6 +155,8 @@ class Projections:
         session = self._opened()
         is_clean = False
         try:
+            if waits_briefly:
+                await session.execute(f"SET LOCAL lock_timeout = {BRIEF_LOCK_TIMEOUT_MS}")
             locked = await _lock(session, markets)  # 1
             outcomes, folded = _folded(markets, locked)  # 2
             if folded:
@@ -157,7 +164,7 @@ class Projections:
             await _commit(session)  # 4
             is_clean = True
             return outcomes
-        except (*_CONFLICTS, ProjectionBroken):
+        except (*_CONFLICTS, asyncpg.LockNotAvailableError, ProjectionBroken):
             await session.execute("ROLLBACK AND CHAIN")
             is_clean = True
             raise
@@ -182,12 +189,12 @@ class Projection:
     async def apply(self, records: Sequence[EventRecord], logged_at: Sequence[Timestamp | None] = ()) -> int:
         """Persist the new events of the records, all or nothing; returns the number of newly persisted commands.
 
-        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow the persisted events, and StoreUnavailable
-        as `Projections.apply`.
+        Raises EventGap, ChainBroken or ProjectionBroken when they cannot follow the persisted events, RowsLocked when they
+        cannot now, and StoreUnavailable as `Projections.apply`.
         """
         await self._projections.open()
         (outcome,) = await self._projections.apply([MarketBatch(self._market, records, logged_at)])
-        if isinstance(outcome, ProjectionStopped):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome
 

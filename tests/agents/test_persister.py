@@ -16,6 +16,7 @@ from tests.agents.stream import Stream, stream_on
 from tests.agents.test_projector import Delivered, append, matched
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.store.held_rows import holding
 
 
 @pytest_asyncio.fixture
@@ -51,7 +52,7 @@ async def deliveries(stream: Stream) -> list[Delivered]:
 
 async def are_acknowledged(*delivered: Delivered) -> None:
     """Wait until these records are."""
-    await eventually(lambda: all(each.is_acknowledged for each in delivered), within_s=30)
+    await eventually(lambda: all(each.is_acknowledged for each in delivered))
 
 
 async def hand_over(projector: Projector, delivered: list[Delivered]) -> None:
@@ -152,6 +153,34 @@ async def test_a_halted_market_rests_and_takes_its_records_off_the_queue(
             await are_acknowledged(*seconds)
         assert not any(each.is_acknowledged for each in firsts[taken:])
         assert (await streams[0].progress()).command_seq == before
+
+
+@pytest.mark.parametrize("held", ["progress", "accounts"])
+async def test_rows_that_a_frozen_process_holds_stop_their_market_alone(
+    broker: Broker, database: str, tmp_path: Path, held: str
+) -> None:
+    """The other market goes on for as long as that takes; then the first one does, by itself."""
+    async with stream_on(broker, database, tmp_path) as stuck, stream_on(broker, database, tmp_path) as free:
+        for stream in (stuck, free):
+            await stream.trade(30)
+        firsts, seconds = await deliveries(stuck), await deliveries(free)
+        rows = {
+            "progress": (
+                "SELECT 1 FROM progress JOIN markets USING (market_id) WHERE name = $1 FOR UPDATE",
+                stuck.market,
+            ),
+            "accounts": ("SELECT 1 FROM accounts WHERE user_id = ANY($1) FOR UPDATE", stuck.users),
+        }
+        async with projecting(Persister(stuck.settings), stuck, free) as ((one, _), (other, _)):
+            async with holding(database, *rows[held]):
+                await hand_over(one, firsts)
+                for few in (seconds[:10], seconds[10:20], seconds[20:]):
+                    await hand_over(other, few)
+                    await are_acknowledged(*few)
+                assert not any(each.is_acknowledged for each in firsts)
+                assert (await stuck.progress()).command_seq < (await free.progress()).command_seq == 31
+            await are_acknowledged(*firsts)
+        assert (await stuck.progress()).command_seq == 31
 
 
 async def test_a_process_that_dies_after_the_commit_persists_nothing_twice(

@@ -20,8 +20,9 @@ BTC = "BTC-PERP"
 
 
 @pytest_asyncio.fixture
-async def exchange(database: str) -> AsyncIterator[Exchange]:
+async def exchange(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Exchange]:
     """BTC-PERP with three trades matched and nothing persisted yet."""
+    monkeypatch.setattr("store.projection.projector.LOCK_TIMEOUT_MS", 60_000)
     opened = await open_exchange(database)
     maker, taker = await opened.user("a@x.io"), await opened.user("b@x.io")
     for _ in range(3):

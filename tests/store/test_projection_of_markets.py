@@ -9,15 +9,18 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from schemas.commands import SetIndex
 from schemas.orders import Side
+from schemas.units import Nanos
 from store.audit.audit import audit
-from store.projection import ChainBroken, EventGap, MarketBatch, ProjectionBroken, Projections
+from store.projection import ChainBroken, EventGap, MarketBatch, ProjectionBroken, Projections, RowsLocked
 from store.projection.columns import COLUMNS
 from store.projection.write import statement_for
 from store.session.connect import Connection, StoreUnavailable
 from tests.eventually import eventually
 from tests.store.engine_rows import assert_rows_equal_the_engine
-from tests.store.projection_builders import Exchange, an_order, open_exchange, seeded
+from tests.store.held_rows import holding
+from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 from tests.store.test_projection import play
 from tests.store.test_projection_faults import kill_sessions_waiting_for_a_lock, rechained, sessions_waiting_for_a_lock
 
@@ -40,8 +43,9 @@ WHERE balance_after <> balance
 
 
 @pytest_asyncio.fixture
-async def exchange(database: str) -> AsyncIterator[Exchange]:
+async def exchange(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Exchange]:
     """Two users trade in both markets, and nothing is persisted yet; in the end the books balance."""
+    monkeypatch.setattr("store.projection.projector.LOCK_TIMEOUT_MS", 60_000)
     opened = await open_exchange(database)
     maker, taker = await opened.user("a@x.io"), await opened.user("b@x.io")
     for market, price in ((BTC, 600_000), (ETH, 300_000)):
@@ -170,6 +174,39 @@ async def test_rows_that_contradict_one_market_hold_up_no_other(
     )
     await exchange.session.execute(f"INSERT INTO {mending} SELECT * FROM kept ON CONFLICT DO NOTHING")
     assert await projections.apply(whole(exchange, BTC)) == [7]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "SELECT 1 FROM progress p JOIN markets m USING (market_id) WHERE m.name = 'BTC-PERP' FOR UPDATE OF p",
+        "SELECT 1 FROM accounts WHERE user_id IN (SELECT user_id FROM users WHERE email LIKE '%@btc.io') FOR UPDATE",
+        "SELECT 1 FROM markets WHERE name = 'BTC-PERP' FOR UPDATE",
+    ],
+)
+async def test_rows_of_one_market_that_are_held_hold_up_no_other(database: str, held: str) -> None:
+    """A frozen process has them, before or after those that the projection locks first: the market waits, and loses nothing."""
+    exchange = await open_exchange(database)
+    for market, price in ((BTC, 600_000), (ETH, 300_000)):
+        maker, taker = [await exchange.user(f"{name}@{market[:3].lower()}.io") for name in ("maker", "taker")]
+        await exchange.submit(market, an_order(maker, Side.BUY, 2, price))
+        await exchange.submit(market, an_order(taker, Side.SELL, 1, price))
+        await exchange.submit(market, SetIndex(NOON, Nanos(price * 10**8)))
+        await exchange.match(market)
+    projections = Projections(exchange.connect)
+    assert await projections.open() == 1
+    async with holding(exchange.dsn, held):
+        for waits_briefly in (False, True):
+            outcomes = await projections.apply(whole(exchange, BTC, ETH), waits_briefly=waits_briefly)
+            assert isinstance(outcomes[0], RowsLocked)
+            assert outcomes[1] == (0 if waits_briefly else 4)
+        await assert_rows_equal_the_engine(exchange, ETH)
+    assert await projections.apply(whole(exchange, BTC, ETH)) == [4, 0]
+    assert await projections.open() == 1
+    await assert_rows_equal_the_engine(exchange, BTC)
+    assert await audit(exchange.session) == []
+    await projections.close()
+    await exchange.close()
 
 
 async def test_a_deadlock_repeats_the_transaction_of_all_markets(exchange: Exchange, projections: Projections) -> None:
