@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from agents.worker.host import FaustUnit, Unit
+from structlog.contextvars import bind_contextvars
+
+from agents.worker.host import Unit
 from agents.worker.settings import StreamSettings
 from agents.worker.topic_watch import TopicWatch
 
@@ -26,11 +28,6 @@ class GuardedUnit:
         self._is_up = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether its app could not be stopped: the threads of that app would keep the process forever."""
-        return isinstance(self._unit, FaustUnit) and self._unit.is_cut
-
     async def start(self) -> None:
         """Start; returns when the unit is up, which may be after a rest."""
         self._serving = asyncio.create_task(self._serve(), name=self.name)
@@ -50,8 +47,10 @@ class GuardedUnit:
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.wait([self._serving])
+        self._watch.remove(self._market)
 
     async def _serve(self) -> None:
+        bind_contextvars(market=self._market)  # for every line that the tasks of this unit log
         await self._watch.add(self._market)
         while True:
             await self._watch.until_sound(self._market)
@@ -66,7 +65,7 @@ class GuardedUnit:
                 faulty.cancel()
                 working.cancel()
             log.error("%s rests: a topic is at fault", self.name, extra={"market": self._market})
-            await (unit.abandon() if isinstance(unit, FaustUnit) else unit.stop())
+            await unit.stop()
             self._unit = None
 
     async def _run(self, unit: Unit) -> None:

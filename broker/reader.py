@@ -12,6 +12,7 @@ from broker.address import client_settings
 FIRST_STEP = 64
 STEP_GROWTH = 4
 STALLED_AFTER_S = 30.0
+PROBED = 16
 T = TypeVar("T")
 
 
@@ -71,6 +72,24 @@ async def read_back(
             records = await _read(reader, partition, start, stop, on_fetched) + records
             stop, step = start, step * STEP_GROWTH
         return records
+
+
+async def offset_before(bootstrap: str, topic: str, is_before: Callable[[Any], bool], step: int) -> int:
+    """An offset before every record that is not `is_before`, found by a look at a few records only, further and further back.
+
+    It may lie too far back, and it trusts that the records are in order. The first look is `step` records back.
+    """
+    partition = TopicPartition(topic, 0)
+    async with _reader(bootstrap, partition) as reader:
+        first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
+        start = stop - step
+        while start > first:
+            records = await _read(reader, partition, start, min(stop, start + PROBED))
+            if any(is_before(record) for record in records):
+                return start
+            step *= STEP_GROWTH
+            start = stop - step
+        return first
 
 
 async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:

@@ -53,6 +53,11 @@ class TopicWatch:
         async with self._changed:
             await self._changed.wait_for(lambda: market in self._seen)
 
+    def remove(self, market: str) -> None:
+        """Watch a market no longer: another process works for it."""
+        self._markets.discard(market)
+        self._seen.discard(market)
+
     async def until_sound(self, market: str) -> None:
         """Return when nothing is wrong with the topics of a market."""
         async with self._changed:

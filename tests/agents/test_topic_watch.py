@@ -12,11 +12,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
-from agents.fills.app import publisher_unit
+from agents.fills.app import MarketPublisher
 from agents.guarded_unit import GuardedUnit
-from agents.matching.app import engine_unit
-from agents.projection.app import projection_unit
+from agents.matching.app import MarketEngine
+from agents.projection.app import MarketProjection
 from agents.relay import Relay
+from agents.shard.unit import ShardUnit
 from agents.worker.topic_watch import TopicWatch
 from app.cli import cli
 from broker.address import client_settings
@@ -33,12 +34,7 @@ from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 
-BUILD = {
-    Work.RELAY: Relay,
-    Work.ENGINE: engine_unit,
-    Work.PROJECTION: projection_unit,
-    Work.PUBLISHER: publisher_unit,
-}
+BUILD = {Work.ENGINE: MarketEngine, Work.PROJECTION: MarketProjection, Work.PUBLISHER: MarketPublisher}
 
 
 class Fault(NamedTuple):
@@ -71,17 +67,16 @@ EVERY = [
 
 @asynccontextmanager
 async def workers_of(*streams: Stream) -> AsyncIterator[None]:
-    """All workers of these markets, as their processes host them: one watch for each kind of work."""
-    watches = [TopicWatch(work, streams[0].settings) for work in BUILD]
-    tasks = [asyncio.create_task(watch.run()) for watch in watches]
+    """All workers of these markets, as their processes host them: in one shard, one watch for each kind of work."""
+    settings, markets = streams[0].settings, [stream.market for stream in streams]
+    relaying, *watches = [TopicWatch(work, settings) for work in (Work.RELAY, *BUILD)]
+    tasks = [asyncio.create_task(watch.run()) for watch in (relaying, *watches)]
+    shards = [
+        ShardUnit(watch.work, markets[0], settings, BUILD[watch.work], markets=markets, watch=watch)
+        for watch in watches
+    ]
     try:
-        async with hosted(
-            *(
-                GuardedUnit(stream.market, stream.settings, watch, BUILD[watch.work])
-                for watch in watches
-                for stream in streams
-            )
-        ):
+        async with hosted(*(GuardedUnit(market, settings, relaying, Relay) for market in markets), *shards):
             yield
     finally:
         for task in tasks:

@@ -1,0 +1,48 @@
+"""The units of a process follow the placement: a shard that is served gets one, each market of a relay gets one."""
+
+import asyncio
+from collections.abc import Callable
+
+from agents.shard.placement import Served
+from agents.shard.unit import ShardUnit
+from agents.worker.host import Host, Unit
+
+
+class HostedShards:
+    """One unit for each shard. A market that moves between two of them leaves the one before it joins the other."""
+
+    def __init__(self, host: Host, build: Callable[[str], ShardUnit]) -> None:
+        self._host = host
+        self._build = build
+        self._units: dict[str, ShardUnit] = {}
+
+    async def follow(self, served: Served) -> None:
+        """Serve these shards with these markets."""
+        shrinking = [unit.place(unit.markets & served.get(shard, frozenset())) for shard, unit in self._units.items()]
+        await asyncio.gather(*shrinking)
+        for shard in self._units.keys() - served.keys():
+            await self._host.remove(self._units.pop(shard).name)
+        for shard, markets in served.items():
+            if shard not in self._units:
+                self._units[shard] = unit = self._build(shard)
+                await unit.place(markets)
+                self._host.add(unit)
+            else:
+                await self._units[shard].place(markets)
+
+
+class HostedMarkets:
+    """One unit for each market of the shards."""
+
+    def __init__(self, host: Host, build: Callable[[str], Unit]) -> None:
+        self._host = host
+        self._build = build
+        self._units: dict[str, Unit] = {}
+
+    async def follow(self, served: Served) -> None:
+        """Serve the markets of these shards."""
+        markets = frozenset().union(*served.values())
+        await asyncio.gather(*(self._host.remove(self._units.pop(gone).name) for gone in self._units.keys() - markets))
+        for market in sorted(markets - self._units.keys()):
+            self._units[market] = unit = self._build(market)
+            self._host.add(unit)
