@@ -16,13 +16,15 @@ from agents.projection.app import MarketProjection
 from agents.relay import Relay
 from agents.shard.market_work import Build
 from agents.shard.placement import PlacementWatch, Scope
-from agents.shard.unit import ShardUnit
+from agents.shard.unit import MARKETS_AT_ONCE, ShardUnit
+from agents.worker.database import keeping_sessions
 from agents.worker.fail_stop import fail_fast
 from agents.worker.host import Host
 from agents.worker.presence import present
 from agents.worker.settings import StreamSettings
 from agents.worker.topic_watch import TopicWatch
 from broker.address import name_process
+from broker.kept_readers import keeping_readers
 from store.session.presence import Work
 
 
@@ -70,9 +72,13 @@ async def _run_shards(work: Work, scope: Scope, settings: StreamSettings, build:
 
 @asynccontextmanager
 async def _watched(work: Work, settings: StreamSettings) -> AsyncIterator[TopicWatch]:
-    """Be shown as a worker of this kind, and watch topics meanwhile."""
+    """Be shown as a worker of this kind, and watch topics meanwhile. Its markets begin over the same few connections."""
     name_process(work)
-    async with present(work, settings):
+    async with (
+        present(work, settings),
+        keeping_readers(settings.bootstrap, MARKETS_AT_ONCE),
+        keeping_sessions(settings.dsn, work.value),
+    ):
         watch = TopicWatch(work, settings)
         watching = asyncio.create_task(fail_fast(watch.run(), f"the topics of {work}"))
         try:

@@ -26,7 +26,7 @@ class MarketStream:
     async def start(self, offset: int) -> None:
         """Read from an offset on."""
         feed = self._worker.feed
-        self._agent = self._app.agent(raw_topic(self._app, feed.topic), name=feed.agent)(self._take)
+        self._agent = self._declare(raw_topic(self._app, feed.topic), feed.agent)
         await self._agent.start()
         self._channel = await self._subscribed(feed.topic)
         conductor: Any = self._app.topics
@@ -57,7 +57,16 @@ class MarketStream:
         if self._channel is not None:
             self._app.topics.discard(self._channel)
 
+    def _declare(self, topic: Any, name: str) -> Any:
+        """As `app.agent` does, but for the note to a scan of modules: to find this one costs as much as all the rest."""
+        conf: Any = self._app.conf
+        agent = conf.Agent(self._take, name=name, app=self._app, channel=topic, help=self._take.__doc__)
+        self._app.agents[agent.name] = agent
+        self._app.topics.beacon.add(agent)
+        return agent
+
     async def _take(self, stream: Any) -> None:
+        """The work of the agent."""
         async for event in stream.noack().events():
             if self._reading is not None:
                 self._reading.taken(event.message)
