@@ -18,17 +18,20 @@ class HostedShards:
 
     async def follow(self, served: Served) -> None:
         """Serve these shards with these markets."""
-        shrinking = [unit.place(unit.markets & served.get(shard, frozenset())) for shard, unit in self._units.items()]
+        shards, finished = served
+        shrinking = [
+            unit.place(unit.markets & shards.get(shard, frozenset()), finished) for shard, unit in self._units.items()
+        ]
         await asyncio.gather(*shrinking)
-        for shard in self._units.keys() - served.keys():
+        for shard in self._units.keys() - shards.keys():
             await self._host.remove(self._units.pop(shard).name)
-        for shard, markets in served.items():
+        for shard, markets in shards.items():
             if shard not in self._units:
                 self._units[shard] = unit = self._build(shard)
-                await unit.place(markets)
+                await unit.place(markets, finished)
                 self._host.add(unit)
             else:
-                await self._units[shard].place(markets)
+                await self._units[shard].place(markets, finished)
 
 
 class HostedMarkets:
@@ -40,8 +43,8 @@ class HostedMarkets:
         self._units: dict[str, Unit] = {}
 
     async def follow(self, served: Served) -> None:
-        """Serve the markets of these shards."""
-        markets = frozenset().union(*served.values())
+        """Serve the markets of these shards that are not finished."""
+        markets = frozenset().union(*served.shards.values()) - served.finished
         await asyncio.gather(*(self._host.remove(self._units.pop(gone).name) for gone in self._units.keys() - markets))
         for market in sorted(markets - self._units.keys()):
             self._units[market] = unit = self._build(market)

@@ -169,7 +169,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
             "rules": view.rules,
             "mark": view.mark_price,
             "owner": owners.get((Work.ENGINE, view.id)),
-            "shard": shards.get(view.id),
+            "shard": shards[view.id].shard if view.id in shards else None,
             "commands": progress[view.id].command_seq,
             "events": progress[view.id].event_seq,
             "behind": load[view.id].backlog,

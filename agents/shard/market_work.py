@@ -12,6 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from agents.shard.stream import MarketStream
 from agents.shard.worker import MarketWorker
+from agents.worker.database import DATABASE_ERRORS
 from agents.worker.fail_stop import fail_fast
 from agents.worker.ownership import give_up, take_on
 from agents.worker.retry import Backoff
@@ -22,6 +23,7 @@ from agents.worker.topic_watch import TopicWatch
 from store.session.presence import Task
 
 DISCONNECT_WITHIN_S = 3.0
+IDLE_LOOK_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,22 @@ class MarketWork:
         if self._owning is not None:
             self._is_disowned = True
             self._owning.cancel()
+
+    async def until_idle(self) -> None:
+        """Return when this process is in place as the owner, and nothing is left to do; an outage is waited for."""
+        while True:
+            await self.is_up.wait()
+            if self._worker is not None and not await self._is_pending(self._worker):
+                return
+            await asyncio.sleep(IDLE_LOOK_S)
+
+    async def _is_pending(self, worker: MarketWorker) -> bool:
+        try:
+            return await worker.has_work()
+        except (KafkaError, *DATABASE_ERRORS) as error:
+            if not is_unavailable(error):
+                raise
+            return True
 
     async def finish(self) -> None:
         """End cleanly: the current record is finished, and the next owner continues after it."""

@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
-from store.markets.placement import read_placement
+from store.markets.placement import Placed, read_placement
 from store.session.connect import Connection
 
 LOOK_EVERY_S = 0.5
 
-Served = Mapping[str, frozenset[str]]
-"""{shard: its markets}."""
+
+class Served(NamedTuple):
+    """The shards to serve with the markets that are placed in each, and those of them that are finished."""
+
+    shards: Mapping[str, frozenset[str]]
+    finished: frozenset[str] = frozenset()
 
 
 class Scope(NamedTuple):
@@ -21,14 +25,16 @@ class Scope(NamedTuple):
     markets: Collection[str] = ()
     shards: Collection[str] = ()
 
-    def served(self, placement: Mapping[str, str]) -> Served:
+    def served(self, placement: Mapping[str, Placed]) -> Served:
         """The shards to serve, each with all markets that are placed in it."""
-        wanted = set(self.shards) | {placement[market] for market in self.markets if market in placement}
+        wanted = set(self.shards) | {placement[market].shard for market in self.markets if market in placement}
         markets: dict[str, set[str]] = {}
-        for market, shard in placement.items():
-            if shard in wanted or not (self.shards or self.markets):
-                markets.setdefault(shard, set()).add(market)
-        return {shard: frozenset(found) for shard, found in markets.items()}
+        for market, placed in placement.items():
+            if placed.shard in wanted or not (self.shards or self.markets):
+                markets.setdefault(placed.shard, set()).add(market)
+        shards = {shard: frozenset(found) for shard, found in markets.items()}
+        finished = {market for market in frozenset().union(*shards.values()) if placement[market].is_finished}
+        return Served(shards, frozenset(finished))
 
 
 EVERYTHING = Scope()

@@ -11,6 +11,7 @@ from typing import cast
 from faust.contrib.asgi import bind_to_running_loop
 
 from agents.shard.market_work import Build, MarketWork
+from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app
 from agents.worker.settings import StreamSettings
 from agents.worker.topic_watch import TopicWatch
@@ -24,6 +25,7 @@ FINISH_WITHIN_S = 5.0
 MARKETS_AT_ONCE = 8
 """How many markets of a shard begin, or finish, at a time: each holds a session of PostgreSQL and a reader of Kafka meanwhile."""
 UNBROKEN = 1
+LOOK_EVERY_S = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,10 @@ class ShardUnit:
         self._beginnings, self._endings = asyncio.Semaphore(MARKETS_AT_ONCE), asyncio.Semaphore(MARKETS_AT_ONCE)
         self._markets: dict[str, MarketWork] = {}
         self._wanted = frozenset(markets)
+        self._finished: frozenset[str] = frozenset()
+        self._left: frozenset[str] = frozenset()
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._placing = asyncio.Lock()
         self._membership: Membership | None = None
         self._is_decided = asyncio.Event()
         self._is_running = False
@@ -75,21 +81,46 @@ class ShardUnit:
         await self.app.maybe_start()
         await self.app._fetcher.maybe_start()
         self._is_running = True
-        await self.place(self._wanted)
-        await self._is_decided.wait()
-        await self._until_up()
+        await self.place(self._wanted, self._finished)
+        waits = [asyncio.create_task(self._until_up()), asyncio.create_task(self.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
-    async def place(self, markets: Collection[str]) -> None:
-        """These markets, and no others, are in the shard from now on; returns when those that leave it have finished."""
-        self._wanted = frozenset(markets)
-        if not self._is_running:
-            return
-        leaving = [self._markets.pop(market) for market in self._markets.keys() - self._wanted]
-        await self._finish(leaving)
-        for market in sorted(self._wanted - self._markets.keys()):
+    async def place(self, markets: Collection[str], finished: Collection[str] = ()) -> None:
+        """These markets, and no others, are in the shard from now on; returns when those that leave it have finished.
+
+        A finished market is looked at once more by this process, and leaves the shard until it has a command again.
+        """
+        self._wanted, self._finished = frozenset(markets), frozenset(finished)
+        if self._is_running:
+            async with self._placing:
+                await self._place()
+
+    async def _place(self) -> None:
+        self._left &= self._finished
+        served = self._wanted - self._left
+        for market in self._leaving.keys() - (self._finished & served):
+            self._leaving.pop(market).cancel()
+        await self._finish([self._markets.pop(market) for market in self._markets.keys() - served])
+        for market in sorted(served - self._markets.keys()):
             self._markets[market] = each = self._market(market)
             each.start()
             self._tell(each)
+        for market in (self._finished & served) - self._leaving.keys():
+            leaving = self._leave_when_idle(market, self._markets[market])
+            self._leaving[market] = asyncio.create_task(fail_fast(leaving, self._markets[market].name))
+
+    async def _leave_when_idle(self, market: str, work: MarketWork) -> None:
+        await work.until_idle()
+        async with self._placing:
+            if self._markets.get(market) is work and market in self._finished and self._is_running:
+                del self._markets[market], self._leaving[market]
+                self._left |= {market}
+                await self._finish([work])
+                log.info("%s has left: it is settled", work.name, extra={"market": market})
 
     async def wait(self) -> None:
         """Return when the app has crashed: a crash does not reach the event loop otherwise."""
@@ -98,7 +129,10 @@ class ShardUnit:
     async def stop(self) -> None:
         """Finish every market's current record, then commit and leave the group."""
         self._is_running = False
-        await self._finish(list(self._markets.values()))
+        async with self._placing:
+            for leaving in self._leaving.values():
+                leaving.cancel()
+            await self._finish(list(self._markets.values()))
         try:
             await asyncio.wait_for(self.app.stop(), GOODBYE_TIMEOUT_S)
         except TimeoutError:
@@ -121,8 +155,11 @@ class ShardUnit:
         return self._membership is not None and self._membership.is_owner
 
     async def _until_up(self) -> None:
-        while self._is_owner and (waiting := [each for each in self._markets.values() if not each.is_up.is_set()]):
-            await waiting[0].is_up.wait()
+        await self._is_decided.wait()
+        while True:
+            if not self._is_owner or all(each.is_up.is_set() for each in self._markets.values()):
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _market(self, market: str) -> MarketWork:
         return MarketWork(

@@ -6,6 +6,7 @@ Exception
 
 import re
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from store.command_log.commands import MarketUnknown
 from store.session.connect import Session
@@ -14,7 +15,13 @@ MAIN_SHARD = "main"
 """The shard of a market that nobody has placed."""
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
-_READ = "SELECT name, shard FROM markets ORDER BY market_id"
+IS_FINISHED = "m.status = 'SETTLED' AND m.halted_reason IS NULL AND r.pruned_seq = c.command_seq"
+"""That a market needs no worker: what is pruned from the outbox is sent, persisted, and covered by a snapshot in PostgreSQL."""
+
+_READ = f"""
+SELECT m.name, m.shard, {IS_FINISHED} AS is_finished
+FROM markets m JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id) ORDER BY m.market_id
+"""  # noqa: S608 - a condition of ours
 _PLACE = "UPDATE markets SET shard = coalesce($2, lower(name)) WHERE name = ANY($1) RETURNING name, shard"
 
 
@@ -32,9 +39,16 @@ def check_shard(name: str) -> None:
         raise BadShard(name)
 
 
-async def read_placement(session: Session) -> Mapping[str, str]:
-    """{market: shard} of every listed market."""
-    return {row["name"]: row["shard"] for row in await session.fetch(_READ)}
+class Placed(NamedTuple):
+    """The shard of a market. `is_finished`: it is settled, and no command of it is under way, so it needs no worker."""
+
+    shard: str
+    is_finished: bool = False
+
+
+async def read_placement(session: Session) -> Mapping[str, Placed]:
+    """Where every listed market is placed, by its name."""
+    return {row["name"]: Placed(row["shard"], row["is_finished"]) for row in await session.fetch(_READ)}
 
 
 async def place_markets(session: Session, markets: Collection[str], shard: str | None) -> Mapping[str, str]:

@@ -10,11 +10,16 @@ from agents.shard.placement import EVERYTHING, PlacementWatch, Scope, Served
 from agents.worker.settings import StreamSettings
 from app.cli import cli
 from store.command_log.commands import MarketUnknown
-from store.markets.placement import MAIN_SHARD, BadShard, place_markets, read_placement
+from store.markets.placement import MAIN_SHARD, BadShard, Placed, place_markets, read_placement
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 
-PLACEMENT = {"BTC-PERP": "btc-perp", "ETH-PERP": "main", "SOL-PERP": "main", "XRP-PERP": "tail"}
+PLACEMENT = {
+    "BTC-PERP": Placed("btc-perp"),
+    "ETH-PERP": Placed("main"),
+    "SOL-PERP": Placed("main", is_finished=True),
+    "XRP-PERP": Placed("tail", is_finished=True),
+}
 
 
 @pytest.mark.parametrize(
@@ -28,21 +33,23 @@ PLACEMENT = {"BTC-PERP": "btc-perp", "ETH-PERP": "main", "SOL-PERP": "main", "XR
     ],
 )
 def test_a_worker_serves_whole_shards(scope: Scope, served: Mapping[str, set[str]]) -> None:
-    """A market names its shard, with all that is in it."""
-    assert scope.served(PLACEMENT) == served
+    """A market names its shard, with all that is in it; those that are finished are known as such."""
+    shards, finished = scope.served(PLACEMENT)
+    assert shards == served
+    assert finished == {"SOL-PERP", "XRP-PERP"} & frozenset().union(*served.values())
 
 
 async def test_placing_is_all_or_nothing(database: str) -> None:
     """Together in a named shard, each in one of its own, or nowhere."""
     async with session_to(database) as session:
-        assert await read_placement(session) == dict.fromkeys(("BTC-PERP", "ETH-PERP"), MAIN_SHARD)
+        assert await read_placement(session) == dict.fromkeys(("BTC-PERP", "ETH-PERP"), Placed(MAIN_SHARD))
         assert await place_markets(session, ["BTC-PERP"], None) == {"BTC-PERP": "btc-perp"}
         with pytest.raises(MarketUnknown):
             await place_markets(session, ["ETH-PERP", "NOPE-PERP"], "hot")
         for name in ("", "Main", "a b", "x" * 33):
             with pytest.raises(BadShard):
                 await place_markets(session, ["ETH-PERP"], name)
-        assert await read_placement(session) == {"BTC-PERP": "btc-perp", "ETH-PERP": MAIN_SHARD}
+        assert await read_placement(session) == {"BTC-PERP": Placed("btc-perp"), "ETH-PERP": Placed(MAIN_SHARD)}
 
 
 async def test_a_worker_follows_the_placement(database: str, tmp_path: object) -> None:
@@ -60,7 +67,7 @@ async def test_a_worker_follows_the_placement(database: str, tmp_path: object) -
         await eventually(lambda: len(seen) == 2)
         await asyncio.sleep(0.6)
         await watch.stop()
-    assert seen == [{"main": {"BTC-PERP", "ETH-PERP"}}, {"btc-perp": {"BTC-PERP"}}]
+    assert [each.shards for each in seen] == [{"main": {"BTC-PERP", "ETH-PERP"}}, {"btc-perp": {"BTC-PERP"}}]
 
 
 async def test_an_operator_places_markets(database: str) -> None:

@@ -16,25 +16,34 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from agents.fills.app import MarketPublisher
+from agents.hosting import HostedShards
 from agents.matching.app import MarketEngine
 from agents.projection.app import MarketProjection
 from agents.relay import Relay
+from agents.shard.placement import PlacementWatch, Scope
 from agents.shard.unit import ShardUnit
 from agents.shard.worker import Feed
+from agents.worker.host import Host
 from agents.worker.metrics import RECOVERIES
 from agents.worker.settings import StreamSettings
 from broker.producer import AckedProducer, OutgoingRecord
 from broker.shard_consumer import WAITING_RECORDS_MAX
+from schemas.commands import SetStatus
+from schemas.market import MarketStatus
 from schemas.topics import commands_topic, events_topic, shard_app_id
+from store.command_log.commands import append_command
+from store.command_log.drain import drain
 from store.markets.halts import halt
-from store.markets.placement import place_markets
+from store.markets.placement import place_markets, read_placement
+from store.session.connect import Connection
 from store.session.presence import Task, Work, read_processes
-from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
+from tests.agents.stream import BEGAN_AT, Stream, hosted, one_hash_each, stream_on
 from tests.agents.test_publisher import everything_is_published
 from tests.conftest import Broker
 from tests.eventually import eventually
 
 FULL = pytest.mark.chaos
+SHARDED = (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)
 _numbers = itertools.count(1)
 
 
@@ -99,7 +108,7 @@ async def test_a_market_joins_and_leaves_a_shard_and_the_others_work_on(
     async with markets(broker, database, tmp_path, 3) as streams:
         *first, late = streams
         shard = new_shard()
-        units = [shard_of(work, first, shard) for work in (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)]
+        units = [shard_of(work, first, shard) for work in SHARDED]
         async with hosted(*units):
             await all_trade(first)
             begun = {market: recoveries(market) for market in names(streams)}
@@ -188,6 +197,81 @@ async def test_a_shard_survives_its_owner_and_moves_on(broker: Broker, database:
             one_hash_each(await each.records())
 
 
+async def test_a_settled_market_leaves_its_shard_until_it_has_a_command_again(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once all is persisted, published and in a stored snapshot; a process that starts later looks at it once, and drops it too."""
+    monkeypatch.setattr("agents.matching.app.COPY_EVERY_S", 0.5)
+    monkeypatch.setattr("agents.relay.TIDY_EVERY_S", 0.5)
+    async with markets(broker, database, tmp_path) as streams:
+        stays, ends = streams
+        shard = new_shard()
+        await place_markets(stays.session, names(streams), shard)
+        for _ in range(2):
+            async with following(streams, shard) as units:
+                await all_trade([stays])
+                if not await is_finished(ends):
+                    await all_trade([ends])
+                    for status in (MarketStatus.SETTLEMENT_ONLY, MarketStatus.SETTLED):
+                        await append_command(ends.session, ends.market, SetStatus(BEGAN_AT, status))
+                await eventually(lambda: is_finished(ends), within_s=60)
+                begun = recoveries(stays.market)
+                await eventually(lambda units=units: all(agents(each) == [stays.market] for each in units), within_s=30)
+                await everything_is_published(ends)
+                await drain(Kept(ends.session), ends.market, BEGAN_AT, 10)
+                await ends.barrier()
+                await eventually(lambda units=units: any(ends.market in agents(each) for each in units), within_s=30)
+                await ends.drained()
+                await eventually(lambda units=units: all(agents(each) == [stays.market] for each in units), within_s=60)
+                await all_trade([stays])
+                assert recoveries(stays.market) == begun
+        for each in streams:
+            one_hash_each(await each.records())
+
+
+@asynccontextmanager
+async def following(streams: Sequence[Stream], shard: str) -> AsyncIterator[list[ShardUnit]]:
+    """A shard's engine, projection and publisher in this process, which follow the placement."""
+    one = streams[0]
+    units: list[ShardUnit] = []
+    hosts = [Host() for _ in SHARDED]
+    watches = []
+    for host, work in zip(hosts, SHARDED, strict=True):
+
+        def build(shard: str, work: Work = work) -> ShardUnit:
+            units.append(shard_of(work, [one], shard))
+            return units[-1]
+
+        watches.append(PlacementWatch(Scope(shards=[shard]), one.settings, HostedShards(host, build).follow))
+    async with hosted(*watches):
+        await eventually(lambda: len(units) == len(SHARDED))
+        try:
+            yield units
+        finally:
+            await asyncio.gather(*(host.remove(name) for host in hosts for name in host.names))
+
+
+def agents(unit: ShardUnit) -> list[str]:
+    """The markets that a shard works for now."""
+    return sorted(name.partition("-")[2] for name in unit.app.agents)
+
+
+async def is_finished(stream: Stream) -> bool:
+    """Whether a market needs no worker any more."""
+    return (await read_placement(stream.session))[stream.market].is_finished
+
+
+class Kept:
+    """A session for a drain."""
+
+    def __init__(self, session: Connection) -> None:
+        self._session = session
+
+    async def run(self, work: Any) -> Any:
+        """Work over the session."""
+        return await work(self._session)
+
+
 async def test_a_quarantined_market_rests_and_the_others_trade(broker: Broker, database: str, tmp_path: Path) -> None:
     """It has an owner who leaves its log alone; the same shard matches and persists the other market."""
     async with markets(broker, database, tmp_path) as streams:
@@ -208,15 +292,14 @@ async def test_what_a_group_has_committed_is_a_hint(broker: Broker, database: st
     async with markets(broker, database, tmp_path, 1) as streams:
         (stream,) = streams
         shard = new_shard()
-        units = (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)
-        async with hosted(*(shard_of(work, streams, shard) for work in units)):
+        async with hosted(*(shard_of(work, streams, shard) for work in SHARDED)):
             await all_trade(streams)
         await stream.trade(100)
         for offset in (100_000, 0):
-            for work in units:
+            for work in SHARDED:
                 log = (commands_topic if work is Work.ENGINE else events_topic)(stream.market)
                 await commit(broker, shard_app_id(work, shard), log, offset)
-            async with hosted(*(shard_of(work, streams, shard) for work in units)):
+            async with hosted(*(shard_of(work, streams, shard) for work in SHARDED)):
                 await all_trade(streams)
                 await everything_is_published(stream)
         one_hash_each(await stream.records())
