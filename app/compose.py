@@ -40,6 +40,7 @@ from store.session.connect import connect_reader_pool, connect_writer
 if TYPE_CHECKING:
     from agents.prices.source import Source
     from agents.rebuild import MovedMarket
+    from agents.shard.placement import Scope
     from agents.verify import Report
 
 log = logging.getLogger(__name__)
@@ -196,37 +197,37 @@ async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:
     from agents.worker.host import Host
 
     _prepare_process(settings)
-    await _named(settings, [source.market for source in sources])
+    await _check_listed(settings, [source.market for source in sources])
     async with _at_work(settings) as address, seen("prices", settings.database_url, address, needs_clock=True):
         await Host().run([PriceFeed(settings.database_url, sources)])
 
 
-async def work_relay(settings: Settings, markets: Sequence[str]) -> None:
-    """Run the relays of the given markets until SIGTERM."""
+async def work_relay(settings: Settings, markets: Sequence[str], shards: Sequence[str] = ()) -> None:
+    """Run the relays of the given shards, and of the shards of these markets, until SIGTERM."""
     from agents.run import run_relay
 
-    await _work(settings, partial(run_relay, await _named(settings, markets)))
+    await _work(settings, partial(run_relay, await _scope(settings, markets, shards)))
 
 
-async def work_engine(settings: Settings, markets: Sequence[str]) -> None:
-    """Run the matching agents of the given markets until SIGTERM."""
+async def work_engine(settings: Settings, markets: Sequence[str], shards: Sequence[str] = ()) -> None:
+    """Run the matching agents of the given shards, and of the shards of these markets, until SIGTERM."""
     from agents.run import run_engine
 
-    await _work(settings, partial(run_engine, await _named(settings, markets)))
+    await _work(settings, partial(run_engine, await _scope(settings, markets, shards)))
 
 
-async def work_projection(settings: Settings, markets: Sequence[str]) -> None:
-    """Run the projection agents of the given markets until SIGTERM."""
+async def work_projection(settings: Settings, markets: Sequence[str], shards: Sequence[str] = ()) -> None:
+    """Run the projection agents of the given shards, and of the shards of these markets, until SIGTERM."""
     from agents.run import run_projection
 
-    await _work(settings, partial(run_projection, await _named(settings, markets)))
+    await _work(settings, partial(run_projection, await _scope(settings, markets, shards)))
 
 
-async def work_publisher(settings: Settings, markets: Sequence[str]) -> None:
-    """Run the publishing agents of the given markets until SIGTERM."""
+async def work_publisher(settings: Settings, markets: Sequence[str], shards: Sequence[str] = ()) -> None:
+    """Run the publishing agents of the given shards, and of the shards of these markets, until SIGTERM."""
     from agents.run import run_publisher
 
-    await _work(settings, partial(run_publisher, await _named(settings, markets)))
+    await _work(settings, partial(run_publisher, await _scope(settings, markets, shards)))
 
 
 async def work_clock(settings: Settings) -> None:
@@ -289,15 +290,23 @@ async def _stream_of_ours(settings: Settings) -> StreamSettings:
     return stream
 
 
-async def _named(settings: Settings, markets: Sequence[str]) -> Sequence[str] | None:
-    """The markets named on the command line; None for all, including those listed later. Raises MarketUnknown."""
+async def _scope(settings: Settings, markets: Sequence[str], shards: Sequence[str]) -> "Scope":
+    """What the command line names; everything, if it names nothing or all. Raises MarketUnknown."""
+    from agents.shard.placement import EVERYTHING, Scope
+
     if ALL_MARKETS in markets:
-        return None
+        return EVERYTHING
+    await _check_listed(settings, markets)
+    return Scope(markets, shards)
+
+
+async def _check_listed(settings: Settings, markets: Sequence[str]) -> None:
+    if not markets:
+        return
     listed = (await _registry(settings)).by_name
     for market in markets:
         if market not in listed:
             raise MarketUnknown(market)
-    return markets
 
 
 async def _registry(settings: Settings) -> MarketRegistry:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from store.command_log.commands import MarketUnknown, append_command
 from store.command_log.drain import DrainTimedOut, drain
 from store.markets.backlog import read_load
 from store.markets.halts import read_halted
+from store.markets.placement import place_markets, read_placement
 from store.markets.price_sources import IndexSources, read_index_sources
 from store.markets.registry import MarketRefused, list_market, load_registry
 from store.markets.rests import read_rests
@@ -159,6 +160,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
         load = await read_load(session, now())
         halted = await read_halted(session)
         rests = await read_rests(session)
+        shards = await read_placement(session)
         owners = _owners(await read_processes(session))
     return [
         {
@@ -167,6 +169,7 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
             "rules": view.rules,
             "mark": view.mark_price,
             "owner": owners.get((Work.ENGINE, view.id)),
+            "shard": shards[view.id].shard if view.id in shards else None,
             "commands": progress[view.id].command_seq,
             "events": progress[view.id].event_seq,
             "behind": load[view.id].backlog,
@@ -176,6 +179,12 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
         }
         for view in views
     ]
+
+
+async def place(settings: Settings, markets: Collection[str], shard: str | None) -> Mapping[str, str]:
+    """Place these markets in a shard, or each in one of its own; where they are now. Raises MarketUnknown, BadShard."""
+    async with _session(settings) as session:
+        return await place_markets(session, markets, shard)
 
 
 async def processes(settings: Settings) -> list[dict[str, Any]]:

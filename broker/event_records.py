@@ -1,12 +1,13 @@
 """Event records: packing the journal's events, and reading back those already in the log."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import msgspec
 
 from broker.errors import LogMismatch
-from broker.reader import LastRecord, last_of, read_back, unnoticed
+from broker.reader import LastRecord, last_of, offset_before, read_back, unnoticed
 from broker.unreadable import Unreadable, UnreadableRecord, check_not_newer, unreadable
 from exchange.engine.log.journal import EncodedEvent
 from schemas.topics import events_topic
@@ -20,6 +21,7 @@ from schemas.wire import (
     failed_command,
 )
 
+EXACT_WITHIN = 4_096
 LOOKED_FURTHER = 1_000
 
 
@@ -106,6 +108,37 @@ async def read_records(
     found = await _read_back(bootstrap, market, range(after_seq, after_seq + 1), on_fetched)
     records = ((record_or_none(each.value, market), each.timestamp) for each in found)
     return [LoggedRecord(record, Timestamp(ms * 1_000)) for record, ms in records if record is not None]
+
+
+async def offset_after(bootstrap: str, market: str, event_seq: int) -> int:
+    """From where a log must be read to hold every event after this one, and all that others wrote after it; it may hold older ones.
+
+    Near the end of the log it is exact. Far from it a thawed owner may have written old events again: 1,000 records more are
+    read then, and a hole that a reader still finds is read by `read_records`.
+    """
+
+    def ranges_in(found: list[Any]) -> list[tuple[int, int, int]]:
+        records = ((each.offset, record_or_none(each.value, market)) for each in found)
+        return [(offset, one.first_event_seq, one.last_event_seq) for offset, one in records if one is not None]
+
+    def is_exact(found: list[Any]) -> bool:
+        return is_whole([(low, high) for _, low, high in ranges_in(found)], range(event_seq, event_seq + 1))
+
+    if event_seq == 0:
+        return 0
+    topic = events_topic(market)
+    found = await read_back(bootstrap, topic, lambda found: is_exact(found) or len(found) >= EXACT_WITHIN)
+    if not found:
+        return 0
+    if is_exact(found):
+        before = takewhile(lambda each: each[2] <= event_seq, ranges_in(found))
+        return 1 + max((offset for offset, _, _ in before), default=found[0].offset - 1)
+    if len(found) < EXACT_WITHIN:
+        return int(found[0].offset)
+    far = await offset_before(
+        bootstrap, topic, lambda each: any(high <= event_seq for _, _, high in ranges_in([each])), EXACT_WITHIN
+    )
+    return max(0, far - LOOKED_FURTHER)
 
 
 async def _read_back(bootstrap: str, market: str, needed: range, on_fetched: Callable[[], None]) -> list[Any]:

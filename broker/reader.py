@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from broker.address import client_settings
+from broker.kept_readers import reading
 
 FIRST_STEP = 64
 STEP_GROWTH = 4
 STALLED_AFTER_S = 30.0
+PROBED = 16
 T = TypeVar("T")
 
 
@@ -39,7 +39,7 @@ def unnoticed() -> None:
 async def stream_records(bootstrap: str, topic: str) -> AsyncIterator[Any]:
     """The records of a topic from the first to its current end, as aiokafka gives them, a few in memory at a time."""
     partition = TopicPartition(topic, 0)
-    async with _reader(bootstrap, partition) as reader:
+    async with reading(bootstrap, partition) as reader:
         first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
         reader.seek(partition, first)
         while first < stop and await reader.position(partition) < stop:
@@ -63,7 +63,7 @@ async def read_back(
     `on_fetched` is called after each fetch.
     """
     partition = TopicPartition(topic, 0)
-    async with _reader(bootstrap, partition) as reader:
+    async with reading(bootstrap, partition) as reader:
         first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
         records: list[Any] = []
         while stop > first and not (records and is_enough(records)):
@@ -71,6 +71,24 @@ async def read_back(
             records = await _read(reader, partition, start, stop, on_fetched) + records
             stop, step = start, step * STEP_GROWTH
         return records
+
+
+async def offset_before(bootstrap: str, topic: str, is_before: Callable[[Any], bool], step: int) -> int:
+    """An offset before every record that is not `is_before`, found by a look at a few records only, further and further back.
+
+    It may lie too far back, and it trusts that the records are in order. The first look is `step` records back.
+    """
+    partition = TopicPartition(topic, 0)
+    async with reading(bootstrap, partition) as reader:
+        first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
+        start = stop - step
+        while start > first:
+            records = await _read(reader, partition, start, min(stop, start + PROBED))
+            if any(is_before(record) for record in records):
+                return start
+            step *= STEP_GROWTH
+            start = stop - step
+        return first
 
 
 async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
@@ -81,7 +99,7 @@ async def record_at(bootstrap: str, topic: str, offset: int) -> Any | None:
 async def records_between(bootstrap: str, topic: str, first: int, stop: int) -> list[Any]:
     """The records at offsets from `first` up to, not including, `stop`, as far as the topic holds them."""
     partition = TopicPartition(topic, 0)
-    async with _reader(bootstrap, partition) as reader:
+    async with reading(bootstrap, partition) as reader:
         end = await end_offset(reader, partition)
         return await _read(reader, partition, first, min(stop, end))
 
@@ -101,21 +119,9 @@ async def last_readable(bootstrap: str, topic: str, read: Callable[[bytes | None
 async def read_all(bootstrap: str, topic: str) -> list[Any]:
     """Every record of a topic as the consumer gives it, with key and headers."""
     partition = TopicPartition(topic, 0)
-    async with _reader(bootstrap, partition) as reader:
+    async with reading(bootstrap, partition) as reader:
         first, stop = await _first_offset(reader, partition), await end_offset(reader, partition)
         return await _read(reader, partition, first, stop)
-
-
-@asynccontextmanager
-async def _reader(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-    connection = client_settings(bootstrap, partition.topic)
-    reader = AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest")
-    try:
-        await reader.start()
-        reader.assign([partition])
-        yield reader
-    finally:
-        await reader.stop()
 
 
 async def end_offset(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:

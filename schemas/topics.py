@@ -1,4 +1,4 @@
-"""Names of topics and consumer groups; one partition each, so one market has one owner."""
+"""Names of topics, agents and consumer groups. A topic has one partition, so a market has one log."""
 
 DEAD_LETTERS = "dead-letters"
 
@@ -19,18 +19,23 @@ def fills_topic(market: str) -> str:
 
 
 def publisher_app_id(market: str) -> str:
-    """Faust application and consumer group of a market's publishing agents."""
+    """Name of the publishing agent of a market, in logs and in PostgreSQL's list of sessions."""
     return f"publisher-{market}"
 
 
 def engine_app_id(market: str) -> str:
-    """Faust application and consumer group of a market's matching agents."""
+    """Name of the matching agent of a market, as above."""
     return f"engine-{market}"
 
 
 def projection_app_id(market: str) -> str:
-    """Faust application and consumer group of a market's projection agents."""
+    """Name of the projection agent of a market, as above."""
     return f"projection-{market}"
+
+
+def shard_app_id(work: str, shard: str) -> str:
+    """Faust application and consumer group of a shard for one kind of work: `engine-main`."""
+    return f"{work}-{shard}"
 
 
 def book_table(market: str) -> str:
@@ -39,5 +44,5 @@ def book_table(market: str) -> str:
 
 
 def book_changelog_topic(market: str) -> str:
-    """The compacted changelog topic of the book table; Faust derives the same name."""
+    """The compacted changelog topic of the book table. It depends on the market alone, so a market can change its shard."""
     return f"{engine_app_id(market)}-{book_table(market)}-changelog"

@@ -15,7 +15,7 @@ import msgspec
 
 from exchange.engine.log.snapshot_format import dump, market_of, state_hash
 from exchange.engine.market import Market
-from schemas.topics import book_table
+from schemas.topics import book_changelog_topic, book_table
 from schemas.wire import UNDECODABLE
 
 CHUNK_BYTES = 512 * 1024
@@ -52,8 +52,16 @@ _head_decoder = msgspec.json.Decoder(Head)
 
 
 def declare_book_table(app: faust.App, market: str) -> Any:
-    """The Faust table: one partition, keys and values as raw bytes."""
-    return app.Table(book_table(market), partitions=1, key_type=bytes, value_type=bytes, use_partitioner=True)
+    """The Faust table: one partition, keys and values as raw bytes. Its changelog is the market's, whatever the app's name."""
+    changelog = app.topic(book_changelog_topic(market), key_type=bytes, value_type=bytes, partitions=1, compacting=True)
+    return app.Table(
+        book_table(market),
+        partitions=1,
+        key_type=bytes,
+        value_type=bytes,
+        use_partitioner=True,
+        changelog_topic=changelog,
+    )
 
 
 def take_snapshot(market: Market, epoch: int, offset: int) -> Snapshot:

@@ -1,42 +1,70 @@
-"""The publishing agent: the Faust app `publisher-{market}`, without tables."""
+"""The publishing agent of a market in the Faust app `publisher-{shard}`."""
 
+import asyncio
 from typing import Any
 
 import faust
 
 from agents.fills.shared_producer import SharedProducer
 from agents.fills.worker import Publisher
-from agents.worker.fail_stop import fail_fast
-from agents.worker.faust_app import faust_app, raw_topic
-from agents.worker.host import FaustUnit
+from agents.shard.position import first_unpersisted
+from agents.shard.unit import ShardUnit
+from agents.shard.worker import Feed
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import StallWatchdog
-from schemas.topics import events_topic, publisher_app_id
-from store.session.presence import Task, Work
+from schemas.topics import events_topic
+from store.session.presence import Work
 
 
-def publisher_unit(market: str, settings: StreamSettings, shared: SharedProducer | None = None) -> FaustUnit:
-    """The publisher of a market, ready to be hosted; the markets of a process share a producer."""
-    app, publisher = publisher_app(market, settings, shared)
-    watch = StallWatchdog(Task(Work.PUBLISHER, market), settings.standstill_s, publisher.advance, publisher.has_work)
-    return FaustUnit(app, watch, after_stop=publisher.disconnect)
+def publisher_unit(market: str, settings: StreamSettings) -> ShardUnit:
+    """The publisher of a market alone, in a shard named after it, ready to be hosted."""
+    return ShardUnit(Work.PUBLISHER, market, settings, MarketPublisher, markets=[market])
 
 
-def publisher_app(
-    market: str, settings: StreamSettings, shared: SharedProducer | None = None
-) -> tuple[faust.App, Publisher]:
-    """The app and the publisher it feeds. An exception in either ends the process with nothing acknowledged."""
-    app = faust_app(publisher_app_id(market), settings)
-    publisher = Publisher(market, settings, shared)
+class MarketPublisher:
+    """Publishes the fills of a market for external consumers; the markets of a process share a producer."""
 
-    @app.on_partitions_revoked.connect
-    async def release(_: Any, /, *__: Any, **___: Any) -> None:
-        publisher.release()
+    def __init__(
+        self, _: faust.App, market: str, settings: StreamSettings, shared: SharedProducer | None = None
+    ) -> None:
+        self.feed = Feed(events_topic(market), f"publish-{market}")
+        self._market = market
+        self._settings = settings
+        self.publisher = Publisher(market, settings, shared)
 
-    @app.agent(raw_topic(app, events_topic(market)), name=f"publish-{market}")
-    async def publish(stream: Any) -> None:
-        """Publish the fills of a market for external consumers."""
-        async for event in stream.noack().events():
-            await fail_fast(publisher.take(event), publisher.name)
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        return self.publisher.name
 
-    return app, publisher
+    async def begin(self) -> int | None:
+        """Continue after the last persisted event: the fills up to it that the topic does not hold come from PostgreSQL."""
+        offset = await first_unpersisted(self._market, self._settings, self.name)
+        await self.publisher.begin()
+        return offset
+
+    async def take(self, event: Any) -> None:
+        """Publish the fills of one event record."""
+        await self.publisher.take(event)
+
+    async def work(self) -> None:
+        """Nothing else than records."""
+        await asyncio.Event().wait()
+
+    def release(self) -> None:
+        """Forget the end of the topic."""
+        self.publisher.release()
+
+    async def finish(self) -> None:
+        """Nothing: the next owner continues where the topic ends."""
+
+    async def disconnect(self) -> None:
+        """Disconnect from the broker."""
+        await self.publisher.disconnect()
+
+    def advance(self) -> object:
+        """A value that changes with every record and acknowledgement received."""
+        return self.publisher.advance()
+
+    async def has_work(self) -> bool:
+        """Whether fills are persisted that the topic does not hold."""
+        return await self.publisher.has_work()

@@ -78,6 +78,10 @@ class Publisher:
         self._known: Known | None = None
         self._last = 0
 
+    async def begin(self) -> None:
+        """Publish the persisted fills that the topic does not hold, also when no event follows."""
+        await self._begin()
+
     async def take(self, event: Any) -> None:
         """Publish the trades of an event record, then acknowledge it. One that is not ours is passed.
 

@@ -1,25 +1,23 @@
-"""The matching agent: the Faust app `engine-{market}` around one market."""
+"""The matching agent of a market in the Faust app `engine-{shard}`."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable
 from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
+from agents.matching.restoring import restore_table
 from agents.matching.worker import Matcher
-from agents.worker.fail_stop import fail_fast
-from agents.worker.faust_app import faust_app, raw_topic
-from agents.worker.host import FaustUnit
+from agents.shard.unit import ShardUnit
+from agents.shard.worker import Feed
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import StallWatchdog
-from broker.unreadable import PARTITION
-from schemas.topics import commands_topic, engine_app_id
-from store.crash_points import CrashPoint, passing
-from store.session.presence import Task, Work
+from schemas.topics import commands_topic
+from store.session.presence import Work
 from tables.book_table import declare_book_table
-from tables.safe_recovery import restored
+from tables.market_tables import drop_table
 
 SNAPSHOT_CHECK_S = 1.0
 COPY_EVERY_S = 60.0
@@ -27,51 +25,69 @@ COPY_EVERY_S = 60.0
 log = logging.getLogger(__name__)
 
 
-def engine_unit(market: str, settings: StreamSettings) -> FaustUnit:
-    """The engine of a market, ready to be hosted."""
-    app, matcher = engine_app(market, settings)
-
-    def advance() -> object:
-        return matcher.advance(), restored(app)
-
-    watch = StallWatchdog(Task(Work.ENGINE, market), settings.standstill_s, advance, matcher.has_work)
-    return FaustUnit(app, watch, before_stop=matcher.close, after_stop=matcher.disconnect)
+def engine_unit(market: str, settings: StreamSettings) -> ShardUnit:
+    """The engine of a market alone, in a shard named after it, ready to be hosted."""
+    return ShardUnit(Work.ENGINE, market, settings, MarketEngine, markets=[market])
 
 
-def engine_app(market: str, settings: StreamSettings) -> tuple[faust.App, Matcher]:
-    """The app and the matcher it drives. An exception in either ends the process: Faust would continue without it."""
-    app = faust_app(engine_app_id(market), settings)
-    table = declare_book_table(app, market)
-    matcher = Matcher(market, settings, table)
+class MarketEngine:
+    """Matches the commands of a market; events out, snapshots into its book table."""
 
-    @table.on_recover  # type: ignore[untyped-decorator]  # Faust's classes are untyped
-    async def recover() -> None:
-        if _owns(app, market):
-            await fail_fast(matcher.recover(), matcher.name)
-            await fail_fast(_through_outages(matcher.snapshots.pass_foreign_end()), matcher.name)
+    def __init__(self, app: faust.App, market: str, settings: StreamSettings) -> None:
+        self.feed = Feed(commands_topic(market), f"match-{market}")
+        self._app = app
+        self._market = market
+        self._settings = settings
+        self._table = declare_book_table(app, market)
+        self.matcher = Matcher(market, settings, self._table)
 
-    @app.on_partitions_revoked.connect
-    async def release(_: Any, /, *revoked: Any, **__: Any) -> None:
-        matcher.release()
-        if any(revoked):
-            passing(CrashPoint.DURING_REBALANCE)
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        return self.matcher.name
 
-    @app.agent(raw_topic(app, commands_topic(market)), name=f"match-{market}")
-    async def match(stream: Any) -> None:
-        """Match the commands of a market; events out, snapshots into its book table."""
-        async for event in stream.noack().events():
-            await fail_fast(matcher.handle(event), matcher.name)
+    async def begin(self) -> int | None:
+        """Recover; the commands after the snapshot come next. None for a quarantined market."""
+        await restore_table(self._settings.bootstrap, self._market, self._table.data.data, self.matcher.step)
+        await self.matcher.recover()
+        await _through_outages(self.matcher.snapshots.pass_foreign_end())
+        return self.matcher.next_offset
 
-    @app.timer(interval=SNAPSHOT_CHECK_S)  # type: ignore[untyped-decorator]
-    async def take_snapshot() -> None:
-        await fail_fast(matcher.snapshot_if_due(), matcher.name)
-        await fail_fast(_through_outages(matcher.snapshots.pass_foreign_entries()), matcher.name)
+    async def take(self, event: Any) -> None:
+        """Match one command record."""
+        await self.matcher.handle(event)
 
-    @app.timer(interval=COPY_EVERY_S)  # type: ignore[untyped-decorator]
-    async def copy_snapshot() -> None:
-        await fail_fast(matcher.copy_to_database(), matcher.name)
+    async def work(self) -> None:
+        """Take the snapshots that are due."""
+        copied_at_s = time.monotonic()
+        while True:
+            await asyncio.sleep(SNAPSHOT_CHECK_S)
+            await self.matcher.snapshot_if_due()
+            await _through_outages(self.matcher.snapshots.pass_foreign_entries())
+            if time.monotonic() >= copied_at_s + COPY_EVERY_S:
+                await self.matcher.copy_to_database()
+                copied_at_s = time.monotonic()
 
-    return app, matcher
+    def release(self) -> None:
+        """Drop the assignment."""
+        self.matcher.release()
+
+    async def finish(self) -> None:
+        """Finish the current record, and write a last snapshot."""
+        await self.matcher.close()
+
+    async def disconnect(self) -> None:
+        """Forget the table, and disconnect from the broker."""
+        drop_table(self._app, self._table)
+        await self.matcher.disconnect()
+
+    def advance(self) -> object:
+        """A value that changes with every record, recovery step and acknowledgement."""
+        return self.matcher.advance()
+
+    async def has_work(self) -> bool:
+        """Whether the log has work for this owner."""
+        return await self.matcher.has_work()
 
 
 async def _through_outages(look: Awaitable[None]) -> None:
@@ -80,8 +96,3 @@ async def _through_outages(look: Awaitable[None]) -> None:
         await look
     except (KafkaError, TimeoutError) as error:
         log.warning("foreign records are not looked for: %r", error)
-
-
-def _owns(app: faust.App, market: str) -> bool:
-    """Whether the command log of the market is assigned to this process; a standby recovers nothing."""
-    return TP(commands_topic(market), PARTITION) in app.consumer.assignment()

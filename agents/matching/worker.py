@@ -131,6 +131,15 @@ class Matcher:
                     await self._snapshot(self._assignment)
                 await self._leave_a_copy()
 
+    @property
+    def next_offset(self) -> int | None:
+        """The offset of the first command record that the state does not cover; None without an assignment."""
+        return None if self._assignment is None else self._assignment.offset + 1
+
+    def step(self) -> None:
+        """Count one step of a recovery, whoever does it."""
+        self._progress.step()
+
     def advance(self) -> object:
         """A value that changes with every record, recovery step and acknowledgement."""
         return self._progress.steps, self._producer.appended

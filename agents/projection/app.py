@@ -1,4 +1,4 @@
-"""The projection agent: the Faust app `projection-{market}`, without tables."""
+"""The projection agent of a market in the Faust app `projection-{shard}`."""
 
 from typing import Any
 
@@ -6,37 +6,59 @@ import faust
 
 from agents.projection.persister import Persister
 from agents.projection.worker import Projector
-from agents.worker.fail_stop import fail_fast
-from agents.worker.faust_app import faust_app, raw_topic
-from agents.worker.host import FaustUnit
+from agents.shard.position import first_unpersisted
+from agents.shard.unit import ShardUnit
+from agents.shard.worker import Feed
 from agents.worker.settings import StreamSettings
-from agents.worker.stall_watchdog import StallWatchdog
-from schemas.topics import events_topic, projection_app_id
-from store.session.presence import Task, Work
+from schemas.topics import events_topic
+from store.session.presence import Work
 
 
-def projection_unit(market: str, settings: StreamSettings, persister: Persister | None = None) -> FaustUnit:
-    """The projection of a market, ready to be hosted; the markets of a process share a persister."""
-    app, projector = projection_app(market, settings, persister)
-    watch = StallWatchdog(Task(Work.PROJECTION, market), settings.standstill_s, projector.advance, projector.has_work)
-    return FaustUnit(app, watch, after_stop=projector.close)
+def projection_unit(market: str, settings: StreamSettings) -> ShardUnit:
+    """The projection of a market alone, in a shard named after it, ready to be hosted."""
+    return ShardUnit(Work.PROJECTION, market, settings, MarketProjection, markets=[market])
 
 
-def projection_app(
-    market: str, settings: StreamSettings, persister: Persister | None = None
-) -> tuple[faust.App, Projector]:
-    """The app and the projector it feeds. An exception in either ends the process with nothing acknowledged."""
-    app = faust_app(projection_app_id(market), settings)
-    projector = Projector(market, settings, persister)
+class MarketProjection:
+    """Persists the events of a market to PostgreSQL; the markets of a process share a persister."""
 
-    @app.agent(raw_topic(app, events_topic(market)), name=f"project-{market}")
-    async def project(stream: Any) -> None:
-        """Persist the events of a market to PostgreSQL, many in one transaction."""
-        async for event in stream.noack().events():
-            await fail_fast(projector.take(event), projector.name)
+    def __init__(self, _: faust.App, market: str, settings: StreamSettings, persister: Persister | None = None) -> None:
+        self.feed = Feed(events_topic(market), f"project-{market}")
+        self._market = market
+        self._settings = settings
+        self.projector = Projector(market, settings, persister)
 
-    @app.task  # type: ignore[untyped-decorator]  # Faust's classes are untyped
-    async def persist() -> None:
-        await fail_fast(projector.work(), projector.name)
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        return self.projector.name
 
-    return app, projector
+    async def begin(self) -> int | None:
+        """Continue after the last persisted event."""
+        return await first_unpersisted(self._market, self._settings, self.name)
+
+    async def take(self, event: Any) -> None:
+        """Queue one event record for the next transaction."""
+        await self.projector.take(event)
+
+    async def work(self) -> None:
+        """Persist what is queued."""
+        await self.projector.work()
+
+    def release(self) -> None:
+        """Nothing: what is persisted twice is dropped."""
+
+    async def finish(self) -> None:
+        """Nothing: the next owner continues after the last transaction."""
+
+    async def disconnect(self) -> None:
+        """Close the session, and disconnect from the broker."""
+        await self.projector.close()
+
+    def advance(self) -> object:
+        """A value that changes with every record received and every answer of PostgreSQL."""
+        return self.projector.advance()
+
+    async def has_work(self) -> bool:
+        """Whether the log has work for this owner."""
+        return await self.projector.has_work()

@@ -5,12 +5,10 @@ from typing import Any
 
 import faust
 
-from agents.worker.ownership import give_up, take_on
 from agents.worker.settings import StreamSettings
 from broker.address import app_settings
-from broker.prompt_consumer import METADATA_MAX_AGE_MS, read_promptly
-from store.session.presence import Task, Work
-from tables.safe_recovery import SAFE_TABLE_MANAGER
+from broker.shard_consumer import METADATA_MAX_AGE_MS, read_as_shard
+from tables.market_tables import MARKET_TABLES
 
 HEARTBEATS_PER_SESSION = 6
 COMMIT_INTERVAL_S = 0.5
@@ -21,6 +19,9 @@ FETCHLESS_S_MAX = 100 * 365 * 86_400.0
 Faust's default is 1,000 seconds. A standby has nothing to fetch: it then left its group and never joined it again
 (aiokafka 0.14.0, its issues 720 and 1187). agents/worker/stall_watchdog.py detects an owner that makes no progress.
 """
+BUFFERED_MAX = (
+    10**9
+)  # in effect, no limit: a full queue would hold up every market; broker/shard_consumer.py has a limit per log
 _RAW: dict[str, Any] = {
     "partitions": 1,
     "key_type": bytes,
@@ -37,7 +38,7 @@ operators are in app/settings.py.
 
 
 def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
-    """An app of one market: one partition, one owner. Its topics are created elsewhere, its web server is off."""
+    """An app of one shard, which has one owner. Its topics are created elsewhere, its web server is off."""
     app = faust.App(
         app_id,
         env=_NO_ENVIRONMENT,
@@ -52,38 +53,19 @@ def faust_app(app_id: str, settings: StreamSettings) -> faust.App:
         broker_max_poll_interval=FETCHLESS_S_MAX,
         broker_commit_interval=COMMIT_INTERVAL_S,
         stream_wait_empty=False,
+        stream_buffer_maxsize=BUFFERED_MAX,
         producer_acks=-1,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
-        TableManager=SAFE_TABLE_MANAGER,
+        TableManager=MARKET_TABLES,
         store="memory://",
         web_enabled=False,
         datadir=str(settings.datadir / f"{app_id}-{os.getpid()}"),
     )
-    read_promptly(app)
-    _show_ownership(app, app_id)
+    read_as_shard(app, settings.bootstrap)
     return app
 
 
 def raw_topic(app: faust.App, name: str) -> Any:
     """A topic whose records we decode ourselves."""
     return app.topic(name, **_RAW)
-
-
-def _show_ownership(app: faust.App, app_id: str) -> None:
-    """Record ownership: the group member that has the partition works for the market; the others are standbys."""
-    work, _, market = app_id.partition("-")
-    task = Task(Work(work), market)
-
-    @app.on_partitions_assigned.connect
-    async def own(_: Any, /, *assigned: Any, **__: Any) -> None:
-        if any(assigned):
-            take_on(task)
-
-    @app.on_partitions_revoked.connect
-    async def disown(_: Any, /, *___: Any, **__: Any) -> None:
-        give_up(task)
-
-    @app.on_before_shutdown.connect  # a member that leaves its group is not told what it loses
-    async def leave(_: Any, /, *___: Any, **__: Any) -> None:
-        give_up(task)

@@ -35,6 +35,7 @@ STATUS_COLUMNS = (
     "rests",
     "mark",
     "owner",
+    "shard",
     "rules",
     "commands",
     "events",

@@ -14,12 +14,14 @@ from app.cli.sending import send
 from app.cli.settling import settle
 from app.market_file import MarketFileRefused, read_market_file
 from app.operator import index_sources, markets_now, now
+from app.operator import place as place_in_shard
 from app.settings import load_settings, resolve_local
 from schemas.commands import SetIndex, SetRules, SetStatus
 from schemas.market import INDEX_MAX, MarketStatus
 from schemas.rest.markets import MarketView
 from schemas.units import NANO_E18, Nanos, parse_whole_units
 from schemas.wire import RULES_VERSION
+from store.markets.placement import BadShard
 from store.markets.registry import MarketRefused
 
 
@@ -62,6 +64,19 @@ def add(file: Path) -> None:
     if not is_running:
         raise click.ClickException(f"{spec.market} is listed, but no worker processed it within 10 s")
     click.echo(f"{spec.market} is {_view(spec.market).status}")
+
+
+@market.command()
+@click.argument("names", type=MARKET, nargs=-1, required=True)
+@click.option("--shard", help="The shard; without it, each market gets one of its own, named after it.")
+def place(names: tuple[str, ...], shard: str | None) -> None:
+    """Move markets to a shard: its workers take them over within a second, and other markets do not notice."""
+    try:
+        placed = asyncio.run(place_in_shard(resolve_local(load_settings()), names, shard))
+    except BadShard as error:
+        raise click.BadParameter(str(error), param_hint="--shard") from error
+    for name in names:
+        click.echo(f"{name} is in shard {placed[name]}")
 
 
 @market.command()

@@ -8,17 +8,23 @@ import click
 
 from app.cli.screen.completion import MARKET
 from app.settings import Settings, load_settings, resolve_local
+from store.markets.placement import BadShard, check_shard
 
 ALL_MARKETS = "all"
-markets_option = click.option(
-    "--market",
-    "markets",
-    type=MARKET,
-    multiple=True,
-    default=(ALL_MARKETS,),
-    show_default=True,
-    help="A market, repeatable, or all.",
-)
+Work = Callable[..., Coroutine[None, None, None]]
+
+
+def markets_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Which markets a worker serves: whole shards, named by themselves or by a market in them."""
+    of_markets = click.option(
+        "--market",
+        "markets",
+        type=MARKET,
+        multiple=True,
+        help="The shard of a market, repeatable, or all (the default).",
+    )
+    of_shards = click.option("--shard", "shards", multiple=True, help="A shard, repeatable.")
+    return of_markets(of_shards(command))
 
 
 @click.command()
@@ -41,38 +47,38 @@ def api() -> None:
 
 @click.command()
 @markets_option
-def relay(markets: tuple[str, ...]) -> None:
-    """Copy commands from the outbox to the command logs."""
+def relay(markets: tuple[str, ...], shards: tuple[str, ...]) -> None:
+    """Copy the commands of the given shards from the outbox to the command logs."""
     from app.compose import work_relay
 
-    _work(partial(work_relay, markets=markets))
+    _work_on(work_relay, markets, shards)
 
 
 @click.command()
 @markets_option
-def engine(markets: tuple[str, ...]) -> None:
-    """Match the orders of the given markets; a second process is their standby."""
+def engine(markets: tuple[str, ...], shards: tuple[str, ...]) -> None:
+    """Match the orders of the given shards; a second process is their standby."""
     from app.compose import work_engine
 
-    _work(partial(work_engine, markets=markets))
+    _work_on(work_engine, markets, shards)
 
 
 @click.command()
 @markets_option
-def projection(markets: tuple[str, ...]) -> None:
-    """Persist the events of the given markets to PostgreSQL."""
+def projection(markets: tuple[str, ...], shards: tuple[str, ...]) -> None:
+    """Persist the events of the given shards to PostgreSQL."""
     from app.compose import work_projection
 
-    _work(partial(work_projection, markets=markets))
+    _work_on(work_projection, markets, shards)
 
 
 @click.command()
 @markets_option
-def publisher(markets: tuple[str, ...]) -> None:
-    """Publish the fills of the given markets to `fills.{market}`, for external consumers."""
+def publisher(markets: tuple[str, ...], shards: tuple[str, ...]) -> None:
+    """Publish the fills of the given shards to `fills.{market}`, for external consumers."""
     from app.compose import work_publisher
 
-    _work(partial(work_publisher, markets=markets))
+    _work_on(work_publisher, markets, shards)
 
 
 @click.command()
@@ -118,6 +124,16 @@ def topics(repair: bool) -> None:
         click.echo(f"`topics --repair` sets {len(repairable)} of these", err=True)
     if faults:
         raise SystemExit(1)
+
+
+def _work_on(work: Work, markets: tuple[str, ...], shards: tuple[str, ...]) -> None:
+    """Work for these shards; refuses a name that no shard can have."""
+    for shard in shards:
+        try:
+            check_shard(shard)
+        except BadShard as error:
+            raise click.BadParameter(str(error), param_hint="--shard") from error
+    _work(partial(work, markets=markets, shards=shards))
 
 
 def _work(work: Callable[[Settings], Coroutine[None, None, None]]) -> None:

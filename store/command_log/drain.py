@@ -5,7 +5,7 @@ Exception
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.commands import PassBarrier
@@ -13,6 +13,7 @@ from schemas.rest.drains import Drained, DrainedMarket
 from schemas.units import Timestamp
 from store.command_log.commands import MarketUnknown, append_command
 from store.markets.halts import read_halted
+from store.markets.placement import read_placement
 from store.queries.operations.progress import PipelineProgress, read_progress
 from store.session.connect import Session
 
@@ -44,10 +45,11 @@ class DrainTimedOut(Exception):
 
 
 class _Reading(NamedTuple):
-    """The progress of each market, and the markets that the exchange itself has halted, with the reasons."""
+    """The progress of each market, the markets that the exchange itself has halted with the reasons, and those that are finished."""
 
     progress: Mapping[str, PipelineProgress]
     halted: Mapping[str, str]
+    finished: Collection[str]
 
     def has_passed(self, market: str, barrier: int) -> bool:
         return self.progress[market].command_seq >= barrier
@@ -59,14 +61,16 @@ async def drain(database: Sessions, market: str | None, at: Timestamp, within_s:
     1. read how far each market is persisted; 2. append the barriers; 3. wait until `progress` has reached each.
 
     A market that the exchange itself has halted, before the call or during it, is skipped: nothing goes through its log
-    until it is resumed. Raises MarketUnknown and DrainTimedOut.
+    until it is resumed. A settled market without a command under way has passed already. Raises MarketUnknown and DrainTimedOut.
     """
     before = await database.run(_read)
     if market is not None and market not in before.progress:
         raise MarketUnknown(market)
     asked = sorted(before.progress) if market is None else [market]
     running = [name for name in asked if name not in before.halted]
-    barriers = await database.run(lambda session: _append_barriers(session, running, at))
+    active = [name for name in running if name not in before.finished]
+    passed_before = {name: before.progress[name].command_seq for name in running if name in before.finished}
+    barriers = passed_before | await database.run(lambda session: _append_barriers(session, active, at))
     after = await _wait_until_passed(database, barriers, within_s)
     passed = {name: after.progress[name] for name, seq in barriers.items() if after.has_passed(name, seq)}
     return Drained(
@@ -97,4 +101,6 @@ async def _wait_until_passed(database: Sessions, barriers: Mapping[str, int], wi
 
 
 async def _read(session: Session) -> _Reading:
-    return _Reading(await read_progress(session), await read_halted(session))
+    placement = await read_placement(session)
+    finished = [market for market, placed in placement.items() if placed.is_finished]
+    return _Reading(await read_progress(session), await read_halted(session), finished)

@@ -2,16 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from aiokafka.consumer.subscription_state import SubscriptionState
-from faust.tables.table import Table
 
+import agents.matching.app
 import agents.matching.worker
 from agents.matching.market_assignment import MarketAssignment
 from agents.worker.settings import StreamSettings
-from broker.prompt_consumer import PromptConsumer, PromptConsumerThread
+from broker.shard_consumer import ShardConsumerThread
 from tests.agents.worker_process import main
 
 SLOW_STEP_S = 0.8
@@ -28,42 +28,48 @@ def hang_in_the_recovery() -> None:
 
 
 def freeze_the_fetch() -> None:
-    """Nothing of the changelog or the commands ever arrives, while the group is given the impression that all is well."""
+    """No command ever arrives, while the group is given the impression that all is well."""
 
-    async def fetch_nothing(*_: object, **__: object) -> dict[Any, Any]:
+    async def fetch_nothing(*_: object) -> dict[Any, Any]:
         await asyncio.sleep(0.1)
         return {}
 
-    PromptConsumerThread._fetch_records = fetch_nothing
+    ShardConsumerThread._fetch = fetch_nothing
 
 
 def slow_down() -> None:
-    """Each entry of the changelog, and each step of the recovery after it, takes its time."""
-
-    async def take_time(*_: object) -> None:
-        await asyncio.sleep(SLOW_STEP_S)
-
+    """Each step of restoring the table, and each step of the recovery after it, takes its time."""
+    restore = agents.matching.app.restore_table
     start = agents.matching.worker.begin_assignment
+
+    async def take_time(on_step: Callable[[], None]) -> None:
+        for _ in range(4):
+            on_step()
+            await asyncio.sleep(SLOW_STEP_S)
+
+    async def restore_slowly(
+        bootstrap: str, market: str, entries: MutableMapping[bytes, bytes], on_step: Callable[[], None]
+    ) -> None:
+        await take_time(on_step)
+        await restore(bootstrap, market, entries, on_step)
 
     async def start_slowly(
         market: str, settings: StreamSettings, entries: Mapping[bytes, bytes], on_step: Callable[[], None]
     ) -> MarketAssignment:
-        for _ in range(6):
-            on_step()
-            await asyncio.sleep(SLOW_STEP_S)
+        await take_time(on_step)
         return await start(market, settings, entries, on_step)
 
-    Table.on_changelog_event = take_time
+    agents.matching.app.restore_table = restore_slowly
     agents.matching.worker.begin_assignment = start_slowly
 
 
 def leak_a_cancellation() -> None:
     """A call of the recovery lets out a CancelledError without a cancel call, as a library of ours once did."""
 
-    async def leak(*_: object) -> dict[Any, Any]:
+    async def leak(*_: object) -> None:
         raise asyncio.CancelledError
 
-    PromptConsumer.highwaters = leak
+    agents.matching.app.restore_table = leak
 
 
 def wait_for_a_day() -> None:

@@ -27,6 +27,7 @@ from schemas.units import Timestamp
 from schemas.wire import EventRecord
 from store.audit.audit import audit
 from store.command_log.commands import append_command
+from store.markets.placement import place_markets
 from store.markets.progress import MarketProgress, read_market_progress
 from store.markets.registry import list_market, load_registry
 from store.money.deposits import deposit
@@ -107,13 +108,13 @@ class Stream:
         await create_topics(broker.bootstrap, [self.market])
         self.settings = replace(self.settings, bootstrap=broker.bootstrap)
 
-    def spawn(self, kind: str, hindrance: str = "") -> subprocess.Popen[bytes]:
-        """Start a worker in its own process, hindered as tests/agents/hindered_worker.py says."""
+    def spawn(self, kind: str, hindrance: str = "", shard: str = "") -> subprocess.Popen[bytes]:
+        """Start a worker of the market's shard, or of another one, in its own process, hindered as tests/agents/hindered_worker.py says."""
         module = ["tests.agents.hindered_worker", hindrance] if hindrance else ["tests.agents.worker_process"]
         settings = msgspec.json.encode(self.settings, enc_hook=str).decode()
         output = (self.settings.datadir / f"{kind}-{len(self._workers)}.log").open("wb")
         worker = subprocess.Popen(
-            [sys.executable, "-m", *module, kind, self.market, settings],
+            [sys.executable, "-m", *module, kind, f"shard:{shard}" if shard else self.market, settings],
             cwd=REPOSITORY,
             stdout=output,
             stderr=output,
@@ -153,6 +154,7 @@ async def stream_on(
     market = f"T{os.getpid()}X{next(_numbers)}-PERP"
     session = await connect_writer(dsn, "test")
     await list_market(session, msgspec.structs.replace(SEED_MARKETS[0], market=market), BEGAN_AT)
+    await place_markets(session, [market], None)
     if has_topics:
         await create_topics(broker.bootstrap, [market])
     submission = Submission(lambda: connect_writer(dsn, "submission"), await load_registry(session))

@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from agents.fills.app import publisher_app, publisher_unit
-from agents.matching.app import engine_app
+from agents.fills.app import publisher_unit
+from agents.fills.worker import Publisher
+from agents.matching.worker import Matcher
 from agents.pending_work import has_commands
-from agents.projection.app import projection_app, projection_unit
+from agents.projection.app import projection_unit
+from agents.projection.worker import Projector
 from agents.relay import Relay
 from agents.worker import stall_watchdog
-from agents.worker.fail_stop import EXIT_CRASHED, EXIT_WRONG
+from agents.worker.fail_stop import EXIT_WRONG
+from agents.worker.faust_app import faust_app
 from agents.worker.ownership import give_up, working
 from agents.worker.stall_watchdog import OwnerStalled, StallWatchdog
 from store.markets.halts import halt
 from store.session.connect import StoreUnavailable
 from store.session.presence import Task, Work
+from tables.book_table import declare_book_table
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
 from tests.agents.test_engine_faults import exit_code
 from tests.conftest import Broker
@@ -118,10 +122,10 @@ async def test_an_owner_whose_recovery_hangs_makes_room_for_the_next(
 
 
 async def test_a_recovery_that_ends_by_itself_ends_the_process(broker: Broker, database: str, tmp_path: Path) -> None:
-    """Ignoring every later assignment, it would be an owner in name only; the watchdog's patience need not run out."""
+    """Otherwise it would be an owner in name only; the watchdog's patience need not run out."""
     async with stream_on(broker, database, tmp_path) as stream:
         deaf = stream.spawn("engine", "leak")
-        assert await eventually(lambda: exit_code(deaf)) == EXIT_CRASHED
+        assert await eventually(lambda: exit_code(deaf)) == EXIT_WRONG
 
 
 async def test_a_recovery_that_advances_slowly_is_not_ended(broker: Broker, database: str, tmp_path: Path) -> None:
@@ -136,9 +140,9 @@ async def test_each_worker_knows_whether_its_log_waits(broker: Broker, database:
     """Unmatched work is the engine's, unpersisted the projection's, unpublished the publisher's."""
     async with stream_on(broker, database, tmp_path) as stream:
         market, settings = stream.market, stream.settings
-        _, matcher = engine_app(market, settings)
-        _, projector = projection_app(market, settings)
-        _, publisher = publisher_app(market, settings)
+        table = declare_book_table(faust_app("engine-of-a-test", settings), market)
+        matcher, projector = Matcher(market, settings, table), Projector(market, settings)
+        publisher = Publisher(market, settings)
         async with hosted(Relay(market, settings)):
             await stream.trade(200)
             engine = stream.spawn("engine")

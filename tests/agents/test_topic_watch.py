@@ -12,11 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from click.testing import CliRunner
 
-from agents.fills.app import publisher_unit
-from agents.guarded_unit import GuardedUnit
-from agents.matching.app import engine_unit
-from agents.projection.app import projection_unit
+from agents.fills.app import MarketPublisher
+from agents.matching.app import MarketEngine
+from agents.projection.app import MarketProjection
 from agents.relay import Relay
+from agents.shard.unit import ShardUnit
 from agents.worker.topic_watch import TopicWatch
 from app.cli import cli
 from broker.address import client_settings
@@ -34,11 +34,7 @@ from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.topic_faults import delete_topic
 
-BUILD = {
-    Work.ENGINE: engine_unit,
-    Work.PROJECTION: projection_unit,
-    Work.PUBLISHER: publisher_unit,
-}
+BUILD = {Work.ENGINE: MarketEngine, Work.PROJECTION: MarketProjection, Work.PUBLISHER: MarketPublisher}
 
 
 class Fault(NamedTuple):
@@ -71,19 +67,16 @@ EVERY = [
 
 @asynccontextmanager
 async def workers_of(*streams: Stream) -> AsyncIterator[None]:
-    """All workers of these markets, as their processes host them: one watch for each kind of work."""
-    watches = [TopicWatch(work, streams[0].settings) for work in (Work.RELAY, *BUILD)]
-    tasks = [asyncio.create_task(watch.run()) for watch in watches]
+    """All workers of these markets, as their processes host them: in one shard, one watch for each kind of work."""
+    settings, markets = streams[0].settings, [stream.market for stream in streams]
+    relaying, *watches = [TopicWatch(work, settings) for work in (Work.RELAY, *BUILD)]
+    tasks = [asyncio.create_task(watch.run()) for watch in (relaying, *watches)]
+    shards = [
+        ShardUnit(watch.work, markets[0], settings, BUILD[watch.work], markets=markets, watch=watch)
+        for watch in watches
+    ]
     try:
-        relay = Relay([stream.market for stream in streams], streams[0].settings, watches[0])
-        async with hosted(
-            relay,
-            *(
-                GuardedUnit(stream.market, stream.settings, watch, BUILD[watch.work])
-                for watch in watches[1:]
-                for stream in streams
-            ),
-        ):
+        async with hosted(Relay(markets, settings, relaying), *shards):
             yield
     finally:
         for task in tasks:

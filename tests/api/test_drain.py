@@ -69,3 +69,17 @@ async def test_a_market_halted_during_a_drain_is_skipped(database: str) -> None:
     await exchange.services.database.run(lambda session: halt(session, "BTC-PERP", "for a test"))
     assert (await draining).body == {"processed": 0, "markets": [], "skipped": ["BTC-PERP"]}
     await exchange.stop()
+
+
+async def test_a_finished_market_gets_no_barrier(database: str) -> None:
+    """It has no worker that could pass one; nothing is under way, so it is drained."""
+    exchange = await Exchange(database).start(drain_timeout_s=20)
+    await exchange.execute("UPDATE markets SET status = 'SETTLED' WHERE market_id = 1")
+    await exchange.execute("UPDATE relay_cursors SET command_seq = 1, pruned_seq = 1 WHERE market_id = 1")
+    await exchange.execute("UPDATE progress SET command_seq = 1 WHERE market_id = 1")
+    admin = await exchange.user(None, is_admin=True)
+    drained = await admin.call("POST", "/admin/drain", {"marketId": "BTC-PERP"})
+    assert (drained.status, drained.body["processed"], drained.body["skipped"]) == (200, 0, [])
+    assert [market["marketId"] for market in drained.body["markets"]] == ["BTC-PERP"]
+    assert await exchange.value("SELECT command_seq FROM counters WHERE market_id = 1") == 1
+    await exchange.stop()

@@ -94,6 +94,21 @@ async def test_values_of_the_database_are_reported_unchanged(exchange: Exchange)
     assert 0.2 <= values["perpetua_database_oldest_transaction_seconds"] < 60
 
 
+async def test_a_market_is_finished_once_it_is_settled_and_nothing_is_kept(exchange: Exchange) -> None:
+    """Settled alone is not enough: a command may be unsent, not persisted, or in no snapshot; a quarantined one is never finished."""
+    nobody = exchange.anonymous()
+
+    async def finished() -> float:
+        return parsed((await nobody.get("/metrics")).body)['perpetua_market_finished{market="BTC-PERP"}']
+
+    await exchange.execute("UPDATE markets SET status = 'SETTLED' WHERE market_id = 1")
+    assert await finished() == 0
+    await exchange.execute("UPDATE relay_cursors SET command_seq = 1, pruned_seq = 1 WHERE market_id = 1")
+    assert await finished() == 1
+    await exchange.execute("UPDATE markets SET halted_reason = 'a test' WHERE market_id = 1")
+    assert await finished() == 0
+
+
 async def test_orders_that_wait_are_a_figure(exchange: Exchange) -> None:
     """Three orders wait for one whose transaction is blocked; nothing waits once it continues."""
     users = [await exchange.user() for _ in range(4)]

@@ -68,6 +68,7 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
         "rules": 2,
         "mark": "60000.5",
         "owner": place,
+        "shard": "main",
         "commands": 1,
         "events": 1,
         "behind": 0,
@@ -87,7 +88,7 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
     assert shown.exit_code == 1
     names, *lines = [line.split() for line in shown.output.splitlines()]
     assert (names[:6], set(names)) == (["market", "status", "behind_s", "behind", "halted", "rests"], set(btc))
-    assert lines[0] == ["BTC-PERP", "ACTIVE", "0.0", "0", "-", "-", "60000.5", "-", "2", "1", "1"]
+    assert lines[0] == ["BTC-PERP", "ACTIVE", "0.0", "0", "-", "-", "60000.5", "-", "main", "2", "1", "1"]
 
 
 async def test_a_drain_names_the_markets_it_skips(database: str) -> None:

@@ -54,6 +54,7 @@ async def test_status_fits_the_terminal(database: str, columns: int) -> None:
         "rests",
         "mark",
         "owner",
+        "shard",
         "rules",
         "commands",
         "events",

@@ -228,7 +228,7 @@ class EngineMember(Member):
         await super().start()
 
     async def stop(self) -> None:
-        """As FaustUnit.stop: take a last snapshot, then leave the group."""
+        """As ShardUnit.stop: take a last snapshot, then leave the group."""
         await self.matcher.close()
         await super().stop()
         await self.matcher.disconnect()

@@ -67,7 +67,7 @@ async def standby_engine(exchange: ExchangeProcess, name: str = "standby") -> As
     path = standby_log(exchange, name)
     process = _engine_beside(exchange, path)
     try:
-        await eventually(lambda: path.read_text().count(" is up") >= len(MARKETS), BACK_WITHIN_S)
+        await eventually(lambda: path.read_text().count("-PERP is up") >= len(MARKETS), BACK_WITHIN_S)
         yield process
     finally:
         process.kill()

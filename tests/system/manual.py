@@ -14,6 +14,7 @@ import msgspec
 from app.operator import now
 from bench.exchange_process import ROOT
 from schemas.market import SEED_MARKETS
+from store.markets.placement import place_markets
 from store.markets.registry import seed
 from store.schema.migrate import migrate
 from tests.conftest import Broker
@@ -28,10 +29,12 @@ _numbers = itertools.count(1)
 class Venue(Parts):
     """Parts for markets with names of their own, because the broker is shared with other tests.
 
-    `names`: the manual's markets, and what they are called here. `first` are listed from the beginning, `added` is not.
+    `names`: the manual's markets, and what they are called here; `shards` likewise. `first` are listed from the beginning,
+    `added` is not.
     """
 
     names: dict[str, str]
+    shards: dict[str, str]
 
     @property
     def first(self) -> list[str]:
@@ -51,7 +54,8 @@ def typed(venue: Venue, heading: str) -> list[list[str]]:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     words = [command[command.index("app") + 1 :] for command in commands if command[1:3] == ["-m", "app"]]
-    return [[venue.names.get(word, word) for word in command if word != "&"] for command in words]
+    here = venue.names | venue.shards
+    return [[here.get(word, word) for word in command if word != "&"] for command in words]
 
 
 @asynccontextmanager
@@ -65,7 +69,10 @@ async def venue_on(postgres_dsn: str, broker: Broker, folder: Path) -> AsyncIter
     async with session_to(postgres_dsn) as server:
         await server.execute(f"CREATE DATABASE {name}")
         await asyncio.to_thread(migrate, dsn)
+        venue.shards = {shard: f"{shard}-{os.getpid()}-{number}" for shard in ("main", "majors")}
         await seed(dsn, now(), [msgspec.structs.replace(SEED_MARKETS[0], market=market) for market in venue.first])
+        async with session_to(dsn) as session:
+            await place_markets(session, venue.first, venue.shards["main"])
         try:
             yield venue
         finally:

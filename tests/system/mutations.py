@@ -6,26 +6,27 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import agents.worker.faust_app
+import agents.matching.snapshot_writer
 import api.database
 import api.server
 import app.compose
 import app.local.postgres
 import store.markets.backlog
 import tables.book_table
-from agents.matching.worker import Matcher
+from agents.matching.app import MarketEngine
 from bench.exchange_process import ROOT
 from store.session.connect import Connection, Pool, connect_reader_pool, connect_writer
 from store.submission.decisions import Decisions
+from tables.book_table import take_snapshot
 
 FAULTY = Path(__file__).with_name("faulty")
-_handle, _await_with_deadline = Matcher.handle, api.database.Database.__init__
+_begin, _await_with_deadline = MarketEngine.begin, api.database.Database.__init__
 Place = tuple[object, str]
 
 
-async def _acknowledge_before_the_snapshot(matcher: Matcher, event: Any) -> None:
-    event.ack()
-    await _handle(matcher, event)
+async def _begin_late(engine: MarketEngine) -> int | None:
+    offset = await _begin(engine)
+    return None if offset is None else offset + 1
 
 
 async def _connect_carelessly(dsn: str, application_name: str) -> Connection:
@@ -48,8 +49,12 @@ async def _pool_without_hurry(dsn: str, application_name: str, **_: Any) -> Pool
 
 
 MUTATIONS: dict[str, dict[Place, Any]] = {
-    "recovery is the framework's own": {(agents.worker.faust_app, "SAFE_TABLE_MANAGER"): "faust.tables:TableManager"},
-    "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
+    "an owner starts a record too late": {(MarketEngine, "begin"): _begin_late},
+    "a snapshot names a later record than it covers": {
+        (agents.matching.snapshot_writer, "take_snapshot"): lambda market, epoch, offset: take_snapshot(
+            market, epoch, offset + 1
+        )
+    },
     "every snapshot has the same keys": {
         (tables.book_table, "_head_key"): lambda _: b"head/now",
         (tables.book_table, "_chunk_key"): lambda _, i: b"s/now/%d" % i,

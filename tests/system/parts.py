@@ -37,12 +37,12 @@ class Parts:
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start `python -m app …` and let it run; further settings by their names."""
+    def start(self, *words: str, tree: Path = ROOT, **environment: str) -> subprocess.Popen[bytes]:
+        """Start `python -m app …` of this or another release's tree and let it run; further settings by their names."""
         with (self.folder / f"part-{len(self._processes)}.log").open("wb") as log:
             process = subprocess.Popen(
                 bound_to_this_process([sys.executable, "-m", "app", *words], signal.SIGKILL),
-                cwd=ROOT,
+                cwd=tree,
                 env=self._environment | environment,
                 stdout=log,
                 stderr=log,

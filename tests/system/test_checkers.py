@@ -25,13 +25,13 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 Exercise = Callable[[Start, Measured], Awaitable[None]]
 
 FOUND_BY: dict[str, tuple[Exercise, str]] = {
-    "recovery is the framework's own": (
+    "an owner starts a record too late": (
         lambda give, measured: test_hand_over.test_a_market_changes_hands_and_every_event_is_written_once(
             give, 12, 8, measured
         ),
         "missing in the log",
     ),
-    "a record is acknowledged before its snapshot": (
+    "a snapshot names a later record than it covers": (
         lambda give, _: test_crash_points.test_every_crash_point_is_hit_and_nothing_is_lost(give),
         "missing in the log",
     ),

@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +12,8 @@ import msgspec
 import pytest
 
 from bench.exchange_process import ExchangeProcess
-from tests.eventually import eventually
 from tests.system.conftest import FULL, Measured, Start
-from tests.system.faults import BACK_WITHIN_S, frozen, standby_engine, standby_log
+from tests.system.faults import frozen, standby_engine, standby_log
 from tests.system.patient_load import PatientLoad, trading
 from tests.system.verdict import (
     MARKETS,
@@ -62,7 +60,7 @@ async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies:
         workers = dict(zip(logs, (exchange.children()["engine"], *(each.pid for each in standbys)), strict=True))
         for turn in range(zombies):
             market = MARKETS[turn % len(MARKETS)]
-            owner = (await eventually(partial(_owners, starts, market), BACK_WITHIN_S))[-1]
+            owner = _owners(starts, market)[-1]
             await _outlive_a_zombie(exchange, workers[owner], load, measured)
         for standby in standbys:
             await _take_back(exchange, standby, measured)
@@ -91,9 +89,9 @@ async def _take_back(exchange: ExchangeProcess, standby: subprocess.Popen[bytes]
 
 
 def _owners(starts: dict[Path, int], market: str) -> list[Path]:
-    """The logs that report a recovery of the market, in order of time; each log is read from its start."""
+    """The logs of the market's owners, in order of time: at first of the only worker, then of each that reports a recovery."""
     recovered = sorted((at, log) for log, start in starts.items() for at in _recoveries(log, start, market))
-    return [log for _, log in recovered]
+    return [next(iter(starts)), *(log for _, log in recovered)]
 
 
 def _recoveries(log: Path, start: int, market: str) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from app.local.process import free_port
+from bench.exchange_process import ROOT
 from store.schema.migrate import migrate
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -35,8 +38,13 @@ async def test_markets_are_split_moved_and_added_under_load(parts: Venue, measur
     """Four markets over three processes; one moves, one process ends with a standby, a fifth is listed: nothing is lost."""
     code, printed = await parts.command("topics")
     assert code == 0, printed
-    (*around, first, second, third) = [parts.start(*words) for words in typed(parts, "Split the markets")]
-    assert len(around) == 3
+    (*places, api, relay, projection, first, second, third) = typed(parts, "Split the markets")
+    for words in places:
+        code, printed = await parts.command(*words)
+        assert code == 0, printed
+    for words in (api, relay, projection):
+        parts.start(*words)
+    first, second, third = [parts.start(*words) for words in (first, second, third)]
     await parts.until_ready()
     owners = await until_owned(parts, *parts.first)
     assert owners == dict(zip(parts.first, map(place, (first, first, second, third)), strict=True))
@@ -44,6 +52,8 @@ async def test_markets_are_split_moved_and_added_under_load(parts: Venue, measur
     async with trading(parts.url, clients=2, reference=reference) as load, watched(parts) as pauses:
         await until_accepted(load, 30)
         measured("longest pause of a market without a change (s)", pauses.longest(parts.first))
+        await place_elsewhere_and_back(parts, first, third, load)
+        measured("longest pause while one market was placed elsewhere and back (s)", pauses.longest(parts.first))
         await move(parts, second, load)
         measured("longest pause of the market that moved (s)", pauses.longest([parts.first[2]]))
         await stand_in(parts, first, load)
@@ -57,32 +67,65 @@ async def test_markets_are_split_moved_and_added_under_load(parts: Venue, measur
 
 
 @pytest.mark.chaos
-async def test_every_process_is_replaced_under_load(parts: Venue, measured: Measured) -> None:
-    """An upgrade by the manual: each process gets its successor before it ends; no request is cut, nothing is lost."""
+@pytest.mark.parametrize("release", ["this", "before shards"])
+async def test_every_process_is_replaced_under_load(
+    parts: Venue, measured: Measured, tmp_path: Path, release: str
+) -> None:
+    """An upgrade by the manual, from this release or the last one without shards: no request is cut, nothing is lost."""
+    tree = ROOT if release == "this" else release_before(tmp_path / "before")
     code, printed = await parts.command("topics")
     assert code == 0, printed
-    old = {kind: parts.start(kind) for kind in ("projection", "engine", "relay", "clock", "liquidator", "api")}
+    kinds = ("projection", "engine", "publisher", "relay", "clock", "liquidator", "api")
+    old = {kind: parts.start(kind, tree=tree) for kind in kinds}
     await parts.until_ready()
     await until_owned(parts, *parts.first)
     reference = dict.fromkeys(parts.first, (60_000, 1, "0.00{}"))
     async with trading(parts.url, clients=2, reference=reference) as load, watched(parts) as pauses:
         await until_accepted(load, 30)
         await asyncio.to_thread(migrate, parts.dsn)
-        for kind in ("projection", "engine", "relay", "clock", "liquidator"):
+        for kind in kinds[:-1]:
             pauses.longest(parts.first)
             await replace(parts, kind, old[kind])
             await until_accepted(load, 30)
             measured(f"longest pause of a market while {kind} was replaced (s)", pauses.longest(parts.first))
         await replace_api(parts, old["api"], load)
         await until_accepted(load, 30)
+        if release != "this":
+            await go_back_and_forth(parts, tree)
+            await until_accepted(load, 30)
     assert (load.cut, load.refused) == (0, 0)
     await nothing_is_lost(parts, load)
+
+
+def release_before(folder: Path) -> Path:
+    """A tree of the last commit without shards; skips where this is no clone with its history."""
+    migration = "store/schema/migrations/sql/0031_market_shards.sql"
+    found = _git("log", "--diff-filter=A", "--format=%H", "--", migration)
+    if not found or _git("clone", "--quiet", "--no-checkout", str(ROOT), str(folder)) is None:
+        pytest.skip("no history of the repository")
+    _git("-C", str(folder), "checkout", "--quiet", f"{found.split()[-1]}~1")
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    return folder
+
+
+def _git(*words: str) -> str | None:
+    """What git prints; None if it fails."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+async def go_back_and_forth(parts: Venue, tree: Path) -> None:
+    """An engine of the release before joins once more, and leaves: the owner of the shard is not told, and does not mind."""
+    again = parts.start("engine", tree=tree)
+    await parts.until_up(again, *(f"engine-{market}" for market in parts.first))
+    assert await parts.end(again) == 0
 
 
 async def replace(parts: Venue, kind: str, old: Any) -> None:
     """The new one first; it is a standby, or works at once."""
     new = parts.start(kind)
-    units = [f"{kind}-{market}" for market in parts.first] if kind in ("projection", "engine", "relay") else [kind]
+    of_markets = kind in ("projection", "engine", "publisher", "relay")
+    units = [f"{kind}-{market}" for market in parts.first] if of_markets else [kind]
     await parts.until_up(new, *units)
     assert await parts.end(old) == 0
 
@@ -95,6 +138,17 @@ async def replace_api(parts: Venue, old: Any, load: PatientLoad) -> None:
     load.url = parts.url
     assert before != load.url
     assert await parts.end(old) == 0
+
+
+async def place_elsewhere_and_back(parts: Venue, there: Any, here: Any, load: PatientLoad) -> None:
+    """A market is placed in a shard that another process serves, and back; both processes stay."""
+    (words,) = typed(parts, "Place a market in another shard")
+    market = parts.first[3]
+    for placed, owner in ((words, there), (["market", "place", market], here)):
+        code, printed = await parts.command(*placed)
+        assert code == 0, printed
+        await until_owners_are(parts, {market: place(owner)})
+        await until_accepted(load, 30)
 
 
 async def move(parts: Venue, old: Any, load: PatientLoad) -> None:

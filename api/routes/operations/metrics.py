@@ -34,6 +34,10 @@ _OF_LAGS: dict[str, tuple[str, Callable[[MarketLag], float | None]]] = {
         lambda lag: lag.snapshot_age_s,
     ),
     "perpetua_market_halted": ("1 for a market that the exchange itself has halted", lambda lag: lag.is_halted),
+    "perpetua_market_finished": (
+        "1 for a settled market without a command under way, which needs no worker",
+        lambda lag: lag.is_finished,
+    ),
     "perpetua_market_rests": ("1 for a market that a worker leaves alone because of a topic", lambda lag: lag.rests),
 }
 _OF_BUSINESS: dict[str, tuple[str, Callable[[MarketBusiness], float]]] = {

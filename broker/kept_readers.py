@@ -1,0 +1,82 @@
+"""Readers of one partition without a consumer group. A process that reads many topics keeps some of them connected.
+
+Connecting one costs more than a short reading: two connections, and an exchange of versions over each.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from broker.address import client_settings
+
+FETCH_MAX_WAIT_MS = 10
+"""What is read is there. The last fetch of a reading finds nothing, and the next reading of a kept reader waits for its answer."""
+
+
+class KeptReaders:
+    """Connected readers of one broker that read nothing now, `count_max` of them at most."""
+
+    def __init__(self, count_max: int) -> None:
+        self._count_max = count_max
+        self._idle: list[AIOKafkaConsumer] = []
+
+    def take(self) -> AIOKafkaConsumer | None:
+        """One of them; None if there is none."""
+        return self._idle.pop() if self._idle else None
+
+    async def give_back(self, reader: AIOKafkaConsumer) -> None:
+        """Keep a reader for another reading, if not enough are kept; it fetches nothing until then."""
+        if len(self._idle) < self._count_max:
+            reader.pause(*reader.assignment())
+            self._idle.append(reader)
+        else:
+            await reader.stop()
+
+    async def close(self) -> None:
+        """Disconnect all, also those that are given back later."""
+        self._count_max = 0
+        await asyncio.gather(*(reader.stop() for reader in self._idle))
+
+
+_kept: dict[tuple[asyncio.AbstractEventLoop, str], KeptReaders] = {}
+
+
+@asynccontextmanager
+async def keeping_readers(bootstrap: str, count: int) -> AsyncIterator[None]:
+    """Keep up to `count` readers of this broker connected as long as the block lasts."""
+    place = asyncio.get_running_loop(), bootstrap
+    _kept[place] = kept = KeptReaders(count)
+    try:
+        yield
+    finally:
+        del _kept[place]
+        await kept.close()
+
+
+@asynccontextmanager
+async def reading(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    """A reader of this partition: a kept one, or a new one. After an error it is not kept: its connection may be dead."""
+    kept = _kept.get((asyncio.get_running_loop(), bootstrap))
+    reader = (kept.take() if kept else None) or _new_reader(bootstrap, partition.topic)
+    try:
+        if not reader.assignment():
+            await reader.start()
+            await asyncio.sleep(0)  # aiokafka 0.14.0: stopping a task that never ran lets out a CancelledError
+        reader.assign([partition])
+        yield reader
+    except BaseException:
+        await reader.stop()
+        raise
+    await (kept.give_back(reader) if kept else reader.stop())
+
+
+def _new_reader(bootstrap: str, about: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        **client_settings(bootstrap, about),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+    )
