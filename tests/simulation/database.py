@@ -144,7 +144,7 @@ class Database:
         self.world.note(f"{session.process.name} writes {STATEMENTS[sql].name}")
         result.effect()
         for market in result.notified:
-            self._notify(market)
+            self._notify(market, session)
 
     def _end(self, session: "FakeSession", *, is_commit: bool) -> None:
         ended, session.transaction = session.transaction, _Transaction()
@@ -167,11 +167,12 @@ class Database:
         if not asked.session.is_cut and self._owner is asked.session:
             self._carry_out(asked)
 
-    def _notify(self, market: str) -> None:
+    def _notify(self, market: str, sender: "FakeSession") -> None:
+        pid = sender.get_server_pid()
         for session in self._sessions:
             for hear in session.listeners:
                 if not self.world.happens(NOTIFICATION_LOST_ONE_IN):
-                    self.world.later_in(session.process, self.world.latency(), hear, session, 0, "commands", market)
+                    self.world.later_in(session.process, self.world.latency(), hear, session, pid, "commands", market)
 
     def _try_advisory(self, session: "FakeSession", arguments: tuple[Any, ...]) -> bool:
         return self._advisory.setdefault((arguments[0], arguments[1]), session) is session
@@ -213,6 +214,10 @@ class FakeSession:
         """LISTEN."""
         await asyncio.sleep(self._world.latency())
         self.listeners.append(hear)
+
+    def get_server_pid(self) -> int:
+        """What tells this session from the others."""
+        return id(self)
 
     def is_closed(self) -> bool:
         """Whether the connection is gone."""
