@@ -100,24 +100,23 @@ async def test_what_moves_each_second(session: Session, change: str, moves: bool
 
 
 async def test_an_order_that_expires_within_the_second_is_found_by_its_command(session: Session, database: str) -> None:
-    """An idle exchange is looked at once a second, and in the fifth after a command is announced."""
+    """An idle exchange is looked at once a second, and in the fifth after a command is announced; not always on a slow machine."""
     async with submission_to(database) as submission, hosted(clock_on(database)):
         await eventually(lambda: _persisting(session, "BTC-PERP", 1))
         user = await user_with(session, 10_000 * USDC)
-        for _ in range(5):  # a machine under load may be late
+
+        async def is_found_at_once() -> bool:
             await _persist_all(session)
             await asyncio.sleep(1.25 - time.time() % 1)  # this second has been looked at
             now = machine_time()
             expires_at = Timestamp(now + 200_000)
-            await submission.run(
-                [place(user, time_in_force=TimeInForce.GTD, expires_at=datetime_of(expires_at))], now, {}
-            )
-            await _persist_all(session)
-            first, *_ = await eventually(partial(_ticks_since, session, "BTC-PERP", expires_at))
+            order = place(user, time_in_force=TimeInForce.GTD, expires_at=datetime_of(expires_at))
+            await submission.run([order], now, {})
+            first, *_ = await eventually(partial(_persisting_since, session, "BTC-PERP", expires_at))
             await session.execute("UPDATE orders SET is_live = false")
-            if first // SECOND_US == expires_at // SECOND_US:
-                return
-    raise AssertionError("each order waited for the next second")
+            return first // SECOND_US == expires_at // SECOND_US
+
+        await eventually(is_found_at_once)
 
 
 async def test_a_clock_needs_no_more_than_its_role(session: Session, database: str) -> None:
@@ -215,7 +214,9 @@ async def _goes_quiet(session: Session, market: str) -> None:
             return
 
 
-async def _ticks_since(session: Session, market: str, at: Timestamp) -> list[Timestamp]:
+async def _persisting_since(session: Session, market: str, at: Timestamp) -> list[Timestamp]:
+    """The ticks from this time on, with everything persisted so far."""
+    await _persist_all(session)
     return [tick for tick in await _ticks(session, market) if tick >= at]
 
 

@@ -1,5 +1,6 @@
 """A market that is ticked only while time can change it lives through the same as one that is ticked every second."""
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,8 +26,11 @@ BEGINS_AT = EIGHT - 150 * SECOND_US
 """Two and a half minutes before a funding."""
 TICK_AFTER_US = 50_000
 """A tick is sent so long after its second has begun."""
+BETWEEN_US = 550_000
+"""A tick within a second comes so long after that."""
 REFERENCE = Nanos(100 * 10**9)
 Decide = Callable[[TickingMarket, int, int], bool]
+"""Whether to tick a market in this second, when the last tick was in that one."""
 Act = Callable[[int, list[int]], list[Command]]
 """The commands at a time, after orders were placed by the commands of these numbers."""
 
@@ -58,10 +62,9 @@ def quotes() -> st.SearchStrategy[Act]:
 
 
 def takers() -> st.SearchStrategy[Act]:
-    """An order of a third user: it opens a position, or rests."""
-    return st.builds(
-        lambda side, price: lambda at, _: [order(3, side, 5, price, at=at)], st.sampled_from(Side), st.integers(97, 103)
-    )
+    """An order of a third user: it opens a position or rests, and far from the mark the band does not let it."""
+    prices = st.one_of(st.integers(97, 103), st.integers(88, 92), st.integers(108, 112))
+    return st.builds(lambda side, price: lambda at, _: [order(3, side, 5, price, at=at)], st.sampled_from(Side), prices)
 
 
 def clearances() -> st.SearchStrategy[Act]:
@@ -107,17 +110,19 @@ def courses() -> st.SearchStrategy[list[Step]]:
 class Life:
     """The same commands at the same times, and a tick in each second for which `decide` says so.
 
-    In the place of each other tick there is a command that fails, which changes the sequences alone: so the same commands have
-    the same numbers in each life, and everything can be compared to the byte.
+    While the market is idle there is also a tick in the middle of each second for which `between` says so. In the place of each
+    other tick there is a command that fails, which changes the sequences alone: so the same commands have the same numbers in
+    each life, and everything can be compared to the byte.
     """
 
-    def __init__(self, decide: Decide, reference: Nanos = REFERENCE) -> None:
+    def __init__(self, decide: Decide, between: Callable[[], bool] = bool, reference: Nanos = REFERENCE) -> None:
         self.decide = decide
+        self.between = between
         self.market = empty_market("TEA-PERP")
         self.ticks = 0
         self.samples: list[bytes] = []
-        self._second = BEGINS_AT // SECOND_US
-        self._ticked = self._second
+        self._half = 2 * (BEGINS_AT // SECOND_US) + 1
+        self._ticked = BEGINS_AT // SECOND_US
         self.send(replace(listed(replace(small_spec(), reference_price=reference)), rules=RULES_THIRD))
         self.send(AdvanceClock(Timestamp(BEGINS_AT)))
 
@@ -129,10 +134,19 @@ class Life:
 
     def wait(self, until: int) -> None:
         """Let the seconds pass."""
-        while (at := (self._second + 1) * SECOND_US + TICK_AFTER_US) <= until:
-            self._second += 1
-            if self.decide(facts(self.market, at), self._ticked, self._second):
-                self._ticked = self._second
+        while True:
+            second, is_between = divmod(self._half + 1, 2)
+            at = second * SECOND_US + TICK_AFTER_US + is_between * BETWEEN_US
+            if at > until:
+                return
+            self._half += 1
+            known = facts(self.market, at)
+            if is_between:
+                is_due = self.between() and not known.moves_each_second
+            else:
+                is_due = self.decide(known, self._ticked, second)
+            if is_due:
+                self._ticked = second
                 self.ticks += 1
                 self.send(AdvanceClock(Timestamp(at)))
             else:
@@ -177,13 +191,20 @@ def every_second(_market: TickingMarket, _ticked: int, _second: int) -> bool:
 
 @settings(max_examples=40, deadline=None)
 @given(courses(), st.integers(98_300_000_000, 101_700_000_000).map(Nanos), st.randoms(use_true_random=False))
-def test_idle_ticks_change_nothing(course: list[Step], reference: Nanos, dice: object) -> None:
-    """Without them, and with some of them, each command has the same events and leaves the same market; samples and fundings too."""
+def test_idle_ticks_change_nothing(course: list[Step], reference: Nanos, dice: random.Random) -> None:
+    """Without them, with all and with some of them, each command has the same events and leaves the same market.
+
+    So have the samples of each minute and the fundings; a tick may also come in the middle of a second.
+    """
 
     def now_and_then(market: TickingMarket, ticked: int, second: int) -> bool:
-        return needs_time(market, ticked, second) or dice.random() < 0.3  # type: ignore[attr-defined]
+        return needs_time(market, ticked, second) or dice.random() < 0.3
 
-    lives = [Life(decide, reference) for decide in (every_second, needs_time, now_and_then)]
+    lives = [
+        Life(every_second, reference=reference),
+        Life(needs_time, reference=reference),
+        Life(now_and_then, lambda: dice.random() < 0.3, reference),
+    ]
     often, seldom, sometimes = (list(life.lead(course)) for life in lives)
     assert often == seldom == sometimes
     assert lives[0].samples == lives[1].samples == lives[2].samples
