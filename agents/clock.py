@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import NamedTuple
 
 from agents.worker.metrics import TICKS
@@ -11,14 +10,17 @@ from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
 from schemas.commands import AdvanceClock
 from schemas.units import MINUTE_US, SECOND_US, Timestamp
+from store.command_log.announcements import Announcements
 from store.command_log.commands import Addressed, append_commands
-from store.markets.due_orders import TickingMarket, on_commands_of_others, read_ticking
+from store.markets.due_orders import TickingMarket, read_ticking
 from store.session.advisory_locks import LockClass, wait_for_lock
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 
 LOOK_EVERY_US = 200_000
 """Looks are at fifths of a second: on the second for all markets, in between for orders that are due."""
+HEARD_MAX = 2
+"""After so many fifths of a second with commands in them the clock listens no more, until the next second."""
 
 
 class LastTick(NamedTuple):
@@ -44,21 +46,32 @@ class Clock(Service):
         super().__init__("clock", settings.dsn)
         self._last_ticks: dict[str, LastTick] = {}
         self._looked_at_second = -1
-        self._announced = asyncio.Event()
 
     async def serve(self, session: Connection) -> None:
         """Look at all markets when a second begins, and in between when an order expires or a command may have brought one.
+
+        1. With the second, begin to listen for commands: before the look, so that none is missed.
+        2. Look.
+        3. Wait for the next second, or the fifth of it after an expiry or a command.
+        4. Where commands keep coming, stop to listen: until the second ends, each fifth is looked at.
 
         Earlier ticks are forgotten with the session: PostgreSQL may have been restored from a backup. Where notifications
         are lost, an order that expires within a second of its acceptance may wait for the end of that second.
         """
         self._last_ticks, self._looked_at_second = {}, -1
         await wait_for_lock(session, LockClass.CLOCK)
-        await on_commands_of_others(session, self._announced.set)
+        announcements, heard, second = Announcements(session), 0, -1
         with working(Task(Work.CLOCK)):
             while True:
-                self._announced.clear()
-                await self._pause(await self._look(session, _now()))
+                now = _now()
+                if now // SECOND_US != second:
+                    second, heard = now // SECOND_US, 0
+                    await announcements.listen()  # 1
+                wake_at = await self._look(session, now)  # 2
+                if heard > HEARD_MAX:
+                    await announcements.ignore()  # 4
+                    wake_at = now
+                heard += await self._pause(wake_at, announcements)  # 3
 
     async def _look(self, session: Connection, now: Timestamp) -> Timestamp | None:
         """One round trip to read the markets, and one to append the ticks that are due; returns what to wake for within a second.
@@ -89,18 +102,17 @@ class Clock(Service):
             return True
         return needs_time(market, self._last_tick(market).second, now // SECOND_US)
 
-    async def _pause(self, wake_at: Timestamp | None) -> None:
-        """Sleep until the next second, or until the fifth of it that follows `wake_at` or the next command of another session."""
+    async def _pause(self, wake_at: Timestamp | None, announcements: Announcements) -> bool:
+        """Sleep until the next second, or the fifth of it that follows `wake_at` or a command; returns whether one was heard."""
         now = _now()
         next_second = Timestamp((now // SECOND_US + 1) * SECOND_US)
+        is_heard = False
         if wake_at is None or wake_at > next_second:
-            wake_at = next_second
-            with suppress(TimeoutError):
-                async with asyncio.timeout((next_second - now) / SECOND_US):
-                    await self._announced.wait()
-                    wake_at = _now()
+            is_heard = await announcements.wait((next_second - now) / SECOND_US)
+            wake_at = _now() if is_heard else next_second
         fifth = -(-max(wake_at, now + 1) // LOOK_EVERY_US) * LOOK_EVERY_US
         await asyncio.sleep((fifth - _now()) / SECOND_US)
+        return is_heard
 
 
 def needs_time(market: TickingMarket, ticked: int, second: int) -> bool:

@@ -4,13 +4,11 @@ What time can change in a market is listed in docs/prices.md, "The clock". A rul
 must be added there and in `TickingMarket.moves_each_second`.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from schemas.market import RULES_THIRD
 from schemas.units import NANO_E18, Timestamp, datetime_of, divide_half_even, timestamp_of
-from store.command_log.commands import CHANNEL
-from store.session.connect import Connection, Session
+from store.session.connect import Session
 
 _TICKING = """
 SELECT m.name, p.command_seq, d.expires_at, m.rules, m.is_frozen, m.index_price, m.mark,
@@ -73,9 +71,3 @@ async def read_ticking(
         )
         for row in await session.fetch(_TICKING, *arguments)
     ]
-
-
-async def on_commands_of_others(session: Connection, on_command: Callable[[], None]) -> None:
-    """Call `on_command` whenever another session has committed commands."""
-    own = session.get_server_pid()
-    await session.add_listener(CHANNEL, lambda _session, pid, _channel, _market: None if pid == own else on_command())

@@ -215,6 +215,11 @@ class FakeSession:
         await asyncio.sleep(self._world.latency())
         self.listeners.append(hear)
 
+    async def remove_listener(self, _channel: str, hear: Callable[..., None]) -> None:
+        """UNLISTEN."""
+        self.listeners.remove(hear)
+        await asyncio.sleep(self._world.latency())
+
     def get_server_pid(self) -> int:
         """What tells this session from the others."""
         return id(self)
