@@ -14,7 +14,8 @@ import asyncpg
 from agents.worker.ownership import working
 from agents.worker.service import Service
 from agents.worker.settings import StreamSettings
-from schemas.units import Timestamp
+from schemas.units import SECOND_US, Timestamp
+from store.command_log.announcements import Announcements
 from store.liquidations import (
     MarginCheck,
     Ready,
@@ -25,7 +26,7 @@ from store.liquidations import (
     complete_cancels,
     credit,
     end_calls,
-    read_marks,
+    read_markets_now,
     read_ready,
     scan_accounts,
     sell_inventory,
@@ -35,7 +36,9 @@ from store.session.connect import Connection
 from store.session.presence import Task, Work
 
 LOOK_EVERY_S = 0.2
-SURVEY_EVERY_US = 1_000_000
+PERSISTED_AFTER_S = 0.05
+"""A command that is announced is mostly persisted by then."""
+SURVEY_EVERY_US = SECOND_US
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 log = logging.getLogger(__name__)
@@ -46,33 +49,52 @@ class Liquidator(Service):
 
     def __init__(self, settings: StreamSettings) -> None:
         super().__init__("liquidator", settings.dsn)
-        self._marks: list[tuple[object, ...]] = []
+        self._marks: tuple[tuple[object, ...], ...] = ()
         self._scanned_at = Timestamp(0)
         self._waiting: set[int] = set()
 
     async def serve(self, session: Connection) -> None:
-        """Check five times a second."""
+        """Look five times a second while something is under way or not persisted, else when a command is announced.
+
+        Where notifications are lost, a look once a second remains.
+        """
         await wait_for_lock(session, LockClass.LIQUIDATOR)
+        announcements = Announcements(session)
         with working(Task(Work.LIQUIDATOR)):
             while True:
-                await self.look(session, Timestamp(time.time_ns() // 1_000))
-                await asyncio.sleep(LOOK_EVERY_S)
+                if await self.look(session, _now()):
+                    await announcements.ignore()
+                    await asyncio.sleep(LOOK_EVERY_S)
+                elif not await announcements.listen() and await announcements.wait(self._until_survey_s()):
+                    await asyncio.sleep(PERSISTED_AFTER_S)
 
-    async def look(self, session: Connection, now: Timestamp) -> None:
+    def _until_survey_s(self) -> float:
+        wait_us = self._scanned_at + SURVEY_EVERY_US - _now()
+        return min(max(0, wait_us), SURVEY_EVERY_US) / SECOND_US
+
+    async def look(self, session: Connection, now: Timestamp) -> bool:
         """1 complete finished cancels, 2 check all accounts if a mark has moved, 3 advance liquidations, 4 sell inventory.
 
-        Without a new mark all accounts are still checked once a second: funding and fees lower equity as well.
+        All of it is skipped while nothing is under way and no mark has moved. But once a second all accounts are checked:
+        funding, fees and withdrawals lower equity as well. Returns whether another look may soon find more.
         """
+        found = await read_markets_now(session)
+        is_check_due = found.marks != self._marks or abs(now - self._scanned_at) >= SURVEY_EVERY_US
+        if not (found.is_under_way or is_check_due):
+            return found.is_behind
         await complete_cancels(session, now)  # 1
-        marks = await read_marks(session)
-        if marks != self._marks or abs(now - self._scanned_at) >= SURVEY_EVERY_US:  # 2
-            self._marks, self._scanned_at = marks, now
+        checks: list[MarginCheck] = []
+        if is_check_due:  # 2
+            self._marks, self._scanned_at = found.marks, now
             self._waiting.clear()
-            await self._act_on(session, await scan_accounts(session), now)
-        for ready in await read_ready(session):  # 3
-            if ready.liquidation_id not in self._waiting:
-                await _unless_in_conflict(self._drive(session, ready, now))
-        await _unless_in_conflict(sell_inventory(session, now))  # 4
+            checks = await scan_accounts(session)
+            await self._act_on(session, checks, now)
+        if found.is_under_way or checks:
+            for ready in await read_ready(session):  # 3
+                if ready.liquidation_id not in self._waiting:
+                    await _unless_in_conflict(self._drive(session, ready, now))
+            await _unless_in_conflict(sell_inventory(session, now))  # 4
+        return found.is_behind or found.is_under_way or bool(checks)
 
     async def _act_on(self, session: Connection, checks: list[MarginCheck], now: Timestamp) -> None:
         uncalled = [v.user_id for v in checks if v.is_warned and v.margin_call is None and not v.is_unvalued]
@@ -109,6 +131,10 @@ class Liquidator(Service):
                 ready.liquidation_id,
                 ready.user_id,
             )
+
+
+def _now() -> Timestamp:
+    return Timestamp(time.time_ns() // 1_000)
 
 
 async def _unless_in_conflict(action: Awaitable[object]) -> None:

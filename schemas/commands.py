@@ -80,6 +80,21 @@ class ReportPrice(CommandBase, frozen=True, tag="price.reported"):
     v: Literal[1] = 1
 
 
+class SourcePrice(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The price (nanos) that a source saw at `observed_at`."""
+
+    source: str
+    price: Nanos
+    observed_at: Timestamp
+
+
+class ReportPrices(CommandBase, frozen=True, tag="prices.reported"):
+    """Report what several sources saw: the same as a ReportPrice for each, in this order, at this time."""
+
+    prices: tuple[SourcePrice, ...]
+    v: Literal[1] = 1
+
+
 class SetIndex(CommandBase, frozen=True, tag="index.set"):
     """Set the constant index of a market without price sources; the mark follows it."""
 
@@ -179,6 +194,7 @@ Command = (
     | CancelOrder
     | SetPriceSources
     | ReportPrice
+    | ReportPrices
     | SetIndex
     | SetStatus
     | SetRules

@@ -18,6 +18,8 @@ RULES_SECOND = 2
 """From this version on an order cuts reduce-only orders by what it fills or rests with alone, the resting band moves a
 reduce-only order instead of cancelling it, quotes and prints far from the index count for the mark only up to the clamp, a
 take-over may name a part of the position, and a tick sets back a clock that had been wrong."""
+RULES_THIRD = 3
+"""From this version on every second moves the basis, not only those that are ticked, and prices may be reported together."""
 
 
 class MarketStatus(StrEnum):

@@ -51,15 +51,21 @@ class Presence(Service):
         self.is_shown = asyncio.Event()
 
     async def serve(self, session: Connection) -> None:
-        """Check the clock, take the locks and show the tasks, again and again: a lost session is noticed only when it is used."""
+        """Take the locks, which last as long as the session; check the clock and show the tasks, again and again.
+
+        A lost session is noticed only when it is used: the clock is asked over it.
+        """
         shown: frozenset[Task] = frozenset()
+        await self._check_clock(session)
+        await show_process(session)
+        is_in = not self._is_worker
         while True:
-            await self._check_clock(session)
-            await show_process(session)
-            if not self._is_worker or await share_lock(session, LockClass.WORKERS):
+            is_in = is_in or await share_lock(session, LockClass.WORKERS)
+            if is_in:
                 self.is_shown.set()
             shown = await self._show(session, shown)
             await asyncio.sleep(LOOK_EVERY_S)
+            await self._check_clock(session)
 
     async def _check_clock(self, session: Connection) -> None:
         before = self._clock.offset

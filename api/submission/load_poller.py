@@ -1,6 +1,7 @@
 """Polls the backlog of each market (accepted but not yet projected) four times a second, for admission to refuse by.
 
-The same poll finds newly listed markets, so that they can be traded without a restart.
+Once a second is enough while nothing waits and no mark ages: far fewer commands than the limit fit into one. The
+same poll finds newly listed markets, so that they can be traded without a restart.
 """
 
 import asyncio
@@ -15,6 +16,9 @@ from store.markets.backlog import MarketLoad, read_load
 from store.markets.registry import MarketRegistry
 from store.session.connect import Session, StoreUnavailable
 
+EVERY_S = 0.25
+IDLE_EVERY_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -22,7 +26,7 @@ class LoadPoller:
     """Keeps the latest load. While the database is down the last one stays: nothing is accepted then anyway."""
 
     def __init__(
-        self, database: Database, registry: MarketRegistry, now: Callable[[], Timestamp], every_s: float = 0.25
+        self, database: Database, registry: MarketRegistry, now: Callable[[], Timestamp], every_s: float = EVERY_S
     ) -> None:
         self._database = database
         self._registry = registry
@@ -55,6 +59,9 @@ class LoadPoller:
         except StoreUnavailable as outage:
             note_outage(outage)
 
+    def _is_busy(self) -> bool:
+        return any(load.backlog or load.mark_age_s for load in self._current.values())
+
     async def _read(self, session: Session) -> Mapping[str, MarketLoad]:
         load = await read_load(session, self._now())
         if not load.keys() <= self._registry.by_name.keys():
@@ -63,7 +70,7 @@ class LoadPoller:
 
     async def _poll_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self._every_s if self._is_busy() else max(self._every_s, IDLE_EVERY_S))
             try:
                 await self.poll()
             except Exception:  # the top of a worker: a poll that fails must not end the polling

@@ -37,6 +37,7 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "broker.heartbeat.interval.ms": "250",
     "broker.session.timeout.ms": "1000",  # after a kill, the time until the controller readmits the node
+    "metadata.max.idle.interval.ms": "5000",  # a record that says nothing, for idle observers: there are none
     "message.max.bytes": str(2 * 2**20),
     "log.retention.hours": "168",
     "log.segment.bytes": str(64 * 2**20),

@@ -78,8 +78,9 @@ GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, f
 -- publisher: reads the fills that the log has no more, and writes nothing.
 GRANT SELECT ON fills TO perpetua_publisher;
 
--- clock and price feeds: append commands.
-GRANT SELECT ON orders TO perpetua_clock;
+-- clock and price feeds: append commands, and note until when prices are fresh.
+GRANT SELECT ON orders, positions, price_reports TO perpetua_clock;
+GRANT INSERT, UPDATE ON price_reports TO perpetua_clock;
 GRANT UPDATE (command_seq) ON counters TO perpetua_clock;
 GRANT INSERT ON outbox TO perpetua_clock;
 

@@ -1,4 +1,4 @@
-"""A clock tick: stale feeds, the basis each second, funding and premiums each minute, and the mark that results."""
+"""Time: the basis each second; at a tick stale feeds, funding and premiums each minute, and the mark that results."""
 
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
@@ -8,7 +8,7 @@ from exchange.engine.prices.index import refresh
 from exchange.engine.prices.mark import follow_book, mark_price, move
 from exchange.engine.settlement import INDEX_MINUTES
 from schemas.commands import AdvanceClock, Command
-from schemas.market import RULES_SECOND, MarketStatus
+from schemas.market import RULES_SECOND, RULES_THIRD, MarketStatus
 from schemas.units import MINUTE_US, SECOND_US, Timestamp
 
 SET_BACK_US = 10 * SECOND_US
@@ -16,11 +16,17 @@ SET_BACK_US = 10 * SECOND_US
 
 
 def pass_time(market: Market, command: Command) -> None:
-    """Let the market's clock follow its commands. It goes back only by a tick, from rules version 2 on, after it had been wrong."""
+    """Let the market's clock follow its commands. It goes back only by a tick, from rules version 2 on, after it had been wrong.
+
+    From rules version 3 on every second counts, whichever command is the first after it began: so nothing depends on how
+    often the clock ticks a market in which only seconds pass.
+    """
     if command.at >= market.clock:
         market.clock = command.at
     elif isinstance(command, AdvanceClock) and _is_set_back(market, command.at):
         _set_back(market, command.at)
+    if market.rules >= RULES_THIRD and market.clock // SECOND_US > market.second:
+        _count_seconds(market)
 
 
 def tick(emitter: Emitter) -> None:
@@ -32,7 +38,8 @@ def tick(emitter: Emitter) -> None:
     if market.operator_status is not MarketStatus.SETTLED:
         is_index_moved = refresh(emitter)
         impact = impact_prices(market)
-        _each_second(market, impact)
+        if market.rules < RULES_THIRD:
+            _count_one_second(market, impact)
         settle_due(emitter)
         _each_minute(emitter, impact)
         mark = market.mark if market.is_frozen else mark_price(market, impact)
@@ -41,7 +48,22 @@ def tick(emitter: Emitter) -> None:
     emitter.clock_advanced()
 
 
-def _each_second(market: Market, impact: ImpactPrices) -> None:
+def _count_seconds(market: Market) -> None:
+    """Count the seconds that have begun since the last command, with the index and the book that it left."""
+    passed = market.clock // SECOND_US - market.second
+    market.second += passed
+    if market.is_frozen or market.operator_status is MarketStatus.SETTLED:
+        return
+    impact = impact_prices(market)
+    for _ in range(passed):
+        before = market.basis
+        follow_book(market, impact)
+        if market.basis == before:  # no further step moves it
+            return
+
+
+def _count_one_second(market: Market, impact: ImpactPrices) -> None:
+    """Before rules 3: of the seconds that have begun since the last tick one counts, with the index and the book of now."""
     second = market.clock // SECOND_US
     if second > market.second:
         market.second = second

@@ -9,7 +9,7 @@ from exchange.engine.forced_actions import deleverage, liquidate, take_over
 from exchange.engine.market import Market
 from exchange.engine.order_entry import place
 from exchange.engine.prices.funding import next_interval_end
-from exchange.engine.prices.index import report, set_index, set_sources
+from exchange.engine.prices.index import report, report_all, set_index, set_sources
 from exchange.engine.rules import check_known, set_rules
 from exchange.engine.status import STAGES, set_status
 from exchange.errors import ForeignLog, SequenceGap
@@ -23,6 +23,7 @@ from schemas.commands import (
     PassBarrier,
     PlaceOrder,
     ReportPrice,
+    ReportPrices,
     SetIndex,
     SetPriceSources,
     SetRules,
@@ -72,6 +73,8 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
             set_sources(emitter, command)
         case ReportPrice():
             report(emitter, command)
+        case ReportPrices():
+            report_all(emitter, command.prices)
         case AdvanceClock():
             tick(emitter)
         case Liquidate():

@@ -1,6 +1,6 @@
 """Liquidations in PostgreSQL: who must be liquidated, one transaction per action, and its receipt."""
 
-from store.liquidations.account_scan import MarginCheck, read_marks, scan_accounts
+from store.liquidations.account_scan import MarginCheck, read_markets_now, scan_accounts
 from store.liquidations.cancelling import complete_cancels
 from store.liquidations.inventory import sell_inventory
 from store.liquidations.margin_calls import call_for_margin, cancel_for_margin, end_calls
@@ -17,7 +17,7 @@ __all__ = [
     "complete_cancels",
     "credit",
     "end_calls",
-    "read_marks",
+    "read_markets_now",
     "read_ready",
     "scan_accounts",
     "sell_inventory",

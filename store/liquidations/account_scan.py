@@ -1,4 +1,4 @@
-"""The scan of all accounts for required actions, and the cheap query that says when to scan."""
+"""The scan of all accounts for required actions, and the cheap query that says when to scan and what is under way."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,14 @@ FROM verdicts v LEFT JOIN liquidations l ON l.user_id = v.user_id AND l.kind = '
 WHERE v.is_liquidatable OR v.is_warned OR v.must_cancel OR v.is_owing OR l.liquidation_id IS NOT NULL
 ORDER BY v.user_id
 """
-_MARKS = "SELECT market_id, mark, is_frozen, operator_status FROM markets ORDER BY market_id"
+_MARKETS = """
+SELECT m.market_id, m.mark, m.is_frozen, m.operator_status, c.command_seq > p.command_seq AS is_behind, w.is_under_way
+FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id) CROSS JOIN (
+  SELECT EXISTS (SELECT FROM liquidations l WHERE l.kind <> 'MARGIN_CALL' AND l.ended_at IS NULL)
+    OR EXISTS (SELECT FROM liquidation_steps s WHERE s.done_at IS NULL)
+    OR EXISTS (SELECT FROM positions q WHERE q.user_id = $1 AND q.lots <> 0) AS is_under_way) w
+ORDER BY m.market_id
+"""
 
 
 class MarginCheck(NamedTuple):
@@ -54,6 +61,23 @@ async def scan_accounts(session: Session) -> list[MarginCheck]:
         return [MarginCheck(**row) for row in await session.fetch(_SURVEY, INSURANCE_FUND)]
 
 
-async def read_marks(session: Session) -> list[tuple[object, ...]]:
-    """The marks and states of all markets: while they are unchanged, hardly any result of the scan changes."""
-    return [tuple(row) for row in await session.fetch(_MARKS)]
+class MarketsNow(NamedTuple):
+    """What a look at all markets finds.
+
+    `marks`: marks and states; while they are unchanged, hardly any result of the scan changes. `is_behind`: a command is not
+    persisted yet, so they may change. `is_under_way`: a liquidation, a step of one or of a margin cancel, or a sale of the fund.
+    """
+
+    marks: tuple[tuple[object, ...], ...]
+    is_behind: bool
+    is_under_way: bool
+
+
+async def read_markets_now(session: Session) -> MarketsNow:
+    """All of it in one round trip."""
+    rows = await session.fetch(_MARKETS, INSURANCE_FUND)
+    return MarketsNow(
+        marks=tuple((row["market_id"], row["mark"], row["is_frozen"], row["operator_status"]) for row in rows),
+        is_behind=any(row["is_behind"] for row in rows),
+        is_under_way=any(row["is_under_way"] for row in rows),
+    )

@@ -1,30 +1,73 @@
-"""The markets that the clock sends the time to, and which of them have live orders past their expiry."""
+"""The markets that the clock sends the time to: which of them time can change, and where live orders expire.
+
+What time can change in a market is listed in docs/prices.md, "The clock". A rule that makes a command depend on time in another way
+must be added there and in `TickingMarket.moves_each_second`.
+"""
 
 from typing import NamedTuple
 
-from schemas.units import Timestamp, datetime_of, timestamp_of
+from schemas.market import RULES_THIRD
+from schemas.units import NANO_E18, Timestamp, datetime_of, divide_half_even, timestamp_of
 from store.session.connect import Session
 
 _TICKING = """
-SELECT m.name, p.command_seq, d.expires_at
+SELECT m.name, p.command_seq, d.expires_at, m.rules, m.is_frozen, m.index_price, m.mark,
+  (m.spec->>'tickSizeE18')::numeric AS tick_size_e18,
+  EXISTS (SELECT FROM orders o WHERE o.market_id = m.market_id AND o.is_live)
+    OR EXISTS (SELECT FROM positions q WHERE q.market_id = m.market_id AND q.lots <> 0) AS is_in_use,
+  EXISTS (
+    SELECT FROM jsonb_to_recordset(m.price_sources) AS s (name text, "maxAgeMs" int8)
+    LEFT JOIN price_reports r ON r.market_id = m.market_id AND r.source = s.name
+    WHERE abs(extract(epoch FROM $1::timestamptz - r.observed_at)) * 1000 <= s."maxAgeMs" IS NOT TRUE) AS has_silent_source
 FROM markets m JOIN progress p USING (market_id) LEFT JOIN (
-  SELECT o.market_id, max(o.expires_at) AS expires_at FROM orders o
-  WHERE o.is_live AND o.expires_at <= $1 GROUP BY o.market_id) d USING (market_id)
-WHERE m.halted_reason IS NULL AND m.status <> 'SETTLED' ORDER BY m.market_id
+  SELECT o.market_id, min(o.expires_at) AS expires_at FROM orders o
+  WHERE o.is_live AND o.expires_at <= $2 GROUP BY o.market_id) d USING (market_id)
+WHERE m.halted_reason IS NULL AND m.status <> 'SETTLED' AND ($3 OR d.expires_at IS NOT NULL) ORDER BY m.market_id
 """
 
 
 class TickingMarket(NamedTuple):
-    """A market whose clock runs: its last persisted command, and the latest expiry of its orders that are due."""
+    """A market whose clock runs: its last persisted command, and what the passing of time can change in it.
+
+    `expires_at` is the earliest expiry of a live order, if it is near. `is_in_use`: it has a live order or a position.
+    `has_silent_source`: the price of a source is stale, or nobody knows until when it is fresh.
+    """
 
     name: str
     command_seq: int
-    due: Timestamp | None
+    expires_at: Timestamp | None
+    rules: int
+    is_in_use: bool
+    is_frozen: bool
+    has_silent_source: bool
+    is_mark_at_index: bool
+
+    @property
+    def moves_each_second(self) -> bool:
+        """Whether a tick may change something that the next minute's tick would not leave the same."""
+        is_mark_drifting = not self.is_frozen and (self.has_silent_source or not self.is_mark_at_index)
+        return self.rules < RULES_THIRD or self.is_in_use or is_mark_drifting
 
 
-async def read_ticking(session: Session, now: Timestamp) -> list[TickingMarket]:
-    """Every market except the settled ones and those that the exchange itself has halted (store/markets/halts.py)."""
+async def read_ticking(
+    session: Session, now: Timestamp, expiring_by: Timestamp, *, only_expiring: bool = False
+) -> list[TickingMarket]:
+    """Every market, or each with a live order that expires by then.
+
+    Without the settled ones, and those that the exchange itself has halted (store/markets/halts.py).
+    """
+    arguments = (datetime_of(now), datetime_of(expiring_by), not only_expiring)
     return [
-        TickingMarket(row["name"], row["command_seq"], timestamp_of(row["expires_at"]) if row["expires_at"] else None)
-        for row in await session.fetch(_TICKING, datetime_of(now))
+        TickingMarket(
+            name=row["name"],
+            command_seq=row["command_seq"],
+            expires_at=timestamp_of(row["expires_at"]) if row["expires_at"] else None,
+            rules=row["rules"],
+            is_in_use=row["is_in_use"],
+            is_frozen=row["is_frozen"],
+            has_silent_source=row["has_silent_source"],
+            is_mark_at_index=row["mark"]
+            == max(1, divide_half_even(row["index_price"] * NANO_E18, int(row["tick_size_e18"]))),
+        )
+        for row in await session.fetch(_TICKING, *arguments)
     ]

@@ -18,7 +18,7 @@ from exchange.risk.account import MarketState
 from schemas.commands import PlaceOrder
 from schemas.ids import order_key, seq_of_order_key
 from schemas.orders import Side
-from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of, timestamp_of
+from schemas.units import SECOND_US, Lots, Micros, Ticks, Timestamp, datetime_of, timestamp_of
 from store.session.connect import Session
 
 MAKERS_MAX = 2_000
@@ -82,6 +82,7 @@ def market_at(market: MarketState, moment: StoredMoment) -> Market:
         status=market.status,
         mark=market.mark,
         clock=moment.clock,
+        second=moment.clock // SECOND_US,
         command_seq=max(1, moment.command_seq),
     )
 

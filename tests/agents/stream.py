@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -175,12 +176,25 @@ async def stream_on(
 
 @asynccontextmanager
 async def hosted(*units: Unit) -> AsyncIterator[None]:
-    """Units in the loop of the test, all up. One that never starts is stopped too: its threads would keep the run forever."""
+    """Units in the loop of the test, all up. One that never starts is stopped too: its threads would keep the run forever.
+
+    A failure notes which of them had ended with an error: what the test waits for never comes then.
+    """
+    ends: list[asyncio.Task[None]] = []
     try:
         await asyncio.gather(*(unit.start() for unit in units))
+        ends = [asyncio.create_task(unit.wait(), name=unit.name) for unit in units]
         yield
+    except BaseException as failure:
+        for end in ends:
+            if end.done() and (error := end.exception()) is not None:
+                failure.add_note(f"{end.get_name()} had ended: " + "".join(traceback.format_exception(error)))
+        raise
     finally:
         await asyncio.gather(*(unit.stop() for unit in units))
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 def one_hash_each(records: Sequence[EventRecord]) -> dict[int, str]:

@@ -4,12 +4,15 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
 from mode.threads import WorkerThread
 
 from agents.fills.app import publisher_unit
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.worker.ownership import tasks_now
+from agents.worker.service import Service
+from store.session.connect import Connection
 from store.session.presence import Task, Work
 from tests.agents.stream import hosted, stream_on
 from tests.conftest import Broker
@@ -54,3 +57,27 @@ async def test_a_unit_that_is_stopped_owns_nothing_any_more(broker: Broker, data
         async with hosted(*(part(stream.market, stream.settings) for part in parts)):
             await eventually(lambda: tasks <= tasks_now())
         assert not tasks & tasks_now()
+
+
+class Failing(Service):
+    """A service that meets a bug of ours."""
+
+    async def serve(self, session: Connection) -> None:
+        """Once connected, fail."""
+        await session.execute("SELECT 1 / 0")
+
+
+async def test_a_failure_names_the_unit_that_had_ended_with_an_error(database: str) -> None:
+    """What the test waits for never comes then, and the log of a task that nobody awaits says nothing."""
+    unit = Failing("failing", database)
+
+    async def host() -> None:
+        async with hosted(unit):
+            await asyncio.wait({asyncio.ensure_future(unit.wait())})
+            raise AssertionError("not true in time")
+
+    with pytest.raises(AssertionError, match="not true in time") as raised:
+        await host()
+    [note] = raised.value.__notes__
+    assert note.startswith("failing had ended: ")
+    assert "division by zero" in note

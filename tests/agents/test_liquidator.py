@@ -1,21 +1,31 @@
 """The liquidator at work with relay, matching agent and projection, on a real broker and a real database."""
 
+import itertools
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+import pytest_asyncio
+
+import agents.liquidator
 from agents.auditor import Auditor
 from agents.liquidator import Liquidator
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
-from schemas.commands import SetIndex
+from agents.worker.settings import StreamSettings
+from schemas.commands import PassBarrier, SetIndex
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
-from schemas.units import Nanos
+from schemas.units import SECOND_US, Nanos
 from store.command_log.commands import append_command
+from store.liquidations.account_scan import MarketsNow, read_markets_now
+from store.session.connect import Session
 from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.store.account_builder import NOW, USDC, hold, session_to, user_with
 
 
 async def test_a_mark_that_ruins_an_account_ends_with_the_fund_holding_its_position(
@@ -44,3 +54,61 @@ async def test_a_mark_that_ruins_an_account_ends_with_the_fund_holding_its_posit
         # what is still on its way, a sale of the fund's, ends before the books are looked at
         async with hosted(*(part(stream.market, stream.settings) for part in (engine_unit, projection_unit, Relay))):
             await stream.drained()
+
+
+@pytest_asyncio.fixture(name="session")
+async def session_of_test(database: str) -> AsyncIterator[Session]:
+    """A session of the test; everything is persisted."""
+    async with session_to(database) as session:
+        await _persist_all(session)
+        yield session
+
+
+async def test_a_liquidator_with_nothing_under_way_wakes_for_a_command(
+    session: Session, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for its survey, which comes in an hour here."""
+    looks = itertools.count(1)
+    newest_look = 0
+
+    async def counted(session: Session) -> MarketsNow:
+        nonlocal newest_look
+        found = await read_markets_now(session)
+        newest_look = next(looks)
+        return found
+
+    monkeypatch.setattr(agents.liquidator, "read_markets_now", counted)
+    monkeypatch.setattr(agents.liquidator, "SURVEY_EVERY_US", 3_600 * SECOND_US)
+    user = await user_with(session, 10_000 * USDC)
+    await hold(session, user, 1, lots=1_000, cost=60_000 * USDC)
+    async with hosted(Liquidator(StreamSettings(database, "nowhere", datadir=Path()))):
+        await eventually(lambda: newest_look >= 2)  # it listens, and has looked since
+        async with session.transaction():
+            await append_command(session, "BTC-PERP", SetIndex(NOW, Nanos(50_000 * 10**9)))
+            await session.execute("UPDATE markets SET mark = 500000 WHERE market_id = 1")
+            await _persist_all(session)
+        begun = "SELECT user_id FROM liquidations WHERE kind = 'LIQUIDATION'"
+        assert await eventually(lambda: session.fetchval(begun)) == user
+
+
+async def test_what_is_under_way_is_looked_at_again_soon(session: Session, database: str) -> None:
+    """A command that is not persisted, and a receipt that is not complete; an idle exchange is not."""
+    liquidator = Liquidator(StreamSettings(database, "nowhere", datadir=Path()))
+    assert not await liquidator.look(session, NOW)
+    await append_command(session, "BTC-PERP", PassBarrier(NOW, "b"))
+    assert await liquidator.look(session, NOW)
+    await _persist_all(session)
+    assert not await liquidator.look(session, NOW)
+    user = await user_with(session, 0)
+    await hold(session, user, 1, lots=1_000, cost=60_000 * USDC)
+    await session.execute("UPDATE markets SET mark = 500000 WHERE market_id = 1")
+    assert await liquidator.look(session, NOW)
+    await _persist_all(session)
+    assert await session.fetchval("SELECT count(*) FROM liquidation_steps WHERE done_at IS NULL")
+    assert await liquidator.look(session, NOW)
+
+
+async def _persist_all(session: Session) -> None:
+    await session.execute(
+        "UPDATE progress p SET command_seq = c.command_seq FROM counters c WHERE p.market_id = c.market_id"
+    )

@@ -18,6 +18,7 @@ from app.cli import cli
 from app.operator import dead_letters
 from app.settings import load_settings
 from app.unreachable import BrokerSilent, unreachable
+from schemas.wire import RULES_VERSION
 from store.markets.halts import halt
 from store.session.presence import Task, Work
 from tests.eventually import eventually
@@ -65,7 +66,7 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
     assert btc == {
         "market": "BTC-PERP",
         "status": "ACTIVE",
-        "rules": 2,
+        "rules": RULES_VERSION,
         "mark": "60000.5",
         "owner": place,
         "shard": "main",
@@ -88,7 +89,20 @@ async def test_each_market_is_shown_at_a_glance(database: str) -> None:
     assert shown.exit_code == 1
     names, *lines = [line.split() for line in shown.output.splitlines()]
     assert (names[:6], set(names)) == (["market", "status", "behind_s", "behind", "halted", "rests"], set(btc))
-    assert lines[0] == ["BTC-PERP", "ACTIVE", "0.0", "0", "-", "-", "60000.5", "-", "main", "2", "1", "1"]
+    assert lines[0] == [
+        "BTC-PERP",
+        "ACTIVE",
+        "0.0",
+        "0",
+        "-",
+        "-",
+        "60000.5",
+        "-",
+        "main",
+        str(RULES_VERSION),
+        "1",
+        "1",
+    ]
 
 
 async def test_a_drain_names_the_markets_it_skips(database: str) -> None:

@@ -21,10 +21,12 @@ from schemas.commands import (
     PassBarrier,
     PlaceOrder,
     ReportPrice,
+    ReportPrices,
     SetIndex,
     SetPriceSources,
     SetRules,
     SetStatus,
+    SourcePrice,
     TakeOver,
 )
 from schemas.events import Event
@@ -111,6 +113,13 @@ def price(source: str, usdc: int, at: int, observed_at: int | None = None) -> Re
     """A source has seen a price in USDC, by default now."""
     seen_at = Timestamp(at if observed_at is None else observed_at)
     return ReportPrice(Timestamp(at), source, Nanos(usdc * 10**9), seen_at)
+
+
+def together(*reports: ReportPrice) -> ReportPrices:
+    """The same reports in one command, at the time of the first."""
+    return ReportPrices(
+        reports[0].at, tuple(SourcePrice(each.source, each.price, each.observed_at) for each in reports)
+    )
 
 
 def liquidation(user: int, side: Side, lots: int, limit: int, elsewhere: int = 0, *, step: int = 1) -> Liquidate:

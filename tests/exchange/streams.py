@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.commands import Command
-from schemas.market import RULES_SECOND, MarketStatus
+from schemas.commands import Command, ReportPrice
+from schemas.market import RULES_SECOND, RULES_THIRD, MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.exchange.builders import (
     USDC,
@@ -22,6 +22,7 @@ from tests.exchange.builders import (
     status,
     take_over,
     tick,
+    together,
 )
 
 OPEN_STATUSES = (MarketStatus.ACTIVE, MarketStatus.CANCEL_ONLY, MarketStatus.HALTED)
@@ -62,21 +63,28 @@ def operations() -> st.SearchStrategy[Command]:
         st.builds(tick, st.sampled_from((1_000_000, 60_000_000, 28_800_000_000, 99_000_000_000))),
         st.builds(sources, st.just("x"), st.just("y"), quorum=st.integers(1, 2), max_age_ms=st.just(100)),
         st.builds(sources, quorum=st.just(0)),
-        st.builds(price, st.sampled_from("xy"), st.integers(92, 108), st.integers(0, 25)),
+        prices(),
+        st.builds(together, prices(), prices()),
         st.builds(liquidation, st.integers(1, 4), st.sampled_from(Side), st.integers(1, 9), st.integers(80, 120)),
         st.builds(
             take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110), st.integers(0, 4)
         ),
         st.builds(barrier, st.just("b")),
-        st.builds(rules, st.integers(1, 2)),
+        st.builds(rules, st.integers(1, 3)),
         st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),
     )
+
+
+def prices() -> st.SearchStrategy[ReportPrice]:
+    """What one of two sources sees."""
+    return st.builds(price, st.sampled_from("xy"), st.integers(92, 108), st.integers(0, 25))
 
 
 def logs() -> st.SearchStrategy[list[Command]]:
     """A course of commands after the listing: by the first rules, by the newest from the start, or moved in its middle."""
     course = st.lists(st.one_of(orders(), orders(), orders(), cancels(), operations()), max_size=60)
-    return st.one_of(course, course.map(lambda commands: [rules(RULES_SECOND, 0), *commands]))
+    first = st.sampled_from((RULES_SECOND, RULES_THIRD)).map(lambda version: rules(version, 0))
+    return st.one_of(course, st.builds(lambda moved, commands: [moved, *commands], first, course))
 
 
 def long_log(seed: int, length: int) -> list[Command]:

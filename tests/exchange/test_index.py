@@ -1,14 +1,18 @@
 """The index of several price sources, and what a market does without it."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from exchange.engine.log.snapshot_format import dump
 from exchange.engine.prices.index import WeighedPrice, weighted_median
-from schemas.commands import ReportPrice
+from schemas.commands import ReportPrice, ReportPrices
 from schemas.events import ClockAdvanced, MarkMoved, OrderEnded, PriceIgnored, StatusChanged
-from schemas.market import MarketStatus
+from schemas.market import RULES_FIRST, RULES_SECOND, RULES_THIRD, MarketStatus
 from schemas.orders import EndReason
 from schemas.units import Nanos, Timestamp
-from tests.exchange.builders import ANN, Driver, buy, index, price, sources, status, tick
+from tests.exchange.builders import ANN, BOB, Driver, buy, index, listed, price, sell, sources, status, tick, together
 from tests.exchange.invariants import check_all
 
 SECOND = 1_000_000
@@ -131,3 +135,41 @@ def test_other_sources_move_the_index_and_the_mark_at_once() -> None:
     *_, moved = driver.send(sources("y", quorum=1, at=SECOND))
     assert isinstance(moved, MarkMoved)
     assert (moved.index, moved.mark) == (102 * 10**9, 102)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from((RULES_FIRST, RULES_SECOND, RULES_THIRD)),
+    st.lists(
+        st.lists(st.tuples(st.sampled_from("wxyz"), st.integers(0, 120), st.integers(-2, 9)), min_size=1, max_size=5),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_prices_together_are_the_same_as_one_after_the_other(
+    rules: int, rounds: list[list[tuple[str, int, int]]]
+) -> None:
+    """Of known and unknown sources, some twice, too old, of the future or no price: the same events, the same market."""
+    single, both = (Driver(replace(listed(), rules=rules)) for _ in range(2))
+    for driver in (single, both):
+        driver.send(sources("x", "y", "z", quorum=2), buy(ANN, 60, 98), sell(BOB, 60, 102))
+    for number, seen in enumerate(rounds, 1):
+        at = number * 6 * SECOND
+        reports = [price(source, usdc, at, at - age * SECOND) for source, usdc, age in seen]
+        before = len(single.events)
+        for report in reports:
+            single.send(report)
+        events = both.send(together(*reports))
+        both.log += reports[1:]  # so that later commands have the same numbers
+        both.market.command_seq = len(both.log)
+        first = events[0].command
+        assert [replace(event, command=first) for event in single.events[before:]] == events
+        assert dump(single.market) == dump(both.market)
+
+
+def test_a_report_without_a_price_is_answered_too() -> None:
+    """Every command has an event."""
+    driver = fed(("x", 100), ("y", 100))
+    assert driver.send(ReportPrices(Timestamp(2 * SECOND), ())) == [
+        ClockAdvanced(driver.market.event_seq, 5, 2 * SECOND)
+    ]

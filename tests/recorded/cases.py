@@ -15,8 +15,9 @@ STORIES, CRASH_DAY, FORCED = DATA / "stories.jsonl", DATA / "crash_day.jsonl.xz"
 LIFE = Course("LIFE-PERP", 20_270_115, 6_000)
 SOAK = Course("SOAK-PERP", 20_270_116, 100_000)
 NEXT = Course("NEXT-PERP", 20_270_117, 6_000, rules=2)
-"""A market that its 20th command moves to rules 2; the others stay with the first."""
-COURSES = (LIFE, SOAK, NEXT)
+LATE = Course("LATE-PERP", 20_270_118, 6_000, rules=3)
+"""Markets that their 20th command moves to rules 2 and 3; the others stay with the first."""
+COURSES = (LIFE, SOAK, NEXT, LATE)
 STEP = 1_000
 
 Lines = dict[str, list[bytes]]

@@ -19,6 +19,8 @@ NANOS_A_TICK = 100_000_000
 USERS = 80
 SOURCES = ("north", "south", "west")
 SOURCES_EVERY = 1_500
+TOGETHER_SINCE = 3
+"""From these rules on prices are reported together."""
 ENDING = 60
 FAILS_EVERY = 125
 GTC, IOC, FOK, GTD = "GTC", "IOC", "FOK", "GTD"
@@ -136,10 +138,15 @@ class Course:
         self.mid = min(max(self.mid, MID // 2), 2 * MID)
         if not self.has_sources or self.dice.random() < 0.02:
             return self._said("index.set", index=self.mid * NANOS_A_TICK)
+        if self.rules < TOGETHER_SINCE:
+            return self._said("price.reported", **self._seen())
+        return self._said("prices.reported", prices=[self._seen() for _ in range(self.dice.randint(0, 4))])
+
+    def _seen(self) -> Wire:
         source = self.dice.choice((*SOURCES * 8, "nobody"))
         price = self.dice.choice((self.mid * NANOS_A_TICK + self.dice.randint(-999, 999),) * 30 + (0, 10**19))
         observed_at = self.at + self.dice.choice((0, 0, 0, -300_000, 500_000, -90_000_000))
-        return self._said("price.reported", source=source, price=price, observedAt=observed_at)
+        return {"source": source, "price": price, "observedAt": observed_at}
 
     def _cancel(self, seq: int) -> Wire:
         """Of a recent order mostly; of an ended, a foreign or an unknown one at times."""

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tests.exchange.story import FOLDER
-from tests.recorded.cases import COURSES, LIFE, Case, course_case, crash_days, read_results, stories
+from tests.recorded.cases import COURSES, LATE, LIFE, Case, course_case, crash_days, read_results, stories
 from tests.recorded.course import Course
 
 EVERY_KIND = {
@@ -43,7 +43,7 @@ def test_the_log_of_the_crash_day_leads_to_the_same_bytes(case: Case) -> None:
 @pytest.mark.parametrize("course", COURSES, ids=lambda course: course.market)
 def test_the_soak_stream_leads_to_the_same_bytes(course: Course) -> None:
     """The same, after every 1,000 of 6,000 and of 100,000 commands: a market from its listing to its settlement,
-    by the first rules, and by rules 2."""
+    by the first rules, by rules 2 and by rules 3."""
     check(course_case(course), read_results(course.market))
 
 
@@ -53,6 +53,9 @@ def test_the_short_course_holds_every_kind_of_command() -> None:
     assert set(kinds) == EVERY_KIND
     once = {"market.listed", "rules.set"}
     assert all(count >= 4 for kind, count in kinds.items() if kind not in once), kinds
+    newer = Counter(orjson.loads(body)["type"] for body in course_case(LATE).commands)
+    assert set(newer) == EVERY_KIND - {"price.reported"} | {"prices.reported"}
+    assert newer["prices.reported"] >= 4
 
 
 def test_a_difference_is_named() -> None:

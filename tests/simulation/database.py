@@ -146,7 +146,7 @@ class Database:
         self.world.note(f"{session.process.name} writes {statement.name}")
         result.effect()
         for market in result.notified:
-            self._notify(market)
+            self._notify(market, session)
 
     def _end(self, session: "FakeSession", *, is_commit: bool) -> None:
         ended, session.transaction = session.transaction, _Transaction()
@@ -169,11 +169,12 @@ class Database:
         if not asked.session.is_cut and self._owner is asked.session:
             self._carry_out(asked)
 
-    def _notify(self, market: str) -> None:
+    def _notify(self, market: str, sender: "FakeSession") -> None:
+        pid = sender.get_server_pid()
         for session in self._sessions:
             for hear in session.listeners:
                 if not self.world.happens(NOTIFICATION_LOST_ONE_IN):
-                    self.world.later_in(session.process, self.world.latency(), hear, session, 0, "commands", market)
+                    self.world.later_in(session.process, self.world.latency(), hear, session, pid, "commands", market)
 
     def _lock_or_release(self, session: "FakeSession", sql: str, arguments: tuple[Any, ...]) -> Result:
         if sql == advisory_locks._TRY_MANY:
@@ -224,6 +225,15 @@ class FakeSession:
         """LISTEN."""
         await asyncio.sleep(self._world.latency())
         self.listeners.append(hear)
+
+    async def remove_listener(self, _channel: str, hear: Callable[..., None]) -> None:
+        """UNLISTEN."""
+        self.listeners.remove(hear)
+        await asyncio.sleep(self._world.latency())
+
+    def get_server_pid(self) -> int:
+        """What tells this session from the others."""
+        return id(self)
 
     def is_closed(self) -> bool:
         """Whether the connection is gone."""

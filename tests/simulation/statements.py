@@ -285,15 +285,33 @@ def _registry(tables: Tables, _: tuple[Any, ...]) -> Result:
 
 
 def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    now = arguments[0]
+    _, by, are_all_asked = arguments
     rows = []
     for market in tables.markets.values():
         live = [o for o in tables.orders.values() if o["is_live"] and o["market_id"] == market.market_id]
-        due = [order["expires_at"] for order in live if order["expires_at"] is not None and order["expires_at"] <= now]
+        near = [order["expires_at"] for order in live if order["expires_at"] is not None and order["expires_at"] <= by]
+        is_held = any(row["lots"] for (_, held), row in tables.positions.items() if held == market.market_id)
         rows.append(
-            {"name": market.name, "command_seq": market.progress.command_seq, "expires_at": max(due, default=None)}
+            {
+                "name": market.name,
+                "command_seq": market.progress.command_seq,
+                "expires_at": min(near, default=None),
+                "rules": market.rules,
+                "is_frozen": False,
+                "index_price": market.index_price,
+                "mark": market.mark,
+                "tick_size_e18": market.spec.tick_size_e18,
+                "is_in_use": bool(live) or is_held,
+                "has_silent_source": False,
+            }
         )
-    return Result([row for row in rows if tables.named(row["name"]).halted_reason is None])
+    return Result(
+        [
+            row
+            for row in rows
+            if tables.named(row["name"]).halted_reason is None and (are_all_asked or row["expires_at"])
+        ]
+    )
 
 
 def _raise_epoch(tables: Tables, arguments: tuple[Any, ...]) -> Result:

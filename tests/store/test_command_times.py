@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from exchange.engine.log.journal import answer_command
 from exchange.engine.market import Market, empty_market
-from schemas.commands import AdvanceClock, Command, PassBarrier, ReportPrice, SetStatus
+from schemas.commands import AdvanceClock, Command, PassBarrier, ReportPrice, ReportPrices, SetStatus, SourcePrice
 from schemas.market import MarketStatus
 from schemas.units import Nanos, Timestamp, datetime_of, timestamp_of
 from schemas.wire import decode_command, encode
@@ -114,6 +114,7 @@ async def test_only_the_time_of_a_command_changes(session: Session) -> None:
     commands: list[Command] = [
         PassBarrier(Timestamp(1), '{"type":"x","at":5'),
         ReportPrice(Timestamp(-3), "\u20bf", Nanos(1), observed_at=Timestamp(4)),
+        ReportPrices(Timestamp(2), (SourcePrice('{"type":"y","at":6', Nanos(1), observed_at=Timestamp(4)),)),
         *(decode_command(line.partition("\t")[2].encode()) for line in FORCED.read_text().splitlines()[:20]),
     ]
     for command in commands:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from asyncpg.connection import LoggedQuery
 
@@ -11,6 +12,7 @@ from schemas.orders import OrderStatus, Side
 from schemas.rest.market_data import CandleInterval
 from schemas.units import Timestamp
 from store.markets.candles import roll_candles
+from store.markets.due_orders import read_ticking
 from store.queries.accounts.fills import list_fills
 from store.queries.accounts.ledger import list_ledger
 from store.queries.accounts.orders import list_orders, read_order
@@ -199,3 +201,19 @@ async def test_a_preview_reads_the_front_of_the_book(session: Connection) -> Non
     plan = "\n".join(row[0] for row in rows)
     assert "Incremental Sort" in plan, plan
     assert "orders_book" in plan, plan
+
+
+@pytest.mark.usefixtures("session")
+async def test_the_clock_reads_the_heads_of_indexes(database: str) -> None:
+    """Whether a market is in use, and what expires soon, costs the same however many orders have ended or rest."""
+    writer = await connect_writer(database, "clock")
+    logged: list[LoggedQuery] = []
+    writer.add_query_logger(logged.append)
+    try:
+        await read_ticking(writer, DEEP, Timestamp(DEEP + 1_000_000))
+        [plan] = await plans_of(writer, logged, 1)
+    finally:
+        await writer.close()
+    for index in ("orders_book", "orders_timed", "positions_open", "price_reports_pkey"):
+        assert index in plan, plan
+    assert "Seq Scan on orders" not in plan, plan

@@ -7,7 +7,7 @@ from exchange.engine.emitter import Emitter
 from exchange.engine.market import Feed, Market
 from exchange.engine.prices.mark import follow
 from exchange.engine.status import freeze
-from schemas.commands import ReportPrice, SetPriceSources
+from schemas.commands import ReportPrice, SetPriceSources, SourcePrice
 from schemas.market import INDEX_MAX
 from schemas.units import Nanos, Timestamp, divide_half_even
 
@@ -55,15 +55,23 @@ def set_sources(emitter: Emitter, command: SetPriceSources) -> None:
         follow(emitter)
 
 
-def report(emitter: Emitter, command: ReportPrice) -> None:
+def report_all(emitter: Emitter, prices: Sequence[SourcePrice]) -> None:
+    """Report one price after the other; index and mark follow each. Without any price only the clock has advanced."""
+    for seen in prices:
+        report(emitter, seen)
+    if not prices:
+        emitter.clock_advanced()
+
+
+def report(emitter: Emitter, seen: ReportPrice | SourcePrice) -> None:
     """Accept the price of a source if it is newer than its last one; a time in the future counts as the command's."""
     market = emitter.market
-    feed = market.feed(command.source)
-    observed_at = min(command.observed_at, command.at)
-    if feed is None or observed_at <= feed.observed_at or not 0 < command.price <= INDEX_MAX:
-        emitter.price_ignored(command.source)
+    feed = market.feed(seen.source)
+    observed_at = min(seen.observed_at, emitter.at)
+    if feed is None or observed_at <= feed.observed_at or not 0 < seen.price <= INDEX_MAX:
+        emitter.price_ignored(seen.source)
         return
-    feed.price, feed.observed_at = command.price, Timestamp(observed_at)
+    feed.price, feed.observed_at = seen.price, Timestamp(observed_at)
     refresh(emitter)
     if market.is_frozen:
         emitter.clock_advanced()
