@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 export PORT DATA BROKER DEMO KAFKA_HEAP BENCH BENCH_ONLY STAGE PROFILE_S
+# Python's images set it; every process of an exchange would compile the same modules again, and pytest rewrite the same tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check chaos soak bench profile docs lock

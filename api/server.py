@@ -28,6 +28,8 @@ _NO_ORDER_IDS = sorted(
     {route.path.split("/")[2] for route in ALL_ROUTES if route.path.startswith("/orders/")} - {"{orderId}"}
 )
 
+_DOCUMENT = encoded_document(ALL_ROUTES)
+
 _LOOK_EVERY_S = 0.05
 
 
@@ -40,7 +42,7 @@ def create_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app[ACCESS] = services.access
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
-    app[DOCUMENT] = encoded_document(ALL_ROUTES)
+    app[DOCUMENT] = _DOCUMENT
     for route in ALL_ROUTES:
         handler = guarded(route)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):  # aiohttp drops the body of a HEAD

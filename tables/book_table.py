@@ -8,15 +8,17 @@ Keys contain the command sequence, so a zombie owner writes the same bytes under
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import faust
 import msgspec
 
 from exchange.engine.log.snapshot_format import dump, market_of, state_hash
 from exchange.engine.market import Market
 from schemas.topics import book_changelog_topic, book_table
 from schemas.wire import UNDECODABLE
+
+if TYPE_CHECKING:
+    import faust
 
 CHUNK_BYTES = 512 * 1024
 BEFORE_THE_FIRST_RECORD = -1
@@ -51,7 +53,7 @@ class Snapshot(NamedTuple):
 _head_decoder = msgspec.json.Decoder(Head)
 
 
-def declare_book_table(app: faust.App, market: str) -> Any:
+def declare_book_table(app: "faust.App", market: str) -> Any:
     """The Faust table: one partition, keys and values as raw bytes. Its changelog is the market's, whatever the app's name."""
     changelog = app.topic(book_changelog_topic(market), key_type=bytes, value_type=bytes, partitions=1, compacting=True)
     return app.Table(

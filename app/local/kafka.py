@@ -7,6 +7,9 @@ snapshot there is an older one. Kafka truncates a torn tail when it starts.
 """
 
 import base64
+import hashlib
+import os
+import shutil
 import signal
 import uuid
 from pathlib import Path
@@ -35,9 +38,9 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.min.session.timeout.ms": "2000",  # a standby takes over in 4 to 5 s
     "group.initial.rebalance.delay.ms": "0",
+    "metadata.max.idle.interval.ms": "0",  # nobody measures how far a replica of the metadata lags: there is none
     "broker.heartbeat.interval.ms": "250",
     "broker.session.timeout.ms": "1000",  # after a kill, the time until the controller readmits the node
-    "metadata.max.idle.interval.ms": "5000",  # a record that says nothing, for idle observers: there are none
     "message.max.bytes": str(2 * 2**20),
     "log.retention.hours": "168",
     "log.segment.bytes": str(64 * 2**20),
@@ -49,6 +52,7 @@ SETTINGS = {
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
+FEATURES = "bootstrap.checkpoint"
 LOGGING = """rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 appender.console.type = Console
@@ -138,12 +142,27 @@ class LocalKafka:
         return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
 
     async def _format(self, jars: Path) -> str:
-        cluster_id = base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+        """What Kafka's tool writes into an empty folder: the ids, and the features that the cluster begins with.
+
+        Only the ids differ, so the tool runs once, and its file of features is kept with the jars.
+        """
+        cluster_id, log = _random_id(), self._folder / "log"
+        kept = jars / f"features-{hashlib.sha256(repr(SETTINGS).encode()).hexdigest()[:16]}.checkpoint"
+        if not kept.exists():
+            await self._run_format_tool(jars, cluster_id)
+            _copy_in_one_step(log / FEATURES, kept)
+            return cluster_id
+        log.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(kept, log / FEATURES)
+        ids = {"cluster.id": cluster_id, "directory.id": _random_id(), "node.id": SETTINGS["node.id"], "version": "1"}
+        (log / "meta.properties").write_text("".join(f"{name}={value}\n" for name, value in ids.items()))
+        return cluster_id
+
+    async def _run_format_tool(self, jars: Path, cluster_id: str) -> None:
         command = ["kafka.tools.StorageTool", "format", "--config", str(self._settings), "--cluster-id", cluster_id]
         tool = await self._java(jars, *command)
         if await tool.wait() != 0:
             raise BrokerFailed(str(self._folder), tail_of(self._log))
-        return cluster_id
 
     async def _java(self, jars: Path, *arguments: str) -> BoundProcess:
         options = self._cache_options(jars) if self._options is None else self._options
@@ -154,3 +173,14 @@ class LocalKafka:
     def _cache_options(self, jars: Path) -> tuple[str, ...]:
         cache = cache_path(jars, self._heap)
         return (f"-XX:AOTCache={cache}",) if cache.exists() else ()
+
+
+def _random_id() -> str:
+    """An id as Kafka writes them, which does not begin with a dash."""
+    return base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
+def _copy_in_one_step(source: Path, target: Path) -> None:
+    fresh = target.with_suffix(f".{os.getpid()}")
+    shutil.copyfile(source, fresh)
+    fresh.replace(target)

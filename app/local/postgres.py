@@ -40,7 +40,7 @@ SETTINGS = {
 }
 
 
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB", "min_wal_size": "64MB"}
 
 
 class PostgresFailed(ChildFailed):

@@ -2,7 +2,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from api.access.passwords import Passwords
 from api.errors import Refusal
@@ -69,6 +69,18 @@ async def test_the_stored_hash_is_argon2id_at_the_recommended_cost(exchange: Exc
     await exchange.anonymous().call("POST", "/auth/register", ALICE)
     stored = await exchange.value("SELECT password_hash FROM users WHERE user_id > 0")
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+async def test_an_unknown_user_is_checked_against_a_hash_of_the_same_cost() -> None:
+    """The parameters and lengths of a stored one; its bytes are random, so each process has another."""
+    passwords, other = Passwords(threads=1), Passwords(threads=1)
+    stored = await passwords.hash("correct horse")
+    assert extract_parameters(passwords._nobody) == extract_parameters(stored)
+    assert len(passwords._nobody) == len(stored)
+    assert passwords._nobody != other._nobody
+    assert not await passwords.matches(None, "correct horse")
+    passwords.close()
+    other.close()
 
 
 async def test_hashing_does_not_stop_the_event_loop(exchange: Exchange) -> None:

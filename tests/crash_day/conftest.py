@@ -1,17 +1,15 @@
 """A second database, for a second playing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
-import asyncpg
-import pytest_asyncio
+import psycopg
+import pytest
 
 
-@pytest_asyncio.fixture
-async def second_database(postgres_dsn: str, template: str) -> AsyncIterator[str]:
+@pytest.fixture
+def second_database(postgres_session: psycopg.Connection, postgres_dsn: str, template: str) -> Iterator[str]:
     """DSN of another fresh database."""
     name = "second_crash_day"
-    connection = await asyncpg.connect(postgres_dsn)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    postgres_session.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield postgres_dsn.replace("/perpetua?", f"/{name}?")
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    postgres_session.execute(f"DROP DATABASE {name} WITH (FORCE)")

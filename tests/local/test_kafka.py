@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -68,6 +69,19 @@ async def test_topics_are_made_once_with_one_partition_and_our_settings(running:
             answer = (await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)]))[0]
             stored = {entry[0]: entry[1] for entry in answer.resources[0][4]}
             assert settings.items() <= stored.items()
+
+
+async def test_a_folder_is_formatted_as_by_kafkas_own_tool(running: Running, tmp_path: Path) -> None:
+    """After its first run the tool is not started any more: the same files, ids of its own, the same features."""
+    tool = LocalKafka(tmp_path)
+    tool._write_settings()
+    await tool._run_format_tool(await fetch_jars(), "c2VsZi1tYWRlLWtha2ZhLQ")
+    ours, theirs = running.folder / "log", tmp_path / "log"
+    assert {file.name for file in theirs.iterdir()} <= {file.name for file in ours.iterdir()}
+    assert _names_in(ours / "meta.properties") == _names_in(theirs / "meta.properties")
+    assert _features_in(ours) == _features_in(theirs)
+    assert {b"metadata.version", b"group.version"} <= _features_in(ours).keys()
+    assert not _ids_in(ours) & _ids_in(theirs)
 
 
 async def test_a_killed_broker_is_the_same_one_with_every_record(running: Running) -> None:
@@ -153,3 +167,17 @@ async def test_a_new_node_without_a_coordinator_is_no_error_to_report(caplog: py
         client.error(said, real)
     client.error(said, absent)
     assert [record.args for record in caplog.records] == [(real,), (absent,)]
+
+
+def _names_in(properties: Path) -> set[str]:
+    return {line.partition("=")[0] for line in properties.read_text().splitlines() if not line.startswith("#")}
+
+
+def _ids_in(log: Path) -> set[str]:
+    lines = (log / "meta.properties").read_text().splitlines()
+    return {line.partition("=")[2] for line in lines if ".id=" in line and not line.startswith("node.id")}
+
+
+def _features_in(log: Path) -> dict[bytes, bytes]:
+    """The features that a cluster begins with, and their levels: the records of its first file."""
+    return dict(re.findall(rb"([a-z.]+\.version)\x00(.)", (log / "bootstrap.checkpoint").read_bytes(), re.DOTALL))
