@@ -59,6 +59,7 @@ class Load:
             self._idle.extend(connections)
             await self._keep_the_times()
         if self._under_way:
+            self._done.clear()  # it was set each time nothing was under way
             async with asyncio.timeout(self._job.seconds + LAST_ANSWERS_S):
                 await self._done.wait()
         seconds = time.perf_counter() - self._began
