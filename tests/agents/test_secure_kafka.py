@@ -83,8 +83,8 @@ async def test_a_worker_without_its_right_on_its_group_says_so_and_works_once_it
     kafka, operator = secure
     async with stream_on(operator, database, tmp_path) as stream:
         stream.settings = replace(stream.settings, bootstrap=kafka.address_for("perpetua-reader"))
-        group = topics.shard_app_id("publisher", stream.market.lower())
-        refused, patient = stream.spawn("publisher"), stream.spawn("publisher")
+        group = topics.shard_app_id("projection", stream.market.lower())
+        refused, patient = stream.spawn("projection"), stream.spawn("projection")
         for worker in (refused, patient):
             await eventually(lambda each=worker: f"{group} is kept out of its group" in stream.log_of(each))
         refused.terminate()
