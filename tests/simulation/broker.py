@@ -162,7 +162,7 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
 
 
 class FakeReader:
-    """In the place of the consumer that reads a log without a group (broker.reader)."""
+    """In the place of the consumer that reads a log without a group (broker.kept_readers)."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -180,6 +180,10 @@ class FakeReader:
         """Disconnect."""
         if self._position > 0:
             self.broker.was_read_back(self._topic, self._process)
+
+    def assignment(self) -> set[str]:
+        """What it reads; nothing before it is connected."""
+        return {self._topic} if self._topic else set()
 
     def assign(self, partitions: list[Any]) -> None:
         """Every reader has one partition."""

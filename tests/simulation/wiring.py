@@ -18,7 +18,7 @@ import agents.worker.database
 import agents.worker.fail_stop
 import agents.worker.service
 import tables.book_table
-from broker import event_records, producer, reader
+from broker import event_records, kept_readers, producer, reader
 from tests.simulation.broker import Broker, FakeProducer, FakeReader, fake_end_offset
 from tests.simulation.database import Database
 from tests.simulation.members import SESSION_TIMEOUT_S
@@ -52,7 +52,7 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
     time = SimpleNamespace(monotonic=world.loop.time, time_ns=lambda: world.now() * 1_000)
     places: dict[Place, Any] = {
         (producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
-        (reader, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
+        (kept_readers, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
         (reader, "end_offset"): fake_end_offset,
         (agents.worker.fail_stop, "end_at_once"): functools.partial(_end, world),
         (agents.matching.recovery, "tune_gc"): lambda: None,
