@@ -9,7 +9,7 @@ from faust.types import TP
 from agents.shard.worker import MarketWorker
 from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import raw_topic
-from broker.shard_consumer import Reading, ShardConsumer
+from broker.shards.consumer import Reading, ShardConsumer
 
 
 class MarketStream:

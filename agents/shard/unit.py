@@ -15,7 +15,7 @@ from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app
 from agents.worker.settings import StreamSettings
 from agents.worker.topic_watch import TopicWatch
-from broker.shard_consumer import Membership, ShardConsumer
+from broker.shards.consumer import Membership, ShardConsumer
 from schemas.topics import shard_app_id
 from store.crash_points import CrashPoint, passing
 from store.session.presence import Task, Work

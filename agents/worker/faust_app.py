@@ -7,7 +7,7 @@ import faust
 
 from agents.worker.settings import StreamSettings
 from broker.address import app_settings
-from broker.shard_consumer import METADATA_MAX_AGE_MS, read_as_shard
+from broker.shards.consumer import METADATA_MAX_AGE_MS, read_as_shard
 from tables.market_tables import MARKET_TABLES
 
 HEARTBEATS_PER_SESSION = 6
@@ -21,7 +21,7 @@ Faust's default is 1,000 seconds. A standby has nothing to fetch: it then left i
 """
 BUFFERED_MAX = (
     10**9
-)  # in effect, no limit: a full queue would hold up every market; broker/shard_consumer.py has a limit per log
+)  # in effect, no limit: a full queue would hold up every market; broker/shards/consumer.py has a limit per log
 _RAW: dict[str, Any] = {
     "partitions": 1,
     "key_type": bytes,

@@ -21,7 +21,7 @@ from faust.types import TP
 
 from broker.address import client_settings
 from broker.refused_member import RefusalWatch
-from broker.shard_group import SUBSCRIBED, SoleOwner
+from broker.shards.group import SUBSCRIBED, SoleOwner
 
 STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the process first, where it can
 FETCH_MAX_WAIT_MS = 200

@@ -11,7 +11,7 @@ import agents.matching.app
 import agents.matching.worker
 from agents.matching.market_assignment import MarketAssignment
 from agents.worker.settings import StreamSettings
-from broker.shard_consumer import ShardConsumerThread
+from broker.shards.consumer import ShardConsumerThread
 from tests.agents.worker_process import main
 
 SLOW_STEP_S = 0.8

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -10,14 +11,16 @@ import pytest
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
-from agents.fills.app import publisher_unit
+from agents.fills.app import MarketPublisher, publisher_unit
 from agents.fills.end_of_topic import fills_in
 from agents.fills.shared_producer import SharedProducer
-from agents.matching.app import engine_unit
-from agents.projection.app import projection_unit
+from agents.matching.app import MarketEngine, engine_unit
+from agents.projection.app import MarketProjection, projection_unit
 from agents.projection.persister import Persister
 from agents.projection.worker import Projector
 from agents.relay import Relay
+from agents.shard.market_work import Build
+from agents.shard.unit import ShardUnit
 from agents.verify import verify
 from agents.worker.host import Unit
 from broker.dead_letters import DeadLetter, read_dead_letters
@@ -29,6 +32,7 @@ from schemas.fills import encode_fill
 from schemas.topics import events_topic, fills_topic
 from schemas.wire import EventRecord, encode
 from store.projection.errors import ChainBroken
+from store.session.presence import Work
 from tests.agents.fill_reader import kept_by_sequence
 from tests.agents.intruder import KINDS, TOPICS, intrude
 from tests.agents.stream import Stream, hosted, one_hash_each, stream_on
@@ -93,16 +97,14 @@ async def test_foreign_records_of_one_market_hold_up_no_other(broker: Broker, da
         relay, persister = Relay([ill.market, well.market], ill.settings), Persister(ill.settings)
         shared = SharedProducer(broker.bootstrap)
         await write_foreign(ill, EVERY)
-        apps = [
-            unit
-            for each in (ill, well)
-            for unit in (
-                engine_unit(each.market, each.settings),
-                projection_unit(each.market, each.settings, persister),
-                publisher_unit(each.market, each.settings, shared),
-            )
-        ]
-        async with hosted(relay, *apps):
+        markets = [ill.market, well.market]
+        builds: dict[Work, Build] = {
+            Work.ENGINE: MarketEngine,
+            Work.PROJECTION: partial(MarketProjection, persister=persister),
+            Work.PUBLISHER: partial(MarketPublisher, shared=shared),
+        }
+        shards = [ShardUnit(work, ill.market, ill.settings, build, markets=markets) for work, build in builds.items()]
+        async with hosted(relay, *shards):
             await asyncio.gather(goes_on(ill), goes_on(well))
             await write_foreign(ill, EVERY)
             await asyncio.gather(goes_on(well), goes_on(ill))

@@ -27,7 +27,7 @@ from agents.worker.host import Host
 from agents.worker.metrics import RECOVERIES
 from agents.worker.settings import StreamSettings
 from broker.producer import AckedProducer, OutgoingRecord
-from broker.shard_consumer import WAITING_RECORDS_MAX
+from broker.shards.consumer import WAITING_RECORDS_MAX
 from schemas.commands import SetStatus
 from schemas.market import MarketStatus
 from schemas.topics import commands_topic, events_topic, shard_app_id

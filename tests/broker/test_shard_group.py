@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.shard_group import Claim, SoleOwner, claim_of, owner_among
+from broker.shards.group import Claim, SoleOwner, claim_of, owner_among
 
 CLAIMS = st.dictionaries(st.text(min_size=1), st.integers(0, 50).map(Claim), min_size=1)
 
