@@ -6,7 +6,7 @@ Each function imports only the parts of its own process, so a worker starts a se
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -75,20 +75,28 @@ class TopicsFound(NamedTuple):
 
 async def topic_faults(settings: Settings) -> TopicsFound:
     """Compare the topics of the listed markets with what they must be."""
-    wanted = dict(topic_settings((await _registry(settings)).by_name, settings.topic_replication))
-    faults = await read_topic_faults(settings.broker_address, wanted, settings.topic_replication)
-    return TopicsFound(faults, repairable(faults, wanted))
+    return await _compared(settings, await _wanted_topics(settings))
 
 
 async def repair_topics(settings: Settings) -> list[TopicFault]:
     """Set every setting of the topics of the listed markets to what it must be; returns the faults that are repaired."""
-    found = await topic_faults(settings)
+    wanted = await _wanted_topics(settings)
+    found = await _compared(settings, wanted)
     await repair_settings(settings.broker_address, found.repairable)
     for _ in range(REPAIR_SEEN_AFTER_LOOKS):  # a broker applies what the controller has accepted a moment later
-        if not (await topic_faults(settings)).repairable:
+        if not (await _compared(settings, wanted)).repairable:
             break
         await asyncio.sleep(0.1)
     return found.repairable
+
+
+async def _wanted_topics(settings: Settings) -> dict[str, Mapping[str, str]]:
+    return dict(topic_settings((await _registry(settings)).by_name, settings.topic_replication))
+
+
+async def _compared(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -> TopicsFound:
+    faults = await read_topic_faults(settings.broker_address, wanted, settings.topic_replication)
+    return TopicsFound(faults, repairable(faults, wanted))
 
 
 async def add_market(settings: Settings, spec: MarketSpec) -> bool:

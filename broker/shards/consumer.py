@@ -25,6 +25,8 @@ from broker.shards.group import SUBSCRIBED, SoleOwner
 
 STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the process first, where it can
 FETCH_MAX_WAIT_MS = 200
+IDLE_FETCH_MAX_WAIT_MS = 1_000
+"""How long the broker holds a fetch when there is no record. A log that is added, or goes on, waits for the fetch under way."""
 POLL_MS = 1_000
 TRY_AGAIN_S = 1.0
 COMMIT_WITHIN_S = 5.0
@@ -278,11 +280,16 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
                 log.warning("%s fetches again: %r", self.app.conf.id, error)
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
+            self._set_fetch_wait(is_idle=not records and not self._paused)
             for tp, found in records.items():
                 reading = self._readings.get(TP(*tp))
                 if reading is not None:
                     reading.next_offset = found[-1].offset + 1
                     self.parent_loop.call_soon_threadsafe(self.consumer.deliver, reading, found)
+
+    def _set_fetch_wait(self, *, is_idle: bool) -> None:
+        fetcher: Any = self._ensure_consumer()._fetcher
+        fetcher._fetch_max_wait_ms = IDLE_FETCH_MAX_WAIT_MS if is_idle else FETCH_MAX_WAIT_MS
 
     async def _fetch(self, reader: AIOKafkaConsumer) -> Records:
         records: Records = await reader.getmany(timeout_ms=POLL_MS)
