@@ -13,6 +13,7 @@ from faust.contrib.asgi import bind_to_running_loop
 from agents.shard.market_work import Build, MarketWork
 from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app
+from agents.worker.membership.seats import Seat, Standing, seats
 from agents.worker.settings import StreamSettings
 from agents.worker.topic_watch import TopicWatch
 from broker.shards.consumer import Membership, ShardConsumer
@@ -58,6 +59,7 @@ class ShardUnit:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._placing = asyncio.Lock()
         self._membership: Membership | None = None
+        self._seat: Seat | None = None
         self._is_decided = asyncio.Event()
         self._is_running = False
 
@@ -77,8 +79,11 @@ class ShardUnit:
         self.app.finalize()
         consumer = cast("ShardConsumer", self.app.consumer)
         consumer.on_rejoin, consumer.on_membership = self._on_rejoin, self._on_membership
+        self._seat = seats.take(self.name, consumer)
         self.app.flow_control.resume()
         await self.app.maybe_start()
+        if self._seat.standing is Standing.STARTING:
+            self._seat.standing = Standing.JOINING
         await self.app._fetcher.maybe_start()
         self._is_running = True
         await self.place(self._wanted, self._finished)
@@ -133,11 +138,15 @@ class ShardUnit:
             for leaving in self._leaving.values():
                 leaving.cancel()
             await self._finish(list(self._markets.values()))
+        self._stands_as(Standing.LEAVING)
         try:
             await asyncio.wait_for(self.app.stop(), GOODBYE_TIMEOUT_S)
         except TimeoutError:
             log.warning("%s stops without leaving its group", self.name)
             self.is_cut = True
+        else:
+            if self._seat is not None:
+                seats.give_up(self._seat)
 
     async def _finish(self, leaving: Collection[MarketWork]) -> None:
         """Finish these markets; one that cannot finish in time is given up, and its next owner starts from an older snapshot."""
@@ -172,13 +181,19 @@ class ShardUnit:
             endings=self._endings,
         )
 
+    def _stands_as(self, standing: Standing) -> None:
+        if self._seat is not None:
+            self._seat.standing = standing
+
     def _on_rejoin(self) -> None:
+        self._stands_as(Standing.JOINING)
         if self._is_owner:
             passing(CrashPoint.DURING_REBALANCE)
 
     def _on_membership(self, now: Membership) -> None:
         """The group has decided. An owner that stays the owner works on; after a generation without it, it begins again."""
         before, self._membership = self._membership, now
+        self._stands_as(Standing.OWNER if now.is_owner else Standing.STANDBY)
         self._is_decided.set()
         if before is not None and _goes_on(before, now):
             return

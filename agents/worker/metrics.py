@@ -9,6 +9,7 @@ _MARKET = ("market",)
 
 CLOCK_OFFSET = Gauge("perpetua_clock_offset_seconds", "How far the clock of this process is ahead of PostgreSQL's")
 OWNED = Gauge("perpetua_owner", "1 where this process works for the market", ("work", "market"))
+EVICTIONS = Counter("perpetua_evictions", "Members removed from their group because their process was gone", ("group",))
 RECOVERIES = Counter("perpetua_recoveries", "Assignments of a market started, each from a snapshot", _MARKET)
 COMMANDS_MATCHED = Counter("perpetua_engine_commands", "Commands applied to the market", _MARKET)
 EVENTS_WRITTEN = Counter("perpetua_engine_events", "Events acknowledged by the broker", _MARKET)

@@ -1,16 +1,20 @@
 """Presence: a process shows that it runs and for which tasks, and workers and a rebuild never run at the same time.
 
-The same session compares the clock of the process with PostgreSQL's, twice a second.
+The same session compares the clock of the process with PostgreSQL's, twice a second, and serves the take-over of groups
+(agents/worker/membership/take_over.py).
 """
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from agents.worker.fail_stop import EXIT_CLOCK_WRONG, stop_loudly
+from agents.worker.membership.seats import seats
+from agents.worker.membership.take_over import TakeOver
 from agents.worker.metrics import CLOCK_OFFSET
 from agents.worker.ownership import tasks_now
 from agents.worker.service import Service
@@ -22,6 +26,8 @@ from store.session.presence import ProcessName, Task, hide_task, show_process, s
 
 LOOK_EVERY_S = 0.5
 SAY_AGAIN_S = 60.0
+GOODBYE_S = 0.5
+SHOWN_AGAIN_S = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +36,7 @@ class Presence(Service):
     """Holds its locks as long as the process lives; a lost session is replaced.
 
     `is_worker`: it works on the logs. `needs_clock`: it writes times into them, so it ends while its clock is wrong.
+    `take_over`: it has seats in consumer groups.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class Presence(Service):
         is_worker: bool = True,
         needs_clock: bool = False,
         clock: CheckedClock | None = None,
+        take_over: TakeOver | None = None,
     ) -> None:
         super().__init__(ProcessName(kind, socket.gethostname(), os.getpid(), metrics).encode(), dsn)
         self._kind = kind
@@ -48,24 +56,51 @@ class Presence(Service):
         self._needs_clock = needs_clock
         self._clock = clock or CheckedClock()
         self._said_at_s = 0.0
+        self._take_over = take_over
         self.is_shown = asyncio.Event()
 
     async def serve(self, session: Connection) -> None:
         """Take the locks, which last as long as the session; check the clock and show the tasks, again and again.
 
-        A lost session is noticed only when it is used: the clock is asked over it.
+        A session whose connection is lost without a word is noticed only when it is used: the clock is asked over it.
         """
-        shown: frozenset[Task] = frozenset()
+        wake = asyncio.Event()
+        session.add_termination_listener(lambda _: wake.set())
         await self._check_clock(session)
         await show_process(session)
+        if self._take_over is not None:
+            await self._take_over.begin(session)
+        with seats.notifying(wake.set):
+            await self._serve(session, wake)
+
+    async def _serve(self, session: Connection, wake: asyncio.Event) -> None:
+        clock = asyncio.get_running_loop()
+        shown: frozenset[Task] = frozenset()
         is_in = not self._is_worker
+        check_at_s = clock.time() + LOOK_EVERY_S
         while True:
+            wake.clear()
             is_in = is_in or await share_lock(session, LockClass.WORKERS)
             if is_in:
                 self.is_shown.set()
             shown = await self._show(session, shown)
-            await asyncio.sleep(LOOK_EVERY_S)
-            await self._check_clock(session)
+            step_s = await self._take_over.step(session) if self._take_over is not None else math.inf
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(step_s, check_at_s - clock.time()))):
+                    await wake.wait()
+            if clock.time() >= check_at_s or session.is_closed():
+                await self._check_clock(session)
+                check_at_s = clock.time() + LOOK_EVERY_S
+
+    async def stop(self) -> None:
+        """Show that its members have left their groups, so that nobody removes them, then stop."""
+        if self._take_over is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    while not self._take_over.is_shown:  # noqa: ASYNC110 - `serve` is at it
+                        await asyncio.sleep(SHOWN_AGAIN_S)
+            self._take_over.stop()
+        await super().stop()
 
     async def _check_clock(self, session: Connection) -> None:
         before = self._clock.offset
@@ -102,7 +137,7 @@ class Presence(Service):
 @asynccontextmanager
 async def present(kind: str, settings: StreamSettings, *, needs_clock: bool = False) -> AsyncIterator[None]:
     """Show a process that works on the logs; waits until no rebuild runs, and until its clock has been checked."""
-    presence = Presence(kind, settings.dsn, settings.metrics, needs_clock=needs_clock)
+    presence = Presence(kind, settings.dsn, settings.metrics, needs_clock=needs_clock, take_over=TakeOver())
     async with _running(presence):
         await presence.is_shown.wait()
         yield

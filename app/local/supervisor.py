@@ -19,7 +19,8 @@ from app.local.run_record import RunRecord, forget_run_record, write_run_record
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
-HEALTHY_AFTER_S = 30.0
+HEALTHY_AFTER_S = BACKOFF_MAX_S
+"""A child that has run longer than it may have to wait is worth no longer wait."""
 READY_TIMEOUT_S = 60.0
 
 Report = Callable[[str], None]
@@ -44,7 +45,7 @@ class Kept:
 
 
 class Supervisor:
-    """Children by name, each restarted when it dies: after 0.2 s, doubling to 5 s, from 0.2 s again after 30 s of running.
+    """Children by name, each restarted when it dies: after 0.2 s, doubling to 5 s, from 0.2 s again after 5 s of running.
 
     All children die with this process, however it dies (with_parent.py). `report` gets a line, with the time, for each child
     that dies and for each that is started again.

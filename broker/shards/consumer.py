@@ -21,7 +21,7 @@ from faust.types import TP
 
 from broker.address import client_settings
 from broker.refused_member import RefusalWatch
-from broker.shards.group import SUBSCRIBED, SoleOwner
+from broker.shards.group import SUBSCRIBED, SoleOwner, remove_member
 
 STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the process first, where it can
 FETCH_MAX_WAIT_MS = 200
@@ -30,6 +30,7 @@ IDLE_FETCH_MAX_WAIT_MS = 1_000
 POLL_MS = 1_000
 TRY_AGAIN_S = 1.0
 COMMIT_WITHIN_S = 5.0
+REMOVED_WITHIN_S = 5.0
 METADATA_MAX_AGE_MS = 2_000
 """A broker that has just started may answer that a topic does not exist; it is asked again soon. The default is five minutes."""
 WAITING_RECORDS_MAX = 1_000
@@ -192,6 +193,20 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
         decided = Membership(is_owner, generation, coordinator.member_id)
         self.parent_loop.call_soon_threadsafe(self.consumer.has_joined, decided)
 
+    @property
+    def member_id(self) -> str:
+        """The id of the member; empty while it is in no group."""
+        return str(self._member._coordinator.member_id) if self._member is not None else ""
+
+    def join_again(self) -> None:
+        """Join the group now."""
+        self.thread_loop.call_soon_threadsafe(self._joined._coordinator.request_rejoin)
+
+    async def remove(self, member_id: str) -> bool:
+        """Remove another member from the group."""
+        removal = remove_member(self._joined._client, self.app.conf.id, member_id)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(removal, self.thread_loop))
+
     async def read(self, reading: Reading) -> None:
         """Read a log too."""
         await self._in_thread(self._read, reading)
@@ -330,6 +345,20 @@ class ShardConsumer(driver.Consumer):
     def has_joined(self, membership: Membership) -> None:
         """The group has decided."""
         self.on_membership(membership)
+
+    @property
+    def member_id(self) -> str:
+        """The id of this member in its group; empty while it has none."""
+        return self._thread.member_id
+
+    def join_again(self) -> None:
+        """Join the group now, without waiting for the heartbeat that would report that it is about to decide."""
+        self._thread.join_again()
+
+    async def remove(self, member_id: str) -> bool:
+        """Remove another member from the group; False if it was no longer in. Raises KafkaError, TimeoutError."""
+        async with asyncio.timeout(REMOVED_WITHIN_S):
+            return await self._thread.remove(member_id)
 
     def reading(self, topic: str, offset: int, deliver: Deliver) -> Reading:
         """A reading of a log from an offset on; from its start if the log ends before it."""

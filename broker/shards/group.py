@@ -4,13 +4,17 @@ Members do not subscribe to the logs they read: the markets of a shard change wi
 stop the owner from reading. The assignment carries no partitions, only the word that its member is the owner.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.errors import NoError, UnknownMemberIdError, for_code
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from schemas.topics import DEAD_LETTERS
 
@@ -21,6 +25,7 @@ SUBSCRIBED = DEAD_LETTERS
 _OWNER = b"owner"
 _STANDBY = b""
 _VERSION = 0
+ANSWER_WITHIN_S = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -77,3 +82,18 @@ def claim_of(user_data: bytes | None) -> Claim:
         return msgspec.json.decode(user_data or b"{}", type=Claim)
     except msgspec.DecodeError:
         return Claim()
+
+
+async def remove_member(client: AIOKafkaClient, group: str, member_id: str) -> bool:
+    """Remove a member from its group, which decides again at once; False if it was no longer in. Raises KafkaError, TimeoutError.
+
+    Kafka accepts it from any client with READ on the group. It goes over a connection of its own: a broker answers the requests
+    of one in order, and that of a member may wait until the group has decided.
+    """
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+        answer = await client.send(coordinator, LeaveGroupRequest(group, member_id))
+    error = for_code(answer.error_code)
+    if error not in (NoError, UnknownMemberIdError):
+        raise error
+    return error is NoError

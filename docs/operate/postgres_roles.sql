@@ -39,6 +39,8 @@ GRANT SELECT ON markets, counters, outbox, progress, relay_cursors
 GRANT SELECT, INSERT, UPDATE, DELETE ON market_rests
   TO perpetua_relay, perpetua_engine, perpetua_projection, perpetua_publisher;
 GRANT UPDATE (status, halted_reason) ON markets TO perpetua_relay, perpetua_engine, perpetua_projection;
+-- They show which members of consumer groups they hold, and remove those of a process that is gone.
+GRANT SELECT, INSERT, UPDATE, DELETE ON group_members TO perpetua_engine, perpetua_projection, perpetua_publisher;
 
 -- api: takes orders and moves money in and out. It writes no fill, no size or cost of a position, no end of an order, and
 -- makes nobody an administrator.

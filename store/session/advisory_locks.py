@@ -22,6 +22,7 @@ class LockClass(IntEnum):
     LIQUIDATOR = 7_370_015
     AUDITOR = 7_370_016
     CANDLES = 7_370_020
+    MEMBERS = 7_370_021  # the second key is the number of a session (store/session/group_members.py)
     PROCESSES = 7_370_100
     TASKS = 7_370_101  # and the following numbers, one per kind of work (store/session/presence.py)
 

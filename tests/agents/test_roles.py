@@ -26,6 +26,17 @@ from store.markets.candles import roll_candles
 from store.markets.halts import halt
 from store.markets.rests import end_rests, note_rests
 from store.queries.market_data.public_fills import newest_public_fill
+from store.session.connect import Session
+from store.session.group_members import (
+    GroupMember,
+    SeenMember,
+    claim_member,
+    hide_member,
+    hold_number,
+    keep_members,
+    read_others,
+    show_member,
+)
 from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, hosted, stream_on
 from tests.conftest import Broker
@@ -143,10 +154,22 @@ async def test_what_a_worker_does_once_in_a_while_is_granted_too(database: str) 
     await forget_old(sessions["relay"], 1)
     assert await newest_public_fill(sessions["publisher"], "BTC-PERP") == 0
     assert await roll_candles(sessions["liquidator"]) == 0
+    for role in ("engine", "projection", "publisher"):
+        await _take_over(sessions[role], GroupMember(f"{role}-main", "a"))
     for role in ("relay", "engine", "projection"):
         await halt(sessions[role], "BTC-PERP", "a test")
     for session in sessions.values():
         await session.close()
+
+
+async def _take_over(session: Session, member: GroupMember) -> None:
+    """Show a member, twice, see it gone, and remove and hide it."""
+    first = await hold_number(session)
+    await show_member(session, first, member)
+    assert await keep_members(session, first + 1, [member]) == {member}
+    assert await read_others(session, first, [member.group]) == [SeenMember(member, True, True)]
+    assert await claim_member(session, member)
+    await hide_member(session, member)
 
 
 @pytest.mark.parametrize("role", FORBIDDEN)

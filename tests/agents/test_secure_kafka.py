@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     TopicAuthorizationFailedError,
@@ -18,6 +19,7 @@ from agents.fills.app import publisher_unit
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
+from agents.worker.membership.seats import seats
 from broker.producer import AckedProducer
 from broker.reader import last_record, read_all
 from broker.topics import cluster_id
@@ -28,6 +30,7 @@ from tests.agents.secure_kafka import SecureKafka
 from tests.agents.stream import hosted, one_hash_each, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.group_members import remove
 from tests.tls import make_certificate
 
 pytestmark = pytest.mark.chaos
@@ -93,6 +96,23 @@ async def test_a_worker_without_its_right_on_its_group_says_so_and_works_once_it
         await eventually(lambda: f"{group} is up" in stream.log_of(patient))
         patient.terminate()
         assert await asyncio.to_thread(patient.wait, 10) == 0
+
+
+async def test_a_worker_removes_members_of_the_groups_of_its_kind_alone(
+    secure: tuple[SecureKafka, Broker], database: str, tmp_path: Path
+) -> None:
+    """READ on the group is the right it takes. The member that was removed by mistake joins again."""
+    kafka, operator = secure
+    async with stream_on(operator, database, tmp_path) as stream:
+        engine, publisher = kafka.address_for("perpetua-engine"), kafka.address_for("perpetua-publisher")
+        async with hosted(engine_unit(stream.market, replace(stream.settings, bootstrap=engine))):
+            [shown] = seats.shown
+            with pytest.raises(GroupAuthorizationFailedError):
+                await remove(publisher, *shown)
+            assert seats.shown.keys() == {shown}
+            assert await remove(engine, *shown)
+            await eventually(lambda: seats.shown and shown not in seats.shown, within_s=30)
+            assert not await remove(engine, *shown)
 
 
 async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:

@@ -1,6 +1,7 @@
 """Up to three engines for the same markets: one is the owner, the others are standbys, and ownership changes."""
 
 import asyncio
+import random
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,10 @@ import msgspec
 import pytest
 
 from bench.exchange_process import ExchangeProcess
+from schemas.topics import shard_app_id
+from store.markets.placement import MAIN_SHARD
+from store.session.presence import Work
+from tests.group_members import remove_one
 from tests.system.conftest import FULL, Measured, Start
 from tests.system.faults import frozen, standby_engine, standby_log
 from tests.system.patient_load import PatientLoad, trading
@@ -27,6 +32,7 @@ from tests.system.verdict import (
 pytestmark = pytest.mark.timeout(400)  # a tree on a busy machine takes its time
 
 STANDBYS = ("standby-1", "standby-2")
+GROUP = shard_app_id(Work.ENGINE, MAIN_SHARD)
 
 
 @pytest.mark.parametrize(
@@ -35,22 +41,26 @@ STANDBYS = ("standby-1", "standby-2")
 async def test_a_market_changes_hands_and_every_event_is_written_once(
     any_exchange: Start, wanted: int, zombies: int, measured: Measured
 ) -> None:
-    """Three workers: the owner is frozen past its session and thawed, in the end all but one are stopped.
+    """Three workers: one is removed from its group by mistake, the owner is frozen past its session and thawed, and in the end
+    all but one are stopped.
 
     However often: one content for every event and every snapshot, and the newest snapshot is valid.
     """
     exchange = await any_exchange()
+    chance = random.Random(wanted)  # noqa: S311 - the same members on every run
     hand_overs = 0
     async with trading(exchange.url) as load:
         while hand_overs < wanted:
-            hand_overs += await _there_and_back(exchange, load, zombies, measured)
+            hand_overs += await _there_and_back(exchange, load, zombies, chance, measured)
     await nothing_is_lost_or_doubled(exchange, load)
     measured("hand-overs", hand_overs)
     measured("events, each written with one content only", await one_event_a_sequence(exchange))
     measured("snapshots, none spoilt", await no_snapshot_is_spoilt(exchange))
 
 
-async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies: int, measured: Measured) -> int:
+async def _there_and_back(
+    exchange: ExchangeProcess, load: PatientLoad, zombies: int, chance: random.Random, measured: Measured
+) -> int:
     """One worker, three workers, one worker; how often a market got another owner."""
     logs = [exchange.data / "log" / "engine.log", *(standby_log(exchange, name) for name in STANDBYS)]
     starts = dict(zip(logs, (logs[0].stat().st_size, 0, 0), strict=True))
@@ -61,6 +71,8 @@ async def _there_and_back(exchange: ExchangeProcess, load: PatientLoad, zombies:
         for turn in range(zombies):
             market = MARKETS[turn % len(MARKETS)]
             owner = _owners(starts, market)[-1]
+            await remove_one(exchange.published()["brokerUrl"], GROUP, chance)
+            await asyncio.sleep(chance.random())
             await _outlive_a_zombie(exchange, workers[owner], load, measured)
         for standby in standbys:
             await _take_back(exchange, standby, measured)
