@@ -184,7 +184,8 @@ async def test_a_shard_survives_its_owner_and_moves_on(broker: Broker, database:
             await all_trade(streams)
             for end in (owner.kill, None):
                 standby = one.spawn("engine", shard=shard)
-                await eventually(lambda each=standby: "is up" in one.log_of(each), within_s=40)
+                up = [f"engine-{each.market} is up" for each in streams]
+                await eventually(lambda each=standby, up=up: all(line in one.log_of(each) for line in up))
                 trading = [asyncio.create_task(each.trade(200)) for each in streams]
                 await asyncio.sleep(0.1)
                 (end or owner.terminate)()

@@ -25,7 +25,7 @@ async def test_an_idle_standby_takes_over(broker: Broker, database: str, tmp_pat
             workers = [stream.spawn("engine"), stream.spawn("engine")]
             await stream.trade(40)
             await stream.drained()
-            await eventually(lambda: all("is up" in stream.log_of(each) for each in workers))
+            await eventually(lambda: all(f"engine-{stream.market} is up" in stream.log_of(each) for each in workers))
             owner = await eventually(lambda: owner_among(stream, workers))
             assert owner is not None
             owner.terminate()
@@ -44,7 +44,7 @@ async def test_a_standby_takes_over_however_long_it_has_waited(broker: Broker, d
         await stream.trade(40)
         await stream.drained()
         standby = stream.spawn("engine", "wait")
-        await eventually(lambda: "is up" in stream.log_of(standby))
+        await eventually(lambda: f"engine-{stream.market} is up" in stream.log_of(standby))
         owner.terminate()
         await stream.trade(40)
         assert (await stream.drained()).command_seq == 81

@@ -49,10 +49,11 @@ async def patient_stream(broker: Broker, database: str, folder: Path) -> AsyncIt
 @asynccontextmanager
 async def owner_and_standby(stream: Stream, kind: str) -> AsyncIterator[tuple[subprocess.Popen[bytes], ...]]:
     """Two workers of a kind: the owner of the market, and its standby."""
+    up = f"{kind}-{stream.market} is up"
     owner = stream.spawn(kind)
-    await eventually(lambda: "is up" in stream.log_of(owner), UP_WITHIN_S)
+    await eventually(lambda: up in stream.log_of(owner), UP_WITHIN_S)
     standby = stream.spawn(kind)
-    await eventually(lambda: "is up" in stream.log_of(standby), UP_WITHIN_S)
+    await eventually(lambda: up in stream.log_of(standby), UP_WITHIN_S)
     await eventually(lambda: are_shown(stream, group_of(stream, kind), 2), UP_WITHIN_S)
     yield owner, standby
 
