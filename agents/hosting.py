@@ -23,7 +23,7 @@ class HostedShards:
             unit.place(unit.markets & shards.get(shard, frozenset()), finished) for shard, unit in self._units.items()
         ]
         await asyncio.gather(*shrinking)
-        for shard in self._units.keys() - shards.keys():
+        for shard in sorted(self._units.keys() - shards.keys()):
             await self._host.remove(self._units.pop(shard).name)
         for shard, markets in shards.items():
             if shard not in self._units:

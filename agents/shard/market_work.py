@@ -60,6 +60,7 @@ class MarketWork:
         self._is_disowned = False
         self._serving: asyncio.Task[None] | None = None
         self._owning: asyncio.Task[None] | None = None
+        self._finishing: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._has_turn = False
         self._worker: MarketWorker | None = None
@@ -104,14 +105,24 @@ class MarketWork:
             return True
 
     async def finish(self) -> None:
-        """End cleanly: the current record is finished, and the next owner continues after it."""
+        """End cleanly: the current record is finished, and the next owner continues after it.
+
+        If a topic is at fault or another process becomes the owner meanwhile, end as then.
+        """
         worker, stream = self._worker, self._stream
         if worker is not None and self.is_up.is_set():
             async with self._endings:
-                await fail_fast(worker.finish(), self.name)
+                await self._finish(worker)
             if stream is not None:
                 await stream.leave()
         await self.abandon()
+
+    async def _finish(self, worker: MarketWorker) -> None:
+        finishing = self._finishing = asyncio.create_task(self._guarded(worker.finish()), name=self.name)
+        try:
+            await asyncio.wait([finishing])
+        finally:
+            finishing.cancel()
 
     async def abandon(self) -> None:
         """End at once, in the middle of a record that may never be written: another owner takes it again."""
@@ -216,6 +227,9 @@ class MarketWork:
             await asyncio.shield(self._ending)
 
     async def _close(self, worker: MarketWorker, stream: MarketStream | None) -> None:
+        if self._finishing is not None:
+            self._finishing.cancel()  # before its worker is disconnected
+            await asyncio.wait([self._finishing])
         if stream is not None:
             await stream.stop()
         give_up(self._task)

@@ -109,12 +109,12 @@ class ShardUnit:
         served = self._wanted - self._left
         for market in self._leaving.keys() - (self._finished & served):
             self._leaving.pop(market).cancel()
-        await self._finish([self._markets.pop(market) for market in self._markets.keys() - served])
+        await self._finish([self._markets.pop(market) for market in sorted(self._markets.keys() - served)])
         for market in sorted(served - self._markets.keys()):
             self._markets[market] = each = self._market(market)
             each.start()
             self._tell(each)
-        for market in (self._finished & served) - self._leaving.keys():
+        for market in sorted((self._finished & served) - self._leaving.keys()):
             leaving = self._leave_when_idle(market, self._markets[market])
             self._leaving[market] = asyncio.create_task(fail_fast(leaving, self._markets[market].name))
 
@@ -153,7 +153,8 @@ class ShardUnit:
         if not leaving:
             return
         finishing = {asyncio.create_task(each.finish()): each for each in leaving}
-        _, late = await asyncio.wait(finishing, timeout=FINISH_WITHIN_S)
+        await asyncio.wait(finishing, timeout=FINISH_WITHIN_S)
+        late = [task for task in finishing if not task.done()]
         for task in late:
             log.warning("%s does not finish in time", finishing[task].name)
             task.cancel()

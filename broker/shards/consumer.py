@@ -324,6 +324,10 @@ class ShardConsumer(driver.Consumer):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Nothing is read or known yet."""
         self.on_rejoin: Callable[[], None] = lambda: None
         self.on_membership: Callable[[Membership], None] = lambda _: None
         self._readings: dict[TP, Reading] = {}

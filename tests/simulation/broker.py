@@ -1,4 +1,4 @@
-"""The fake of Kafka: logs with offsets, a producer whose replies get lost, and the reader of a log's tail."""
+"""The fake of Kafka: logs with offsets, the groups, and a producer whose replies get lost."""
 
 import asyncio
 import zlib
@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+from tests.simulation.groups import Group
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World, current_process
 
@@ -19,16 +20,20 @@ class Broker:
     """One partition a topic. `on_append` sees each record as it enters a log.
 
     `doomed`: topics whose log loses its tail as soon as another engine than this one, its writer, has read that back.
+    `away`: markets whose topics are out of reach, with all they hold.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.logs: dict[str, list[Record]] = {}
+        self.groups: dict[str, Group] = {}
         self.is_up = True
+        self.away: set[str] = set()
         self.life = 1
         self.has_lost_tails = False
         self.doomed: dict[str, Process] = {}
         self.on_append: Callable[[Process, str, int, bytes, bytes | None], None] = lambda *_: None
+        self.on_commit: Callable[[str, int], None] = lambda *_: None
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     @property
@@ -47,16 +52,36 @@ class Broker:
         offset = len(log) - 1
         self.world.note(f"{topic}@{offset} {key!r} {hash_of(value)}")
         self.on_append(writer, topic, offset, key, value)
-        for waiter in self._waiting.pop(topic, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake(topic)
         return offset
 
-    async def beyond(self, topic: str) -> None:
-        """Wait until something is appended."""
-        waiter = self.world.loop.create_future()
-        self._waiting.setdefault(topic, []).append(waiter)
-        await waiter
+    def wakes(self, topic: str, waiter: asyncio.Future[None]) -> None:
+        """Set this when something is appended to a topic, or the broker or the topic is back."""
+        waiting = self._waiting.setdefault(topic, [])
+        waiting[:] = [other for other in waiting if not other.done()] + [waiter]
+
+    def come_back(self) -> None:
+        """The broker is up again, and has kept everything."""
+        self.is_up = True
+        for topic in list(self._waiting):
+            self._wake(topic)
+
+    def is_away(self, topic: str) -> bool:
+        """Whether a topic is out of reach."""
+        return any(topic.endswith((f".{market}", f"-{market}-changelog")) for market in self.away)
+
+    def bring_back(self, market: str) -> None:
+        """The topics of a market are there again."""
+        self.away.discard(market)
+        for topic in list(self._waiting):
+            self._wake(topic)
+
+    def group(self, name: str) -> Group:
+        """A consumer group."""
+        if name not in self.groups:
+            self.groups[name] = Group(self.world, name)
+            self.groups[name].on_commit = self._has_committed
+        return self.groups[name]
 
     def lose_tail(self, topic: str, name: str) -> None:
         """Lose some of the newest records of a topic, counted under the fault's name; possibly unnoticed for a while."""
@@ -76,9 +101,19 @@ class Broker:
     def lose_all(self) -> None:
         """Lose everything; afterwards it is another broker."""
         self.life += 1
+        self.is_up = True
         self.doomed.clear()
         self.logs.clear()
+        self.groups.clear()
         self.world.note(f"the broker is lost, now {self.cluster_id}")
+
+    def _has_committed(self, topic: str, offset: int) -> None:
+        self.on_commit(topic, offset)
+
+    def _wake(self, topic: str) -> None:
+        for waiter in self._waiting.pop(topic, ()):
+            if not waiter.done():
+                waiter.set_result(None)
 
     def table(self, topic: str) -> dict[bytes, bytes]:
         """A compacted topic: the last value of each key."""
@@ -136,7 +171,9 @@ class FakeProducer:
 
     def _arrive(self, life: int, topic: str, key: bytes, value: bytes | None, sent: asyncio.Future[Any]) -> None:
         world, process = self._broker.world, self._process
-        if not self._broker.is_up or life != self._broker.life:
+        if self._broker.is_away(topic):
+            world.later(0.05, _settle, sent, KafkaTimeoutError("no answer about a topic"))
+        elif not self._broker.is_up or life != self._broker.life:
             world.later(0.01, _settle, sent, KafkaConnectionError("the broker is down"))
         elif world.happens(60):
             world.counts["lost sends"] += 1
@@ -159,68 +196,3 @@ def _settle(future: asyncio.Future[Any], outcome: object) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
-
-
-class FakeReader:
-    """In the place of the consumer that reads a log without a group (broker.kept_readers)."""
-
-    def __init__(self, broker: Broker) -> None:
-        self.broker = broker
-        self._process: Process = current_process()
-        self._position = 0
-        self._topic = ""
-
-    async def start(self) -> None:
-        """Connect."""
-        await asyncio.sleep(self.broker.world.latency())
-        if not self.broker.is_up:
-            raise KafkaConnectionError("the broker is down")
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        if self._position > 0:
-            self.broker.was_read_back(self._topic, self._process)
-
-    def assignment(self) -> set[str]:
-        """What it reads; nothing before it is connected."""
-        return {self._topic} if self._topic else set()
-
-    def assign(self, partitions: list[Any]) -> None:
-        """Every reader has one partition."""
-        self._topic = partitions[0].topic
-
-    async def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
-        """Logs start at 0."""
-        return dict.fromkeys(partitions, 0)
-
-    def seek(self, _partition: Any, offset: int) -> None:
-        """Read from there."""
-        self._position = offset
-
-    async def position(self, _partition: Any) -> int:
-        """What is read next."""
-        return self._position
-
-    async def getmany(self, partition: Any, timeout_ms: int) -> dict[Any, list[Any]]:
-        """Some records, or none for now."""
-        await asyncio.sleep(self.broker.world.latency())
-        if self.broker.world.reached(self._process, "read"):
-            await asyncio.sleep(0)
-        log = self.broker.log(partition.topic)
-        if not self.broker.is_up or self._position >= len(log):
-            await asyncio.sleep(timeout_ms / 1_000)
-            return {}
-        records = log[self._position : self._position + 50]
-        now_ms = self.broker.world.now() // 1_000
-        fetched = [
-            SimpleNamespace(offset=at, key=key, value=value, timestamp=now_ms)
-            for at, (key, value) in enumerate(records, self._position)
-        ]
-        self._position += len(records)
-        return {partition: fetched}
-
-
-async def fake_end_offset(reader: FakeReader, partition: Any) -> int:
-    """In the place of broker.reader.end_offset."""
-    await asyncio.sleep(reader.broker.world.latency())
-    return len(reader.broker.log(partition.topic))

@@ -6,7 +6,8 @@ two of these the client may die or the connection may be cut. What a transaction
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ class Database:
             return
         session.is_cut = True
         self.world.counts["lost connections"] += 1
-        session.transaction = None
+        session.under_way = None
         self._sessions.remove(session)
         self._advisory = {key: owner for key, owner in self._advisory.items() if owner is not session}
         for answer in session.waiting:
@@ -104,11 +105,11 @@ class Database:
             outcome = self._outcome(session, asked.sql, asked.arguments)
         except asyncpg.PostgresError as error:
             self.world.note(f"{session.process.name} is refused: {error}")
-            if session.transaction is None and self._owner is session:
+            if session.under_way is None and self._owner is session:
                 self._release()
             self.world.later(self.world.latency(), _fail, asked.answer, error)
             return
-        if session.transaction is None and self._owner is session:
+        if session.under_way is None and self._owner is session:
             self._release()
         if self.world.reached(session.process, session.point_of(asked.sql)):
             return
@@ -119,10 +120,14 @@ class Database:
 
     def _outcome(self, session: "FakeSession", sql: str, arguments: tuple[Any, ...]) -> Any:
         if sql == "BEGIN":
-            session.transaction = _Transaction()
+            session.under_way = _Transaction()
             return None
         if sql in {"COMMIT AND CHAIN", "ROLLBACK AND CHAIN"}:
             self._end(session, is_commit=sql.startswith("COMMIT"))
+            return None
+        if sql == "COMMIT":
+            self._end(session, is_commit=True)
+            session.under_way = None
             return None
         if "advisory" in sql:
             return self._lock_or_release(session, sql, arguments)
@@ -133,8 +138,8 @@ class Database:
             self.world.violated(f"the simulator does not know this statement (tests/simulation/statements.py): {sql}")
             raise asyncpg.PostgresSyntaxError("unknown to the simulator")
         result = statement.run(self.tables, arguments)
-        if result.effect is not None and session.transaction is not None:
-            session.transaction.effects.append(lambda: self._apply(session, result, statement, arguments))
+        if result.effect is not None and session.under_way is not None:
+            session.under_way.effects.append(lambda: self._apply(session, result, statement, arguments))
         elif result.effect is not None:
             self._apply(session, result, statement, arguments)
             self.on_commit()
@@ -149,7 +154,7 @@ class Database:
             self._notify(market, session)
 
     def _end(self, session: "FakeSession", *, is_commit: bool) -> None:
-        ended, session.transaction = session.transaction, _Transaction()
+        ended, session.under_way = session.under_way, _Transaction()
         if is_commit and ended is not None and ended.effects:
             session.has_written = True
             for effect in ended.effects:
@@ -196,7 +201,7 @@ class FakeSession:
         self.process = process
         self.is_cut = False
         self.has_written = False
-        self.transaction: _Transaction | None = None
+        self.under_way: _Transaction | None = None
         self.listeners: list[Callable[..., None]] = []
         self.waiting: list[asyncio.Future[Any]] = []
         self._database = database
@@ -220,6 +225,13 @@ class FakeSession:
     async def execute(self, sql: str, *arguments: Any) -> None:
         """No rows."""
         await self._ask(sql, arguments)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """A transaction; after an error its session is closed."""
+        await self.execute("BEGIN")
+        yield
+        await self.execute("COMMIT")
 
     async def add_listener(self, _channel: str, hear: Callable[..., None]) -> None:
         """LISTEN."""

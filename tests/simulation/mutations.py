@@ -10,10 +10,22 @@ import exchange.engine.log.snapshot_format
 import store.projection.fold
 import store.projection.forced
 import store.projection.projector
-from agents.matching.command_sequencer import CommandSequencer, Sequenced
+import tables.book_table
+from agents.hosting import HostedShards
+from agents.matching.app import MarketEngine
+from agents.matching.command_sequencer import CommandSequencer, Sequenced, UnseenCommand
 from agents.matching.market_assignment import MarketAssignment
+from agents.matching.restoring import restore_table
+from agents.matching.snapshot_writer import SnapshotWriter
 from agents.matching.worker import Matcher
+from agents.projection.app import MarketProjection
 from agents.projection.worker import Projector
+from agents.shard.market_work import MarketWork
+from agents.shard.placement import Served
+from agents.shard.worker import MarketWorker
+from agents.worker.fail_stop import fail_fast
+from agents.worker.topic_watch import TopicWatch
+from broker.command_records import read_command
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
@@ -27,7 +39,7 @@ from store.projection.chain import ChainedEvent, Progress
 from store.projection.fold import Fold
 from store.projection.rows import OrderRow
 from store.submission.decisions import Decisions
-from tables.book_table import Snapshot, snapshot_entries
+from tables.book_table import Snapshot, keys_of_snapshot, snapshot_entries
 from tests.simulation.wiring import Place
 
 _handle, _take, _settle, _fitting, _resting = (
@@ -36,6 +48,13 @@ _handle, _take, _settle, _fitting, _resting = (
     Projector.settle,
     agents.relayed_market.fitting,
     exchange.engine.log.snapshot_format._resting,
+)
+_begin_engine, _begin_projection, _make_projection, _forget_old, _follow = (
+    MarketEngine.begin,
+    MarketProjection.begin,
+    MarketProjection.__init__,
+    SnapshotWriter._forget_old,
+    HostedShards.follow,
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
 
@@ -73,7 +92,8 @@ def _head_first(taken: Snapshot) -> list[tuple[bytes, bytes]]:
 
 def _take_seen_again(sequencer: CommandSequencer, record: CommandRecord) -> Sequenced:
     sequencer._kept += [command.body for command in record.commands]
-    return Sequenced(list(record.commands), None)
+    fresh = [UnseenCommand(each.seq, each.body, read_command(each.body)) for each in record.commands]
+    return Sequenced(fresh, None)
 
 
 def _send_less(waiting: list[Any]) -> list[Any]:
@@ -105,6 +125,73 @@ async def _see_nothing_replaced(*_: Any) -> bool:
     return False
 
 
+def _committed(worker: Any) -> int:
+    """Where the group of a shard has it, at the end if it has nothing: what Kafka's own clients do."""
+    member, topic = worker._app.consumer._thread._member, worker.feed.topic
+    return int(member.group.committed.get(topic, len(member._broker.log(topic))))
+
+
+async def _match_from_the_commit(engine: Any) -> int | None:
+    begins = await _begin_engine(engine)
+    return None if begins is None else _committed(engine)
+
+
+def _keep_the_app(projection: Any, app: Any, *given: Any) -> None:
+    _make_projection(projection, app, *given)
+    projection._app = app
+
+
+async def _persist_from_the_commit(projection: Any) -> int | None:
+    await _begin_projection(projection)
+    return _committed(projection)
+
+
+def _read_on(work: Any) -> None:
+    work._is_owner.clear()
+    work.is_up.clear()
+    if work._worker is not None:
+        work._worker.release()
+
+
+async def _acknowledge_what_is_dropped(matcher: Matcher, event: Any) -> None:
+    await _handle(matcher, event)
+    if matcher._assignment is None:
+        event.ack()
+
+
+async def _forget_all_but_ours(writer: SnapshotWriter, newest: int) -> None:
+    await _forget_old(writer, newest)
+    there: dict[bytes, bytes] = {}
+    await restore_table("", writer._market, there, lambda: None)
+    for head in tables.book_table.heads(there):
+        if head.command_seq > newest:
+            await writer._producer.send_all(
+                writer._topic, [(key, None) for key in keys_of_snapshot(there, head.command_seq)]
+            )
+
+
+async def _grow_before_shrinking(hosted: Any, served: Served) -> None:
+    for shard, markets in served.shards.items():
+        if (unit := hosted._units.get(shard)) is not None:
+            await unit.place(markets | unit.markets)
+    await _follow(hosted, served)
+
+
+async def _until_all_are_sound(watch: TopicWatch, _: str) -> None:
+    async with watch._changed:
+        await watch._changed.wait_for(lambda: not watch._rests)
+
+
+async def _until_any_is_faulty(watch: TopicWatch, _: str) -> str:
+    async with watch._changed:
+        await watch._changed.wait_for(lambda: watch._rests)
+        return next(iter(watch._rests.values()))
+
+
+async def _finish_by_itself(work: MarketWork, worker: MarketWorker) -> None:
+    await fail_fast(worker.finish(), work.name)
+
+
 MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
@@ -129,14 +216,52 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
         (AckedProducer, "_is_replaced"): _see_nothing_replaced,
     },
     "the projection gives up at a hole that the log heals": {(Projector, "settle"): _give_up_at_the_hole},
+    "an engine continues where its group has committed": {(MarketEngine, "begin"): _match_from_the_commit},
+    "a projection continues where its group has committed": {
+        (MarketProjection, "__init__"): _keep_the_app,
+        (MarketProjection, "begin"): _persist_from_the_commit,
+    },
+    "an evicted owner reads on, and acknowledges what it drops": {
+        (MarketWork, "disown"): _read_on,
+        (Matcher, "handle"): _acknowledge_what_is_dropped,
+    },
+    "an owner forgets the snapshots of the next one": {(SnapshotWriter, "_forget_old"): _forget_all_but_ours},
+    "a market joins its next shard before it leaves the last, and its head is overwritten": {
+        (HostedShards, "follow"): _grow_before_shrinking,
+        (tables.book_table, "_head_key"): lambda _: b"head/0",
+    },
+    "a fault of one market lets the shard rest": {
+        (TopicWatch, "until_sound"): _until_all_are_sound,
+        (TopicWatch, "until_faulty"): _until_any_is_faulty,
+    },
+    "a market that leaves outlives its connection": {(MarketWork, "_finish"): _finish_by_itself},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
 
 SHOWN_BY = {
-    "the cursor is overwritten after a rewind": 18,
-    "a snapshot loses the order of the queue": 12,
-    "nobody notices that the log has lost what recovery read": 31,
-    "nobody looks whether the last known record is still there": 833,
-    "the projection gives up at a hole that the log heals": 31,
+    "the projection applies what it has": 0,
+    "a record is acknowledged before its snapshot": 0,
+    "a record is acknowledged before its rows": 0,
+    "the cursor is overwritten after a rewind": 12,
+    "one lot's fee is not released": 0,
+    "the head is written before its chunks": 0,
+    "commands seen before are taken again": 0,
+    "the relay leaves a command out": 1,
+    "a snapshot loses the order of the queue": 137,
+    "events after written ones chain to the wrong hash": 4,
+    "the house forgets its fee": 0,
+    "a take-over moves no money": 3,
+    "client ids are not looked up": 0,
+    "a batch reserves for its first order only": 0,
+    "nobody notices that the log has lost what recovery read": 23,
+    "nobody looks whether the last known record is still there": 9285,
+    "the projection gives up at a hole that the log heals": 59,
+    "an engine continues where its group has committed": 0,
+    "a projection continues where its group has committed": 0,
+    "an evicted owner reads on, and acknowledges what it drops": 10,
+    "an owner forgets the snapshots of the next one": 17,
+    "a market joins its next shard before it leaves the last, and its head is overwritten": 46,
+    "a fault of one market lets the shard rest": 3,
+    "a market that leaves outlives its connection": 21,
 }
-"""The first seed to try for a bug that needs many; after it the search continues from the first seed."""
+"""The seed that shows each bug; without the bug it is clean."""

@@ -9,7 +9,7 @@ import msgspec
 from schemas.units import timestamp_of
 from schemas.wire import encode
 from store.command_log import broker_identity, commands, outbox, snapshots
-from store.markets import due_orders, halts, progress
+from store.markets import due_orders, halts, placement, progress, rests
 from store.money.ledger import House
 from store.projection import columns
 from store.projection import write as projecting
@@ -314,6 +314,21 @@ def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     )
 
 
+def _placement(tables: Tables, _: tuple[Any, ...]) -> Result:
+    return Result([{"name": m.name, "shard": m.shard, "is_finished": False} for m in tables.markets.values()])
+
+
+def _place(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    names, shard = arguments
+    markets = [tables.named(name) for name in names]
+
+    def effect() -> None:
+        for market in markets:
+            market.shard = shard
+
+    return Result([{"name": market.name, "shard": shard} for market in markets], effect)
+
+
 def _raise_epoch(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     market = tables.named(arguments[0])
 
@@ -358,6 +373,10 @@ STATEMENTS: dict[str, Statement] = {
     snapshots._FORGET_AHEAD: Statement("forget snapshots ahead", _forget_snapshots_ahead),
     progress._READ: Statement("standing", _market_progress),
     progress._READ_MANY: Statement("standings", _progress_of),
+    placement._READ: Statement("placement", _placement),
+    placement._PLACE: Statement("place", _place, locks=True),
+    rests._NOTE: Statement("rests", lambda *_: Result([])),
+    rests._END: Statement("rests end", lambda *_: Result([])),
     halts._UNKNOWN: Statement("unknown command", _first_unknown),
     halts._HALT: Statement("halt", _halt),
     "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),

@@ -7,6 +7,7 @@ from schemas.commands import ListMarket
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus
 from schemas.units import Timestamp
 from schemas.wire import GENESIS_HASH, encode
+from store.markets.placement import MAIN_SHARD
 from store.money.ledger import House, deposit_entries
 from store.projection.chain import Progress
 
@@ -36,6 +37,7 @@ class MarketRow:
     index_price: int
     mark: int
     rules: int = RULES_FIRST
+    shard: str = MAIN_SHARD
     progress: Progress = field(default_factory=lambda: Progress(0, 0, GENESIS_HASH))
     epoch: int = 1
     halted_reason: str | None = None

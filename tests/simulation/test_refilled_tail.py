@@ -8,7 +8,7 @@ from broker.producer import AckedProducer, LogTruncated
 from broker.reader import NO_RECORD
 from tests.simulation.broker import Broker
 from tests.simulation.database import Database
-from tests.simulation.members import SESSION_TIMEOUT_S
+from tests.simulation.groups import SESSION_TIMEOUT_S
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.simulation.wiring import wired
 from tests.simulation.world import World

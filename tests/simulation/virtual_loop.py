@@ -24,7 +24,7 @@ class Process:
         self.name = name
         self.role = name.partition("-")[0]
         self.life = Life.RUNS
-        self.is_recovering = False
+        self.recovering = 0
         self.parked: list[asyncio.Handle] = []
         self.context = contextvars.copy_context()
         self.context.run(CURRENT.set, self)
@@ -33,6 +33,11 @@ class Process:
     def is_gone(self) -> bool:
         """Whether it is dead."""
         return self.life is Life.DEAD
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether it recovers one of its markets."""
+        return self.recovering > 0
 
 
 CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("CURRENT", default=None)

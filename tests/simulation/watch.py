@@ -1,12 +1,14 @@
 """Checks at every step: one sequence has one body forever, and nothing is acknowledged before it is done."""
 
+from agents.matching.app import MarketEngine
 from broker.event_records import hashes_in
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import EventRecord, decode_command_record, decode_event_record
-from tables.book_table import heads, verified_snapshots
+from tables.book_table import heads, is_head, verified_snapshots
 from tests.simulation.holes import Holes
 from tests.simulation.system import System
 from tests.simulation.virtual_loop import Process
+from tests.simulation.workers import Worker
 from tests.simulation.world import World
 
 
@@ -19,6 +21,7 @@ class Watch:
         self.events: dict[str, dict[int, bytes]] = {market: {} for market in system.markets}
         self._holes = {market: Holes() for market in system.markets}
         self._after_hole: dict[tuple[Process, str], int] = {}
+        self._newest: dict[tuple[str, int], int] = {}
         self._sent: dict[str, set[int]] = {market: set() for market in system.markets}
         self._topics = {
             topic(market): (look, market)
@@ -31,10 +34,13 @@ class Watch:
         }
         system.broker.on_append = self._appended
         system.database.on_write = self._written
-        for market, group in system.engines.items():
-            group.on_commit = lambda offset, market=market: self._engine_commits(market, offset)
-        for market, group in system.projections.items():
-            group.on_commit = lambda offset, market=market: self._projection_commits(market, offset)
+        system.broker.on_commit = self._committed
+        system.workers.on_begin = self._begins
+
+    def _committed(self, topic: str, offset: int) -> None:
+        _, market = self._topics[topic]
+        check = self._engine_commits if topic == commands_topic(market) else self._projection_commits
+        check(market, offset)
 
     def _appended(self, writer: Process, topic: str, offset: int, key: bytes, value: bytes | None) -> None:
         look, market = self._topics[topic]
@@ -63,15 +69,45 @@ class Watch:
     def _command_record(self, market: str, _key: bytes, value: bytes | None) -> None:
         self._sent[market] |= {command.seq for command in decode_command_record(value or b"").commands}
 
-    def _snapshot_entry(self, market: str, key: bytes, _value: bytes | None) -> None:
-        """When a head is there, all that it names is there; except for a zombie's, late, after a newer valid one."""
-        if key.startswith(b"head/") and _value is not None and not self.system.broker.has_lost_tails:
-            entries = self.system.broker.table(book_changelog_topic(market))
-            seq = int(key.removeprefix(b"head/"))
-            epoch = self.system.database.tables.named(market).epoch
-            newest = max((taken.head.command_seq for taken in verified_snapshots(entries, market, epoch)), default=-1)
-            if seq > newest:
-                self.world.violated(f"head {market}:{seq} names chunks that are not there")
+    def _snapshot_entry(self, market: str, key: bytes, value: bytes | None) -> None:
+        """When a head is there, all that it names is there; except for a zombie's, late, after a newer valid one.
+
+        And whoever writes or forgets, the newest valid snapshot stays.
+        """
+        if self.system.broker.has_lost_tails or (value is not None and not is_head(key)):
+            return
+        entries = self.system.broker.table(book_changelog_topic(market))
+        epoch = self.system.database.tables.named(market).epoch
+        newest = max((taken.head.command_seq for taken in verified_snapshots(entries, market, epoch)), default=-1)
+        if value is not None and int(key.removeprefix(b"head/")) > newest:
+            self.world.violated(f"head {market}:{key!r} names chunks that are not there")
+        before = self._newest.get((market, epoch), -1)
+        self._newest[market, epoch] = newest
+        if newest < before:
+            self.world.violated(f"the snapshot {market}:{before} is gone, the newest is {newest}")
+
+    def _begins(self, worker: Worker, market: str, offset: int) -> None:
+        """Whoever begins reads everything that its state does not cover, or it will be sent again."""
+        if self.system.broker.has_lost_tails:
+            return
+        row = self.system.database.tables.named(market)
+        log = self.system.broker.log(worker.feed.topic)
+        at = offset if offset <= len(log) else 0
+        if isinstance(worker, MarketEngine):
+            assignment = worker.matcher._assignment
+            covered = row.counter if assignment is None else assignment.market.command_seq
+            passed, coming = (
+                {seq for _, value in part for seq in _commands_in(value)} for part in (log[:at], log[at:])
+            )
+            passed = {seq for seq in passed if seq <= row.cursor}
+        else:
+            covered = row.progress.event_seq
+            passed, coming = ({seq for _, value in part for seq in _events_in(value)} for part in (log[:at], log[at:]))
+        left_out = {seq for seq in passed - coming if seq > covered}
+        if left_out:
+            self.world.violated(
+                f"{worker.name} begins at offset {offset}, covers {covered}, and leaves out {sorted(left_out)}"
+            )
 
     def _written(self, name: str, arguments: tuple[object, ...]) -> None:
         """The relay's cursor passes no command that was not sent since it was set back."""
@@ -100,7 +136,7 @@ class Watch:
         log = self.system.broker.log(commands_topic(market))[:offset]
         done = max((decode_command_record(value or b"").commands[-1].seq for _, value in log), default=0)
         known = heads(self.system.broker.table(book_changelog_topic(market)))
-        if not known or known[0].command_seq < done:
+        if done and (not known or known[0].command_seq < done):
             self.world.violated(f"command {market}:{done} is acknowledged before a snapshot covers it")
 
     def _projection_commits(self, market: str, offset: int) -> None:
@@ -111,3 +147,12 @@ class Watch:
         done = max((decode_event_record(value or b"").last_event_seq for _, value in log), default=0)
         if self.system.database.tables.named(market).progress.event_seq < done:
             self.world.violated(f"event {market}:{done} is acknowledged before it is persisted")
+
+
+def _commands_in(value: bytes | None) -> list[int]:
+    return [command.seq for command in decode_command_record(value or b"").commands]
+
+
+def _events_in(value: bytes | None) -> range:
+    record = decode_event_record(value or b"")
+    return range(record.first_event_seq, record.last_event_seq + 1)

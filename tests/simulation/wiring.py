@@ -1,28 +1,41 @@
 """Putting the fakes into their places, small bounds where large ones would never be met, and undoing all of it."""
 
+import asyncio
 import functools
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.errors import KafkaConnectionError
+
 import agents.clock
+import agents.matching.app
 import agents.matching.recovery
 import agents.matching.snapshot_writer
 import agents.matching.worker
 import agents.projection.persister
 import agents.relay
+import agents.shard.unit
 import agents.worker.database
 import agents.worker.fail_stop
+import agents.worker.host
+import agents.worker.ownership
 import agents.worker.service
+import agents.worker.topic_watch
 import tables.book_table
 from broker import event_records, kept_readers, producer, reader
-from tests.simulation.broker import Broker, FakeProducer, FakeReader, fake_end_offset
+from broker.shards import consumer
+from broker.topic_faults import TopicFault
+from store.session.presence import Task
+from tests.simulation.broker import Broker, FakeProducer
 from tests.simulation.database import Database
-from tests.simulation.members import SESSION_TIMEOUT_S
-from tests.simulation.virtual_loop import ProcessEnded
+from tests.simulation.groups import SESSION_TIMEOUT_S
+from tests.simulation.log_reader import TailReader, shard_client
+from tests.simulation.shard_app import SimulatedApp
+from tests.simulation.virtual_loop import Process, ProcessEnded
 from tests.simulation.world import World, current_process
 
 Place = tuple[object, str]
@@ -52,9 +65,16 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
     time = SimpleNamespace(monotonic=world.loop.time, time_ns=lambda: world.now() * 1_000)
     places: dict[Place, Any] = {
         (producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
-        (kept_readers, "AIOKafkaConsumer"): lambda **_: FakeReader(broker),
-        (reader, "end_offset"): fake_end_offset,
+        (kept_readers, "AIOKafkaConsumer"): lambda **_: TailReader(broker),
+        (consumer, "AIOKafkaConsumer"): functools.partial(shard_client, broker),
+        (consumer, "monotonic"): world.loop.time,
+        (agents.shard.unit, "faust_app"): SimulatedApp,
+        (agents.shard.unit, "bind_to_running_loop"): lambda _: None,
         (agents.worker.fail_stop, "end_at_once"): functools.partial(_end, world),
+        (agents.worker.host, "end_at_once"): functools.partial(_end, world),
+        (agents.worker.host, "on_stop_signal"): lambda _: None,
+        (agents.worker.ownership, "_tasks"): _TasksByProcess(),
+        (agents.worker.topic_watch, "read_topic_faults"): functools.partial(_topic_faults, broker),
         (agents.matching.recovery, "tune_gc"): lambda: None,
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
@@ -69,6 +89,10 @@ def _small_bounds(world: World) -> dict[Place, Any]:
         (producer, "DOUBTED_AFTER_S"): 0.75 * SESSION_TIMEOUT_S,
         (agents.relay, "COMMANDS_PER_RECORD_MAX"): dice.choice((1, 3, 8, 500)),
         (agents.relay, "TIDY_EVERY_S"): 1.0,
+        (agents.matching.app, "SNAPSHOT_CHECK_S"): 0.25,
+        (agents.matching.app, "COPY_EVERY_S"): 1.5,
+        (agents.shard.unit, "MARKETS_AT_ONCE"): dice.choice((1, 2, 8)),
+        (agents.worker.topic_watch, "LOOK_EVERY_S"): 0.5,
         (event_records, "EVENT_RECORD_BYTES_MAX"): dice.choice((300, 2_000, 512 * 1024)),
         (event_records, "read_back"): functools.partial(reader.read_back, step=step),
         (agents.matching.snapshot_writer, "COMMANDS_MAX"): dice.choice((5, 20, 5_000)),
@@ -76,6 +100,33 @@ def _small_bounds(world: World) -> dict[Place, Any]:
         (agents.matching.snapshot_writer, "PAUSE_PER_SECOND_TAKEN"): 5,
         (tables.book_table, "CHUNK_BYTES"): dice.choice((700, 2_000)),
     }
+
+
+class _TasksByProcess:
+    """What each process works for (agents/worker/ownership.py): here all of them are in one."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Process, set[Task]] = {}
+
+    def add(self, task: Task) -> None:
+        """The current process takes a task on."""
+        self._tasks.setdefault(current_process(), set()).add(task)
+
+    def discard(self, task: Task) -> None:
+        """The current process gives a task up."""
+        self._tasks.get(current_process(), set()).discard(task)
+
+    def __iter__(self) -> Iterator[Task]:
+        """The tasks of the current process."""
+        return iter(self._tasks.get(current_process(), ()))
+
+
+async def _topic_faults(broker: Broker, _: str, wanted: Mapping[str, object], __: int) -> list[TopicFault]:
+    """In the place of broker.topic_faults.read_topic_faults."""
+    await asyncio.sleep(broker.world.latency())
+    if not broker.is_up:
+        raise KafkaConnectionError("the broker is down")
+    return [TopicFault(name, "the topic", "there", "missing", is_fatal=True) for name in wanted if broker.is_away(name)]
 
 
 def _end(world: World, code: int = 0) -> None:
@@ -99,4 +150,11 @@ def _causes(error: BaseException | None) -> Iterator[str]:
 
 
 _ASKING = (agents.worker.database, agents.worker.service, agents.projection.persister)
-_TIMED = (producer, agents.matching.worker, agents.matching.snapshot_writer, agents.relay, agents.clock)
+_TIMED = (
+    producer,
+    agents.matching.app,
+    agents.matching.worker,
+    agents.matching.snapshot_writer,
+    agents.relay,
+    agents.clock,
+)
