@@ -114,7 +114,8 @@ async def offset_after(bootstrap: str, market: str, event_seq: int) -> int:
     """From where a log must be read to hold every event after this one, and all that others wrote after it; it may hold older ones.
 
     Near the end of the log it is exact. Far from it a thawed owner may have written old events again: 1,000 records more are
-    read then, and a hole that a reader still finds is read by `read_records`.
+    read then, and a hole that a reader still finds is read by `read_records`. So is one where old events fill the last records
+    of the log, as many as are read at first: the next event shows it.
     """
 
     def ranges_in(found: list[Any]) -> list[tuple[int, int, int]]:
