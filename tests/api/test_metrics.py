@@ -89,6 +89,7 @@ async def test_values_of_the_database_are_reported_unchanged(exchange: Exchange)
     assert values['perpetua_market_halted{market="BTC-PERP"}'] == 0
     assert values['perpetua_market_halted{market="ETH-PERP"}'] == 1
     assert values['perpetua_market_status{market="ETH-PERP",status="HALTED"}'] == 1
+    assert values['perpetua_market_shard{market="ETH-PERP",shard="main"}'] == 1
     assert 1_800 <= values['perpetua_stored_snapshot_age_seconds{market="BTC-PERP"}'] < 3_600
     assert 'perpetua_stored_snapshot_age_seconds{market="ETH-PERP"}' not in values
     assert 0.2 <= values["perpetua_database_oldest_transaction_seconds"] < 60

@@ -119,6 +119,8 @@ def _set_stored(registry: CollectorRegistry, stored: _Stored) -> None:
             _set(registry, name, about, (), [((), audited(stored.audit))])
     for name, (about, measure) in _OF_LAGS.items():
         _set(registry, name, about, ("market",), [((lag.market,), measure(lag)) for lag in stored.lags])
+    shards = [((lag.market, lag.shard), 1) for lag in stored.lags]
+    _set(registry, "perpetua_market_shard", "1 for the shard that a market is placed in", ("market", "shard"), shards)
     statuses = [((lag.market, lag.status), 1) for lag in stored.lags]
     _set(registry, "perpetua_market_status", "1 for the current status", ("market", "status"), statuses)
     about = "Age of the oldest transaction that holds rows or a snapshot"

@@ -11,7 +11,7 @@ from store.session.connect import Session
 
 # `r` may be before `p`: a relay that was set back sends persisted commands again.
 _READ = f"""
-SELECT m.name AS market, m.status, m.halted_reason IS NOT NULL AS is_halted,
+SELECT m.name AS market, m.shard, m.status, m.halted_reason IS NOT NULL AS is_halted,
   {IS_FINISHED} AS is_finished,
   EXISTS (SELECT FROM market_rests x WHERE x.market_id = m.market_id AND {RESTS_NOW}) AS rests,
   greatest(c.command_seq - r.command_seq, 0) AS unsent, greatest(r.command_seq - p.command_seq, 0) AS unpersisted,
@@ -36,10 +36,12 @@ class MarketLag(msgspec.Struct, frozen=True):
     """The waiting commands at each hop of a market, and the age of the oldest, in seconds.
 
     `unsent`: accepted, not in the log yet. `unpersisted`: in the log, not persisted yet. `kept`: not pruned from the outbox.
-    `is_finished`: settled, and no command is under way. `rests`: a topic of the market is at fault. `snapshot_age_s`: of the newest snapshot in PostgreSQL; None before the first.
+    `is_finished`: settled, and no command is under way. `rests`: a topic of the market is at fault. `snapshot_age_s`: of the
+    newest snapshot in PostgreSQL; None before the first.
     """
 
     market: str
+    shard: str
     status: str
     is_halted: bool
     is_finished: bool
@@ -57,6 +59,7 @@ async def read_lags(session: Session, now: Timestamp) -> list[MarketLag]:
     return [
         MarketLag(
             row["market"],
+            row["shard"],
             row["status"],
             row["is_halted"],
             row["is_finished"],
