@@ -195,8 +195,9 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
 
     @property
     def member_id(self) -> str:
-        """The id of the member; empty while it is in no group."""
-        return str(self._member._coordinator.member_id) if self._member is not None else ""
+        """The id of the member; empty while it is in no group, or not connected yet."""
+        coordinator: Any = self._member._coordinator if self._member is not None else None
+        return str(coordinator.member_id) if coordinator is not None else ""
 
     def join_again(self) -> None:
         """Join the group now."""

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import agents.worker.fail_stop
+from agents.worker.fail_stop import EXIT_WRONG
+from agents.worker.membership.take_over import TakeOver
 from agents.worker.presence import present, seen
 from agents.worker.settings import StreamSettings
 from store.session.connect import Session
@@ -37,6 +40,24 @@ async def test_a_process_whose_session_was_cut_shows_itself_again(database: str,
         for _ in range(2):
             assert await session.fetchval(_CUT) == 1
             await eventually(lambda: _is_shown(session))
+
+
+async def test_a_process_that_can_no_longer_show_itself_ends(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of ours in its presence: unseen, its members would be removed again and again, and no standby would know of it."""
+    codes: list[int] = []
+
+    async def fail(_: TakeOver, __: Session) -> float:
+        raise AttributeError("a bug of ours")
+
+    def end(code: int = 0) -> None:
+        codes.append(code)
+
+    monkeypatch.setattr(agents.worker.fail_stop, "end_at_once", end)
+    monkeypatch.setattr(TakeOver, "step", fail)
+    async with as_a_worker(database, tmp_path):
+        await eventually(lambda: codes == [EXIT_WRONG])
 
 
 async def _is_shown(session: Session) -> bool:

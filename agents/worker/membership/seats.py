@@ -83,8 +83,9 @@ class Seats:
         return seat
 
     def give_up(self, seat: Seat) -> None:
-        """The app has left its group."""
-        self._seats.remove(seat)
+        """The app has left its group; harmless when it is known already."""
+        if seat in self._seats:
+            self._seats.remove(seat)
         self._notify()
 
     @property
