@@ -17,6 +17,7 @@ from store.audit.live_audit import (
     record_run,
 )
 from store.session.advisory_locks import LockClass, wait_for_lock
+from store.session.checked_clock import machine_time
 from store.session.connect import Connection
 
 AUDIT_EVERY_S = 30.0
@@ -36,7 +37,7 @@ class Auditor(Service):
         """Audit every 30 s."""
         await wait_for_lock(session, LockClass.AUDITOR)
         while True:
-            await self.audit(session, Timestamp(time.time_ns() // 1_000))
+            await self.audit(session, machine_time())
             await asyncio.sleep(AUDIT_EVERY_S)
 
     async def audit(self, session: Connection, now: Timestamp) -> list[Discrepancy]:

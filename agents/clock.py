@@ -1,7 +1,6 @@
 """The clock: sends every market the time while time can change it, and when a live order is due. The engine has no clock."""
 
 import asyncio
-import time
 from typing import NamedTuple
 
 from agents.worker.metrics import TICKS
@@ -14,6 +13,7 @@ from store.command_log.announcements import Announcements
 from store.command_log.commands import Addressed, append_commands
 from store.markets.due_orders import TickingMarket, read_ticking
 from store.session.advisory_locks import LockClass, wait_for_lock
+from store.session.checked_clock import machine_time
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 
@@ -63,7 +63,7 @@ class Clock(Service):
         announcements, heard, second = Announcements(session), 0, -1
         with working(Task(Work.CLOCK)):
             while True:
-                now = _now()
+                now = machine_time()
                 if now // SECOND_US != second:
                     second, heard = now // SECOND_US, 0
                     await announcements.listen()  # 1
@@ -104,14 +104,14 @@ class Clock(Service):
 
     async def _pause(self, wake_at: Timestamp | None, announcements: Announcements) -> bool:
         """Sleep until the next second, or the fifth of it that follows `wake_at` or a command; returns whether one was heard."""
-        now = _now()
+        now = machine_time()
         next_second = Timestamp((now // SECOND_US + 1) * SECOND_US)
         is_heard = False
         if wake_at is None or wake_at > next_second:
             is_heard = await announcements.wait((next_second - now) / SECOND_US)
-            wake_at = _now() if is_heard else next_second
+            wake_at = machine_time() if is_heard else next_second
         fifth = -(-max(wake_at, now + 1) // LOOK_EVERY_US) * LOOK_EVERY_US
-        await asyncio.sleep((fifth - _now()) / SECOND_US)
+        await asyncio.sleep((fifth - machine_time()) / SECOND_US)
         return is_heard
 
 
@@ -119,7 +119,3 @@ def needs_time(market: TickingMarket, ticked: int, second: int) -> bool:
     """Whether this second must be ticked, when the last tick was in second `ticked`."""
     seconds_a_minute = MINUTE_US // SECOND_US
     return second != ticked and (market.moves_each_second or second // seconds_a_minute != ticked // seconds_a_minute)
-
-
-def _now() -> Timestamp:
-    return Timestamp(time.time_ns() // 1_000)

@@ -6,7 +6,6 @@ Killed anywhere, it continues from them.
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable
 
 import asyncpg
@@ -32,6 +31,7 @@ from store.liquidations import (
     sell_inventory,
 )
 from store.session.advisory_locks import LockClass, wait_for_lock
+from store.session.checked_clock import machine_time
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 
@@ -62,14 +62,14 @@ class Liquidator(Service):
         announcements = Announcements(session)
         with working(Task(Work.LIQUIDATOR)):
             while True:
-                if await self.look(session, _now()):
+                if await self.look(session, machine_time()):
                     await announcements.ignore()
                     await asyncio.sleep(LOOK_EVERY_S)
                 elif not await announcements.listen() and await announcements.wait(self._until_survey_s()):
                     await asyncio.sleep(PERSISTED_AFTER_S)
 
     def _until_survey_s(self) -> float:
-        wait_us = self._scanned_at + SURVEY_EVERY_US - _now()
+        wait_us = self._scanned_at + SURVEY_EVERY_US - machine_time()
         return min(max(0, wait_us), SURVEY_EVERY_US) / SECOND_US
 
     async def look(self, session: Connection, now: Timestamp) -> bool:
@@ -131,10 +131,6 @@ class Liquidator(Service):
                 ready.liquidation_id,
                 ready.user_id,
             )
-
-
-def _now() -> Timestamp:
-    return Timestamp(time.time_ns() // 1_000)
 
 
 async def _unless_in_conflict(action: Awaitable[object]) -> None:

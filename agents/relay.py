@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
@@ -21,7 +20,6 @@ from broker.command_records import record_or_none
 from broker.errors import LogMismatch
 from broker.producer import AckedProducer, LogTruncated
 from broker.reader import last_readable
-from schemas.units import Timestamp
 from schemas.wire import COMMANDS_PER_RECORD_MAX, CommandRecord
 from store.command_log.outbox import (
     SentRecord,
@@ -41,6 +39,7 @@ from store.markets.halts import halt
 from store.markets.progress import read_market_progress, read_progress_of
 from store.markets.rests import end_rests, note_rests
 from store.session.advisory_locks import TRY_EVERY_S, LockClass, release_locks, try_locks
+from store.session.checked_clock import machine_time
 from store.session.connect import Connection
 from store.session.presence import Work
 
@@ -365,7 +364,7 @@ class Relay(Service):
 
     async def _send(self, session: Connection, market: RelayedMarket, waiting: WaitingCommands) -> None:
         try:
-            value = market.next_record(waiting, Timestamp(time.time_ns() // 1_000))
+            value = market.next_record(waiting, machine_time())
         except OutboxHole as error:
             await self._failed(session, market, error)
             return

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from schemas.units import SECOND_US, Timestamp
 from store.markets.backlog import BACKLOG_AGE_MAX_S
 from store.markets.price_sources import AddressedReport, IndexSources, append_reports, read_index_sources
 from store.session.advisory_locks import LockClass, try_locks
+from store.session.checked_clock import machine_time
 from store.session.connect import Connection
 
 GATHER_S = 0.05
@@ -101,12 +101,12 @@ class PriceFeed(Service):
             if loop.time() >= look_at_s:
                 await self._look(session)  # 1
                 look_at_s = loop.time() + LOOK_EVERY_S
-            wait_s = min(look_at_s - loop.time(), again_s or self._until_refresh_s(_now()))
+            wait_s = min(look_at_s - loop.time(), again_s or self._until_refresh_s(machine_time()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._seen.wait(), wait_s)  # 2
                 await asyncio.sleep(GATHER_S)
             self._seen.clear()
-            is_complete = await self._report(session, _now())  # 3
+            is_complete = await self._report(session, machine_time())  # 3
             again_s = 0.0 if is_complete else min(TRY_AGAIN_MAX_S, 2 * again_s or TRY_AGAIN_MIN_S)
 
     async def _look(self, session: Connection) -> None:
@@ -193,10 +193,6 @@ class PriceFeed(Service):
     async def _watch(self, key: SourceKey, source: Source) -> None:
         async for seen in source.prices():
             self._newest[key] = seen
-            if key in self._held and self._is_due(key, _now()):
+            if key in self._held and self._is_due(key, machine_time()):
                 self._seen.set()
         log.info("%s of %s has no more prices", key.source, key.market)
-
-
-def _now() -> Timestamp:
-    return Timestamp(time.time_ns() // 1_000)

@@ -7,14 +7,14 @@ never as floats. What is not a price by the rules of `parse_price` is dropped an
 import asyncio
 import json
 import logging
-import time
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 import aiohttp
 
 from agents.prices.source import Observation, parse_price
-from schemas.units import Nanos, Timestamp
+from schemas.units import Nanos
+from store.session.checked_clock import machine_time
 
 ANSWER_BYTES_MAX = 64 * 1024
 POINTER_PARTS_MAX = 16
@@ -48,7 +48,7 @@ class HttpPoll:
         """The price in each answer, observed when the request was sent: a slow answer is as old as its request."""
         async with aiohttp.ClientSession(timeout=self._timeout, headers=HEADERS, auto_decompress=False) as session:
             while True:
-                asked_at = Timestamp(time.time_ns() // 1_000)
+                asked_at = machine_time()
                 try:
                     yield Observation(asked_at, await self._ask(session))
                 except (NoPrice, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

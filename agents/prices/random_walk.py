@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator
 
 from agents.prices.source import Observation
 from schemas.market import INDEX_MAX
-from schemas.units import PPM, Nanos, Timestamp
+from schemas.units import PPM, Nanos
+from store.session.checked_clock import machine_time
 
 
 class RandomWalk:
@@ -50,7 +50,7 @@ class RandomWalk:
     async def prices(self) -> AsyncIterator[Observation]:
         """One price per step, the first one at once."""
         while True:
-            yield Observation(Timestamp(time.time_ns() // 1_000), self.next_price())
+            yield Observation(machine_time(), self.next_price())
             await asyncio.sleep(self._every_s)
 
 

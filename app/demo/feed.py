@@ -6,9 +6,10 @@ from agents.prices.random_walk import RandomWalk
 from app.demo.markets import DEMO_MARKETS, DEMO_QUORUM, DEMO_SOURCES
 from app.demo.shocks import Shock
 from schemas.commands import SetPriceSources
-from schemas.units import Nanos, Timestamp
+from schemas.units import Nanos
 from store.command_log.commands import append_command
 from store.markets.price_sources import read_index_sources
+from store.session.checked_clock import machine_time
 from store.session.connect import Session
 
 
@@ -37,7 +38,7 @@ async def begin_walks(session: Session) -> DemoWalks:
     known = await read_index_sources(session)
     for spec in DEMO_MARKETS:
         if not known[spec.market].sources:
-            at = Timestamp(time.time_ns() // 1_000)
+            at = machine_time()
             await append_command(session, spec.market, SetPriceSources(at, DEMO_SOURCES, DEMO_QUORUM))
     rows = await session.fetch("SELECT name, index_price FROM markets")
     index = {row["name"]: Nanos(row["index_price"]) for row in rows}

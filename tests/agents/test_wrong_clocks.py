@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -94,9 +93,8 @@ async def _report_rightly(session: Connection) -> None:
 
 def _shifted(monkeypatch: pytest.MonkeyPatch, off_us: int, *modules: Any) -> None:
     """The wall clock of these modules is off; the other one is nobody's to set."""
-    clock = SimpleNamespace(time_ns=lambda: (machine_time() + off_us) * 1_000)
     for module in modules:
-        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(module, "machine_time", lambda: _machine_time_off_by(off_us))
 
 
 async def _by_the_clock(scene: Scene, off_us: int, monkeypatch: pytest.MonkeyPatch) -> None:

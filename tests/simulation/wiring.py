@@ -62,7 +62,7 @@ def replaced(places: dict[Place, Any]) -> Iterator[None]:
 
 def wired(world: World, broker: Broker, database: Database) -> Any:
     """The real workers on the fakes."""
-    time = SimpleNamespace(monotonic=world.loop.time, time_ns=lambda: world.now() * 1_000)
+    time = SimpleNamespace(monotonic=world.loop.time)
     places: dict[Place, Any] = {
         (producer, "AIOKafkaProducer"): lambda **_: FakeProducer(broker),
         (kept_readers, "AIOKafkaConsumer"): lambda **_: TailReader(broker),
@@ -79,6 +79,7 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
     places |= {(module, "time"): time for module in _TIMED}
+    places |= {(module, "machine_time"): world.now for module in (agents.relay, agents.clock)}
     return replaced(places | _small_bounds(world))
 
 
@@ -155,6 +156,4 @@ _TIMED = (
     agents.matching.app,
     agents.matching.worker,
     agents.matching.snapshot_writer,
-    agents.relay,
-    agents.clock,
 )
