@@ -1,6 +1,5 @@
 """What each worker process hosts, and for which shards, until SIGTERM."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,7 +19,7 @@ from agents.shard.market_work import Build
 from agents.shard.placement import PlacementWatch, Scope, Served
 from agents.shard.unit import MARKETS_AT_ONCE, ShardUnit
 from agents.worker.database import keeping_sessions
-from agents.worker.fail_stop import fail_fast
+from agents.worker.fail_stop import alongside
 from agents.worker.host import Host
 from agents.worker.presence import present
 from agents.worker.settings import StreamSettings
@@ -86,8 +85,5 @@ async def _watched(work: Work, settings: StreamSettings) -> AsyncIterator[TopicW
         keeping_sessions(settings.dsn, work.value),
     ):
         watch = TopicWatch(work, settings)
-        watching = asyncio.create_task(fail_fast(watch.run(), f"the topics of {work}"))
-        try:
+        async with alongside(watch.run(), f"the topics of {work}"):
             yield watch
-        finally:
-            watching.cancel()

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import faust
@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars
 from agents.shard.stream import MarketStream
 from agents.shard.worker import MarketWorker
 from agents.worker.database import DATABASE_ERRORS
-from agents.worker.fail_stop import fail_fast
+from agents.worker.fail_stop import alongside, fail_fast
 from agents.worker.ownership import give_up, take_on
 from agents.worker.retry import Backoff
 from agents.worker.service import is_unavailable
@@ -189,7 +189,7 @@ class MarketWork:
         self._has_turn = False
         self._worker = worker = self._build(self._app, self._task.market, self._settings)
         watchdog = StallWatchdog(self._task, self._settings.standstill_s, worker.advance, self._has_work)
-        async with _alongside(self._guarded(watchdog.watch())):
+        async with alongside(watchdog.watch(), self.name):
             async with self._beginnings:
                 self._has_turn = True
                 offset = await worker.begin()
@@ -242,13 +242,3 @@ class MarketWork:
 
 def _has_failed(task: asyncio.Task[None]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-@asynccontextmanager
-async def _alongside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do something as long as the block lasts."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()

@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import NoReturn
 
 EXIT_WRONG = 70  # sysexits.h EX_SOFTWARE: a bug of ours, or the log is not ours
@@ -49,6 +50,16 @@ async def fail_fast(work: Awaitable[None], worker: str) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 - the top of a worker; MemoryError included
         stop_loudly(worker, error)
+
+
+@asynccontextmanager
+async def alongside(work: Coroutine[None, None, None], worker: str) -> AsyncIterator[None]:
+    """Do something as long as the block lasts; an exception in it ends the process."""
+    task = asyncio.create_task(fail_fast(work, worker))
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def on_stop_signal(stop: Callable[[], object]) -> None:

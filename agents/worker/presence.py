@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from agents.worker.fail_stop import EXIT_CLOCK_WRONG, fail_fast, stop_loudly
+from agents.worker.fail_stop import EXIT_CLOCK_WRONG, alongside, stop_loudly
 from agents.worker.membership.seats import seats
 from agents.worker.membership.take_over import TakeOver
 from agents.worker.metrics import CLOCK_OFFSET
@@ -155,9 +155,8 @@ async def seen(
 @asynccontextmanager
 async def _running(presence: Presence) -> AsyncIterator[None]:
     await presence.start()
-    watching = asyncio.create_task(fail_fast(presence.wait(), presence.name))  # nobody would show this process any more
     try:
-        yield
+        async with alongside(presence.wait(), presence.name):  # or nobody would show this process any more
+            yield
     finally:
-        watching.cancel()
         await presence.stop()
