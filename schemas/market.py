@@ -93,13 +93,18 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
         return Micros(price * lots * self.lot_value)
 
     def mark_of_index(self, index: int) -> Ticks:
-        """An index (nanos) as a mark: rounded half even to a tick, at least one tick."""
-        return Ticks(max(1, divide_half_even(index * NANO_E18, self.tick_size_e18)))
+        """An index (nanos) as a mark."""
+        return mark_of_index(index, self.tick_size_e18)
 
     @property
     def funding_interval_us(self) -> int:
         """Microseconds from one funding to the next."""
         return self.funding_interval_hours * 3_600_000_000
+
+
+def mark_of_index(index: int, tick_size_e18: int) -> Ticks:
+    """An index (nanos) as a mark: rounded half even to a tick, at least one tick."""
+    return Ticks(max(1, divide_half_even(index * NANO_E18, tick_size_e18)))
 
 
 def spec_faults(spec: MarketSpec) -> list[str]:

@@ -6,8 +6,8 @@ must be added there and in `TickingMarket.moves_each_second`.
 
 from typing import NamedTuple
 
-from schemas.market import RULES_THIRD
-from schemas.units import NANO_E18, Timestamp, datetime_of, divide_half_even, timestamp_of
+from schemas.market import RULES_THIRD, mark_of_index
+from schemas.units import Timestamp, datetime_of, timestamp_of
 from store.session.connect import Session
 
 _TICKING = """
@@ -66,8 +66,7 @@ async def read_ticking(
             is_in_use=row["is_in_use"],
             is_frozen=row["is_frozen"],
             has_silent_source=row["has_silent_source"],
-            is_mark_at_index=row["mark"]
-            == max(1, divide_half_even(row["index_price"] * NANO_E18, int(row["tick_size_e18"]))),
+            is_mark_at_index=row["mark"] == mark_of_index(row["index_price"], int(row["tick_size_e18"])),
         )
         for row in await session.fetch(_TICKING, *arguments)
     ]
