@@ -30,7 +30,7 @@ from schemas.topics import fills_topic, publisher_app_id
 from schemas.wire import EventRecord, decode_event
 from store.crash_points import CrashPoint, passing
 from store.markets.progress import read_market_progress
-from store.markets.registry import load_registry
+from store.markets.registry import read_spec
 from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
 from store.session.connect import Connection
 
@@ -78,9 +78,19 @@ class Publisher:
         self._known: Known | None = None
         self._last = 0
 
-    async def begin(self) -> None:
-        """Publish the persisted fills that the topic does not hold, also when no event follows."""
-        await self._begin()
+    async def begin(self) -> Known:
+        """Continue where the topic ends, first with the persisted fills that it does not hold, also when no event follows.
+
+        The topic of a new broker begins with the last 10,000 fills; older ones are available over REST by sequence.
+        """
+        await self._shared.join(self._topic)
+        known = await ask_database(self._settings.dsn, self.name, self._read_market)
+        published = await self._end_of_topic(known)
+        self._last = max(0, known.newest - AGAIN_ON_A_NEW_BROKER) if published is None else published
+        log.info("%s continues after fill %d, persisted up to %d", self.name, self._last, known.newest)
+        await self._catch_up(known.newest + 1)
+        self._known = known
+        return known
 
     async def take(self, event: Any) -> None:
         """Publish the trades of an event record, then acknowledge it. One that is not ours is passed.
@@ -88,7 +98,7 @@ class Publisher:
         Raises LogMismatch for another epoch of the market, NewerRecord, FillsMissing.
         """
         self._progress.step()
-        known = self._known or await self._begin()
+        known = self._known or await self.begin()
         try:
             check_partition(event.message)
             record = read_record(event.message.value, self.market)
@@ -119,20 +129,6 @@ class Publisher:
         """Disconnect from the broker, after the app has stopped."""
         await self._shared.leave(self._topic)
         await self._letters.stop()
-
-    async def _begin(self) -> Known:
-        """Continue where the topic ends, first with the persisted fills that it does not hold.
-
-        The topic of a new broker begins with the last 10,000 fills; older ones are available over REST by sequence.
-        """
-        await self._shared.join(self._topic)
-        known = await ask_database(self._settings.dsn, self.name, self._read_market)
-        published = await self._end_of_topic(known)
-        self._last = max(0, known.newest - AGAIN_ON_A_NEW_BROKER) if published is None else published
-        log.info("%s continues after fill %d, persisted up to %d", self.name, self._last, known.newest)
-        await self._catch_up(known.newest + 1)
-        self._known = known
-        return known
 
     async def _publish(self, fills: Sequence[PublicFill]) -> None:
         """Send the fills, and before them any that the event log no longer holds; drop what was sent already."""
@@ -231,7 +227,7 @@ class Publisher:
         )
 
     async def _read_market(self, session: Connection) -> Known:
-        spec = (await load_registry(session)).by_name[self.market].spec
+        spec = await read_spec(session, self.market)
         epoch = (await read_market_progress(session, self.market)).epoch
         return Known(spec, epoch, await newest_public_fill(session, self.market))
 

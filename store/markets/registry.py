@@ -74,6 +74,14 @@ async def load_registry(connection: Session) -> MarketRegistry:
     return registry
 
 
+async def read_spec(connection: Session, market: str) -> MarketSpec:
+    """The specification of a listed market; KeyError for one that is not."""
+    spec = await connection.fetchval("SELECT spec FROM markets WHERE name = $1", market)
+    if spec is None:
+        raise KeyError(market)
+    return msgspec.json.decode(spec, type=MarketSpec)
+
+
 async def list_market(
     connection: Session,
     spec: MarketSpec,
