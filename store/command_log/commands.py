@@ -7,6 +7,8 @@ Exception
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import asyncpg
+
 from schemas.commands import Command
 from schemas.units import datetime_of
 from schemas.wire import encode
@@ -19,12 +21,12 @@ _APPEND = """
 SELECT a.command_seq FROM markets m
 CROSS JOIN LATERAL append_commands(ARRAY[m.market_id], ARRAY[$2::timestamptz], ARRAY[$3::bytea]) a WHERE m.name = $1
 """
-_APPEND_MANY = """
-SELECT a.place, a.command_seq FROM append_commands(
-  ARRAY(SELECT m.market_id FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN markets m USING (name)
-    ORDER BY n.place),
-  $2::timestamptz[], $3::bytea[], $4::int8[]) a
-"""
+MARKETS_IN_PLACES = """ARRAY(
+  SELECT m.market_id FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place) LEFT JOIN markets m USING (name) ORDER BY n.place)"""
+"""The numbers of the markets named by the first argument, in their places; NULL for an unknown one."""
+_APPEND_MANY = f"""
+SELECT a.place, a.command_seq FROM append_commands({MARKETS_IN_PLACES}, $2::timestamptz[], $3::bytea[], $4::int8[]) a
+"""  # noqa: S608 - a constant of ours
 
 
 class Addressed(NamedTuple):
@@ -69,5 +71,10 @@ async def append_commands(session: Session, addressed: Sequence[Addressed]) -> l
         [encode(one.command) for one in addressed],
         [one.passed for one in addressed],
     )
+    return in_places(rows, len(addressed))
+
+
+def in_places(rows: Sequence[asyncpg.Record], count: int) -> list[int | None]:
+    """The sequence of each of `count` commands, from rows of its place and its sequence; None for one without a row."""
     numbered = {row["place"]: int(row["command_seq"]) for row in rows}
-    return [numbered.get(place) for place in range(1, len(addressed) + 1)]
+    return [numbered.get(place) for place in range(1, count + 1)]

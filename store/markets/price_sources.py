@@ -9,21 +9,20 @@ from schemas.commands import ReportPrice, ReportPrices, SourcePrice
 from schemas.market import PriceSource
 from schemas.units import datetime_of
 from schemas.wire import encode
+from store.command_log.commands import MARKETS_IN_PLACES, in_places
 from store.session.connect import Session
 
-_APPEND_REPORTS = """
+_APPEND_REPORTS = f"""
 WITH numbered AS MATERIALIZED (
-  SELECT n.place, n.market_id, n.command_seq, n.at FROM number_commands(
-    ARRAY(SELECT m.market_id FROM unnest($1::text[]) WITH ORDINALITY AS a (name, place) LEFT JOIN markets m USING (name)
-      ORDER BY a.place),
-    $2::timestamptz[], $3::bytea[], $4::int8[]) n),
+  SELECT n.place, n.market_id, n.command_seq, n.at
+  FROM number_commands({MARKETS_IN_PLACES}, $2::timestamptz[], $3::bytea[], $4::int8[]) n),
 noted AS (
   INSERT INTO price_reports (market_id, source, observed_at)
   SELECT n.market_id, s.source, least(s.observed_at, n.at)
   FROM unnest($5::int8[], $6::text[], $7::timestamptz[]) AS s (place, source, observed_at) JOIN numbered n USING (place)
   ON CONFLICT (market_id, source) DO UPDATE SET observed_at = excluded.observed_at)
 SELECT place, command_seq FROM numbered
-"""
+"""  # noqa: S608 - a constant of ours
 
 
 class IndexSources(msgspec.Struct, frozen=True):
@@ -84,5 +83,4 @@ async def append_reports(session: Session, reports: Sequence[AddressedReport]) -
         [price.source for _, price in seen],
         [datetime_of(price.observed_at) for _, price in seen],
     )
-    numbered = {row["place"]: int(row["command_seq"]) for row in rows}
-    return [numbered.get(place) for place in range(1, len(reports) + 1)]
+    return in_places(rows, len(reports))
