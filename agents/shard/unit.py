@@ -64,11 +64,6 @@ class ShardUnit:
         self._is_running = False
 
     @property
-    def membership(self) -> Membership | None:
-        """What the group has decided last; None before."""
-        return self._membership
-
-    @property
     def markets(self) -> frozenset[str]:
         """The markets that are placed in the shard."""
         return self._wanted
@@ -113,7 +108,7 @@ class ShardUnit:
         for market in sorted(served - self._markets.keys()):
             self._markets[market] = each = self._market(market)
             each.start()
-            self._tell(each)
+            self._notify(each)
         for market in sorted((self._finished & served) - self._leaving.keys()):
             leaving = self._leave_when_idle(market, self._markets[market])
             self._leaving[market] = asyncio.create_task(fail_fast(leaving, self._markets[market].name))
@@ -201,9 +196,9 @@ class ShardUnit:
         log.info("%s is %s", self.name, "the owner" if now.is_owner else "a standby")
         for each in self._markets.values():
             each.disown()
-            self._tell(each)
+            self._notify(each)
 
-    def _tell(self, market: MarketWork) -> None:
+    def _notify(self, market: MarketWork) -> None:
         if self._is_owner:
             market.own()
         elif self._membership is not None:

@@ -51,7 +51,6 @@ class Membership(NamedTuple):
 
     is_owner: bool
     generation: int
-    member_id: str
 
 
 class Reading:
@@ -190,8 +189,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator: Any = self._joined._coordinator
         is_owner, generation = self._sole_owner.is_owner, coordinator.generation
         self._sole_owner.owns(generation if is_owner else 0)
-        decided = Membership(is_owner, generation, coordinator.member_id)
-        self.parent_loop.call_soon_threadsafe(self.consumer.has_joined, decided)
+        self.parent_loop.call_soon_threadsafe(self.consumer.has_joined, Membership(is_owner, generation))
 
     @property
     def member_id(self) -> str:

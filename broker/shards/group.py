@@ -5,7 +5,6 @@ stop the owner from reading. The assignment carries no partitions, only the word
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,8 +25,6 @@ _OWNER = b"owner"
 _STANDBY = b""
 _VERSION = 0
 ANSWER_WITHIN_S = 3.0
-
-log = logging.getLogger(__name__)
 
 
 class Claim(msgspec.Struct, frozen=True):
