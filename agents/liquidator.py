@@ -81,7 +81,7 @@ class Liquidator(Service):
         found = await read_markets_now(session)
         is_check_due = found.marks != self._marks or abs(now - self._scanned_at) >= SURVEY_EVERY_US
         if not (found.is_under_way or is_check_due):
-            return found.is_behind
+            return found.has_unpersisted
         await complete_cancels(session, now)  # 1
         checks: list[MarginCheck] = []
         if is_check_due:  # 2
@@ -94,7 +94,7 @@ class Liquidator(Service):
                 if ready.liquidation_id not in self._waiting:
                     await _unless_in_conflict(self._drive(session, ready, now))
             await _unless_in_conflict(sell_inventory(session, now))  # 4
-        return found.is_behind or found.is_under_way or bool(checks)
+        return found.has_unpersisted or found.is_under_way or bool(checks)
 
     async def _act_on(self, session: Connection, checks: list[MarginCheck], now: Timestamp) -> None:
         uncalled = [v.user_id for v in checks if v.is_warned and v.margin_call is None and not v.is_unvalued]

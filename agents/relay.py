@@ -159,7 +159,7 @@ class Relay(Service):
         self._stirred.set()
 
     async def _follow_markets(self, session: Connection) -> None:
-        """Leave the markets that are no longer wanted or not sound, take on others, and look again at those that wait."""
+        """Leave the markets that are no longer wanted or not sound, try to own others, and look again at those that wait."""
         now_s = _now_s()
         for name in self._leaving.keys() & self._sound:
             del self._leaving[name]

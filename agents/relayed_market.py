@@ -61,7 +61,7 @@ class RelayedMarket:
         self.is_woken = True
         """Whether commands may wait that were announced, or not looked for yet."""
         self.sent_before = 0
-        """The last command that was in the log or persisted when it was taken on: an earlier relay recorded its time."""
+        """The last command that was in the log or persisted when this relay became its owner: an earlier relay recorded its time."""
         self.task: asyncio.Task[None] | None = None
         """What is under way for it: the check of its log, or its record."""
         self.sending: SentRecord | None = None
@@ -131,7 +131,7 @@ class RelayedMarket:
 
     @property
     def known(self) -> MarketProgress:
-        """Its progress when it was taken on."""
+        """Its progress when this relay became its owner."""
         assert self.progress is not None, "listed before it is owned"  # noqa: S101 - as above
         return self.progress
 

@@ -10,7 +10,7 @@ import gc
 gc.set_threshold(200_000)  # more than any of them imports
 atexit.register(gc.freeze)
 
-from app.cli import main  # noqa: E402
+from app.cli import main  # noqa: E402 - the collector is set before anything is imported
 
 if __name__ == "__main__":
     main()

@@ -137,7 +137,7 @@ class Matcher:
         return None if self._assignment is None else self._assignment.offset + 1
 
     def step(self) -> None:
-        """Count one step of a recovery, whoever does it."""
+        """Count one step of a recovery."""
         self._progress.step()
 
     def advance(self) -> object:

@@ -144,7 +144,7 @@ class PriceFeed(Service):
         return going
 
     def _reports(self, market: str, now: Timestamp, going: Mapping[SourceKey, Observation]) -> list[AddressedReport]:
-        """One command for a market by rules 3: whoever may own it knows the command. By older rules one for each price."""
+        """One command for a market by rules 3, which every release that can own it knows. By older rules one for each price."""
         passed = self._under_way.get(market, 0)
         index = self._indexes.get(market)
         if index is not None and index.rules >= RULES_THIRD:

@@ -148,7 +148,7 @@ class Persister:
             if self._members.get(member.market) is not member:
                 continue  # it has left; its records come again to the next owner, who drops them
             self._waiting.pop(member.market, None)
-            self.wake(member.market)  # behind the others, with what is left
+            self.wake(member.market)  # after the others, with what is left
             if isinstance(outcome, RowsLocked):
                 self._hold_up(member, outcome)
                 continue

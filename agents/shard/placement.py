@@ -25,7 +25,7 @@ class Served(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What a process is told to serve: these shards, and the shards of these markets. Without either, all of them."""
+    """What a process must serve: these shards, and the shards of these markets. Without either, all of them."""
 
     markets: Collection[str] = ()
     shards: Collection[str] = ()

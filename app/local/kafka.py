@@ -36,7 +36,7 @@ SETTINGS = {
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    "group.min.session.timeout.ms": "2000",  # a standby takes over in 4 to 5 s
+    "group.min.session.timeout.ms": "2000",  # a standby takes over from a frozen owner in 4 to 5 s
     "group.initial.rebalance.delay.ms": "0",
     "metadata.max.idle.interval.ms": "0",  # nobody measures how far a replica of the metadata lags: there is none
     "broker.heartbeat.interval.ms": "250",

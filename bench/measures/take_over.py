@@ -52,7 +52,7 @@ async def _killed(exchange: ExchangeProcess, token: str) -> float:
 
 
 async def _settled(exchange: ExchangeProcess, engines: int) -> None:
-    """Wait until so many engines are registered, one of them owns the market, and the group has dealt."""
+    """Wait until so many engines are registered, one of them owns the market, and the group has assigned it."""
     async with asyncio.timeout(WITHIN_S):
         while await _engines(exchange) != engines or not await _owner(exchange):
             await asyncio.sleep(LOOK_EVERY_S)
@@ -75,7 +75,7 @@ async def _owner(exchange: ExchangeProcess) -> int:
 
 @asynccontextmanager
 async def _standby(exchange: ExchangeProcess) -> AsyncIterator[None]:
-    """A second engine, kept alive: whoever is killed, another is started."""
+    """A second engine, kept alive: if it is killed, another is started."""
     log = exchange.data.with_name("standby.log")
     keeping = asyncio.create_task(_keep(exchange, log))
     try:

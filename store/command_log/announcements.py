@@ -10,7 +10,7 @@ from store.session.connect import Connection
 class Announcements:
     """Waits for commands of other sessions.
 
-    Whoever has work looks again anyway and need not listen: a busy exchange announces hundreds of commands a second, and each
+    A session with work looks again anyway and need not listen: a busy exchange announces hundreds of commands a second, and each
     announcement wakes PostgreSQL's process and ours.
     """
 

@@ -32,7 +32,7 @@ WHERE v.is_liquidatable OR v.is_warned OR v.must_cancel OR v.is_owing OR l.liqui
 ORDER BY v.user_id
 """
 _MARKETS = """
-SELECT m.market_id, m.mark, m.is_frozen, m.operator_status, c.command_seq > p.command_seq AS is_behind, w.is_under_way
+SELECT m.market_id, m.mark, m.is_frozen, m.operator_status, c.command_seq > p.command_seq AS has_unpersisted, w.is_under_way
 FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id) CROSS JOIN (
   SELECT EXISTS (SELECT FROM liquidations l WHERE l.kind <> 'MARGIN_CALL' AND l.ended_at IS NULL)
     OR EXISTS (SELECT FROM liquidation_steps s WHERE s.done_at IS NULL)
@@ -64,12 +64,12 @@ async def scan_accounts(session: Session) -> list[MarginCheck]:
 class MarketsNow(NamedTuple):
     """What a look at all markets finds.
 
-    `marks`: marks and states; while they are unchanged, hardly any result of the scan changes. `is_behind`: a command is not
+    `marks`: marks and states; while they are unchanged, hardly any result of the scan changes. `has_unpersisted`: a command is not
     persisted yet, so they may change. `is_under_way`: a liquidation, a step of one or of a margin cancel, or a sale of the fund.
     """
 
     marks: tuple[tuple[object, ...], ...]
-    is_behind: bool
+    has_unpersisted: bool
     is_under_way: bool
 
 
@@ -78,6 +78,6 @@ async def read_markets_now(session: Session) -> MarketsNow:
     rows = await session.fetch(_MARKETS, INSURANCE_FUND)
     return MarketsNow(
         marks=tuple((row["market_id"], row["mark"], row["is_frozen"], row["operator_status"]) for row in rows),
-        is_behind=any(row["is_behind"] for row in rows),
+        has_unpersisted=any(row["has_unpersisted"] for row in rows),
         is_under_way=any(row["is_under_way"] for row in rows),
     )

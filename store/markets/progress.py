@@ -22,7 +22,7 @@ class MarketProgress(NamedTuple):
 
 _COLUMNS = "market_id, epoch, event_seq, command_seq, event_hash, halted_reason"
 _READ = f"SELECT {_COLUMNS} FROM markets JOIN progress USING (market_id) WHERE name = $1"  # noqa: S608 - our own constant
-_READ_MANY = f"SELECT name, {_COLUMNS} FROM markets JOIN progress USING (market_id) WHERE name = ANY($1::text[])"  # noqa: S608
+_READ_MANY = f"SELECT name, {_COLUMNS} FROM markets JOIN progress USING (market_id) WHERE name = ANY($1::text[])"  # noqa: S608 - as above
 
 
 async def read_progress_of(connection: Session, markets: Collection[str]) -> dict[str, MarketProgress]:

@@ -54,7 +54,7 @@ def new_shard() -> str:
 
 @asynccontextmanager
 async def markets(broker: Broker, database: str, folder: Path, count: int = 2) -> AsyncIterator[list[Stream]]:
-    """Some markets with their relays; whoever works on them is the test's choice."""
+    """Some markets with their relays; the test chooses which workers serve them."""
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(stream_on(broker, database, folder)) for _ in range(count)]
         await stack.enter_async_context(hosted(*(Relay(each.market, each.settings) for each in streams)))

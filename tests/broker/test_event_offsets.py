@@ -34,7 +34,7 @@ def written(count: int) -> list[bytes]:
 
 
 async def a_log(broker: Broker, values: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A topic of its own that holds these records; whoever asks for the market's log gets it."""
+    """A topic of its own that holds these records; it stands for the market's log."""
     name = f"O{os.getpid()}X{next(_numbers)}-PERP"
     await create_topics(broker.bootstrap, [name])
     monkeypatch.setattr(event_records, "events_topic", lambda _: events_topic(name))

@@ -32,7 +32,7 @@ def test_the_owner_is_the_one_that_owned_last(claims: dict[str, Claim]) -> None:
 
 @given(st.dictionaries(st.text(min_size=1), st.integers(0, 50), min_size=1))
 def test_exactly_one_member_is_the_owner(owned: dict[str, int]) -> None:
-    """Whoever claims what."""
+    """Whatever the members claim."""
     assert sum(decided(owned).values()) == 1
 
 

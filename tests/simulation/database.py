@@ -244,7 +244,7 @@ class FakeSession:
         await asyncio.sleep(self._world.latency())
 
     def get_server_pid(self) -> int:
-        """What tells this session from the others."""
+        """What distinguishes this session from the others."""
         return id(self)
 
     def is_closed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The fake of Kafka's consumer groups, and of a client that is a member of one: it joins, is told to join again, and is evicted.
+"""The fake of Kafka's consumer groups, and of a client that is a member of one: it joins, must join again, and is evicted.
 
 Who owns the shard is decided by the exchange's own assignor (broker/shards/group.py), as Kafka lets the leader of a group do.
 """

@@ -150,7 +150,7 @@ class TailReader(_Client):
         return dict.fromkeys(partitions, 0)
 
     async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offsets that the next records get; no answer for a topic that is away."""
+        """The offsets that the next records get; no answer for a topic that is unavailable."""
         await asyncio.sleep(self.broker.world.latency())
         if any(self.broker.is_away(each.topic) for each in partitions):
             await asyncio.sleep(AWAY_S)

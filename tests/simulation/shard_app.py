@@ -60,7 +60,7 @@ class SimulatedApp:
         return SimpleNamespace(data=SimpleNamespace(data={}))
 
     async def maybe_start(self) -> None:
-        """Connect, join the group, and let records come; called again by whoever wants the fetcher to run."""
+        """Connect, join the group, and let records come; called again when the fetcher must run."""
         if self._tasks:
             return
         self._tasks = [

@@ -47,7 +47,7 @@ EVICTED_WITHIN_S = 0.3
 SECOND_PROJECTION = 0.5
 """The share of seeds with a standby of the projection."""
 SCOPES = (EVERYTHING, EVERYTHING, *(Scope(shards=(shard,)) for shard in SHARDS))
-"""What a second worker may be told to serve; the first serves everything."""
+"""What a second worker may have to serve; the first serves everything."""
 USERS = 12
 USER_WALLETS = (2_000, 20_000, 1_000_000)
 

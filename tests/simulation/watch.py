@@ -72,7 +72,7 @@ class Watch:
     def _snapshot_entry(self, market: str, key: bytes, value: bytes | None) -> None:
         """When a head is there, all that it names is there; except for a zombie's, late, after a newer valid one.
 
-        And whoever writes or forgets, the newest valid snapshot stays.
+        And whichever process writes or forgets, the newest valid snapshot stays.
         """
         if self.system.broker.has_lost_tails or (value is not None and not is_head(key)):
             return
@@ -87,7 +87,7 @@ class Watch:
             self.world.violated(f"the snapshot {market}:{before} is gone, the newest is {newest}")
 
     def _begins(self, worker: Worker, market: str, offset: int) -> None:
-        """Whoever begins reads everything that its state does not cover, or it will be sent again."""
+        """A worker that begins reads everything that its state does not cover, or it will be sent again."""
         if self.system.broker.has_lost_tails:
             return
         row = self.system.database.tables.named(market)

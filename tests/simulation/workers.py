@@ -1,4 +1,4 @@
-"""The real workers of a market, which tell the system when they are made, begin and end."""
+"""The real workers of a market, which report to the system when they are made, begin and end."""
 
 from collections.abc import Callable
 from typing import Any

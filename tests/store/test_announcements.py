@@ -28,7 +28,7 @@ async def test_a_command_of_another_session_is_heard_once(database: str) -> None
 
 
 async def test_nothing_is_heard_before_and_after_listening(database: str) -> None:
-    """Who listens anew is told so: what came before is found by a look alone."""
+    """A session that begins to listen knows it: what came before is found by a look alone."""
     async with session_to(database) as session, session_to(database) as other:
         announcements = Announcements(session)
         await _append(other)

@@ -74,7 +74,7 @@ def whole(exchange: Exchange, *markets: str) -> list[MarketBatch]:
 
 
 async def rows_of(session: Connection) -> dict[str, list[Any]]:
-    """Every row that the projection writes, except for what tells when it did."""
+    """Every row that the projection writes, except for the times of its writing."""
     return {name: [tuple(row) for row in await session.fetch(statement)] for name, statement in _ROWS.items()}
 
 

@@ -69,7 +69,7 @@ class Seat:
 
 
 class Seats:
-    """All seats of a process. Whoever is to know of a change registers with `notifying`."""
+    """All seats of a process. A listener registers with `notifying`."""
 
     def __init__(self) -> None:
         self._seats: list[Seat] = []

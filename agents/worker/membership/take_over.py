@@ -1,7 +1,7 @@
 """Take-over at once: a process shows the group members it holds, and removes those of processes that are gone from their groups.
 
 Kafka notices a dead member by its session time-out. PostgreSQL knows at once, because the session of the process ends with
-it. So whoever joins a group or stands by looks four times a second which members of the group have lost their process, and
+it. So each process that joins a group or stands by looks four times a second which members of the group have lost their process, and
 removes them: the group decides again at once. An owner looks for nobody. A member removed by mistake joins again: that
 costs a rebalance, never a record. A frozen process keeps its session, and its members until their time-out.
 """
@@ -115,7 +115,7 @@ class TakeOver:
         removal.add_done_callback(self._removals.discard)
 
     async def _until_removed(self, seat: Seat, gone: GroupMember) -> None:
-        """Nobody else removes it: whoever deletes its row has to."""
+        """Nobody else removes it: the process that deletes its row must."""
         while seat.standing is not Standing.LEAVING and not await self._removed(seat, gone):  # noqa: ASYNC110 - the broker is another process
             await asyncio.sleep(TRY_AGAIN_S)
         seat.join_again_as_standby()

@@ -1,7 +1,7 @@
 -- What the projection locks and reads for the events of several markets. The previous release calls lock_projection (0002), which
 -- locks in the same order.
 --
--- Lock order: progress by market, accounts by user. Whoever writes a position or an order holds the lock of its account, so these
+-- Lock order: progress by market, accounts by user. Each writer of a position or an order holds the lock of its account, so these
 -- rows need no lock of their own. A locked row is returned as the last holder left it; every statement of a VOLATILE function takes
 -- its own snapshot under READ COMMITTED, so the orders are read as the last holder left them too. Three kinds of rows come back: one
 -- of progress (event_seq), one an account (user_id), one an order (order_id).
