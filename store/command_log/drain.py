@@ -5,7 +5,7 @@ Exception
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.commands import PassBarrier
@@ -45,11 +45,10 @@ class DrainTimedOut(Exception):
 
 
 class _Reading(NamedTuple):
-    """The progress of each market, the markets that the exchange itself has halted with the reasons, and those that are finished."""
+    """The progress of each market, and the markets that the exchange itself has halted, with the reasons."""
 
     progress: Mapping[str, PipelineProgress]
     halted: Mapping[str, str]
-    finished: Collection[str]
 
     def has_passed(self, market: str, barrier: int) -> bool:
         return self.progress[market].command_seq >= barrier
@@ -63,13 +62,14 @@ async def drain(database: Sessions, market: str | None, at: Timestamp, within_s:
     A market that the exchange itself has halted, before the call or during it, is skipped: nothing goes through its log
     until it is resumed. A settled market without a command under way has passed already. Raises MarketUnknown and DrainTimedOut.
     """
+    finished = await database.run(_read_finished)
     before = await database.run(_read)
     if market is not None and market not in before.progress:
         raise MarketUnknown(market)
     asked = sorted(before.progress) if market is None else [market]
     running = [name for name in asked if name not in before.halted]
-    active = [name for name in running if name not in before.finished]
-    passed_before = {name: before.progress[name].command_seq for name in running if name in before.finished}
+    active = [name for name in running if name not in finished]
+    passed_before = {name: before.progress[name].command_seq for name in running if name in finished}
     barriers = passed_before | await database.run(lambda session: _append_barriers(session, active, at))
     after = await _wait_until_passed(database, barriers, within_s)
     passed = {name: after.progress[name] for name, seq in barriers.items() if after.has_passed(name, seq)}
@@ -101,6 +101,9 @@ async def _wait_until_passed(database: Sessions, barriers: Mapping[str, int], wi
 
 
 async def _read(session: Session) -> _Reading:
+    return _Reading(await read_progress(session), await read_halted(session))
+
+
+async def _read_finished(session: Session) -> set[str]:
     placement = await read_placement(session)
-    finished = [market for market, placed in placement.items() if placed.is_finished]
-    return _Reading(await read_progress(session), await read_halted(session), finished)
+    return {market for market, placed in placement.items() if placed.is_finished}
