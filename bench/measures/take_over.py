@@ -30,11 +30,11 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     async with _standby(exchange):
         for _ in range(size.kills):
             await _settled(exchange, engines=2)
-            with_standby.append(await _killed(exchange, trader.token))
+            with_standby.append(await waited_after_kill_s(exchange, await owner_of(exchange), trader.token))
     without = []
     for _ in range(size.kills):
         await _settled(exchange, engines=1)
-        without.append(await _killed(exchange, trader.token))
+        without.append(await waited_after_kill_s(exchange, await owner_of(exchange), trader.token))
     await drained(exchange)
     return Outcome(_rows("with a standby", with_standby, P90, WORST) + _rows("started again", without, None, RESTARTED))
 
@@ -46,28 +46,27 @@ def _rows(what: str, waits: list[float], p90: Bar | None, worst: Bar) -> list[Ro
     ]
 
 
-async def _killed(exchange: ExchangeProcess, token: str) -> float:
-    os.kill(await _owner(exchange), signal.SIGKILL)
+async def waited_after_kill_s(exchange: ExchangeProcess, pid: int, token: str) -> float:
+    """Kill a process and send an order; the seconds until it is matched."""
+    os.kill(pid, signal.SIGKILL)
     return await waited_s(exchange.url, token, PROBED)
 
 
 async def _settled(exchange: ExchangeProcess, engines: int) -> None:
     """Wait until so many engines are registered, one of them owns the market, and the group has assigned it."""
-    async with asyncio.timeout(WITHIN_S):
-        while await _engines(exchange) != engines or not await _owner(exchange):
-            await asyncio.sleep(LOOK_EVERY_S)
-    await asyncio.sleep(SETTLED_AFTER_S)
-    async with asyncio.timeout(WITHIN_S):
-        while not await _owner(exchange):
-            await asyncio.sleep(LOOK_EVERY_S)
+    for settled_after_s in (SETTLED_AFTER_S, 0.0):
+        async with asyncio.timeout(WITHIN_S):
+            while await _engines(exchange) != engines or not await owner_of(exchange):
+                await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(settled_after_s)
 
 
 async def _engines(exchange: ExchangeProcess) -> int:
     return sum(row["process"] == "engine" for row in await processes(settings_of(exchange)))
 
 
-async def _owner(exchange: ExchangeProcess) -> int:
-    """Process id of the one owner; 0 while there is none, or two are shown."""
+async def owner_of(exchange: ExchangeProcess) -> int:
+    """Process id of the one owner of the market that is probed; 0 while there is none, or two are shown."""
     shown = {row["market"]: row["owner"] for row in await market_states(settings_of(exchange))}
     pid = str(shown[PROBED]).rpartition(":")[2]
     return int(pid) if pid.isdecimal() and "," not in str(shown[PROBED]) else 0
