@@ -10,6 +10,8 @@ from store.markets.placement import Placed, read_placement
 from store.session.connect import Connection
 
 LOOK_EVERY_S = 0.5
+MARKETS_AT_ONCE = 8
+"""How many markets of a shard begin, or finish, at a time: each holds a session of PostgreSQL and a reader of Kafka meanwhile."""
 
 
 class Served(NamedTuple):

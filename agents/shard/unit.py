@@ -11,6 +11,7 @@ from typing import cast
 from faust.contrib.asgi import bind_to_running_loop
 
 from agents.shard.market_work import Build, MarketWork
+from agents.shard.placement import MARKETS_AT_ONCE
 from agents.worker.fail_stop import fail_fast
 from agents.worker.faust_app import faust_app
 from agents.worker.membership.seats import Seat, Standing, seats
@@ -23,8 +24,6 @@ from store.session.presence import Task, Work
 
 GOODBYE_TIMEOUT_S = 3.0
 FINISH_WITHIN_S = 5.0
-MARKETS_AT_ONCE = 8
-"""How many markets of a shard begin, or finish, at a time: each holds a session of PostgreSQL and a reader of Kafka meanwhile."""
 UNBROKEN = 1
 LOOK_EVERY_S = 0.05
 
