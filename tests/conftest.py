@@ -2,8 +2,6 @@
 
 import gc
 import itertools
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,11 +21,10 @@ from schemas.units import Timestamp
 from store.markets.registry import seed
 from store.schema.migrate import migrate
 from tests.distribution import Distribution, put_in_order
+from tests.memory import folder_in_memory, folder_of_this_run
 from tests.store.stepped_clock import WITHOUT_CLOCK
 
 STARTED_AT = Timestamp(1_800_000_000_000_000)
-MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a random name is made in it
-MEMORY_FREE_MIN = 2 * 2**30
 _numbers = itertools.count(1)
 
 
@@ -68,9 +65,10 @@ def pytest_report_header() -> str:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_dsn(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """A PostgreSQL server for the run; not in pytest's folder, which a second run closes to other accounts."""
-    with tempfile.TemporaryDirectory(prefix="perpetua-tests-", dir=_folder_in_memory(request.config)) as folder:
-        server = EmbeddedPostgres(Path(folder) / "data", is_durable=False)
+    """A PostgreSQL server for the run, in memory; on disk for the full sizes, whose tables are large."""
+    is_large = request.config.getoption("markexpr") != "not chaos"
+    with folder_of_this_run() if is_large else folder_in_memory() as folder:
+        server = EmbeddedPostgres(folder / "data", is_durable=False)
         yield await server.start()
         await server.stop()
 
@@ -124,12 +122,6 @@ async def _kafka_in(folder: Path) -> AsyncIterator[Broker]:
         yield Broker(await server.start())
     finally:
         await server.stop()
-
-
-def _folder_in_memory(config: pytest.Config) -> Path | None:
-    """Where a database is made in a third of the time; None without room for it, and for the full sizes, whose tables are large."""
-    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_FREE_MIN
-    return MEMORY if has_room and config.getoption("markexpr") == "not chaos" else None
 
 
 def _dsn_of(dsn: str, name: str) -> str:
