@@ -1,8 +1,10 @@
 """In which order tests run, and which share a worker of a parallel run.
 
-Tests of the shared exchange run one after the other on one worker, so it is started once and ended after the last of
-them. Whatever starts processes comes first: what is left in the end is short, and no worker waits for another. A file
-stays on one worker, except that each test of tests/system has an exchange of its own and runs anywhere.
+Tests of the shared exchange are in a folder of their own and run one after the other on one worker, so it is started once
+and ended after the last of them. Any other file stays on one worker. Whatever starts processes comes first: what is left in
+the end is short, and no worker waits for another.
+
+The folder says which tests these are, no mark: which worker runs a test is decided by its id alone.
 """
 
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-SHARED_EXCHANGE = "any_exchange"
-"""The fixture whose tests share a worker."""
+SHARED_EXCHANGE = "tests/system/shared"
+"""The folder of the tests that use the fixture `any_exchange`."""
 STREAM = {"broker", "empty_broker"}
 WHOLE_EXCHANGES = {"system", "crash_day", "bench"}
 OWN_SERVERS = {"local", "simulation"}
@@ -19,19 +21,24 @@ LONG = {"tests/api/test_contract.py", "tests/store/test_conservation.py", "tests
 """Files that need no more than others, and take long."""
 
 
+def unit_of(nodeid: str) -> str:
+    """The unit that a test is sent with to a worker."""
+    path = nodeid.partition("::")[0]
+    return SHARED_EXCHANGE if path.startswith(f"{SHARED_EXCHANGE}/") else path
+
+
 def uses_shared_exchange(item: pytest.Item) -> bool:
     """Whether a test runs on the exchange that tests share."""
-    return SHARED_EXCHANGE in getattr(item, "fixturenames", ())
+    return unit_of(item.nodeid) == SHARED_EXCHANGE
 
 
 def put_in_order(items: list[pytest.Item]) -> None:
     """Sort by what tests need, the most expensive first; those that need the same stay in their order."""
-    for item in filter(uses_shared_exchange, items):
-        item.add_marker(pytest.mark.xdist_group(SHARED_EXCHANGE))
     ranks: dict[str, int] = {}
     for item in items:
-        ranks[_unit(item)] = min(_rank(item), ranks.get(_unit(item), _rank(item)))
-    items.sort(key=lambda item: ranks[_unit(item)])
+        unit, rank = unit_of(item.nodeid), _rank(item)
+        ranks[unit] = min(rank, ranks.get(unit, rank))
+    items.sort(key=lambda item: ranks[unit_of(item.nodeid)])
 
 
 class Distribution(LoadFileScheduling):
@@ -42,26 +49,14 @@ class Distribution(LoadFileScheduling):
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
-        return self.unit_of(nodeid)
-
-    @staticmethod
-    def unit_of(nodeid: str) -> str:
-        """The unit that a test is sent with."""
-        path, _, test = nodeid.partition("::")
-        if test.endswith(f"@{SHARED_EXCHANGE}"):
-            return SHARED_EXCHANGE
-        return nodeid if path.startswith("tests/system/") else path
-
-
-def _unit(item: pytest.Item) -> str:
-    return SHARED_EXCHANGE if uses_shared_exchange(item) else item.nodeid.partition("::")[0]
+        return unit_of(nodeid)
 
 
 def _rank(item: pytest.Item) -> int:
     """0 is first."""
     fixtures, path = set(getattr(item, "fixturenames", ())), item.nodeid.partition("::")[0]
     room = path.split("/")[1]
-    if SHARED_EXCHANGE in fixtures:
+    if uses_shared_exchange(item):
         return 0
     if room in WHOLE_EXCHANGES or path in LONG:
         return 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.distribution import SHARED_EXCHANGE, Distribution, uses_shared_exchange
+from tests.distribution import SHARED_EXCHANGE, unit_of, uses_shared_exchange
 
 
 def test_tests_of_the_shared_exchange_follow_one_another(request: pytest.FixtureRequest) -> None:
@@ -11,14 +11,20 @@ def test_tests_of_the_shared_exchange_follow_one_another(request: pytest.Fixture
     assert uses == sorted(uses, reverse=True)
 
 
+def test_tests_of_the_shared_exchange_are_in_its_folder(request: pytest.FixtureRequest) -> None:
+    """One that is elsewhere would start an exchange of its own on another worker."""
+    for item in request.session.items:
+        assert uses_shared_exchange(item) == ("any_exchange" in getattr(item, "fixturenames", ())), item.nodeid
+
+
 @pytest.mark.parametrize(
     ("test", "unit"),
     [
-        (f"tests/system/test_kill.py::test_a[b]@{SHARED_EXCHANGE}", SHARED_EXCHANGE),
-        ("tests/system/test_start.py::test_a", "tests/system/test_start.py::test_a"),
-        ("tests/store/test_ledger.py::test_a[x@any_exchange]", "tests/store/test_ledger.py"),
+        ("tests/system/shared/test_kill.py::test_a[b]", SHARED_EXCHANGE),
+        ("tests/system/test_start.py::test_a", "tests/system/test_start.py"),
+        ("tests/store/test_ledger.py::test_a[tests/system/shared/x]", "tests/store/test_ledger.py"),
     ],
 )
 def test_what_shares_a_worker(test: str, unit: str) -> None:
-    """The users of the shared exchange; the tests of a file; a test with an exchange of its own goes alone."""
-    assert Distribution.unit_of(test) == unit
+    """The users of the shared exchange; the tests of a file."""
+    assert unit_of(test) == unit

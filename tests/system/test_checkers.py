@@ -8,7 +8,10 @@ import pytest_asyncio
 
 from bench.exchange_process import ExchangeProcess
 from store.crash_points import CrashPoint
-from tests.system import (
+from tests.system.conftest import Measured, Start
+from tests.system.faults import dead, hanging, hold
+from tests.system.mutations import environment_with
+from tests.system.shared import (
     test_crash_points,
     test_hand_over,
     test_outages,
@@ -16,9 +19,6 @@ from tests.system import (
     test_retries,
     test_stop,
 )
-from tests.system.conftest import Measured, Start
-from tests.system.faults import dead, hanging, hold
-from tests.system.mutations import environment_with
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 

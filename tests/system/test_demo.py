@@ -1,38 +1,85 @@
-"""What `make run` shows: prices that move, a shock, and what is left of it without a demo."""
+"""What `make run` shows: the quick start, prices that move, a shock, and what is left of it without a demo."""
 
+import asyncio
 import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
-from bench.exchange_process import ExchangeProcess
+from bench.exchange_process import ROOT, ExchangeProcess
 from tests.eventually import eventually
-from tests.system.conftest import Start
 
 MARKETS = ["BTC-PERP", "ETH-PERP", "SOL-PERP"]
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ExchangeProcess]:
+    """A running demo; the last test of this file stops it."""
+    exchange = ExchangeProcess(tmp_path_factory.mktemp("demo") / "data", demo=True)
+    await exchange.start()
+    yield exchange
+    if exchange.is_running:
+        await exchange.stop()
+
+
+async def test_the_quick_start_leads_to_a_first_fill(demo: ExchangeProcess) -> None:
+    """The order is filled against the demo's maker, the fill and the position are shown, and the books balance; who can log in is printed at the start."""
+    assert any("alice@demo.example" in line for line in demo.printed)
+    printed = await asyncio.to_thread(_shell, _typed(demo.url), demo.data)
+    registered, deposited, order, fills, positions, closing, audit = printed.splitlines()
+    assert json.loads(registered)["userId"]
+    assert json.loads(deposited)["total"] == "10000"
+    assert json.loads(order)["status"] == "FILLED"
+    assert [fill["quantity"] for fill in json.loads(fills)["data"]] == ["0.01"]
+    assert [(held["side"], held["quantity"]) for held in json.loads(positions)] == [("LONG", "0.01")]
+    assert json.loads(closing)["status"] == "PENDING"
+    assert "balanced" in audit
+
+
 @pytest.mark.timeout(400)  # two starts of a demo, on a machine that may be busy
-async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_markets_wait(start_exchange: Start) -> None:
+async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_markets_wait(
+    demo: ExchangeProcess,
+) -> None:
     """Three markets of three sources each; -6 % within seconds; started again without the demo they take no orders."""
-    exchange = await start_exchange(demo=True)
-    assert any("carol@demo.example" in line for line in exchange.printed)
-    carol = json.loads((exchange.data / "demo.json").read_bytes())["carol"]
-    async with aiohttp.ClientSession(exchange.url) as session:
+    assert any("carol@demo.example" in line for line in demo.printed)
+    carol = json.loads((demo.data / "demo.json").read_bytes())["carol"]
+    async with aiohttp.ClientSession(demo.url) as session:
         assert [market["id"] for market in await _get(session, "/markets")] == MARKETS
         async with session.post("/auth/login", json=carol) as answer:
             headers = {"Authorization": f"Bearer {(await answer.json())['token']}"}
         [position] = await eventually(lambda: _get(session, "/positions", headers))
         assert (position["marketId"], position["leverage"]) == ("BTC-PERP", 20)
-        await eventually(lambda: _reported_by_the_demo(exchange, session), every_s=0.5)
+        await eventually(lambda: _reported_by_the_demo(demo, session), every_s=0.5)
         before = await _index(session)
-        assert (await exchange.command("demo", "shock", "BTC-PERP", "-6"))[0] == 0
+        assert (await demo.command("demo", "shock", "BTC-PERP", "-6"))[0] == 0
         await eventually(lambda: _has_fallen(session, before * Decimal("0.945")))
-    assert (await exchange.command("demo", "shock", "NOPE-PERP", "-6"))[0] == 2
-    await exchange.stop()
-    await _start_without_demo(exchange)
+    assert (await demo.command("demo", "shock", "NOPE-PERP", "-6"))[0] == 2
+    assert await demo.stop() == 0
+    await _start_without_demo(demo)
+
+
+def _typed(url: str) -> str:
+    """The blocks of the page after `make run`, for the exchange at this address; a busy machine is waited for, not slept for."""
+    first, *others = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "quickstart.md").read_text(), re.DOTALL)
+    assert first == "make run\n"
+    script = "".join(others).replace("sleep 1\n", ".venv/bin/python -m app drain > /dev/null\n")
+    return script.replace("http://127.0.0.1:8080", url).replace(".venv/bin/python", sys.executable)
+
+
+def _shell(script: str, data: Path) -> str:
+    environment = {**os.environ, "DATA": str(data)}
+    return subprocess.run(
+        ["bash", "-e"], input=script, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 async def _start_without_demo(exchange: ExchangeProcess) -> None:

@@ -60,6 +60,16 @@ async def healed(exchange: ExchangeProcess) -> None:
     await eventually(lambda: _is_drained(exchange), HEALED_WITHIN_S)
 
 
+async def all_are_answered(exchange: ExchangeProcess, accepted: Iterable[tuple[Trader, str]]) -> None:
+    """Every order that was accepted is answered, the books balance, and the log is that of the rows."""
+    assert (await exchange.command("drain"))[0] == 0
+    async with aiohttp.ClientSession(exchange.url) as session:
+        assert "PENDING" not in [await _status(session, trader, order_id) for trader, order_id in accepted]
+    for words in (("audit",), ("verify", "--market", "BTC-PERP")):
+        code, printed = await exchange.command(*words)
+        assert code == 0, printed
+
+
 async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
     """No event sequence was ever written with two contents, and none is missing; how many events there are."""
     bootstrap = exchange.published()["brokerUrl"]
@@ -119,6 +129,11 @@ async def _is_drained(exchange: ExchangeProcess) -> bool:
 
 async def _all(session: aiohttp.ClientSession, traders: Iterable[Trader], path: str) -> list[Any]:
     return [entry for trader in traders for entry in await every(session, trader, path)]
+
+
+async def _status(session: aiohttp.ClientSession, trader: Trader, order_id: str) -> str:
+    async with session.get(f"/orders/{order_id}", headers=trader.headers) as answer:
+        return str((await answer.json())["status"])
 
 
 def count_snapshots(market: str, written: Sequence[tuple[bytes, bytes | None]]) -> int:

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,13 +14,17 @@ from bench.load.generator import PASSWORD, Trader, make_trader
 from schemas.wire import RULES_VERSION
 from tests.eventually import eventually
 from tests.system.conftest import Start
+from tests.system.shared.listing import LIKE_BTC, add_market
+from tests.system.verdict import MARKETS
 
-MARKET_BUY = {"marketId": "BTC-PERP", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
+MARKET = "OPERATED-PERP"
+MARKET_BUY = {"marketId": MARKET, "side": "BUY", "type": "MARKET", "quantity": "0.001"}
 
 
-async def test_an_operator_halts_moves_and_drains_a_market(start_exchange: Start) -> None:
+async def test_an_operator_halts_moves_and_drains_a_market(any_exchange: Start) -> None:
     """Status and index change through the market's log; drains are for administrators; unknown names are wrong use."""
-    exchange = await start_exchange()
+    exchange = await any_exchange()
+    await add_market(exchange, MARKET, LIKE_BTC)
     async with aiohttp.ClientSession(exchange.url) as session:
         trader = await make_trader(session, "1000")
         await _halt_and_resume(exchange, session, trader)
@@ -32,18 +35,15 @@ async def test_an_operator_halts_moves_and_drains_a_market(start_exchange: Start
         await _end_a_market(exchange, session, trader)
     assert (await exchange.command("market", "halt", "NOPE-PERP"))[0] == 2
     assert (await exchange.command("engine", "--market", "NOPE-PERP"))[0] == 2
-    assert (await exchange.command("market", "set-index", "BTC-PERP", "1e3"))[0] == 2
+    assert (await exchange.command("market", "set-index", MARKET, "1e3"))[0] == 2
 
 
-async def test_an_operator_adds_a_market_and_says_what_its_index_is_made_of(
-    start_exchange: Start, tmp_path: Path
-) -> None:
+async def test_an_operator_adds_a_market_and_says_what_its_index_is_made_of(any_exchange: Start) -> None:
     """Listed, matched and priced without a restart; without fresh prices it waits; twice is wrong use."""
-    exchange = await start_exchange()
-    market = {"id": "SOL-PERP", "tickSize": "0.01", "lotSize": "0.1", "maxQuantity": "100000", "referencePrice": "150"}
-    (tmp_path / "sol.json").write_text(json.dumps(market))
-    assert await exchange.command("market", "add", str(tmp_path / "sol.json")) == (0, "SOL-PERP is ACTIVE\n")
-    assert (await exchange.command("market", "add", str(tmp_path / "sol.json")))[0] == 2
+    exchange = await any_exchange()
+    sol = {"tickSize": "0.01", "lotSize": "0.1", "maxQuantity": "100000", "referencePrice": "150"}
+    assert await add_market(exchange, "SOL-PERP", sol) == (0, "SOL-PERP is ACTIVE\n")
+    assert (await add_market(exchange, "SOL-PERP", sol))[0] == 2
     assert (await exchange.command("market", "sources", "SOL-PERP", "--source", "a:2:5000"))[0] == 0
     assert (await exchange.command("market", "set-index", "SOL-PERP", "151"))[0] == 1
     code, printed = await exchange.command("market", "resume", "SOL-PERP")
@@ -54,6 +54,7 @@ async def test_an_operator_adds_a_market_and_says_what_its_index_is_made_of(
     feed.cancel()
     await asyncio.wait([feed])
     assert (await exchange.command("prices", "--market", "NOPE-PERP", "--source", "a=random-walk:start=1"))[0] == 2
+    assert (await exchange.command("market", "sources", "SOL-PERP", "--none"))[0] == 0
 
 
 async def _feed(exchange: ExchangeProcess, market: str, source: str) -> None:
@@ -76,38 +77,38 @@ async def _mark_when_open(session: aiohttp.ClientSession, market: str) -> str | 
 
 
 async def _halt_and_resume(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:
-    assert await exchange.command("market", "halt", "BTC-PERP") == (0, "BTC-PERP is HALTED\n")
+    assert await exchange.command("market", "halt", MARKET) == (0, f"{MARKET} is HALTED\n")
     status, body = await _post(session, "/orders", MARKET_BUY, trader)
     assert (status, body["error"]["code"]) == (409, "MARKET_NOT_ACTIVE")
-    assert (await exchange.command("market", "resume", "BTC-PERP"))[0] == 0
+    assert (await exchange.command("market", "resume", MARKET))[0] == 0
     status, _ = await _post(session, "/orders", MARKET_BUY, trader)
     assert status == 202
 
 
 async def _move_the_index(exchange: ExchangeProcess, session: aiohttp.ClientSession) -> None:
-    assert (await exchange.command("market", "set-index", "BTC-PERP", "61000.5"))[0] == 0
-    async with session.get("/markets/BTC-PERP") as answer:
+    assert (await exchange.command("market", "set-index", MARKET, "61000.5"))[0] == 0
+    async with session.get(f"/markets/{MARKET}") as answer:
         market = await answer.json()
     assert [Decimal(market[name]) for name in ("indexPrice", "markPrice")] == [Decimal("61000.5")] * 2
     code, printed = await exchange.command("status", "--json")
     assert code == 0
     lags = {row["market"]: row["behind"] for row in json.loads(printed)}
-    assert set(lags) == {"BTC-PERP", "ETH-PERP"}
+    assert {*MARKETS, MARKET} <= lags.keys()
     assert max(lags.values()) <= 1  # the clock ticks every second
 
 
 async def _move_the_rules(exchange: ExchangeProcess) -> None:
     version = str(RULES_VERSION)
-    assert await exchange.command("market", "rules", "BTC-PERP", version) == (0, f"BTC-PERP has rules {version}\n")
-    assert (await exchange.command("market", "rules", "BTC-PERP", str(RULES_VERSION + 1)))[0] == 2
-    for listing in (("market", "list", "--json"), ("status", "--json")):
-        rows = json.loads((await exchange.command(*listing))[1])
-        assert {row["rules"] for row in rows} == {RULES_VERSION}
+    assert await exchange.command("market", "rules", MARKET, version) == (0, f"{MARKET} has rules {version}\n")
+    assert (await exchange.command("market", "rules", MARKET, str(RULES_VERSION + 1)))[0] == 2
+    for listing, name in ((("market", "list"), "id"), (("status",), "market")):
+        rows = json.loads((await exchange.command(*listing, "--json"))[1])
+        assert {row["rules"] for row in rows if row[name] == MARKET} == {RULES_VERSION}
 
 
 async def _follow_an_order(session: aiohttp.ClientSession, maker: Trader, taker: Trader) -> None:
     """Through relay, engine and projection: every hop of the maker's order, and what everybody sees of its trade."""
-    bid = {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.002", "price": "61000"}
+    bid = {"marketId": MARKET, "side": "BUY", "type": "LIMIT", "quantity": "0.002", "price": "61000"}
     placed = (await _post(session, "/orders", bid, maker))[1]["orderId"]
     async with session.post("/orders", json=MARKET_BUY | {"side": "SELL"}, headers=taker.headers) as sold:
         seen = {"X-Wait-For-Command": sold.headers["X-Command-Id"]}
@@ -122,7 +123,7 @@ async def _follow_an_order(session: aiohttp.ClientSession, maker: Trader, taker:
     assert hops[1]["time"][:-4] <= hops[2]["time"][:-4] <= by_name["PERSISTED"]["time"][:-4]  # the log has milliseconds
     bodies = {}
     for name in ("orderbook", "trades", "candles", "ticker"):
-        async with session.get(f"/markets/BTC-PERP/{name}", headers=seen) as answer:
+        async with session.get(f"/markets/{MARKET}/{name}", headers=seen) as answer:
             bodies[name] = await answer.json()
     assert bodies["orderbook"]["bids"] == [{"price": "61000", "quantity": "0.001", "orders": 1}]
     assert [trade["tradeId"] for trade in bodies["trades"]["data"]] == [by_name["FILLED"]["tradeId"]]
@@ -139,7 +140,7 @@ async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.Cl
     operator = Trader(login["userId"], {"Authorization": f"Bearer {login['token']}"})
     status, drained = await _post(session, "/admin/drain", {}, operator)
     assert status == 200
-    assert [market["marketId"] for market in drained["markets"]] == ["BTC-PERP", "ETH-PERP"]
+    assert {*MARKETS, MARKET} <= {market["marketId"] for market in drained["markets"]}
     assert drained["processed"] >= 2
     assert (await exchange.command("admin", "revoke", email))[0] == 0
     assert (await _post(session, "/admin/drain", {}, operator))[0] == 403
@@ -147,17 +148,17 @@ async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.Cl
 
 async def _end_a_market(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:
     """In two steps: reduce-only orders, then nothing; both sides are closed at one price, and the books balance."""
-    code, printed = await exchange.command("market", "settle", "BTC-PERP", "--yes")
-    assert (code, printed.splitlines()[-1]) == (0, "BTC-PERP is SETTLEMENT_ONLY")
+    code, printed = await exchange.command("market", "settle", MARKET, "--yes")
+    assert (code, printed.splitlines()[-1]) == (0, f"{MARKET} is SETTLEMENT_ONLY")
     assert "2 positions (open interest 0.001) are open" in printed
     status, body = await _post(session, "/orders", MARKET_BUY, trader)
     assert (status, body["error"]["code"]) == (409, "MARKET_NOT_ACTIVE")
-    assert (await exchange.command("market", "resume", "BTC-PERP"))[0] == 1, "it never goes back"
-    code, printed = await exchange.command("market", "settle", "BTC-PERP", "--final", "--yes")
-    assert (code, printed.splitlines()[-1].partition(":")[0]) == (0, "BTC-PERP is SETTLED")
+    assert (await exchange.command("market", "resume", MARKET))[0] == 1, "it never goes back"
+    code, printed = await exchange.command("market", "settle", MARKET, "--final", "--yes")
+    assert (code, printed.splitlines()[-1].partition(":")[0]) == (0, f"{MARKET} is SETTLED")
     price = printed.splitlines()[-1].rpartition(" ")[2]
-    again = await exchange.command("market", "settle", "BTC-PERP", "--final")
-    assert again == (0, f"BTC-PERP is SETTLED: its positions were closed at {price}\n")
+    again = await exchange.command("market", "settle", MARKET, "--final")
+    assert again == (0, f"{MARKET} is SETTLED: its positions were closed at {price}\n")
     async with session.get("/positions", headers=trader.headers) as answer:
         assert await answer.json() == []
     assert (await exchange.command("audit", "--deep"))[0] == 0
