@@ -31,6 +31,12 @@ POLL_MS = 1_000
 TRY_AGAIN_S = 1.0
 COMMIT_WITHIN_S = 5.0
 REMOVED_WITHIN_S = 5.0
+JOINED_WITHIN_S = 2.0
+"""How long the answer to a member may take beyond the time that the group gives its members to join.
+
+Kafka (4.1) can leave the leader's decision unanswered when another member is removed at that moment. The client's default is
+40 s, and as long it would be no standby.
+"""
 METADATA_MAX_AGE_MS = 2_000
 """A broker that has just started may answer that a topic does not exist; it is asked again soon. The default is five minutes."""
 WAITING_RECORDS_MAX = 1_000
@@ -153,6 +159,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             session_timeout_ms=int(conf.broker_session_timeout * 1_000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1_000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1_000),
+            request_timeout_ms=int((conf.broker_rebalance_timeout + JOINED_WITHIN_S) * 1_000),
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1_000),
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
