@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.risk.account import Exposure
 from exchange.risk.order_draft import ParsedOrder
 from schemas.market import MarketSpec
@@ -25,7 +27,7 @@ NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
 """The limit in micros for one order, and for a side's sum including the position on that side: 10^12 quote."""
 
 
-class PricedOrder(NamedTuple):
+class PricedOrder(msgspec.Struct, frozen=True, gc=False):
     """An order in the market's units: its limit or protection price, and the margin terms of each remaining lot.
 
     `excess_per_lot` of a reduce-only order: what loss and fee exceed the initial margin that closing the lot frees.
