@@ -20,7 +20,7 @@ from store.projection import MarketBatch, Projections, ProjectionStopped, RowsLo
 from store.session.connect import Connection, StoreUnavailable, connect_writer
 
 EVENTS_MAX = 1_000
-PAUSE_AN_EVENT_S = 0.00025
+PAUSE_AN_EVENT_S = 0.00015
 PAUSE_MAX_S = 0.02
 CHECKS_MAX = 4
 """How many markets are checked at the same time after a new session, each over a connection of its own."""
@@ -253,8 +253,8 @@ class Persister:
 def pause_after(persisted: Iterable[list[LoggedRecord]]) -> float:
     """Seconds to let records gather after a transaction; 0 after a full one: more are waiting already.
 
-    A transaction costs as much as thirty orders in it. After one of a single order the next waits for a millisecond; under load
-    one holds the records of all markets.
+    A transaction costs as much as thirty orders in it. After one of a single order the next waits less than a millisecond; under
+    load one holds the records of all markets.
     """
     events = sum(len(logged.record.events) for records in persisted for logged in records)
     return 0.0 if events >= EVENTS_MAX // 2 else min(PAUSE_MAX_S, events * PAUSE_AN_EVENT_S)
