@@ -18,6 +18,7 @@ from broker.producer_clients import ProducerClients
 from broker.reader import NO_RECORD, LastRecord, record_at
 
 SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
+BATCH_BYTES_MAX = 512 * 1024  # the fills of the largest event record, so that they are acknowledged together
 RETRY_AFTER_S = 0.2
 DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
 STRANGERS_MAX = 100  # ranges that are remembered until somebody asks for them
@@ -85,8 +86,8 @@ class AckedProducer:
         A retry may append a batch twice, never a later one before it. Raises like `send`.
         """
         while records:
-            _, count = self._packed(records)
-            await self._append(topic, partial(self._send_batch, topic, records[:count]), records[:count])
+            batch, count = self._packed(records)
+            await self._append(topic, partial(self._send_batch, topic, records[:count], [batch]), records[:count])
             records = records[count:]
 
     def expect_beyond(self, topic: str, last: LastRecord) -> None:
@@ -159,14 +160,16 @@ class AckedProducer:
             topic, lambda client: client.send(topic, value, key=key, partition=0, headers=list(headers))
         )
 
-    async def _send_batch(self, topic: str, records: Sequence[OutgoingRecord]) -> int:
-        batch, _ = self._packed(records)
+    async def _send_batch(self, topic: str, records: Sequence[OutgoingRecord], packed: list[BatchBuilder]) -> int:
+        """One try: a batch can be sent once, so the first one takes what is packed, and each later one packs again."""
+        batch = packed.pop() if packed else self._packed(records)[0]
         return await self._clients.append(topic, lambda client: client.send_batch(batch, topic, partition=0))
 
     async def _connected(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **client_settings(self._bootstrap, self._about),
             max_request_size=SENT_BYTES_MAX,
+            max_batch_size=BATCH_BYTES_MAX,
             acks="all",
             linger_ms=0,
             enable_idempotence=True,

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import msgspec
 
+from schemas.plain_members import plain_members
 from schemas.units import E18, MICRO_E18, NANO_E18, PPM, Lots, Micros, Nanos, Ppm, Ticks, divide_half_even
 
 INDEX_MAX = Nanos(10**18)
@@ -22,6 +23,7 @@ RULES_THIRD = 3
 """From this version on every second moves the basis, not only those that are ticked, and prices may be reported together."""
 
 
+@plain_members
 class MarketStatus(StrEnum):
     """States of a market, from free to closed (docs/semantics.md, "Market states")."""
 

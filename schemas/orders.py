@@ -2,7 +2,10 @@
 
 from enum import StrEnum
 
+from schemas.plain_members import plain_members
 
+
+@plain_members
 class Side(StrEnum):
     """Which way an order or a fill trades."""
 
@@ -20,6 +23,7 @@ Side.BUY.sign, Side.SELL.sign = 1, -1
 Side.BUY.opposite, Side.SELL.opposite = Side.SELL, Side.BUY
 
 
+@plain_members
 class OrderType(StrEnum):
     """LIMIT rests at its price; MARKET is an IOC with a protection price."""
 
@@ -27,6 +31,7 @@ class OrderType(StrEnum):
     MARKET = "MARKET"
 
 
+@plain_members
 class TimeInForce(StrEnum):
     """How long an order may wait: until cancelled, not at all, all or nothing, until `expiresAt`."""
 
@@ -36,6 +41,7 @@ class TimeInForce(StrEnum):
     GTD = "GTD"
 
 
+@plain_members
 class SelfTradePrevention(StrEnum):
     """Whose order gives way when an account would trade with itself; the taker's mode decides."""
 
@@ -44,6 +50,7 @@ class SelfTradePrevention(StrEnum):
     EXPIRE_BOTH = "EXPIRE_BOTH"
 
 
+@plain_members
 class OrderStatus(StrEnum):
     """The life of an order; the last four are terminal."""
 
@@ -64,6 +71,7 @@ class OrderStatus(StrEnum):
 _LIVE = frozenset({OrderStatus.PENDING, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
 
 
+@plain_members
 class EndReason(StrEnum):
     """Why an order ended without being filled in full (docs/semantics.md, "Orders")."""
 
@@ -86,12 +94,14 @@ class EndReason(StrEnum):
     AMENDED = "AMENDED"
 
 
+@plain_members
 class AmendCause(StrEnum):
     """Why the terms of an order changed: the resting band moved it."""
 
     PRICE_BAND = "PRICE_BAND"
 
 
+@plain_members
 class LiquidityRole(StrEnum):
     """Whether a fill's order was resting (MAKER) or arriving (TAKER)."""
 
@@ -99,6 +109,7 @@ class LiquidityRole(StrEnum):
     TAKER = "TAKER"
 
 
+@plain_members
 class FillCause(StrEnum):
     """What made a fill happen; SETTLEMENT closes positions without one, when their market ends."""
 

@@ -117,4 +117,4 @@ def timestamp_or_none(moment: datetime | None) -> Timestamp | None:
 
 def format_timestamp(timestamp: int) -> str:
     """ISO 8601 UTC with microseconds, as every time in an answer."""
-    return datetime_of(timestamp).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime_of(timestamp).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

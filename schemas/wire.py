@@ -1,12 +1,12 @@
 """How commands and events travel: packed records, and the hash that chains one event to the next."""
 
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from schemas.commands import Command
-from schemas.events import CommandFailed, Event
+from schemas.events import CommandFailed, Event, PositionTransferred, TradeExecuted
 
 HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
@@ -53,10 +53,21 @@ class EventRecord(msgspec.Struct, frozen=True, rename="camel"):
     v: Literal[1] = 1
 
 
-_FAILED_BEGINS = b'{"type":"%s"' % str(CommandFailed.__struct_config__.tag).encode()
+Trade: TypeAlias = TradeExecuted | PositionTransferred
+"""An event with a number of the market's trade counter."""
+
+
+def _begin(*kinds: type[Event]) -> tuple[bytes, ...]:
+    """How the bytes of events of these kinds begin."""
+    return tuple(b'{"type":"%s"' % str(kind.__struct_config__.tag).encode() for kind in kinds)
+
+
+_FAILED_BEGINS = _begin(CommandFailed)
+_TRADES_BEGIN = _begin(TradeExecuted, PositionTransferred)
 _encoder = msgspec.json.Encoder()
 _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_trade_decoder: msgspec.json.Decoder[Trade] = msgspec.json.Decoder(Trade)
 _command_record_decoder = msgspec.json.Decoder(CommandRecord)
 _event_record_decoder = msgspec.json.Decoder(EventRecord)
 
@@ -77,6 +88,11 @@ def decode_event(body: bytes | msgspec.Raw) -> Event:
 def failed_command(body: bytes | msgspec.Raw) -> int | None:
     """The sequence of the command that an event says failed; None for every other event, which is not read further."""
     return _event_decoder.decode(body).command if bytes(body).startswith(_FAILED_BEGINS) else None
+
+
+def trade_in(body: bytes | msgspec.Raw) -> Trade | None:
+    """The trade that an event is; None for every other event, which is not read further."""
+    return _trade_decoder.decode(body) if bytes(body).startswith(_TRADES_BEGIN) else None
 
 
 def decode_command_record(body: bytes) -> CommandRecord:

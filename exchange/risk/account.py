@@ -121,8 +121,10 @@ class MarginAccount(msgspec.Struct):
     @property
     def frozen_market(self) -> str | None:
         """A market with a position of the account that cannot be valued, because its mark is frozen."""
-        frozen = (name for name, risk in self.exposures.items() if risk.exposure.lots and risk.market.is_frozen)
-        return next(frozen, None)
+        for name, risk in self.exposures.items():
+            if risk.exposure.lots and risk.market.is_frozen:
+                return name
+        return None
 
     @property
     def is_unvalued(self) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.risk.account import Exposure
 from exchange.risk.order_draft import ParsedOrder
 from schemas.market import MarketSpec
@@ -25,7 +27,7 @@ NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
 """The limit in micros for one order, and for a side's sum including the position on that side: 10^12 quote."""
 
 
-class PricedOrder(NamedTuple):
+class PricedOrder(msgspec.Struct, frozen=True, gc=False):
     """An order in the market's units: its limit or protection price, and the margin terms of each remaining lot.
 
     `excess_per_lot` of a reduce-only order: what loss and fee exceed the initial margin that closing the lot frees.
@@ -150,7 +152,8 @@ def _breaches(
         yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
     if draft.max_slippage is not None and draft.max_slippage > spec.price_band:
         yield FilterViolation("MAX_SLIPPAGE", format_ppm(spec.price_band), format_ppm(draft.max_slippage))
-    yield from _price_breaches(spec, mark, order)
+    if beyond := _beyond_band(spec, mark, order):
+        yield beyond
     notional = spec.notional(mark if draft.request.type is OrderType.MARKET else order.price, order.lots)
     if notional < spec.notional_min and not is_reducing:
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
@@ -173,7 +176,7 @@ def _committed(side: Side, exposure: Exposure) -> int:
     return live + max(0, side.sign * exposure.cost)
 
 
-def _price_breaches(spec: MarketSpec, mark: int, order: PricedOrder) -> Iterator[FilterViolation]:
+def _beyond_band(spec: MarketSpec, mark: int, order: PricedOrder) -> FilterViolation | None:
     """Only the aggressive side is bounded: a buy may not be far above mark, a sell not far below."""
     if order.side is Side.BUY:
         limit = mark * (PPM + spec.price_band) // PPM
@@ -181,8 +184,7 @@ def _price_breaches(spec: MarketSpec, mark: int, order: PricedOrder) -> Iterator
     else:
         limit = divide_up(mark * (PPM - spec.price_band), PPM)
         is_beyond = order.price < limit
-    if is_beyond:
-        yield FilterViolation("PRICE_BAND", _price(spec, limit), _price(spec, order.price))
+    return FilterViolation("PRICE_BAND", _price(spec, limit), _price(spec, order.price)) if is_beyond else None
 
 
 def _protection(spec: MarketSpec, mark: int, side: Side, max_slippage: int | None) -> int:

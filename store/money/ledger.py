@@ -6,14 +6,17 @@ inserted: its balance is their sum, so there is no row that every transaction up
 
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+
+import msgspec
 
 from schemas.events import FundingPaid, LiquidationStepped, PositionsSettled, PositionTransferred, TradeExecuted
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import FillCause
+from schemas.plain_members import plain_members
 from schemas.units import Micros
 
 
+@plain_members
 class House(IntEnum):
     """Accounts of the exchange itself: negative, so they differ from every user id."""
 
@@ -23,6 +26,7 @@ class House(IntEnum):
     CLEARING = -4
 
 
+@plain_members
 class EntryType(StrEnum):
     """Why the money moved (docs/semantics.md, "Ledger and conservation")."""
 
@@ -36,7 +40,7 @@ class EntryType(StrEnum):
     INSURANCE_FUND_CREDIT = "INSURANCE_FUND_CREDIT"
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a transaction: `amount` micros for `account`, a user id or a house account.
 
     The insurance fund trades under the number of its house account, so its realized profit is posted there.
@@ -50,12 +54,15 @@ class Entry(NamedTuple):
 
 def trade_entries(trade: TradeExecuted) -> list[Entry]:
     """Fees of both parties to the house, and realized profit against clearing; amounts of zero post nothing."""
-    parties = (trade.maker, trade.taker)
-    entries = [Entry(party.user, EntryType.TRADING_FEE, Micros(-party.fee)) for party in parties]
-    entries.append(Entry(House.FEES, EntryType.TRADING_FEE, Micros(sum(party.fee for party in parties))))
-    entries += [Entry(party.user, EntryType.REALIZED_PNL, party.realized, trade.cause) for party in parties]
-    settled = Micros(-sum(party.realized for party in parties))
-    entries.append(Entry(House.CLEARING, EntryType.REALIZED_PNL, settled, trade.cause))
+    maker, taker = trade.maker, trade.taker
+    entries = (
+        Entry(maker.user, EntryType.TRADING_FEE, Micros(-maker.fee)),
+        Entry(taker.user, EntryType.TRADING_FEE, Micros(-taker.fee)),
+        Entry(House.FEES, EntryType.TRADING_FEE, Micros(maker.fee + taker.fee)),
+        Entry(maker.user, EntryType.REALIZED_PNL, maker.realized, trade.cause),
+        Entry(taker.user, EntryType.REALIZED_PNL, taker.realized, trade.cause),
+        Entry(House.CLEARING, EntryType.REALIZED_PNL, Micros(-maker.realized - taker.realized), trade.cause),
+    )
     return [entry for entry in entries if entry.amount]
 
 

@@ -7,7 +7,7 @@ from schemas.market import MarketSpec
 from schemas.units import datetime_of
 from store.money.ledger import Entry
 from store.projection.errors import ProjectionBroken
-from store.projection.rows import EntryRow, PositionChange, Rows
+from store.projection.rows import EntryRow, PositionUpdate, Rows
 
 
 class BatchRows:
@@ -18,11 +18,11 @@ class BatchRows:
         self.spec = spec
         self.rows = rows
 
-    def position(self, user: int) -> PositionChange:
+    def position(self, user: int) -> PositionUpdate:
         """The account's position row in this market."""
         position = self.rows.positions.get(user)
         if position is None:
-            position = self.rows.positions[user] = PositionChange(user)
+            position = self.rows.positions[user] = PositionUpdate(self.market_id, user)
         return position
 
     def post(

@@ -47,19 +47,20 @@ def events_after(market: str, progress: Progress, chain: Sequence[ChainedEvent])
     Raises EventGap where an event is missing, ChainBroken where a hash differs.
     """
     fresh: list[Event] = []
-    for link in chain:
-        seq = link.event.seq
-        if seq == progress.event_seq and link.hash != progress.event_hash:
-            raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.hash)
-        if seq <= progress.event_seq:
+    last, answered, last_hash = progress
+    for event, previous, hash_, answered_by_it in chain:
+        seq = event.seq
+        if seq == last and hash_ != last_hash:
+            raise ChainBroken(market, event=seq, persisted=last_hash, got=hash_)
+        if seq <= last:
             continue
-        if seq != progress.event_seq + 1:
-            raise EventGap(market, progress.event_seq + 1, seq)
-        if link.previous != progress.event_hash:
-            raise ChainBroken(market, event=seq, persisted=progress.event_hash, got=link.previous)
-        fresh.append(link.event)
-        progress = Progress(seq, link.answered, link.hash)
-    return fresh, progress
+        if seq != last + 1:
+            raise EventGap(market, last + 1, seq)
+        if previous != last_hash:
+            raise ChainBroken(market, event=seq, persisted=last_hash, got=previous)
+        fresh.append(event)
+        last, answered, last_hash = seq, answered_by_it, hash_
+    return fresh, Progress(last, answered, last_hash)
 
 
 def rows_of_records(

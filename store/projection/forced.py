@@ -13,10 +13,10 @@ from schemas.orders import LiquidityRole, Side
 from schemas.units import datetime_of
 from store.money.ledger import liquidation_fee_entries, settlement_entries, transfer_entries
 from store.projection.batch_rows import BatchRows
-from store.projection.rows import FillRow, PositionChange, SettlementRow, StepOutcome
+from store.projection.rows import FillRow, PositionUpdate, SettlementRow, StepOutcome
 
 
-def set_position(position: PositionChange, party: TradeSide | TransferSide) -> None:
+def set_position(position: PositionUpdate, party: TradeSide | TransferSide) -> None:
     """Set an account's position to the one that results from an event."""
     position.lots, position.cost, position.realized = party.position, party.cost, party.position_realized
     position.opened_seq = party.position_opened

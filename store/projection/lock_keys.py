@@ -16,7 +16,6 @@ from schemas.events import (
     PositionsSettled,
     PositionTransferred,
     TradeExecuted,
-    TradeSide,
 )
 from schemas.ids import order_key
 
@@ -38,24 +37,16 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> LockKeys:
     users: set[int] = set()
     orders: set[int] = set()
     for event in events:
-        for party in _parties(event):
-            users.add(party.user)
-            orders.add(order_key(market_id, party.order))
-        users.update(holder.user for holder in _holders(event))
+        match event:
+            case OrderAccepted() | OrderEnded() | OrderShrunk() | OrderAmended() | CommandFailed():
+                users.add(event.user)
+                orders.add(order_key(market_id, event.order))
+            case TradeExecuted(maker=maker, taker=taker):
+                users.update((maker.user, taker.user))
+                orders.update((order_key(market_id, maker.order), order_key(market_id, taker.order)))
+            case _:
+                users.update(holder.user for holder in _holders(event))
     return LockKeys(users, orders)
-
-
-def _parties(
-    event: Event,
-) -> tuple[OrderAccepted | OrderEnded | OrderShrunk | OrderAmended | CommandFailed | TradeSide, ...]:
-    """The parties of an event that take part with an order."""
-    match event:
-        case OrderAccepted() | OrderEnded() | OrderShrunk() | OrderAmended() | CommandFailed():
-            return (event,)
-        case TradeExecuted():
-            return (event.maker, event.taker)
-        case _:
-            return ()
 
 
 def _holders(event: Event) -> Iterable[_Holder]:

@@ -24,8 +24,6 @@ from store.projection.rows import (
     MarketUpdate,
     OrderRow,
     OrderUpdate,
-    PositionChange,
-    PositionUpdate,
     ProgressUpdate,
     Rows,
     StepOutcome,
@@ -184,7 +182,7 @@ def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
     return WrittenRows(
         orders=[_order_update(order) for rows in all_rows for order in rows.touched_orders.values()],
         fills=[row for rows in all_rows for row in rows.fills],
-        positions=[_position_update(m.market_id, change) for m in folded for change in m.rows.positions.values()],
+        positions=[row for rows in all_rows for row in rows.positions.values()],
         wallets=[WalletUpdate(user, wallets[user]) for user in sorted(wallets)],
         entries=[row for rows in all_rows for row in rows.entries],
         failures=[row for rows in all_rows for row in rows.failures],
@@ -208,8 +206,8 @@ def _progress_update(market: FoldedMarket) -> ProgressUpdate:
 def _order_update(order: OrderRow) -> OrderUpdate:
     return OrderUpdate(
         order_id=order.order_id,
-        status=str(order.status),
-        reason=None if order.reason is None else str(order.reason),
+        status=order.status,
+        reason=order.reason,
         best_opposite=order.best_opposite,
         remaining=order.remaining,
         filled_lots=order.filled_lots,
@@ -221,24 +219,6 @@ def _order_update(order: OrderRow) -> OrderUpdate:
         ended_command_seq=order.ended_command_seq,
         moved_event_seq=order.moved_event_seq,
         moved_command_seq=order.moved_command_seq,
-    )
-
-
-def _position_update(market_id: int, change: PositionChange) -> PositionUpdate:
-    return PositionUpdate(
-        market_id=market_id,
-        user_id=change.user,
-        lots=change.lots,
-        cost=change.cost,
-        realized=change.realized,
-        opened_seq=change.opened_seq,
-        buy_lots=change.buy_lots,
-        sell_lots=change.sell_lots,
-        buy_notional=change.buy_notional,
-        sell_notional=change.sell_notional,
-        open_loss=change.open_loss,
-        open_fees=change.open_fees,
-        live_orders=change.live_orders,
     )
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from msgspec import Raw
 
-from agents.projection.persister import Persister
+from agents.projection.persister import Persister, pause_after
 from agents.projection.worker import RECORDS_WAITING_MAX, Projector
+from broker.event_records import LoggedRecord
+from schemas.units import Timestamp
+from schemas.wire import EventRecord
 from store.markets.halts import halt
 from store.projection import EventGap
 from tests.agents.stream import Stream, stream_on
@@ -77,6 +81,39 @@ async def test_the_markets_of_a_process_share_one_session(streams: tuple[Stream,
         assert [(await stream.progress()).command_seq for stream in streams] == [31, 31]
         assert len(await sessions_of(streams[0], persister)) == 1
     await eventually(lambda: no_session(streams[0], persister))
+
+
+async def test_records_that_arrive_after_a_transaction_share_the_next(
+    streams: tuple[Stream, Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One market's record waits for the other's: both are written by the same transaction. Nothing waits for the first."""
+    monkeypatch.setattr("agents.projection.persister.PAUSE_MAX_S", 2.0)
+    monkeypatch.setattr("agents.projection.persister.PAUSE_AN_EVENT_S", 2.0)
+    persister = Persister(streams[0].settings)
+    async with projecting(persister, *streams) as ((one, _), (other, _)):
+        firsts, seconds = await deliveries(streams[0]), await deliveries(streams[1])
+        await one.take(firsts[0])
+        await other.take(seconds[0])
+        await are_acknowledged(firsts[0], seconds[0])
+        await one.take(firsts[1])
+        await asyncio.sleep(0.1)
+        await other.take(seconds[1])
+        await are_acknowledged(firsts[1], seconds[1])
+        names = [stream.market for stream in streams]
+        statement = "SELECT DISTINCT p.xmin FROM progress p JOIN markets USING (market_id) WHERE name = ANY($1)"
+        assert len(await streams[0].session.fetch(statement, names)) == 1
+
+
+@pytest.mark.parametrize(("events", "pause_s"), [(10, 0.0015), (100, 0.015), (200, 0.02), (499, 0.02), (500, 0.0)])
+def test_a_pause_grows_with_the_transaction_up_to_a_full_one(events: int, pause_s: float) -> None:
+    """A single order delays the next by next to nothing; after a full transaction more are waiting already."""
+    assert pause_after([[a_record(events - events // 2)], [a_record(events // 2)]]) == pytest.approx(pause_s)
+
+
+def a_record(events: int) -> LoggedRecord:
+    """A record of as many events."""
+    record = EventRecord("M", 1, 1, 1, 1, events, "", "", 1, [Raw(b"{}")] * events)
+    return LoggedRecord(record, Timestamp(0))
 
 
 async def test_a_market_that_leaves_does_not_end_the_others(streams: tuple[Stream, Stream]) -> None:

@@ -86,11 +86,12 @@ async def test_recovery_remembers_where_the_log_ended(broker: Broker, database: 
 async def test_records_sent_together_are_there_in_order_and_counted(
     broker: Broker, database: str, tmp_path: Path
 ) -> None:
-    """More than fit into one batch, with key and headers; what is sent next must come after the last of them."""
+    """Two batches' worth, with key and headers; what is sent next must come after the last of them."""
     async with stream_on(broker, database, tmp_path) as stream, producing(stream) as producer:
         topic = events_topic(stream.market)
-        sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 400, [("n", b"%d" % n)]) for n in range(200)]
+        sent = [OutgoingRecord(b"key", b"%d " % n + b"x" * 4_000, [("n", b"%d" % n)]) for n in range(200)]
         await producer.send_together(topic, sent)
+        assert producer.appended == 2  # 512 KiB at a time
         await producer.send_together(topic, [])
         await producer.send_together(topic, sent[:1])
         found = await read_all(stream.settings.bootstrap, topic)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 import store.projection.fold
 from schemas.events import TradeExecuted
@@ -88,7 +89,7 @@ def one_micro_too_much(trade: TradeExecuted) -> list[Entry]:
     entries = trade_entries(trade)
     if trade.trade != 100:
         return entries
-    return [e._replace(amount=e.amount + 1) if e.account == House.FEES else e for e in entries]
+    return [replace(e, amount=e.amount + 1) if e.account == House.FEES else e for e in entries]
 
 
 def one_micro_from_the_wrong_wallet(trade: TradeExecuted) -> list[Entry]:
@@ -98,7 +99,7 @@ def one_micro_from_the_wrong_wallet(trade: TradeExecuted) -> list[Entry]:
         return entries
     moved = {trade.maker.user: -1, trade.taker.user: 1}
     return [
-        e._replace(amount=e.amount + moved.pop(e.account)) if e.account in moved else e  # type: ignore[type-var]
+        replace(e, amount=e.amount + moved.pop(e.account)) if e.account in moved else e  # type: ignore[type-var]
         for e in entries
     ]
 
@@ -114,7 +115,7 @@ def one_fill_lies_twice(*arguments: Any) -> None:
     _fill(*arguments)
     if trade.trade == 100:
         doubled = fold.rows.fills[-1]
-        fold.rows.fills.append(doubled._replace(trade_id=doubled.trade_id + 10**6))
+        fold.rows.fills.append(replace(doubled, trade_id=doubled.trade_id + 10**6))
 
 
 _take_from_sums, _fill = Fold._take_from_sums, Fold._fill

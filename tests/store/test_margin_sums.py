@@ -21,7 +21,7 @@ from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderStatus, Side
 from schemas.units import Micros, Ticks
 from store.projection.fold import Fold
-from store.projection.rows import OrderRow, PositionChange, Rows
+from store.projection.rows import OrderRow, PositionUpdate, Rows
 from tests.exchange.builders import USDC, deleveraging, liquidation, listed, order, price, sources, take_over, tick
 from tests.exchange.builders import index as index_at
 from tests.exchange.streams import logs
@@ -87,7 +87,7 @@ class Tables:
             is_live=True,
         )
         self._rows.orders[row.order_id] = row
-        position = self._rows.positions.setdefault(row.user, PositionChange(row.user))
+        position = self._rows.positions.setdefault(row.user, PositionUpdate(MARKET_ID, row.user))
         for name, value in zip(Sums._fields, self._counted(row), strict=True):
             setattr(position, name, getattr(position, name) + value)
 

@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from agents.fills.worker import fills_of
+from exchange.errors import UnknownRules
 from schemas.commands import Counterparty, Deleverage, Liquidate, TakeOver
 from schemas.fills import PublicFill, encode_fill
 from schemas.orders import FillCause, Side
 from schemas.units import Lots, Micros, Ticks
+from schemas.wire import RULES_VERSION
 from store.queries.market_data.public_fills import newest_public_fill, read_public_fills, replay_fills
 from store.queries.paging import ListRequest
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
@@ -56,6 +60,14 @@ async def test_log_and_tables_give_the_same_bytes_for_every_kind_of_fill(exchang
     assert [fill.sequence for fill in logged] == list(range(1, 6))
     causes = [FillCause.TRADE, FillCause.TRADE, FillCause.LIQUIDATION, FillCause.ADL, FillCause.TAKE_OVER]
     assert [fill.cause for fill in logged] == causes
+
+
+async def test_fills_of_newer_rules_are_not_guessed(exchange: Exchange) -> None:
+    """Events that this code does not know may be trades: to pass them would leave a hole in the stream."""
+    await everything_forced(exchange)
+    record, spec = exchange.records(BTC, 1)[-1], exchange.registry.by_name[BTC].spec
+    with pytest.raises(UnknownRules):
+        list(fills_of(spec, replace(record, rules=RULES_VERSION + 1)))
 
 
 async def test_a_fill_without_orders_says_so(exchange: Exchange) -> None:
