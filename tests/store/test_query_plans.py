@@ -216,7 +216,7 @@ async def test_the_clock_reads_the_heads_of_indexes(database: str) -> None:
         [plan] = await plans_of(writer, logged, 1)
     finally:
         await writer.close()
-    for index in ("orders_book", "orders_timed", "positions_open", "price_reports_pkey"):
+    for index in ("orders_book", "orders_timed", "positions_held", "price_reports_pkey"):
         assert index in plan, plan
     assert "Seq Scan on orders" not in plan, plan
 
