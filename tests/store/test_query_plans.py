@@ -14,6 +14,7 @@ from schemas.units import Timestamp
 from store.markets.backlog import read_load
 from store.markets.candles import roll_candles
 from store.markets.due_orders import read_ticking
+from store.projection.write import statement_for
 from store.queries.accounts.fills import list_fills
 from store.queries.accounts.ledger import list_ledger
 from store.queries.accounts.orders import list_orders, read_order
@@ -239,3 +240,15 @@ async def test_how_far_markets_are_behind_is_read_without_their_outboxes(databas
     for plan in plans:
         assert "outbox_pkey" in plan, plan
         assert "Seq Scan on outbox" not in plan, plan
+
+
+async def test_wallets_are_written_by_their_key_with_a_plan_of_an_empty_database(database: str) -> None:
+    """The projection plans once, when there may be hardly an account. A join would read all accounts for each wallet."""
+    writer = await connect_writer(database, "projection")
+    try:
+        await writer.execute(f"PREPARE written (text) AS {statement_for(('wallets',), has_fund=False)}")
+        plan = "\n".join(row[0] for row in await writer.fetch("EXPLAIN EXECUTE written('{}')"))
+    finally:
+        await writer.close()
+    assert "Index Cond: (user_id = ANY" in plan, plan
+    assert "Nested Loop" not in plan, plan
