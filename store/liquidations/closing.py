@@ -26,7 +26,9 @@ from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, 
 from store.margin_accounts import read_accounts
 from store.session.connect import Session
 
-_OTHER_SIDE = "SELECT user_id FROM positions WHERE market_id = $1 AND lots <> 0 AND sign(lots) = $2 AND user_id <> $3"
+_OTHER_SIDE = (
+    "SELECT user_id FROM positions WHERE market_id = $1 AND opened_seq <> 0 AND sign(lots) = $2 AND user_id <> $3"
+)
 # Until a deleveraging is persisted, its effect on the counterparties is unknown: they may neither place orders nor withdraw.
 # The sign is for the previous release, which does not know is_closing (migration 0016).
 _HOLD = """

@@ -40,12 +40,13 @@ class MarketLoad(msgspec.Struct, frozen=True):
         return self.is_mark_old or self.oldest_age_s > BACKLOG_AGE_MAX_S
 
 
+# LIMIT 1: the outbox is looked up by its key. Without it, the planner may read the whole outbox for a few markets.
 _LOAD = """
 SELECT m.name, c.command_seq - p.command_seq AS backlog, o.created_at,
   m.halted_reason IS NULL AND m.status IN ('INITIALIZING', 'ACTIVE') AS is_open,
   CASE WHEN m.price_sources <> '[]' AND m.status NOT IN ('HALTED', 'SETTLED') THEN m.mark_at END AS mark_at
 FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id) LEFT JOIN LATERAL (
-  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = p.command_seq + 1) o ON true
+  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = p.command_seq + 1 LIMIT 1) o ON true
 ORDER BY m.market_id
 """
 

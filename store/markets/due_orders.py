@@ -14,7 +14,7 @@ _TICKING = """
 SELECT m.name, p.command_seq, d.expires_at, m.rules, m.is_frozen, m.index_price, m.mark,
   (m.spec->>'tickSizeE18')::numeric AS tick_size_e18,
   EXISTS (SELECT FROM orders o WHERE o.market_id = m.market_id AND o.is_live)
-    OR EXISTS (SELECT FROM positions q WHERE q.market_id = m.market_id AND q.lots <> 0) AS is_in_use,
+    OR EXISTS (SELECT FROM positions q WHERE q.market_id = m.market_id AND q.opened_seq <> 0) AS is_in_use,
   EXISTS (
     SELECT FROM jsonb_to_recordset(m.price_sources) AS s (name text, "maxAgeMs" int8)
     LEFT JOIN price_reports r ON r.market_id = m.market_id AND r.source = s.name

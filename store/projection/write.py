@@ -70,7 +70,9 @@ _PARTS = {
   RETURNING 1
 )""",
     "wallets": """wallet_rows AS (
-  UPDATE accounts a SET wallet = t.wallet FROM {wallets} WHERE a.user_id = t.user_id RETURNING 1
+  -- not a join: for one, a plan made when there were few accounts reads all accounts, again for each row
+  UPDATE accounts a SET wallet = ((SELECT jsonb_object_agg(t.user_id, t.wallet) FROM {wallets})->>a.user_id::text)::int8
+  WHERE a.user_id = ANY(ARRAY(SELECT t.user_id FROM {wallets})) RETURNING 1
 )""",
     "entries": """ledger_rows AS (
   INSERT INTO ledger ({entries_columns}) SELECT {entries_columns} FROM {entries} ORDER BY t.place

@@ -1,4 +1,4 @@
-"""Indexes of tables that may be large: built while writers continue, outside any transaction, one file each."""
+"""Indexes of tables that may be large: built, and dropped, while writers continue, outside any transaction, one file each."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -9,6 +9,8 @@ Session: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
 """A synchronous session in autocommit mode."""
 
 INDEXES = Path(__file__).parent / "migrations" / "indexes"
+RETIRED = ("positions_open",)
+"""Indexes of earlier releases that others have replaced. They are dropped last, so that no query is ever without an index."""
 _IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
 
 
@@ -29,3 +31,9 @@ def build_missing_indexes(session: Session) -> None:
             session.execute(f"DROP INDEX CONCURRENTLY {path.stem}")
         if found != (True,):
             session.execute(path.read_text())
+
+
+def drop_retired_indexes(session: Session) -> None:
+    """Drop what the release before may still read: it then reads more rows, with the same result."""
+    for name in RETIRED:
+        session.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")

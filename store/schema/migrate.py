@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from store.schema.large_indexes import Session, build_missing_indexes
+from store.schema.large_indexes import Session, build_missing_indexes, drop_retired_indexes
 from store.schema.newer_database import DatabaseIsNewer
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def migrate(dsn: str) -> str:
-    """Run every missing migration, in one transaction, then build the missing indexes; returns the newest migration.
+    """Run every missing migration, in one transaction, then build the missing indexes and drop the retired ones; returns the newest migration.
 
     Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is unavailable,
     DatabaseIsNewer when a later release has migrated the database.
@@ -53,6 +53,7 @@ def migrate(dsn: str) -> str:
         while (newest := _upgraded(session)) is None:
             time.sleep(_TRY_AGAIN_S)
         build_missing_indexes(session)
+        drop_retired_indexes(session)
     return newest
 
 

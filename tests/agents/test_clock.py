@@ -65,7 +65,7 @@ async def test_the_first_order_and_the_last_start_and_end_the_seconds(session: S
         await session.execute("UPDATE orders SET is_live = false")
         await _goes_quiet(session, "BTC-PERP")
         sent = len(await _ticks(session, "BTC-PERP"))
-        await session.execute("UPDATE positions SET lots = -1 WHERE market_id = 1")
+        await session.execute("UPDATE positions SET lots = -1, opened_seq = 1 WHERE market_id = 1")
         await eventually(lambda: _persisting(session, "BTC-PERP", sent + 2))
 
 
@@ -198,7 +198,7 @@ async def _use(session: Session, market: str) -> None:
     """Somebody holds a position there."""
     user = await user_with(session, 10_000 * USDC)
     await session.execute(
-        "INSERT INTO positions (user_id, market_id, lots, leverage) SELECT $1, market_id, 1, 1 FROM markets WHERE name = $2",
+        "INSERT INTO positions (user_id, market_id, lots, leverage, opened_seq) SELECT $1, market_id, 1, 1, 1 FROM markets WHERE name = $2",
         user,
         market,
     )

@@ -46,8 +46,10 @@ async def user_with(session: Session, wallet: int) -> int:
 
 async def hold(session: Session, user: int, market_id: int, *, lots: int, cost: int) -> None:
     """Give a user a position at the highest leverage, as the projection would."""
-    statement = "INSERT INTO positions (user_id, market_id, lots, cost, leverage) VALUES ($1, $2, $3, $4, 20)"
-    await session.execute(statement, user, market_id, lots, cost)
+    statement = """
+      INSERT INTO positions (user_id, market_id, lots, cost, leverage, opened_seq) VALUES ($1, $2, $3, $4, 20, $5)
+    """
+    await session.execute(statement, user, market_id, lots, cost, int(lots != 0))
 
 
 @asynccontextmanager

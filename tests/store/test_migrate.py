@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from schemas.orders import Side
 from store.audit.audit import audit
-from store.schema.large_indexes import index_files
+from store.schema.large_indexes import RETIRED, index_files
 from store.schema.migrate import migrate, migration_files
 from store.schema.newer_database import DatabaseIsNewer
 from tests.eventually import eventually
@@ -31,6 +31,8 @@ ALTER TABLE positions DROP COLUMN reduce_buy_lots, DROP COLUMN reduce_sell_lots,
 UPDATE alembic_version SET version_num = '0016'"""
 _IS_WAITING = """SELECT count(*) FROM pg_locks
 WHERE relation = 'orders'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted"""
+_DROPPING = """SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'DROP INDEX%' AND wait_event_type = 'Lock'"""
 _BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
 
 
@@ -136,6 +138,24 @@ async def test_an_index_that_is_there_stays(database: str) -> None:
         await asyncio.to_thread(migrate, database)
         assert await _states(session) == before
         assert len(before) == len(INDEXES) > 0
+
+
+async def test_a_retired_index_is_dropped_while_writers_continue(database: str) -> None:
+    """The database of an earlier release has it; a transaction that writes the table holds up the drop, but no order."""
+    count = "SELECT count(*) FROM pg_class WHERE relname = ANY($1)"
+    async with session_to(database) as session, session_to(database) as slow, submission_to(database) as submission:
+        assert await session.fetchval(count, RETIRED) == 0
+        await session.execute("CREATE INDEX positions_open ON positions (market_id, user_id) WHERE lots <> 0")
+        user = await user_with(session, 10_000_000_000)
+        await submission.run([place(user)], NOW, {})
+        async with slow.transaction():
+            await slow.execute("LOCK TABLE positions IN ROW EXCLUSIVE MODE")
+            migrating = asyncio.create_task(asyncio.to_thread(migrate, database))
+            await eventually(lambda: session.fetchval(_DROPPING))
+            await asyncio.wait_for(submission.run([place(user)], NOW, {}), 10)
+            assert not migrating.done()
+        await migrating
+        assert await session.fetchval(count, RETIRED) == 0
 
 
 async def test_the_reduce_only_orders_of_a_running_exchange_are_counted(database: str) -> None:

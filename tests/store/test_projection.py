@@ -221,3 +221,17 @@ async def test_a_command_cut_over_two_records_is_persisted_with_its_last_event(e
     assert await audit(exchange.session) == []
     assert await exchange.projections[BTC].apply(exchange.records(BTC, last)) == 1
     assert await exchange.session.fetchval(answered, BTC) == sweep
+
+
+async def test_a_fill_that_leaves_a_position_open_rewrites_no_index(exchange: Exchange) -> None:
+    """A HOT update: otherwise each fill costs an entry in every index of the positions."""
+    changes = "SELECT pg_stat_get_xact_tuples_updated($1::regclass), pg_stat_get_xact_tuples_hot_updated($1::regclass)"
+    maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    await exchange.submit(BTC, an_order(maker, Side.BUY, 2, 600_000))
+    await exchange.submit(BTC, an_order(taker, Side.SELL, 1, 600_000))
+    await exchange.settle()
+    async with exchange.session.transaction():
+        await exchange.session.execute("UPDATE positions SET lots = lots + sign(lots), cost = cost + 1")
+        updated, hot = await exchange.session.fetchrow(changes, "positions") or (0, 0)
+        assert updated == hot == 2
+        await exchange.session.execute("UPDATE positions SET lots = lots - sign(lots), cost = cost - 1")

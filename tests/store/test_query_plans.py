@@ -11,8 +11,10 @@ from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderStatus, Side
 from schemas.rest.market_data import CandleInterval
 from schemas.units import Timestamp
+from store.markets.backlog import read_load
 from store.markets.candles import roll_candles
 from store.markets.due_orders import read_ticking
+from store.projection.write import statement_for
 from store.queries.accounts.fills import list_fills
 from store.queries.accounts.ledger import list_ledger
 from store.queries.accounts.orders import list_orders, read_order
@@ -23,6 +25,7 @@ from store.queries.market_data.order_book import read_order_book
 from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
 from store.queries.market_data.ticker import read_ticker
 from store.queries.market_data.trades import list_trades
+from store.queries.operations.lags import read_lags
 from store.queries.paging import ListRequest, encode_cursor
 from store.session.connect import Connection, connect_writer
 from store.submission.reachable_book import makers_sql
@@ -214,6 +217,38 @@ async def test_the_clock_reads_the_heads_of_indexes(database: str) -> None:
         [plan] = await plans_of(writer, logged, 1)
     finally:
         await writer.close()
-    for index in ("orders_book", "orders_timed", "positions_open", "price_reports_pkey"):
+    for index in ("orders_book", "orders_timed", "positions_held", "price_reports_pkey"):
         assert index in plan, plan
     assert "Seq Scan on orders" not in plan, plan
+
+
+async def test_how_far_markets_are_behind_is_read_without_their_outboxes(database: str) -> None:
+    """It is read several times a second, and an outbox holds what no snapshot covers. Only the outbox was ever analyzed."""
+    session: Connection = await asyncpg.connect(database)
+    logged: list[LoggedQuery] = []
+    try:
+        await session.execute(
+            f"INSERT INTO outbox SELECT 1, n, '2027-01-01Z', repeat('x', 400)::bytea FROM generate_series(2, {ROWS}) n"
+        )
+        await session.execute("ANALYZE outbox")
+        session.add_query_logger(logged.append)
+        await read_load(session, DEEP)
+        await read_lags(session, DEEP)
+        plans = await plans_of(session, logged, 2)
+    finally:
+        await session.close()
+    for plan in plans:
+        assert "outbox_pkey" in plan, plan
+        assert "Seq Scan on outbox" not in plan, plan
+
+
+async def test_wallets_are_written_by_their_key_with_a_plan_of_an_empty_database(database: str) -> None:
+    """The projection plans once, when there may be hardly an account. A join would read all accounts for each wallet."""
+    writer = await connect_writer(database, "projection")
+    try:
+        await writer.execute(f"PREPARE written (text) AS {statement_for(('wallets',), has_fund=False)}")
+        plan = "\n".join(row[0] for row in await writer.fetch("EXPLAIN EXECUTE written('{}')"))
+    finally:
+        await writer.close()
+    assert "Index Cond: (user_id = ANY" in plan, plan
+    assert "Nested Loop" not in plan, plan

@@ -20,7 +20,7 @@ WITH priced AS MATERIALIZED (
 ), held AS MATERIALIZED (
   SELECT p.user_id, p.market_id, m.name, p.cost, p.opened_seq, p.lots > 0 AS side, abs(p.lots) AS size, m.lot_at_mark * p.lots AS value,
     maintenance_margin(m.lot_at_mark * p.lots, m.rate) AS maintenance
-  FROM positions p JOIN priced m USING (market_id) WHERE p.lots <> 0 AND p.user_id > 0
+  FROM positions p JOIN priced m USING (market_id) WHERE p.opened_seq <> 0 AND p.user_id > 0
 ), owners AS (
   SELECT user_id, a.wallet + sum(h.value - h.cost) AS equity, sum(h.maintenance) AS maintenance
   FROM held h JOIN accounts a USING (user_id) GROUP BY user_id, a.wallet

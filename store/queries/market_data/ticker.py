@@ -39,7 +39,7 @@ LEFT JOIN LATERAL (SELECT f.price, f.quantity, f.at FROM fills f WHERE f.market_
 LEFT JOIN LATERAL ({levels_sql(Side.BUY, "1")}) bid ON true
 LEFT JOIN LATERAL ({levels_sql(Side.SELL, "1")}) ask ON true
 CROSS JOIN LATERAL (SELECT coalesce(sum(h.lots), 0) AS lots FROM positions h
-  WHERE h.market_id = m.market_id AND h.lots <> 0 AND h.lots > 0) held
+  WHERE h.market_id = m.market_id AND h.opened_seq <> 0 AND h.lots > 0) held
 CROSS JOIN LATERAL (SELECT {FOLDED_SQL} FROM ({_DAY}) t) day
 WHERE m.name = $1
 """  # noqa: S608 - all of it is ours

@@ -14,7 +14,7 @@ _READ = """
 WITH live AS MATERIALIZED (SELECT market_id, count(*) AS orders FROM orders WHERE is_live GROUP BY market_id),
 held AS MATERIALIZED (
   SELECT market_id, count(*) AS positions, sum(lots) FILTER (WHERE lots > 0) AS lots
-  FROM positions WHERE lots <> 0 GROUP BY market_id)
+  FROM positions WHERE opened_seq <> 0 GROUP BY market_id)
 SELECT m.name AS market, coalesce(l.orders, 0) AS orders, coalesce(h.positions, 0) AS positions,
   coalesce(h.lots, 0) AS open_lots, (m.spec->>'lotSizeE18')::numeric AS lot_size_e18, coalesce(f.trade_id, 0) AS trades,
   d.notional

@@ -9,7 +9,7 @@ from store.markets.placement import IS_FINISHED
 from store.markets.rests import RESTS_NOW
 from store.session.connect import Session
 
-# `r` may be before `p`: a relay that was set back sends persisted commands again.
+# `r` may be before `p`: a relay that was set back sends persisted commands again. LIMIT 1: see store.markets.backlog.
 _READ = f"""
 SELECT m.name AS market, m.shard, m.status, m.halted_reason IS NOT NULL AS is_halted,
   {IS_FINISHED} AS is_finished,
@@ -19,9 +19,9 @@ SELECT m.name AS market, m.shard, m.status, m.halted_reason IS NOT NULL AS is_ha
   CASE WHEN r.command_seq > p.command_seq THEN q.created_at END AS unpersisted_since, s.created_at AS snapshot_at
 FROM markets m JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id) JOIN progress p USING (market_id)
 LEFT JOIN LATERAL (
-  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = r.command_seq + 1) u ON true
+  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = r.command_seq + 1 LIMIT 1) u ON true
 LEFT JOIN LATERAL (
-  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = p.command_seq + 1) q ON true
+  SELECT x.created_at FROM outbox x WHERE x.market_id = m.market_id AND x.command_seq = p.command_seq + 1 LIMIT 1) q ON true
 LEFT JOIN LATERAL (
   SELECT x.created_at FROM engine_snapshots x WHERE x.market_id = m.market_id ORDER BY x.command_seq DESC LIMIT 1) s ON true
 ORDER BY m.market_id

@@ -12,8 +12,8 @@ _READ = """
 SELECT m.spec::text AS spec, coalesce(m.operator_status, m.status) AS status, m.is_frozen, m.index_price,
   (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND o.is_live) AS orders,
   (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND o.is_live AND NOT o.reduce_only) AS opening_orders,
-  (SELECT count(*) FROM positions p WHERE p.market_id = m.market_id AND p.lots <> 0) AS positions,
-  (SELECT coalesce(sum(p.lots), 0)::int8 FROM positions p WHERE p.market_id = m.market_id AND p.lots > 0)
+  (SELECT count(*) FROM positions p WHERE p.market_id = m.market_id AND p.opened_seq <> 0) AS positions,
+  (SELECT coalesce(sum(p.lots), 0)::int8 FROM positions p WHERE p.market_id = m.market_id AND p.opened_seq <> 0 AND p.lots > 0)
     AS open_interest,
   (SELECT array_agg(s.index_price) FROM (SELECT q.index_price FROM premiums q WHERE q.market_id = m.market_id
     ORDER BY q.event_seq DESC LIMIT $2) s) AS minutes,
