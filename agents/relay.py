@@ -10,7 +10,7 @@ from functools import partial
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from agents.relayed_market import OutboxHole, RelayedMarket, Stage, pause_after
+from agents.relayed_market import OutboxHole, RelayedMarket, Round, Stage, pause_after
 from agents.worker.fail_stop import fail_fast
 from agents.worker.halting import MarketHalted, UnknownCommand, check_not_halted, check_record_is_known
 from agents.worker.service import Service, is_unavailable
@@ -83,6 +83,7 @@ class Relay(Service):
         self._untidy: deque[RelayedMarket] = deque()
         self._turn = asyncio.Lock()
         self._checks = asyncio.Semaphore(CHECKED_AT_ONCE)
+        self._round = Round()
         self._poll_s = POLL_ANNOUNCED_S
         self._poll_at_s = self._locks_at_s = self._tidy_at_s = 0.0
 
@@ -121,8 +122,9 @@ class Relay(Service):
         1. Become the only relay of each wanted market that has none.
         2. Move its cursor back to the last command in its log, which must be one of this database's.
         3. Send what waits in all markets together, one record of each, and advance their cursors together. A rewind is
-           never overwritten. A market pauses longer after a larger record: commands that arrive meanwhile share the
-           next record, which costs every later stage as much as a single command.
+           never overwritten. A market pauses longer after a larger record, and markets that send at the same time pause
+           together, the longer the more they are: commands that arrive meanwhile share the next record, which costs every
+           later stage as much as a single command.
         4. When nothing is left, wait for a notification; if notifications are lost, poll every 20 ms.
         """
         self._begin()
@@ -340,7 +342,7 @@ class Relay(Service):
             market
             for market in self._markets.values()
             if market.stage is Stage.READY
-            and market.due_s <= now_s
+            and self._round.due_s(market) <= now_s
             and (market.is_woken or is_poll)
             and market.name in self._sound
         ]
@@ -357,6 +359,7 @@ class Relay(Service):
         if found:
             self._poll_s = POLL_ANNOUNCED_S if announced & found.keys() else POLL_UNANNOUNCED_S
             self._poll_at_s = min(self._poll_at_s, now_s + self._poll_s)
+        self._round.add([market for market in due if market.market_id in found], now_s)
         for market in due:
             if market.market_id in found:
                 market.is_woken |= len(found[market.market_id].commands) == limit
@@ -375,7 +378,7 @@ class Relay(Service):
         market = self._markets.get(name)
         if market is not None:
             market.is_woken = True
-            if market.stage is Stage.READY and market.due_s <= _now_s():
+            if market.stage is Stage.READY and self._round.due_s(market) <= _now_s():
                 self._stirred.set()
 
     async def _tidy(self, session: Connection) -> None:
@@ -417,7 +420,7 @@ class Relay(Service):
             await asyncio.sleep(0)
             return
         now_s = _now_s()
-        dues = [each.due_s for each in self._markets.values() if each.stage in _TIMED and each.due_s > now_s]
+        dues = [at_s for each in self._markets.values() if each.stage in _TIMED and (at_s := self._round.due_s(each)) > now_s]
         until_s = min(self._poll_at_s, self._locks_at_s, self._tidy_at_s, *dues, *self._leaving.values())
         try:
             async with asyncio.timeout_at(until_s):

@@ -23,6 +23,9 @@ from store.session.presence import Task, Work
 
 PAUSE_A_COMMAND_S = 0.002
 PAUSE_MAX_S = 0.05
+PAUSE_A_RECORD_S = 0.003
+ROUND_MAX_S = 0.5
+OTHERS_SHARE = 8
 LOOK_AGAIN_MAX_S = 10.0
 
 
@@ -134,6 +137,26 @@ class RelayedMarket:
         """Its progress when this relay became its owner."""
         assert self.progress is not None, "listed before it is owned"  # noqa: S101 - as above
         return self.progress
+
+
+class Round:
+    """Markets that send at the same time send their next records together, 2 ms a record later, but not much later."""
+
+    def __init__(self) -> None:
+        self._sent: set[RelayedMarket] = set()
+        self._began_s = self._ends_s = 0.0
+
+    def add(self, markets: list[RelayedMarket], now_s: float) -> None:
+        """These markets send a record each."""
+        if now_s >= self._ends_s:
+            self._sent.clear()
+            self._began_s = now_s
+        self._sent.update(markets)
+        self._ends_s = self._began_s + min(len(self._sent) * PAUSE_A_RECORD_S, ROUND_MAX_S)
+
+    def due_s(self, market: RelayedMarket) -> float:
+        """When a market may send again."""
+        return max(market.due_s, self._ends_s) if market in self._sent else market.due_s
 
 
 def pause_after(sent: int) -> float:
