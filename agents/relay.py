@@ -4,8 +4,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection
 from functools import partial
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError
@@ -48,8 +47,6 @@ POLL_UNANNOUNCED_S = 0.02
 TIDY_EVERY_S = 10.0
 PRUNED_WHILE_RELAYING = 2_000  # some milliseconds: commands wait meanwhile
 LEFT_WITHIN_S = 1.0
-CHECKED_AT_ONCE = 8
-CHECK_WAITS_S = 2.0
 READ_AT_ONCE = 4_000
 
 log = logging.getLogger(__name__)
@@ -82,7 +79,6 @@ class Relay(Service):
         self._ended: list[tuple[RelayedMarket, asyncio.Task[None]]] = []
         self._untidy: deque[RelayedMarket] = deque()
         self._turn = asyncio.Lock()
-        self._checks = asyncio.Semaphore(CHECKED_AT_ONCE)
         self._round = Round()
         self._poll_s = POLL_ANNOUNCED_S
         self._poll_at_s = self._locks_at_s = self._tidy_at_s = 0.0
@@ -228,31 +224,17 @@ class Relay(Service):
                 progress = market.progress = await read_market_progress(session, market.name)
             check_not_halted(market.name, progress)
             market.sent_before = progress.command_seq
-        async with self._few_at_once():
-            try:
-                record = await last_readable(
-                    self._settings.bootstrap, market.topic, lambda value: record_or_none(value, market.name)
-                )
-            except TimeoutError as error:
-                raise KafkaTimeoutError from error
+        try:
+            record = await last_readable(
+                self._settings.bootstrap, market.topic, lambda value: record_or_none(value, market.name)
+            )
+        except TimeoutError as error:
+            raise KafkaTimeoutError from error
         if record is not None:
             async with self._turn:
                 await self._correct_cursor(session, market, record)
         if is_taken_on:
             log.info("relaying the commands of %s", market.name, extra={"market": market.name})
-
-    @asynccontextmanager
-    async def _few_at_once(self) -> AsyncIterator[None]:
-        """Look at a few logs at a time; logs that cannot be read do not hold up the others for long."""
-        is_free = False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CHECK_WAITS_S):
-                is_free = await self._checks.acquire()
-        try:
-            yield
-        finally:
-            if is_free:
-                self._checks.release()
 
     async def _correct_cursor(self, session: Connection, market: RelayedMarket, record: CommandRecord) -> None:
         """Move a cursor past the tail of the log back to it, but not before the commands pruned from the outbox.
@@ -420,7 +402,11 @@ class Relay(Service):
             await asyncio.sleep(0)
             return
         now_s = _now_s()
-        dues = [at_s for each in self._markets.values() if each.stage in _TIMED and (at_s := self._round.due_s(each)) > now_s]
+        dues = [
+            at_s
+            for each in self._markets.values()
+            if each.stage in _TIMED and (at_s := self._round.due_s(each)) > now_s
+        ]
         until_s = min(self._poll_at_s, self._locks_at_s, self._tidy_at_s, *dues, *self._leaving.values())
         try:
             async with asyncio.timeout_at(until_s):

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 async def run_engine(scope: Scope, settings: StreamSettings) -> None:
     """Match the markets of these shards, and those that are placed in them later."""
     from agents.matching.app import MarketEngine
+    from agents.shard.shared_producer import SharedProducer
 
-    await _run_shards(Work.ENGINE, scope, settings, MarketEngine)
+    shared = SharedProducer(settings.bootstrap, "events")
+    await _run_shards(Work.ENGINE, scope, settings, partial(MarketEngine, shared=shared))
 
 
 async def run_projection(scope: Scope, settings: StreamSettings) -> None:
@@ -41,7 +43,7 @@ async def run_projection(scope: Scope, settings: StreamSettings) -> None:
 async def run_publisher(scope: Scope, settings: StreamSettings) -> None:
     """Publish the fills of the markets of these shards."""
     from agents.fills.app import MarketPublisher
-    from agents.fills.shared_producer import SharedProducer
+    from agents.shard.shared_producer import SharedProducer
 
     shared = SharedProducer(settings.bootstrap, "fills")
     await _run_shards(Work.PUBLISHER, scope, settings, partial(MarketPublisher, shared=shared))

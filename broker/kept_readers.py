@@ -5,7 +5,7 @@ Connecting one costs more than a short reading: two connections, and an exchange
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -19,12 +19,29 @@ look for. aiokafka's default of 200 ms makes every idle client wake its process 
 """
 
 
+WAITS_FOR_TURN_S = 2.0
+
+
 class KeptReaders:
     """Connected readers of one broker that read nothing now, `count_max` of them at most."""
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
+        self._turns = asyncio.Semaphore(count_max)
         self._idle: list[AIOKafkaConsumer] = []
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Few read at a time. Those that wait for logs that cannot be read do not hold up the others for long."""
+        has_turn = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAITS_FOR_TURN_S):
+                has_turn = await self._turns.acquire()
+        try:
+            yield
+        finally:
+            if has_turn:
+                self._turns.release()
 
     def take(self) -> AIOKafkaConsumer | None:
         """One of them; None if there is none."""
@@ -49,7 +66,7 @@ _kept: dict[tuple[asyncio.AbstractEventLoop, str], KeptReaders] = {}
 
 @asynccontextmanager
 async def keeping_readers(bootstrap: str, count: int) -> AsyncIterator[None]:
-    """Keep up to `count` readers of this broker connected as long as the block lasts."""
+    """Keep up to `count` readers of this broker connected as long as the block lasts; as many read at a time."""
     place = asyncio.get_running_loop(), bootstrap
     _kept[place] = kept = KeptReaders(count)
     try:
@@ -63,17 +80,18 @@ async def keeping_readers(bootstrap: str, count: int) -> AsyncIterator[None]:
 async def reading(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
     """A reader of this partition: a kept one, or a new one. After an error it is not kept: its connection may be dead."""
     kept = _kept.get((asyncio.get_running_loop(), bootstrap))
-    reader = (kept.take() if kept else None) or _new_reader(bootstrap, partition.topic)
-    try:
-        if not reader.assignment():
-            await reader.start()
-            await asyncio.sleep(0)  # aiokafka 0.14.0: stopping a task that never ran lets out a CancelledError
-        reader.assign([partition])
-        yield reader
-    except BaseException:
-        await reader.stop()
-        raise
-    await (kept.give_back(reader) if kept else reader.stop())
+    async with kept.turn() if kept else nullcontext():
+        reader = (kept.take() if kept else None) or _new_reader(bootstrap, partition.topic)
+        try:
+            if not reader.assignment():
+                await reader.start()
+                await asyncio.sleep(0)  # aiokafka 0.14.0: stopping a task that never ran lets out a CancelledError
+            reader.assign([partition])
+            yield reader
+        except BaseException:
+            await reader.stop()
+            raise
+        await (kept.give_back(reader) if kept else reader.stop())
 
 
 def _new_reader(bootstrap: str, about: str) -> AIOKafkaConsumer:

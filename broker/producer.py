@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -62,7 +62,7 @@ class AckedProducer:
         self._last: dict[str, LastRecord] = {}
         self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
         self._strangers: dict[str, deque[range]] = {}
-        self.appended = 0  # how many times the broker has acknowledged something
+        self.appended: Counter[str] = Counter()  # by topic: how many times the broker has acknowledged something
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when the broker is unavailable."""
@@ -121,7 +121,7 @@ class AckedProducer:
         """
         began_s = time.monotonic()
         offset, tries = await self._until_answered(topic, send)
-        self.appended += 1
+        self.appended[topic] += 1
         last = self._last.get(topic, NO_RECORD)
         is_doubtful = tries > 1 or time.monotonic() >= self._known_at_s.get(topic, math.inf) + DOUBTED_AFTER_S
         if 0 <= offset <= last.offset or (is_doubtful and await self._is_replaced(topic, last)):

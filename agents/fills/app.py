@@ -5,9 +5,9 @@ from typing import Any
 
 import faust
 
-from agents.fills.shared_producer import SharedProducer
 from agents.fills.worker import Publisher
 from agents.shard.position import first_unpersisted
+from agents.shard.shared_producer import SharedProducer
 from agents.shard.unit import ShardUnit
 from agents.shard.worker import Feed
 from agents.worker.settings import StreamSettings

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka.errors import KafkaError
 
 from agents.fills.end_of_topic import MisplacedFill, end_without_hole, fills_in, is_same, last_without_hole
-from agents.fills.shared_producer import SharedProducer
+from agents.shard.shared_producer import SharedProducer
 from agents.worker.database import ask_database, ask_once
 from agents.worker.foreign_records import ForeignRecords
 from agents.worker.settings import StreamSettings

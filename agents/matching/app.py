@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from agents.matching.restoring import restore_table
 from agents.matching.worker import Matcher
+from agents.shard.shared_producer import SharedProducer
 from agents.shard.unit import ShardUnit
 from agents.shard.worker import Feed
 from agents.worker.settings import StreamSettings
@@ -31,15 +32,17 @@ def engine_unit(market: str, settings: StreamSettings) -> ShardUnit:
 
 
 class MarketEngine:
-    """Matches the commands of a market; events out, snapshots into its book table."""
+    """Matches the commands of a market; events out, snapshots into its book table. The markets of a process share a producer."""
 
-    def __init__(self, app: faust.App, market: str, settings: StreamSettings) -> None:
+    def __init__(
+        self, app: faust.App, market: str, settings: StreamSettings, shared: SharedProducer | None = None
+    ) -> None:
         self.feed = Feed(commands_topic(market), f"match-{market}")
         self._app = app
         self._market = market
         self._settings = settings
         self._table = declare_book_table(app, market)
-        self.matcher = Matcher(market, settings, self._table)
+        self.matcher = Matcher(market, settings, self._table, shared)
 
     @property
     def name(self) -> str:

@@ -37,12 +37,14 @@ KEPT = 2
 class SnapshotWriter:
     """Writes the snapshots of one market and keeps the newest two in the table."""
 
-    def __init__(self, market: str, settings: StreamSettings, producer: AckedProducer, table: Any) -> None:
+    def __init__(
+        self, market: str, settings: StreamSettings, producer: AckedProducer, letters: AckedProducer, table: Any
+    ) -> None:
         self._market = market
         self._settings = settings
         self._topic = book_changelog_topic(market)
         self._producer = producer
-        self._foreign = ForeignRecords(market, self._topic, producer)
+        self._foreign = ForeignRecords(market, self._topic, letters)
         self._table = table
         self._taken_at_s = 0.0
         self._not_before_s = 0.0

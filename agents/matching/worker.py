@@ -10,6 +10,7 @@ from agents.matching.market_assignment import MarketAssignment
 from agents.matching.recovery import begin_assignment
 from agents.matching.snapshot_writer import SnapshotWriter
 from agents.pending_work import has_commands
+from agents.shard.shared_producer import SharedProducer
 from agents.worker.database import ask_database
 from agents.worker.foreign_records import ForeignRecords, report
 from agents.worker.halting import MarketHalted, halt_market
@@ -22,7 +23,7 @@ from broker.errors import AlteredCommand
 from broker.event_records import pack
 from broker.producer import AckedProducer
 from broker.unreadable import UnreadableRecord, check_partition
-from schemas.topics import commands_topic, engine_app_id, events_topic
+from schemas.topics import book_changelog_topic, commands_topic, engine_app_id, events_topic
 from schemas.wire import encode
 from store.command_log.outbox import rewind
 from store.crash_points import CrashPoint, passing
@@ -35,14 +36,17 @@ log = logging.getLogger(__name__)
 class Matcher:
     """The owner of one market. Every change of the market goes through `handle`, one record at a time."""
 
-    def __init__(self, market: str, settings: StreamSettings, table: Any) -> None:
+    def __init__(self, market: str, settings: StreamSettings, table: Any, shared: SharedProducer | None = None) -> None:
         self.market = market
         self.name = engine_app_id(market)
         self._settings = settings
         self._table = table
-        self._producer = AckedProducer(settings.bootstrap, market)
-        self.snapshots = SnapshotWriter(market, settings, self._producer, table)
-        self._foreign = ForeignRecords(market, commands_topic(market), self._producer)
+        self._shared = shared or SharedProducer(settings.bootstrap, market)
+        self._producer = self._shared.producer
+        self._events_topic, self._table_topic = events_topic(market), book_changelog_topic(market)
+        self._letters = AckedProducer(settings.bootstrap, market)  # connects with the first one
+        self.snapshots = SnapshotWriter(market, settings, self._producer, self._letters, table)
+        self._foreign = ForeignRecords(market, commands_topic(market), self._letters)
         self._assignment: MarketAssignment | None = None
         self._recoveries = 0
         self._progress = StepCounter()
@@ -58,7 +62,7 @@ class Matcher:
         self._recoveries += 1
         self._progress.step()
         recovery = self._recoveries
-        await self._producer.start()
+        await self._shared.join(self._events_topic, self._table_topic)
         try:
             assignment = await begin_assignment(self.market, self._settings, self._table.data.data, self._progress.step)
         except MarketHalted as error:
@@ -66,7 +70,7 @@ class Matcher:
             return
         passing(CrashPoint.DURING_RECOVERY)
         if recovery == self._recoveries:
-            self._producer.expect_beyond(events_topic(self.market), assignment.log_end)
+            self._producer.expect_beyond(self._events_topic, assignment.log_end)
             self.snapshots.begin()
             self._assignment = assignment
             RECOVERIES.labels(self.market).inc()
@@ -142,7 +146,8 @@ class Matcher:
 
     def advance(self) -> object:
         """A value that changes with every record, recovery step and acknowledgement."""
-        return self._progress.steps, self._producer.appended
+        appended = self._producer.appended
+        return self._progress.steps, appended[self._events_topic], appended[self._table_topic]
 
     async def has_work(self) -> bool:
         """Whether the log has work for this owner; raises the error of an outage."""
@@ -150,7 +155,8 @@ class Matcher:
 
     async def disconnect(self) -> None:
         """Disconnect from the broker, after the app has stopped."""
-        await self._producer.stop()
+        await self._shared.leave(self._events_topic, self._table_topic)
+        await self._letters.stop()
 
     async def _leave_a_copy(self) -> None:
         """Copy the last snapshot if there is time. A rebuild works without it: an older one only makes it longer."""
@@ -177,9 +183,10 @@ class Matcher:
         while assignment.failures:
             letter = dead_letter_of_failure(self.market, assignment.failures.pop(0))
             report(letter)
-            await send_to_dlq(self._producer, letter)
+            await self._letters.start()
+            await send_to_dlq(self._letters, letter)
         for record in pack(self.market, assignment.epoch, before, unwritten):
-            await self._producer.send(events_topic(self.market), encode(record), key=self.market.encode())
+            await self._producer.send(self._events_topic, encode(record), key=self.market.encode())
             passing(CrashPoint.AFTER_EVENTS_BEFORE_SNAPSHOT)
             EVENTS_WRITTEN.labels(self.market).inc(len(record.events))
             if assignment is not self._assignment:  # the next owner may have noticed that the log lost its tail

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -28,6 +29,7 @@ STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the proces
 FETCH_MAX_WAIT_MS = 200
 IDLE_FETCH_MAX_WAIT_MS = 1_000
 """How long the broker holds a fetch when there is no record. A log that is added, or goes on, waits for the fetch under way."""
+GATHER_A_LOG_S = 0.0001
 POLL_MS = 1_000
 TRY_AGAIN_S = 1.0
 COMMIT_WITHIN_S = 5.0
@@ -131,6 +133,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
         self._paused: set[TP] = set()
         self._pumping: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._fetch_at_s = 0.0
 
     async def on_start(self) -> None:
         """Connect both clients; the member joins its group when the app subscribes."""
@@ -146,6 +149,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         await self._consumer.start()
+        self._gather_before_fetches(self._consumer._client)
         self._member = self._create_member(connection)
         await self._member.start()
         RefusalWatch(self._member._coordinator)
@@ -305,11 +309,23 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
             self._set_fetch_wait(is_idle=not records and not self._paused)
+            if records:
+                self._fetch_at_s = self.thread_loop.time() + len(self._readings) * GATHER_A_LOG_S
             for tp, found in records.items():
                 reading = self._readings.get(TP(*tp))
                 if reading is not None:
                     reading.next_offset = found[-1].offset + 1
                     self.parent_loop.call_soon_threadsafe(self.consumer.deliver, reading, found)
+
+    def _gather_before_fetches(self, client: Any) -> None:
+        send = client.send
+
+        async def send_later(node_id: Any, request: Any, **more: Any) -> Any:
+            if isinstance(request, FetchRequest):
+                await asyncio.sleep(self._fetch_at_s - self.thread_loop.time())
+            return await send(node_id, request, **more)
+
+        client.send = send_later
 
     def _set_fetch_wait(self, *, is_idle: bool) -> None:
         fetcher: Any = self._ensure_consumer()._fetcher

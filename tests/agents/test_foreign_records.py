@@ -13,13 +13,13 @@ from prometheus_client import REGISTRY
 
 from agents.fills.app import MarketPublisher, publisher_unit
 from agents.fills.end_of_topic import fills_in
-from agents.fills.shared_producer import SharedProducer
 from agents.matching.app import MarketEngine, engine_unit
 from agents.projection.app import MarketProjection, projection_unit
 from agents.projection.persister import Persister
 from agents.projection.worker import Projector
 from agents.relay import Relay
 from agents.shard.market_work import Build
+from agents.shard.shared_producer import SharedProducer
 from agents.shard.unit import ShardUnit
 from agents.verify import verify
 from agents.worker.host import Unit

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from agents.fills.shared_producer import SharedProducer
 from agents.fills.worker import Publisher
+from agents.shard.shared_producer import SharedProducer
 from broker.reader import read_all
 from schemas.fills import decode_fill
 from schemas.topics import fills_topic
