@@ -21,11 +21,13 @@ class Kind(StrEnum):
 class Seen(StrEnum):
     """When an operation counts as done: at the answer to the order, or when its fill is in GET /fills.
 
-    FILL asks again and again; FILL_AFTER_WAIT lets the API hold the answer back (X-Wait-For-Command).
+    FILL asks again and again, the later the less often; FILL_POLLED every 3 ms; FILL_AFTER_WAIT lets the API hold the answer
+    back (X-Wait-For-Command).
     """
 
     ANSWER = "answer"
     FILL = "fill"
+    FILL_POLLED = "fill-polled"
     FILL_AFTER_WAIT = "fill-after-wait"
 
 

@@ -15,6 +15,7 @@ from bench.load.job import Job, Kind, Report, Seen
 
 AFTER_REFUSAL_S = 0.02
 LOOK_AGAIN_S = 0.001
+POLL_S = 0.003
 LOOK_AGAIN_SHARE = 0.1  # of the time waited so far: what a look adds to a latency is bounded by a tenth of it
 LAST_ANSWERS_S = 30.0
 REQUESTS_A_CONNECTION = 64
@@ -170,10 +171,14 @@ class Load:
                 self._count("fill missing", status, now - due, fills)
                 self._end(c, status)
             else:
-                pause = max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * (now - due))
-                asyncio.get_running_loop().call_later(pause, c.send, request, looked)
+                asyncio.get_running_loop().call_later(self._look_again_s(now - due), c.send, request, looked)
 
         connection.send(request, looked)
+
+    def _look_again_s(self, waited_s: float) -> float:
+        if self._job.seen is Seen.FILL_POLLED:
+            return POLL_S
+        return max(LOOK_AGAIN_S, LOOK_AGAIN_SHARE * waited_s)
 
     def _count(self, what: str, status: int, took_s: float, answer: bytes) -> None:
         label = f"{what} {status}"

@@ -2,7 +2,8 @@
 
 Idle: one order after the other. Under load: open loop, the send times fixed in advance and the latency counted from
 them, so that a stall counts for every order it delays. A client looks for its fill again a millisecond after an
-answer without it, later after a tenth of the time it has waited. A maker's two walls are on both sides of 60,000.
+answer without it, later after a tenth of the time it has waited; at the judged rate, one also that asks every 3 ms, which
+loads the API most. A maker's two walls are on both sides of 60,000.
 """
 
 from typing import Any
@@ -19,6 +20,7 @@ TAKERS = 64
 CONNECTIONS = 128
 IDLE_BAR = Bar(20, is_floor=False, unit="ms")
 LOADED_BAR = Bar(50, is_floor=False, unit="ms")
+POLLED_BAR = Bar(60, is_floor=False, unit="ms")
 JUDGED_RATE = 100
 WARM_UP = 20
 
@@ -30,10 +32,12 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     await drained(exchange)
     idle = [await _idle(exchange, users, size, seen) for seen in (Seen.FILL, Seen.FILL_AFTER_WAIT)]
     points = [await _point(exchange, users, rate, size.rate_s) for rate in size.rates]
+    polled = await _point(exchange, users, JUDGED_RATE, size.rate_s, Seen.FILL_POLLED)
     rows = [
         _row("idle", idle[0], IDLE_BAR),
         _row("idle, by X-Wait-For-Command", idle[1], None),
         *(_loaded_row(point) for point in points),
+        alone("P3", f"order to fill at {JUDGED_RATE}/s, asked every 3 ms: p99", "ms", [polled.p99_ms], POLLED_BAR),
     ]
     return Outcome(rows, points)
 
@@ -46,8 +50,10 @@ async def _idle(exchange: ExchangeProcess, users: list[FundedUser], size: Size, 
     return _fills(report)
 
 
-async def _point(exchange: ExchangeProcess, users: list[FundedUser], rate: int, seconds: float) -> LoadPoint:
-    load = {"kind": Kind.OPEN, "rate": rate, "seen": Seen.FILL, "connections": min(CONNECTIONS, 2 * rate)}
+async def _point(
+    exchange: ExchangeProcess, users: list[FundedUser], rate: int, seconds: float, seen: Seen = Seen.FILL
+) -> LoadPoint:
+    load = {"kind": Kind.OPEN, "rate": rate, "seen": seen, "connections": min(CONNECTIONS, 2 * rate)}
     report = await run_load(_job(exchange, users, orders=takers(), seconds=seconds, **load))
     fills, orders = _fills(report), sum(n for status, n in report.statuses.items() if status.startswith("order"))
     p50, p90, p99 = (percentile(fills, share) for share in (0.5, 0.9, 0.99))

@@ -30,6 +30,10 @@ FETCH_MAX_WAIT_MS = 200
 IDLE_FETCH_MAX_WAIT_MS = 1_000
 """How long the broker holds a fetch when there is no record. A log that is added, or goes on, waits for the fetch under way."""
 GATHER_A_LOG_S = 0.0001
+"""After records have come, the next fetch waits this long for each log that is read: it costs client and broker as much, whatever it
+brings. A wait below GATHER_MIN_S is left out.
+"""
+GATHER_MIN_S = 0.001
 POLL_MS = 1_000
 TRY_AGAIN_S = 1.0
 COMMIT_WITHIN_S = 5.0
@@ -318,11 +322,14 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
                     self.parent_loop.call_soon_threadsafe(self.consumer.deliver, reading, found)
 
     def _gather_before_fetches(self, client: Any) -> None:
+        """Let fetches of a client wait: a consumer of aiokafka sends the next one as soon as records are taken off it."""
         send = client.send
 
         async def send_later(node_id: Any, request: Any, **more: Any) -> Any:
             if isinstance(request, FetchRequest):
-                await asyncio.sleep(self._fetch_at_s - self.thread_loop.time())
+                wait_s = self._fetch_at_s - self.thread_loop.time()
+                if wait_s >= GATHER_MIN_S:
+                    await asyncio.sleep(wait_s)
             return await send(node_id, request, **more)
 
         client.send = send_later

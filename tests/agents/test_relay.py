@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.relay import Relay
-from agents.relayed_market import PAUSE_MAX_S, fitting, pause_after
+from agents.relayed_market import PAUSE_MAX_S, ROUND_MAX_S, RelayedMarket, Round, fitting, pause_after
 from broker.reader import read_back
 from schemas.commands import PassBarrier
 from schemas.topics import commands_topic
@@ -205,3 +205,31 @@ def test_a_record_is_followed_by_a_pause_that_grows_with_what_it_held() -> None:
     """A single command waits only briefly, a stream of them shares records, and a flood is not delayed at all."""
     assert 0 < pause_after(1) < pause_after(4) < pause_after(100) == PAUSE_MAX_S
     assert pause_after(COMMANDS_PER_RECORD_MAX) == 0
+
+
+def test_markets_that_send_at_the_same_time_send_their_next_records_together() -> None:
+    """The more they are, the later; what is sent meanwhile joins them, and nothing waits longer than half a second."""
+    few, many = ([RelayedMarket(f"M{number}-PERP") for number in range(count)] for count in (2, 1_000))
+    turn = Round()
+    turn.add(few[:1], 10.0)
+    assert turn.due_s(few[0]) == 10.0  # alone it pauses for its own commands only
+    turn.add(few, 20.0)
+    assert len({turn.due_s(each) for each in few}) == 1
+    assert 20.0 < turn.due_s(few[0]) < 20.0 + PAUSE_MAX_S
+    turn.add(many[:50], 20.001)
+    assert len({turn.due_s(each) for each in [*few, *many[:50]]}) == 1
+    assert turn.due_s(few[0]) > 20.0 + 2 * PAUSE_MAX_S
+    turn.add(many, 20.002)
+    assert {turn.due_s(each) for each in many} == {20.0 + ROUND_MAX_S}
+
+
+def test_a_market_outside_a_long_round_waits_a_part_of_it() -> None:
+    """So that those outside come together too; one outside a short round waits for nobody, and its own pause counts always."""
+    busy, calm = [RelayedMarket(f"M{number}-PERP") for number in range(100)], RelayedMarket("CALM-PERP")
+    turn = Round()
+    turn.add(busy[:10], 10.0)
+    assert turn.due_s(calm) < 10.0
+    turn.add(busy, 20.0)
+    assert 20.0 < turn.due_s(calm) < turn.due_s(busy[0])
+    calm.due_s = 30.0
+    assert turn.due_s(calm) == 30.0

@@ -5,8 +5,9 @@ import itertools
 import os
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agents.matching.app import MarketEngine
 from agents.projection.app import MarketProjection
 from agents.relay import Relay
 from agents.shard.placement import PlacementWatch, Scope
+from agents.shard.shared_producer import SharedProducer
 from agents.shard.unit import ShardUnit
 from agents.shard.worker import Feed
 from agents.worker.host import Host
@@ -30,7 +32,7 @@ from broker.producer import AckedProducer, OutgoingRecord
 from broker.shards.consumer import WAITING_RECORDS_MAX
 from schemas.commands import SetStatus
 from schemas.market import MarketStatus
-from schemas.topics import commands_topic, events_topic, shard_app_id
+from schemas.topics import book_changelog_topic, commands_topic, events_topic, shard_app_id
 from store.command_log.commands import append_command
 from store.command_log.drain import drain
 from store.markets.halts import halt
@@ -41,6 +43,7 @@ from tests.agents.stream import BEGAN_AT, Stream, hosted, one_hash_each, stream_
 from tests.agents.test_publisher import everything_is_published
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.topic_faults import lift_limit, limit_records
 
 FULL = pytest.mark.chaos
 SHARDED = (Work.ENGINE, Work.PROJECTION, Work.PUBLISHER)
@@ -68,8 +71,14 @@ def names(streams: Sequence[Stream]) -> list[str]:
 
 def shard_of(work: Work, streams: Sequence[Stream], shard: str) -> ShardUnit:
     """One kind of work for all of these markets in one shard of this process."""
-    build: Any = {Work.ENGINE: MarketEngine, Work.PROJECTION: MarketProjection, Work.PUBLISHER: MarketPublisher}[work]
-    return ShardUnit(work, shard, streams[0].settings, build, markets=names(streams))
+    settings = streams[0].settings
+    shared = SharedProducer(settings.bootstrap)
+    build: Any = {
+        Work.ENGINE: partial(MarketEngine, shared=shared),
+        Work.PROJECTION: MarketProjection,
+        Work.PUBLISHER: partial(MarketPublisher, shared=shared),
+    }[work]
+    return ShardUnit(work, shard, settings, build, markets=names(streams))
 
 
 async def all_trade(streams: Sequence[Stream], count: int = 40) -> None:
@@ -286,6 +295,25 @@ async def test_a_quarantined_market_rests_and_the_others_trade(broker: Broker, d
             await ill.trade(20)
             await all_trade([well])
         assert await ill.progress() == before
+
+
+@pytest.mark.parametrize("topic", [events_topic, book_changelog_topic])
+async def test_a_topic_that_refuses_an_engines_records_holds_up_no_other_market(
+    broker: Broker, database: str, tmp_path: Path, topic: Callable[[str], str]
+) -> None:
+    """The engines of a shard share a producer; what was refused is written as soon as the topic is mended."""
+    async with markets(broker, database, tmp_path) as streams:
+        refused, other = streams
+        async with hosted(*(shard_of(work, streams, new_shard()) for work in SHARDED)):
+            await all_trade(streams)
+            await limit_records(broker.bootstrap, topic(refused.market), "100")
+            for _ in range(3):
+                await refused.trade(20)
+                await all_trade([other], 20)
+            await lift_limit(broker.bootstrap, topic(refused.market))
+            await all_trade(streams)
+        for stream in streams:
+            one_hash_each(await stream.records())
 
 
 async def test_what_a_group_has_committed_is_a_hint(broker: Broker, database: str, tmp_path: Path) -> None:

@@ -69,3 +69,28 @@ async def test_a_reader_is_not_kept_after_an_error(broker: Broker) -> None:
                 raise TimeoutError
         assert failed._closed
         assert await reader_of(broker, name) is not failed
+
+
+async def test_as_many_read_at_a_time_as_are_kept_unless_one_takes_long(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a process that reads many topics connects no more readers; one that waits for a log does not hold up the others."""
+    names = await topics_on(broker, 3)
+    first = TopicPartition(names[0], 0)
+    async with keeping_readers(broker.bootstrap, 1):
+        is_done = asyncio.Event()
+
+        async def read_for_long() -> None:
+            async with reading(broker.bootstrap, first):
+                await is_done.wait()
+
+        monkeypatch.setattr("broker.kept_readers.WAITS_FOR_TURN_S", 60.0)
+        long = asyncio.create_task(read_for_long())
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(reader_of(broker, names[1]))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.5)
+        monkeypatch.setattr("broker.kept_readers.WAITS_FOR_TURN_S", 0.01)
+        await reader_of(broker, names[2])
+        is_done.set()
+        await asyncio.gather(long, waiting)
