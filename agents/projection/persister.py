@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import Protocol
 
 from structlog.contextvars import unbind_contextvars
@@ -216,7 +217,7 @@ class Persister:
         """
         if member.known_to != session and member.checking is None:
             member.checking = asyncio.create_task(self._check(member, session))
-            member.checking.add_done_callback(lambda done: _checked(member, done))
+            member.checking.add_done_callback(partial(self._checked, member))
         return member.known_to == session
 
     async def _check(self, member: _Member, session: int) -> None:
@@ -237,7 +238,16 @@ class Persister:
                 log.warning("%s waits to be checked: %r", market.market, error, extra={"market": market.market})
                 market.step()
                 await backoff.wait()
-        self.wake(market)
+
+    def _checked(self, member: _Member, done: asyncio.Task[None]) -> None:
+        """The market may be written, or be checked for the session that has begun meanwhile."""
+        member.checking = None
+        if done.cancelled():
+            return
+        if error := done.exception():
+            member.fail(error)
+        else:
+            self.wake(member.market)
 
     def _fail_all(self, working: asyncio.Task[None]) -> None:
         """What ends the work ends that of all markets: nothing says whose fault it is."""
@@ -258,9 +268,3 @@ def pause_after(persisted: Iterable[list[LoggedRecord]]) -> float:
     """
     events = sum(len(logged.record.events) for records in persisted for logged in records)
     return 0.0 if events >= EVENTS_MAX // 2 else min(PAUSE_MAX_S, events * PAUSE_AN_EVENT_S)
-
-
-def _checked(member: _Member, done: asyncio.Task[None]) -> None:
-    member.checking = None
-    if not done.cancelled() and (error := done.exception()) is not None:
-        member.fail(error)

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from msgspec import Raw
 
+from agents.projection import persister as persisting
 from agents.projection.persister import Persister, pause_after
 from agents.projection.worker import RECORDS_WAITING_MAX, Projector
 from broker.event_records import LoggedRecord
@@ -190,6 +192,37 @@ async def test_a_halted_market_rests_and_takes_its_records_off_the_queue(
             await are_acknowledged(*seconds)
         assert not any(each.is_acknowledged for each in firsts[taken:])
         assert (await streams[0].progress()).command_seq == before
+
+
+async def test_a_session_that_ends_while_a_market_is_checked_holds_up_nothing(
+    streams: tuple[Stream, Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The market is checked again for the session that began meanwhile, although no other record of it comes."""
+    persister, may_end = Persister(streams[0].settings), asyncio.Event()
+    check = persisting.check_log_is_known
+
+    async def check_slowly(*asked: Any) -> None:
+        await may_end.wait()
+        await check(*asked)
+
+    monkeypatch.setattr(persisting, "check_log_is_known", check_slowly)
+    async with projecting(persister, streams[0]) as ((one, _),):
+        records = await deliveries(streams[0])
+        await hand_over(one, records)
+
+        async def begun() -> list[int]:
+            return await sessions_of(streams[0], persister)
+
+        (first,) = await eventually(begun)
+        await streams[0].session.execute("SELECT pg_terminate_backend($1)", first)
+
+        async def begun_again() -> bool:
+            persister.wake(one)
+            return (await begun()) not in ([], [first])
+
+        await eventually(begun_again)
+        may_end.set()
+        await are_acknowledged(*records)
 
 
 @pytest.mark.parametrize("held", ["progress", "accounts"])
