@@ -169,8 +169,8 @@ class Round:
 def pause_after(sent: int) -> float:
     """Seconds to let commands gather after a record of `sent` commands; 0 after a large one: more are waiting already.
 
-    A single command causes little delay (2 ms for the next one). A market with fewer than 500 commands a second never pauses as long as
-    50 ms; with more, the pause makes its records large, and each later stage pays by record.
+    A single command causes little delay (2 ms for the next one), 400 a second about 20 ms. Only a busier market comes to the longest
+    pause: its records are then large, and each later stage pays by record.
     """
     return 0.0 if sent >= COMMANDS_PER_RECORD_MAX // 2 else min(PAUSE_MAX_S, sent * PAUSE_A_COMMAND_S)
 

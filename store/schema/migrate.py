@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def migrate(dsn: str) -> str:
-    """Run every missing migration, in one transaction, then build the missing indexes and drop the retired ones; returns the newest migration.
+    """Run every missing migration, in one transaction, then build missing indexes and drop retired ones; returns the newest.
 
     Parallel calls wait and then find nothing to do. Raises ConnectionError when the server is unavailable,
     DatabaseIsNewer when a later release has migrated the database.
