@@ -18,7 +18,7 @@ from broker.producer_clients import ProducerClients
 from broker.reader import NO_RECORD, LastRecord, record_at
 
 SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
-BATCH_BYTES_MAX = 512 * 1024  # the fills of the largest event record, so that they are acknowledged together
+BATCH_BYTES_MAX = 512 * 1024  # the fills of nearly any event record: they are acknowledged together
 RETRY_AFTER_S = 0.2
 DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
 STRANGERS_MAX = 100  # ranges that are remembered until somebody asks for them
