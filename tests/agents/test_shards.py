@@ -29,6 +29,7 @@ from agents.worker.host import Host
 from agents.worker.metrics import RECOVERIES
 from agents.worker.settings import StreamSettings
 from broker.producer import AckedProducer, OutgoingRecord
+from broker.shards import consumer as consuming
 from broker.shards.consumer import WAITING_RECORDS_MAX
 from schemas.commands import SetStatus
 from schemas.market import MarketStatus
@@ -41,6 +42,7 @@ from store.session.connect import Connection
 from store.session.presence import Task, Work, read_processes
 from tests.agents.stream import BEGAN_AT, Stream, hosted, one_hash_each, stream_on
 from tests.agents.test_publisher import everything_is_published
+from tests.agents.test_relay import relayed
 from tests.conftest import Broker
 from tests.eventually import eventually
 from tests.topic_faults import lift_limit, limit_records
@@ -314,6 +316,34 @@ async def test_a_topic_that_refuses_an_engines_records_holds_up_no_other_market(
             await all_trade(streams)
         for stream in streams:
             one_hash_each(await stream.records())
+
+
+async def test_records_of_many_logs_gather_before_the_next_fetch(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The more logs a worker reads, the longer: each fetch names all of them. None is missed."""
+    monkeypatch.setattr(consuming, "GATHER_A_LOG_S", 0.25)
+    fetched: list[int] = []
+    fetch = consuming.ShardConsumerThread._fetch
+
+    async def count(thread: consuming.ShardConsumerThread, reader: AIOKafkaConsumer) -> consuming.Records:
+        records = await fetch(thread, reader)
+        if records and thread.app.conf.id.startswith(Work.ENGINE):
+            fetched.append(sum(map(len, records.values())))
+        return records
+
+    monkeypatch.setattr(consuming.ShardConsumerThread, "_fetch", count)
+    async with (
+        markets(broker, database, tmp_path) as streams,
+        hosted(*(shard_of(work, streams, new_shard()) for work in (Work.ENGINE, Work.PROJECTION))),
+    ):
+        for _ in range(10):
+            for each in streams:
+                await each.trade(1)
+                await relayed(each, await each.barrier())
+        for each in streams:
+            await each.drained()
+    assert len(fetched) <= sum(fetched) / 4
 
 
 async def test_what_a_group_has_committed_is_a_hint(broker: Broker, database: str, tmp_path: Path) -> None:
