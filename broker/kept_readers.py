@@ -13,6 +13,10 @@ from broker.address import client_settings
 
 FETCH_MAX_WAIT_MS = 10
 """What is read is there. The last fetch of a reading finds nothing, and the next reading of a kept reader waits for its answer."""
+FETCHER_SLEEPS_MS = 5_000
+"""How long the fetcher of a client sleeps when nothing wakes it. An answer, an assignment and a resumed log do, so it has nothing to
+look for. aiokafka's default of 200 ms makes every idle client wake its process five times a second.
+"""
 
 
 class KeptReaders:
@@ -79,4 +83,5 @@ def _new_reader(bootstrap: str, about: str) -> AIOKafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        consumer_timeout_ms=FETCHER_SLEEPS_MS,
     )

@@ -20,6 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from broker.address import client_settings
+from broker.kept_readers import FETCHER_SLEEPS_MS
 from broker.refused_member import RefusalWatch
 from broker.shards.group import SUBSCRIBED, SoleOwner, remove_member
 
@@ -141,6 +142,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # a log that ends before our offset has lost its end, or is another one
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            consumer_timeout_ms=FETCHER_SLEEPS_MS,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         await self._consumer.start()
@@ -161,6 +163,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1_000),
             request_timeout_ms=int((conf.broker_rebalance_timeout + JOINED_WITHIN_S) * 1_000),
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1_000),
+            consumer_timeout_ms=FETCHER_SLEEPS_MS,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
 
