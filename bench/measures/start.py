@@ -16,7 +16,7 @@ from bench.sizes import Size
 MIB = 2**20
 SETTLED_AFTER_S = 30.0  # Java compiles what it has just run
 READY_BAR = Bar(8, is_floor=False, unit="s")
-IDLE_BAR = Bar(0.15, is_floor=False, unit="cores")
+IDLE_BAR = Bar(0.06, is_floor=False, unit="cores")
 
 
 async def measure(folder: Path, size: Size) -> Outcome:
