@@ -17,8 +17,6 @@ FETCHER_SLEEPS_MS = 5_000
 """How long the fetcher of a client sleeps when nothing wakes it. An answer, an assignment and a resumed log do, so it has nothing to
 look for. aiokafka's default of 200 ms makes every idle client wake its process five times a second.
 """
-
-
 WAITS_FOR_TURN_S = 2.0
 
 
