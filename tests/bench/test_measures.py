@@ -78,9 +78,9 @@ async def test_a_start_is_measured_from_an_empty_folder_and_from_a_full_one(tmp_
 
 
 async def test_every_order_finds_its_fill(small_tree: ExchangeProcess) -> None:
-    """P3: idle, by waiting, and at a rate."""
+    """P3: idle, by waiting, at a rate, and asked for all the time."""
     outcome = await latency.measure(small_tree, TINY)
-    assert len(_sane(outcome)) == 2 + len(TINY.rates)
+    assert len(_sane(outcome)) == 2 + len(TINY.rates) + 1
     assert [point.offered_per_s for point in outcome.points] == list(TINY.rates)
 
 

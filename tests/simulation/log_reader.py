@@ -75,6 +75,7 @@ class ShardReader(_Client):
         super().__init__(broker)
         self._paused: set[TopicPartition] = set()
         self._fetcher = SimpleNamespace(_fetch_max_wait_ms=0)  # who waits here is woken at once
+        self._client = SimpleNamespace(send=None)  # and sends no fetches
         self._waiter: asyncio.Future[None] | None = None
 
     def assign(self, partitions: list[TopicPartition]) -> None:
