@@ -17,6 +17,7 @@ from store.projection.fold import Fold
 from store.projection.lock_keys import keys_to_lock
 from store.projection.rows import OrderRow, RecordRow, Rows
 from store.projection.write import LOCK, FoldedMarket, writing_of
+from store.session.chained_transactions import ChainedTransactions
 from store.session.connect import Connection, StoreUnavailable, is_outage
 
 ATTEMPTS_MAX = 20
@@ -64,6 +65,7 @@ class Projections:
     def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
         self._session: Connection | None = None
+        self._transactions = ChainedTransactions()
         self._registry = MarketRegistry()
         self._sessions = 0
 
@@ -71,7 +73,7 @@ class Projections:
         """Have a session; returns its number, which grows with each new one. Raises StoreUnavailable."""
         if self._session is None or self._session.is_closed():
             with _outages_as_unavailable():
-                self._session = await self._begin()
+                self._session, self._transactions = await self._begin(), ChainedTransactions()
             self._sessions += 1
         return self._sessions
 
@@ -105,7 +107,6 @@ class Projections:
         try:
             self._registry = await load_registry(session)
             await session.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
-            await session.execute("BEGIN")
         except BaseException:
             session.terminate()
             raise
@@ -155,13 +156,16 @@ class Projections:
         session = self._opened()
         is_clean = False
         try:
+            with _outages_as_unavailable():
+                await self._transactions.begin(session)
             if waits_briefly:
                 await session.execute(f"SET LOCAL lock_timeout = {BRIEF_LOCK_TIMEOUT_MS}")
             locked = await _lock(session, markets)  # 1
             outcomes, folded = _folded(markets, locked)  # 2
             if folded:
                 await _write(session, folded, markets)  # 3
-            await _commit(session)  # 4
+            with _outages_as_unavailable(outcome_is_unknown=True):
+                await self._transactions.commit(session)  # 4
             is_clean = True
             return outcomes
         except (*_CONFLICTS, asyncpg.LockNotAvailableError, ProjectionBroken):
@@ -270,11 +274,6 @@ async def _write(session: Connection, folded: Sequence[FoldedMarket], markets: S
     if written != writing.counts:
         names = ", ".join(market.batch.market for market in markets)
         raise ProjectionBroken(names, rows_expected=writing.counts, rows_written=written)
-
-
-async def _commit(session: Connection) -> None:
-    with _outages_as_unavailable(outcome_is_unknown=True):
-        await session.execute("COMMIT AND CHAIN")
 
 
 @contextmanager

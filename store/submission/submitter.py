@@ -11,6 +11,7 @@ from schemas.units import Timestamp
 from store.crash_points import CrashPoint, passing
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
+from store.session.chained_transactions import ChainedTransactions
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
 from store.submission.pending_cancels import explained, read_pending_cancels
@@ -28,13 +29,14 @@ log = logging.getLogger(__name__)
 class Submission:
     """Stores orders and cancels in batches; one session, one batch at a time.
 
-    The session idles inside a chained transaction that holds neither xid nor snapshot, so a batch needs no BEGIN and
+    The session idles inside a chained transaction that holds neither xid nor snapshot, so a batch rarely needs a BEGIN, and
     no statement may call `now()`.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], registry: MarketRegistry) -> None:
         self._connect, self._registry = connect, registry
         self._connection: Connection | None = None
+        self._transactions = ChainedTransactions()
         self._turn = asyncio.Lock()
 
     async def run(
@@ -116,7 +118,7 @@ class Submission:
             states = await read_states(connection, decisions.not_open)
             pending = await read_pending_cancels(connection, decisions.short_of_margin())
             is_committing = not decisions.is_empty
-            await connection.execute("COMMIT AND CHAIN")
+            await self._transactions.commit(connection)
             is_clean = True
             passing(CrashPoint.AFTER_COMMIT_BEFORE_REPLY)
         except _DATABASE_ERRORS as error:
@@ -130,13 +132,13 @@ class Submission:
         return explained(batch, decisions.answers(bases, states), pending)
 
     async def _session(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            try:
-                self._connection = await self._connect()
-                await self._connection.execute("BEGIN")
-            except _DATABASE_ERRORS as error:
-                self._drop()
-                raise StoreUnavailable(outcome_is_unknown=False) from error
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection, self._transactions = await self._connect(), ChainedTransactions()
+            await self._transactions.begin(self._connection)
+        except _DATABASE_ERRORS as error:
+            self._drop()
+            raise StoreUnavailable(outcome_is_unknown=False) from error
         return self._connection
 
     def _drop(self) -> None:

@@ -27,6 +27,8 @@ from store.queries.accounts.fills import list_fills
 from store.queries.accounts.orders import list_orders
 from store.queries.accounts.positions import Ranking, list_positions
 from store.queries.paging import ListRequest
+from store.session import chained_transactions
+from tests.eventually import eventually
 from tests.store.engine_rows import assert_rows_equal_the_engine
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange, seeded
 
@@ -97,6 +99,23 @@ async def test_rows_equal_the_engine_after_a_random_run(exchange: Exchange) -> N
     }  # fmt: skip
     for name in exchange.markets:
         await assert_rows_equal_the_engine(exchange, name)
+
+
+async def test_what_the_projection_writes_is_counted_and_its_next_transaction_begins(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL vacuums tables by what it has counted, and it counts between transactions only."""
+    monkeypatch.setattr(chained_transactions, "COUNTED_EVERY_S", 0.0)
+    maker, taker = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+
+    async def is_counted() -> bool:
+        await exchange.submit(BTC, an_order(maker, Side.BUY, 1, 600_000))
+        await exchange.submit(BTC, an_order(taker, Side.SELL, 1, 600_000))
+        await exchange.settle()
+        counted = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'fills'"
+        return bool(await exchange.session.fetchval(counted))
+
+    await eventually(is_counted, every_s=0.2)
 
 
 async def test_repeated_and_repacked_records_change_nothing(exchange: Exchange) -> None:

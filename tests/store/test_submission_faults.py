@@ -7,6 +7,7 @@ import pytest
 
 from schemas.orders import OrderStatus
 from store.markets.registry import MarketRegistry, load_registry
+from store.session import chained_transactions
 from store.session.connect import Connection, Session, StoreUnavailable, connect_writer, is_outage
 from store.submission import Placed, Submission, SubmitCancel
 from tests.eventually import eventually
@@ -112,6 +113,23 @@ async def test_an_idle_session_holds_neither_transaction_id_nor_snapshot(databas
             WHERE application_name = 'submission' AND datname = current_database()"""
         )
         assert tuple(row or ()) == ("idle in transaction", None, None)
+
+
+async def test_what_a_session_writes_is_counted_and_its_next_batch_begins(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL vacuums tables by what it has counted, and it counts between transactions only."""
+    monkeypatch.setattr(chained_transactions, "COUNTED_EVERY_S", 0.0)
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 10_000 * USDC)
+
+        async def is_counted() -> bool:
+            (answer,) = await submission.run([place(user, "0.001")], NOW, {})
+            assert isinstance(answer, Placed)
+            counted = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'orders'"
+            return bool(await session.fetchval(counted))
+
+        await eventually(is_counted, every_s=0.2)
 
 
 async def test_plans_made_on_an_empty_database_take_the_indexes(database: str) -> None:
