@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from prometheus_client import REGISTRY
 
 from agents.dead_letter_retry import Retried, retry_dead_letter
+from agents.matching import snapshot_writer
 from agents.matching.app import engine_unit
 from agents.matching.recovery import begin_assignment
 from agents.projection.app import projection_unit
@@ -205,8 +206,11 @@ async def matched_again(stream: Stream) -> str:
     return assignment.market.event_hash
 
 
-async def test_what_is_not_ours_is_buried_and_takes_no_sequence(broker: Broker, database: str, tmp_path: Path) -> None:
+async def test_what_is_not_ours_is_buried_and_takes_no_sequence(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Broken JSON, no value, unknown versions and types, another market: dead letters with their reasons."""
+    monkeypatch.setattr(snapshot_writer, "AGE_MAX_S", 3_600.0)  # what a snapshot covers is dropped unread
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(20)
         ours = await command_record(stream, 1, 2, 3)
