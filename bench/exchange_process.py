@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -12,10 +13,14 @@ from typing import Any
 
 import msgspec
 
-from app.local.process import bound_to_this_process
+from app.local.process import CannotListen, PortTaken, bound_to_this_process, check_port_is_free
 
 ROOT = Path(__file__).parents[1]
 READY_S = 150.0
+HOST = "127.0.0.1"
+PORTS = range(20_000, 32_000, 10)
+"""For the API and the metrics after it. Below those that the system gives to clients, which take any of them while an exchange starts."""
+_numbers = itertools.count(os.getpid() * 101)  # processes begin at different places
 POLL_S = 0.05
 
 
@@ -29,7 +34,7 @@ class ExchangeProcess:
         self.environment = {
             "DATA": str(data),
             "DEMO": str(int(demo)),
-            "PORT": "0",
+            "PORT": str(_port_with_free_ones_after_it()),
             **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,3 +118,18 @@ class ExchangeProcess:
         )
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode()
+
+
+def _port_with_free_ones_after_it() -> int:
+    while True:
+        first = PORTS[next(_numbers) % len(PORTS)]
+        if all(_is_free(port) for port in range(first, first + PORTS.step)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    try:
+        check_port_is_free(HOST, port)
+    except (CannotListen, PortTaken):
+        return False
+    return True
