@@ -73,7 +73,7 @@ class Projections:
         """Have a session; returns its number, which grows with each new one. Raises StoreUnavailable."""
         if self._session is None or self._session.is_closed():
             with _outages_as_unavailable():
-                self._session, self._transactions = await self._begin(), ChainedTransactions()
+                self._session = await self._begin()
             self._sessions += 1
         return self._sessions
 
@@ -169,7 +169,7 @@ class Projections:
             is_clean = True
             return outcomes
         except (*_CONFLICTS, asyncpg.LockNotAvailableError, ProjectionBroken):
-            await session.execute("ROLLBACK AND CHAIN")
+            await self._transactions.roll_back(session)
             is_clean = True
             raise
         finally:

@@ -124,7 +124,7 @@ class Submission:
         except _DATABASE_ERRORS as error:
             if is_committing or is_outage(error):
                 raise StoreUnavailable(outcome_is_unknown=is_committing) from error
-            is_clean = await _rolled_back(connection)
+            is_clean = await self._rolled_back(connection)
             raise
         finally:
             if not is_clean:  # also when this task is cancelled: the state of the session is unknown
@@ -134,7 +134,7 @@ class Submission:
     async def _session(self) -> Connection:
         try:
             if self._connection is None or self._connection.is_closed():
-                self._connection, self._transactions = await self._connect(), ChainedTransactions()
+                self._connection = await self._connect()
             await self._transactions.begin(self._connection)
         except _DATABASE_ERRORS as error:
             self._drop()
@@ -146,10 +146,9 @@ class Submission:
             self._connection.terminate()
             self._connection = None
 
-
-async def _rolled_back(connection: Connection) -> bool:
-    try:
-        await connection.execute("ROLLBACK AND CHAIN")
-    except _DATABASE_ERRORS:
-        return False
-    return True
+    async def _rolled_back(self, connection: Connection) -> bool:
+        try:
+            await self._transactions.roll_back(connection)
+        except _DATABASE_ERRORS:
+            return False
+        return True
