@@ -338,14 +338,15 @@ class Relay(Service):
         limit = max(1, min(COMMANDS_PER_RECORD_MAX, READ_AT_ONCE // len(due)))
         async with self._turn:
             found = await read_waiting(session, [market.market_id for market in due], limit)
-        if found:
-            self._poll_s = POLL_ANNOUNCED_S if announced & found.keys() else POLL_UNANNOUNCED_S
-            self._poll_at_s = min(self._poll_at_s, now_s + self._poll_s)
-        self._round.add([market for market in due if market.market_id in found], now_s)
-        for market in due:
-            if market.market_id in found:
-                market.is_woken |= len(found[market.market_id].commands) == limit
-                await self._send(session, market, found[market.market_id])
+        if not found:
+            return
+        self._poll_s = POLL_ANNOUNCED_S if announced & found.keys() else POLL_UNANNOUNCED_S
+        self._poll_at_s = min(self._poll_at_s, now_s + self._poll_s)
+        sending = [market for market in due if market.market_id in found]
+        self._round.add(sending, now_s)
+        for market in sending:
+            market.is_woken |= len(found[market.market_id].commands) == limit
+            await self._send(session, market, found[market.market_id])
 
     async def _send(self, session: Connection, market: RelayedMarket, waiting: WaitingCommands) -> None:
         try:
