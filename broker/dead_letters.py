@@ -64,7 +64,7 @@ def dead_letter_of_failure(market: str, failure: Failure) -> DeadLetter:
 
 
 async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
-    """Append a letter to the topic and wait for the broker."""
+    """Append a letter to the topic and wait for the broker; the first one connects the producer."""
     fields = {
         "market": dead_letter.market,
         "reason": dead_letter.reason,
@@ -75,6 +75,7 @@ async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
         "bytes": dead_letter.size_bytes,
     }
     headers = [(name, str(value).encode()) for name, value in fields.items() if value is not None]
+    await producer.start()
     await producer.send(DEAD_LETTERS, dead_letter.value[:VALUE_BYTES_MAX], dead_letter.id.encode(), headers)
 
 

@@ -183,7 +183,6 @@ class Matcher:
         while assignment.failures:
             letter = dead_letter_of_failure(self.market, assignment.failures.pop(0))
             report(letter)
-            await self._letters.start()
             await send_to_dlq(self._letters, letter)
         for record in pack(self.market, assignment.epoch, before, unwritten):
             await self._producer.send(self._events_topic, encode(record), key=self.market.encode())

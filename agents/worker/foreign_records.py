@@ -38,7 +38,6 @@ class ForeignRecords:
         self._counted.inc()
         try:
             async with asyncio.timeout(LETTER_WITHIN_S):
-                await self._producer.start()
                 await send_to_dlq(self._producer, letter)
         except (TimeoutError, KafkaError) as error:
             log.error("%s could not be kept among the dead letters: %r", letter.id, error)
