@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from app.local.process import CannotListen, PortTaken, bound_to_this_process, check_port_is_free
+from app.local.process import bound_to_this_process, port_or_free
 
 ROOT = Path(__file__).parents[1]
 READY_S = 150.0
@@ -123,13 +123,5 @@ class ExchangeProcess:
 def _port_with_free_ones_after_it() -> int:
     while True:
         first = PORTS[next(_numbers) % len(PORTS)]
-        if all(_is_free(port) for port in range(first, first + PORTS.step)):
+        if all(port_or_free(HOST, port) == port for port in range(first, first + PORTS.step)):
             return first
-
-
-def _is_free(port: int) -> bool:
-    try:
-        check_port_is_free(HOST, port)
-    except (CannotListen, PortTaken):
-        return False
-    return True
