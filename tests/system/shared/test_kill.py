@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import aiohttp
 
 from bench.load.generator import Outcome, Trader, make_traders, send_orders
 from tests.eventually import eventually
 from tests.system.conftest import Start
+from tests.system.verdict import every
 
 CLIENTS = 8
 LIVE_OR_ENDED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED", "REJECTED"}
@@ -38,19 +38,6 @@ async def test_the_whole_tree_killed_under_load_loses_nothing(any_exchange: Star
     assert set(sides.values()) == {1}
     code, printed = await exchange.command("audit")
     assert code == 0, printed
-
-
-async def every(session: aiohttp.ClientSession, trader: Trader, path: str) -> list[Any]:
-    """All entries of a paged list."""
-    entries: list[Any] = []
-    query = "limit=500"
-    while query:
-        async with session.get(f"{path}?{query}", headers=trader.headers) as answer:
-            assert answer.status == 200, await answer.text()
-            page = await answer.json()
-        entries += page["data"]
-        query = f"limit=500&cursor={page['nextCursor']}" if page["nextCursor"] else ""
-    return entries
 
 
 async def _until_it_trades(url: str, trader: Trader) -> None:

@@ -6,7 +6,7 @@ import aiohttp
 
 from bench.load.generator import make_traders, send_orders
 from tests.system.conftest import Start
-from tests.system.shared.test_kill import every
+from tests.system.verdict import every
 
 ORDERS = 10_000
 CLIENTS = 32
