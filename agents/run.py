@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agents.shard.placement import MARKETS_AT_ONCE, PlacementWatch, Scope, Served
+from agents.shard.shared_producer import SharedProducer
 from agents.worker.database import keeping_sessions
 from agents.worker.fail_stop import alongside
 from agents.worker.host import Host
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 async def run_engine(scope: Scope, settings: StreamSettings) -> None:
     """Match the markets of these shards, and those that are placed in them later."""
     from agents.matching.app import MarketEngine
-    from agents.shard.shared_producer import SharedProducer
 
     shared = SharedProducer(settings.bootstrap, "events")
     await _run_shards(Work.ENGINE, scope, settings, partial(MarketEngine, shared=shared))
@@ -43,7 +43,6 @@ async def run_projection(scope: Scope, settings: StreamSettings) -> None:
 async def run_publisher(scope: Scope, settings: StreamSettings) -> None:
     """Publish the fills of the markets of these shards."""
     from agents.fills.app import MarketPublisher
-    from agents.shard.shared_producer import SharedProducer
 
     shared = SharedProducer(settings.bootstrap, "fills")
     await _run_shards(Work.PUBLISHER, scope, settings, partial(MarketPublisher, shared=shared))
