@@ -10,13 +10,10 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from broker.address import client_settings
+from broker.fetch_wakeups import FETCHER_SLEEPS_MS, miss_no_wakeup
 
 FETCH_MAX_WAIT_MS = 10
 """What is read is there. The last fetch of a reading finds nothing, and the next reading of a kept reader waits for its answer."""
-FETCHER_SLEEPS_MS = 5_000
-"""How long the fetcher of a client sleeps when nothing wakes it. An answer, an assignment and a resumed log do, so it has nothing to
-look for. aiokafka's default of 200 ms makes every idle client wake its process five times a second.
-"""
 WAITS_FOR_TURN_S = 2.0
 
 
@@ -83,6 +80,7 @@ async def reading(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AI
         try:
             if not reader.assignment():
                 await reader.start()
+                miss_no_wakeup(reader)
                 await asyncio.sleep(0)  # aiokafka 0.14.0: stopping a task that never ran lets out a CancelledError
             reader.assign([partition])
             yield reader

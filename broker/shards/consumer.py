@@ -21,7 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from broker.address import client_settings
-from broker.kept_readers import FETCHER_SLEEPS_MS
+from broker.fetch_wakeups import FETCHER_SLEEPS_MS, miss_no_wakeup
 from broker.refused_member import RefusalWatch
 from broker.shards.group import SUBSCRIBED, SoleOwner, remove_member
 
@@ -153,6 +153,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
         await self._consumer.start()
+        miss_no_wakeup(self._consumer)
         self._gather_before_fetches(self._consumer._client)
         self._member = self._create_member(connection)
         await self._member.start()

@@ -33,6 +33,7 @@ class _Client:
         self.broker = broker
         self.process: Process = current_process()
         self._positions: dict[TopicPartition, int] = {}
+        self._fetcher = SimpleNamespace(_fetch_max_wait_ms=0, _in_flight=set())  # who waits here is woken at once
 
     async def start(self) -> None:
         """Connect."""
@@ -74,7 +75,6 @@ class ShardReader(_Client):
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
         self._paused: set[TopicPartition] = set()
-        self._fetcher = SimpleNamespace(_fetch_max_wait_ms=0)  # who waits here is woken at once
         self._client = SimpleNamespace(send=None)  # and sends no fetches
         self._waiter: asyncio.Future[None] | None = None
 
