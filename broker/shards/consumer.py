@@ -176,6 +176,12 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
 
+    async def stop(self) -> None:
+        """Stop, also when the thread has not begun yet: mode (0.7) would take it for one that was never started, and leave it."""
+        if self._thread is not None and not self._started.is_set():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.thread_loop))
+        await super().stop()
+
     async def on_thread_stop(self) -> None:
         """Leave the group; give the clients up when they do not stop in time, so that the thread ends.
 

@@ -12,6 +12,7 @@ from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.worker.ownership import tasks_now
 from agents.worker.service import Service
+from broker.shards.consumer import ShardConsumerThread
 from store.session.connect import Connection
 from store.session.presence import Task, Work
 from tests.agents.stream import hosted, stream_on
@@ -47,6 +48,34 @@ async def test_a_unit_that_is_given_up_before_it_is_up_leaves_no_thread(
         await unit.stop()  # or a failure here would be the very hang
         assert hosting.cancelled()
         await eventually(no_consumer_threads)  # one whose group was just assigning needs STOP_TIMEOUT_S
+
+
+async def test_a_unit_that_is_given_up_before_its_thread_has_begun_leaves_none(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine has not run it yet when the app stops: Faust takes it for one that was never started, and it worked on."""
+    begin, stop, may_begin = ShardConsumerThread._start_thread, ShardConsumerThread.stop, threading.Event()
+
+    def begin_late(consumer: ShardConsumerThread) -> None:
+        may_begin.wait()
+        begin(consumer)
+
+    async def let_it_begin_and_stop(consumer: ShardConsumerThread) -> None:
+        asyncio.get_running_loop().call_soon(may_begin.set)
+        await stop(consumer)
+
+    monkeypatch.setattr(ShardConsumerThread, "_start_thread", begin_late)
+    monkeypatch.setattr(ShardConsumerThread, "stop", let_it_begin_and_stop)
+    async with stream_on(broker, database, tmp_path) as stream:
+        unit = publisher_unit(stream.market, stream.settings)
+        starting = asyncio.create_task(unit.start())
+        [thread] = await eventually(consumer_threads)
+        starting.cancel()
+        await asyncio.wait([starting])
+        await unit.stop()
+        if thread.is_alive():
+            thread.service._stopped_set()  # or a failure here would be the very hang
+            pytest.fail("the thread works on")
 
 
 async def test_a_unit_that_is_stopped_owns_nothing_any_more(broker: Broker, database: str, tmp_path: Path) -> None:
