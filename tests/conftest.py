@@ -23,6 +23,7 @@ from store.schema.migrate import migrate
 from tests.distribution import Distribution, put_in_order
 from tests.memory import folder_in_memory, folder_of_this_run
 from tests.store.stepped_clock import WITHOUT_CLOCK
+from tests.topic_faults import delete_all_topics
 
 STARTED_AT = Timestamp(1_800_000_000_000_000)
 _numbers = itertools.count(1)
@@ -108,11 +109,18 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Brok
         yield broker
 
 
-@pytest_asyncio.fixture
-async def empty_broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    """An empty Kafka for one test."""
-    async with _kafka_in(tmp_path / "empty") as broker:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def second_broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
+    """Another Apache Kafka for the run."""
+    async with _kafka_in(tmp_path_factory.mktemp("second_broker")) as broker:
         yield broker
+
+
+@pytest_asyncio.fixture
+async def empty_broker(second_broker: Broker) -> AsyncIterator[Broker]:
+    """A Kafka without topics, and without groups that the test could know: they are named after the markets of other tests."""
+    yield second_broker
+    await delete_all_topics(second_broker.bootstrap)
 
 
 @asynccontextmanager

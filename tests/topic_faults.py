@@ -1,12 +1,14 @@
 """What goes wrong with a topic, and what an operator does about it."""
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import MessageSizeTooLargeError
 
 from broker.topics import LOG, admin_client
 from tests.eventually import eventually
 
+INTERNAL = {"__consumer_offsets", "__transaction_state", "__share_group_state"}
 PROBE = b"probe"
 """The key of a record that a topic took before it applied its new limit."""
 
@@ -25,12 +27,21 @@ async def lift_limit(bootstrap: str, topic: str) -> None:
 async def delete_topic(bootstrap: str, topic: str) -> None:
     """Delete a topic, and wait until the broker knows it no longer."""
     async with admin_client(bootstrap) as client:
+        await _delete(client, {topic})
 
-        async def is_gone() -> bool:
-            return topic not in await client.list_topics()
 
-        await client.delete_topics([topic])
-        await eventually(is_gone)
+async def delete_all_topics(bootstrap: str) -> None:
+    """Delete every topic but Kafka's own."""
+    async with admin_client(bootstrap) as client:
+        await _delete(client, set(await client.list_topics()) - INTERNAL)
+
+
+async def _delete(client: AIOKafkaAdminClient, topics: set[str]) -> None:
+    async def are_gone() -> bool:
+        return not topics & set(await client.list_topics())
+
+    await client.delete_topics(list(topics))
+    await eventually(are_gone)
 
 
 async def _set_limit(bootstrap: str, topic: str, size: str) -> None:

@@ -43,7 +43,7 @@ def slow_down() -> None:
     start = agents.matching.worker.begin_assignment
 
     async def take_time(on_step: Callable[[], None]) -> None:
-        for _ in range(4):
+        for _ in range(3):
             on_step()
             await asyncio.sleep(SLOW_STEP_S)
 

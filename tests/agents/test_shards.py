@@ -213,8 +213,15 @@ async def test_a_settled_market_leaves_its_shard_until_it_has_a_command_again(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once all is persisted, published and in a stored snapshot; a process that starts later looks at it once, and drops it too."""
-    monkeypatch.setattr("agents.matching.app.COPY_EVERY_S", 0.5)
-    monkeypatch.setattr("agents.relay.TIDY_EVERY_S", 0.5)
+    for interval in (
+        "matching.app.COPY_EVERY_S",
+        "matching.app.SNAPSHOT_CHECK_S",
+        "matching.snapshot_writer.AGE_MAX_S",
+        "relay.TIDY_EVERY_S",
+        "shard.market_work.IDLE_LOOK_S",
+        "shard.placement.LOOK_EVERY_S",
+    ):
+        monkeypatch.setattr(f"agents.{interval}", 0.2)
     async with markets(broker, database, tmp_path) as streams:
         stays, ends = streams
         shard = new_shard()

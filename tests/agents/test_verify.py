@@ -14,7 +14,6 @@ from agents.verify import Report, verify
 from broker.event_records import hashes_in
 from broker.producer import AckedProducer
 from broker.reader import stream_records
-from broker.topics import admin_client
 from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import empty_market
 from schemas.orders import OrderType, Side
@@ -28,9 +27,9 @@ from tables.book_table import snapshot_entries, snapshot_of
 from tests.agents.stream import Stream, hosted, stream_on
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.topic_faults import delete_all_topics
 
 PARTS = (Relay, engine_unit, projection_unit)
-INTERNAL = {"__consumer_offsets", "__transaction_state", "__share_group_state"}
 OF_THE_MARKET = "market_id = (SELECT market_id FROM markets WHERE name = $1)"
 A_TRADE = f"{OF_THE_MARKET} AND trade_id = (SELECT max(trade_id) FROM fills WHERE {OF_THE_MARKET})"
 AN_ENDED = f"order_id = (SELECT max(order_id) FROM orders WHERE {OF_THE_MARKET} AND status = 'FILLED')"
@@ -195,18 +194,6 @@ async def copy_logs(stream: Stream, source: str, log: str = "", alter: Alter | N
     assert altered == (1 if log else 0)
 
 
-async def remove_logs(stream: Stream) -> None:
-    """Delete the market's topics at the broker it looks at now, and wait until they are gone."""
-    async with admin_client(stream.settings.bootstrap) as client:
-        topics = set(await client.list_topics()) - INTERNAL
-        await client.delete_topics(list(topics))
-
-        async def are_gone() -> bool:
-            return not topics & set(await client.list_topics())
-
-        await eventually(are_gone)
-
-
 async def test_verify_finds_what_is_altered_in_a_log(traded: Stream, empty_broker: Broker) -> None:
     """The logs copied record by record hold; with one byte, one event or one record altered they do not."""
     source, differing = traded.settings.bootstrap, set()
@@ -215,7 +202,7 @@ async def test_verify_finds_what_is_altered_in_a_log(traded: Stream, empty_broke
         await copy_logs(traded, source, log, alter)
         if (await verified(traded)).differences_found:
             differing.add(alteration)
-        await remove_logs(traded)
+        await delete_all_topics(empty_broker.bootstrap)
     assert differing == set(ALTERATIONS)
 
 
