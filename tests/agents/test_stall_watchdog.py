@@ -11,6 +11,7 @@ import pytest
 
 from agents.fills.app import publisher_unit
 from agents.fills.worker import Publisher
+from agents.matching.app import engine_unit
 from agents.matching.worker import Matcher
 from agents.pending_work import has_commands
 from agents.projection.app import projection_unit
@@ -98,10 +99,9 @@ async def left_over(stream: Stream) -> AsyncIterator[None]:
     """A market whose engine has gone after half of its orders, among workers of little patience."""
     stream.settings = replace(stream.settings, standstill_s=3.0)
     async with hosted(Relay(stream.market, stream.settings), projection_unit(stream.market, stream.settings)):
-        engine = stream.spawn("engine")
-        await stream.trade(40)
-        await stream.drained()
-        engine.terminate()
+        async with hosted(engine_unit(stream.market, stream.settings)):
+            await stream.trade(40)
+            await stream.drained()
         await stream.trade(40)
         yield
 

@@ -87,12 +87,14 @@ async def _start_without_demo(exchange: ExchangeProcess) -> None:
     exchange.environment["DEMO"] = "0"
     await exchange.start()
     assert sum("until its price sources report" in line for line in exchange.printed) == 3
-    await eventually(lambda: _all_are(exchange, "CANCEL_ONLY"), every_s=1)
+    async with aiohttp.ClientSession(exchange.url) as session:
+        await eventually(lambda: _all_are(session, "CANCEL_ONLY"), every_s=0.2)
     code, _ = await exchange.command("market", "sources", "SOL-PERP", "--none")
     assert code == 0
     assert (await exchange.command("market", "sources", "SOL-PERP", "--json"))[1].strip() == "[]"
     _, printed = await exchange.command("status", "--json")
-    assert {row["market"]: row["status"] for row in json.loads(printed)}["SOL-PERP"] == "ACTIVE"
+    statuses = {row["market"]: row["status"] for row in json.loads(printed)}
+    assert statuses == dict.fromkeys(MARKETS, "CANCEL_ONLY") | {"SOL-PERP": "ACTIVE"}
 
 
 async def _reported_by_the_demo(exchange: ExchangeProcess, session: aiohttp.ClientSession) -> bool:
@@ -105,9 +107,8 @@ async def _reported_by_the_demo(exchange: ExchangeProcess, session: aiohttp.Clie
         return 'perpetua_prices_reported_total{market="BTC-PERP"' in await answer.text()
 
 
-async def _all_are(exchange: ExchangeProcess, status: str) -> bool:
-    _, printed = await exchange.command("status", "--json")
-    return {row["status"] for row in json.loads(printed)} == {status}
+async def _all_are(session: aiohttp.ClientSession, status: str) -> bool:
+    return {market["status"] for market in await _get(session, "/markets")} == {status}
 
 
 async def _has_fallen(session: aiohttp.ClientSession, below: Decimal) -> bool:

@@ -27,8 +27,8 @@ OVERLOADED_WITHIN_S = 60.0
 @pytest.mark.parametrize(
     ("outage", "down_s"),
     [
-        pytest.param(dead, 15, id="short-dead"),
-        pytest.param(hanging, 15, id="short-hanging"),
+        pytest.param(dead, 11, id="short-dead"),
+        pytest.param(hanging, 11, id="short-hanging"),
         pytest.param(dead, 120, marks=FULL, id="full-dead"),
         pytest.param(hanging, 120, marks=FULL, id="full-hanging"),
     ],
@@ -63,7 +63,7 @@ async def test_a_broker_that_is_down_delays_orders_and_loses_none(
 @pytest.mark.parametrize(
     ("outage", "down_s", "size"),
     [
-        pytest.param(dead, 10, "short", id="short-dead"),
+        pytest.param(dead, 4, "short", id="short-dead"),
         pytest.param(hanging, 3, "short", id="short-hanging"),
         pytest.param(dead, 60, "full", marks=FULL, id="full-dead"),
         pytest.param(hanging, 60, "full", marks=FULL, id="full-hanging"),
