@@ -14,6 +14,12 @@ from app.local.process import Identity, free_port, works_in
 from tests.eventually import eventually
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of this file, which the first start makes. A test goes on with what the test before has left."""
+    return tmp_path_factory.mktemp("postgres") / "pg"
+
+
 async def _execute(dsn: str, statement: str) -> None:
     session = await asyncpg.connect(dsn)
     await session.execute(statement)
@@ -28,9 +34,9 @@ async def _answer(dsn: str, query: str) -> object:
         await session.close()
 
 
-async def test_rows_survive_a_kill_and_a_stop_and_the_address_stays(tmp_path: Path) -> None:
+async def test_rows_survive_a_kill_and_a_stop_and_the_address_stays(data: Path) -> None:
     """What was committed is there after kill -9 of the server and after a clean stop, at the same DSN."""
-    server = EmbeddedPostgres(tmp_path / "pg")
+    server = EmbeddedPostgres(data)
     dsn = await server.start()
     await _execute(dsn, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
     assert server.pid is not None
@@ -44,18 +50,18 @@ async def test_rows_survive_a_kill_and_a_stop_and_the_address_stays(tmp_path: Pa
     assert server.pid is None
     assert not server.socket_dir.exists()
 
-    again = EmbeddedPostgres(tmp_path / "pg")
+    again = EmbeddedPostgres(data)
     assert await again.start() == dsn
     assert await _answer(dsn, "SELECT sum(n) FROM kept") == 3
     await again.stop()
 
 
-async def test_a_left_over_server_of_a_killed_tree_is_ended_first(tmp_path: Path) -> None:
+async def test_a_left_over_server_of_a_killed_tree_is_ended_first(data: Path) -> None:
     """A second start on the same folder ends the server that still runs there, and serves in its place."""
-    forgotten = EmbeddedPostgres(tmp_path / "pg")
+    forgotten = EmbeddedPostgres(data)
     await forgotten.start()
     old_pid = forgotten.pid
-    server = EmbeddedPostgres(tmp_path / "pg")
+    server = EmbeddedPostgres(data)
     dsn = await server.start()
     try:
         assert await forgotten.wait() == 0
@@ -66,13 +72,13 @@ async def test_a_left_over_server_of_a_killed_tree_is_ended_first(tmp_path: Path
         await server.stop()
 
 
-async def test_a_stale_lock_with_a_reused_process_id_does_not_hinder(tmp_path: Path) -> None:
+async def test_a_stale_lock_with_a_reused_process_id_does_not_hinder(data: Path) -> None:
     """postmaster.pid may name a process that is not PostgreSQL by now; it lives on and the server starts."""
-    server = EmbeddedPostgres(tmp_path / "pg")
+    server = EmbeddedPostgres(data)
     await server.start()
-    lock = (tmp_path / "pg" / "postmaster.pid").read_text()
+    lock = (data / "postmaster.pid").read_text()
     await server.stop()
-    (tmp_path / "pg" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lock.splitlines()[1:]]))
+    (data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lock.splitlines()[1:]]))
     dsn = await server.start()
     try:
         assert await _answer(dsn, "SELECT 1") == 1
@@ -95,10 +101,10 @@ async def test_it_is_durable_and_listens_on_no_tcp_port_unless_asked(tmp_path: P
         await server.stop()
 
 
-async def test_a_tcp_port_is_on_loopback_alone(tmp_path: Path) -> None:
+async def test_a_tcp_port_is_on_loopback_alone(data: Path) -> None:
     """Asked for a TCP port, it listens on 127.0.0.1 and nowhere else."""
     port = free_port()
-    server = EmbeddedPostgres(tmp_path / "pg", tcp_port=port)
+    server = EmbeddedPostgres(data, tcp_port=port)
     dsn = await server.start()
     try:
         assert await _answer(dsn, "SHOW listen_addresses") == "127.0.0.1"
@@ -117,13 +123,13 @@ async def test_a_link_in_place_of_the_socket_folder_is_refused(tmp_path: Path) -
         give_folder(link, Identity())
 
 
-async def test_works_in_distinguishes_our_server_from_others(tmp_path: Path) -> None:
+async def test_works_in_distinguishes_our_server_from_others(data: Path) -> None:
     """A process is ours when it works in the data folder; we ourselves do not."""
-    server = EmbeddedPostgres(tmp_path / "pg")
+    server = EmbeddedPostgres(data)
     await server.start()
     pid = server.pid
     assert pid is not None
-    assert works_in(pid, tmp_path / "pg")
-    assert not works_in(os.getpid(), tmp_path / "pg")
+    assert works_in(pid, data)
+    assert not works_in(os.getpid(), data)
     await server.stop()
-    await eventually(lambda: not works_in(pid, tmp_path / "pg"))
+    await eventually(lambda: not works_in(pid, data))

@@ -96,21 +96,16 @@ async def test_a_killed_broker_is_the_same_one_with_every_record(running: Runnin
 @pytest.mark.parametrize("damage", ["cut", "zeroed"])
 async def test_a_torn_log_is_cut_to_its_last_whole_record(running: Running, damage: str) -> None:
     """A power cut loses unwritten pages: the end of a segment is missing, or zeros. What is whole before it stays."""
+    before = await _read(running)
     await _kill(running.server)
     segment = max((running.folder / "log" / f"{COMMANDS.topic}-0").glob("*.log"))
-    whole, before = segment.read_bytes().rstrip(b"\0"), await _restarted(running)
-    await _kill(running.server)
+    whole = segment.read_bytes().rstrip(b"\0")
     torn = whole[: len(whole) - 150] + (b"\0" * 150 if damage == "zeroed" else b"")
     segment.write_bytes(torn)
-    after = await _restarted(running)
+    await running.server.start()
+    after = await _read(running)
     assert after == before[: len(after)]
     assert len(before) - 20 <= len(after) < len(before)
-
-
-async def _restarted(running: Running) -> list[bytes]:
-    """Every record after another start."""
-    await running.server.start()
-    return await _read(running)
 
 
 async def _kill(server: LocalKafka) -> None:
