@@ -184,8 +184,11 @@ async def test_rows_that_contradict_one_market_hold_up_no_other(
         "SELECT 1 FROM markets WHERE name = 'BTC-PERP' FOR UPDATE",
     ],
 )
-async def test_rows_of_one_market_that_are_held_hold_up_no_other(database: str, held: str) -> None:
+async def test_rows_of_one_market_that_are_held_hold_up_no_other(
+    database: str, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A frozen process has them, before or after those that the projection locks first: the market waits, and loses nothing."""
+    monkeypatch.setattr("store.projection.projector.LOCK_TIMEOUT_MS", 300)
     exchange = await open_exchange(database)
     for market, price in ((BTC, 600_000), (ETH, 300_000)):
         maker, taker = [await exchange.user(f"{name}@{market[:3].lower()}.io") for name in ("maker", "taker")]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest_asyncio.fixture(name="server")
+@pytest_asyncio.fixture(name="server", scope="module", loop_scope="module")
 async def server_with_tls() -> AsyncIterator[tuple[int, Certificate]]:
     """A separate server, and the certificate that it shows."""
     with tempfile.TemporaryDirectory(prefix="perpetua-tls-") as folder:
