@@ -48,7 +48,7 @@ class KeptReaders:
             reader.pause(*reader.assignment())
             self._idle.append(reader)
         else:
-            await reader.stop()
+            await _stop(reader)
 
     async def close(self) -> None:
         """Disconnect all, also those that are given back later."""
@@ -85,9 +85,14 @@ async def reading(bootstrap: str, partition: TopicPartition) -> AsyncIterator[AI
             reader.assign([partition])
             yield reader
         except BaseException:
-            await reader.stop()
+            await _stop(reader)
             raise
-        await (kept.give_back(reader) if kept else reader.stop())
+        await (kept.give_back(reader) if kept else _stop(reader))
+
+
+async def _stop(reader: AIOKafkaConsumer) -> None:
+    """Disconnect. aiokafka (0.14.0) takes a cancellation that comes meanwhile for its own, and goes on: the caller would, too."""
+    await asyncio.shield(reader.stop())
 
 
 def _new_reader(bootstrap: str, about: str) -> AIOKafkaConsumer:

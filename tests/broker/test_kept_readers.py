@@ -4,7 +4,7 @@ import asyncio
 from itertools import count
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from broker.kept_readers import keeping_readers, reading
 from broker.producer import AckedProducer
@@ -69,6 +69,25 @@ async def test_a_reader_is_not_kept_after_an_error(broker: Broker) -> None:
                 raise TimeoutError
         assert failed._closed
         assert await reader_of(broker, name) is not failed
+
+
+async def test_a_reading_that_is_cancelled_while_its_reader_stops_is_cancelled(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka takes the cancellation for its own: a market that was given up went on, and its worker waited 5 s for its end."""
+    (name,) = await topics_on(broker, 1)
+    stop, has_stopped = AIOKafkaConsumer.stop, asyncio.Event()
+
+    async def stop_and_be_cancelled(reader: AIOKafkaConsumer) -> None:
+        asyncio.get_running_loop().call_soon(read.cancel)
+        await stop(reader)
+        has_stopped.set()
+
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", stop_and_be_cancelled)
+    read = asyncio.create_task(read_all(broker.bootstrap, name))
+    await asyncio.wait([read])
+    assert read.cancelled()
+    await has_stopped.wait()
 
 
 async def test_as_many_read_at_a_time_as_are_kept_unless_one_takes_long(
