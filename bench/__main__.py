@@ -1,6 +1,6 @@
 """`make bench`: every measure of the speed bars, compared with its yardstick in the same run.
 
-BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7, `overload` and `start`. `make soak` measures P8 and S1 to S4.
+BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7 and P12, `overload` and `start`. `make soak` measures P8 and S1 to S4.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from bench.measures import (
     projection,
     soak,
     start,
+    stops,
     take_over,
 )
 from bench.progress import Progress
@@ -39,7 +40,7 @@ from bench.servers import durable_postgres, kafka
 from bench.sizes import SIZES, Size
 from bench.whole import whole_exchange
 
-MEASURES = ("P4", "P7", "P1", "P6", "P5", "P3", "P2", "overload", "start")
+MEASURES = ("P4", "P12", "P7", "P1", "P6", "P5", "P3", "P2", "overload", "start")
 REPORTED = sorted(MEASURES)
 
 
@@ -58,6 +59,9 @@ class Bench:
         if "P4" in self._wanted:
             self._progress.begin("P4")
             self._print("P4", book.measure(self._size))
+        if "P12" in self._wanted:
+            self._progress.begin("P12")
+            self._print("P12", stops.measure(self._size))
         if "P7" in self._wanted:
             self._progress.begin("P7")
             self._print("P7", memory.measure(self._size))

@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
-from schemas.orders import EndReason, OrderType, SelfTradePrevention, Side, TimeInForce
-from schemas.units import Lots, Micros, Nanos, Ticks, Timestamp
+from schemas.orders import EndReason, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.units import Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 
 
 class CommandBase(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type"):
@@ -51,6 +51,54 @@ class PlaceOrder(CommandBase, frozen=True, tag="order.created"):
     client_order_id: str | None = None
     expires_at: Timestamp | None = None
     valid_until: Timestamp | None = None
+    oco_group: str | msgspec.UnsetType = msgspec.UNSET
+    v: Literal[1] = 1
+
+
+class PlaceConditional(CommandBase, frozen=True, tag="conditional.created"):
+    """Place an order that waits for a condition (docs/semantics.md, "Conditional orders").
+
+    `trigger` (ticks) is what the working price must reach, 0 of a trailing order, which has `callback_rate` (ppm) and, unless it is
+    active at once, `activation` (ticks). `price` is the limit, 0 of the market types. `quantity` is 0 where the order closes the
+    position, whatever it is then.
+
+    `parent_after`: an attached take-profit or stop-loss comes this many commands before the order that it belongs to, and
+    sleeps until that one fills; 0 of any other.
+    """
+
+    user: int
+    side: Side
+    order_type: OrderType
+    working_type: WorkingType
+    trigger: Ticks
+    quantity: Lots
+    price: Ticks
+    time_in_force: TimeInForce
+    post_only: bool
+    reduce_only: bool
+    closes_position: bool
+    self_trade_prevention: SelfTradePrevention
+    leverage: int
+    callback_rate: Ppm = Ppm(0)
+    activation: Ticks = Ticks(0)
+    client_order_id: str | None = None
+    expires_at: Timestamp | None = None
+    valid_until: Timestamp | None = None
+    oco_group: str | None = None
+    parent_after: int = 0
+    v: Literal[1] = 1
+
+
+class ActivateOrder(CommandBase, frozen=True, tag="conditional.activated"):
+    """Let a triggered order that may open a position enter the book: margin is reserved for it at these terms, as in PlaceOrder."""
+
+    user: int
+    order: int
+    price: Ticks
+    margin_price: Ticks
+    loss_per_lot: Micros
+    fee_per_lot: Micros
+    leverage: int
     v: Literal[1] = 1
 
 
@@ -187,10 +235,12 @@ class Deleverage(CommandBase, frozen=True, tag="deleveraging.ordered"):
     v: Literal[1] = 1
 
 
-UserCommand = PlaceOrder | CancelOrder
+UserCommand = PlaceOrder | PlaceConditional | ActivateOrder | CancelOrder
 Command = (
     ListMarket
     | PlaceOrder
+    | PlaceConditional
+    | ActivateOrder
     | CancelOrder
     | SetPriceSources
     | ReportPrice

@@ -18,8 +18,9 @@ from schemas.orders import (
     SelfTradePrevention,
     Side,
     TimeInForce,
+    WorkingType,
 )
-from schemas.units import Lots, Micros, Nanos, RateE9, Ticks, Timestamp
+from schemas.units import Lots, Micros, Nanos, Ppm, RateE9, Ticks, Timestamp
 
 
 class EventBase(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="type"):
@@ -63,6 +64,60 @@ class OrderAccepted(EventBase, frozen=True, tag="order.accepted"):
     leverage: int
     client_order_id: str | None
     expires_at: Timestamp | None
+    v: Literal[1] = 1
+
+
+class ConditionalAccepted(EventBase, frozen=True, tag="conditional.accepted"):
+    """The engine accepted an order that waits for its condition; its fields are those of the command.
+
+    `parent` is the order whose first fill wakes it, 0 where it is awake.
+    """
+
+    order: int
+    user: int
+    side: Side
+    order_type: OrderType
+    working_type: WorkingType
+    trigger: Ticks
+    quantity: Lots
+    price: Ticks
+    time_in_force: TimeInForce
+    post_only: bool
+    reduce_only: bool
+    closes_position: bool
+    self_trade_prevention: SelfTradePrevention
+    leverage: int
+    callback_rate: Ppm
+    activation: Ticks
+    client_order_id: str | None
+    expires_at: Timestamp | None
+    oco_group: str | None
+    parent: int
+    v: Literal[1] = 1
+
+
+class OrderTriggered(EventBase, frozen=True, tag="order.triggered"):
+    """The condition of an order holds: the working price is `working_price` (ticks), and it had to reach `trigger`.
+
+    A reduce-only order enters the book by this command: `remaining` lots at the limit or protection price `price`. For any other
+    the submission reserves margin first, and `price` is its limit, 0 without one.
+    """
+
+    order: int
+    user: int
+    working_type: WorkingType
+    working_price: Ticks
+    trigger: Ticks
+    price: Ticks
+    remaining: Lots
+    v: Literal[1] = 1
+
+
+class ActivationRefused(EventBase, frozen=True, tag="activation.refused"):
+    """The triggered order to activate had already ended."""
+
+    order: int
+    user: int
     v: Literal[1] = 1
 
 
@@ -343,6 +398,9 @@ class ClockAdvanced(EventBase, frozen=True, tag="clock.advanced"):
 Event = (
     MarketOpened
     | OrderAccepted
+    | ConditionalAccepted
+    | OrderTriggered
+    | ActivationRefused
     | OrderEnded
     | OrderShrunk
     | OrderAmended

@@ -21,6 +21,8 @@ reduce-only order instead of cancelling it, quotes and prints far from the index
 take-over may name a part of the position, and a tick sets back a clock that had been wrong."""
 RULES_THIRD = 3
 """From this version on every second moves the basis, not only those that are ticked, and prices may be reported together."""
+RULES_FOURTH = 4
+"""From this version on there are conditional orders, OCO groups, and whatever else commands of theirs ask for."""
 
 
 @plain_members

@@ -25,10 +25,36 @@ Side.BUY.opposite, Side.SELL.opposite = Side.SELL, Side.BUY
 
 @plain_members
 class OrderType(StrEnum):
-    """LIMIT rests at its price; MARKET is an IOC with a protection price."""
+    """LIMIT rests at its price; MARKET is an IOC with a protection price. The others wait for their condition first:
+    STOP and TAKE_PROFIT are limit orders after it, the rest market orders (docs/semantics.md, "Conditional orders")."""
 
     LIMIT = "LIMIT"
     MARKET = "MARKET"
+    STOP = "STOP"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    STOP_MARKET = "STOP_MARKET"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    TRAILING_STOP_MARKET = "TRAILING_STOP_MARKET"
+
+    is_conditional: bool
+    """Whether it waits for a condition."""
+    is_limit: bool
+    """Whether it has a price of its own, not a protection price."""
+
+
+# Attributes of the members, as of Side.
+for _type in OrderType:
+    _type.is_conditional = _type not in {OrderType.LIMIT, OrderType.MARKET}
+    _type.is_limit = _type in {OrderType.LIMIT, OrderType.STOP, OrderType.TAKE_PROFIT}
+
+
+@plain_members
+class WorkingType(StrEnum):
+    """The price that the condition of an order is about: the mark, the last trade or the index."""
+
+    MARK = "MARK"
+    LAST = "LAST"
+    INDEX = "INDEX"
 
 
 @plain_members
@@ -52,9 +78,11 @@ class SelfTradePrevention(StrEnum):
 
 @plain_members
 class OrderStatus(StrEnum):
-    """The life of an order; the last four are terminal."""
+    """The life of an order; the last four are terminal. Only conditional orders are UNTRIGGERED, then TRIGGERED."""
 
     PENDING = "PENDING"
+    UNTRIGGERED = "UNTRIGGERED"
+    TRIGGERED = "TRIGGERED"
     OPEN = "OPEN"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
@@ -92,13 +120,17 @@ class EndReason(StrEnum):
     ADL = "ADL"
     DEAD_MAN = "DEAD_MAN"
     AMENDED = "AMENDED"
+    POSITION_CLOSED = "POSITION_CLOSED"
+    OCO = "OCO"
+    PARENT_ENDED = "PARENT_ENDED"
 
 
 @plain_members
 class AmendCause(StrEnum):
-    """Why the terms of an order changed: the resting band moved it."""
+    """Why the terms of an order changed: the resting band moved it, or it closes a position that has changed."""
 
     PRICE_BAND = "PRICE_BAND"
+    POSITION = "POSITION"
 
 
 @plain_members

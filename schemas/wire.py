@@ -10,7 +10,7 @@ from schemas.events import CommandFailed, Event, PositionTransferred, TradeExecu
 
 HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
-RULES_VERSION = 3
+RULES_VERSION = 4
 """The newest rules version that this code supports (docs/adr/0005)."""
 EVENT_RECORD_BYTES_MAX = 512 * 1024
 COMMANDS_PER_RECORD_MAX = 500

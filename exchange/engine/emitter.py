@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.market import Market
 from exchange.engine.order import Order
 from schemas.commands import Deleverage, Liquidate, PlaceOrder, TakeOver
 from schemas.events import (
+    ActivationRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
     CommandFailed,
+    ConditionalAccepted,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -23,6 +26,7 @@ from schemas.events import (
     OrderAmended,
     OrderEnded,
     OrderShrunk,
+    OrderTriggered,
     PositionsSettled,
     PositionTransferred,
     PremiumSampled,
@@ -56,13 +60,15 @@ EVENT_ROWS_MAX = 500
 class Emitter:
     """The events of command `command`, given at time `at`: `events` so far, each appended by a method named for it."""
 
-    __slots__ = ("at", "command", "events", "market")
+    __slots__ = ("at", "command", "events", "followed", "market")
 
     def __init__(self, market: Market, command: int, at: Timestamp) -> None:
         self.market = market
         self.command = command
         self.at = at
         self.events: list[Event] = []
+        self.followed = 0
+        """How many of the events have been followed (exchange/engine/conditional/following.py)."""
 
     def _next(self) -> int:
         self.market.event_seq += 1
@@ -127,7 +133,68 @@ class Emitter:
             )
         )
 
-    def ended(self, order: Order, status: OrderStatus, reason: EndReason, best_opposite: Ticks | None = None) -> None:
+    def accepted_conditional(self, order: ConditionalOrder) -> None:
+        """The order waits for its condition."""
+        self.events.append(
+            ConditionalAccepted(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.order_seq,
+                user=order.user,
+                side=order.side,
+                order_type=order.order_type,
+                working_type=order.working_type,
+                trigger=order.trigger,
+                quantity=order.remaining,
+                price=order.price,
+                time_in_force=order.time_in_force,
+                post_only=order.post_only,
+                reduce_only=order.reduce_only,
+                closes_position=order.closes_position,
+                self_trade_prevention=order.self_trade_prevention,
+                leverage=order.leverage,
+                callback_rate=order.callback_rate,
+                activation=order.activation,
+                client_order_id=order.client_order_id,
+                expires_at=order.expires_at,
+                oco_group=order.oco_group,
+                parent=order.parent,
+            )
+        )
+
+    def triggered(self, order: ConditionalOrder, working_price: Ticks) -> None:
+        """The order's condition holds; it has the price at which it enters the book, if it does."""
+        self.events.append(
+            OrderTriggered(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.order_seq,
+                user=order.user,
+                working_type=order.working_type,
+                working_price=working_price,
+                trigger=order.trigger,
+                price=order.price,
+                remaining=order.remaining,
+            )
+        )
+
+    def activation_refused(self, order: int, user: int) -> None:
+        """The user has no such order that waits for its margin."""
+        self.events.append(ActivationRefused(self._next(), self.command, self.at, order, user))
+
+    def follows_position(self, order: ConditionalOrder, added: int) -> None:
+        """The order that closes a position has just got `added` lots, because the position has changed."""
+        self._amended(order, added, AmendCause.POSITION, keeps_place=True)
+
+    def ended(
+        self,
+        order: Order | ConditionalOrder,
+        status: OrderStatus,
+        reason: EndReason,
+        best_opposite: Ticks | None = None,
+    ) -> None:
         """The order left the market; what remained of it is released."""
         self.events.append(
             OrderEnded(
@@ -151,6 +218,9 @@ class Emitter:
 
     def moved_to_band(self, order: Order) -> None:
         """The reduce-only order has just been moved to the edge of the resting band, at the end of the queue there."""
+        self._amended(order, 0, AmendCause.PRICE_BAND, keeps_place=False)
+
+    def _amended(self, order: Order | ConditionalOrder, added: int, cause: AmendCause, *, keeps_place: bool) -> None:
         self.events.append(
             OrderAmended(
                 seq=self._next(),
@@ -160,9 +230,9 @@ class Emitter:
                 user=order.user,
                 price=order.price,
                 remaining=order.remaining,
-                added=0,
-                cause=AmendCause.PRICE_BAND,
-                keeps_place=False,
+                added=added,
+                cause=cause,
+                keeps_place=keeps_place,
             )
         )
 
@@ -176,23 +246,23 @@ class Emitter:
         maker: TradeSide,
         taker: TradeSide,
         cause: FillCause,
-    ) -> None:
+    ) -> TradeExecuted:
         """Two orders met; the market's trade counter has been raised."""
-        self.events.append(
-            TradeExecuted(
-                self._next(),
-                self.command,
-                self.at,
-                self.market.trade_seq,
-                price,
-                lots,
-                notional,
-                taker_side,
-                maker,
-                taker,
-                cause,
-            )
+        event = TradeExecuted(
+            self._next(),
+            self.command,
+            self.at,
+            self.market.trade_seq,
+            price,
+            lots,
+            notional,
+            taker_side,
+            maker,
+            taker,
+            cause,
         )
+        self.events.append(event)
+        return event
 
     def transferred(
         self,

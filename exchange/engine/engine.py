@@ -3,6 +3,9 @@
 from typing import assert_never
 
 from exchange.engine.clock import pass_time, tick
+from exchange.engine.conditional.entry import activate, place_conditional
+from exchange.engine.conditional.firing import finish
+from exchange.engine.conditional.following import end_legs, follow_ends
 from exchange.engine.emitter import Emitter
 from exchange.engine.expiry import expire_due
 from exchange.engine.forced_actions import deleverage, liquidate, take_over
@@ -14,6 +17,7 @@ from exchange.engine.rules import check_known, set_rules
 from exchange.engine.status import STAGES, set_status
 from exchange.errors import ForeignLog, SequenceGap
 from schemas.commands import (
+    ActivateOrder,
     AdvanceClock,
     CancelOrder,
     Command,
@@ -21,6 +25,7 @@ from schemas.commands import (
     Liquidate,
     ListMarket,
     PassBarrier,
+    PlaceConditional,
     PlaceOrder,
     ReportPrice,
     ReportPrices,
@@ -32,7 +37,7 @@ from schemas.commands import (
     UserCommand,
 )
 from schemas.events import Event
-from schemas.orders import OrderStatus
+from schemas.orders import EndReason, OrderStatus
 from schemas.units import MINUTE_US, SECOND_US
 
 
@@ -46,15 +51,24 @@ def apply(market: Market, seq: int, command: Command) -> list[Event]:
     pass_time(market, command)
     expire_due(emitter)
     _answer(emitter, command)
+    if market.waiting.needs_a_look or market.groups.group_of:
+        finish(emitter, command)
     return emitter.events
 
 
 def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
-    """Answer command `seq` as failed. Of the market, only the sequences change: not even its clock moves."""
+    """Answer command `seq` as failed. Of the market, only the sequences change: not even its clock moves.
+
+    But legs end with a parent that failed, and an order whose activation failed ends too: its margin is reserved.
+    """
     _check_next(market, seq)
     emitter = Emitter(market, seq, command.at)
     market.command_seq = seq
-    emitter.failed(command.order if isinstance(command, CancelOrder) else seq, command.user)
+    emitter.failed(command.order if isinstance(command, CancelOrder | ActivateOrder) else seq, command.user)
+    if isinstance(command, ActivateOrder) and (order := market.take_out(command.order, command.user)) is not None:
+        emitter.ended(order, OrderStatus.REJECTED, EndReason.INTERNAL)
+    end_legs(emitter, seq, EndReason.PARENT_ENDED)
+    follow_ends(emitter)
     return emitter.events
 
 
@@ -69,6 +83,10 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
             place(emitter, command)
         case CancelOrder():
             _cancel(emitter, command)
+        case PlaceConditional():
+            place_conditional(emitter, command)
+        case ActivateOrder():
+            activate(emitter, command)
         case SetPriceSources():
             set_sources(emitter, command)
         case ReportPrice():
@@ -98,11 +116,10 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
 
 
 def _cancel(emitter: Emitter, command: CancelOrder) -> None:
-    order = emitter.market.book.find(command.order)
-    if order is None or order.user != command.user:
+    order = emitter.market.take_out(command.order, command.user)
+    if order is None:
         emitter.cancel_refused(command.order, command.user)
         return
-    emitter.market.remove(order)
     emitter.ended(order, OrderStatus.CANCELLED, command.reason)
 
 

@@ -5,12 +5,11 @@ from schemas.orders import EndReason, OrderStatus
 
 
 def expire_due(emitter: Emitter) -> None:
-    """End every resting order whose time has come, earliest first."""
+    """End every resting or waiting order whose time has come, earliest first."""
     market = emitter.market
     expiries = market.expiries
     while expiries.first_at <= market.clock:
-        order = market.book.find(expiries.first)
+        order = market.take_out(expiries.first)
         if order is None:
             raise LookupError(expiries.first)
-        market.remove(order)
         emitter.ended(order, OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)

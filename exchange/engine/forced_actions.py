@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from exchange.engine.conditional.following import follow_position
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.matching import MatchParams, match
@@ -111,6 +112,9 @@ def _transfer(emitter: Emitter, command: TakeOver | Deleverage, leg: TransferLeg
     )
     if leg.to != INSURANCE_FUND:
         enforce(emitter, leg.to)
+    for user, lots in ((command.user, side.sign * leg.lots), (leg.to, -side.sign * leg.lots)):
+        after = market.position_of(user)
+        follow_position(emitter, user, after - lots, after)
 
 
 def _booked(market: Market, user: int, lots: int, notional: int) -> TransferSide:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from exchange.engine.book import Book
+from exchange.engine.conditional.groups import OcoGroups
+from exchange.engine.conditional.order import ConditionalOrder
+from exchange.engine.conditional.waiting import WaitingOrders
 from exchange.engine.indexes.expiries import Expiries
 from exchange.engine.indexes.order_index import OrderIndex
 from exchange.engine.indexes.reduce_only_orders import ReduceOnlyOrders
@@ -70,13 +73,16 @@ class EngineState(msgspec.Struct, array_like=True, eq=False):
 class Market(EngineState, eq=False):
     """One market. The events of a command depend only on this state and the command.
 
-    `positions` holds no flat ones. The indexes follow from the orders in the book.
+    `positions` holds no flat ones. The indexes follow from the orders in the book. `waiting` are the conditional orders that are
+    not in it, `groups` the OCO groups of both.
     """
 
     positions: dict[int, Position] = {}
     book: Book = msgspec.field(default_factory=Book)
     expiries: Expiries = msgspec.field(default_factory=Expiries)
     reduce_only: ReduceOnlyOrders = msgspec.field(default_factory=ReduceOnlyOrders)
+    waiting: WaitingOrders = msgspec.field(default_factory=WaitingOrders)
+    groups: OcoGroups = msgspec.field(default_factory=OcoGroups)
 
     def indexes_of(self, order: Order) -> Sequence[OrderIndex]:
         """The indexes that hold this order while it rests: none for a plain one."""
@@ -87,6 +93,7 @@ class Market(EngineState, eq=False):
     def set_status(self, operator_status: MarketStatus, *, is_frozen: bool) -> None:
         """Set the operator's status and whether the mark is frozen; the current status follows from both."""
         self.operator_status, self.is_frozen = operator_status, is_frozen
+        self.waiting.needs_a_look = True  # what could not fire may be able to now
         is_closed = is_frozen and operator_status in _OPENED_BY_A_MARK
         self.status = MarketStatus.CANCEL_ONLY if is_closed else operator_status
 
@@ -131,6 +138,32 @@ class Market(EngineState, eq=False):
         self.book.remove(order)
         for index in self.indexes_of(order):
             index.remove(order)
+
+    def wait(self, order: ConditionalOrder) -> None:
+        """Let a conditional order wait; it expires like a resting one."""
+        self.waiting.add(order)
+        if order.expires_at is not None:
+            self.expiries.add(order)
+
+    def take_out(self, order_seq: int, user: int | None = None) -> Order | ConditionalOrder | None:
+        """Take a resting or waiting order out, if there is one with this number, of this user where one is named."""
+        resting = self.book.find(order_seq)
+        if resting is not None:
+            if user is not None and resting.user != user:
+                return None
+            self.remove(resting)
+            return resting
+        waiting = self.waiting.orders.get(order_seq)
+        if waiting is None or (user is not None and waiting.user != user):
+            return None
+        self.stop_waiting(waiting)
+        return waiting
+
+    def stop_waiting(self, order: ConditionalOrder) -> None:
+        """Take a waiting order out: it has ended, or it enters the book."""
+        self.waiting.remove(order)
+        if order.expires_at is not None:
+            self.expiries.remove(order)
 
 
 def empty_market(name: str) -> Market:

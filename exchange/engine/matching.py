@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from exchange.engine.conditional.following import follow_trade
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.order import Order
@@ -110,7 +111,7 @@ def _trade(emitter: Emitter, maker: Order, taker: Order, params: MatchParams) ->
     taker_fee = fee_of_fill(taker.taker_notional, notional, params.taker_fee_rate)
     maker.maker_notional = Micros(maker.maker_notional + notional)
     taker.taker_notional = Micros(taker.taker_notional + notional)
-    emitter.traded(
+    trade = emitter.traded(
         price=maker.price,
         lots=lots,
         notional=notional,
@@ -121,6 +122,8 @@ def _trade(emitter: Emitter, maker: Order, taker: Order, params: MatchParams) ->
     )
     enforce(emitter, maker.user)
     enforce(emitter, taker.user)
+    if market.waiting.orders or market.groups.group_of:
+        follow_trade(emitter, trade, maker, taker)
 
 
 def _settle(market: Market, order: Order, lots: int, notional: int, fee: Micros) -> TradeSide:

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import msgspec
+
+from exchange.engine.conditional.groups import GroupName
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.matching import MatchParams, can_fill_whole, crosses, match
@@ -11,7 +14,7 @@ from exchange.engine.reduce_only import cut_to_position, enforce, enforce_at_arr
 from exchange.market_status import accepts_order
 from schemas.commands import PlaceOrder
 from schemas.market import RULES_SECOND
-from schemas.orders import EndReason, OrderStatus, OrderType, TimeInForce
+from schemas.orders import EndReason, OrderStatus, TimeInForce
 from schemas.units import Ticks
 
 
@@ -24,9 +27,9 @@ class Ending(NamedTuple):
 
 
 _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
-_TIMED_OUT = Ending(OrderStatus.EXPIRED, EndReason.TIMED_OUT)
-_GTD_EXPIRED = Ending(OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)
-_WRONG_STATUS = Ending(OrderStatus.REJECTED, EndReason.MARKET_STATUS)
+TIMED_OUT = Ending(OrderStatus.EXPIRED, EndReason.TIMED_OUT)
+GTD_EXPIRED = Ending(OrderStatus.EXPIRED, EndReason.GTD_EXPIRED)
+WRONG_STATUS = Ending(OrderStatus.REJECTED, EndReason.MARKET_STATUS)
 _NOTHING_TO_REDUCE = Ending(OrderStatus.REJECTED, EndReason.REDUCE_ONLY)
 _UNFILLABLE = Ending(OrderStatus.EXPIRED, EndReason.FOK_UNFILLABLE)
 _IOC_REMAINDER = Ending(OrderStatus.EXPIRED, EndReason.IOC_REMAINDER)
@@ -36,8 +39,13 @@ _NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
 
 
 def place(emitter: Emitter, command: PlaceOrder) -> None:
+    """Place the order of this command."""
+    enter(emitter, emitter.command, command)
+
+
+def enter(emitter: Emitter, order_seq: int, command: PlaceOrder) -> None:
     """Accept or refuse an order, match it, and let what remains of it rest or end."""
-    order = _order_of(emitter.command, command)
+    order = _order_of(order_seq, command)
     moves_to_band = _moves_to_band(emitter.market, order)
     if moves_to_band:
         move_to_band(emitter.market, order)
@@ -46,6 +54,8 @@ def place(emitter: Emitter, command: PlaceOrder) -> None:
         emitter.ended(order, *refusal)
         return
     emitter.accepted(order, command)
+    if command.oco_group is not msgspec.UNSET:
+        emitter.market.groups.join(order_seq, GroupName(order.user, command.oco_group))
     if moves_to_band:
         emitter.moved_to_band(order)
     if command.time_in_force is TimeInForce.FOK and not _can_fill_whole(emitter.market, order, command):
@@ -75,13 +85,13 @@ def _order_of(order_seq: int, command: PlaceOrder) -> Order:
 def _refusal(market: Market, order: Order, command: PlaceOrder) -> Ending | None:
     """Why the market does not accept the order: the first reason that applies."""
     if command.valid_until is not None and command.valid_until < market.clock:
-        return _TIMED_OUT
+        return TIMED_OUT
     if command.expires_at is not None and command.expires_at <= market.clock:
-        return _GTD_EXPIRED
+        return GTD_EXPIRED
     if not accepts_order(market.status, post_only=command.post_only, reduce_only=command.reduce_only):
-        return _WRONG_STATUS
+        return WRONG_STATUS
     if is_beyond_resting_band(market, order):
-        return _BEYOND_PROTECTION if command.order_type is OrderType.MARKET else _BEYOND_BAND
+        return _BEYOND_BAND if command.order_type.is_limit else _BEYOND_PROTECTION
     if order.reduce_only and _room_at_arrival(market, order, command) <= 0:
         return _NOTHING_TO_REDUCE
     return _would_take(market, order) if command.post_only else None
@@ -101,7 +111,7 @@ def _room_at_arrival(market: Market, order: Order, command: PlaceOrder) -> int:
 
 
 def _may_rest(command: PlaceOrder) -> bool:
-    return command.order_type is not OrderType.MARKET and command.time_in_force in _RESTING
+    return command.order_type.is_limit and command.time_in_force in _RESTING
 
 
 def _would_take(market: Market, order: Order) -> Ending | None:
@@ -119,7 +129,7 @@ def _can_fill_whole(market: Market, order: Order, command: PlaceOrder) -> bool:
 
 
 def _leave_remainder(emitter: Emitter, order: Order, command: PlaceOrder) -> None:
-    if command.order_type is OrderType.MARKET:
+    if not command.order_type.is_limit:
         is_empty = emitter.market.book.best(order.side.opposite) is None
         emitter.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))
     elif command.time_in_force in _RESTING:

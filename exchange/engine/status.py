@@ -1,5 +1,6 @@
 """The states of a market: which of them permit forced actions, and what a change does to resting orders (docs/semantics.md, "Market states")."""
 
+from exchange.engine.conditional.following import end_waiting
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.settlement import settle_positions
@@ -53,3 +54,5 @@ def _end_what_may_not_rest(emitter: Emitter, *, is_settled: bool) -> None:
         for order in [order for order in emitter.market.book.walk(side) if is_settled or not order.reduce_only]:
             emitter.market.remove(order)
             emitter.ended(order, OrderStatus.CANCELLED, EndReason.MARKET_STATUS)
+    waiting = [order for order in emitter.market.waiting.orders.values() if is_settled or not order.reduce_only]
+    end_waiting(emitter, sorted(waiting, key=lambda order: order.order_seq), EndReason.MARKET_STATUS)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from exchange.order_terms import margin_terms, protection_price, worst_fee_rate
 from exchange.risk.account import Exposure
 from exchange.risk.order_draft import ParsedOrder
 from schemas.market import MarketSpec
@@ -77,30 +78,25 @@ def off_grid(spec: MarketSpec, draft: ParsedOrder) -> FilterViolation | None:
 def price_order(
     spec: MarketSpec, mark: int, draft: ParsedOrder, *, reduce_only: bool, nearest: Ticks | None = None
 ) -> PricedOrder:
-    """Price an order on the grid at this mark (docs/semantics.md, "Margin"); `nearest` is a market order's protection price.
-
-    A sell's margin price is at least mark. Loss per lot is exact; fee per lot is the worst fee, rounded up, never
-    below 0. A sell that fills above its margin price owes more fee, but gains more equity than that.
-    """
+    """Price an order on the grid at this mark (docs/semantics.md, "Margin"); `nearest` is a market order's protection price."""
     request = draft.request
     if draft.price_e18 is not None:
         price = draft.price_e18 // spec.tick_size_e18
     else:
-        price = nearest or _protection(spec, mark, request.side, draft.max_slippage)
-    margin_price = price if request.side is Side.BUY else max(price, mark)
-    rate = spec.maker_fee_rate if request.post_only else _worst_rate(spec)
-    loss = max(0, request.side.sign * (price - mark)) * spec.lot_value
-    fee = max(0, divide_up(margin_price * spec.lot_value * rate, PPM))
-    value = margin_price * spec.lot_value
+        price = nearest or protection_price(mark, request.side, draft.max_slippage or spec.take_bound)
+    terms = margin_terms(spec, mark, request.side, price, post_only=request.post_only)
+    value = terms.margin_price * spec.lot_value
     return PricedOrder(
         side=request.side,
         lots=Lots(draft.quantity_e18 // spec.lot_size_e18),
         price=Ticks(price),
-        margin_price=Ticks(margin_price),
-        loss_per_lot=Micros(loss),
-        fee_per_lot=Micros(fee),
+        margin_price=terms.margin_price,
+        loss_per_lot=terms.loss_per_lot,
+        fee_per_lot=terms.fee_per_lot,
         reduce_only=reduce_only,
-        excess_per_lot=reduce_only_excess(spec, request.side, value, loss, fee) if reduce_only else Micros(0),
+        excess_per_lot=reduce_only_excess(spec, request.side, value, terms.loss_per_lot, terms.fee_per_lot)
+        if reduce_only
+        else Micros(0),
     )
 
 
@@ -120,7 +116,7 @@ def covered_protection(spec: MarketSpec, mark: int, side: Side, cost_per_lot: in
     Rounded to a tick in the account's favour, which is towards the mark. When not even the fee at the mark is covered, the
     price is beyond the mark, where the gain pays the rest of the fee.
     """
-    value, rate = spec.lot_value, _worst_rate(spec)
+    value, rate = spec.lot_value, worst_fee_rate(spec)
     if side is Side.BUY:
         price = PPM * (mark * value + cost_per_lot) // (value * (PPM + rate))
     elif cost_per_lot >= (fee := divide_up(mark * value * rate, PPM)):  # a sell's fee is counted at the mark
@@ -128,10 +124,6 @@ def covered_protection(spec: MarketSpec, mark: int, side: Side, cost_per_lot: in
     else:
         price = divide_up(PPM * (mark * value - cost_per_lot), value * (PPM - rate))
     return Ticks(max(1, price))
-
-
-def _worst_rate(spec: MarketSpec) -> int:
-    return max(spec.taker_fee_rate, spec.maker_fee_rate, 0)
 
 
 def first_breach(
@@ -185,14 +177,6 @@ def _beyond_band(spec: MarketSpec, mark: int, order: PricedOrder) -> FilterViola
         limit = divide_up(mark * (PPM - spec.price_band), PPM)
         is_beyond = order.price < limit
     return FilterViolation("PRICE_BAND", _price(spec, limit), _price(spec, order.price)) if is_beyond else None
-
-
-def _protection(spec: MarketSpec, mark: int, side: Side, max_slippage: int | None) -> int:
-    """The worst price at which a market order may trade, rounded to a tick towards mark, at least one tick."""
-    bound = max_slippage or spec.take_bound
-    if side is Side.BUY:
-        return mark * (PPM + bound) // PPM
-    return max(1, divide_up(mark * (PPM - bound), PPM))
 
 
 def _price(spec: MarketSpec, ticks: int) -> str:

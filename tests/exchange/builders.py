@@ -11,6 +11,7 @@ import msgspec
 from exchange.engine.engine import apply
 from exchange.engine.market import Market, empty_market
 from schemas.commands import (
+    ActivateOrder,
     AdvanceClock,
     CancelOrder,
     Command,
@@ -19,6 +20,7 @@ from schemas.commands import (
     Liquidate,
     ListMarket,
     PassBarrier,
+    PlaceConditional,
     PlaceOrder,
     ReportPrice,
     ReportPrices,
@@ -31,7 +33,7 @@ from schemas.commands import (
 )
 from schemas.events import Event
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, PriceSource
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.units import E18, Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 from schemas.wire import encode
 
@@ -82,6 +84,32 @@ def order(user: int, side: Side, lots: int, price: int, **options: Any) -> Place
         leverage=10,
         **options,
     )
+
+
+def conditional(user: int, side: Side, lots: int, trigger: int, **options: Any) -> PlaceConditional:
+    """A stop-market order of these lots, 0 to close the position, as the submission would send it."""
+    return PlaceConditional(
+        at=Timestamp(options.pop("at", 1)),
+        user=user,
+        side=side,
+        order_type=options.pop("order_type", OrderType.STOP_MARKET),
+        working_type=options.pop("working_type", WorkingType.MARK),
+        trigger=Ticks(trigger),
+        quantity=Lots(lots),
+        price=Ticks(options.pop("price", 0)),
+        time_in_force=options.pop("time_in_force", TimeInForce.GTC),
+        post_only=options.pop("post_only", False),
+        reduce_only=options.pop("reduce_only", not lots),
+        closes_position=not lots,
+        self_trade_prevention=options.pop("self_trade_prevention", SelfTradePrevention.EXPIRE_MAKER),
+        leverage=10,
+        **options,
+    )
+
+
+def activation(user: int, number: int, price: int, at: int = 1) -> ActivateOrder:
+    """The submission has reserved the margin of a triggered order at this limit or protection price."""
+    return ActivateOrder(Timestamp(at), user, number, Ticks(price), Ticks(price), Micros(0), Micros(0), 10)
 
 
 def buy(user: int, lots: int, price: int, **options: Any) -> PlaceOrder:

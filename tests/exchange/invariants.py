@@ -1,5 +1,6 @@
 """Invariants that hold after every command."""
 
+from exchange.engine.conditional.order import Stage
 from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.engine.reduce_only import reducible
@@ -11,7 +12,8 @@ from schemas.events import (
     PositionTransferred,
     TradeExecuted,
 )
-from schemas.orders import Side
+from schemas.market import MarketStatus
+from schemas.orders import Side, WorkingType
 from tests.exchange.builders import Driver
 
 
@@ -21,6 +23,7 @@ def check_all(driver: Driver) -> None:
     check_book(market)
     check_money(market, driver.events)
     check_reduce_only(market)
+    check_waiting(market)
     check_snapshot(market)
     assert [event.seq for event in driver.events] == list(range(1, market.event_seq + 1))
     assert {event.command for event in driver.events} == set(range(1, market.command_seq + 1))
@@ -79,6 +82,31 @@ def check_reduce_only(market: Market) -> None:
     for user, group in market.reduce_only.groups.items():
         assert group.lots == sum(order.remaining for order in group.orders.values())
         assert group.lots <= reducible(market, user, group.side)
+
+
+def check_waiting(market: Market) -> None:
+    """Where conditions fire none that holds is left; legs sleep only before their parent; groups and expiries name what is there."""
+    prices = {WorkingType.MARK: market.mark, WorkingType.LAST: market.last_price}
+    prices[WorkingType.INDEX] = market.spec.mark_of_index(market.index)
+    for seq, order in market.waiting.orders.items():
+        assert order.order_seq == seq
+        assert order.remaining > 0 or (order.closes_position and order.stage is not Stage.TRIGGERED)
+        if order.stage is Stage.AWAKE and market.status in {MarketStatus.ACTIVE, MarketStatus.SETTLEMENT_ONLY}:
+            assert not (prices[order.working_type] and order.holds_at(prices[order.working_type]))
+        if order.stage is Stage.ASLEEP:
+            assert order.parent > market.command_seq or _is_there(market, order.parent)
+        if order.stage is Stage.TRIGGERED and order.reduce_only:
+            assert reducible(market, order.user, order.side)
+    for group, members in market.groups:
+        assert members
+        assert all(_is_there(market, seq) and market.groups.group_of[seq] == group for seq in members)
+    assert {number for _, number in market.expiries if number in market.waiting.orders} == {
+        seq for seq, order in market.waiting.orders.items() if order.expires_at is not None
+    }
+
+
+def _is_there(market: Market, order_seq: int) -> bool:
+    return order_seq in market.waiting.orders or market.book.find(order_seq) is not None
 
 
 def check_snapshot(market: Market) -> None:

@@ -13,6 +13,10 @@ The number of a step is its command's place in the log (1 lists the market) and 
 Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
 `valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `index 90`,
 `status HALTED`, `clock 50`, `rules 2`. What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
+
+Conditional orders: `ann sells 3 stop 95`, `ann sells all target 110` (closes the position), `ann buys 2 stop 105 limit 106`,
+`ann sells all trail 5% from 110`. Options: `last` or `index` instead of the mark, `leg of 9` (order 9 comes later), and of any order
+`oco name`. `ann activates 5 at 106` is the submission's answer for a triggered order. What waits is listed after the positions.
 """
 
 from collections.abc import Iterator
@@ -22,10 +26,12 @@ from typing import Any, assert_never
 from exchange.engine.market import Market
 from schemas.commands import Command
 from schemas.events import (
+    ActivationRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
     CommandFailed,
+    ConditionalAccepted,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -37,6 +43,7 @@ from schemas.events import (
     OrderAmended,
     OrderEnded,
     OrderShrunk,
+    OrderTriggered,
     PositionsSettled,
     PositionTransferred,
     PremiumSampled,
@@ -47,12 +54,19 @@ from schemas.events import (
     TradeExecuted,
 )
 from schemas.market import MarketStatus
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
-from tests.exchange.builders import USDC, Driver, cancel, index, order, rules, status, tick
+from schemas.orders import AmendCause, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from tests.exchange.builders import USDC, Driver, activation, cancel, conditional, index, order, rules, status, tick
 from tests.exchange.invariants import check_all
 
 FOLDER = Path(__file__).parent / "stories"
 PEOPLE = ("ann", "bob", "cat", "dan", "eve")
+TYPES = {
+    ("stop", False): OrderType.STOP_MARKET,
+    ("stop", True): OrderType.STOP,
+    ("target", False): OrderType.TAKE_PROFIT_MARKET,
+    ("target", True): OrderType.TAKE_PROFIT,
+    ("trail", False): OrderType.TRAILING_STOP_MARKET,
+}
 FLAGS: dict[str, dict[str, Any]] = {
     "ioc": {"time_in_force": TimeInForce.IOC},
     "fok": {"time_in_force": TimeInForce.FOK},
@@ -75,6 +89,7 @@ def retell(text: str) -> tuple[str, Driver]:
             check_all(driver)
         elif line == "book":
             played += ["book", *_drawing(driver.market), "positions", _positions(driver.market)]
+            played += _waiting(driver.market)
             break
         elif not line.startswith(" "):
             played.append(line)
@@ -94,15 +109,54 @@ def _command(market: Market, line: str) -> Command:
             return rules(int(version), now)
         case ["clock", time]:
             return tick(int(time))
+        case _:
+            return _of_trader(market, int(number), words)
+
+
+def _of_trader(market: Market, number: int, words: list[str]) -> Command:
+    now = market.clock
+    match words:
         case [who, "cancels", order_number]:
             return cancel(_user(who), int(order_number), now)
+        case [who, "activates", order_number, "at", price]:
+            return activation(_user(who), int(order_number), int(price), now)
+        case [who, "buys" | "sells" as verb, lots, "stop" | "target" | "trail" as kind, trigger, *terms]:
+            named = (_user(who), Side.BUY if verb == "buys" else Side.SELL, 0 if lots == "all" else int(lots))
+            return _conditional(named, kind, trigger, terms, number=number, now=now)
         case [who, "buys" | "sells" as verb, lots, "at", *terms]:
             side = Side.BUY if verb == "buys" else Side.SELL
             price, options = _terms(terms)
             loss = max(0, side.sign * (price - options.pop("margined", market.mark))) * USDC
             return order(_user(who), side, int(lots), price, at=now, loss_per_lot=loss, **options)
         case _:
-            raise AssertionError(f"not a step: {line}")
+            raise AssertionError(f"not a step: {words}")
+
+
+def _conditional(
+    named: tuple[int, Side, int], kind: str, trigger: str, words: list[str], *, number: int, now: int
+) -> Command:
+    options: dict[str, Any] = {"at": now, "order_type": TYPES[kind, "limit" in words]}
+    rest = iter(words)
+    for word in rest:
+        match word:
+            case "limit":
+                options["price"] = int(next(rest))
+            case "from":
+                options["activation"] = int(next(rest))
+            case "last" | "index":
+                options["working_type"] = WorkingType(word.upper())
+            case "leg":
+                assert next(rest) == "of"
+                options["parent_after"] = int(next(rest)) - number
+            case "oco":
+                options["oco_group"] = next(rest)
+            case "until":
+                options |= {"time_in_force": TimeInForce.GTD, "expires_at": int(next(rest))}
+            case _:
+                options |= FLAGS[word]
+    if kind == "trail":
+        return conditional(*named, 0, callback_rate=int(trigger.removesuffix("%")) * 10_000, **options)
+    return conditional(*named, int(trigger), **options)
 
 
 def _terms(words: list[str]) -> tuple[int, dict[str, Any]]:
@@ -116,6 +170,8 @@ def _terms(words: list[str]) -> tuple[int, dict[str, Any]]:
             options |= {"time_in_force": TimeInForce.GTD, "expires_at": int(next(rest))}
         elif word == "valid":
             options["valid_until"] = int(next(rest))
+        elif word == "oco":
+            options["oco_group"] = next(rest)
         elif word == "margined":
             options["margined"] = int(next(rest))
         else:
@@ -131,8 +187,15 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
         case OrderEnded():
             best = f", best {event.best_opposite}" if event.best_opposite is not None else ""
             said = f"{event.order} {event.status} {event.reason}, {event.remaining} left{best}"
+        case OrderTriggered():
+            entry = f" for {event.price}" if event.price else ""
+            said = f"{event.order} triggers at {event.working_price}{entry}, {event.remaining} left"
+        case ActivationRefused():
+            said = f"activation of {event.order} refused"
         case OrderShrunk():
             said = f"{event.order} shrinks by {event.by} to {event.remaining}"
+        case OrderAmended(cause=AmendCause.POSITION):
+            said = f"{event.order} follows the position, {event.added:+} to {event.remaining}"
         case OrderAmended():
             said = f"{event.order} moves to {event.price}, {event.remaining} left"
         case RulesChanged():
@@ -159,7 +222,7 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
             | FundingPaid()
         ):
             pass
-        case OrderAccepted() | MarketOpened() | ClockAdvanced() | BarrierPassed():
+        case OrderAccepted() | ConditionalAccepted() | MarketOpened() | ClockAdvanced() | BarrierPassed():
             pass
         case _:
             assert_never(event)
@@ -182,6 +245,15 @@ def _levels(market: Market, side: Side) -> Iterator[str]:
 def _positions(market: Market) -> str:
     held = ", ".join(f"{_name(user)} {market.positions[user].lots:+}" for user in sorted(market.positions))
     return f"  {held or 'none'}"
+
+
+def _waiting(market: Market) -> Iterator[str]:
+    if market.waiting.orders:
+        yield "waiting"
+    for seq, waiting in sorted(market.waiting.orders.items()):
+        lots = waiting.remaining or "all"
+        trigger = f" at {waiting.trigger}" if waiting.trigger else ""
+        yield f"  {seq} {_name(waiting.user)} {waiting.side.lower()} {lots}{trigger}, {waiting.stage.name.lower()}"
 
 
 def _user(name: str) -> int:

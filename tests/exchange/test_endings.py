@@ -37,6 +37,9 @@ STATES = {
         EndReason.ADL,
         EndReason.DEAD_MAN,
         EndReason.AMENDED,
+        EndReason.POSITION_CLOSED,
+        EndReason.OCO,
+        EndReason.PARENT_ENDED,
     },
 }
 """The states that have a reason, as docs/semantics.md, "Orders", lists them."""

@@ -31,4 +31,4 @@ def test_a_story_played_again_ends_in_the_same_state(path: Path) -> None:
 
 def test_there_are_stories() -> None:
     """An empty folder would prove nothing."""
-    assert len(STORIES) >= 15
+    assert len(STORIES) >= 55

@@ -8,15 +8,18 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
+from exchange.engine.conditional.order import ConditionalOrder, Stage
 from exchange.engine.log.journal import EncodedEvent, answer_or_fail
 from exchange.engine.market import Market
 from exchange.engine.order import Order
-from schemas.commands import Liquidate, PlaceOrder
+from schemas.commands import Liquidate, PlaceConditional, PlaceOrder
 from schemas.events import (
+    ActivationRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
     CommandFailed,
+    ConditionalAccepted,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -28,6 +31,7 @@ from schemas.events import (
     OrderAmended,
     OrderEnded,
     OrderShrunk,
+    OrderTriggered,
     PositionsSettled,
     PositionTransferred,
     PremiumSampled,
@@ -89,12 +93,13 @@ class Replay:
 
     `failed`: the commands that broke the engine the first time; they fail again even if this code could apply them.
 
-    `live` and `holdings` are current; `ended`, `fills` and `created` accumulate until the caller clears them.
+    `live`, which has the waiting orders too, and `holdings` are current; `ended`, `fills` and `created` accumulate until the caller clears them.
     """
 
     def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
         self.market = market
         self.live = {order.order_seq: _resting(order) for side in Side for order in market.book.walk(side)}
+        self.live |= {order.order_seq: _waiting(order) for order in market.waiting.orders.values()}
         self.holdings = {user: HoldingLeft(p.lots, p.cost, p.realized) for user, p in market.positions.items()}
         self.ended: list[OrderLeft] = []
         self.fills: list[FillLeft] = []
@@ -105,7 +110,7 @@ class Replay:
     def apply(self, seq: int, body: bytes | msgspec.Raw) -> list[EncodedEvent]:
         """Apply command `seq`, which must be the next one; returns its events, none after the last event."""
         command = decode_command(body)
-        if isinstance(command, PlaceOrder | Liquidate):
+        if isinstance(command, PlaceOrder | PlaceConditional | Liquidate):
             self._create(seq, command)
         answer = answer_or_fail(self.market, seq, command, self._failed)
         written = [event for event in answer if event.seq <= self._last_event]
@@ -113,14 +118,18 @@ class Replay:
             self._fold(decode_event(event.body))
         return written
 
-    def _create(self, seq: int, command: PlaceOrder | Liquidate) -> None:
+    def _create(self, seq: int, command: PlaceOrder | PlaceConditional | Liquidate) -> None:
         self.created.add(seq)
         self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
 
-    def _fold(self, event: Event) -> None:
+    def _fold(self, event: Event) -> None:  # noqa: C901, PLR0912 - one branch for each kind of event
         match event:
             case OrderAccepted():
-                self.live[event.order].status = OrderStatus.OPEN
+                self._accept(self.live[event.order], event)
+            case ConditionalAccepted():
+                self.live[event.order].status = OrderStatus.UNTRIGGERED
+            case OrderTriggered():
+                self._trigger(self.live[event.order], event)
             case TradeExecuted():
                 self._fill(event, event.maker, LiquidityRole.MAKER, event.taker_side.opposite)
                 self._fill(event, event.taker, LiquidityRole.TAKER, event.taker_side)
@@ -144,6 +153,7 @@ class Replay:
                 | StatusChanged()
                 | RulesChanged()
                 | CancelRefused()
+                | ActivationRefused()
                 | BarrierPassed()
                 | ClockAdvanced()
                 | PriceSourcesChanged()
@@ -158,12 +168,19 @@ class Replay:
             case _:
                 assert_never(event)
 
+    def _accept(self, order: OrderLeft, event: OrderAccepted) -> None:
+        order.status, order.price = OrderStatus.OPEN, event.price
+
+    def _trigger(self, order: OrderLeft, event: OrderTriggered) -> None:
+        order.status, order.price, order.remaining = OrderStatus.TRIGGERED, event.price, event.remaining
+
     def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
         order = self.live[party.order]
         order.remaining = party.remaining
         order.filled_notional += trade.notional
         order.filled_lots = None if order.filled_lots is None else order.filled_lots + trade.quantity
-        order.status = OrderStatus.PARTIALLY_FILLED
+        if order.status is not OrderStatus.TRIGGERED:  # a protective order stays triggered until it ends
+            order.status = OrderStatus.PARTIALLY_FILLED
         if not party.remaining:
             self._end(party.order, OrderStatus.FILLED, None)
         self.holdings[party.user] = HoldingLeft(party.position, party.cost, party.position_realized)
@@ -189,6 +206,12 @@ def _resting(order: Order) -> OrderLeft:
     filled = order.taker_notional + order.maker_notional
     status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
     return OrderLeft(order.order_seq, order.user, order.side, order.price, order.remaining, filled, None, status)
+
+
+def _waiting(order: ConditionalOrder) -> OrderLeft:
+    status = OrderStatus.TRIGGERED if order.stage is Stage.TRIGGERED else OrderStatus.UNTRIGGERED
+    named = (order.order_seq, order.user, order.side, order.price, order.remaining)
+    return OrderLeft(*named, order.taker_notional, None, status)
 
 
 def _forced_fill_left(event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> FillLeft:

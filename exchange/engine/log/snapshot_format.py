@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 
+from exchange.engine.conditional.groups import GroupName
+from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.market import EngineState, Market
 from exchange.engine.order import Order
 from exchange.engine.rules import check_known
 from exchange.position import Position
+from schemas.market import RULES_FOURTH
 from schemas.orders import Side
 from schemas.units import Micros
 from schemas.wire import HASH_BYTES, UNDECODABLE
@@ -27,12 +30,26 @@ class _Holding(msgspec.Struct, array_like=True, gc=False):
     opened_seq: int
 
 
+class _Group(msgspec.Struct, array_like=True, gc=False):
+    user: int
+    name: str
+    members: list[int]
+
+
+class _Tail(msgspec.Struct, array_like=True):
+    """What came with rules 4: the waiting orders by number, and the OCO groups by account and name."""
+
+    waiting: list[ConditionalOrder] = []
+    groups: list[_Group] = []
+
+
 class _Snapshot(EngineState, kw_only=True):
-    """The state, then the positions by user and the orders of both sides."""
+    """The state, then the positions by user and the orders of both sides; from rules 4 on the tail."""
 
     holdings: list[_Holding]
     buys: list[Order]
     sells: list[Order]
+    tail: _Tail = msgspec.field(default_factory=_Tail)
 
 
 class _NamedSpec(msgspec.Struct):
@@ -55,7 +72,9 @@ _beginning_decoder = msgspec.json.Decoder(_Beginning)
 def dump(market: Market) -> bytes:
     """The whole market as bytes."""
     holdings = [_holding(user, market.positions[user]) for user in sorted(market.positions)]
-    return _encoder.encode((*_state_of(market), holdings, _resting(market, Side.BUY), _resting(market, Side.SELL)))
+    tail = (_tail(market),) if market.rules >= RULES_FOURTH else ()
+    orders = (_resting(market, Side.BUY), _resting(market, Side.SELL))
+    return _encoder.encode((*_state_of(market), holdings, *orders, *tail))
 
 
 def load(state: bytes) -> Market:
@@ -66,6 +85,11 @@ def load(state: bytes) -> Market:
     market.positions = {h.user: Position(h.lots, h.cost, h.realized, h.opened_seq) for h in read.holdings}
     for order in (*read.buys, *read.sells):
         market.rest(order)
+    for waiting in read.tail.waiting:
+        market.wait(waiting)
+    for group in read.tail.groups:
+        for member in group.members:
+            market.groups.join(member, GroupName(group.user, group.name))
     return market
 
 
@@ -84,6 +108,11 @@ def state_hash(state: bytes) -> str:
 
 def _holding(user: int, position: Position) -> _Holding:
     return _Holding(user, position.lots, position.cost, position.realized, position.opened_seq)
+
+
+def _tail(market: Market) -> _Tail:
+    waiting = [order for _, order in sorted(market.waiting.orders.items())]
+    return _Tail(waiting, [_Group(group.user, group.name, members) for group, members in market.groups])
 
 
 def _resting(market: Market, side: Side) -> list[tuple[Any, ...]]:

@@ -21,6 +21,7 @@ def move(emitter: Emitter, mark: Ticks) -> None:
     """Move the mark; orders beyond the new band leave it before anything can match them."""
     market = emitter.market
     market.mark = mark
+    market.waiting.needs_a_look = True  # the index has moved too, perhaps
     emitter.mark_moved()
     keep_to_band(emitter)
 

@@ -1,0 +1,97 @@
+"""How a conditional order begins to wait, and how one that may open a position enters the book once margin is reserved for it."""
+
+from exchange.engine.conditional.groups import GroupName
+from exchange.engine.conditional.order import ConditionalOrder, Stage
+from exchange.engine.emitter import Emitter
+from exchange.engine.order_entry import GTD_EXPIRED, TIMED_OUT, WRONG_STATUS, Ending, enter
+from exchange.market_status import accepts_order
+from exchange.order_terms import MarginTerms
+from schemas.commands import ActivateOrder, PlaceConditional, PlaceOrder
+from schemas.orders import TimeInForce
+from schemas.units import Ticks
+
+
+def place_conditional(emitter: Emitter, command: PlaceConditional) -> None:
+    """Refuse an order or let it wait. One whose condition already holds fires at the end of this command."""
+    market = emitter.market
+    order = _order_of(emitter.command, command)
+    refusal = _refusal(emitter, command)
+    if refusal is not None:
+        emitter.ended(order, *refusal)
+        return
+    emitter.accepted_conditional(order)
+    market.wait(order)
+    if order.oco_group is not None:
+        market.groups.join(order.order_seq, GroupName(order.user, order.oco_group))
+
+
+def activate(emitter: Emitter, command: ActivateOrder) -> None:
+    """Let a triggered order enter the book, unless it has ended meanwhile."""
+    order = emitter.market.waiting.orders.get(command.order)
+    if order is None or order.user != command.user or order.reduce_only or order.stage is not Stage.TRIGGERED:
+        emitter.activation_refused(command.order, command.user)
+        return
+    terms = MarginTerms(command.margin_price, command.loss_per_lot, command.fee_per_lot)
+    enter_book(emitter, order, command.price, terms)
+
+
+def enter_book(emitter: Emitter, order: ConditionalOrder, price: Ticks, terms: MarginTerms) -> None:
+    """Place a waiting order in the book at this limit or protection price; it waits no longer."""
+    emitter.market.stop_waiting(order)
+    placed = PlaceOrder(
+        at=emitter.at,
+        user=order.user,
+        side=order.side,
+        order_type=order.order_type,
+        quantity=order.remaining,
+        price=price,
+        time_in_force=order.time_in_force if order.order_type.is_limit else TimeInForce.IOC,
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+        self_trade_prevention=order.self_trade_prevention,
+        margin_price=terms.margin_price,
+        loss_per_lot=terms.loss_per_lot,
+        fee_per_lot=terms.fee_per_lot,
+        leverage=order.leverage,
+        client_order_id=order.client_order_id,
+        expires_at=order.expires_at,
+    )
+    enter(emitter, order.order_seq, placed)
+
+
+def _order_of(order_seq: int, command: PlaceConditional) -> ConditionalOrder:
+    parent = order_seq + command.parent_after if command.parent_after else 0
+    return ConditionalOrder(
+        order_seq=order_seq,
+        user=command.user,
+        side=command.side,
+        order_type=command.order_type,
+        working_type=command.working_type,
+        trigger=command.trigger,
+        price=command.price,
+        remaining=command.quantity,
+        reduce_only=command.reduce_only,
+        closes_position=command.closes_position,
+        time_in_force=command.time_in_force,
+        post_only=command.post_only,
+        self_trade_prevention=command.self_trade_prevention,
+        leverage=command.leverage,
+        callback_rate=command.callback_rate,
+        activation=command.activation,
+        client_order_id=command.client_order_id,
+        expires_at=command.expires_at,
+        oco_group=f"order:{parent}" if parent else command.oco_group,
+        parent=parent,
+        stage=Stage.ASLEEP if parent else Stage.AWAKE,
+    )
+
+
+def _refusal(emitter: Emitter, command: PlaceConditional) -> Ending | None:
+    market = emitter.market
+    if command.valid_until is not None and command.valid_until < market.clock:
+        return TIMED_OUT
+    if command.expires_at is not None and command.expires_at <= market.clock:
+        return GTD_EXPIRED
+    if not accepts_order(market.status, post_only=command.post_only, reduce_only=command.reduce_only):
+        return WRONG_STATUS
+    return None

@@ -1,0 +1,85 @@
+"""The waiting orders of a market, and what is looked up about them: by account, by trigger, by parent."""
+
+from exchange.engine.conditional.order import ConditionalOrder, Stage
+from exchange.engine.conditional.triggers import Triggers
+from schemas.orders import WorkingType
+
+
+class WaitingOrders:
+    """All waiting orders, in the order in which they arrived; empty in most markets, which then pay for nothing.
+
+    `on_mark`, `on_last` and `on_index` are the triggers by working price. `legs` are the attached orders that sleep, by parent. `protecting` are the triggered reduce-only ones that have lots left:
+    each tick tries them again. `needs_a_look`: a condition may hold, or there are some of these, so that the command at hand may lead to something here.
+    """
+
+    __slots__ = ("_of_users", "legs", "needs_a_look", "on_index", "on_last", "on_mark", "orders", "protecting")
+
+    def __init__(self) -> None:
+        self.orders: dict[int, ConditionalOrder] = {}
+        self._of_users: dict[int, dict[int, ConditionalOrder]] = {}
+        self.legs: dict[int, list[int]] = {}
+        self.protecting: dict[int, ConditionalOrder] = {}
+        self.needs_a_look = False
+        self.on_mark, self.on_last, self.on_index = Triggers(), Triggers(), Triggers()
+
+    def add(self, order: ConditionalOrder) -> None:
+        """Let an order wait, at the stage that it has."""
+        self.orders[order.order_seq] = order
+        self._of_users.setdefault(order.user, {})[order.order_seq] = order
+        if order.stage is Stage.ASLEEP:
+            self.legs.setdefault(order.parent, []).append(order.order_seq)
+        else:
+            self._watch(order)
+        self.needs_a_look = True
+
+    def remove(self, order: ConditionalOrder) -> None:
+        """Take an order out: it has ended, or it enters the book."""
+        del self.orders[order.order_seq]
+        of_user = self._of_users[order.user]
+        del of_user[order.order_seq]
+        if not of_user:
+            del self._of_users[order.user]
+        if order.stage is Stage.ASLEEP:
+            self.legs[order.parent].remove(order.order_seq)
+            if not self.legs[order.parent]:
+                del self.legs[order.parent]
+        elif order.stage is Stage.AWAKE:
+            self._triggers(order).remove(order)
+        elif order.reduce_only:
+            del self.protecting[order.order_seq]
+
+    def wake(self, order: ConditionalOrder) -> None:
+        """The parent has filled: the order's condition counts from now on."""
+        self.remove(order)
+        order.stage = Stage.AWAKE
+        self.add(order)
+
+    def note_triggered(self, order: ConditionalOrder) -> None:
+        """The order's condition holds: it fires once."""
+        self._triggers(order).remove(order)
+        order.stage = Stage.TRIGGERED
+        self._watch(order)
+
+    def of_user(self, user: int) -> list[ConditionalOrder]:
+        """The waiting orders of an account, oldest first."""
+        of_user = self._of_users.get(user)
+        return sorted(of_user.values(), key=lambda order: order.order_seq) if of_user else []
+
+    def has_user(self, user: int) -> bool:
+        """Whether the account has a waiting order."""
+        return user in self._of_users
+
+    def _triggers(self, order: ConditionalOrder) -> Triggers:
+        match order.working_type:
+            case WorkingType.MARK:
+                return self.on_mark
+            case WorkingType.LAST:
+                return self.on_last
+            case WorkingType.INDEX:
+                return self.on_index
+
+    def _watch(self, order: ConditionalOrder) -> None:
+        if order.stage is Stage.AWAKE:
+            self._triggers(order).add(order)
+        elif order.reduce_only:
+            self.protecting[order.order_seq] = order
