@@ -58,11 +58,11 @@ def source_faults(sources: Sequence[PriceSource], quorum: int) -> list[str]:
     return [fault for fault, holds in checks.items() if not holds]
 
 
-class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
+class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True, omit_defaults=True):
     """The rules of one market, carried by the first command of its log.
 
     `tick_size_e18` and `lot_size_e18` are the price and quantity steps in 10^-18; quantities are lots, money is
-    micros, rates are parts per million.
+    micros, rates are parts per million. What has a default is left out of the encoding where it has it: older logs do not know it.
     """
 
     market: str
@@ -86,6 +86,7 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True):
     funding_interval_hours: int
     funding_rate_cap: Ppm
     reference_price: Nanos
+    conditional_orders_max: int = 50
 
     @cached_property
     def lot_value(self) -> Micros:

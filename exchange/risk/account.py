@@ -49,11 +49,40 @@ class ReduceOnlySums(msgspec.Struct, frozen=True, gc=False):
 NO_REDUCE_ONLY = ReduceOnlySums()
 
 
+class WaitingSums(msgspec.Struct, frozen=True, gc=False):
+    """The waiting conditional orders of an account in one market: how many, and what the reduce-only ones may reduce.
+
+    Of each side the lots of those with a quantity, and how many close whatever the position is then.
+    """
+
+    buy_lots: int = 0
+    sell_lots: int = 0
+    closing_buys: int = 0
+    closing_sells: int = 0
+    orders: int = 0
+
+    def lots(self, side: Side) -> int:
+        """The lots of a side, without those that close the position."""
+        return self.buy_lots if side is Side.BUY else self.sell_lots
+
+    def closing(self, side: Side) -> int:
+        """How many of a side close the position."""
+        return self.closing_buys if side is Side.BUY else self.closing_sells
+
+    @property
+    def can_reduce(self) -> bool:
+        """Whether one of them is reduce-only."""
+        return bool(self.buy_lots or self.sell_lots or self.closing_buys or self.closing_sells)
+
+
+NO_WAITING = WaitingSums()
+
+
 class Exposure(msgspec.Struct, frozen=True, gc=False):
     """One account in one market: signed position (lots, cost in micros), leverage, and the sums over live orders.
 
     `buy_notional`, `sell_notional`, `open_loss` and `open_fees` are micros; `buy_lots`, `sell_lots` lots. They are over all
-    live orders; `reduce_only` is the part that reduce-only orders have in them.
+    live orders; `reduce_only` is the part that reduce-only orders have in them. `waiting` orders are in none of these sums.
     """
 
     leverage: int
@@ -67,6 +96,7 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
     sell_lots: int = 0
     live_orders: int = 0
     reduce_only: ReduceOnlySums = NO_REDUCE_ONLY
+    waiting: WaitingSums = NO_WAITING
 
     def live_lots(self, side: Side) -> int:
         """The lots of all live orders of a side."""
@@ -79,6 +109,14 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
     def closable_by(self, side: Side) -> int:
         """The lots of the position that an order of this side closes; 0 or below when there is none of the other side."""
         return -side.sign * self.lots
+
+    def closable_later(self, side: Side) -> int:
+        """The most lots that reduce-only orders of this side can close: of the position, with all live orders of the other side."""
+        return max(0, self.closable_by(side)) + self.live_lots(side.opposite)
+
+    def waiting_lots(self, side: Side) -> int:
+        """The lots of waiting reduce-only orders of a side; each that closes the position counts all that it may close."""
+        return self.waiting.lots(side) + self.waiting.closing(side) * self.closable_later(side)
 
 
 class PositionRisk(msgspec.Struct, frozen=True):
@@ -140,6 +178,11 @@ class MarginAccount(msgspec.Struct):
     def has_live_orders(self) -> bool:
         """Whether an order of the account is live in any market."""
         return any(risk.exposure.live_orders for risk in self.exposures.values())
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether an order of the account is live or waits in any market."""
+        return any(risk.exposure.live_orders or risk.exposure.waiting.orders for risk in self.exposures.values())
 
     def risk_in(self, market: MarketState) -> PositionRisk:
         """The exposure in a market; leverage is the market's highest until the account sets one."""

@@ -10,11 +10,12 @@ import msgspec
 
 from exchange.market_status import accepts_order
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.conditional import Surroundings, admit_waiting, leg_commands, links_breach, unknown_to, with_legs
 from exchange.risk.coverage import FROZEN, can_only_reduce, cover, insufficient
 from exchange.risk.margin import requirement_and_equity
 from exchange.risk.order_draft import ParsedOrder, invalid
 from exchange.risk.order_filters import FilterViolation, PricedOrder, first_breach, off_grid, price_order
-from schemas.commands import PlaceOrder
+from schemas.commands import PlaceConditional, PlaceOrder
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode, Refused
@@ -23,36 +24,65 @@ from schemas.units import Timestamp
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """An admitted order: the command to write, and the account's exposure in its market including the order."""
+    """An admitted order: the command to write, and the account's exposure in its market including the order.
 
-    command: PlaceOrder
+    `legs` are the commands of the orders attached to it, which come right before it.
+    """
+
+    command: PlaceOrder | PlaceConditional
     risk: PositionRisk
+    legs: tuple[PlaceConditional, ...] = ()
 
 
 def admit(
-    draft: ParsedOrder, account: MarginAccount, markets: Mapping[str, MarketState], now: Timestamp
+    draft: ParsedOrder,
+    account: MarginAccount,
+    markets: Mapping[str, MarketState],
+    now: Timestamp,
+    around: Surroundings | None = None,
 ) -> Admitted | Refused:
-    """Decide one order against everything decided before it; the first refusal in the contract's order wins."""
+    """Decide one order against everything decided before it; the first refusal in the contract's order wins.
+
+    `around` is read for an order that only a market with conditional orders knows.
+    """
     market = markets.get(draft.request.market_id)
     if market is None:
         return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": draft.request.market_id})
     spec, exposure = market.spec, account.risk_in(market).exposure
     request, lots = draft.request, draft.quantity_e18 // spec.lot_size_e18
-    is_reducing = request.reduce_only or _fits_position(request.side, lots, exposure)
-    if refused := _closed(request, market, is_reducing=is_reducing) or _out_of_time(draft, now):
+    is_reducing = draft.reduce_only or _fits_position(request.side, lots, exposure)
+    refused = _closed(draft, market, is_reducing=is_reducing) or _out_of_time(draft, now)
+    if refused := refused or _unfit(draft, market, exposure, around):
         return refused
-    if breach := off_grid(spec, draft):
-        return breach.refused
+    if draft.condition is None or around is None:
+        return _admit_now(draft, account, market, now, is_reducing=is_reducing)
+    waiting = admit_waiting(draft, account, market, around, now)
+    if isinstance(waiting, Refused):
+        return waiting
+    legs = leg_commands(draft, spec, account.account, waiting.exposure.leverage, now)
+    return Admitted(waiting.command, PositionRisk(market, waiting.exposure), legs)
+
+
+def _admit_now(
+    draft: ParsedOrder, account: MarginAccount, market: MarketState, now: Timestamp, *, is_reducing: bool
+) -> Admitted | Refused:
+    """Decide an order that enters the book when it arrives: filters and margin, with what is attached to it waiting."""
+    spec, exposure = market.spec, account.risk_in(market).exposure
+    request, lots = draft.request, draft.quantity_e18 // spec.lot_size_e18
     is_bound = account.may_only_reduce
-    reduce_only = request.reduce_only or (is_bound and can_only_reduce(request, lots, exposure, is_bound=True))
+    reduce_only = request.reduce_only or (is_bound and can_only_reduce(draft, lots, exposure, is_bound=True))
     order = price_order(spec, market.mark, draft, reduce_only=reduce_only)
     if breach := first_breach(spec, market.mark, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
+    if draft.legs:
+        account = account.having(PositionRisk(market, with_legs(exposure, draft)))
     covered = cover(draft, order, account, market, is_bound=is_bound)
     if isinstance(covered, Refused):
         return covered
-    command = _command(draft, covered.order, account.account, covered.exposure.leverage, now=now)
-    return Admitted(command, PositionRisk(market, covered.exposure))
+    leverage = covered.exposure.leverage
+    command = _command(draft, covered.order, account.account, leverage, now=now)
+    legs = leg_commands(draft, spec, account.account, leverage, now)
+    return Admitted(command, PositionRisk(market, covered.exposure), legs)
 
 
 def set_leverage(
@@ -76,8 +106,20 @@ def set_leverage(
     return after if required <= available else insufficient(required, available, "the lower leverage is not covered")
 
 
-def _closed(request: OrderRequest, market: MarketState, *, is_reducing: bool) -> Refused | None:
-    if not accepts_order(market.status, post_only=request.post_only, reduce_only=request.reduce_only):
+def _unfit(draft: ParsedOrder, market: MarketState, exposure: Exposure, around: Surroundings | None) -> Refused | None:
+    """Why the market cannot have the order: its rules, its grid, or what the order comes with."""
+    if not draft.is_of_conditional_rules:
+        breach = off_grid(market.spec, draft)
+        return None if breach is None else breach.refused
+    if refused := unknown_to(market, around):
+        return refused
+    if breach := off_grid(market.spec, draft):
+        return breach.refused
+    return None if around is None else links_breach(draft, market, exposure, around)
+
+
+def _closed(draft: ParsedOrder, market: MarketState, *, is_reducing: bool) -> Refused | None:
+    if not accepts_order(market.status, post_only=draft.request.post_only, reduce_only=draft.reduce_only):
         details = {"marketId": market.spec.market, "status": market.status.value}
         if market.is_frozen and market.status is MarketStatus.CANCEL_ONLY:
             return Refused(ErrorCode.MARKET_NOT_ACTIVE, FROZEN, {**details, "reason": "MARK_FROZEN"})
@@ -126,6 +168,7 @@ def _command(draft: ParsedOrder, order: PricedOrder, user: int, leverage: int, *
         client_order_id=request.client_order_id,
         expires_at=draft.expires_at,
         valid_until=draft.valid_until,
+        oco_group=msgspec.UNSET if request.oco_group is None else request.oco_group,
     )
 
 

@@ -14,7 +14,6 @@ from exchange.risk.order_filters import PricedOrder, covered_protection, price_o
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest.orders import OrderRequest
 from schemas.units import Ticks, format_e18, format_micros
 
 FROZEN = "the mark is frozen, because too few price sources are fresh; cancels are accepted"
@@ -48,27 +47,28 @@ def cover(
     before, leverage = account.risk_in(market).exposure, draft.request.leverage
     after = with_order(market.spec, before, order, leverage)
     required, owned = requirement_and_equity(account.having(PositionRisk(market, after)))
-    if is_bound and (refused := _bound(draft, order, account, before, (required, owned))):
+    if is_bound and (refused := bound_refusal(draft, order.lots, account, before, (required, owned))):
         return refused
     if required <= owned:
         return Covered(order, after)
-    if after.leverage >= before.leverage and can_only_reduce(draft.request, order.lots, before, is_bound=is_bound):
+    if after.leverage >= before.leverage and can_only_reduce(draft, order.lots, before, is_bound=is_bound):
         reduction = _reduction(draft, order, account, market, owned)
         if reduction is not None:
             return Covered(reduction, with_order(market.spec, before, reduction, leverage))
     return _uncovered(draft, order, before, market.spec, (required, owned))
 
 
-def can_only_reduce(request: OrderRequest, lots: int, exposure: Exposure, *, is_bound: bool) -> bool:
+def can_only_reduce(draft: ParsedOrder, lots: int, exposure: Exposure, *, is_bound: bool) -> bool:
     """Whether an order cannot open a position: it asks to be reduce-only, or fits into the position.
 
     With it must fit the other orders of its side that are not reduce-only, which it would leave to open a position. Of an
     account that is bound to reduce all orders of the side must fit.
     """
-    live = exposure.naked_lots(request.side)
-    if not request.reduce_only:
-        live = lots + (exposure.live_lots(request.side) if is_bound else live)
-    return 0 < exposure.closable_by(request.side) >= live
+    side = draft.request.side
+    live = exposure.naked_lots(side)
+    if not draft.reduce_only:
+        live = lots + (exposure.live_lots(side) if is_bound else live)
+    return 0 < exposure.closable_by(side) >= live
 
 
 def with_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverage: int | None) -> Exposure:
@@ -87,6 +87,7 @@ def with_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverag
         sell_lots=exposure.sell_lots + (0 if is_buy else order.lots),
         live_orders=exposure.live_orders + 1,
         reduce_only=_with_reduction(reducing, order, notional) if order.reduce_only else reducing,
+        waiting=exposure.waiting,
     )
 
 
@@ -110,14 +111,18 @@ def insufficient(required: int, available: int, message: str, **more: str) -> Re
     return Refused(ErrorCode.INSUFFICIENT_MARGIN, message, {**details, **more})
 
 
-def _bound(
-    draft: ParsedOrder, order: PricedOrder, account: MarginAccount, before: Exposure, sums: tuple[int, int]
+def bound_refusal(
+    draft: ParsedOrder, lots: int, account: MarginAccount, before: Exposure, sums: tuple[int, int]
 ) -> Refused | None:
-    """Why an account that may only reduce may not place the order, for the reason that binds it."""
+    """Why an account that may only reduce may not place the order, for the reason that binds it.
+
+    An order that waits must be reduce-only itself: what it would fit into when it fires is not known.
+    """
     required, owned = sums
     if account.is_closing:
         return _not_now(required, owned, "POSITIONS_CLOSING", _CLOSING)
-    if can_only_reduce(draft.request, order.lots, before, is_bound=True):
+    may_wait = draft.condition is None or draft.reduce_only
+    if may_wait and can_only_reduce(draft, lots, before, is_bound=True):
         return None
     if (frozen := account.frozen_market) is not None:
         message = f"the mark of {frozen}, where the account has a position, is frozen: it may only reduce its positions"

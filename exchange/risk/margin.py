@@ -4,8 +4,12 @@ Everything is computed from a position and the sums over its live orders, never 
 add up. At the mark at which the live orders were accepted, no fill and no cancel lowers equity - requirement.
 """
 
-from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount
+from typing import NamedTuple
+
+from exchange.order_terms import margin_terms, protection_price
+from exchange.risk.account import NO_REDUCE_ONLY, NO_WAITING, Exposure, MarginAccount, PositionRisk
 from schemas.market import MarketSpec
+from schemas.orders import Side
 from schemas.units import PPM, Micros, Ticks, divide_up
 
 
@@ -18,22 +22,53 @@ def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
     """The requirement of one market: initial margin of its worst case, plus open loss and fees.
 
     The worst case is the position with all orders of one side that are not reduce-only; or, where reduce-only orders of a
-    side are live, all of both sides filled at their worst prices, and then the other orders of that side alone.
+    side are live, all of both sides filled at their worst prices, and then the other orders of that side alone. Waiting
+    reduce-only orders count there where such other orders are live: without them, what they close frees more than it costs.
     """
     position, reducing = spec.notional(mark, exposure.lots), exposure.reduce_only
-    if reducing is NO_REDUCE_ONLY:
+    if reducing is NO_REDUCE_ONLY and (exposure.waiting is NO_WAITING or not exposure.waiting.can_reduce):
         worst = max(abs(position + exposure.buy_notional), abs(position - exposure.sell_notional))
         return Micros(initial_margin(spec, exposure.leverage, worst) + exposure.open_loss + exposure.open_fees)
     leverage = exposure.leverage
     buys = exposure.buy_notional - reducing.buy_notional
     sells = exposure.sell_notional - reducing.sell_notional
     needed = initial_margin(spec, leverage, max(abs(position + buys), abs(position - sells)))
-    cost = reducing.buy_cost + reducing.sell_cost
-    if reducing.sell_lots:
-        needed = max(needed, initial_margin(spec, leverage, sells) + cost)
-    if reducing.buy_lots:
-        needed = max(needed, initial_margin(spec, leverage, buys) + cost)
-    return Micros(needed + exposure.open_loss + exposure.open_fees - cost + reducing.excess)
+    cost, waiting = reducing.buy_cost + reducing.sell_cost, _waiting(spec, exposure, mark)
+    for opening, lots, waiting_lots in (
+        (sells, reducing.sell_lots, exposure.waiting_lots(Side.SELL)),
+        (buys, reducing.buy_lots, exposure.waiting_lots(Side.BUY)),
+    ):
+        if opening and (lots or waiting_lots):
+            needed = max(needed, initial_margin(spec, leverage, opening) + cost + waiting.cost)
+        elif lots:
+            needed = max(needed, cost)
+    return Micros(needed + exposure.open_loss + exposure.open_fees - cost + reducing.excess + waiting.excess)
+
+
+class _Waiting(NamedTuple):
+    """What the waiting reduce-only orders of both sides can cost if they fire at this mark, and what of it no fill frees."""
+
+    cost: int
+    excess: int
+
+
+def _waiting(spec: MarketSpec, exposure: Exposure, mark: int) -> _Waiting:
+    if not exposure.waiting.can_reduce:
+        return _Waiting(0, 0)
+    freed = mark * spec.lot_value * spec.initial_margin_rate // PPM
+    cost = excess = 0
+    for side in Side:
+        lots, per_lot = exposure.waiting_lots(side), waiting_cost_per_lot(spec, mark, side)
+        cost += lots * per_lot
+        excess += min(lots, exposure.closable_later(side)) * max(0, per_lot - freed)
+    return _Waiting(cost, excess)
+
+
+def waiting_cost_per_lot(spec: MarketSpec, mark: int, side: Side) -> int:
+    """The most that a lot of a reduce-only order costs which fires at this mark: loss and fee at the protection price."""
+    price = protection_price(mark, side, spec.take_bound)
+    terms = margin_terms(spec, mark, side, price, post_only=False)
+    return terms.loss_per_lot + terms.fee_per_lot
 
 
 def unrealized_pnl(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
@@ -73,8 +108,24 @@ def requirement_and_equity(account: MarginAccount) -> tuple[Micros, Micros]:
 
 
 def order_costs(account: MarginAccount) -> int:
-    """The most that filling all live orders of an account can cost at once, losses and fees of all markets; micros."""
-    return sum(risk.exposure.open_loss + risk.exposure.open_fees for risk in account.exposures.values())
+    """The most that filling all orders of an account can cost at once, losses and fees of all markets; micros.
+
+    Of waiting orders those that only reduce: together they close no more than the position and the other side's live orders.
+    """
+    return sum(
+        risk.exposure.open_loss + risk.exposure.open_fees + _most_of_waiting(risk)
+        for risk in account.exposures.values()
+    )
+
+
+def _most_of_waiting(risk: PositionRisk) -> int:
+    exposure, spec, mark = risk.exposure, risk.market.spec, risk.market.mark
+    if not exposure.waiting.can_reduce:
+        return 0
+    return sum(
+        min(exposure.waiting_lots(side), exposure.closable_later(side)) * waiting_cost_per_lot(spec, mark, side)
+        for side in Side
+    )
 
 
 def available_margin(account: MarginAccount) -> Micros:

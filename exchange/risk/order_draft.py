@@ -3,7 +3,7 @@
 from hashlib import blake2b
 from typing import NamedTuple
 
-from schemas.orders import OrderType, TimeInForce
+from schemas.orders import OrderType, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import OrderRequest
 from schemas.units import (
@@ -23,8 +23,34 @@ _REQUEST_HASH_BYTES = 16
 _PPM_E18 = MICRO_E18
 
 
+CALLBACK_MIN, CALLBACK_MAX = Ppm(1_000), Ppm(100_000)
+"""The bounds of a trailing order's callback rate."""
+
+
+class ParsedCondition(NamedTuple):
+    """The condition of a conditional order; a trailing one has a callback rate and no trigger."""
+
+    working_type: WorkingType
+    trigger_e18: int | None
+    callback_rate: Ppm
+    activation_e18: int | None
+    closes_position: bool
+
+
+class ParsedLeg(NamedTuple):
+    """An attached take-profit or stop-loss."""
+
+    field: str
+    order_type: OrderType
+    trigger_e18: int
+    working_type: WorkingType
+
+
 class ParsedOrder(NamedTuple):
-    """A well-formed order, its decimals read as integers of 10^-18, not yet fitted to a market's grid."""
+    """A well-formed order, its decimals read as integers of 10^-18, not yet fitted to a market's grid.
+
+    The quantity of an order that closes the position is 0.
+    """
 
     request: OrderRequest
     quantity_e18: int
@@ -32,6 +58,23 @@ class ParsedOrder(NamedTuple):
     expires_at: Timestamp | None
     valid_until: Timestamp | None
     max_slippage: Ppm | None = None
+    condition: ParsedCondition | None = None
+    legs: tuple[ParsedLeg, ...] = ()
+
+    @property
+    def reduce_only(self) -> bool:
+        """Whether it may only reduce the position."""
+        return self.request.reduce_only or self.request.close_position
+
+    @property
+    def conditional_orders(self) -> int:
+        """How many conditional orders it is, with those attached to it."""
+        return len(self.legs) + (self.condition is not None)
+
+    @property
+    def is_of_conditional_rules(self) -> bool:
+        """Whether only a market that knows conditional orders knows it."""
+        return bool(self.conditional_orders or self.request.oco_group)
 
 
 def invalid(message: str, field: str) -> Refused:
@@ -41,21 +84,69 @@ def invalid(message: str, field: str) -> Refused:
 
 def parse_order(request: OrderRequest) -> ParsedOrder | Refused:
     """Read the decimals and times of a request, and refuse combinations that no market accepts."""
-    if refused := _contradiction(request) or _no_slippage(request):
-        return refused
-    quantity = _amount(request.quantity, "quantity")
-    if isinstance(quantity, Refused):
-        return quantity
-    price = None if request.price is None else _amount(request.price, "price")
-    if isinstance(price, Refused):
-        return price
     expires_at = timestamp_of(request.expires_at) if request.expires_at else None
     valid_until = timestamp_of(request.valid_until) if request.valid_until else None
-    if (expires_at or 0) >= TIMESTAMP_MAX:
-        return invalid("expiresAt is too far away", "expiresAt")
-    if (valid_until or 0) >= TIMESTAMP_MAX:
-        return invalid("validUntil is too far away", "validUntil")
-    return ParsedOrder(request, quantity, price, expires_at, valid_until, _slippage(request.max_slippage))
+    if refused := _contradiction(request) or _no_slippage(request) or _too_far(expires_at, valid_until):
+        return refused
+    amounts = _amounts(request)
+    if isinstance(amounts, Refused):
+        return amounts
+    condition, legs = _condition(request), _legs(request)
+    if isinstance(condition, Refused):
+        return condition
+    if isinstance(legs, Refused):
+        return legs
+    slippage = _slippage(request.max_slippage)
+    return ParsedOrder(request, *amounts, expires_at, valid_until, slippage, condition, legs)
+
+
+def _amounts(request: OrderRequest) -> tuple[int, int | None] | Refused:
+    """Quantity and price."""
+    quantity = 0 if request.quantity is None else _amount(request.quantity, "quantity")
+    if isinstance(quantity, Refused):
+        return quantity
+    price = _amount_or_none(request.price, "price")
+    return price if isinstance(price, Refused) else (quantity, price)
+
+
+def _too_far(expires_at: Timestamp | None, valid_until: Timestamp | None) -> Refused | None:
+    for field, at in (("expiresAt", expires_at), ("validUntil", valid_until)):
+        if (at or 0) >= TIMESTAMP_MAX:
+            return invalid(f"{field} is too far away", field)
+    return None
+
+
+def _condition(request: OrderRequest) -> ParsedCondition | Refused | None:
+    """The condition of an order whose fields do not contradict each other; None where it has none."""
+    if not request.type.is_conditional:
+        return None
+    trigger = _amount_or_none(request.trigger_price, "triggerPrice")
+    if isinstance(trigger, Refused):
+        return trigger
+    activation = _amount_or_none(request.activation_price, "activationPrice")
+    if isinstance(activation, Refused):
+        return activation
+    rate = 0 if request.callback_rate is None else parse_whole_units(request.callback_rate, _PPM_E18)
+    if request.callback_rate is not None and not CALLBACK_MIN <= (rate or 0) <= CALLBACK_MAX:
+        return invalid('callbackRate must be from "0.001" to "0.1", with at most 6 decimals', "callbackRate")
+    working_type = request.working_type or WorkingType.MARK
+    return ParsedCondition(working_type, trigger, Ppm(rate or 0), activation, request.close_position)
+
+
+def _legs(request: OrderRequest) -> tuple[ParsedLeg, ...] | Refused:
+    """The take-profit, then the stop-loss, as far as the order has them."""
+    named = (
+        ("takeProfit", OrderType.TAKE_PROFIT_MARKET, request.take_profit),
+        ("stopLoss", OrderType.STOP_MARKET, request.stop_loss),
+    )
+    legs: list[ParsedLeg] = []
+    for field, order_type, leg in named:
+        if leg is not None:
+            trigger = _amount(leg.trigger_price, f"{field}.triggerPrice")
+            if isinstance(trigger, Refused):
+                return trigger
+            legs.append(ParsedLeg(field, order_type, trigger, leg.working_type))
+    return tuple(legs)
 
 
 def request_hash(draft: ParsedOrder) -> bytes:
@@ -78,6 +169,9 @@ def request_hash(draft: ParsedOrder) -> bytes:
         draft.expires_at,
         draft.valid_until,
         *(() if draft.max_slippage is None else ("maxSlippage", draft.max_slippage)),
+        *(() if draft.condition is None else ("condition", *draft.condition)),
+        *(() if request.oco_group is None else ("ocoGroup", request.oco_group)),
+        *(part for leg in draft.legs for part in leg),
     )
     return blake2b("\0".join(map(str, fields)).encode(), digest_size=_REQUEST_HASH_BYTES).digest()
 
@@ -109,17 +203,50 @@ def _no_slippage(request: OrderRequest) -> Refused | None:
     return None
 
 
+def _amount_or_none(text: str | None, field: str) -> int | Refused | None:
+    return None if text is None else _amount(text, field)
+
+
 def _contradiction(request: OrderRequest) -> Refused | None:
-    is_market = request.type is OrderType.MARKET
-    is_gtd = request.time_in_force is TimeInForce.GTD
-    if is_market != (request.price is None):
-        return invalid("LIMIT needs a price, MARKET has none", "price")
-    if request.post_only and (is_market or request.time_in_force in _NEVER_RESTS):
+    order_type, is_gtd = request.type, request.time_in_force is TimeInForce.GTD
+    if order_type.is_limit == (request.price is None):
+        return invalid(f"{order_type} {'needs a' if order_type.is_limit else 'has no'} price", "price")
+    if request.post_only and (not order_type.is_limit or request.time_in_force in _NEVER_RESTS):
         return invalid("postOnly needs an order that can rest", "postOnly")
-    if is_market and is_gtd:
+    if order_type is OrderType.MARKET and is_gtd:
         return invalid("MARKET cannot be GTD", "timeInForce")
+    if order_type.is_conditional and not order_type.is_limit and request.time_in_force in _NEVER_RESTS:
+        return invalid(f"{order_type} is GTC, or GTD until expiresAt: it waits for its condition", "timeInForce")
     if is_gtd != (request.expires_at is not None):
         return invalid("GTD needs expiresAt, any other timeInForce has none", "expiresAt")
+    return _contradicting_size(request) or _contradicting_condition(request)
+
+
+def _contradicting_size(request: OrderRequest) -> Refused | None:
+    if request.close_position and (request.type.is_limit or not request.type.is_conditional):
+        return invalid("closePosition is for STOP_MARKET, TAKE_PROFIT_MARKET and TRAILING_STOP_MARKET", "closePosition")
+    if request.close_position and request.quantity is not None:
+        return invalid("closePosition closes the whole position: give no quantity with it", "quantity")
+    if not request.close_position and request.quantity is None:
+        return invalid("quantity is missing", "quantity")
+    is_reducing = request.reduce_only or request.close_position
+    if is_reducing and (request.take_profit is not None or request.stop_loss is not None):
+        field = "stopLoss" if request.take_profit is None else "takeProfit"
+        return invalid(f"{field} is for an order that opens a position, not for a reduce-only one", field)
+    return None
+
+
+def _contradicting_condition(request: OrderRequest) -> Refused | None:
+    order_type, is_trailing = request.type, request.type is OrderType.TRAILING_STOP_MARKET
+    has_trigger = order_type.is_conditional and not is_trailing
+    if has_trigger == (request.trigger_price is None):
+        return invalid(f"{order_type} {'needs a' if has_trigger else 'has no'} triggerPrice", "triggerPrice")
+    if is_trailing == (request.callback_rate is None):
+        return invalid(f"{order_type} {'needs a' if is_trailing else 'has no'} callbackRate", "callbackRate")
+    if request.activation_price is not None and not is_trailing:
+        return invalid(f"{order_type} has no activationPrice", "activationPrice")
+    if request.working_type is not None and not order_type.is_conditional:
+        return invalid(f"{order_type} has no workingType: it waits for no price", "workingType")
     return None
 
 

@@ -67,12 +67,23 @@ class FilterViolation(NamedTuple):
 
 
 def off_grid(spec: MarketSpec, draft: ParsedOrder) -> FilterViolation | None:
-    """Quantities are whole lots, prices whole ticks."""
+    """Quantities are whole lots; prices, also those of conditions, whole ticks."""
     if draft.quantity_e18 % spec.lot_size_e18:
         return FilterViolation("LOT_SIZE", format_e18(spec.lot_size_e18), format_e18(draft.quantity_e18))
-    if draft.price_e18 is not None and draft.price_e18 % spec.tick_size_e18:
-        return FilterViolation("TICK_SIZE", format_e18(spec.tick_size_e18), format_e18(draft.price_e18))
+    for price in _prices(draft):
+        if price % spec.tick_size_e18:
+            return FilterViolation("TICK_SIZE", format_e18(spec.tick_size_e18), format_e18(price))
     return None
+
+
+def _prices(draft: ParsedOrder) -> Iterator[int]:
+    if draft.price_e18 is not None:
+        yield draft.price_e18
+    if draft.condition is not None:
+        yield draft.condition.trigger_e18 or 0
+        yield draft.condition.activation_e18 or 0
+    for leg in draft.legs:
+        yield leg.trigger_e18
 
 
 def price_order(
@@ -137,9 +148,9 @@ def _breaches(
     spec: MarketSpec, mark: int, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
 ) -> Iterator[FilterViolation]:
     if order.lots < spec.quantity_min and not is_reducing:
-        yield FilterViolation("MIN_QUANTITY", _quantity(spec, spec.quantity_min), _quantity(spec, order.lots))
+        yield FilterViolation("MIN_QUANTITY", quantity_text(spec, spec.quantity_min), quantity_text(spec, order.lots))
     if order.lots > spec.quantity_max:
-        yield FilterViolation("MAX_QUANTITY", _quantity(spec, spec.quantity_max), _quantity(spec, order.lots))
+        yield FilterViolation("MAX_QUANTITY", quantity_text(spec, spec.quantity_max), quantity_text(spec, order.lots))
     if draft.request.leverage is not None and draft.request.leverage > spec.leverage_max:
         yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
     if draft.max_slippage is not None and draft.max_slippage > spec.price_band:
@@ -176,12 +187,14 @@ def _beyond_band(spec: MarketSpec, mark: int, order: PricedOrder) -> FilterViola
     else:
         limit = divide_up(mark * (PPM - spec.price_band), PPM)
         is_beyond = order.price < limit
-    return FilterViolation("PRICE_BAND", _price(spec, limit), _price(spec, order.price)) if is_beyond else None
+    return FilterViolation("PRICE_BAND", price_text(spec, limit), price_text(spec, order.price)) if is_beyond else None
 
 
-def _price(spec: MarketSpec, ticks: int) -> str:
+def price_text(spec: MarketSpec, ticks: int) -> str:
+    """A price in ticks as a decimal string."""
     return format_e18(ticks * spec.tick_size_e18)
 
 
-def _quantity(spec: MarketSpec, lots: int) -> str:
+def quantity_text(spec: MarketSpec, lots: int) -> str:
+    """A quantity in lots as a decimal string."""
     return format_e18(lots * spec.lot_size_e18)

@@ -28,6 +28,14 @@ ClientOrderId = Annotated[
         extra={EXPECTED: "1 to 36 letters, digits, or characters of . : / _ -"},
     ),
 ]
+OcoGroup = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,36}$(?!\n)",
+        description="Orders of an account in one market with the same group cancel each other",
+        extra={EXPECTED: "1 to 36 letters, digits, or characters of _ -"},
+    ),
+]
 Email = Annotated[
     str,
     Meta(

@@ -14,17 +14,34 @@ from schemas.orders import (
     SelfTradePrevention,
     Side,
     TimeInForce,
+    WorkingType,
 )
-from schemas.rest.bodies import ClientOrderId, DecimalText, Moment, Request, View
+from schemas.rest.bodies import ClientOrderId, DecimalText, Moment, OcoGroup, Request, View
+
+
+class LegRequest(Request, frozen=True):
+    """A take-profit or stop-loss of an order: it closes the position at market once the working price reaches the trigger."""
+
+    trigger_price: DecimalText
+    working_type: WorkingType = WorkingType.MARK
 
 
 class OrderRequest(Request, frozen=True):
-    """An order to place."""
+    """An order to place.
+
+    LIMIT, STOP and TAKE_PROFIT need a `price`. All types but LIMIT and MARKET wait for their condition: STOP, TAKE_PROFIT,
+    STOP_MARKET and TAKE_PROFIT_MARKET for `triggerPrice`, TRAILING_STOP_MARKET until the price has moved by `callbackRate`
+    (0.001 to 0.1) against its best since `activationPrice`. `workingType` is the price meant, by default MARK.
+
+    `closePosition`, for the types that end in _MARKET, closes whatever the position is then; the order has no `quantity` and is
+    reduce-only. Of the orders in an `ocoGroup` the first one that fires or fills cancels the others. `takeProfit` and `stopLoss`
+    are orders of their own that wait for the first fill of this one, then close the position.
+    """
 
     market_id: Annotated[str, Meta(min_length=1, max_length=32)]
     side: Side
     type: OrderType
-    quantity: DecimalText
+    quantity: DecimalText | None = None
     price: DecimalText | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     reduce_only: bool = False
@@ -35,6 +52,14 @@ class OrderRequest(Request, frozen=True):
     expires_at: Moment | None = None
     valid_until: Moment | None = None
     max_slippage: DecimalText | None = None
+    trigger_price: DecimalText | None = None
+    working_type: WorkingType | None = None
+    close_position: bool = False
+    callback_rate: DecimalText | None = None
+    activation_price: DecimalText | None = None
+    oco_group: OcoGroup | None = None
+    take_profit: LegRequest | None = None
+    stop_loss: LegRequest | None = None
 
 
 class CloseRequest(Request, frozen=True):
@@ -43,11 +68,13 @@ class CloseRequest(Request, frozen=True):
     quantity: DecimalText | None = None
 
 
-class OrderTaken(View, frozen=True):
-    """An order was accepted (or had been before: then its current status)."""
+class OrderTaken(View, frozen=True, omit_defaults=True):
+    """An order was accepted (or had been before: then its current status), with the orders attached to it."""
 
     order_id: str
     status: OrderStatus
+    take_profit_order_id: str | None = None
+    stop_loss_order_id: str | None = None
 
 
 class CancelTaken(View, frozen=True):
@@ -73,6 +100,10 @@ class OrderView(View, frozen=True):
     `leverage` is the one in force for the account in the market, `leverageSince` when it was set (null: before that was
     recorded), `submittedLeverage` the one that the order carried. `liquidationFee` is set on a liquidation's order that has
     ended.
+
+    A conditional order is UNTRIGGERED, then TRIGGERED since `triggeredAt`, when the working price was `triggeredWorkingPrice`; one
+    that closes the position has no quantity before. `parentOrderId` names the order that a take-profit or stop-loss is attached
+    to, `takeProfitOrderId` and `stopLossOrderId` those attached to this one, which share an `ocoGroup` of the exchange.
     """
 
     order_id: str
@@ -101,6 +132,17 @@ class OrderView(View, frozen=True):
     client_order_id: str | None
     expires_at: str | None
     valid_until: str | None
+    trigger_price: str | None
+    working_type: WorkingType | None
+    close_position: bool
+    callback_rate: str | None
+    activation_price: str | None
+    oco_group: str | None
+    parent_order_id: str | None
+    take_profit_order_id: str | None
+    stop_loss_order_id: str | None
+    triggered_at: str | None
+    triggered_working_price: str | None
     cancel_requested_at: str | None
     created_at: str
     updated_at: str

@@ -1,0 +1,173 @@
+-- Conditional orders (docs/semantics.md, "Conditional orders"): an order is live, or it waits for its condition or for its margin, or it
+-- has ended. A waiting order is in no margin sum of before. What waits has sums of its own, kept by triggers, so they are exact
+-- whoever writes the orders, and no role may write them.
+
+ALTER TABLE orders
+  ADD COLUMN IF NOT EXISTS is_waiting boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS working_type text,
+  ADD COLUMN IF NOT EXISTS trigger_price int8,
+  ADD COLUMN IF NOT EXISTS callback_rate int4,
+  ADD COLUMN IF NOT EXISTS activation_price int8,
+  ADD COLUMN IF NOT EXISTS closes_position boolean NOT NULL DEFAULT false,
+  ADD COLUMN IF NOT EXISTS oco_group text COLLATE "C",
+  ADD COLUMN IF NOT EXISTS parent_order_id int8,
+  ADD COLUMN IF NOT EXISTS take_profit_order_id int8,
+  ADD COLUMN IF NOT EXISTS stop_loss_order_id int8,
+  ADD COLUMN IF NOT EXISTS triggered_at timestamptz,
+  ADD COLUMN IF NOT EXISTS triggered_working_price int8,
+  ADD COLUMN IF NOT EXISTS triggered_event_seq int8,
+  ADD COLUMN IF NOT EXISTS triggered_command_seq int8,
+  ADD COLUMN IF NOT EXISTS activated_command_seq int8;
+COMMENT ON COLUMN orders.is_waiting IS 'From acceptance until the order ends or becomes live: it waits for its condition, or for its margin.';
+COMMENT ON COLUMN orders.working_type IS 'Of a conditional order, the price that its condition is about; null of any other order.';
+COMMENT ON COLUMN orders.parent_order_id IS 'Of an attached take-profit or stop-loss, the order that it belongs to; that one names both.';
+COMMENT ON COLUMN orders.triggered_working_price IS 'The working price (ticks) by which its condition came to hold.';
+COMMENT ON COLUMN orders.activated_command_seq IS 'The command that lets the triggered order, whose margin is reserved, enter the book.';
+
+ALTER TABLE positions
+  ADD COLUMN IF NOT EXISTS waiting_buy_lots int8 NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS waiting_sell_lots int8 NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS closing_buys int4 NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS closing_sells int4 NOT NULL DEFAULT 0,
+  ADD COLUMN IF NOT EXISTS waiting_orders int4 NOT NULL DEFAULT 0;
+COMMENT ON COLUMN positions.waiting_buy_lots IS 'The lots of waiting reduce-only buys of a fixed quantity; closing_buys counts those that close the position.';
+
+CREATE OR REPLACE FUNCTION orders_count_waiting() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  orders int4 := NEW.is_waiting::int4;
+  lots int8 := CASE WHEN NEW.is_waiting THEN NEW.remaining ELSE 0 END;
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    orders := orders - OLD.is_waiting::int4;
+    lots := lots - CASE WHEN OLD.is_waiting THEN OLD.remaining ELSE 0 END;
+  END IF;
+  IF NEW.closes_position OR NOT NEW.reduce_only THEN
+    lots := 0;
+  END IF;
+  UPDATE positions p SET waiting_orders = p.waiting_orders + orders,
+    waiting_buy_lots = p.waiting_buy_lots + CASE NEW.side WHEN 'BUY' THEN lots ELSE 0 END,
+    waiting_sell_lots = p.waiting_sell_lots + CASE NEW.side WHEN 'SELL' THEN lots ELSE 0 END,
+    closing_buys = p.closing_buys + CASE WHEN NEW.closes_position AND NEW.side = 'BUY' THEN orders ELSE 0 END,
+    closing_sells = p.closing_sells + CASE WHEN NEW.closes_position AND NEW.side = 'SELL' THEN orders ELSE 0 END
+    WHERE p.user_id = NEW.user_id AND p.market_id = NEW.market_id;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'order % has no row of positions', NEW.order_id;
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER orders_waiting_new AFTER INSERT ON orders
+  FOR EACH ROW WHEN (NEW.is_waiting) EXECUTE FUNCTION orders_count_waiting();
+CREATE OR REPLACE TRIGGER orders_waiting_changed AFTER UPDATE OF remaining, is_waiting ON orders
+  FOR EACH ROW WHEN ((OLD.is_waiting OR NEW.is_waiting)
+    AND (OLD.remaining, OLD.is_waiting) IS DISTINCT FROM (NEW.remaining, NEW.is_waiting))
+  EXECUTE FUNCTION orders_count_waiting();
+
+-- A reduce-only order that becomes live has its margin terms from then on.
+CREATE OR REPLACE TRIGGER orders_excess_when_live BEFORE UPDATE OF is_live ON orders
+  FOR EACH ROW WHEN (NEW.reduce_only AND NEW.is_live AND NOT OLD.is_live) EXECUTE FUNCTION orders_record_excess();
+
+-- The activator waits on this channel for orders whose margin it reserves; the payload is the order's key.
+CREATE OR REPLACE FUNCTION orders_announce_triggered() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('triggered', NEW.order_id::text);
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER orders_triggered AFTER UPDATE OF triggered_at ON orders
+  FOR EACH ROW WHEN (OLD.triggered_at IS NULL AND NEW.triggered_at IS NOT NULL AND NEW.is_waiting AND NOT NEW.reduce_only)
+  EXECUTE FUNCTION orders_announce_triggered();
+
+-- As read_margin_accounts and lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits: null
+-- where nothing does, else an array in the order of WaitingSums (exchange/risk/account.py). A cancel may name a waiting order.
+CREATE OR REPLACE FUNCTION read_trading_accounts(in_users int8[])
+RETURNS TABLE (
+  kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
+  is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
+  open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
+  reduce_only int8[], waiting int8[]
+)
+LANGUAGE sql STABLE AS $$
+  SELECT 'market', NULL::int8, m.market_id, m.status, m.mark, m.is_frozen, NULL::int8, NULL::int8,
+    NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8,
+    NULL::int8, NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[]
+  FROM markets m
+  UNION ALL
+  SELECT 'account', a.user_id, p.market_id, NULL, NULL, NULL, a.wallet, abs(a.liquidation_id),
+    a.is_closing, p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss,
+    p.open_fees, p.buy_lots, p.sell_lots, p.live_orders,
+    CASE WHEN p.reduce_buy_lots <> 0 OR p.reduce_sell_lots <> 0 THEN ARRAY[p.reduce_buy_lots, p.reduce_sell_lots,
+      p.reduce_buy_notional, p.reduce_sell_notional, p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] END,
+    CASE WHEN p.waiting_orders <> 0 THEN ARRAY[p.waiting_buy_lots, p.waiting_sell_lots, p.closing_buys, p.closing_sells,
+      p.waiting_orders] END
+  FROM accounts a
+  LEFT JOIN LATERAL (SELECT x.* FROM positions x WHERE x.user_id = a.user_id OFFSET 0) p ON true
+  WHERE a.user_id = ANY(in_users)
+$$;
+
+CREATE OR REPLACE FUNCTION lock_trading_accounts(
+  in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[])
+RETURNS TABLE (
+  kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
+  is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
+  open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
+  reduce_only int8[], waiting int8[],
+  client_order_id text, order_id int8, request_hash bytea, take_profit_order_id int8, stop_loss_order_id int8,
+  is_open boolean, cancel_seq int8
+)
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM 1 FROM accounts a WHERE a.user_id = ANY(in_users) ORDER BY a.user_id FOR NO KEY UPDATE;
+  RETURN QUERY SELECT r.*, NULL::text, NULL::int8, NULL::bytea, NULL::int8, NULL::int8, NULL::boolean, NULL::int8
+    FROM read_trading_accounts(in_users) r;
+  IF in_client_ids IS NOT NULL THEN
+    -- LATERAL with LIMIT 1: a plan made on the empty table of a new database still takes the index
+    RETURN QUERY SELECT 'client_id', t.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
+        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
+        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], t.client_order_id, o.order_id, o.request_hash,
+        o.take_profit_order_id, o.stop_loss_order_id, NULL::boolean, NULL::int8
+      FROM unnest(in_client_users, in_client_ids) AS t (user_id, client_order_id)
+      CROSS JOIN LATERAL (
+        SELECT x.market_id, x.status, x.order_id, x.request_hash, x.take_profit_order_id, x.stop_loss_order_id FROM orders x
+        WHERE x.user_id = t.user_id AND x.client_order_id = t.client_order_id LIMIT 1) o;
+  END IF;
+  IF in_orders IS NOT NULL THEN
+    RETURN QUERY SELECT 'cancel', o.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
+        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
+        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], NULL::text, o.order_id, NULL::bytea, NULL::int8,
+        NULL::int8, o.is_live OR o.is_waiting, o.cancel_seq
+      FROM unnest(in_orders) AS t (order_id)
+      CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o;
+  END IF;
+END $$;
+
+-- As lock_events of 0030, which the previous release calls, with what the projection needs of a conditional order.
+CREATE OR REPLACE FUNCTION lock_event_rows(in_markets int4[], in_users int8[], in_orders int8[])
+RETURNS TABLE (
+  market_id int4, event_seq int8, command_seq int8, event_hash text,
+  user_id int8, wallet int8,
+  order_id int8, order_user int8, status text, side text, remaining int8, margin_price int8, loss_per_lot int8,
+  fee_per_lot int8, filled_lots int8, filled_notional int8, reason text, best_opposite int8,
+  is_live boolean, is_waiting boolean, is_conditional boolean, quantity int8
+)
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT p.market_id, p.event_seq, p.command_seq, p.event_hash, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
+      NULL::text, NULL::text, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::text,
+      NULL::int8, NULL::boolean, NULL::boolean, NULL::boolean, NULL::int8
+    FROM progress p WHERE p.market_id = ANY(in_markets) ORDER BY p.market_id FOR NO KEY UPDATE;
+  IF in_users <> '{}' THEN
+    RETURN QUERY SELECT NULL::int4, NULL::int8, NULL::int8, NULL::text, a.user_id, a.wallet, NULL::int8, NULL::int8, NULL::text,
+        NULL::text, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::int8, NULL::text, NULL::int8,
+        NULL::boolean, NULL::boolean, NULL::boolean, NULL::int8
+      FROM accounts a WHERE a.user_id = ANY(in_users) ORDER BY a.user_id FOR NO KEY UPDATE;
+  END IF;
+  IF in_orders <> '{}' THEN
+    RETURN QUERY SELECT NULL::int4, NULL::int8, NULL::int8, NULL::text, NULL::int8, NULL::int8, o.order_id, o.user_id, o.status,
+        o.side, o.remaining, o.margin_price, o.loss_per_lot, o.fee_per_lot, o.filled_lots, o.filled_notional, o.reason,
+        o.best_opposite, o.is_live, o.is_waiting, o.working_type IS NOT NULL, o.quantity
+      FROM orders o WHERE o.order_id = ANY(in_orders);
+  END IF;
+END $$;
