@@ -95,8 +95,14 @@ class OrderStatus(StrEnum):
         """Whether the order still counts for margin."""
         return self in _LIVE
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the order has not ended: it is live, or waits for its condition or its margin."""
+        return self in _OPEN
+
 
 _LIVE = frozenset({OrderStatus.PENDING, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
+_OPEN = _LIVE | {OrderStatus.UNTRIGGERED, OrderStatus.TRIGGERED}
 
 
 @plain_members

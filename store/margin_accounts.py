@@ -7,11 +7,13 @@ import asyncpg
 from exchange.market_status import MATCHING
 from exchange.risk.account import (
     NO_REDUCE_ONLY,
+    NO_WAITING,
     Exposure,
     MarginAccount,
     MarketState,
     PositionRisk,
     ReduceOnlySums,
+    WaitingSums,
 )
 from schemas.ids import INSURANCE_FUND
 from schemas.market import MarketSpec, MarketStatus
@@ -27,9 +29,10 @@ SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wa
   m.market_id, m.spec::text AS spec, m.status, m.mark, m.is_frozen, m.operator_status, m.halted_reason,
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
   p.live_orders, ARRAY[p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
-    p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] AS reduce_only, p.opened_seq, p.realized, p.leverage_set_at
+    p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] AS reduce_only,
+  ARRAY[p.waiting_buy_lots, p.waiting_sell_lots, p.closing_buys, p.closing_sells, p.waiting_orders] AS waiting, p.opened_seq, p.realized, p.leverage_set_at
 FROM accounts a
-LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0)
+LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0 OR p.waiting_orders <> 0)
 LEFT JOIN markets m USING (market_id)
 CROSS JOIN LATERAL (
   SELECT CASE WHEN a.user_id = $2 THEN (
@@ -42,7 +45,7 @@ WHERE a.user_id = ANY($1::int8[]) ORDER BY a.user_id, m.market_id
 
 
 async def read_accounts(session: Session, users: Sequence[int]) -> dict[int, MarginAccount]:
-    """The accounts of these users, in one snapshot, with every position and every live order, by market id."""
+    """The accounts of these users, in one snapshot, with every position and every live or waiting order, by market id."""
     accounts: dict[int, MarginAccount] = {}
     for row in await session.fetch(_READ, list(users), INSURANCE_FUND):
         account = account_in(accounts, row)
@@ -81,12 +84,18 @@ def exposure_of(row: asyncpg.Record) -> Exposure:
         sell_lots=row["sell_lots"],
         live_orders=row["live_orders"],
         reduce_only=_reduce_only(row["reduce_only"]),
+        waiting=_waiting(row["waiting"]),
     )
 
 
 def _reduce_only(sums: Sequence[int] | None) -> ReduceOnlySums:
     """The sums in the order of the fields; most accounts have no reduce-only order."""
     return ReduceOnlySums(*sums) if sums and any(sums) else NO_REDUCE_ONLY
+
+
+def _waiting(sums: Sequence[int] | None) -> WaitingSums:
+    """The sums in the order of the fields; most accounts have no waiting order."""
+    return WaitingSums(*sums) if sums and any(sums) else NO_WAITING
 
 
 def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exchange.risk.account import Exposure
-from exchange.risk.admission import admit
-from schemas.commands import CancelOrder, PlaceOrder
-from schemas.ids import public_command_id, public_order_id, seq_of_order_key
+from exchange.risk.admission import Admitted, admit
+from schemas.commands import CancelOrder, PlaceConditional, PlaceOrder
+from schemas.ids import public_command_id, public_id_of_order_or_none, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import NotOpen
@@ -22,14 +22,19 @@ from store.submission.requests import CancelPlaced, Placed, SubmissionOutcome, S
 
 
 class NewOrder(NamedTuple):
-    """An order to insert: command `number` of its market within this batch."""
+    """An order to insert: command `number` of its market within this batch.
+
+    `take_profit` and `stop_loss` are the numbers of the orders attached to it, which come right before.
+    """
 
     market_id: int
     number: int
-    command: PlaceOrder
-    leverage: int | None
-    hash: bytes | None
-    max_slippage: int | None
+    command: PlaceOrder | PlaceConditional
+    leverage: int | None = None
+    hash: bytes | None = None
+    max_slippage: int | None = None
+    take_profit: int | None = None
+    stop_loss: int | None = None
 
 
 class NewCancel(NamedTuple):
@@ -140,7 +145,7 @@ class Decisions:
         target = self._reading.targets.get(order) if order is not None else None
         if order is None or target is None or target.user != request.user:
             return Refused(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": request.order_id})
-        if not target.is_live:
+        if not target.is_open:
             return RefusedCancel(order, target.market_id, NotOpen.ENDED)
         under_way = target.cancel_seq if target.cancel_seq is not None else self._cancelled.get(order)
         if under_way is not None:
@@ -158,19 +163,34 @@ class Decisions:
         account = self._reading.accounts.get(user)
         if account is None:
             return Refused(ErrorCode.UNAUTHENTICATED, "the token names a user that is not here")
-        admitted = admit(wish.draft, account, self._reading.markets, self._now)
+        conditional = self._reading.conditional
+        admitted = admit(wish.draft, account, self._reading.markets, self._now, conditional.around(user, wish.draft))
         if isinstance(admitted, Refused):
             return admitted
         market = admitted.risk.market
         self._before.setdefault((user, market.spec.market), account.risk_in(market).exposure)
         account.exposures[market.spec.market] = admitted.risk
-        number = self._next_number(market.market_id)
-        order = NewOrder(
-            market.market_id, number, admitted.command, wish.draft.request.leverage, wish.hash, wish.draft.max_slippage
-        )
-        self.orders.append(order)
+        conditional.join(user, wish.draft)
+        order = self._new_order(market.market_id, admitted, wish)
         if client_id:
             self._first[user, client_id] = order
+        return order
+
+    def _new_order(self, market_id: int, admitted: Admitted, wish: ParsedRequest) -> NewOrder:
+        """Number the attached orders, then the order itself."""
+        legs = [NewOrder(market_id, self._next_number(market_id), leg) for leg in admitted.legs]
+        attached = {leg.field: order.number for leg, order in zip(wish.draft.legs, legs, strict=True)}
+        order = NewOrder(
+            market_id,
+            self._next_number(market_id),
+            admitted.command,
+            wish.draft.request.leverage,
+            wish.hash,
+            wish.draft.max_slippage,
+            take_profit=attached.get("takeProfit"),
+            stop_loss=attached.get("stopLoss"),
+        )
+        self.orders += [*legs, order]
         return order
 
     def _repeated(
@@ -187,7 +207,14 @@ class Decisions:
         if stored is None:
             return DuplicateOrder(earlier) if earlier else None
         market, seq = self._registry.by_id[stored.market_id].name, seq_of_order_key(stored.order)
-        return Placed(public_order_id(market, seq), public_command_id(market, seq), stored.status, is_replay=True)
+        return Placed(
+            public_order_id(market, seq),
+            public_command_id(market, seq),
+            stored.status,
+            is_replay=True,
+            take_profit_order_id=public_id_of_order_or_none(market, stored.take_profit),
+            stop_loss_order_id=public_id_of_order_or_none(market, stored.stop_loss),
+        )
 
     def _next_number(self, market_id: int) -> int:
         self.counts[market_id] = self.counts.get(market_id, 0) + 1
@@ -226,8 +253,18 @@ class Decisions:
         return Refused(ErrorCode.ORDER_NOT_OPEN, "the order is already being cancelled", details)
 
     def _placed(self, order: NewOrder, bases: dict[int, int], *, is_replay: bool) -> Placed:
-        market, seq = self._registry.by_id[order.market_id].name, bases[order.market_id] + order.number
-        return Placed(public_order_id(market, seq), public_command_id(market, seq), OrderStatus.PENDING, is_replay)
+        market, base = self._registry.by_id[order.market_id].name, bases[order.market_id]
+        seq = base + order.number
+        return Placed(
+            public_order_id(market, seq),
+            public_command_id(market, seq),
+            OrderStatus.PENDING,
+            is_replay,
+            take_profit_order_id=None
+            if order.take_profit is None
+            else public_order_id(market, base + order.take_profit),
+            stop_loss_order_id=None if order.stop_loss is None else public_order_id(market, base + order.stop_loss),
+        )
 
 
 Decision = NewOrder | NewCancel | DuplicateOrder | RefusedCancel | SubmissionOutcome

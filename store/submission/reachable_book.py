@@ -33,7 +33,7 @@ _COLUMNS = (
     "o.order_id, o.user_id, o.side, o.price, o.remaining, o.reduce_only, o.loss_per_lot, o.expires_at,"
     " coalesce(o.moved_command_seq, seq_of_order_key(o.order_id)) AS queue_seq, o.moved_event_seq"
 )
-_IN_BOOK = "o.market_id = $1 AND o.is_live AND o.status <> 'PENDING' AND o.order_id <= $2"
+_IN_BOOK = "o.market_id = $1 AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED') AND o.order_id <= $2"
 _MAKERS = f"""
 SELECT {_COLUMNS}, p.lots, p.cost
 FROM orders o LEFT JOIN positions p ON o.reduce_only AND p.user_id = o.user_id AND p.market_id = o.market_id

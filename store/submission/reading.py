@@ -14,10 +14,11 @@ from store.margin_accounts import account_in, exposure_of, market_of
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, Session
+from store.submission.conditional_reading import NOTHING_CONDITIONAL, ConditionalState, read_conditional
 from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
 
-_LOCK_AND_READ = "SELECT * FROM lock_margin_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
-_READ = "SELECT * FROM read_margin_accounts(ARRAY[$1::int8])"
+_LOCK_AND_READ = "SELECT * FROM lock_trading_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
+_READ = "SELECT * FROM read_trading_accounts(ARRAY[$1::int8])"
 _READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
 
@@ -29,20 +30,22 @@ class ParsedRequest(NamedTuple):
 
 
 class FirstOrder(NamedTuple):
-    """The order that a client id belongs to."""
+    """The order that a client id belongs to, and the keys of those attached to it."""
 
     order: int
     market_id: int
     status: OrderStatus
     hash: bytes
+    take_profit: int | None
+    stop_loss: int | None
 
 
 class CancelTarget(NamedTuple):
-    """An order to cancel; `cancel_seq` is the command that already cancels it."""
+    """An order to cancel, open while it is live or waits; `cancel_seq` is the command that already cancels it."""
 
     user: int
     market_id: int
-    is_live: bool
+    is_open: bool
     cancel_seq: int | None
 
 
@@ -60,6 +63,7 @@ class BatchState(NamedTuple):
     accounts: dict[int, MarginAccount]
     first_orders: dict[tuple[int, str], FirstOrder]
     targets: dict[int, CancelTarget]
+    conditional: ConditionalState = NOTHING_CONDITIONAL
 
 
 def read_wishes(batch: Sequence[SubmissionRequest]) -> list[ParsedRequest | Refused | None]:
@@ -86,7 +90,13 @@ async def lock_and_read(
     if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
         await registry.refresh(connection)  # an id of that market could not be parsed before: read once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
-    return reading_of(registry, rows, load)
+    reading = reading_of(registry, rows, load)
+    asked = [
+        (request.user, wish.draft)
+        for request, wish in zip(batch, wishes, strict=True)
+        if isinstance(wish, ParsedRequest) and wish.draft.is_of_conditional_rules
+    ]
+    return reading._replace(conditional=await read_conditional(connection, asked)) if asked else reading
 
 
 async def read_states(connection: Connection, orders: Sequence[int]) -> dict[int, OrderState]:
@@ -160,9 +170,16 @@ def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: M
             known = registry.by_id[market_id]
             reading.markets[known.name] = market_of(row, known.spec, load.get(known.name))
         elif kind == "client_id":
-            first = FirstOrder(row["order_id"], market_id, OrderStatus(row["status"]), row["request_hash"])
+            first = FirstOrder(
+                row["order_id"],
+                market_id,
+                OrderStatus(row["status"]),
+                row["request_hash"],
+                row["take_profit_order_id"],
+                row["stop_loss_order_id"],
+            )
             reading.first_orders[row["user_id"], row["client_order_id"]] = first
         else:
-            target = CancelTarget(row["user_id"], market_id, row["is_live"], row["cancel_seq"])
+            target = CancelTarget(row["user_id"], market_id, row["is_open"], row["cancel_seq"])
             reading.targets[row["order_id"]] = target
     return reading

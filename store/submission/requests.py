@@ -22,12 +22,14 @@ class SubmitCancel(msgspec.Struct, frozen=True):
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """An order was stored, now or earlier (`is_replay`): public ids of the order and its command, and its status."""
+    """An order was stored, now or earlier (`is_replay`): public ids of the order, its command and those attached, and its status."""
 
     order_id: str
     command_id: str
     status: OrderStatus
     is_replay: bool
+    take_profit_order_id: str | None = None
+    stop_loss_order_id: str | None = None
 
 
 class CancelPlaced(msgspec.Struct, frozen=True):

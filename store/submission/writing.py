@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.commands import PlaceConditional, PlaceOrder
 from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
 from store.session.connect import Connection
@@ -31,18 +32,28 @@ exposure AS (
 placed AS (
   INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
     reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, leverage, client_order_id,
-    request_hash, expires_at, valid_until, max_slippage, created_at, updated_at)
+    request_hash, expires_at, valid_until, max_slippage, created_at, updated_at, is_live, is_waiting, working_type,
+    trigger_price, callback_rate, activation_price, closes_position, oco_group, parent_order_id, take_profit_order_id,
+    stop_loss_order_id)
   SELECT order_key(t.market_id, c.base + t.number), t.user_id, t.market_id, t.side, t.type, t.time_in_force,
     t.self_trade_prevention, t.post_only, t.reduce_only, t.quantity, t.quantity, t.price, t.margin_price,
     t.loss_per_lot, t.fee_per_lot, t.leverage, t.client_order_id, t.request_hash, t.expires_at, t.valid_until, t.max_slippage,
-    c.at, c.at
+    c.at, c.at, t.working_type IS NULL, t.working_type IS NOT NULL, t.working_type,
+    t.trigger_price, t.callback_rate, t.activation_price, coalesce(t.closes_position, false),
+    -- the group of attached orders is named after their parent, whose number is known only here
+    coalesce(t.oco_group, 'order:' || (c.base + t.number + t.parent_after)),
+    order_key(t.market_id, c.base + t.number + t.parent_after), order_key(t.market_id, c.base + t.take_profit),
+    order_key(t.market_id, c.base + t.stop_loss)
   FROM (
     SELECT (e->>0)::int4 AS market_id, (e->>1)::int4 AS number, (e->>2)::int8 AS user_id, e->>3 AS side, e->>4 AS type,
       e->>5 AS time_in_force, e->>6 AS self_trade_prevention, (e->>7)::bool AS post_only, (e->>8)::bool AS reduce_only,
       (e->>9)::int8 AS quantity, (e->>10)::int8 AS price, (e->>11)::int8 AS margin_price,
       (e->>12)::int8 AS loss_per_lot, (e->>13)::int8 AS fee_per_lot, (e->>14)::int4 AS leverage,
       e->>15 AS client_order_id, decode(e->>16, 'base64') AS request_hash, (e->>17)::timestamptz AS expires_at,
-      (e->>18)::timestamptz AS valid_until, (e->>19)::int4 AS max_slippage
+      (e->>18)::timestamptz AS valid_until, (e->>19)::int4 AS max_slippage, e->>20 AS oco_group,
+      (e->>21)::int4 AS take_profit, (e->>22)::int4 AS stop_loss, e->>23 AS working_type, (e->>24)::int8 AS trigger_price,
+      (e->>25)::int4 AS callback_rate, (e->>26)::int8 AS activation_price, (e->>27)::bool AS closes_position,
+      (e->>28)::int4 AS parent_after
     FROM jsonb_array_elements($4::jsonb) AS e) AS t
   JOIN counter c ON c.market_id = t.market_id),
 cancelled AS (
@@ -72,8 +83,10 @@ async def write_decisions(connection: Connection, decisions: Decisions, now: Tim
 
 
 def _order_row(order: NewOrder) -> tuple[Any, ...]:
+    """The columns in their places. Most orders have nothing past the first twenty, and end there."""
     command = order.command
-    return (
+    terms = (0, 0, 0) if isinstance(command, PlaceConditional) else _terms(command)
+    row = (
         order.market_id,
         order.number,
         command.user,
@@ -85,15 +98,32 @@ def _order_row(order: NewOrder) -> tuple[Any, ...]:
         command.reduce_only,
         command.quantity,
         command.price,
-        command.margin_price,
-        command.loss_per_lot,
-        command.fee_per_lot,
+        *terms,
         order.leverage,
         command.client_order_id,
         order.hash,
         datetime_or_none(command.expires_at),
         datetime_or_none(command.valid_until),
         order.max_slippage,
+    )
+    links = (command.oco_group or None, order.take_profit, order.stop_loss)
+    if isinstance(command, PlaceConditional):
+        return (*row, *links, *_condition(command))
+    return row if links == (None, None, None) else (*row, *links)
+
+
+def _terms(command: PlaceOrder) -> tuple[int, int, int]:
+    return command.margin_price, command.loss_per_lot, command.fee_per_lot
+
+
+def _condition(command: PlaceConditional) -> tuple[Any, ...]:
+    return (
+        command.working_type,
+        command.trigger or None,
+        command.callback_rate or None,
+        command.activation or None,
+        command.closes_position,
+        command.parent_after or None,
     )
 
 

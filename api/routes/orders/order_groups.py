@@ -18,7 +18,7 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.rest.api_keys import Scope
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
 from schemas.rest.orders import NotOpen
-from store.queries.accounts.orders import live_order_ids
+from store.queries.accounts.orders import open_order_ids
 from store.submission import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel, SubmitOrder
 
 _batch = BodyReader(BatchRequest, misfit=ErrorCode.INVALID_ORDER)
@@ -35,7 +35,7 @@ async def place_batch(request: web.Request, user: int) -> web.Response:
 async def cancel_all(request: web.Request, user: int) -> web.Response:
     """Request the cancellation of the caller's live orders, in one market or in all."""
     market = market_or_none(request)
-    found = await services_of(request).database.run(lambda session: live_order_ids(session, user, market))
+    found = await services_of(request).database.run(lambda session: open_order_ids(session, user, market))
     if found is None:
         raise no_such_market(market or "")
     asked = [SubmitCancel(user, order_id) for order_id in found]

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from schemas.ids import parse_public_order_id, public_id_of_order
-from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.ids import parse_public_order_id, public_id_of_order, public_id_of_order_or_none
+from schemas.market import MarketSpec
+from schemas.orders import EndReason, OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.orders import OrderView
@@ -40,7 +41,7 @@ SELECT o.*, m.name, m.spec::text AS spec, p.leverage AS leverage_in_force, p.lev
 FROM orders o JOIN markets m USING (market_id) LEFT JOIN positions p USING (user_id, market_id) WHERE """
 _LIVE = """
 SELECT m.name, o.order_id FROM markets m
-LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND o.is_live
+LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND (o.is_live OR o.is_waiting)
 WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
 """
 _ID_BY_CLIENT_ID = """
@@ -66,9 +67,10 @@ def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
         where.add("m.name = {}", storable(request.market_id))
     if request.statuses is not None:
         where.add("o.status = ANY({}::text[])", sorted(request.statuses))
-        are_live = {status.is_live for status in request.statuses}
-        if len(are_live) == 1:
-            where.add("o.is_live" if are_live == {True} else "NOT o.is_live")  # the few live ones have an index
+        if all(status.is_open for status in request.statuses):
+            where.add("(o.is_live OR o.is_waiting)")  # the few open ones have indexes
+        elif not any(status.is_open for status in request.statuses):
+            where.add("NOT o.is_live AND NOT o.is_waiting")
     return where
 
 
@@ -132,8 +134,8 @@ async def read_order_id_by_client_id(session: Session, user: int, client_order_i
     return None if row is None else public_id_of_order(row["name"], row["order_id"])
 
 
-async def live_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:
-    """Public ids of a user's live orders, of one market or of all, oldest first; None where there is no such market."""
+async def open_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:
+    """Public ids of a user's live and waiting orders, of one market or of all, oldest first; None where there is no such market."""
     rows = await session.fetch(_LIVE, user, None if market is None else storable(market))
     if market is not None and not rows:
         return None
@@ -142,19 +144,19 @@ async def live_order_ids(session: Session, user: int, market: str | None) -> lis
 
 def order_view(row: Any) -> OrderView:
     """A row of `orders`, with its market's name and rules, as the API returns it."""
-    spec, is_market = spec_of(row["spec"]), row["type"] == OrderType.MARKET
+    spec, order_type = spec_of(row["spec"]), OrderType(row["type"])
     standing = row["filled_lots"] + row["remaining"]
-    price, best_opposite = price_text(spec, row["price"]), row["best_opposite"]
+    price, best_opposite = price_text(spec, row["price"]) if row["price"] else None, row["best_opposite"]
     return OrderView(
         order_id=public_id_of_order(row["name"], row["order_id"]),
         market_id=row["name"],
         side=Side(row["side"]),
-        type=OrderType(row["type"]),
+        type=order_type,
         time_in_force=TimeInForce(row["time_in_force"]),
         quantity=quantity_text(spec, standing),
         cut_quantity=quantity_text(spec, row["quantity"] - standing),
-        price=None if is_market else price,
-        protection_price=price if is_market else None,
+        price=price if order_type.is_limit else None,
+        protection_price=None if order_type.is_limit else price,
         max_slippage=None if row["max_slippage"] is None else format_ppm(row["max_slippage"]),
         remaining_quantity=quantity_text(spec, row["remaining"]),
         filled_quantity=quantity_text(spec, row["filled_lots"]),
@@ -172,7 +174,22 @@ def order_view(row: Any) -> OrderView:
         client_order_id=row["client_order_id"],
         expires_at=time_text_or_none(row["expires_at"]),
         valid_until=time_text_or_none(row["valid_until"]),
+        trigger_price=_price_or_none(spec, row["trigger_price"]),
+        working_type=None if row["working_type"] is None else WorkingType(row["working_type"]),
+        close_position=row["closes_position"],
+        callback_rate=None if row["callback_rate"] is None else format_ppm(row["callback_rate"]),
+        activation_price=_price_or_none(spec, row["activation_price"]),
+        oco_group=row["oco_group"],
+        parent_order_id=public_id_of_order_or_none(row["name"], row["parent_order_id"]),
+        take_profit_order_id=public_id_of_order_or_none(row["name"], row["take_profit_order_id"]),
+        stop_loss_order_id=public_id_of_order_or_none(row["name"], row["stop_loss_order_id"]),
+        triggered_at=time_text_or_none(row["triggered_at"]),
+        triggered_working_price=_price_or_none(spec, row["triggered_working_price"]),
         cancel_requested_at=time_text_or_none(row["cancel_requested_at"]),
         created_at=time_text(row["created_at"]),
         updated_at=time_text(row["updated_at"]),
     )
+
+
+def _price_or_none(spec: MarketSpec, ticks: int | None) -> str | None:
+    return None if ticks is None else price_text(spec, ticks)

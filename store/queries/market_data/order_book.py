@@ -18,7 +18,7 @@ DEPTH_MAX = 500
 
 _LEVELS = """
 SELECT o.side, o.price, sum(o.remaining) AS lots, count(*) AS orders FROM orders o
-WHERE o.market_id = m.market_id AND o.side = '{side}' AND o.is_live AND o.status <> 'PENDING'
+WHERE o.market_id = m.market_id AND o.side = '{side}' AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED')
   AND o.order_id <= order_key(m.market_id, p.command_seq)
 GROUP BY o.side, o.price ORDER BY o.price {order} LIMIT {depth}
 """
