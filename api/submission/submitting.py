@@ -37,11 +37,12 @@ class Ack(NamedTuple):
 def ack_of(outcome: Placed | CancelPlaced) -> Ack:
     """202 for a request that was stored now, 200 for an order that had been stored before."""
     match outcome:
-        case Placed(order_id, command_id, status, is_replay):
+        case Placed(order_id, command_id, status, is_replay, take_profit, stop_loss):
             headers = {"Location": f"/orders/{order_id}", "X-Command-Id": command_id}
             if is_replay:
                 headers["Idempotent-Replayed"] = "true"
-            return Ack(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, OrderTaken(order_id, status), headers)
+            body = OrderTaken(order_id, status, take_profit, stop_loss)
+            return Ack(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, body, headers)
         case CancelPlaced(order_id, command_id):
             return Ack(HTTPStatus.ACCEPTED, CancelTaken(order_id), {"X-Command-Id": command_id})
 

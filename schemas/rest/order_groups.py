@@ -25,10 +25,10 @@ class RefusalView(View, frozen=True):
     details: dict[str, Any] | None
 
 
-class OrderAnswerView(View, frozen=True):
+class OrderAnswerView(View, frozen=True, omit_defaults=True):
     """The result of one order of several: accepted under `commandId`, or refused with `error`.
 
-    `isReplay`: its `clientOrderId` was already used with the same body.
+    `isReplay`: its `clientOrderId` was already used with the same body. The ids of the orders attached to it are there if it has any.
     """
 
     order_id: str | None
@@ -36,6 +36,8 @@ class OrderAnswerView(View, frozen=True):
     command_id: str | None
     is_replay: bool
     error: RefusalView | None
+    take_profit_order_id: str | None = None
+    stop_loss_order_id: str | None = None
 
 
 class OrderAnswersView(View, frozen=True):

@@ -55,7 +55,9 @@ class PreviewView(View, frozen=True):
 
     `commandSequence` is the last command of the market that is counted: orders and cancels still under way are not, though the
     account's own count for its margin. It is null for a market that is unknown, or an order that no market accepts. `outcome` is
-    null when the order is refused, and in a market whose rules are newer than this API process.
+    null when the order is refused, in a market whose rules are newer than this API process, and of a conditional order: it waits,
+    and its price, its margin and its fee are those of the moment at which it fires. So `feeMax` is null, and `price` and
+    `notional` of one without a limit.
     """
 
     is_accepted: bool

@@ -15,7 +15,8 @@ from store.markets.progress import MarketProgress, read_market_progress
 from store.session.connect import Session
 
 _ORDERS = """
-SELECT order_id, user_id, side, price, remaining, filled_notional, filled_lots, status, reason, is_live FROM orders
+SELECT order_id, user_id, side, price, remaining, filled_notional, filled_lots, status, reason,
+  is_live OR is_waiting AS is_open FROM orders
 """
 _FILLS = """
 SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, cause, at FROM fills
@@ -41,7 +42,7 @@ class OrderStored(NamedTuple):
     filled_lots: int
     status: str
     reason: str | None
-    is_live: bool
+    is_open: bool
 
 
 class MarketStored(msgspec.Struct, frozen=True):
@@ -57,7 +58,7 @@ class MarketStored(msgspec.Struct, frozen=True):
 
 
 class Persisted(NamedTuple):
-    """A market's rows in one snapshot: its progress and its own row, its live orders, every position, the copies of its snapshots, the commands that failed.
+    """A market's rows in one snapshot: its progress and its own row, its live and waiting orders, every position, the copies of its snapshots, the commands that failed.
 
     `positions`: (signed lots, signed cost, realized) by user.
     """
@@ -75,7 +76,7 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
     async with session.transaction(isolation="repeatable_read", readonly=True):
         progress = await read_market_progress(session, market)
         (stored,) = await session.fetch(_MARKET, progress.market_id)
-        live = await session.fetch(f"{_ORDERS} WHERE is_live AND market_id = $1", progress.market_id)
+        live = await session.fetch(f"{_ORDERS} WHERE (is_live OR is_waiting) AND market_id = $1", progress.market_id)
         positions = await session.fetch(
             "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", progress.market_id
         )

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import assert_never
 
 from schemas.events import (
+    ActivationRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
     CommandFailed,
+    ConditionalAccepted,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -23,6 +25,7 @@ from schemas.events import (
     OrderAmended,
     OrderEnded,
     OrderShrunk,
+    OrderTriggered,
     PositionsSettled,
     PositionTransferred,
     PremiumSampled,
@@ -43,7 +46,7 @@ from store.projection.errors import ProjectionBroken
 from store.projection.forced import end_forced_action, end_step, fold_settlement, set_position, transfer_position
 from store.projection.funding import FundingSums, fold_premium, pay_funding, settle_funding
 from store.projection.market_row import change_market
-from store.projection.rows import FailureRow, FillRow, OrderRow, Rows
+from store.projection.rows import FailureRow, FillRow, OrderRow, Rows, Trigger
 
 _OtherEvent = (
     PositionTransferred
@@ -60,6 +63,7 @@ _OtherEvent = (
     | RulesChanged
     | PriceIgnored
     | CancelRefused
+    | ActivationRefused
     | BarrierPassed
     | ClockAdvanced
 )
@@ -80,7 +84,11 @@ class Fold:
         """Apply one event to the rows; raises ProjectionBroken when they contradict it."""
         match event:
             case OrderAccepted():
-                self._touch(event, event.order, event.user).status = OrderStatus.OPEN
+                self._accept(event)
+            case ConditionalAccepted():
+                self._touch(event, event.order, event.user).status = OrderStatus.UNTRIGGERED
+            case OrderTriggered():
+                self._trigger(event)
             case TradeExecuted():
                 self._trade(event)
             case OrderShrunk():
@@ -119,10 +127,39 @@ class Fold:
                 fold_premium(self._batch, event)
             case MarketOpened() | MarkMoved() | StatusChanged() | PriceSourcesChanged() | RulesChanged():
                 change_market(self.rows.market, event)
-            case CancelRefused() | BarrierPassed() | ClockAdvanced() | PriceIgnored():
+            case CancelRefused() | ActivationRefused() | BarrierPassed() | ClockAdvanced() | PriceIgnored():
                 pass
             case _:
                 assert_never(event)
+
+    def _accept(self, event: OrderAccepted) -> None:
+        """The order is in the book. One that waited until now has its margin terms from this event on."""
+        order = self._touch(event, event.order, event.user)
+        order.status = OrderStatus.OPEN
+        if order.is_conditional:
+            order.price, order.moved_event_seq, order.moved_command_seq = event.price, event.seq, event.command
+        if order.is_waiting:
+            order.is_waiting, order.is_live, order.remaining = False, True, event.quantity
+            order.margin_price, order.loss_per_lot, order.fee_per_lot = (
+                event.margin_price,
+                event.loss_per_lot,
+                event.fee_per_lot,
+            )
+            self._add_to_sums(order, order.remaining)
+            self._batch.position(order.user).live_orders += 1
+
+    def _trigger(self, event: OrderTriggered) -> None:
+        order = self._touch(event, event.order, event.user)
+        if not order.is_waiting:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, status=order.status)
+        order.status, order.price = OrderStatus.TRIGGERED, event.price
+        order.trigger = Trigger(event.at, event.working_price, event.seq, event.command)
+        self._resize(order, event.remaining)
+
+    def _resize(self, order: OrderRow, remaining: int) -> None:
+        """Another size of an order that closes the position, whatever that is."""
+        order.quantity += remaining - order.remaining
+        order.remaining = remaining
 
     def _trade(self, trade: TradeExecuted) -> None:
         at = datetime_of(trade.at)
@@ -135,8 +172,10 @@ class Fold:
         self._release(trade, order, party.remaining, trade.quantity)
         order.filled_lots += trade.quantity
         order.filled_notional += trade.notional
-        order.status = OrderStatus.PARTIALLY_FILLED if party.remaining else OrderStatus.FILLED
-        if not party.remaining:
+        if party.remaining:  # what is left of a protective order waits to be tried again
+            order.status = OrderStatus.TRIGGERED if order.is_waiting else OrderStatus.PARTIALLY_FILLED
+        else:
+            order.status = OrderStatus.FILLED
             self._close(trade, order)
         set_position(self._batch.position(party.user), party)
         fill = FillRow(
@@ -158,11 +197,14 @@ class Fold:
         self.rows.fills.append(fill)
 
     def _amend(self, event: OrderAmended) -> None:
-        """A new price; the margin sums stay, for what the order adds per lot was computed when it was accepted."""
+        """A new price, and a new size of an order that waits to close the position; the margin sums stay, for what the order adds per lot was computed when it was accepted."""
         order = self._touch(event, event.order, event.user)
-        if event.added or order.remaining != event.remaining:
+        if order.remaining + event.added != event.remaining or (event.added and not order.is_waiting):
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
         order.price = event.price
+        self._resize(order, event.remaining)
+        if order.is_waiting:
+            return
         if not event.keeps_place:
             order.moved_event_seq, order.moved_command_seq = event.seq, event.command
 
@@ -188,7 +230,7 @@ class Fold:
         )
         if event.rejects_order:
             self._reject(event)
-        elif (order := self.rows.orders.get(key)) is not None and order.is_live:
+        elif (order := self.rows.orders.get(key)) is not None and order.is_open:
             self._touch(event, event.order, event.user)  # the order can be cancelled again
 
     def _reject(self, event: CommandFailed) -> None:
@@ -200,8 +242,10 @@ class Fold:
         self._close(event, order)
 
     def _close(self, event: Event, order: OrderRow) -> None:
-        order.is_live, order.ended_event_seq, order.ended_command_seq = False, event.seq, event.command
-        self._batch.position(order.user).live_orders -= 1
+        if order.is_live:
+            self._batch.position(order.user).live_orders -= 1
+        order.is_live = order.is_waiting = False
+        order.ended_event_seq, order.ended_command_seq = event.seq, event.command
 
     def _release(self, event: Event, order: OrderRow, remaining: int, lots: int) -> None:
         if order.remaining != remaining + lots:
@@ -210,21 +254,26 @@ class Fold:
         order.remaining = remaining
 
     def _take_from_sums(self, order: OrderRow, lots: int) -> None:
+        """Release lots of an order; one that waits is in no sum."""
+        if order.is_live:
+            self._add_to_sums(order, -lots)
+
+    def _add_to_sums(self, order: OrderRow, lots: int) -> None:
         position = self._batch.position(order.user)
         notional = lots * order.margin_price * self._lot_value
         if order.is_buy:
-            position.buy_lots -= lots
-            position.buy_notional -= notional
+            position.buy_lots += lots
+            position.buy_notional += notional
         else:
-            position.sell_lots -= lots
-            position.sell_notional -= notional
-        position.open_loss -= lots * order.loss_per_lot
-        position.open_fees -= lots * order.fee_per_lot
+            position.sell_lots += lots
+            position.sell_notional += notional
+        position.open_loss += lots * order.loss_per_lot
+        position.open_fees += lots * order.fee_per_lot
 
     def _touch(self, event: Event, number: int, user: int) -> OrderRow:
         key = order_key(self._market_id, number)
         order = self.rows.orders.get(key)
-        if order is None or order.user != user or not order.is_live or user not in self.rows.wallets:
+        if order is None or order.user != user or not order.is_open or user not in self.rows.wallets:
             raise ProjectionBroken(self._market, event=event.seq, order=key, user=user, stored=order)
         order.updated_at = event.at
         self.rows.touched_orders[key] = order

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from schemas.events import (
     CommandFailed,
+    ConditionalAccepted,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -13,6 +14,7 @@ from schemas.events import (
     OrderAmended,
     OrderEnded,
     OrderShrunk,
+    OrderTriggered,
     PositionsSettled,
     PositionTransferred,
     TradeExecuted,
@@ -38,7 +40,15 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> LockKeys:
     orders: set[int] = set()
     for event in events:
         match event:
-            case OrderAccepted() | OrderEnded() | OrderShrunk() | OrderAmended() | CommandFailed():
+            case (
+                OrderAccepted()
+                | ConditionalAccepted()
+                | OrderTriggered()
+                | OrderEnded()
+                | OrderShrunk()
+                | OrderAmended()
+                | CommandFailed()
+            ):
                 users.add(event.user)
                 orders.add(order_key(market_id, event.order))
             case TradeExecuted(maker=maker, taker=taker):

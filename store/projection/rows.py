@@ -39,6 +39,34 @@ class OrderUpdate(WrittenRow, frozen=True):
     moved_command_seq: int | None
 
 
+class ConditionalUpdate(WrittenRow, frozen=True):
+    """A conditional order as the batch leaves it: what of it changes beside what changes of any order."""
+
+    order_id: int
+    status: str
+    reason: str | None
+    best_opposite: int | None
+    remaining: int
+    filled_lots: int
+    filled_notional: int
+    is_live: bool
+    updated_at: datetime | None
+    ended_event_seq: int | None
+    price: int | None
+    ended_command_seq: int | None
+    moved_event_seq: int | None
+    moved_command_seq: int | None
+    is_waiting: bool
+    quantity: int
+    margin_price: int
+    loss_per_lot: int
+    fee_per_lot: int
+    triggered_at: datetime | None
+    triggered_working_price: int | None
+    triggered_event_seq: int | None
+    triggered_command_seq: int | None
+
+
 class FillRow(WrittenRow, frozen=True):
     """One side of a trade, or of a transfer of a position, which has no order."""
 
@@ -218,6 +246,7 @@ class WrittenRows(NamedTuple):
     """Everything the writing statement receives, of all markets of the batch."""
 
     orders: list[OrderUpdate]
+    conditionals: list[ConditionalUpdate]
     fills: list[FillRow]
     positions: list[PositionUpdate]
     wallets: list[WalletUpdate]
@@ -233,8 +262,20 @@ class WrittenRows(NamedTuple):
     progress: list[ProgressUpdate]
 
 
+class Trigger(NamedTuple):
+    """When and by which event the condition of an order came to hold, and the working price by which it did."""
+
+    at: Timestamp
+    working_price: int
+    event_seq: int
+    command_seq: int
+
+
 class OrderRow(msgspec.Struct, gc=False):
-    """An order as stored, then as the events leave it; `price` and where it was moved are None until an event moves it."""
+    """An order as stored, then as the events leave it; `price` and where it was moved are None until an event moves it.
+
+    `trigger` is None unless an event of the batch triggers it.
+    """
 
     order_id: int
     user: int
@@ -255,6 +296,15 @@ class OrderRow(msgspec.Struct, gc=False):
     ended_command_seq: int | None = None
     moved_event_seq: int | None = None
     moved_command_seq: int | None = None
+    is_waiting: bool = False
+    is_conditional: bool = False
+    quantity: int = 0
+    trigger: Trigger | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.is_live or self.is_waiting
 
 
 @dataclass(slots=True)

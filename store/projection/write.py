@@ -20,6 +20,7 @@ from schemas.wire import encode
 from store.projection.chain import Progress
 from store.projection.columns import sql_fragments
 from store.projection.rows import (
+    ConditionalUpdate,
     MarketChange,
     MarketUpdate,
     OrderRow,
@@ -32,7 +33,7 @@ from store.projection.rows import (
     WrittenRows,
 )
 
-LOCK = "SELECT * FROM lock_events($1::int4[], $2::int8[], $3::int8[])"
+LOCK = "SELECT * FROM lock_event_rows($1::int4[], $2::int8[], $3::int8[])"
 
 MARK = "/* projection */ "
 """How every statement of `statement_for` begins, wherever statements are listed."""
@@ -47,6 +48,20 @@ _PARTS = {
     moved_command_seq = coalesce(t.moved_command_seq, o.moved_command_seq),
     ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END{freed}
   FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
+)""",
+    "conditionals": """conditional_rows AS (
+  UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
+    filled_lots = t.filled_lots, filled_notional = t.filled_notional, is_live = t.is_live, updated_at = t.updated_at,
+    ended_event_seq = t.ended_event_seq, ended_command_seq = t.ended_command_seq, price = coalesce(t.price, o.price),
+    moved_event_seq = coalesce(t.moved_event_seq, o.moved_event_seq),
+    moved_command_seq = coalesce(t.moved_command_seq, o.moved_command_seq),
+    ended_at = CASE WHEN NOT t.is_live AND NOT t.is_waiting THEN t.updated_at END, is_waiting = t.is_waiting,
+    quantity = t.quantity, margin_price = t.margin_price, loss_per_lot = t.loss_per_lot, fee_per_lot = t.fee_per_lot,
+    triggered_at = coalesce(t.triggered_at, o.triggered_at),
+    triggered_working_price = coalesce(t.triggered_working_price, o.triggered_working_price),
+    triggered_event_seq = coalesce(t.triggered_event_seq, o.triggered_event_seq),
+    triggered_command_seq = coalesce(t.triggered_command_seq, o.triggered_command_seq){freed}
+  FROM {conditionals} WHERE o.order_id = t.order_id RETURNING 1
 )""",
     "fills": """fill_rows AS (
   INSERT INTO fills ({fills_columns}) SELECT {fills_columns} FROM {fills}
@@ -127,6 +142,7 @@ _PARTS = {
 }
 _COUNTS = {
     "orders": "(SELECT count(*) FROM order_rows)",
+    "conditionals": "(SELECT count(*) FROM conditional_rows)",
     "positions": "(SELECT count(*) FROM position_rows)",
     "wallets": "(SELECT count(*) FROM wallet_rows)",
     "steps": "(SELECT count(*) FROM step_rows)",
@@ -181,8 +197,10 @@ def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
     all_rows = [market.rows for market in folded]
     wallets = {user: rows.wallets[user] for rows in all_rows for user in rows.touched_wallets}
     steps = chain.from_iterable(rows.steps.items() for rows in all_rows)
+    touched = [order for rows in all_rows for order in rows.touched_orders.values()]
     return WrittenRows(
-        orders=[_order_update(order) for rows in all_rows for order in rows.touched_orders.values()],
+        orders=[_order_update(order) for order in touched if not order.is_conditional],
+        conditionals=[_conditional_update(order) for order in touched if order.is_conditional],
         fills=[row for rows in all_rows for row in rows.fills],
         positions=[row for rows in all_rows for row in rows.positions.values()],
         wallets=[WalletUpdate(user, wallets[user]) for user in sorted(wallets)],
@@ -221,6 +239,22 @@ def _order_update(order: OrderRow) -> OrderUpdate:
         ended_command_seq=order.ended_command_seq,
         moved_event_seq=order.moved_event_seq,
         moved_command_seq=order.moved_command_seq,
+    )
+
+
+def _conditional_update(order: OrderRow) -> ConditionalUpdate:
+    trigger = order.trigger
+    return ConditionalUpdate(
+        **msgspec.structs.asdict(_order_update(order)),
+        is_waiting=order.is_waiting,
+        quantity=order.quantity,
+        margin_price=order.margin_price,
+        loss_per_lot=order.loss_per_lot,
+        fee_per_lot=order.fee_per_lot,
+        triggered_at=None if trigger is None else datetime_of(trigger.at),
+        triggered_working_price=None if trigger is None else trigger.working_price,
+        triggered_event_seq=None if trigger is None else trigger.event_seq,
+        triggered_command_seq=None if trigger is None else trigger.command_seq,
     )
 
 

@@ -14,6 +14,7 @@ from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
 from exchange.risk.margin import available_margin, liquidation_price, requirement_and_equity, total_requirement
 from exchange.risk.order_draft import parse_order
+from schemas.commands import PlaceConditional, PlaceOrder
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.order_groups import RefusalView
 from schemas.rest.orders import OrderRequest
@@ -24,6 +25,7 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import average_price_text, price_text, quantity_text, side_text
 from store.session.connect import Session
+from store.submission.conditional_reading import read_conditional
 from store.submission.pending_cancels import explained_refusal
 from store.submission.reachable_book import ReachableBook, StoredMoment, market_at, read_moment, read_reachable
 from store.submission.reading import read_unlocked
@@ -43,12 +45,13 @@ class PreviewRun(NamedTuple):
 
     account: MarginAccount
     admitted: Admitted
+    order: PlaceOrder
     moment: StoredMoment
     book: ReachableBook | None
 
     def view(self) -> PreviewView:
         """Place the order on the stored book, and say what becomes of it and of the account."""
-        order, spec = self.admitted.command, self.admitted.risk.market.spec
+        order, spec = self.order, self.admitted.risk.market.spec
         after = self.account.having(self.admitted.risk)
         required, owned = requirement_and_equity(after)
         return PreviewView(
@@ -67,7 +70,7 @@ class PreviewRun(NamedTuple):
 
     def _outcome(self, book: ReachableBook) -> OutcomeView:
         market = rebuild(market_at(self.admitted.risk.market, self.moment), book.positions, book.orders)
-        command = replace(self.admitted.command, at=self.moment.clock)
+        command = replace(self.order, at=self.moment.clock)
         outcome = outcome_of(market, command, book.makers if book.is_truncated else None)
         return _outcome_view(self.account, self.admitted.risk, outcome)
 
@@ -87,7 +90,8 @@ async def preview_order(
         account = reading.accounts.get(wish.user)
         if account is None:
             return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
-        admitted = admit(draft, account, reading.markets, wish.now)
+        conditional = await read_conditional(session, [(wish.user, draft)])
+        admitted = admit(draft, account, reading.markets, wish.now, conditional.around(wish.user, draft))
         if isinstance(admitted, Refused):
             refused = await explained_refusal(session, wish.user, admitted)
             market = reading.markets.get(wish.request.market_id)
@@ -96,13 +100,36 @@ async def preview_order(
         return await _read_run(session, account, admitted, wish.now)
 
 
-async def _read_run(session: Session, account: MarginAccount, admitted: Admitted, now: Timestamp) -> PreviewRun:
-    market = admitted.risk.market
+async def _read_run(
+    session: Session, account: MarginAccount, admitted: Admitted, now: Timestamp
+) -> PreviewRun | PreviewView:
+    market, order = admitted.risk.market, admitted.command
     moment = await read_moment(session, market.market_id, now)
+    if isinstance(order, PlaceConditional):
+        return _waiting(account, admitted, order, moment)
     if moment.rules > RULES_VERSION:
-        return PreviewRun(account, admitted, moment, None)
-    book = await read_reachable(session, market, moment, admitted.command, _position(account, market))
-    return PreviewRun(account, admitted, moment, book)
+        return PreviewRun(account, admitted, order, moment, None)
+    book = await read_reachable(session, market, moment, order, _position(account, market))
+    return PreviewRun(account, admitted, order, moment, book)
+
+
+def _waiting(account: MarginAccount, admitted: Admitted, order: PlaceConditional, moment: StoredMoment) -> PreviewView:
+    """A conditional order waits: what it needs now, and no outcome, because its price and its margin are those of its trigger."""
+    spec, after = admitted.risk.market.spec, account.having(admitted.risk)
+    required, owned = requirement_and_equity(after)
+    return PreviewView(
+        is_accepted=True,
+        refusal=None,
+        price=price_text(spec, order.price) if order.price else None,
+        notional=format_micros(spec.notional(order.price, order.quantity)) if order.price else None,
+        margin_required=format_micros(required),
+        margin_added=format_micros(required - total_requirement(account)),
+        equity=format_micros(owned),
+        available_margin=format_micros(available_margin(after)),
+        fee_max=None,
+        command_sequence=moment.command_seq,
+        outcome=None,
+    )
 
 
 def _position(account: MarginAccount, market: MarketState) -> Position:

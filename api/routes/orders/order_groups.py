@@ -33,7 +33,7 @@ async def place_batch(request: web.Request, user: int) -> web.Response:
 
 
 async def cancel_all(request: web.Request, user: int) -> web.Response:
-    """Request the cancellation of the caller's live orders, in one market or in all."""
+    """Request the cancellation of the caller's live and waiting orders, in one market or in all."""
     market = market_or_none(request)
     found = await services_of(request).database.run(lambda session: open_order_ids(session, user, market))
     if found is None:
@@ -88,7 +88,8 @@ def _last_command(commands: Sequence[str]) -> str | None:
 def _view(outcome: SubmissionOutcome) -> OrderAnswerView:
     match outcome:
         case Placed():
-            return OrderAnswerView(outcome.order_id, outcome.status, outcome.command_id, outcome.is_replay, None)
+            named = (outcome.order_id, outcome.status, outcome.command_id, outcome.is_replay, None)
+            return OrderAnswerView(*named, outcome.take_profit_order_id, outcome.stop_loss_order_id)
         case CancelPlaced():
             return OrderAnswerView(outcome.order_id, "PENDING_CANCEL", outcome.command_id, False, None)
         case Refused():

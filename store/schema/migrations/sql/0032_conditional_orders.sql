@@ -35,21 +35,21 @@ COMMENT ON COLUMN positions.waiting_buy_lots IS 'The lots of waiting reduce-only
 CREATE OR REPLACE FUNCTION orders_count_waiting() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-  orders int4 := NEW.is_waiting::int4;
-  lots int8 := CASE WHEN NEW.is_waiting THEN NEW.remaining ELSE 0 END;
+  added int4 := NEW.is_waiting::int4;
+  added_lots int8 := CASE WHEN NEW.is_waiting THEN NEW.remaining ELSE 0 END;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
-    orders := orders - OLD.is_waiting::int4;
-    lots := lots - CASE WHEN OLD.is_waiting THEN OLD.remaining ELSE 0 END;
+    added := added - OLD.is_waiting::int4;
+    added_lots := added_lots - CASE WHEN OLD.is_waiting THEN OLD.remaining ELSE 0 END;
   END IF;
   IF NEW.closes_position OR NOT NEW.reduce_only THEN
-    lots := 0;
+    added_lots := 0;
   END IF;
-  UPDATE positions p SET waiting_orders = p.waiting_orders + orders,
-    waiting_buy_lots = p.waiting_buy_lots + CASE NEW.side WHEN 'BUY' THEN lots ELSE 0 END,
-    waiting_sell_lots = p.waiting_sell_lots + CASE NEW.side WHEN 'SELL' THEN lots ELSE 0 END,
-    closing_buys = p.closing_buys + CASE WHEN NEW.closes_position AND NEW.side = 'BUY' THEN orders ELSE 0 END,
-    closing_sells = p.closing_sells + CASE WHEN NEW.closes_position AND NEW.side = 'SELL' THEN orders ELSE 0 END
+  UPDATE positions p SET waiting_orders = p.waiting_orders + added,
+    waiting_buy_lots = p.waiting_buy_lots + CASE NEW.side WHEN 'BUY' THEN added_lots ELSE 0 END,
+    waiting_sell_lots = p.waiting_sell_lots + CASE NEW.side WHEN 'SELL' THEN added_lots ELSE 0 END,
+    closing_buys = p.closing_buys + CASE WHEN NEW.closes_position AND NEW.side = 'BUY' THEN added ELSE 0 END,
+    closing_sells = p.closing_sells + CASE WHEN NEW.closes_position AND NEW.side = 'SELL' THEN added ELSE 0 END
     WHERE p.user_id = NEW.user_id AND p.market_id = NEW.market_id;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'order % has no row of positions', NEW.order_id;
