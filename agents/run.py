@@ -70,13 +70,14 @@ async def run_clock(settings: StreamSettings) -> None:
 
 
 async def run_liquidator(settings: StreamSettings) -> None:
-    """Liquidate, audit the books, and maintain the candles."""
+    """Liquidate, activate triggered orders, audit the books, and maintain the candles."""
+    from agents.activator import Activator
     from agents.auditor import Auditor
     from agents.candles import CandleMaker
     from agents.liquidator import Liquidator
 
     async with present("liquidator", settings, needs_clock=True):
-        await Host().run([Liquidator(settings), Auditor(settings), CandleMaker(settings)])
+        await Host().run([Liquidator(settings), Activator(settings), Auditor(settings), CandleMaker(settings)])
 
 
 async def _run_shards(work: Work, scope: Scope, settings: StreamSettings, build: "Build") -> None:

@@ -16,6 +16,8 @@ class CrashPoint(StrEnum):
     AFTER_SNAPSHOT_BEFORE_OFFSET = "after-snapshot-before-offset"
     AFTER_PROJECTION_BEFORE_OFFSET = "after-projection-before-offset"
     AFTER_PUBLICATION_BEFORE_OFFSET = "after-publication-before-offset"
+    AFTER_ACTIVATION_BEFORE_COMMIT = "after-activation-before-commit"
+    AFTER_ACTIVATION_COMMIT = "after-activation-commit"
     DURING_RECOVERY = "during-recovery"
     DURING_REBALANCE = "during-rebalance"
 

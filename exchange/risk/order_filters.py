@@ -155,11 +155,20 @@ def _breaches(
         yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
     if draft.max_slippage is not None and draft.max_slippage > spec.price_band:
         yield FilterViolation("MAX_SLIPPAGE", format_ppm(spec.price_band), format_ppm(draft.max_slippage))
-    if beyond := _beyond_band(spec, mark, order):
+    if beyond := beyond_band(spec, mark, order):
         yield beyond
     notional = spec.notional(mark if draft.request.type is OrderType.MARKET else order.price, order.lots)
     if notional < spec.notional_min and not is_reducing:
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
+    yield from _commitment_breaches(spec, order, exposure)
+
+
+def commitment_breach(spec: MarketSpec, order: PricedOrder, exposure: Exposure) -> FilterViolation | None:
+    """The first filter of what an account has at stake with the order: its notional, the number of live orders, the side's sum."""
+    return next(_commitment_breaches(spec, order, exposure), None)
+
+
+def _commitment_breaches(spec: MarketSpec, order: PricedOrder, exposure: Exposure) -> Iterator[FilterViolation]:
     added = spec.notional(order.margin_price, order.lots)
     if added > NOTIONAL_MAX:
         yield FilterViolation("MAX_NOTIONAL", format_micros(NOTIONAL_MAX), format_micros(added))
@@ -179,8 +188,11 @@ def _committed(side: Side, exposure: Exposure) -> int:
     return live + max(0, side.sign * exposure.cost)
 
 
-def _beyond_band(spec: MarketSpec, mark: int, order: PricedOrder) -> FilterViolation | None:
-    """Only the aggressive side is bounded: a buy may not be far above mark, a sell not far below."""
+def beyond_band(spec: MarketSpec, mark: int, order: PricedOrder) -> FilterViolation | None:
+    """The price band, if the order is beyond it.
+
+    Only the aggressive side is bounded: a buy may not be far above mark, a sell not far below.
+    """
     if order.side is Side.BUY:
         limit = mark * (PPM + spec.price_band) // PPM
         is_beyond = order.price > limit

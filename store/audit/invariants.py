@@ -165,13 +165,59 @@ _ORDERS = {
           ELSE 0 END AS excess) e
         WHERE o.is_live AND o.excess_per_lot <> e.excess
     """,
+    "waiting sums are the sums over waiting orders": """
+        WITH waiting AS (
+          SELECT user_id, market_id, count(*) AS waiting_orders,
+            coalesce(sum(remaining) FILTER (WHERE side = 'BUY' AND reduce_only AND NOT closes_position), 0) AS waiting_buy_lots,
+            coalesce(sum(remaining) FILTER (WHERE side = 'SELL' AND reduce_only AND NOT closes_position), 0) AS waiting_sell_lots,
+            count(*) FILTER (WHERE side = 'BUY' AND closes_position) AS closing_buys,
+            count(*) FILTER (WHERE side = 'SELL' AND closes_position) AS closing_sells
+          FROM orders WHERE is_waiting GROUP BY user_id, market_id
+        )
+        SELECT 'user ' || user_id || ' market ' || market_id || ' ' || s.name, s.expected, s.got
+        FROM positions p FULL JOIN waiting w USING (user_id, market_id)
+        CROSS JOIN LATERAL (VALUES
+          ('waiting_orders', coalesce(w.waiting_orders, 0), coalesce(p.waiting_orders, 0)),
+          ('waiting_buy_lots', coalesce(w.waiting_buy_lots, 0), coalesce(p.waiting_buy_lots, 0)),
+          ('waiting_sell_lots', coalesce(w.waiting_sell_lots, 0), coalesce(p.waiting_sell_lots, 0)),
+          ('closing_buys', coalesce(w.closing_buys, 0), coalesce(p.closing_buys, 0)),
+          ('closing_sells', coalesce(w.closing_sells, 0), coalesce(p.closing_sells, 0))) s(name, expected, got)
+        WHERE s.expected <> s.got
+    """,
     "an order's lots and status agree": """
         SELECT 'order ' || order_id || ' ' || status, quantity, remaining + filled_lots FROM orders
-        WHERE is_live <> (status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED')) OR (status = 'FILLED') <> (remaining = 0)
-          OR (reason IS NULL) <> (status IN ('PENDING', 'OPEN', 'PARTIALLY_FILLED', 'FILLED'))
-          OR (status IN ('PENDING', 'OPEN', 'REJECTED') AND filled_lots <> 0)
+        WHERE (is_live OR is_waiting) <> (status IN ('PENDING', 'UNTRIGGERED', 'TRIGGERED', 'OPEN', 'PARTIALLY_FILLED'))
+          OR (status = 'FILLED' AND remaining <> 0) OR (remaining = 0 AND status <> 'FILLED' AND NOT closes_position)
+          OR (reason IS NULL) <> (status IN ('PENDING', 'UNTRIGGERED', 'TRIGGERED', 'OPEN', 'PARTIALLY_FILLED', 'FILLED'))
+          OR (status IN ('PENDING', 'UNTRIGGERED', 'OPEN', 'REJECTED') AND filled_lots <> 0)
           OR (status = 'PARTIALLY_FILLED' AND filled_lots = 0)
           OR remaining + filled_lots > quantity OR (remaining + filled_lots < quantity AND NOT reduce_only)
+    """,
+    "a conditional order waits, then is live, then has ended": """
+        SELECT 'order ' || order_id || ' ' || status, is_waiting::int, is_live::int FROM orders
+        WHERE (is_live AND is_waiting)
+          OR (is_waiting AND (working_type IS NULL OR status NOT IN ('PENDING', 'UNTRIGGERED', 'TRIGGERED')))
+          OR (is_live AND status = 'UNTRIGGERED')
+          OR (is_live AND status IN ('PENDING', 'TRIGGERED')
+            AND (status = 'TRIGGERED') <> (activated_command_seq IS NOT NULL AND working_type IS NOT NULL))
+          OR (status = 'TRIGGERED' AND triggered_at IS NULL)
+          OR (triggered_at IS NOT NULL AND status IN ('PENDING', 'UNTRIGGERED'))
+          OR (activated_command_seq IS NOT NULL AND (triggered_at IS NULL OR reduce_only OR is_waiting))
+          OR num_nonnulls(triggered_at, triggered_working_price, triggered_event_seq, triggered_command_seq) NOT IN (0, 4)
+          OR (closes_position AND NOT reduce_only)
+          OR (working_type IS NOT NULL AND num_nonnulls(trigger_price, callback_rate) <> 1)
+    """,
+    "attached orders and their parent name each other": """
+        SELECT 'order ' || l.order_id, p.order_id, l.parent_order_id
+        FROM orders l LEFT JOIN orders p ON p.order_id = l.parent_order_id AND p.user_id = l.user_id
+          AND p.market_id = l.market_id AND l.order_id IN (p.take_profit_order_id, p.stop_loss_order_id)
+          AND l.closes_position AND l.side <> p.side
+        WHERE l.parent_order_id IS NOT NULL AND p.order_id IS NULL
+        UNION ALL
+        SELECT 'order ' || p.order_id, a.order_id, l.parent_order_id
+        FROM orders p CROSS JOIN LATERAL (VALUES (p.take_profit_order_id), (p.stop_loss_order_id)) a(order_id)
+        LEFT JOIN orders l ON l.order_id = a.order_id
+        WHERE a.order_id IS NOT NULL AND l.parent_order_id IS DISTINCT FROM p.order_id
     """,
     "an order is pending until its command is persisted": """
         SELECT 'order ' || o.order_id || ' ' || o.status, p.command_seq, o.command_seq
@@ -204,7 +250,7 @@ _PROMISES = {
         WITH taken AS (
           SELECT market_id, order_key(market_id, command_seq) AS order_id FROM outbox
           WHERE substring(payload FROM 1 FOR 23) = '{"type":"order.created"'::bytea
-            OR substring(payload FROM 1 FOR 29) = '{"type":"liquidation.ordered"'::bytea
+            OR substring(payload FROM 1 FOR 29) IN ('{"type":"liquidation.ordered"'::bytea, '{"type":"conditional.created"'::bytea)
         ), stored AS (
           SELECT o.market_id, o.order_id FROM orders o JOIN relay_cursors r USING (market_id)
           WHERE o.order_id > order_key(o.market_id, r.pruned_seq)

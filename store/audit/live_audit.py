@@ -109,6 +109,17 @@ WHERE p.user_id > $1 AND p.user_id <= $2
     (p.live_orders::int8, (p.buy_lots + p.sell_lots)::numeric, (p.open_loss + p.open_fees)::numeric,
     (p.buy_notional + p.sell_notional)::numeric, r.lots, r.costs, r.notional)
 """
+_WAITING_SUMS = """
+SELECT m.name AS market, 'user ' || p.user_id AS subject, w.orders + w.lots + w.closing AS expected,
+  p.waiting_orders + p.waiting_buy_lots + p.waiting_sell_lots + p.closing_buys + p.closing_sells AS got
+FROM positions p JOIN markets m USING (market_id)
+CROSS JOIN LATERAL (
+  SELECT count(*) AS orders, count(*) FILTER (WHERE o.closes_position) AS closing,
+    coalesce(sum(o.remaining) FILTER (WHERE o.reduce_only AND NOT o.closes_position), 0) AS lots
+  FROM orders o WHERE o.user_id = p.user_id AND o.market_id = p.market_id AND o.is_waiting) w
+WHERE p.user_id > $1 AND p.user_id <= $2 AND (w.orders, w.lots, w.closing) IS DISTINCT FROM
+  (p.waiting_orders::int8, (p.waiting_buy_lots + p.waiting_sell_lots)::numeric, (p.closing_buys + p.closing_sells)::int8)
+"""
 _RUN = "INSERT INTO audit_runs (at, took_ms, difference, findings) VALUES ($1, $2, $3, $4::jsonb)"
 _WORKING = """
 SELECT name FROM markets WHERE operator_status NOT IN ('HALTED', 'SETTLED') AND halted_reason IS NULL
@@ -198,12 +209,16 @@ async def check_accounts(session: Session, after: int) -> tuple[int, list[Discre
     async with session.transaction(isolation="repeatable_read", readonly=True):
         wallets = await session.fetch(_WALLETS, max(after, 0), up_to)
         margins = await session.fetch(_MARGIN_SUMS, after, up_to)
+        waiting = await session.fetch(_WAITING_SUMS, after, up_to)
     wrong = [
         Discrepancy("a wallet is the sum of its ledger entries", None, *(str(value) for value in row))
         for row in wallets
     ]
     wrong += [
         Discrepancy("margin sums are the sums over live orders", *(str(value) for value in row)) for row in margins
+    ]
+    wrong += [
+        Discrepancy("waiting sums are the sums over waiting orders", *(str(value) for value in row)) for row in waiting
     ]
     return up_to, wrong
 

@@ -21,6 +21,7 @@ class LockClass(IntEnum):
     WORKERS = 7_370_014
     LIQUIDATOR = 7_370_015
     AUDITOR = 7_370_016
+    ACTIVATOR = 7_370_018
     CANDLES = 7_370_020
     MEMBERS = 7_370_021  # the second key is the number of a session (store/session/group_members.py)
     PROCESSES = 7_370_100

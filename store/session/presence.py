@@ -24,6 +24,7 @@ class Work(StrEnum):
     RELAY = "relay"
     CLOCK = "clock"
     LIQUIDATOR = "liquidator"
+    ACTIVATOR = "activator"
 
 
 class Task(NamedTuple):

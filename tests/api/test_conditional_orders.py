@@ -1,6 +1,12 @@
 """Conditional orders over REST: placed, triggered, filled, and read (docs/semantics.md, "Conditional orders")."""
 
-from tests.api.exchange import Exchange
+from pathlib import Path
+
+from agents.activator import Activator
+from agents.worker.settings import StreamSettings
+from store.markets.registry import load_registry
+from store.session.connect import connect_writer
+from tests.api.exchange import Client, Exchange, Reply
 from tests.api.margin_scene import findings_of, long_from, move_index
 
 
@@ -23,3 +29,48 @@ async def test_a_stop_closes_the_position_when_the_mark_reaches_its_trigger(exch
     assert order["triggeredAt"] is not None
     assert (await alice.get("/positions")).body == []
     assert await findings_of(exchange) == []
+
+
+async def test_a_stop_that_opens_a_position_enters_the_book_once_its_margin_is_reserved(exchange: Exchange) -> None:
+    """No margin before the trigger; then the activator reserves it, and the order fills."""
+    alice, bob = await exchange.user(), await exchange.user("100000")
+    await bob.order(side="SELL", price="60700", quantity="1")
+    stop = await alice.order(type="STOP_MARKET", price=None, triggerPrice="60500", quantity="1")
+    assert stop.status == 202
+    assert (await alice.get("/balances")).body[0]["availableMargin"] == "10000"
+    await exchange.run_engine()
+    await move_index(exchange, 60_600)
+    assert await _status(alice, stop) == "TRIGGERED"
+    await activate(exchange)
+    assert (await alice.get("/balances")).body[0]["availableMargin"] < "7000"
+    await exchange.run_engine()
+    assert await _status(alice, stop) == "FILLED"
+    assert (await alice.get("/fills")).body[0]["price"] == "60700"
+    assert await findings_of(exchange) == []
+
+
+async def test_a_triggered_order_without_margin_ends_cancelled(exchange: Exchange) -> None:
+    """MARGIN is decided when the order fires, exactly once."""
+    alice = await exchange.user("100")
+    stop = await alice.order(type="STOP_MARKET", price=None, triggerPrice="60500", quantity="1")
+    assert stop.status == 202
+    await exchange.run_engine()
+    await move_index(exchange, 60_600)
+    await activate(exchange)
+    await activate(exchange)
+    await exchange.run_engine()
+    order = (await alice.get(stop.headers["Location"])).body
+    assert (order["status"], order["reason"], order["triggeredWorkingPrice"]) == ("CANCELLED", "MARGIN", "60600")
+    assert await findings_of(exchange) == []
+
+
+async def activate(exchange: Exchange) -> None:
+    """One look of the activator."""
+    session = await connect_writer(exchange.dsn, "test activator")
+    activator = Activator(StreamSettings(exchange.dsn, "nowhere", datadir=Path()))
+    await activator.look(session, await load_registry(session))
+    await session.close()
+
+
+async def _status(client: Client, placed: Reply) -> str:
+    return str((await client.get(placed.headers["Location"])).body["status"])
