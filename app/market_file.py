@@ -37,6 +37,7 @@ class MarketFile(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     min_quantity: _Decimal | None = None
     min_notional: _Decimal = "5"
     max_open_orders: int = 500
+    max_conditional_orders: int = 50
     max_leverage: int = 20
     initial_margin_rate: _Decimal = "0.05"
     maintenance_margin_rate: _Decimal = "0.005"
@@ -97,6 +98,8 @@ class _Reading:
             self.faults.append("id must be 1 to 16 capital letters or digits, and -PERP")
         if not 1 <= written.max_open_orders <= 10_000:
             self.faults.append("1 <= maxOpenOrders <= 10000")
+        if not 1 <= written.max_conditional_orders <= 1_000:
+            self.faults.append("1 <= maxConditionalOrders <= 1000")
         lot_e18 = self._units("lotSize", written.lot_size, 1)
         lots_max = self._units("maxQuantity", written.max_quantity, lot_e18 or 1)
         lots_min = self._units("minQuantity", written.min_quantity or written.lot_size, lot_e18 or 1)
@@ -122,6 +125,7 @@ class _Reading:
             funding_interval_hours=written.funding_interval_hours,
             funding_rate_cap=self._rate("fundingRateCap", written.funding_rate_cap),
             reference_price=Nanos(self._units("referencePrice", written.reference_price, NANO_E18)),
+            conditional_orders_max=written.max_conditional_orders,
         )
 
     def _units(self, name: str, text: str, unit_e18: int) -> int:

@@ -42,14 +42,14 @@ def settle(name: str, is_final: bool, yes: bool) -> None:
 def _first_step(name: str, found: Settlement) -> str:
     return (
         f"{name} becomes SETTLEMENT_ONLY: it accepts only reduce-only orders from now on, and {found.opening_orders} of its"
-        f" {found.orders} resting orders are cancelled, those that are not reduce-only. {_held(found)} open; funding and"
+        f" {found.orders} resting and waiting orders are cancelled, those that are not reduce-only. {_held(found)} open; funding and"
         f" liquidations continue.\nSettled now, they would be closed at {_price(found)}."
     )
 
 
 def _last_step(name: str, found: Settlement) -> str:
     return (
-        f"{name} becomes SETTLED and never trades again: its {found.orders} resting orders are cancelled.\n"
+        f"{name} becomes SETTLED and never trades again: its {found.orders} resting and waiting orders are cancelled.\n"
         f"{_held(found)} closed without a fee at {_price(found)}."
     )
 

@@ -86,11 +86,14 @@ GRANT INSERT, UPDATE ON price_reports TO perpetua_clock;
 GRANT UPDATE (command_seq) ON counters TO perpetua_clock;
 GRANT INSERT ON outbox TO perpetua_clock;
 
--- liquidator, auditor and candle maker: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
+-- liquidator, activator, auditor and candle maker: read all, flag accounts, place and cancel for them, keep receipts, halt by commands.
 GRANT perpetua_reader TO perpetua_liquidator;
 GRANT UPDATE (liquidation_id, is_closing) ON accounts TO perpetua_liquidator;
 GRANT INSERT ON orders, outbox, liquidations, liquidation_steps, audit_runs TO perpetua_liquidator;
 GRANT UPDATE (cancel_requested_at, cancel_seq, updated_at) ON orders TO perpetua_liquidator;
+-- The activator, in the same process, makes a triggered order live.
+GRANT UPDATE (is_waiting, is_live, price, margin_price, loss_per_lot, fee_per_lot, activated_command_seq)
+  ON orders TO perpetua_liquidator;
 GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots, live_orders)
   ON positions TO perpetua_liquidator;
 GRANT UPDATE (command_seq) ON counters TO perpetua_liquidator;

@@ -25,6 +25,7 @@ class MarketView(View, frozen=True):
     price_band: str
     take_bound: str
     max_open_orders: int
+    max_conditional_orders: int
     max_leverage: int
     initial_margin_rate: str
     maintenance_margin_rate: str

@@ -6,7 +6,7 @@ from schemas.commands import CancelOrder
 from schemas.ids import seq_of_order_key
 from schemas.orders import EndReason
 from schemas.units import Timestamp, datetime_of
-from store.liquidations.accounts import LiveOrder
+from store.liquidations.accounts import OpenOrder
 from store.liquidations.receipts import Receipt
 from store.liquidations.writing import LiquidationCase, NewCommand, NewReceipt, append_case_commands
 from store.session.connect import Session
@@ -28,7 +28,7 @@ WHERE s.action = 'CANCEL_ORDERS' AND s.done_at IS NULL AND p.market_id = s.marke
 """
 
 
-def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Timestamp) -> list[NewCommand]:
+def cancels(user: int, orders: Iterable[OpenOrder], reason: EndReason, now: Timestamp) -> list[NewCommand]:
     """The commands that cancel the orders, except those with a cancel under way."""
     return [
         NewCommand(
@@ -42,7 +42,7 @@ def cancels(user: int, orders: Iterable[LiveOrder], reason: EndReason, now: Time
 
 
 async def cancel_orders(
-    liquidation_case: LiquidationCase, orders: Sequence[LiveOrder], reason: EndReason, inputs: Receipt
+    liquidation_case: LiquidationCase, orders: Sequence[OpenOrder], reason: EndReason, inputs: Receipt
 ) -> None:
     """Cancel the orders, with one receipt per market, done when all of them have left it; without orders, one that is done."""
     commands = cancels(liquidation_case.user, orders, reason, liquidation_case.now)

@@ -17,7 +17,7 @@ from schemas.commands import Liquidate
 from schemas.ids import INSURANCE_FUND
 from schemas.orders import EndReason
 from schemas.units import Micros, Timestamp, timestamp_of
-from store.liquidations.accounts import lock_in_user_order, read_live_orders
+from store.liquidations.accounts import lock_in_user_order, read_live_orders, read_open_orders
 from store.liquidations.cancelling import cancel_orders, cancels
 from store.liquidations.closing import ClosingCase, close, fund_part, lock_for_closing, other_side, read_in_flight
 from store.liquidations.receipts import account_receipt, step_receipt
@@ -74,7 +74,7 @@ async def read_ready(session: Session) -> list[Ready]:
 
 
 async def begin(session: Session, user: int, now: Timestamp) -> bool:
-    """Flag the account and cancel all its orders, if it is still at or below maintenance; returns whether it was flagged.
+    """Flag the account and cancel all its orders, the waiting ones too, if it is still at or below maintenance; returns whether it was flagged.
 
     From the commit on, it may only reduce positions, and cannot withdraw.
     """
@@ -85,7 +85,7 @@ async def begin(session: Session, user: int, now: Timestamp) -> bool:
             return False
         liquidation_case = await open_case(session, "LIQUIDATION", user, now)
         await session.execute(_FLAG, user, liquidation_case.liquidation_id)
-        orders = await read_live_orders(session, user)
+        orders = await read_open_orders(session, user)
         await cancel_orders(liquidation_case, orders, EndReason.LIQUIDATION, account_receipt(account))
         return True
 

@@ -1,4 +1,4 @@
-"""The markets that the clock sends the time to: which of them time can change, and where live orders expire.
+"""The markets that the clock sends the time to: which of them time can change, and where live and waiting orders expire.
 
 What time can change in a market is listed in docs/prices.md, "The clock". A rule that makes a command depend on time in another way
 must be added there and in `TickingMarket.moves_each_second`.
@@ -14,14 +14,17 @@ _TICKING = """
 SELECT m.name, p.command_seq, d.expires_at, m.rules, m.is_frozen, m.index_price, m.mark,
   (m.spec->>'tickSizeE18')::numeric AS tick_size_e18,
   EXISTS (SELECT FROM orders o WHERE o.market_id = m.market_id AND o.is_live)
+    OR EXISTS (SELECT FROM orders o WHERE o.market_id = m.market_id AND o.is_waiting)
     OR EXISTS (SELECT FROM positions q WHERE q.market_id = m.market_id AND q.opened_seq <> 0) AS is_in_use,
   EXISTS (
     SELECT FROM jsonb_to_recordset(m.price_sources) AS s (name text, "maxAgeMs" int8)
     LEFT JOIN price_reports r ON r.market_id = m.market_id AND r.source = s.name
     WHERE abs(extract(epoch FROM $1::timestamptz - r.observed_at)) * 1000 <= s."maxAgeMs" IS NOT TRUE) AS has_silent_source
 FROM markets m JOIN progress p USING (market_id) LEFT JOIN (
-  SELECT o.market_id, min(o.expires_at) AS expires_at FROM orders o
-  WHERE o.is_live AND o.expires_at <= $2 GROUP BY o.market_id) d USING (market_id)
+  SELECT o.market_id, min(o.expires_at) AS expires_at FROM (
+    SELECT x.market_id, x.expires_at FROM orders x WHERE x.is_live AND x.expires_at <= $2
+    UNION ALL SELECT x.market_id, x.expires_at FROM orders x WHERE x.is_waiting AND x.expires_at <= $2) o
+  GROUP BY o.market_id) d USING (market_id)
 WHERE m.halted_reason IS NULL AND m.status <> 'SETTLED' AND ($3 OR d.expires_at IS NOT NULL) ORDER BY m.market_id
 """
 
@@ -29,7 +32,7 @@ WHERE m.halted_reason IS NULL AND m.status <> 'SETTLED' AND ($3 OR d.expires_at 
 class TickingMarket(NamedTuple):
     """A market whose clock runs: its last persisted command, and what the passing of time can change in it.
 
-    `expires_at` is the earliest expiry of a live order, if it is near. `is_in_use`: it has a live order or a position.
+    `expires_at` is the earliest expiry of a live or waiting order, if it is near. `is_in_use`: it has such an order or a position.
     `has_silent_source`: the price of a source is stale, or nobody knows until when it is fresh.
     """
 
@@ -52,7 +55,7 @@ class TickingMarket(NamedTuple):
 async def read_ticking(
     session: Session, now: Timestamp, expiring_by: Timestamp, *, only_expiring: bool = False
 ) -> list[TickingMarket]:
-    """Every market, or each with a live order that expires by then.
+    """Every market, or each with a live or waiting order that expires by then.
 
     Without the settled ones, and those that the exchange itself has halted (store/markets/halts.py).
     """

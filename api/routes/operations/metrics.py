@@ -42,6 +42,10 @@ _OF_LAGS: dict[str, tuple[str, Callable[[MarketLag], float | None]]] = {
 }
 _OF_BUSINESS: dict[str, tuple[str, Callable[[MarketBusiness], float]]] = {
     "perpetua_open_orders": ("Orders that are live", lambda business: business.open_orders),
+    "perpetua_waiting_orders": (
+        "Conditional orders that wait for their condition or their margin",
+        lambda business: business.waiting_orders,
+    ),
     "perpetua_open_positions": ("Positions that are open, long and short", lambda business: business.positions),
     "perpetua_open_interest": (
         "Quantity of the long positions, in the base asset",

@@ -53,6 +53,7 @@ def market_view(row: Any) -> MarketView:
         price_band=format_ppm(spec.price_band),
         take_bound=format_ppm(spec.take_bound),
         max_open_orders=spec.orders_max,
+        max_conditional_orders=spec.conditional_orders_max,
         max_leverage=spec.leverage_max,
         initial_margin_rate=format_ppm(spec.initial_margin_rate),
         maintenance_margin_rate=format_ppm(spec.maintenance_margin_rate),

@@ -12,13 +12,15 @@ AGE_MAX_US = 15_000_000
 # What is scanned are open orders, open positions and a day of candles, never the history: fills are numbered in their market.
 _READ = """
 WITH live AS MATERIALIZED (SELECT market_id, count(*) AS orders FROM orders WHERE is_live GROUP BY market_id),
+waiting AS MATERIALIZED (SELECT market_id, count(*) AS orders FROM orders WHERE is_waiting GROUP BY market_id),
 held AS MATERIALIZED (
   SELECT market_id, count(*) AS positions, sum(lots) FILTER (WHERE lots > 0) AS lots
   FROM positions WHERE opened_seq <> 0 GROUP BY market_id)
-SELECT m.name AS market, coalesce(l.orders, 0) AS orders, coalesce(h.positions, 0) AS positions,
+SELECT m.name AS market, coalesce(l.orders, 0) AS orders, coalesce(w.orders, 0) AS waiting,
+  coalesce(h.positions, 0) AS positions,
   coalesce(h.lots, 0) AS open_lots, (m.spec->>'lotSizeE18')::numeric AS lot_size_e18, coalesce(f.trade_id, 0) AS trades,
   d.notional
-FROM markets m LEFT JOIN live l USING (market_id) LEFT JOIN held h USING (market_id)
+FROM markets m LEFT JOIN live l USING (market_id) LEFT JOIN waiting w USING (market_id) LEFT JOIN held h USING (market_id)
 LEFT JOIN LATERAL (
   SELECT x.trade_id FROM fills x WHERE x.market_id = m.market_id ORDER BY x.trade_id DESC LIMIT 1) f ON true
 CROSS JOIN LATERAL (
@@ -31,12 +33,13 @@ _USERS = "SELECT count(*) FROM users WHERE user_id > 0"
 
 
 class MarketBusiness(NamedTuple):
-    """One market now: live orders, open positions, open interest (base asset), trades since it was listed, and the notional of
+    """One market now: live orders, waiting conditional orders, open positions, open interest (base asset), trades since it was listed, and the notional of
     the last 24 hours (quote asset; whole hours, a second or two after the trades, as candles are).
     """
 
     market: str
     open_orders: int
+    waiting_orders: int
     positions: int
     open_interest: float
     trades: int
@@ -73,6 +76,7 @@ async def read_business(session: Session, now: Timestamp) -> Business:
         MarketBusiness(
             row["market"],
             row["orders"],
+            row["waiting"],
             row["positions"],
             float(row["open_lots"] * row["lot_size_e18"]) / 1e18,
             row["trades"],

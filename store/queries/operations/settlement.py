@@ -10,8 +10,8 @@ from store.session.connect import Session
 
 _READ = """
 SELECT m.spec::text AS spec, coalesce(m.operator_status, m.status) AS status, m.is_frozen, m.index_price,
-  (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND o.is_live) AS orders,
-  (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND o.is_live AND NOT o.reduce_only) AS opening_orders,
+  (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND (o.is_live OR o.is_waiting)) AS orders,
+  (SELECT count(*) FROM orders o WHERE o.market_id = m.market_id AND (o.is_live OR o.is_waiting) AND NOT o.reduce_only) AS opening_orders,
   (SELECT count(*) FROM positions p WHERE p.market_id = m.market_id AND p.opened_seq <> 0) AS positions,
   (SELECT coalesce(sum(p.lots), 0)::int8 FROM positions p WHERE p.market_id = m.market_id AND p.opened_seq <> 0 AND p.lots > 0)
     AS open_interest,
@@ -25,7 +25,7 @@ FROM markets m WHERE m.name = $1
 class Settlement(NamedTuple):
     """A market before or after its end. `status` is the one set by command, whatever its price sources do.
 
-    `orders` are live, `opening_orders` those of them that are not reduce-only. `price` is that of a settlement now, from
+    `orders` are live or wait, `opening_orders` those of them that are not reduce-only. `price` is that of a settlement now, from
     `minutes` sampled minutes (0: the index itself); `settled_price` is that of the settlement that was, None when it closed
     no position.
     """
