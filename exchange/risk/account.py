@@ -111,8 +111,11 @@ class Exposure(msgspec.Struct, frozen=True, gc=False):
         return -side.sign * self.lots
 
     def closable_later(self, side: Side) -> int:
-        """The most lots that reduce-only orders of this side can close: of the position, with all live orders of the other side."""
-        return max(0, self.closable_by(side)) + self.live_lots(side.opposite)
+        """The most lots that reduce-only orders of this side can close: the position, with what the other side may add to it.
+
+        Reduce-only orders of the other side add nothing to what this side closes.
+        """
+        return max(0, self.closable_by(side)) + self.naked_lots(side.opposite)
 
     def waiting_lots(self, side: Side) -> int:
         """The lots of waiting reduce-only orders of a side; each that closes the position counts all that it may close."""

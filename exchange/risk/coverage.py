@@ -41,14 +41,18 @@ def cover(
 ) -> Covered | Refused:
     """The order as it is covered, or why it is not; `is_bound`: the account may only reduce.
 
+    Of a reduce-only order, which may add nothing to the requirement, equity also covers what all orders can cost.
     A market order that can only reduce is not refused while equity is positive: where equity does not cover its loss at the
     usual protection price, it gets a nearer one. A lower leverage must be covered in full.
     """
     before, leverage = account.risk_in(market).exposure, draft.request.leverage
     after = with_order(market.spec, before, order, leverage)
-    required, owned = requirement_and_equity(account.having(PositionRisk(market, after)))
+    with_it = account.having(PositionRisk(market, after))
+    required, owned = requirement_and_equity(with_it)
     if is_bound and (refused := bound_refusal(draft, order.lots, account, before, (required, owned))):
         return refused
+    if order.reduce_only:
+        required = max(required, order_costs(with_it))
     if required <= owned:
         return Covered(order, after)
     if after.leverage >= before.leverage and can_only_reduce(draft, order.lots, before, is_bound=is_bound):

@@ -21,9 +21,9 @@ def initial_margin(spec: MarketSpec, leverage: int, notional: int) -> int:
 def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
     """The requirement of one market: initial margin of its worst case, plus open loss and fees.
 
-    The worst case is the position with all orders of one side that are not reduce-only; or, where reduce-only orders of a
-    side are live, all of both sides filled at their worst prices, and then the other orders of that side alone. Waiting
-    reduce-only orders count there where such other orders are live: without them, what they close frees more than it costs.
+    The worst case is the position with all orders of one side that are not reduce-only; or, where such orders stand beside
+    reduce-only ones of the same side, live or waiting, all of those of both sides filled at their worst prices, and then the
+    other orders of that side alone. Without such other orders, what a reduce-only order closes frees more than it costs.
     """
     position, reducing = spec.notional(mark, exposure.lots), exposure.reduce_only
     if reducing is NO_REDUCE_ONLY and (exposure.waiting is NO_WAITING or not exposure.waiting.can_reduce):
@@ -34,14 +34,10 @@ def requirement(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
     sells = exposure.sell_notional - reducing.sell_notional
     needed = initial_margin(spec, leverage, max(abs(position + buys), abs(position - sells)))
     cost, waiting = reducing.buy_cost + reducing.sell_cost, _waiting(spec, exposure, mark)
-    for opening, lots, waiting_lots in (
-        (sells, reducing.sell_lots, exposure.waiting_lots(Side.SELL)),
-        (buys, reducing.buy_lots, exposure.waiting_lots(Side.BUY)),
-    ):
-        if opening and (lots or waiting_lots):
-            needed = max(needed, initial_margin(spec, leverage, opening) + cost + waiting.cost)
-        elif lots:
-            needed = max(needed, cost)
+    if sells and (reducing.sell_lots or exposure.waiting_lots(Side.SELL)):
+        needed = max(needed, initial_margin(spec, leverage, sells) + cost + waiting.cost)
+    if buys and (reducing.buy_lots or exposure.waiting_lots(Side.BUY)):
+        needed = max(needed, initial_margin(spec, leverage, buys) + cost + waiting.cost)
     return Micros(needed + exposure.open_loss + exposure.open_fees - cost + reducing.excess + waiting.excess)
 
 

@@ -12,6 +12,8 @@ class Hop(StrEnum):
     ACCEPTED = "ACCEPTED"
     RELAYED = "RELAYED"
     MATCHED = "MATCHED"
+    TRIGGERED = "TRIGGERED"
+    ACTIVATED = "ACTIVATED"
     FILLED = "FILLED"
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
     ENDED = "ENDED"
@@ -31,10 +33,12 @@ class Clock(StrEnum):
 class HopView(View, frozen=True, omit_defaults=True):
     """One hop. Fields that do not apply or are not stored are left out.
 
-    `commandId` is the command that the hop belongs to: for FILLED that of the taker, for ENDED the one that ended the order.
+    `commandId` is the command that the hop belongs to: for FILLED that of the taker, for ENDED the one that ended the order. It is
+    left out for the fills of a protective order, which is tried again by later commands than the one that triggered it.
+    `price` of TRIGGERED is the working price that did it, of ACTIVATED the limit or protection price of the order in the book.
     `time` by hop, on the clock that `clock` names: ACCEPTED and CANCEL_REQUESTED, when the request was accepted. RELAYED:
-    when the command was first sent to the broker. MATCHED, FILLED and ENDED: when the command's events were (to the
-    millisecond). PERSISTED: when they were written to the database.
+    when the command was first sent to the broker. MATCHED, TRIGGERED, ACTIVATED, FILLED and ENDED: when the
+    command's events were (to the millisecond). PERSISTED: when they were written to the database.
     """
 
     hop: Hop

@@ -287,10 +287,11 @@ def _outages_as_unavailable(*, outcome_is_unknown: bool = False) -> Iterator[Non
 
 
 def _order_row(row: asyncpg.Record) -> OrderRow:
+    status = OrderStatus(row["status"])
     return OrderRow(
         order_id=row["order_id"],
         user=row["order_user"],
-        status=OrderStatus(row["status"]),
+        status=status,
         is_buy=row["side"] == Side.BUY,
         remaining=row["remaining"],
         margin_price=row["margin_price"],
@@ -300,8 +301,8 @@ def _order_row(row: asyncpg.Record) -> OrderRow:
         filled_notional=row["filled_notional"],
         reason=row["reason"],
         best_opposite=row["best_opposite"],
-        is_live=row["is_live"],
-        is_waiting=row["is_waiting"],
+        is_live=row["is_live"] and status.is_open,
+        is_waiting=row["is_waiting"] and status.is_open,
         is_conditional=row["is_conditional"],
         quantity=row["quantity"],
     )

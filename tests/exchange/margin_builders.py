@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
+from exchange.risk.conditional import Surroundings
 from exchange.risk.order_draft import parse_order
-from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus
+from schemas.market import RULES_FOURTH, SEED_MARKETS, MarketSpec, MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.refusals import Refused
 from schemas.rest.orders import OrderRequest
@@ -62,6 +63,12 @@ def request(quantity: str, price: str | None = None, side: Side = Side.BUY, **mo
     return OrderRequest(side=side, type=order_type, quantity=quantity, price=price, **more)
 
 
+def waiting(order_type: OrderType, trigger: str | None, side: Side = Side.SELL, **more: Any) -> OrderRequest:
+    """A conditional order on BTC; without a quantity it closes the position."""
+    more = {"market_id": "BTC-PERP", "close_position": "quantity" not in more} | more
+    return OrderRequest(side=side, type=order_type, trigger_price=trigger, **more)
+
+
 def decide(
     asked: OrderRequest, owner: MarginAccount | None = None, market: MarketState | None = None
 ) -> Admitted | Refused:
@@ -75,7 +82,9 @@ def decide(
         markets[market.spec.market] = market
     for name, risk in owner.exposures.items():
         owner.exposures[name] = replace(risk, market=markets[name])
-    answer = admit(draft, owner, markets, NOW)
+    known = markets.get(asked.market_id) if draft.is_of_conditional_rules else None
+    around = None if known is None else Surroundings(RULES_FOURTH, known.mark, known.mark)
+    answer = admit(draft, owner, markets, NOW, around)
     if isinstance(answer, Admitted):
         owner.exposures[asked.market_id] = answer.risk
     return answer

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from exchange.fees import fee_of_fill
+from exchange.order_terms import margin_terms, not_beyond, protection_price
 from exchange.position import Position, fill
-from exchange.risk.account import NO_REDUCE_ONLY, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
+from exchange.risk.account import NO_REDUCE_ONLY, NO_WAITING, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
 from exchange.risk.admission import Admitted
+from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, initial_margin, requirement_and_equity
-from exchange.risk.order_filters import reduce_only_excess
-from schemas.commands import PlaceOrder
+from exchange.risk.order_filters import PricedOrder, reduce_only_excess
+from schemas.commands import PlaceConditional, PlaceOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.refusals import Refused
 from schemas.rest.orders import OrderRequest
-from schemas.units import Micros, Ticks
+from schemas.units import Lots, Micros, Ticks
 from tests.exchange.margin_builders import decide, terms
 
 
@@ -28,11 +30,20 @@ class LiveOrder:
     notional: int = 0
 
 
+@dataclass(eq=False)
+class WaitingOrder:
+    """A reduce-only conditional order that waits, or has fired and waits to be tried again."""
+
+    command: PlaceConditional
+    remaining: int
+    notional: int = 0
+
+
 class OneMarket:
-    """The account, its live orders, and what they leave of its margin at `mark` (ticks)."""
+    """The account, its live and waiting orders, and what they leave of its margin at `mark` (ticks)."""
 
     def __init__(self, spec: MarketSpec, owner: MarginAccount, mark: int = 600_000) -> None:
-        self.spec, self.owner, self.live = spec, owner, list[LiveOrder]()
+        self.spec, self.owner, self.live, self.waiting = spec, owner, list[LiveOrder](), list[WaitingOrder]()
         self.market = terms(spec, mark=Ticks(mark))
 
     @property
@@ -58,6 +69,7 @@ class OneMarket:
         """Admit an order; it is live then."""
         answer = decide(asked, self.owner, self.market)
         if isinstance(answer, Admitted):
+            assert isinstance(answer.command, PlaceOrder)
             self.live.append(LiveOrder(answer.command, answer.command.quantity))
             return self.live[-1]
         return answer
@@ -67,6 +79,63 @@ class OneMarket:
         order = self.place(asked)
         assert isinstance(order, LiveOrder), order
         return order
+
+    def wait_for(self, asked: OrderRequest) -> None:
+        """Admit a conditional order, where it is admitted; it waits then."""
+        answer = decide(asked, self.owner, self.market)
+        if isinstance(answer, Admitted):
+            assert isinstance(answer.command, PlaceConditional)
+            self.waiting.append(WaitingOrder(answer.command, answer.command.quantity))
+
+    def drop(self, order: WaitingOrder) -> None:
+        """The waiting order ends."""
+        self.waiting.remove(order)
+        self._count(order, 0)
+
+    def reducible(self, order: WaitingOrder) -> int:
+        """The lots that the order may close now."""
+        closable = max(0, self.exposure.closable_by(order.command.side))
+        return closable if order.command.closes_position else min(order.remaining, closable)
+
+    def protect(self, order: WaitingOrder, lots: int, price: int, rate: int) -> None:
+        """The fired market order fills at a price that its protection price allows; what is left waits on."""
+        notional = self.spec.notional(price, lots)
+        fee = fee_of_fill(order.notional, notional, rate)
+        order.notional += notional
+        left = self.reducible(order) - lots if order.command.closes_position else order.remaining - lots
+        self._book(order.command.side.sign * lots, notional, fee)
+        if left:
+            self._count(order, 0 if order.command.closes_position else left)
+        else:
+            self.drop(order)
+
+    def enter_book(self, order: WaitingOrder) -> None:
+        """The fired limit order becomes live, at a limit no more aggressive than the protection price."""
+        command, mark = order.command, self.market.mark
+        price = not_beyond(command.side, command.price, protection_price(mark, command.side, self.spec.take_bound))
+        terms_now = margin_terms(self.spec, mark, command.side, price, post_only=command.post_only)
+        self.drop(order)
+        excess = reduce_only_excess(
+            self.spec, command.side, self.spec.notional(terms_now.margin_price, 1), *terms_now[1:]
+        )
+        priced = PricedOrder(
+            command.side, Lots(order.remaining), price, *terms_now, reduce_only=True, excess_per_lot=excess
+        )
+        self._hold(with_order(self.spec, self.exposure, priced, None))
+        self.live.append(LiveOrder(_placed(command, priced), order.remaining))
+
+    def _count(self, order: WaitingOrder, remaining: int) -> None:
+        """Count the order, or what remains of it, in the sums of what waits."""
+        command, sums = order.command, self.exposure.waiting
+        side, ends = "buy" if command.side is Side.BUY else "sell", order not in self.waiting
+        changes = {"orders": sums.orders - ends}
+        if command.closes_position:
+            changes[f"closing_{side}s"] = sums.closing(command.side) - ends
+        else:
+            changes[f"{side}_lots"] = sums.lots(command.side) - order.remaining + remaining
+            order.remaining = remaining or order.remaining
+        rest = replace(sums, **changes)
+        self._hold(replace(self.exposure, waiting=rest if rest.orders else NO_WAITING))
 
     def cancel(self, order: LiveOrder) -> None:
         """The order ends unfilled, or with what it has filled."""
@@ -84,9 +153,12 @@ class OneMarket:
         fee = fee_of_fill(order.notional, notional, rate)
         order.notional += notional
         self._release(order, lots, ends=lots == order.remaining)
+        self._book(sign * lots, notional, fee)
+
+    def _book(self, lots: int, notional: int, fee: int) -> None:
         held = self.exposure
         position = Position(held.lots, held.cost)
-        realized = fill(position, sign * lots, sign * notional, 1)
+        realized = fill(position, lots, notional if lots > 0 else -notional, 1)
         self.owner.wallet = Micros(self.owner.wallet + realized - fee)
         self._hold(replace(held, lots=position.lots, cost=position.cost))
 
@@ -120,6 +192,25 @@ class OneMarket:
 
     def _hold(self, exposure: Exposure) -> None:
         self.owner.exposures[self.spec.market] = PositionRisk(self.market, exposure)
+
+
+def _placed(command: PlaceConditional, order: PricedOrder) -> PlaceOrder:
+    return PlaceOrder(
+        at=command.at,
+        user=command.user,
+        side=command.side,
+        order_type=command.order_type,
+        quantity=order.lots,
+        price=order.price,
+        time_in_force=command.time_in_force,
+        post_only=command.post_only,
+        reduce_only=True,
+        self_trade_prevention=command.self_trade_prevention,
+        margin_price=order.margin_price,
+        loss_per_lot=order.loss_per_lot,
+        fee_per_lot=order.fee_per_lot,
+        leverage=command.leverage,
+    )
 
 
 def _without(sums: ReduceOnlySums, reductions: dict[str, int]) -> ReduceOnlySums:

@@ -7,15 +7,16 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from exchange.order_terms import protection_price
 from exchange.risk import coverage, margin
-from exchange.risk.account import Exposure, ReduceOnlySums
+from exchange.risk.account import NO_WAITING, Exposure, ReduceOnlySums
 from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, requirement
 from exchange.risk.order_filters import PricedOrder
 from schemas.market import MarketSpec
-from schemas.orders import Side
+from schemas.orders import OrderType, Side
 from schemas.units import Micros, Ppm, format_e18
-from tests.exchange.margin_builders import BTC, USDC, account, request
+from tests.exchange.margin_builders import BTC, USDC, account, request, waiting
 from tests.exchange.margin_model import LiveOrder, OneMarket
 
 MARK = 600_000
@@ -35,10 +36,16 @@ def no_fill_and_no_cancel_lowers_margin(spec: MarketSpec, story: st.DataObject) 
     held = Exposure(leverage=leverage, lots=lots, cost=spec.notional(entry, lots))
     book = OneMarket(spec, account(10_000_000 * USDC, BTC=held))
     for _ in range(story.draw(st.integers(1, 6), "orders")):
-        _enter(book, story)
-    while book.live:
+        if story.draw(st.booleans(), "waits"):
+            _wait(book, story)
+        else:
+            _enter(book, story)
+    while book.live or book.waiting:
         before = book.margin
-        _fill_or_cancel(book, story)
+        if not book.live or (book.waiting and story.draw(st.booleans(), "fires")):
+            _fire_or_drop(book, story)
+        else:
+            _fill_or_cancel(book, story)
         assert book.margin >= before
     assert book.exposure == Exposure(leverage=book.exposure.leverage, lots=book.exposure.lots, cost=book.exposure.cost)
 
@@ -48,7 +55,8 @@ def no_fill_and_no_cancel_lowers_margin(spec: MarketSpec, story: st.DataObject) 
 def test_no_fill_and_no_cancel_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
     """At the mark at which the live orders were accepted, in any order of fills and cancels, at any allowed price.
 
-    Also with reduce-only orders that lose more than they free, and with orders next to them that open the other way.
+    Also with reduce-only orders that lose more than they free, and with orders next to them that open the other way. Waiting
+    reduce-only orders fire at random moments, and what is left of them is tried again at others.
     """
     no_fill_and_no_cancel_lowers_margin(spec, story)
 
@@ -61,6 +69,35 @@ def _enter(book: OneMarket, story: st.DataObject) -> None:
     quantity = format_e18(story.draw(st.integers(1, 999), "lots") * book.spec.lot_size_e18)
     shown = None if price is None else format_e18(price * book.spec.tick_size_e18)
     book.take_on(request(quantity, shown, side, post_only=is_post_only, reduce_only=is_reduce_only))
+
+
+def _wait(book: OneMarket, story: st.DataObject) -> None:
+    """A reduce-only conditional order whose condition does not hold: a stop or a take-profit, with a limit or without."""
+    side = story.draw(st.sampled_from(list(Side)), "side")
+    size = {"quantity": format_e18(story.draw(st.integers(1, 999), "lots") * book.spec.lot_size_e18)}
+    kind = story.draw(st.sampled_from(["STOP_MARKET", "CLOSE", "TAKE_PROFIT"]), "kind")
+    if kind == "TAKE_PROFIT":
+        price = story.draw(st.integers(540_000, 660_000), "price")
+        trigger, size["price"] = "70000" if side is Side.SELL else "50000", format_e18(price * book.spec.tick_size_e18)
+        book.wait_for(waiting(OrderType.TAKE_PROFIT, trigger, side, reduce_only=True, **size))
+    else:
+        trigger = "50000" if side is Side.SELL else "70000"
+        size = size if kind == "STOP_MARKET" else {}
+        book.wait_for(waiting(OrderType.STOP_MARKET, trigger, side, reduce_only=True, **size))
+
+
+def _fire_or_drop(book: OneMarket, story: st.DataObject) -> None:
+    order = story.draw(st.sampled_from(book.waiting), "which")
+    side, most = order.command.side, book.reducible(order)
+    if not most or story.draw(st.booleans(), "dropped"):
+        book.drop(order)
+    elif order.command.order_type.is_limit:
+        book.enter_book(order)
+    else:
+        bound = protection_price(book.market.mark, side, book.spec.take_bound)
+        worst_to_best = (1, bound) if side is Side.BUY else (bound, 1_000_000)
+        price = story.draw(st.one_of(st.just(bound), st.integers(*worst_to_best)), "at")
+        book.protect(order, story.draw(st.integers(1, most), "filled"), price, book.spec.taker_fee_rate)
 
 
 def _fill_or_cancel(book: OneMarket, story: st.DataObject) -> None:
@@ -128,7 +165,7 @@ def test_a_plain_order_away_from_the_mark_costs_margin_next_to_a_reduction_but_n
 
 
 def requirement_without(term: str) -> Callable[[MarketSpec, Exposure, int], Micros]:
-    """The requirement with one of its terms left out: R, L or the excess in the open loss."""
+    """The requirement with one of its terms left out: R, L, the excess in the open loss, or the waiting orders."""
 
     def wrong(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
         sums = exposure.reduce_only
@@ -139,6 +176,8 @@ def requirement_without(term: str) -> Callable[[MarketSpec, Exposure, int], Micr
             open_fees=exposure.open_fees - sums.buy_cost - sums.sell_cost,
         )
         match term:
+            case "waiting":
+                return requirement(spec, replace(exposure, waiting=NO_WAITING), mark)
             case "R":
                 rest = ReduceOnlySums(excess=sums.excess)
             case "L":
@@ -166,7 +205,7 @@ def test_reduce_only_orders_of_both_sides_pay_for_each_other() -> None:
     assert book.margin >= before
 
 
-@pytest.mark.parametrize("term", ["R", "L", "excess"])
+@pytest.mark.parametrize("term", ["R", "L", "excess", "waiting"])
 def test_a_requirement_with_a_term_left_out_is_found(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The story above finds a fill that lowers equity - requirement, whichever term is missing."""
     monkeypatch.setattr(margin, "requirement", requirement_without(term))

@@ -143,6 +143,7 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         price_band="0.1",
         take_bound="0.01",
         max_open_orders=500,
+        max_conditional_orders=50,
         max_leverage=20,
         initial_margin_rate="0.05",
         maintenance_margin_rate="0.005",

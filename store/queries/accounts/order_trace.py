@@ -25,10 +25,18 @@ _RECORD_OF = """
   SELECT * FROM persisted_records z WHERE z.market_id = o.market_id AND z.command_seq >= {command} ORDER BY z.command_seq LIMIT 1
 """
 """The first kept record that reaches a command; it has the command's events if it begins before it."""
+_TAKER_COMMAND = """
+  CASE WHEN q.working_type IS NULL THEN seq_of_order_key(q.order_id)
+    WHEN q.activated_command_seq IS NOT NULL THEN q.activated_command_seq
+    WHEN q.type IN ('STOP', 'TAKE_PROFIT') THEN q.triggered_command_seq END
+"""
+"""The command by which a taker entered the book. A protective order is tried again by later ones, which are not stored."""
 _READ = f"""
 SELECT o.order_id, o.status, o.reason, o.client_order_id, o.created_at, o.updated_at, o.cancel_requested_at, o.cancel_seq,
   m.name, m.spec::text AS spec, c.command_seq AS accepted_seq, r.command_seq AS relayed_seq,
-  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, o.ended_command_seq, s.sent_at, w.matched_at, w.persisted_at, e.matched_at AS ended_logged_at, f.*
+  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, o.ended_command_seq, s.sent_at, w.matched_at, w.persisted_at, e.matched_at AS ended_logged_at,
+  o.triggered_command_seq, o.triggered_event_seq, o.triggered_working_price, o.activated_command_seq, o.price AS own_price,
+  t.matched_at AS triggered_logged_at, v.matched_at AS activated_logged_at, f.*
 FROM orders o JOIN markets m USING (market_id) JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
 JOIN progress p USING (market_id)
 CROSS JOIN LATERAL (
@@ -37,11 +45,15 @@ CROSS JOIN LATERAL (
   WHERE y.market_id = o.market_id AND y.command_seq BETWEEN $2 AND $2 + {COMMANDS_PER_RECORD_MAX} - 1 AND y.after_seq < $2) s
 LEFT JOIN LATERAL ({_RECORD_OF.format(command="$2")}) w ON w.after_seq < $2
 LEFT JOIN LATERAL ({_RECORD_OF.format(command="o.ended_command_seq")}) e ON e.after_seq < o.ended_command_seq
+LEFT JOIN LATERAL ({_RECORD_OF.format(command="o.triggered_command_seq")}) t ON t.after_seq < o.triggered_command_seq
+LEFT JOIN LATERAL ({_RECORD_OF.format(command="o.activated_command_seq")}) v ON v.after_seq < o.activated_command_seq
 LEFT JOIN LATERAL (
-  SELECT y.trade_id, y.role, y.event_seq AS fill_event, y.price, y.quantity, t.order_id AS taker_order,
-    CASE WHEN r.after_seq < seq_of_order_key(t.order_id) THEN r.matched_at END AS fill_logged_at
-  FROM fills y LEFT JOIN fills t ON t.market_id = y.market_id AND t.trade_id = y.trade_id AND t.role = 'TAKER'
-  LEFT JOIN LATERAL ({_RECORD_OF.format(command="seq_of_order_key(t.order_id)")}) r ON true
+  SELECT y.trade_id, y.role, y.event_seq AS fill_event, y.price, y.quantity, k.taker_command,
+    CASE WHEN r.after_seq < k.taker_command THEN r.matched_at END AS fill_logged_at
+  FROM fills y LEFT JOIN fills x ON x.market_id = y.market_id AND x.trade_id = y.trade_id AND x.role = 'TAKER'
+  LEFT JOIN orders q ON q.order_id = x.order_id
+  CROSS JOIN LATERAL (SELECT {_TAKER_COMMAND} AS taker_command) k
+  LEFT JOIN LATERAL ({_RECORD_OF.format(command="k.taker_command")}) r ON true
   WHERE y.order_id = o.order_id ORDER BY y.trade_id LIMIT {FILLS_MAX + 1}) f ON true
 WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3
 """  # noqa: S608 - constants of ours
@@ -114,12 +126,16 @@ def _on_its_way(order: Any, seq: int) -> Iterator[_Timed]:
 
 
 def _in_the_market(order: Any, fills: Sequence[Any]) -> Iterator[_Timed]:
-    """The fills by the trade counter, the request to cancel, and the end."""
+    """The trigger and the activation, the fills by the trade counter, the request to cancel, and the end."""
+    if order["triggered_event_seq"] is not None:
+        yield _triggered(order)
+    if order["activated_command_seq"] is not None:
+        yield _activated(order)
     for row in fills:
         yield _fill(order, row)
     if order["cancel_requested_at"] is not None:
         yield _hop(order, Hop.CANCEL_REQUESTED, Clock.SENDER, order["cancel_requested_at"], order["cancel_seq"])
-    if OrderStatus(order["status"]).is_live:
+    if OrderStatus(order["status"]).is_open:
         return
     event, reason = order["ended_event_seq"], order["reason"]
     yield _hop(
@@ -141,6 +157,31 @@ def _hop(
     return _Timed(HopView(hop, is_done, time=time_text_or_none(at), clock=shown, command_id=named, **facts), at)
 
 
+def _triggered(order: Any) -> _Timed:
+    return _hop(
+        order,
+        Hop.TRIGGERED,
+        Clock.ENGINE,
+        order["triggered_logged_at"],
+        order["triggered_command_seq"],
+        event_id=public_event_id(order["name"], order["triggered_event_seq"]),
+        price=price_text(spec_of(order["spec"]), order["triggered_working_price"]),
+    )
+
+
+def _activated(order: Any) -> _Timed:
+    seq = order["activated_command_seq"]
+    return _hop(
+        order,
+        Hop.ACTIVATED,
+        Clock.ENGINE,
+        order["activated_logged_at"],
+        seq,
+        is_done=order["persisted_seq"] >= seq,
+        price=price_text(spec_of(order["spec"]), order["own_price"]),
+    )
+
+
 def _fill(order: Any, row: Any) -> _Timed:
     spec, market = spec_of(order["spec"]), order["name"]
     return _hop(
@@ -148,7 +189,7 @@ def _fill(order: Any, row: Any) -> _Timed:
         Hop.FILLED,
         Clock.ENGINE,
         row["fill_logged_at"],
-        None if row["taker_order"] is None else seq_of_order_key(row["taker_order"]),
+        row["taker_command"],
         event_id=public_event_id(market, row["fill_event"]),
         trade_id=public_trade_id(market, row["trade_id"]),
         liquidity_role=LiquidityRole(row["role"]),
