@@ -13,9 +13,11 @@ from schemas.wire import decode_command, decode_event
 from store.money.ledger import House
 from store.projection.chain import Progress
 from tests.exchange.invariants import check_book, check_reduce_only
+from tests.simulation.conditional_statements import activated_twice
 from tests.simulation.system import System
-from tests.simulation.tables import DELEVERAGING, EXPOSURE, REDUCING, MarketRow, Row, Tables
+from tests.simulation.tables import DELEVERAGING, EXPOSURE, REDUCING, WAITING, MarketRow, Row, Tables
 from tests.simulation.traders import Traders
+from tests.simulation.waiting_triggers import waiting_of
 from tests.simulation.watch import Watch
 
 
@@ -28,6 +30,7 @@ def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]
     yield from _money_differences(tables)
     yield from _margin_differences(tables)
     yield from _step_differences(tables)
+    yield from activated_twice(tables)
     for order_id in traders.placed:
         name, seq = parse_public_order_id(order_id) or ("", 0)
         if order_key(tables.named(name).market_id, seq) not in tables.orders:
@@ -78,8 +81,13 @@ def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterat
     live = {order["order_id"]: (order["price"], order["remaining"]) for order in orders if order["is_live"]}
     if live != resting:
         yield f"{row.name}: live orders {live}, the book has {resting}"
+    waiting = {order_key(row.market_id, o.order_seq): o.remaining for o in market.waiting.orders.values()}
+    stored = {order["order_id"]: order["remaining"] for order in orders if order["is_waiting"]}
+    if stored != waiting:
+        yield f"{row.name}: waiting orders {stored}, the market has {waiting}"
     for order in orders:
-        if order["status"] == "PENDING" or (order["status"] == "FILLED") != (order["remaining"] == 0):
+        is_empty = order["remaining"] == 0 and not (order["closes_position"] and order["status"] != "FILLED")
+        if order["status"] == "PENDING" or (order["status"] == "FILLED") != is_empty:
             yield f"order {order['order_id']} is {order['status']} with {order['remaining']} left"
 
 
@@ -147,8 +155,12 @@ def forced_actions(tables: Tables) -> Counter[str]:
 
 
 def _margin_differences(tables: Tables) -> Iterator[str]:
-    sums: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys((*EXPOSURE, *REDUCING), 0))
+    sums: dict[tuple[int, int], dict[str, int]] = defaultdict(
+        lambda: dict.fromkeys((*EXPOSURE, *REDUCING, *WAITING), 0)
+    )
     for order in tables.orders.values():
+        for name, added in waiting_of(order).items():
+            sums[order["user_id"], order["market_id"]][name] += added
         if order["is_live"]:
             side, lots = ("buy" if order["side"] == Side.BUY else "sell"), order["remaining"]
             held = sums[order["user_id"], order["market_id"]]
@@ -165,7 +177,7 @@ def _margin_differences(tables: Tables) -> Iterator[str]:
                 held["reduce_loss"] += lots * order["loss_per_lot"]
                 held["reduce_excess"] += lots * order["excess_per_lot"]
     for key, position in tables.positions.items():
-        stored = {name: position[name] for name in (*EXPOSURE, *REDUCING)}
+        stored = {name: position[name] for name in (*EXPOSURE, *REDUCING, *WAITING)}
         if stored != sums[key]:
             yield f"margin sums of user {key[0]} in market {key[1]}: {stored}, live orders {sums[key]}"
 

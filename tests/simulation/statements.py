@@ -15,10 +15,12 @@ from store.projection import columns
 from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import pending_cancels, reading, writing
-from tests.simulation.reduce_only_triggers import count_reduce_only, counted_lots
+from tests.simulation.conditional_statements import CONDITIONAL_STATEMENTS
+from tests.simulation.reduce_only_triggers import count_reduce_only, counted_lots, record_excess
 from tests.simulation.statement import Result, Statement
 from tests.simulation.submission_statements import lock_accounts, submit
 from tests.simulation.tables import EXPOSURE, MarketRow, Row, Tables
+from tests.simulation.waiting_triggers import count_waiting, waiting_of
 
 
 def _pending_cancels(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -40,7 +42,8 @@ def _lock_events(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if number in tables.orders:
             order = tables.orders[number]
             kept = {k: v for k, v in order.items() if k not in ("user_id", "market_id")}
-            rows.append(empty | kept | {"order_user": order["user_id"]})
+            named = {"order_user": order["user_id"], "is_conditional": order["working_type"] is not None}
+            rows.append(empty | kept | named)
     return Result(rows)
 
 
@@ -48,7 +51,10 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     sent: dict[str, list[Row]] = {kind: [] for kind in columns.COLUMNS}
     for kind, rows in msgspec.json.decode(arguments[0]).items():
         sent[kind] = [dict(zip(columns.COLUMNS[kind], row, strict=True)) for row in rows]
-    orders = [row for row in sent["orders"] if row["order_id"] in tables.orders]
+    plain, conditional = (
+        [row for row in sent[kind] if row["order_id"] in tables.orders] for kind in ("orders", "conditionals")
+    )
+    orders = plain + conditional
     fills = {(row["market_id"], row["trade_id"], row["role"]): row for row in sent["fills"]}
     held = [
         row
@@ -62,12 +68,8 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     moved = [row for row in sent["progress"] if tables.markets[row["market_id"]].progress.event_seq == row["before"]]
 
     def effect() -> None:
-        counted = [counted_lots(tables.orders[row["order_id"]]) for row in orders]
         for row in orders:
-            stored = tables.orders[row["order_id"]]
-            stored.update(row | {"price": stored["price"] if row["price"] is None else row["price"]})
-        for row, before in zip(orders, counted, strict=True):
-            count_reduce_only(tables, tables.orders[row["order_id"]], before)
+            _change_order(tables, tables.orders[row["order_id"]], row)
         for key, fill in fills.items():
             tables.fills[key] = tuple(value for name, value in fill.items() if name != "market_id")
         for row in held:
@@ -83,8 +85,26 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
                 row["event_seq"], row["command_seq"], row["event_hash"]
             )
 
-    counts = {"orders": orders, "positions": held, "wallets": wallets, "steps": steps, "progress": moved}
+    counts = {
+        "orders": plain,
+        "conditionals": conditional,
+        "positions": held,
+        "wallets": wallets,
+        "steps": steps,
+        "progress": moved,
+    }
     return Result([tuple(len(rows) for kind, rows in counts.items() if sent[kind])], effect)
+
+
+def _change_order(tables: Tables, stored: Row, row: Row) -> None:
+    """Write an order, with what the triggers do; what is None stays as it is, where the statement says so."""
+    counted, waited, was_live = counted_lots(stored), waiting_of(stored), stored["is_live"]
+    kept = ("price", *(name for name in row if name.startswith("triggered_")))
+    stored.update(row | {name: stored[name] for name in kept if row.get(name) is None})
+    if stored["is_live"] and not was_live:
+        record_excess(tables, stored)
+    count_reduce_only(tables, stored, counted)
+    count_waiting(tables, stored, waited)
 
 
 def _change_position(position: Row, change: Row) -> None:
@@ -288,7 +308,11 @@ def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     _, by, are_all_asked = arguments
     rows = []
     for market in tables.markets.values():
-        live = [o for o in tables.orders.values() if o["is_live"] and o["market_id"] == market.market_id]
+        live = [
+            o
+            for o in tables.orders.values()
+            if (o["is_live"] or o["is_waiting"]) and o["market_id"] == market.market_id
+        ]
         near = [order["expires_at"] for order in live if order["expires_at"] is not None and order["expires_at"] <= by]
         is_held = any(row["lots"] for (_, held), row in tables.positions.items() if held == market.market_id)
         rows.append(
@@ -387,6 +411,7 @@ STATEMENTS: dict[str, Statement] = {
     "SELECT cluster_id FROM broker_identity": Statement(
         "owner", lambda tables, _: Result([(tables.cluster,)] if tables.cluster else [])
     ),
+    **CONDITIONAL_STATEMENTS,
 }
 _PROJECTION = Statement("projection", _project, locks=True)
 

@@ -1,6 +1,7 @@
 """The two statements of a submission: locking and reading, and writing all that was decided."""
 
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,25 @@ from schemas.ids import order_key
 from schemas.units import timestamp_of
 from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
 from tests.simulation.statement import Result
-from tests.simulation.tables import EXPOSURE, REDUCING, Row, Tables
+from tests.simulation.tables import EXPOSURE, REDUCING, WAITING, Row, Tables
+from tests.simulation.waiting_triggers import count_waiting
 
 _ORDER = (
     *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
     *("reduce_only", "quantity", "price", "margin_price", "loss_per_lot", "fee_per_lot", "leverage"),
     *("client_order_id", "request_hash", "expires_at", "valid_until", "max_slippage"),
+)
+_CONDITIONAL = (
+    *("oco_group", "take_profit", "stop_loss", "working_type", "trigger_price", "callback_rate", "activation_price"),
+    *("closes_position", "parent_after"),
+)
+"""The columns that a row ends without where it has none of them."""
+_LATER = (
+    "triggered_at",
+    "triggered_working_price",
+    "triggered_event_seq",
+    "triggered_command_seq",
+    "activated_command_seq",
 )
 
 _LOCKED = (
@@ -29,10 +43,13 @@ _LOCKED = (
         "leverage",
         *EXPOSURE,
         "reduce_only",
+        "waiting",
         "client_order_id",
         "order_id",
         "request_hash",
-        "is_live",
+        "take_profit_order_id",
+        "stop_loss_order_id",
+        "is_open",
         "cancel_seq",
     ),
 )
@@ -61,13 +78,15 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             rows.append({"kind": "client_id", **tables.orders[tables.client_ids[key]]})
     for number in sorted(orders or ()):
         if number in tables.orders:
-            rows.append({"kind": "cancel", **tables.orders[number]})
+            order = tables.orders[number]
+            rows.append({"kind": "cancel", **order, "is_open": order["is_live"] or order["is_waiting"]})
     return Result([dict.fromkeys(_LOCKED) | row for row in rows])
 
 
 def _with_sums(position: Row) -> Row:
-    """The sums over reduce-only orders as one column, in the order of their fields; the loss is not among them."""
-    return position | {"reduce_only": [position[name] for name in REDUCING if name != "reduce_loss"]}
+    """The sums over reduce-only and waiting orders as a column each, in the order of their fields; the loss is not among them."""
+    reducing = [position[name] for name in REDUCING if name != "reduce_loss"]
+    return position | {"reduce_only": reducing, "waiting": [position[name] for name in WAITING]}
 
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -75,7 +94,7 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     at, market_ids, payloads, order_rows, sums, *cancels = arguments
     markets = [tables.markets[market_id] for market_id in dict.fromkeys(market_ids)]
     bases = {market.market_id: market.counter for market in markets}
-    orders = [_new_order(dict(zip(_ORDER, row, strict=True)), bases) for row in msgspec.json.decode(order_rows)]
+    orders = [_new_order(_named(row), bases) for row in msgspec.json.decode(order_rows)]
     _check_unique(tables, orders)
 
     def effect() -> None:
@@ -87,6 +106,7 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             record_excess(tables, order)
             tables.orders[order["order_id"]] = order
             count_reduce_only(tables, order)
+            count_waiting(tables, order, Counter())
             if order["client_order_id"]:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
         for order_id, market_id, number in zip(*cancels, strict=True):
@@ -96,9 +116,19 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result(rows, effect, tuple(market.name for market in markets))
 
 
+def _named(row: list[Any]) -> Row:
+    return dict.fromkeys((*_CONDITIONAL, *_LATER)) | dict(zip((*_ORDER, *_CONDITIONAL), row, strict=False))
+
+
 def _new_order(row: Row, bases: dict[int, int]) -> Row:
-    fresh = {"status": "PENDING", "is_live": True, "reason": None, "best_opposite": None, "cancel_seq": None}
-    order_id = order_key(row["market_id"], bases[row["market_id"]] + row["number"])
+    waits, base = row["working_type"] is not None, bases[row["market_id"]]
+    fresh = {"status": "PENDING", "is_live": not waits, "is_waiting": waits, "reason": None, "best_opposite": None}
+    fresh |= {"cancel_seq": None, "closes_position": bool(row["closes_position"])}
+    for name in ("take_profit", "stop_loss"):
+        fresh[f"{name}_order_id"] = None if row[name] is None else order_key(row["market_id"], base + row[name])
+    if row["parent_after"]:
+        fresh["oco_group"] = f"order:{base + row['number'] + row['parent_after']}"
+    order_id = order_key(row["market_id"], base + row["number"])
     sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
     read = {name: _READ[name](row[name]) for name in _READ if row[name] is not None}
     return row | read | fresh | sizes | {"order_id": order_id}

@@ -25,6 +25,9 @@ REDUCING = (
 )
 """The sums over reduce-only orders, which triggers keep."""
 
+WAITING = ("waiting_buy_lots", "waiting_sell_lots", "closing_buys", "closing_sells", "waiting_orders")
+"""The sums of what waits, which triggers keep, in the order of WaitingSums."""
+
 
 @dataclass
 class MarketRow:
@@ -85,7 +88,7 @@ class Tables:
     def position_of(self, user: int, market_id: int) -> Row:
         """An account's row in a market, which its first order creates, and the fund's first take-over."""
         flat: Row = {"user_id": user, "market_id": market_id, "leverage": self.markets[market_id].spec.leverage_max}
-        flat |= dict.fromkeys(("lots", "cost", "realized", *EXPOSURE, *REDUCING), 0)
+        flat |= dict.fromkeys(("lots", "cost", "realized", *EXPOSURE, *REDUCING, *WAITING), 0)
         return self.positions.setdefault((user, market_id), flat)
 
     def seed_fund(self, amount: int) -> None:
