@@ -14,7 +14,7 @@ from exchange.risk.order_filters import PricedOrder, covered_protection, price_o
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.units import Ticks, format_e18, format_micros
+from schemas.units import Micros, Ticks, format_e18, format_micros
 
 FROZEN = "the mark is frozen, because too few price sources are fresh; cancels are accepted"
 _ONLY_REDUCES = "the account is being liquidated and may only reduce its positions"
@@ -52,7 +52,7 @@ def cover(
     if is_bound and (refused := bound_refusal(draft, order.lots, account, before, (required, owned))):
         return refused
     if order.reduce_only:
-        required = max(required, order_costs(with_it))
+        required = Micros(max(required, order_costs(with_it)))
     if required <= owned:
         return Covered(order, after)
     if after.leverage >= before.leverage and can_only_reduce(draft, order.lots, before, is_bound=is_bound):

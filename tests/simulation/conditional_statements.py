@@ -38,20 +38,21 @@ def _groups(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     )
 
 
-def _is_to_activate(order: Row) -> bool:
+def waits_for_margin(order: Row) -> bool:
+    """Whether the activator has to decide about an order."""
     waits = order["is_waiting"] and not order["reduce_only"]
     return bool(waits and order["triggered_at"] is not None and order["cancel_seq"] is None)
 
 
 def _triggered(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    found = [order for order in tables.orders.values() if _is_to_activate(order)]
+    found = [order for order in tables.orders.values() if waits_for_margin(order)]
     found.sort(key=lambda order: (order["market_id"], order["triggered_event_seq"], order["order_id"]))
     return Result([{name: order[name] for name in ("order_id", "user_id")} for order in found[: arguments[0]]])
 
 
 def _order(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     order = tables.orders.get(arguments[0])
-    if order is None or not _is_to_activate(order):
+    if order is None or not waits_for_margin(order):
         return Result([])
     return Result([order | {"name": tables.markets[order["market_id"]].name}])
 

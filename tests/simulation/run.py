@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.simulation.checks import differences, final_state, forced_actions
+from tests.simulation.conditional_statements import waits_for_margin
 from tests.simulation.liquidator import Gaps
 from tests.simulation.system import SHARDS, System
 from tests.simulation.traders import Traders
@@ -15,7 +16,7 @@ from tests.simulation.watch import Watch
 from tests.simulation.wiring import wired
 from tests.simulation.world import World
 
-OWNERS = ("engine-1", "engine-1", "engine-2", "engine-2", "projection-1", "projection-2")
+OWNERS = ("engine-1", "engine-1", "engine-2", "engine-2", "projection-1", "projection-2", "activator-1")
 STEP_S = 0.06
 CALM_MAX_S = 60.0
 CALM_ROUND_S = 0.6
@@ -149,6 +150,8 @@ def _is_finished(system: System, traders: Traders, markets: list[str]) -> bool:
     """Every client is answered, and in these markets every command is persisted, and every engine has the state it must have."""
     tables = system.database.tables
     if not all(attempt.is_settled for attempt in traders.attempts):
+        return False
+    if any(waits_for_margin(order) for order in tables.orders.values()):
         return False
     if any(tables.named(market).progress.command_seq != tables.named(market).counter for market in markets):
         return False

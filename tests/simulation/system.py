@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agents.activator import Activator
 from agents.clock import Clock
 from agents.hosting import HostedShards
 from agents.rebuild import needs_rebuild, rebuild
@@ -38,7 +39,7 @@ from tests.simulation.world import World
 SETTINGS = StreamSettings("", "", datadir=Path(), session_timeout_s=SESSION_TIMEOUT_S)
 NAMES = (
     *("api-1", "api-2", "relay-1", "relay-2", "engine-1", "engine-2"),
-    *("projection-1", "projection-2", "clock-1"),
+    *("projection-1", "projection-2", "clock-1", "activator-1", "activator-2"),
 )
 SHARDS = (MAIN_SHARD, "side")
 ELSEWHERE = 0.25
@@ -103,6 +104,7 @@ class System:
             "engine": self._run_engine,
             "projection": self._run_projection,
             "clock": self._run_clock,
+            "activator": self._run_activator,
             "rebuild": self._run_rebuild,
         }
         self.world.spawn(process, works[process.role](process))
@@ -263,6 +265,9 @@ class System:
 
     async def _run_clock(self, process: Process) -> None:
         await self._host(process, [Clock(SETTINGS)])
+
+    async def _run_activator(self, process: Process) -> None:
+        await self._host(process, [Activator(SETTINGS)])
 
     async def _run_shards(self, process: Process, work: Work, build: Build) -> None:
         """As agents.run does for engines, projections and publishers."""

@@ -8,9 +8,9 @@ from api.submission.submission_queue import BatchFailed
 from exchange.position import closing_side
 from schemas.commands import Command, PassBarrier, SetIndex, SetRules, SetStatus
 from schemas.market import MarketStatus
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest.orders import OrderRequest
+from schemas.rest.orders import LegRequest, OrderRequest
 from schemas.units import Nanos, datetime_of, format_e18
 from schemas.wire import RULES_VERSION
 from store.command_log.commands import append_command
@@ -20,6 +20,8 @@ from tests.simulation.tables import MarketRow
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World
 
+CONDITIONAL, WITH_LEGS, IN_A_GROUP = 0.25, 0.1, 0.1
+"""The shares of orders that wait for a condition, of others that have orders attached to them, and of those in an OCO group."""
 UNKNOWN = {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL_ERROR}
 STATUSES = (MarketStatus.CANCEL_ONLY, MarketStatus.HALTED, MarketStatus.SETTLEMENT_ONLY, MarketStatus.INITIALIZING)
 
@@ -94,11 +96,16 @@ class Traders:
             fields |= {"valid_until": datetime_of(self.world.now()) + timedelta(seconds=dice.uniform(0.01, 0.3))}
         if fields["time_in_force"] in {TimeInForce.GTC, TimeInForce.GTD} and fields["price"] and dice.random() < 0.1:
             fields["post_only"] = True
-        fields = {"type": OrderType.LIMIT, **fields}
+        fields = {"type": OrderType.LIMIT, "quantity": format_e18(dice.randint(1, 200) * spec.lot_size_e18), **fields}
+        if dice.random() < CONDITIONAL:
+            fields |= self._condition(side, market, is_exit=is_exit)
+        elif fields["price"] is not None and not is_exit and dice.random() < WITH_LEGS:
+            fields |= self._legs(side, market)
+        if dice.random() < IN_A_GROUP:
+            fields["oco_group"] = dice.choice(("one", "two"))
         request = OrderRequest(
             market_id=spec.market,
             side=side,
-            quantity=format_e18(dice.randint(1, 200) * spec.lot_size_e18),
             reduce_only=is_exit,
             client_order_id=f"c{self._numbers}" if dice.random() < 0.85 else None,
             leverage=dice.choice((None, None, None, 5, 20)),
@@ -109,6 +116,39 @@ class Traders:
         if request.client_order_id:
             self.attempts.append(attempt)
         return attempt
+
+    def _condition(self, side: Side, market: MarketRow, *, is_exit: bool) -> dict[str, Any]:
+        """A condition near the mark. An exit closes a quantity, or the position; any other may open one, if it has the margin."""
+        dice = self.world.dice
+        order_type = dice.choice([kind for kind in OrderType if kind.is_conditional])
+        fields: dict[str, Any] = {
+            "type": order_type,
+            "post_only": False,
+            "working_type": dice.choice((*WorkingType, WorkingType.LAST)),
+        }
+        fields["time_in_force"] = TimeInForce.GTC
+        fields["valid_until"] = fields["expires_at"] = None
+        if order_type is OrderType.TRAILING_STOP_MARKET:
+            fields["callback_rate"] = dice.choice(("0.001", "0.01"))
+        else:
+            rises = (order_type in {OrderType.STOP, OrderType.STOP_MARKET}) == (side is Side.BUY)
+            fields["trigger_price"] = self._price(market, 1 if rises else -1)
+        fields["price"] = self._price(market, dice.choice((-1, 1))) if order_type.is_limit else None
+        if is_exit and not order_type.is_limit and dice.random() < 0.5:
+            fields |= {"close_position": True, "quantity": None}
+        return fields
+
+    def _legs(self, side: Side, market: MarketRow) -> dict[str, Any]:
+        """A take-profit and a stop-loss around the mark."""
+        return {
+            "take_profit": LegRequest(self._price(market, 2 * side.sign)),
+            "stop_loss": LegRequest(self._price(market, -2 * side.sign)),
+        }
+
+    def _price(self, market: MarketRow, way: int) -> str:
+        """A price that a few moves of the index reach."""
+        ticks = market.mark * (10_000 + way * self.world.dice.randint(1, 12)) // 10_000
+        return format_e18(ticks * market.spec.tick_size_e18)
 
     def _closing_side(self, user: int, market: MarketRow) -> Side:
         """The side that reduces the stored position, which may have changed by the time the order is matched."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaConnectionError
 
+import agents.activator
 import agents.clock
 import agents.matching.app
 import agents.matching.recovery
@@ -79,7 +80,7 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
     places |= {(module, "time"): time for module in _TIMED}
-    places |= {(module, "machine_time"): world.now for module in (agents.relay, agents.clock)}
+    places |= {(module, "machine_time"): world.now for module in (agents.relay, agents.clock, agents.activator)}
     return replaced(places | _small_bounds(world))
 
 

@@ -20,6 +20,7 @@ NAMED_POINTS = {
     ("engine", "head"): "after snapshot before offset commit",
     ("projection", "commit"): "after projection before offset commit",
     ("engine", "recovery"): "during recovery",
+    ("activator", "commit"): "after an activation, before knowing of it",
     ("rebuild", "chunk"): "during rebuild",
     ("rebuild", "epoch"): "during rebuild",
 }
@@ -94,7 +95,11 @@ class World:
     def reached(self, process: Process, point: str) -> bool:
         """Whether the process dies here: something has taken effect, and it does not know yet."""
         name = NAMED_POINTS.get((process.role, "recovery" if process.is_recovering else point))
-        if name is None or process.is_gone or not self.happens(CRASH_ONE_IN // (9 if process.role == "rebuild" else 1)):
+        if (
+            name is None
+            or process.is_gone
+            or not self.happens(CRASH_ONE_IN // (9 if process.role in {"rebuild", "activator"} else 1))
+        ):
             return False
         self.crashes[name] += 1
         self.kill(process, name)
