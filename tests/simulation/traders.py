@@ -20,7 +20,7 @@ from tests.simulation.tables import MarketRow
 from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World
 
-CONDITIONAL, WITH_LEGS, IN_A_GROUP = 0.25, 0.1, 0.1
+CONDITIONAL, WITH_LEGS, IN_A_GROUP = 0.3, 0.1, 0.1
 """The shares of orders that wait for a condition, of others that have orders attached to them, and of those in an OCO group."""
 UNKNOWN = {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL_ERROR}
 STATUSES = (MarketStatus.CANCEL_ONLY, MarketStatus.HALTED, MarketStatus.SETTLEMENT_ONLY, MarketStatus.INITIALIZING)
@@ -124,7 +124,7 @@ class Traders:
         fields: dict[str, Any] = {
             "type": order_type,
             "post_only": False,
-            "working_type": dice.choice((*WorkingType, WorkingType.LAST)),
+            "working_type": dice.choice((*WorkingType, *[WorkingType.LAST] * 4)),
         }
         fields["time_in_force"] = TimeInForce.GTC
         fields["valid_until"] = fields["expires_at"] = None
@@ -147,7 +147,7 @@ class Traders:
 
     def _price(self, market: MarketRow, way: int) -> str:
         """A price that a few moves of the index reach."""
-        ticks = market.mark * (10_000 + way * self.world.dice.randint(1, 12)) // 10_000
+        ticks = market.mark * (10_000 + way * self.world.dice.randint(1, 4)) // 10_000
         return format_e18(ticks * market.spec.tick_size_e18)
 
     def _closing_side(self, user: int, market: MarketRow) -> Side:
