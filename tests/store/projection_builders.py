@@ -13,11 +13,12 @@ from schemas.commands import (
     Command,
     Deleverage,
     Liquidate,
+    PlaceConditional,
     PlaceOrder,
     TakeOver,
 )
 from schemas.ids import INSURANCE_FUND, order_key
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.transfers import DepositRequest
@@ -45,6 +46,19 @@ WITH position AS (
 INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
   reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14, $21, $21, $22)
+"""
+_STORE_WAITING = """
+WITH position AS (
+  INSERT INTO positions (user_id, market_id, leverage) VALUES ($2, $3, 20) ON CONFLICT DO NOTHING
+)
+INSERT INTO orders (order_id, user_id, market_id, side, type, time_in_force, self_trade_prevention, post_only,
+  reduce_only, quantity, remaining, price, margin_price, loss_per_lot, fee_per_lot, created_at, updated_at, expires_at, is_live,
+  is_waiting, working_type, trigger_price, callback_rate, closes_position, oco_group, parent_order_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, 0, 0, 0, $12, $12, $13, false, true, $14, $15, $16, $17, $18, $19)
+"""
+_NAME_LEG = """
+UPDATE orders SET take_profit_order_id = CASE WHEN $3 = 'TAKE_PROFIT_MARKET' THEN $2 ELSE take_profit_order_id END,
+  stop_loss_order_id = CASE WHEN $3 = 'STOP_MARKET' THEN $2 ELSE stop_loss_order_id END WHERE order_id = $1
 """
 _STORE_STEP = """
 WITH liquidation AS (
@@ -110,6 +124,8 @@ class Exchange:
             seq = await append_command(self.session, market, command)
             if isinstance(command, PlaceOrder):
                 await self._store_order(market, seq, command)
+            if isinstance(command, PlaceConditional):
+                await self._store_waiting(market, seq, command)
             if isinstance(command, Liquidate):
                 await self._store_order(market, seq, order_of(command))
             if isinstance(command, Liquidate | TakeOver | Deleverage):
@@ -213,6 +229,39 @@ class Exchange:
             datetime_or_none(order.expires_at),
         )
 
+    async def _store_waiting(self, market: str, seq: int, order: PlaceConditional) -> None:
+        market_id = self.registry.by_name[market].market_id
+        parent = seq + order.parent_after if order.parent_after else None
+        await self.session.execute(
+            _STORE_WAITING,
+            order_key(market_id, seq),
+            order.user,
+            market_id,
+            order.side,
+            order.order_type,
+            order.time_in_force,
+            order.self_trade_prevention,
+            order.post_only,
+            order.reduce_only,
+            order.quantity,
+            order.price,
+            datetime_of(order.at),
+            datetime_or_none(order.expires_at),
+            order.working_type,
+            order.trigger or None,
+            order.callback_rate or None,
+            order.closes_position,
+            order.oco_group if parent is None else f"order:{parent}",
+            None if parent is None else order_key(market_id, parent),
+        )
+
+    async def name_legs(self) -> None:
+        """Let every parent name the orders attached to it, as the submission does."""
+        for leg in await self.session.fetch(
+            "SELECT order_id, parent_order_id, type FROM orders WHERE parent_order_id IS NOT NULL"
+        ):
+            await self.session.execute(_NAME_LEG, leg["parent_order_id"], leg["order_id"], leg["type"])
+
     async def _store_step(self, market: str, seq: int, command: Liquidate | TakeOver | Deleverage) -> None:
         is_fund = command.user == INSURANCE_FUND
         actions = {TakeOver: "TAKE_OVER", Deleverage: "ADL"}
@@ -221,6 +270,27 @@ class Exchange:
         whose = (command.liquidation, kind, command.user, command.step, action)
         market_id = self.registry.by_name[market].market_id
         await self.session.execute(_STORE_STEP, *whose, market_id, seq, datetime_of(command.at))
+
+
+def a_stop(user: int, side: Side, trigger: int, **changes: object) -> PlaceConditional:
+    """A stop on the mark that closes the position, unless it has a quantity."""
+    stop = PlaceConditional(
+        at=NOON,
+        user=user,
+        side=side,
+        order_type=OrderType.STOP_MARKET,
+        working_type=WorkingType.MARK,
+        trigger=Ticks(trigger),
+        quantity=Lots(0),
+        price=Ticks(0),
+        time_in_force=TimeInForce.GTC,
+        post_only=False,
+        reduce_only=True,
+        closes_position="quantity" not in changes,
+        self_trade_prevention=SelfTradePrevention.EXPIRE_MAKER,
+        leverage=20,
+    )
+    return msgspec.structs.replace(stop, **changes)
 
 
 def order_of(command: Liquidate) -> PlaceOrder:

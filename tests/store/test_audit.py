@@ -6,17 +6,21 @@ import asyncpg
 import pytest_asyncio
 
 from schemas.commands import CancelOrder, SetIndex
-from schemas.orders import Side, TimeInForce
-from schemas.units import Nanos
+from schemas.orders import OrderType, Side, TimeInForce
+from schemas.units import Lots, Nanos
 from store.audit.audit import Finding, audit
 from store.audit.invariants import INVARIANTS
 from store.markets.candles import roll_candles
-from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
+from tests.store.projection_builders import NOON, Exchange, a_stop, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"
 ANY_FILL = "(market_id, trade_id, role) = (SELECT market_id, trade_id, role FROM fills ORDER BY 1, 2, 3 LIMIT 1)"
 FIRST_TRADE = "(market_id, trade_id) = (SELECT market_id, min(trade_id) FROM fills GROUP BY market_id LIMIT 1)"
 A_LIVE_ORDER = "order_id = (SELECT min(order_id) FROM orders WHERE is_live)"
+A_WAITING_ORDER = (
+    "order_id = (SELECT min(order_id) FROM orders WHERE is_waiting AND reduce_only AND NOT closes_position)"
+)
+TRIGGERED = "status = 'TRIGGERED'"
 A_POSITION = "(user_id, market_id) = (SELECT user_id, market_id FROM positions WHERE lots <> 0 ORDER BY 1, 2 LIMIT 1)"
 A_USER_ENTRY = "entry_id = (SELECT min(entry_id) FROM ledger WHERE account > 0 AND event_seq IS NOT NULL)"
 A_HOUSE_ENTRY = "entry_id = (SELECT min(entry_id) FROM ledger WHERE account = -4)"
@@ -73,6 +77,30 @@ CORRUPTIONS = {
     "an order counted twice": f"UPDATE positions SET live_orders = live_orders + 1 WHERE {A_POSITION}",
     "a live order one lot smaller": f"UPDATE orders SET remaining = remaining - 1 WHERE {A_LIVE_ORDER}",
     "a live order with another margin price": f"UPDATE orders SET margin_price = margin_price + 1 WHERE {A_LIVE_ORDER}",
+    **{
+        f"{name} one off": f"UPDATE positions SET {name} = {name} + 1 WHERE {A_POSITION}"
+        for name in ("waiting_buy_lots", "waiting_sell_lots", "closing_buys", "closing_sells", "waiting_orders")
+    },
+    "a waiting order that is live as well": f"UPDATE orders SET is_live = true WHERE {A_WAITING_ORDER}",
+    "a waiting order in the book": f"UPDATE orders SET status = 'OPEN' WHERE {A_WAITING_ORDER}",
+    "a waiting order that has ended": f"UPDATE orders SET status = 'CANCELLED', reason = 'OCO' WHERE {A_WAITING_ORDER}",
+    "a waiting order without a condition": f"UPDATE orders SET working_type = NULL WHERE {A_WAITING_ORDER}",
+    "a waiting order with two conditions": f"UPDATE orders SET callback_rate = 5 WHERE {A_WAITING_ORDER}",
+    "a waiting order that nothing has triggered": f"UPDATE orders SET status = 'TRIGGERED' WHERE {A_WAITING_ORDER}",
+    "a waiting order that was filled": f"UPDATE orders SET filled_lots = 1 WHERE {A_WAITING_ORDER}",
+    "a live order that waits for its condition": f"UPDATE orders SET status = 'UNTRIGGERED' WHERE {A_LIVE_ORDER}",
+    "a triggered order that nobody activated is live": f"UPDATE orders SET is_live = true, is_waiting = false WHERE {TRIGGERED}",
+    "a triggered order whose trigger is lost": f"UPDATE orders SET triggered_at = NULL WHERE {TRIGGERED}",
+    "a trigger without its event": f"UPDATE orders SET triggered_event_seq = NULL WHERE {TRIGGERED}",
+    "a triggered order that waits again": f"UPDATE orders SET status = 'UNTRIGGERED' WHERE {TRIGGERED}",
+    "an activated order that waits": f"UPDATE orders SET activated_command_seq = 9 WHERE {TRIGGERED}",
+    "an order that closes a position and may open one": "UPDATE orders SET reduce_only = false WHERE closes_position",
+    "a leg of another parent": "UPDATE orders SET parent_order_id = 1 WHERE parent_order_id IS NOT NULL",
+    "a parent that names another leg": (
+        "UPDATE orders SET stop_loss_order_id = take_profit_order_id WHERE stop_loss_order_id IS NOT NULL"
+    ),
+    "a leg that its parent does not name": "UPDATE orders SET take_profit_order_id = NULL WHERE stop_loss_order_id IS NOT NULL",
+    "a row of a waiting order lost": f"DELETE FROM orders WHERE {A_WAITING_ORDER}",
     "an ended order that still counts": "UPDATE orders SET status = 'CANCELLED', reason = 'USER' WHERE is_live",
     "an order that filled one micro more": (
         "UPDATE orders SET filled_notional = filled_notional + 1 WHERE order_id = (SELECT min(order_id) FROM fills)"
@@ -128,6 +156,15 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     await opened.submit(ETH, an_order(first, Side.SELL, 5, 300_000))
     await opened.submit(ETH, an_order(second, Side.BUY, 5, 300_000))
     await opened.submit(ETH, SetIndex(NOON, Nanos(3_001 * 10**9)))
+    await opened.submit(BTC, a_stop(third, Side.SELL, 500_000))
+    await opened.submit(BTC, a_stop(third, Side.SELL, 500_000, quantity=Lots(2)))
+    await opened.submit(BTC, a_stop(second, Side.BUY, 900_000))
+    await opened.submit(BTC, a_stop(second, Side.BUY, 900_000, quantity=Lots(3)))
+    await opened.submit(BTC, a_stop(third, Side.BUY, 500_000, quantity=Lots(7), reduce_only=False))  # fires at once
+    await opened.submit(BTC, a_stop(first, Side.SELL, 700_000, order_type=OrderType.TAKE_PROFIT_MARKET, parent_after=2))
+    await opened.submit(BTC, a_stop(first, Side.SELL, 500_000, parent_after=1))
+    await opened.submit(BTC, an_order(first, Side.BUY, 1, 590_000))
+    await opened.name_legs()
     await opened.settle()
     await roll_candles(opened.session)
     yield opened
@@ -197,7 +234,10 @@ EXCUSED = {
     "markets.predicted_funding_rate": "from the log, reported and not recomputed",
     "markets.price_quorum": "from the log: verify compares it",
     "markets.rules": "from the log: verify compares it",
+    "orders.activated_command_seq": "says which command activated it, reported and not recomputed",
+    "orders.activation_price": "as submitted",
     "orders.best_opposite": "from the log, reported and not recomputed",
+    "orders.callback_rate": "as submitted",
     "orders.cancel_seq": "of a cancel under way",
     "orders.ended_at": "says when it ended, as updated_at, for the lists by last change",
     "orders.ended_command_seq": "says which command ended it, reported and not recomputed",
@@ -207,6 +247,10 @@ EXCUSED = {
     "orders.moved_command_seq": "its place in the queue at its price, for previews; no money depends on it",
     "orders.moved_event_seq": "the same",
     "orders.price": "from the log: verify compares it",
+    "orders.trigger_price": "as submitted",
+    "orders.triggered_command_seq": "from the log, reported and not recomputed",
+    "orders.triggered_event_seq": "from the log, reported and not recomputed",
+    "orders.triggered_working_price": "from the log, reported and not recomputed",
     "positions.leverage": "what the user chose",
     "progress.event_seq": "from the log: verify compares it with its hash",
     "progress.market_id": "a key of one row a market",
