@@ -181,7 +181,7 @@ def _statuses(text: str | None) -> frozenset[OrderStatus] | None:
     words = text.split(",")
     if len(set(words)) < len(words) or not set(words) <= {*OrderStatus.__members__, _ANY_LIVE}:
         raise _malformed("status", "must be one or several order statuses or LIVE, separated by commas, each once")
-    live = {status for status in OrderStatus if status.is_open} if _ANY_LIVE in words else set()
+    live = {status for status in OrderStatus if status.is_live} if _ANY_LIVE in words else set()
     return frozenset(live | {OrderStatus(word) for word in words if word != _ANY_LIVE})
 
 

@@ -246,7 +246,7 @@ async def work_clock(settings: Settings) -> None:
 
 
 async def work_liquidator(settings: Settings) -> None:
-    """Run the liquidator, the periodic audit and the candle maker until SIGTERM."""
+    """Run the liquidator, the activator, the periodic audit and the candle maker until SIGTERM."""
     from agents.run import run_liquidator
 
     await _work(settings, run_liquidator)

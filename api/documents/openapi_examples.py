@@ -69,7 +69,23 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
     BatchRequest: {
         "orders": [
             {"marketId": "BTC-PERP", "side": "BUY", "type": "LIMIT", "quantity": "0.5", "price": "59990"},
-            {"marketId": "BTC-PERP", "side": "SELL", "type": "LIMIT", "quantity": "0.5", "price": "60010"},
+            {
+                "marketId": "BTC-PERP",
+                "side": "BUY",
+                "type": "LIMIT",
+                "quantity": "0.5",
+                "price": "59980",
+                "takeProfit": {"triggerPrice": "63000"},
+                "stopLoss": {"triggerPrice": "57000"},
+            },
+            {
+                "marketId": "BTC-PERP",
+                "side": "SELL",
+                "type": "STOP_MARKET",
+                "triggerPrice": "57000",
+                "closePosition": True,
+                "ocoGroup": "exit",
+            },
         ]
     },
     OrderAnswersView: {

@@ -91,7 +91,7 @@ def clock() -> None:
 
 @click.command()
 def liquidator() -> None:
-    """Liquidate accounts below maintenance, and audit the books every 30 s."""
+    """Liquidate accounts below maintenance, activate triggered orders, and audit the books every 30 s."""
     from app.compose import work_liquidator
 
     _work(work_liquidator)

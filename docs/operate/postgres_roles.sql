@@ -92,7 +92,7 @@ GRANT UPDATE (liquidation_id, is_closing) ON accounts TO perpetua_liquidator;
 GRANT INSERT ON orders, outbox, liquidations, liquidation_steps, audit_runs TO perpetua_liquidator;
 GRANT UPDATE (cancel_requested_at, cancel_seq, updated_at) ON orders TO perpetua_liquidator;
 -- The activator, in the same process, makes a triggered order live.
-GRANT UPDATE (is_waiting, is_live, price, margin_price, loss_per_lot, fee_per_lot, activated_command_seq)
+GRANT UPDATE (is_waiting, is_live, margin_price, loss_per_lot, fee_per_lot, activated_command_seq)
   ON orders TO perpetua_liquidator;
 GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots, live_orders)
   ON positions TO perpetua_liquidator;

@@ -30,13 +30,14 @@ _ORDER = """
 SELECT o.market_id, m.name, o.side, o.type, o.remaining, o.price, o.post_only FROM orders o JOIN markets m USING (market_id)
 WHERE o.order_id = $1 AND o.is_waiting AND o.triggered_at IS NOT NULL AND NOT o.reduce_only AND o.cancel_seq IS NULL
 """
+# The price of a market type comes by the event that accepts it: what the log has not said, `verify` would not find in it.
 _ACTIVATE = """
 WITH appended AS MATERIALIZED (SELECT * FROM number_commands(ARRAY[$2::int4], ARRAY[$3::timestamptz], ARRAY[$4::bytea])),
 raised AS (
-  UPDATE positions SET buy_notional = buy_notional + $10, sell_notional = sell_notional + $11, open_loss = open_loss + $12,
-    open_fees = open_fees + $13, buy_lots = buy_lots + $14, sell_lots = sell_lots + $15, live_orders = live_orders + 1
+  UPDATE positions SET buy_notional = buy_notional + $9, sell_notional = sell_notional + $10, open_loss = open_loss + $11,
+    open_fees = open_fees + $12, buy_lots = buy_lots + $13, sell_lots = sell_lots + $14, live_orders = live_orders + 1
   WHERE user_id = $5 AND market_id = $2)
-UPDATE orders SET is_waiting = false, is_live = true, price = $6, margin_price = $7, loss_per_lot = $8, fee_per_lot = $9,
+UPDATE orders SET is_waiting = false, is_live = true, margin_price = $6, loss_per_lot = $7, fee_per_lot = $8,
   activated_command_seq = a.command_seq, updated_at = a.at
 FROM appended a WHERE order_id = $1
 """
@@ -109,10 +110,9 @@ def _command(triggered: Triggered, decided: Activation | EndReason, now: Timesta
 
 
 def _terms(activation: Activation, before: Exposure) -> tuple[int, ...]:
-    """The order's price and margin terms, and what it adds to the margin sums."""
+    """The order's margin terms, and what it adds to the margin sums."""
     order, after = activation.order, activation.exposure
     return (
-        order.price,
         order.margin_price,
         order.loss_per_lot,
         order.fee_per_lot,

@@ -165,7 +165,7 @@ async def test_the_activator_works_under_the_role_of_the_liquidator(exchange: Ex
     await look(exchange, role)
     assert await commands(exchange, b"conditional.activated") == 1
     async with session_of(exchange, role) as session:
-        for forbidden in ("status = 'FILLED'", "remaining = 1", "trigger_price = 1", "filled_lots = 1"):
+        for forbidden in ("status = 'FILLED'", "remaining = 1", "price = 1", "trigger_price = 1", "filled_lots = 1"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await session.execute(f"UPDATE orders SET {forbidden}")
 

@@ -64,12 +64,12 @@ def _activate(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
     def effect() -> None:
         before = waiting_of(order)
-        order.update(zip(("price", "margin_price", "loss_per_lot", "fee_per_lot"), terms, strict=False))
+        order.update(zip(("margin_price", "loss_per_lot", "fee_per_lot"), terms, strict=False))
         order["activated_command_seq"] = tables.add_command(market, timestamp_of(at), payload)
         order["is_waiting"], order["is_live"] = False, True
         count_waiting(tables, order, before)
         held = tables.position_of(user, market_id)
-        for name, added in zip(names, terms[4:], strict=True):
+        for name, added in zip(names, terms[3:], strict=True):
             held[name] += added
         held["live_orders"] += 1
 

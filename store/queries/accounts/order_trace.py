@@ -178,7 +178,7 @@ def _activated(order: Any) -> _Timed:
         order["activated_logged_at"],
         seq,
         is_done=order["persisted_seq"] >= seq,
-        price=price_text(spec_of(order["spec"]), order["own_price"]),
+        price=price_text(spec_of(order["spec"]), order["own_price"]) if order["own_price"] else None,
     )
 
 
