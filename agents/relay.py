@@ -27,8 +27,8 @@ from store.command_log.outbox import (
     prune,
     read_cursor,
     read_pruned,
+    read_shares,
     read_states,
-    read_waiting,
     record_sent,
 )
 from store.command_log.relay_session import prepare_relay_session
@@ -277,7 +277,8 @@ class Relay(Service):
         now_s = _now_s()
         for market, record in sent.items():
             market.is_woken |= market.market_id not in moved  # its cursor was set back
-            market.ready(now_s + pause_after(record.to_seq - record.from_seq))
+            market.is_woken |= market.has_more
+            market.ready(now_s + (0.0 if market.has_more else pause_after(record.to_seq - record.from_seq)))
 
     async def _go_on(self, session: Connection, market: RelayedMarket) -> None:
         if market.reason:
@@ -335,17 +336,19 @@ class Relay(Service):
         announced = {market.market_id for market in due if market.is_woken}
         for market in due:
             market.is_woken = False
-        limit = max(1, min(COMMANDS_PER_RECORD_MAX, READ_AT_ONCE // len(due)))
         async with self._turn:
-            found = await read_waiting(session, [market.market_id for market in due], limit)
+            found, has_more = await read_shares(
+                session, [market.market_id for market in due], READ_AT_ONCE, COMMANDS_PER_RECORD_MAX
+            )
+        for market in due:
+            market.has_more = market.market_id in has_more
         if not found:
             return
         self._poll_s = POLL_ANNOUNCED_S if announced & found.keys() else POLL_UNANNOUNCED_S
         self._poll_at_s = min(self._poll_at_s, now_s + self._poll_s)
         sending = [market for market in due if market.market_id in found]
-        self._round.add(sending, now_s)
+        self._round.add([market for market in sending if not market.has_more], now_s)
         for market in sending:
-            market.is_woken |= len(found[market.market_id].commands) == limit
             await self._send(session, market, found[market.market_id])
 
     async def _send(self, session: Connection, market: RelayedMarket, waiting: WaitingCommands) -> None:

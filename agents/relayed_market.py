@@ -64,6 +64,8 @@ class RelayedMarket:
         """When it may be looked at again: the end of its pause, or of its wait."""
         self.is_woken = True
         """Whether commands may wait that were announced, or not looked for yet."""
+        self.has_more = False
+        """Whether more commands may wait than its last record took: the next one need not let any gather."""
         self.sent_before = 0
         """The last command that was in the log or persisted when this relay became its owner: an earlier relay recorded its time."""
         self.task: asyncio.Task[None] | None = None
@@ -120,7 +122,7 @@ class RelayedMarket:
         cursor, commands = waiting.cursor, fitting(waiting.commands)
         if commands[0].seq != cursor + 1:
             raise OutboxHole(self.name, cursor + 1, commands[0].seq)
-        self.is_woken |= len(commands) < len(waiting.commands)
+        self.has_more |= len(commands) < len(waiting.commands)
         self.sending = SentRecord(self.market_id, cursor, commands[-1].seq, sent_at, self.sent_before)
         return encode(CommandRecord(self.name, self.epoch, commands))
 
@@ -162,7 +164,9 @@ class Round:
         self._others_at_s = now_s + length_s / OTHERS_SHARE if length_s > PAUSE_MAX_S else 0.0
 
     def due_s(self, market: RelayedMarket) -> float:
-        """When a market may send its next record, after a pause of its own."""
+        """When a market may send its next record, after a pause of its own; at once where more waits than its last record took."""
+        if market.has_more:
+            return market.due_s
         return max(market.due_s, self._ends_s if market in self._sent else self._others_at_s)
 
 

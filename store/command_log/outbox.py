@@ -133,6 +133,25 @@ async def read_waiting(session: Session, market_ids: Sequence[int], limit: int) 
     return found
 
 
+async def read_shares(
+    session: Session, market_ids: Sequence[int], limit: int, each: int
+) -> tuple[dict[int, WaitingCommands], set[int]]:
+    """What waits in these markets, at most `limit` commands and `each` of a market, and in which more may wait.
+
+    All get the same share, one command at least; those in which more waits also get the shares that others leave.
+    """
+    share = max(1, min(each, limit // len(market_ids)))
+    found = await read_waiting(session, market_ids, share)
+    while has_more := {number for number, waiting in found.items() if len(waiting.commands) == share}:
+        left = limit - sum(len(waiting.commands) for waiting in found.values())
+        more = min(each - share, left // len(has_more))
+        if more <= 0:
+            break
+        share += more
+        found |= await read_waiting(session, sorted(has_more), share)
+    return found, has_more
+
+
 async def read_states(session: Session, market_ids: Sequence[int]) -> dict[int, OutboxState]:
     """How far each of these markets is sent, persisted and pruned."""
     return {market_id: OutboxState(*state) for market_id, *state in await session.fetch(_STATES, market_ids)}

@@ -13,13 +13,15 @@ from agents.relay import Relay
 from agents.worker import ownership
 from broker.producer import AckedProducer
 from broker.topics import create_topics
+from schemas.commands import PassBarrier
 from schemas.topics import commands_topic
+from store.command_log.commands import Addressed, append_commands
 from store.command_log.outbox import read_cursor, rewind
 from store.markets.halts import halt
 from store.markets.rests import read_rests
 from store.session.advisory_locks import LockClass, try_lock
 from store.session.presence import Work
-from tests.agents.stream import Stream, hosted, stream_on
+from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.agents.test_relay import WRITERS, command_log, relayed, sequences, write_slowly
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -62,6 +64,25 @@ async def test_no_command_of_32_writers_of_three_markets_is_skipped(
                 await relayed(stream, last)
         for stream, last in zip(markets, lasts, strict=True):
             assert sequences(await command_log(stream)) == list(range(1, last + 1))
+
+
+async def test_a_busy_market_does_not_wait_for_others_while_more_of_it_waits(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long round is for commands to gather in: one whose record could not take all that waits sends the next at once."""
+    monkeypatch.setattr("agents.relay.READ_AT_ONCE", 8)
+    async with streams(3, broker, database, tmp_path) as markets:
+        async with hosted(relay_of(*markets)):
+            for stream in markets:
+                await relayed(stream, await stream.barrier())
+            for pause in ("PAUSE_A_RECORD_S", "ROUND_MAX_S"):
+                monkeypatch.setattr(f"agents.relayed_market.{pause}", 3_600.0)
+            busy = markets[0]
+            waiting = [busy, *markets, *[busy] * 40]
+            commands = [Addressed(stream.market, PassBarrier(BEGAN_AT, "here")) for stream in waiting]
+            await append_commands(busy.session, commands)
+            await relayed(busy, 44)
+        assert sequences(await command_log(busy)) == list(range(1, 45))
 
 
 class Fault(NamedTuple):

@@ -23,6 +23,7 @@ from store.command_log.outbox import (
     read_commands,
     read_cursor,
     read_pruned,
+    read_shares,
     read_states,
     read_waiting,
     record_sent,
@@ -190,6 +191,29 @@ async def test_the_commands_of_many_markets_are_read_and_recorded_together(datab
         [(number, waiting)] = (await read_waiting(session, [2, 1], 1)).items()
         assert (number, waiting) == (1, WaitingCommands(0, [OutboxCommand(1, waiting.commands[0].payload)]))
         assert await record_sent(session, []) == set()
+
+
+async def test_a_busy_market_gets_the_shares_that_quiet_ones_leave(database: str) -> None:
+    """All get the same share where all have much; nothing of a market is read twice over its own limit."""
+    async with session_to(database) as session:
+        await _append_clock_ticks(session, 30)
+        first, second = [
+            await session.fetchval("SELECT command_seq FROM counters WHERE market_id = $1", n) for n in (1, 2)
+        ]
+        assert (first, second) == (31, 1)
+
+        async def shares(limit: int, each: int) -> tuple[dict[int, int], set[int]]:
+            found, has_more = await read_shares(session, [1, 2], limit, each)
+            for waiting in found.values():
+                assert [row.seq for row in waiting.commands] == list(range(1, len(waiting.commands) + 1))
+            return {number: len(waiting.commands) for number, waiting in found.items()}, has_more
+
+        assert await shares(12, 500) == ({1: 11, 2: 1}, {1})
+        assert await shares(100, 500) == ({1: 31, 2: 1}, set())
+        assert await shares(100, 20) == ({1: 20, 2: 1}, {1})
+        assert await shares(1, 500) == ({1: 1, 2: 1}, {1, 2})
+        await append_commands(session, [Addressed("ETH-PERP", AdvanceClock(NOW)) for _ in range(30)])
+        assert await shares(12, 500) == ({1: 6, 2: 6}, {1, 2})
 
 
 async def test_the_relay_asks_for_many_markets_by_index_even_on_an_empty_database(database: str) -> None:
