@@ -23,6 +23,7 @@ from faust.types import TP
 from broker.address import client_settings
 from broker.fetch_wakeups import FETCHER_SLEEPS_MS, miss_no_wakeup
 from broker.refused_member import RefusalWatch
+from broker.shards.fetch_sessions import FetchSessions
 from broker.shards.group import SUBSCRIBED, SoleOwner, remove_member
 
 STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the process first, where it can
@@ -330,14 +331,15 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _gather_before_fetches(self, client: Any) -> None:
         """Let fetches of a client wait: a consumer of aiokafka sends the next one as soon as records are taken off it."""
-        send = client.send
+        send, sessions = client.send, FetchSessions(client.send)
 
         async def send_later(node_id: Any, request: Any, **more: Any) -> Any:
-            if isinstance(request, FetchRequest):
-                wait_s = self._fetch_at_s - self.thread_loop.time()
-                if wait_s >= GATHER_MIN_S:
-                    await asyncio.sleep(wait_s)
-            return await send(node_id, request, **more)
+            if not isinstance(request, FetchRequest):
+                return await send(node_id, request, **more)
+            wait_s = self._fetch_at_s - self.thread_loop.time()
+            if wait_s >= GATHER_MIN_S:
+                await asyncio.sleep(wait_s)
+            return await sessions.fetch(node_id, request, **more)
 
         client.send = send_later
 
