@@ -49,6 +49,7 @@ SETTINGS = {
     "log.cleaner.dedupe.buffer.size": str(8 * 2**20),  # 300,000 keys at a time; a book has a few hundred
     "log.flush.interval.ms": "1000",
     "log.flush.scheduler.interval.ms": "1000",
+    "log.index.interval.bytes": str(32 * 2**10),  # the first entry after a flush costs page faults
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
