@@ -10,8 +10,8 @@ class TimeView(View, frozen=True):
     time: str
 
 
-class MarketView(View, frozen=True):
-    """A market with its parameters, status, mark and rules version."""
+class MarketView(View, frozen=True, omit_defaults=True):
+    """A market with its parameters, status, mark and rules version. `maxConditionalOrders` is there if it has conditional orders."""
 
     id: str
     symbol: str
@@ -25,7 +25,6 @@ class MarketView(View, frozen=True):
     price_band: str
     take_bound: str
     max_open_orders: int
-    max_conditional_orders: int
     max_leverage: int
     initial_margin_rate: str
     maintenance_margin_rate: str
@@ -41,6 +40,7 @@ class MarketView(View, frozen=True):
     next_funding_time: str | None
     status: MarketStatus
     rules: int
+    max_conditional_orders: int | None = None
 
 
 class FundingPaymentView(View, frozen=True):

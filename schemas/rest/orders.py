@@ -91,7 +91,7 @@ class NotOpen(StrEnum):
     CANCEL_PENDING = "CANCEL_PENDING"
 
 
-class OrderView(View, frozen=True):
+class OrderView(View, frozen=True, omit_defaults=True):
     """An order: every submitted field, and its state.
 
     `quantity` is the filled plus the remaining quantity. `cutQuantity` is what reduce-only has cut from the order. The two
@@ -103,7 +103,8 @@ class OrderView(View, frozen=True):
 
     A conditional order is UNTRIGGERED, then TRIGGERED since `triggeredAt`, when the working price was `triggeredWorkingPrice`; one
     that closes the position has no quantity before. `parentOrderId` names the order that a take-profit or stop-loss is attached
-    to, `takeProfitOrderId` and `stopLossOrderId` those attached to this one, which share an `ocoGroup` of the exchange.
+    to, `takeProfitOrderId` and `stopLossOrderId` those attached to this one, which share an `ocoGroup` of the exchange. Of these
+    fields, from `triggerPrice` on, those that do not apply are left out.
     """
 
     order_id: str
@@ -132,20 +133,20 @@ class OrderView(View, frozen=True):
     client_order_id: str | None
     expires_at: str | None
     valid_until: str | None
-    trigger_price: str | None
-    working_type: WorkingType | None
-    close_position: bool
-    callback_rate: str | None
-    activation_price: str | None
-    oco_group: str | None
-    parent_order_id: str | None
-    take_profit_order_id: str | None
-    stop_loss_order_id: str | None
-    triggered_at: str | None
-    triggered_working_price: str | None
     cancel_requested_at: str | None
     created_at: str
     updated_at: str
+    trigger_price: str | None = None
+    working_type: WorkingType | None = None
+    close_position: bool = False
+    callback_rate: str | None = None
+    activation_price: str | None = None
+    oco_group: str | None = None
+    parent_order_id: str | None = None
+    take_profit_order_id: str | None = None
+    stop_loss_order_id: str | None = None
+    triggered_at: str | None = None
+    triggered_working_price: str | None = None
 
 
 class FillView(View, frozen=True):

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from exchange.engine.log.journal import fail_command
-from schemas.commands import CancelOrder, UserCommand
+from exchange.engine.log.journal import answer_command, fail_command
+from schemas.commands import ActivateOrder, CancelOrder, UserCommand
 from schemas.ids import order_key
 from schemas.orders import Side
+from schemas.units import Lots, Micros, Ticks
 from store.audit.audit import audit
 from store.projection import ProjectionBroken
-from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
+from tests.store.projection_builders import NOON, Exchange, a_stop, an_order, open_exchange
 
 BTC = "BTC-PERP"
 
@@ -88,3 +89,52 @@ async def test_the_failure_of_an_order_that_the_tables_lack_stops_the_projection
     with pytest.raises(ProjectionBroken):
         await fail(exchange, 2, an_order(user, Side.BUY, 2, 600_000))
     assert await exchange.session.fetchval("SELECT sum(event_seq) FROM progress") == before
+
+
+async def test_a_conditional_order_whose_command_failed_is_rejected_and_waits_no_longer(exchange: Exchange) -> None:
+    """It leaves the sums of what waits, and so do the orders attached to a parent that failed."""
+    user = await exchange.user("a@x.io")
+    await exchange.settle()
+    stop = a_stop(user, Side.SELL, 500_000, quantity=Lots(3))
+    seq = await exchange.submit(BTC, stop)
+    await fail(exchange, seq, stop)
+    assert await order(exchange, seq) == ("REJECTED", "INTERNAL", False, False)
+    leg = await exchange.submit(BTC, a_stop(user, Side.SELL, 500_000, parent_after=1))
+    parent = an_order(user, Side.BUY, 2, 600_000)
+    number = await exchange.submit(BTC, parent)
+    await exchange.name_legs()
+    exchange.written[BTC] += answer_command(
+        exchange.markets[BTC], leg, a_stop(user, Side.SELL, 500_000, parent_after=1)
+    )
+    exchange.written[BTC] += fail_command(exchange.markets[BTC], number, parent)
+    first = exchange.written[BTC][-3].seq
+    await exchange.projections[BTC].apply(exchange.records(BTC, first))
+    assert await order(exchange, leg) == ("CANCELLED", "PARENT_ENDED", False, False)
+    sums = "SELECT waiting_orders, waiting_sell_lots, closing_sells, live_orders FROM positions"
+    assert tuple(await exchange.session.fetchrow(sums) or ()) == (0, 0, 0, 0)
+
+
+async def test_an_order_whose_activation_failed_ends_and_holds_nothing(exchange: Exchange) -> None:
+    """Its margin had been reserved: it ends REJECTED, INTERNAL."""
+    user = await exchange.user("a@x.io")
+    seq = await exchange.submit(BTC, a_stop(user, Side.BUY, 500_000, quantity=Lots(3), reduce_only=False))
+    await exchange.settle()
+    assert await order(exchange, seq) == ("TRIGGERED", None, False, False)
+    command = ActivateOrder(NOON, user, seq, Ticks(606_000), Ticks(606_000), Micros(5), Micros(7), 20)
+    number = await exchange.submit(BTC, command)
+    await exchange.session.execute(
+        "UPDATE orders SET is_waiting = false, is_live = true, margin_price = 606000, loss_per_lot = 5, fee_per_lot = 7,"
+        " activated_command_seq = $1",
+        number,
+    )
+    await exchange.session.execute(
+        "UPDATE positions p SET buy_lots = 3, buy_notional = 3 * 606000 * v.lot_value, open_loss = 15, open_fees = 21,"
+        " live_orders = 1 FROM market_lot_values v WHERE v.market_id = p.market_id"
+    )
+    exchange.written[BTC] += fail_command(exchange.markets[BTC], number, command)
+    await exchange.projections[BTC].apply(exchange.records(BTC, exchange.markets[BTC].event_seq - 1))
+    assert await order(exchange, seq) == ("REJECTED", "INTERNAL", False, False)
+    sums = await exchange.session.fetchrow(
+        "SELECT buy_lots, buy_notional, open_loss, open_fees, live_orders FROM positions"
+    )
+    assert tuple(sums or ()) == (0, 0, 0, 0, 0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.market import MarketStatus
+from schemas.market import RULES_FOURTH, MarketStatus
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.markets import MarketView
@@ -53,7 +53,6 @@ def market_view(row: Any) -> MarketView:
         price_band=format_ppm(spec.price_band),
         take_bound=format_ppm(spec.take_bound),
         max_open_orders=spec.orders_max,
-        max_conditional_orders=spec.conditional_orders_max,
         max_leverage=spec.leverage_max,
         initial_margin_rate=format_ppm(spec.initial_margin_rate),
         maintenance_margin_rate=format_ppm(spec.maintenance_margin_rate),
@@ -69,4 +68,5 @@ def market_view(row: Any) -> MarketView:
         next_funding_time=time_text_or_none(row["next_funding_at"]),
         status=MarketStatus(row["status"]),
         rules=row["rules"],
+        max_conditional_orders=spec.conditional_orders_max if row["rules"] >= RULES_FOURTH else None,
     )
