@@ -11,6 +11,7 @@ from schemas.ids import INSURANCE_FUND, order_key
 from schemas.orders import OrderStatus, Side
 from schemas.rest.market_data import CandleInterval
 from schemas.units import Timestamp
+from store.activation import read_triggered
 from store.markets.backlog import read_load
 from store.markets.candles import roll_candles
 from store.markets.due_orders import read_ticking
@@ -30,6 +31,7 @@ from store.queries.paging import ListRequest, encode_cursor
 from store.session.connect import Connection, connect_writer
 from store.submission.reachable_book import makers_sql
 from tests.eventually import eventually
+from tests.store.projection_builders import NOON
 
 ROWS = 4_000
 _ORDERS = f"""
@@ -141,6 +143,25 @@ async def test_open_orders_are_found_among_the_live_ones(session: Connection) ->
     await list_orders(session, 1, ListRequest(statuses=frozenset({OrderStatus.OPEN})))
     (plan,) = await plans_of(session, logged, 1)
     assert "orders_live" in plan, plan
+
+
+async def test_waiting_orders_are_found_among_those_that_wait(session: Connection) -> None:
+    """Of a user, of the activator and of the clock: however many orders have ended, none of them is looked at."""
+    await session.execute("ALTER TABLE orders DISABLE TRIGGER USER")  # these orders have no accounts
+    await session.execute(
+        "UPDATE orders SET is_live = false, is_waiting = true, status = 'TRIGGERED', triggered_at = now(), triggered_event_seq = 1"
+        " WHERE is_live"
+    )
+    await session.execute("ANALYZE orders")
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "orders_waiting": lambda: list_orders(session, 1, ListRequest(statuses=frozenset({OrderStatus.TRIGGERED}))),
+        "orders_triggered": lambda: read_triggered(session, 100),
+        "orders_waiting_due": lambda: read_ticking(session, NOON, NOON),
+    }
+    for index, ask in asked.items():
+        plan = await _plans(session, ask, 1)
+        assert index in plan, plan
+        assert "Seq Scan on orders" not in plan, plan
 
 
 async def test_one_order_is_found_by_its_key(session: Connection) -> None:
