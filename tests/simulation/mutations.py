@@ -7,6 +7,7 @@ import agents.matching.snapshot_writer
 import agents.relay
 import agents.relayed_market
 import exchange.engine.log.snapshot_format
+import store.activation.activation
 import store.projection.fold
 import store.projection.forced
 import store.projection.projector
@@ -29,7 +30,7 @@ from broker.command_records import read_command
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
-from schemas.events import Event
+from schemas.events import Event, OrderAccepted
 from schemas.orders import Side
 from schemas.wire import CommandRecord
 from store.command_log.outbox import SentRecord, set_cursor
@@ -40,7 +41,7 @@ from store.projection.fold import Fold
 from store.projection.rows import OrderRow
 from store.submission.decisions import Decisions
 from tables.book_table import Snapshot, keys_of_snapshot, snapshot_entries
-from tests.simulation.wiring import Place
+from tests.simulation.wiring import Place, replaced
 
 _handle, _take, _settle, _fitting, _resting = (
     Matcher.handle,
@@ -192,6 +193,18 @@ async def _finish_by_itself(work: MarketWork, worker: MarketWorker) -> None:
     await fail_fast(worker.finish(), work.name)
 
 
+_terms, _accept = store.activation.activation._terms, Fold._accept
+
+
+def _reserve_nothing(*decided: Any) -> tuple[int, ...]:
+    return (*_terms(*decided)[:3], *[0] * 6)
+
+
+def _accept_without_margin(fold: Fold, event: OrderAccepted) -> None:
+    with replaced({(Fold, "_add_to_sums"): lambda *_: None}):
+        _accept(fold, event)
+
+
 MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
@@ -235,6 +248,8 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
         (TopicWatch, "until_faulty"): _until_any_is_faulty,
     },
     "a market that leaves outlives its connection": {(MarketWork, "_finish"): _finish_by_itself},
+    "an activated order reserves no margin": {(store.activation.activation, "_terms"): _reserve_nothing},
+    "what had waited counts for nothing once it is in the book": {(Fold, "_accept"): _accept_without_margin},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
 
@@ -263,5 +278,7 @@ SHOWN_BY = {
     "a market joins its next shard before it leaves the last, and its head is overwritten": 46,
     "a fault of one market lets the shard rest": 3,
     "a market that leaves outlives its connection": 21,
+    "an activated order reserves no margin": 1,
+    "what had waited counts for nothing once it is in the book": 78,
 }
 """The seed that shows each bug; without the bug it is clean."""
