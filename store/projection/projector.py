@@ -258,14 +258,20 @@ def _folded(markets: Sequence[_Decoded], locked: _Locked) -> tuple[dict[str, Out
 
 def _rows_of_records(market: _Decoded, before: Progress, rows: Rows) -> list[RecordRow]:
     batch = market.batch
-    touched = rows.touched_orders.values()
-    of_orders = sorted(
-        {seq_of_order_key(order.order_id) for order in touched}.union(
-            order.ended_command_seq for order in touched if order.ended_command_seq is not None
-        )
-    )
+    of_orders = sorted({seq for order in rows.touched_orders.values() for seq in _commands_of(order)})
     logged_at = batch.logged_at or [None] * len(batch.records)
     return rows_of_records(market.known.market_id, before, batch.records, logged_at, of_orders)
+
+
+def _commands_of(order: OrderRow) -> Iterator[int]:
+    """The commands whose records a trace shows: its own, and those that triggered it, let it enter the book, and ended it."""
+    yield seq_of_order_key(order.order_id)
+    if order.ended_command_seq is not None:
+        yield order.ended_command_seq
+    if order.trigger is not None:
+        yield order.trigger.command_seq
+    if order.is_conditional and order.moved_command_seq is not None:
+        yield order.moved_command_seq
 
 
 async def _write(session: Connection, folded: Sequence[FoldedMarket], markets: Sequence[_Decoded]) -> None:

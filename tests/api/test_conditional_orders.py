@@ -234,6 +234,7 @@ async def test_the_trace_shows_trigger_and_activation_with_their_prices(exchange
     await activate(exchange)
     await exchange.run_engine()
     trace = (await alice.get(f"{placed.headers['Location']}/trace")).body
+    assert all("time" in hop for hop in trace["hops"])
     hops = [(hop["hop"], hop.get("commandId"), hop.get("price")) for hop in trace["hops"]]
     assert hops == [
         ("ACCEPTED", "BTC-PERP:3", None),
