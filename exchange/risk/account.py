@@ -182,11 +182,6 @@ class MarginAccount(msgspec.Struct):
         """Whether an order of the account is live in any market."""
         return any(risk.exposure.live_orders for risk in self.exposures.values())
 
-    @property
-    def has_orders(self) -> bool:
-        """Whether an order of the account is live or waits in any market."""
-        return any(risk.exposure.live_orders or risk.exposure.waiting.orders for risk in self.exposures.values())
-
     def risk_in(self, market: MarketState) -> PositionRisk:
         """The exposure in a market; leverage is the market's highest until the account sets one."""
         return self.exposures.get(market.spec.market) or PositionRisk(market, Exposure(market.spec.leverage_max))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from agents.activator import Activator
 from agents.worker.settings import StreamSettings
-from schemas.commands import AdvanceClock
+from schemas.commands import AdvanceClock, SetIndex
+from schemas.units import Nanos
 from store.command_log.commands import append_command
 from store.markets.registry import load_registry
 from store.session.connect import connect_writer
@@ -268,6 +269,47 @@ async def test_a_protective_order_does_not_give_up(exchange: Exchange) -> None:
     await tick(exchange)
     assert await _status(alice, stop) == "FILLED"
     assert await findings_of(exchange) == []
+
+
+async def test_a_condition_that_comes_to_hold_on_the_way_fires_on_arrival(exchange: Exchange) -> None:
+    """The API has not seen the mark that the engine has when it reads the order."""
+    alice, rich = await long_from(exchange, "10000", "0.1")
+    await rich.order(price="59300", quantity="1")
+    session = await connect_writer(exchange.dsn, "test index")
+    await append_command(session, "BTC-PERP", SetIndex(now(), Nanos(59_400 * 10**9)))
+    await session.close()
+    stop = await alice.order(side="SELL", type="STOP_MARKET", price=None, triggerPrice="59500", reduceOnly=True)
+    assert stop.status == 202
+    await exchange.run_engine()
+    assert await _status(alice, stop) == "FILLED"
+
+
+async def test_a_batch_answers_the_ids_of_attached_orders(exchange: Exchange) -> None:
+    """Numbered in their order: two legs, their parent, a stop."""
+    alice = await exchange.user()
+    base = {"marketId": "BTC-PERP", "side": "BUY", "quantity": "0.01"}
+    legs = {"takeProfit": {"triggerPrice": "61000"}, "stopLoss": {"triggerPrice": "59000"}}
+    orders = [
+        base | {"type": "LIMIT", "price": "60000"} | legs,
+        base | {"type": "STOP_MARKET", "triggerPrice": "61000"},
+    ]
+    answers = (await alice.call("POST", "/orders/batch", {"orders": orders})).body["orders"]
+    assert [answer["orderId"] for answer in answers] == ["BTC-PERP-4", "BTC-PERP-5"]
+    assert (answers[0]["takeProfitOrderId"], answers[0]["stopLossOrderId"]) == ("BTC-PERP-2", "BTC-PERP-3")
+    assert "takeProfitOrderId" not in answers[1]
+
+
+async def test_an_old_market_refuses_conditional_orders_until_it_is_moved(exchange: Exchange) -> None:
+    """409 with the command that moves it; plain orders go on."""
+    alice = await exchange.user()
+    await exchange.execute("UPDATE markets SET rules = 3 WHERE name = 'BTC-PERP'")
+    refused = await alice.order(type="STOP_MARKET", price=None, triggerPrice="61000")
+    assert (refused.status, refused.code, refused.details["reason"]) == (409, "MARKET_NOT_ACTIVE", "RULES")
+    assert (await alice.order()).status == 202
+    assert "maxConditionalOrders" not in (await alice.get("/markets/BTC-PERP")).body
+    await exchange.execute("UPDATE markets SET rules = 4 WHERE name = 'BTC-PERP'")
+    assert (await alice.order(type="STOP_MARKET", price=None, triggerPrice="61000")).status == 202
+    assert (await alice.get("/markets/BTC-PERP")).body["maxConditionalOrders"] == 50
 
 
 async def tick(exchange: Exchange) -> None:
