@@ -27,6 +27,13 @@ JOIN persisted_records t ON t.market_id = o.market_id AND t.command_seq = o.trig
 JOIN persisted_records a ON a.market_id = o.market_id AND a.command_seq = o.activated_command_seq
 """
 """From a trigger's events in the log to those of the activation, to the millisecond."""
+CORRUPTIONS = {
+    "status = 'UNTRIGGERED' WHERE status = 'TRIGGERED'": "status = 'TRIGGERED' WHERE triggered_at IS NOT NULL AND is_waiting",
+    "is_waiting = false WHERE status = 'UNTRIGGERED'": "is_waiting = true WHERE status = 'UNTRIGGERED'",
+    "remaining = remaining + 1 WHERE status = 'TRIGGERED'": "remaining = remaining - 1 WHERE status = 'TRIGGERED'",
+    "price = price + 1 WHERE status = 'TRIGGERED'": "price = price - 1 WHERE status = 'TRIGGERED'",
+}
+"""What changes a waiting order without the exchange, and what undoes it."""
 STATUSES = "SELECT status, count(*) FROM orders WHERE type LIKE '%MARKET' AND type <> 'MARKET' GROUP BY 1"
 
 
@@ -55,8 +62,14 @@ async def test_what_fires_and_what_is_activated_is_in_the_rows_and_verify_finds_
             assert await eventually(lambda: _is(stream, bobs, "FILLED"))
             await _move(stream, 59_400)
             await stream.drained()
-            report = await verify(stream.settings, market)
-        assert report.differences == []
+            assert (await verify(stream.settings, market)).differences == []
+            await stream.session.execute("SET session_replication_role = replica")  # the triggers would mend the sums
+            for corruption, mended in CORRUPTIONS.items():
+                await stream.session.execute(f"UPDATE orders SET {corruption}")
+                assert (await verify(stream.settings, market)).differences_found, corruption
+                await stream.session.execute(f"UPDATE orders SET {mended}")
+            await stream.session.execute("SET session_replication_role = origin")
+            assert (await verify(stream.settings, market)).differences == []
         assert await audit(stream.session) == []
         statuses = dict(await stream.session.fetch(STATUSES))
         assert statuses == {"FILLED": 1, "TRIGGERED": 1, "UNTRIGGERED": 2, "CANCELLED": 1}, statuses
