@@ -17,20 +17,6 @@ from tests.store.projection_builders import NOON, Exchange, an_order, open_excha
 BTC, ETH = "BTC-PERP", "ETH-PERP"
 ALL = ListRequest(limit=500)
 NOON_TEXT = "2027-01-15T12:00:00.000000Z"
-UNCONDITIONAL = {
-    "triggerPrice": None,
-    "workingType": None,
-    "closePosition": False,
-    "callbackRate": None,
-    "activationPrice": None,
-    "ocoGroup": None,
-    "parentOrderId": None,
-    "takeProfitOrderId": None,
-    "stopLossOrderId": None,
-    "triggeredAt": None,
-    "triggeredWorkingPrice": None,
-}
-"""The fields of conditional orders, of an order that has no condition."""
 
 
 @pytest_asyncio.fixture
@@ -82,7 +68,6 @@ async def test_an_order_shows_every_field_submitted_and_what_became_of_it(exchan
         "cancelRequestedAt": None,
         "createdAt": NOON_TEXT,
         "updatedAt": NOON_TEXT,
-        **UNCONDITIONAL,
     }
 
 
