@@ -7,6 +7,7 @@ from functools import cached_property
 import msgspec
 
 from schemas.plain_members import plain_members
+from schemas.risk_tiers import NOTIONAL_MAX, MarginCurve, RiskTier, initial_curve, maintenance_curve, tier_faults
 from schemas.units import E18, MICRO_E18, NANO_E18, PPM, Lots, Micros, Nanos, Ppm, Ticks, divide_half_even
 
 INDEX_MAX = Nanos(10**18)
@@ -22,7 +23,8 @@ take-over may name a part of the position, and a tick sets back a clock that had
 RULES_THIRD = 3
 """From this version on every second moves the basis, not only those that are ticked, and prices may be reported together."""
 RULES_FOURTH = 4
-"""From this version on there are conditional orders, OCO groups, and whatever else commands of theirs ask for."""
+"""From this version on there are conditional orders, OCO groups, and whatever else commands of theirs ask for, and the risk
+tiers and limits of a market change by a command."""
 
 
 @plain_members
@@ -59,10 +61,11 @@ def source_faults(sources: Sequence[PriceSource], quorum: int) -> list[str]:
 
 
 class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True, omit_defaults=True):
-    """The rules of one market, carried by the first command of its log.
+    """The rules of one market, carried by the first command of its log. Only `risk_tiers` and `open_interest_max` ever change.
 
     `tick_size_e18` and `lot_size_e18` are the price and quantity steps in 10^-18; quantities are lots, money is
-    micros, rates are parts per million. What has a default is left out of the encoding where it has it: older logs do not know it.
+    micros, rates are parts per million. What has a default is left out of the encoding where it has it: older logs do not know it. Without
+    `risk_tiers` the market is one tier; `open_interest_max` 0 is none.
     """
 
     market: str
@@ -87,6 +90,31 @@ class MarketSpec(msgspec.Struct, frozen=True, rename="camel", dict=True, omit_de
     funding_rate_cap: Ppm
     reference_price: Nanos
     conditional_orders_max: int = 50
+    risk_tiers: tuple[RiskTier, ...] = ()
+    open_interest_max: Micros = Micros(0)
+
+    @cached_property
+    def tiers(self) -> tuple[RiskTier, ...]:
+        """The risk tiers, or the one that the market's rates are."""
+        return self.risk_tiers or (
+            RiskTier(NOTIONAL_MAX, self.initial_margin_rate, self.maintenance_margin_rate, self.leverage_max),
+        )
+
+    @cached_property
+    def maintenance_curve(self) -> MarginCurve:
+        """The maintenance margin of a position by its notional."""
+        return maintenance_curve(self.tiers)
+
+    def initial_curve(self, leverage: int) -> MarginCurve:
+        """The initial margin of a notional at this leverage."""
+        curve = self._initial_curves.get(leverage)
+        if curve is None:
+            curve = self._initial_curves[leverage] = initial_curve(self.tiers, leverage)
+        return curve
+
+    @cached_property
+    def _initial_curves(self) -> dict[int, MarginCurve]:
+        return {}
 
     @cached_property
     def lot_value(self) -> Micros:
@@ -137,8 +165,14 @@ def spec_faults(spec: MarketSpec) -> list[str]:
         "fundingIntervalHours divides 24": spec.funding_interval_hours > 0 and 24 % spec.funding_interval_hours == 0,
         "0 <= fundingRateCap < 1": 0 <= spec.funding_rate_cap < PPM,
         "0 < priceBand < 1 and 0 < takeBound < 1": 0 < spec.price_band < PPM and 0 < spec.take_bound < PPM,
+        "0 <= maxOpenInterest <= 10^12": 0 <= spec.open_interest_max <= NOTIONAL_MAX,
     }
-    return [fault for fault, holds in checks.items() if not holds]
+    return [fault for fault, holds in checks.items() if not holds] + tier_faults(
+        spec.risk_tiers,
+        least_initial=spec.initial_margin_rate,
+        liquidation_fee=spec.liquidation_fee_rate,
+        mark_clamp=spec.mark_clamp,
+    )
 
 
 def _seed(base: str, tick_e18: int, lot_e18: int, lots_max: int, reference_price: int) -> MarketSpec:

@@ -13,6 +13,7 @@ class MarketState(msgspec.Struct, frozen=True):
     `is_stale`: its oldest command, or its mark (`is_mark_old`), is too old to decide on new risk.
     `is_frozen`: too few of its price sources are fresh, so a position there cannot be valued.
     `is_matching`: positions can be closed there by force, because matching and mark are live.
+    `open_interest`: the lots of all long positions as projected; read only where the market limits them.
     """
 
     market_id: int
@@ -24,6 +25,7 @@ class MarketState(msgspec.Struct, frozen=True):
     is_backlogged: bool = False
     is_frozen: bool = False
     is_matching: bool = True
+    open_interest: int = 0
 
 
 class ReduceOnlySums(msgspec.Struct, frozen=True, gc=False):
@@ -184,7 +186,9 @@ class MarginAccount(msgspec.Struct):
 
     def risk_in(self, market: MarketState) -> PositionRisk:
         """The exposure in a market; leverage is the market's highest until the account sets one."""
-        return self.exposures.get(market.spec.market) or PositionRisk(market, Exposure(market.spec.leverage_max))
+        return self.exposures.get(market.spec.market) or PositionRisk(
+            market, Exposure(market.spec.tiers[0].leverage_max)
+        )
 
     def having(self, risk: PositionRisk) -> "MarginAccount":
         """The same account with another exposure in one market."""

@@ -72,7 +72,7 @@ def _admit_now(
     is_bound = account.may_only_reduce
     reduce_only = request.reduce_only or (is_bound and can_only_reduce(draft, lots, exposure, is_bound=True))
     order = price_order(spec, market.mark, draft, reduce_only=reduce_only)
-    if breach := first_breach(spec, market.mark, draft, order, exposure, is_reducing=is_reducing):
+    if breach := first_breach(market, draft, order, exposure, is_reducing=is_reducing):
         return breach.refused
     if draft.legs:
         account = account.having(PositionRisk(market, with_legs(exposure, draft)))
@@ -96,8 +96,9 @@ def set_leverage(
     market = markets.get(market_id)
     if market is None:
         return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market_id})
-    if not 1 <= leverage <= market.spec.leverage_max:
-        return FilterViolation("MAX_LEVERAGE", market.spec.leverage_max, leverage).refused
+    highest = market.spec.tiers[0].leverage_max
+    if not 1 <= leverage <= highest:
+        return FilterViolation("MAX_LEVERAGE", highest, leverage).refused
     before = account.risk_in(market).exposure
     after = PositionRisk(market, msgspec.structs.replace(before, leverage=leverage))
     if leverage >= before.leverage:

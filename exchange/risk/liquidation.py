@@ -93,8 +93,8 @@ def limit_price(spec: MarketSpec, lots: int, amount: int) -> Ticks:
 
 
 def sale_price(spec: MarketSpec, mark: int, lots: int) -> Ticks:
-    """The limit at which the fund sells its inventory: mark x (1 -+ maintenanceMarginRate), rounded towards mark."""
-    rate = spec.maintenance_margin_rate
+    """The limit at which the fund sells its inventory: mark x (1 -+ maintenanceMarginRate of the lowest tier), rounded towards mark."""
+    rate = spec.tiers[0].maintenance_margin_rate
     price = divide_up(mark * (PPM - rate), PPM) if lots > 0 else mark * (PPM + rate) // PPM
     return Ticks(max(1, price))
 

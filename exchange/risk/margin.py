@@ -4,6 +4,8 @@ Everything is computed from a position and the sums over its live orders, never 
 add up. At the mark at which the live orders were accepted, no fill and no cancel lowers equity - requirement.
 """
 
+from fractions import Fraction
+from itertools import zip_longest
 from typing import NamedTuple
 
 from exchange.order_terms import margin_terms, protection_price
@@ -14,7 +16,12 @@ from schemas.units import PPM, Micros, Ticks, divide_up
 
 
 def initial_margin(spec: MarketSpec, leverage: int, notional: int) -> int:
-    """The initial margin of a notional, IM: at the leverage, at least at the market's rate; micros, rounded up."""
+    """The initial margin of a notional, IM: at the leverage, at least at the market's rate; micros, rounded up.
+
+    With risk tiers each part of the notional is at the leverage, at least at the rate of its tier.
+    """
+    if spec.risk_tiers:
+        return spec.initial_curve(leverage).margin(notional)
     return max(divide_up(notional, leverage), divide_up(notional * spec.initial_margin_rate, PPM))
 
 
@@ -73,8 +80,14 @@ def unrealized_pnl(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
 
 
 def maintenance(spec: MarketSpec, exposure: Exposure, mark: int) -> Micros:
-    """The maintenance margin of a position; rounded up. An account whose equity does not exceed the sum is liquidated."""
-    return Micros(divide_up(abs(spec.notional(mark, exposure.lots)) * spec.maintenance_margin_rate, PPM))
+    """The maintenance margin of a position; rounded up. An account whose equity does not exceed the sum is liquidated.
+
+    With risk tiers each part of the position is at the rate of its tier.
+    """
+    notional = abs(spec.notional(mark, exposure.lots))
+    if spec.risk_tiers:
+        return Micros(spec.maintenance_curve.margin(notional))
+    return Micros(divide_up(notional * spec.maintenance_margin_rate, PPM))
 
 
 def equity(account: MarginAccount) -> Micros:
@@ -153,9 +166,25 @@ def liquidation_price(account: MarginAccount, market: str) -> Ticks | None:
         return None
     others = account.without(market)
     free = equity(others) - total_maintenance(others) - exposure.cost
-    slope = spec.lot_value * (abs(exposure.lots) * spec.maintenance_margin_rate - exposure.lots * PPM)
-    if slope == 0 or free * slope <= 0:
+    notional = _notional_at_maintenance(spec, free, 1 if exposure.lots > 0 else -1)
+    if notional is None:
         return None
-    below, rest = divmod(abs(free) * PPM, abs(slope))
+    below, rest = divmod(notional.numerator, notional.denominator * abs(exposure.lots) * spec.lot_value)
     price = below + 1 if rest and below < mark else below
     return Ticks(price) if price > 0 else None
+
+
+def _notional_at_maintenance(spec: MarketSpec, free: int, sign: int) -> Fraction | None:
+    """The notional above 0 at which free + sign x notional is its maintenance margin: in the tier in which it lies; None if none.
+
+    There is at most one, because the difference only grows with the notional, or only falls.
+    """
+    unit, steps = spec.maintenance_curve
+    for step, following in zip_longest(steps, steps[1:]):
+        slope = sign * unit - step.rate
+        if slope == 0:
+            continue
+        notional = Fraction(step.base - step.above * step.rate - free * unit, slope)
+        if step.above <= notional and notional > 0 and (following is None or notional <= following.above):
+            return notional
+    return None

@@ -6,14 +6,13 @@ from typing import NamedTuple
 import msgspec
 
 from exchange.order_terms import margin_terms, protection_price, worst_fee_rate
-from exchange.risk.account import Exposure
+from exchange.risk.account import Exposure, MarketState
 from exchange.risk.order_draft import ParsedOrder
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
+from schemas.risk_tiers import NOTIONAL_MAX
 from schemas.units import (
-    AMOUNT_MAX_E18,
-    MICRO_E18,
     PPM,
     Lots,
     Micros,
@@ -23,9 +22,6 @@ from schemas.units import (
     format_micros,
     format_ppm,
 )
-
-NOTIONAL_MAX = AMOUNT_MAX_E18 // MICRO_E18
-"""The limit in micros for one order, and for a side's sum including the position on that side: 10^12 quote."""
 
 
 class PricedOrder(msgspec.Struct, frozen=True, gc=False):
@@ -138,21 +134,22 @@ def covered_protection(spec: MarketSpec, mark: int, side: Side, cost_per_lot: in
 
 
 def first_breach(
-    spec: MarketSpec, mark: int, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
+    market: MarketState, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
 ) -> FilterViolation | None:
-    """The first filter that the order fails; reducing orders are exempt from the smallest sizes."""
-    return next(_breaches(spec, mark, draft, order, exposure, is_reducing=is_reducing), None)
+    """The first filter that the order fails; reducing orders are exempt from the smallest sizes and the largest positions."""
+    return next(_breaches(market, draft, order, exposure, is_reducing=is_reducing), None)
 
 
 def _breaches(
-    spec: MarketSpec, mark: int, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
+    market: MarketState, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
 ) -> Iterator[FilterViolation]:
+    spec, mark = market.spec, market.mark
     if order.lots < spec.quantity_min and not is_reducing:
         yield FilterViolation("MIN_QUANTITY", quantity_text(spec, spec.quantity_min), quantity_text(spec, order.lots))
     if order.lots > spec.quantity_max:
         yield FilterViolation("MAX_QUANTITY", quantity_text(spec, spec.quantity_max), quantity_text(spec, order.lots))
-    if draft.request.leverage is not None and draft.request.leverage > spec.leverage_max:
-        yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, draft.request.leverage)
+    if draft.request.leverage is not None and draft.request.leverage > (highest := spec.tiers[0].leverage_max):
+        yield FilterViolation("MAX_LEVERAGE", highest, draft.request.leverage)
     if draft.max_slippage is not None and draft.max_slippage > spec.price_band:
         yield FilterViolation("MAX_SLIPPAGE", format_ppm(spec.price_band), format_ppm(draft.max_slippage))
     if beyond := beyond_band(spec, mark, order):
@@ -177,6 +174,33 @@ def _commitment_breaches(spec: MarketSpec, order: PricedOrder, exposure: Exposur
     committed = _committed(order.side, exposure) + added
     if committed >= NOTIONAL_MAX:
         yield FilterViolation("MAX_EXPOSURE", format_micros(NOTIONAL_MAX), format_micros(committed))
+    if (spec.risk_tiers or spec.open_interest_max) and not is_reducing:
+        yield from _beyond_limits(market, order, exposure)
+
+
+def _beyond_limits(market: MarketState, order: PricedOrder, exposure: Exposure) -> Iterator[FilterViolation]:
+    """Limits of the position and of the open interest that may result."""
+    spec, most = market.spec, market.spec.open_interest_max
+    position = spec.notional(market.mark, _reachable_lots(order, exposure))
+    if spec.risk_tiers and position > (largest := spec.risk_tiers[-1].notional_up_to):
+        yield FilterViolation("MAX_POSITION", format_micros(largest), format_micros(position))
+    interest = spec.notional(market.mark, market.open_interest + _opened_lots(order, exposure))
+    if most and interest > most:
+        yield FilterViolation("MAX_OPEN_INTEREST", format_micros(most), format_micros(interest))
+
+
+def _reachable_lots(order: PricedOrder, exposure: Exposure) -> int:
+    """The largest position on the order's side: one that is there, and all its orders that are not reduce-only, this one included.
+
+    A position of the other side does not lower it: reduce-only orders, which are always accepted, may close that first.
+    """
+    return max(0, order.side.sign * exposure.lots) + exposure.naked_lots(order.side) + order.lots
+
+
+def _opened_lots(order: PricedOrder, exposure: Exposure) -> int:
+    """The most lots by which the order can raise the open interest: those that the position leaves it to open."""
+    live = exposure.naked_lots(order.side) + order.lots
+    return min(order.lots, live - max(0, exposure.closable_by(order.side)))
 
 
 def _committed(side: Side, exposure: Exposure) -> int:

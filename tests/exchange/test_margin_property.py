@@ -15,7 +15,8 @@ from exchange.risk.margin import equity, requirement
 from exchange.risk.order_filters import PricedOrder
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
-from schemas.units import Micros, Ppm, format_e18
+from schemas.risk_tiers import NOTIONAL_MAX, RiskTier
+from schemas.units import PPM, Micros, Ppm, divide_up, format_e18
 from tests.exchange.margin_builders import BTC, USDC, account, request, waiting
 from tests.exchange.margin_model import LiveOrder, OneMarket
 
@@ -26,6 +27,25 @@ def a_market() -> st.SearchStrategy[MarketSpec]:
     """Rates as a market may have them, rebates included."""
     rates = st.sampled_from([(200, 500), (-100, 500), (0, 0), (3_333, 7_777)])
     return rates.map(lambda pair: replace(BTC, maker_fee_rate=Ppm(pair[0]), taker_fee_rate=Ppm(pair[1])))
+
+
+def a_market_with_tiers() -> st.SearchStrategy[MarketSpec]:
+    """The same with risk tiers."""
+    return st.builds(lambda spec, tiers: replace(spec, risk_tiers=tiers), a_market(), some_tiers())
+
+
+def some_tiers() -> st.SearchStrategy[tuple[RiskTier, ...]]:
+    """Up to four tiers with borders where positions are, from a lot to 200,000 USDC; the last is as large as can be."""
+    rates = [(50_000, 5_000), (60_000, 6_000), (100_000, 10_000), (333_333, 30_000), (1_000_000, 50_000)]
+
+    def tiers_of(borders: set[int], first: int) -> tuple[RiskTier, ...]:
+        ends = [*(border * USDC for border in sorted(borders)), NOTIONAL_MAX]
+        return tuple(
+            RiskTier(Micros(up_to), Ppm(initial), Ppm(kept), PPM // initial)
+            for up_to, (initial, kept) in zip(ends, rates[first:], strict=False)
+        )
+
+    return st.builds(tiers_of, st.sets(st.integers(60, 200_000), max_size=3), st.integers(0, 1))
 
 
 def no_fill_and_no_cancel_lowers_margin(spec: MarketSpec, story: st.DataObject) -> None:
@@ -51,7 +71,7 @@ def no_fill_and_no_cancel_lowers_margin(spec: MarketSpec, story: st.DataObject) 
 
 
 @settings(max_examples=250, deadline=None)
-@given(spec=a_market(), story=st.data())
+@given(spec=st.one_of(a_market(), a_market_with_tiers()), story=st.data())
 def test_no_fill_and_no_cancel_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
     """At the mark at which the live orders were accepted, in any order of fills and cancels, at any allowed price.
 
@@ -212,6 +232,32 @@ def test_a_requirement_with_a_term_left_out_is_found(term: str, monkeypatch: pyt
     search = settings(max_examples=5_000, deadline=None, derandomize=True, phases=[Phase.generate], database=None)
     with pytest.raises(AssertionError):
         search(given(spec=a_market(), story=st.data())(no_fill_and_no_cancel_lowers_margin))()
+
+
+def at_the_rate_of_its_tier(spec: MarketSpec, leverage: int, notional: int) -> int:
+    """Tiers that are not marginal: the whole notional at the rate of the tier in which it lies, so that margin jumps at a border."""
+    tier = next(each for each in spec.tiers if notional <= each.notional_up_to)
+    return max(divide_up(notional, leverage), divide_up(notional * tier.initial_margin_rate, PPM))
+
+
+def bid_below_the_mark_across_a_border() -> int:
+    """BUY 0.01 at 59,000, 590 USDC, fills at a mark of 60,000: by how much that lowers equity - requirement; a tier ends at 595."""
+    tiers = (
+        RiskTier(Micros(595 * USDC), Ppm(50_000), Ppm(5_000), 20),
+        RiskTier(NOTIONAL_MAX, Ppm(100_000), Ppm(10_000), 10),
+    )
+    book = OneMarket(replace(BTC, risk_tiers=tiers), account(10_000_000 * USDC))
+    bid = book.take_on(request("0.01", "59000"))
+    before = book.margin
+    book.trade(bid, bid.remaining, 590_000, BTC.maker_fee_rate)
+    return max(0, before - book.margin)
+
+
+def test_tiers_that_are_not_marginal_are_seen_to_break_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fill gains 10 and the position is 600: 29.75 + 0.5 are needed after 29.5 before, or 60 if a border makes margin jump."""
+    assert bid_below_the_mark_across_a_border() == 0
+    monkeypatch.setattr(margin, "initial_margin", at_the_rate_of_its_tier)
+    assert bid_below_the_mark_across_a_border() > 20 * USDC
 
 
 def hold_what_it_adds(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverage: int | None) -> Exposure:
