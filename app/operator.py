@@ -27,8 +27,9 @@ from store.markets.backlog import read_load
 from store.markets.halts import read_halted
 from store.markets.placement import place_markets, read_placement
 from store.markets.price_sources import IndexSources, read_index_sources
-from store.markets.registry import MarketRefused, list_market, load_registry
+from store.markets.registry import MarketRefused, list_market, load_registry, read_spec
 from store.markets.rests import read_rests
+from store.markets.spec_changes import SpecChange, check_change, count_brought_below
 from store.queries.market_data.markets import list_markets
 from store.queries.market_data.public_fills import read_public_fills
 from store.queries.operations.health import AuditRun, read_last_audit
@@ -107,6 +108,24 @@ async def settlement_of(settings: Settings, market: str) -> Settlement:
     if found is None:
         raise MarketUnknown(market)
     return found
+
+
+async def plan_change(
+    settings: Settings, market: str, changed: Callable[[MarketSpec], MarketSpec]
+) -> tuple[SpecChange, int]:
+    """A change of the market's specification, and how many accounts it would bring below maintenance.
+
+    Raises MarketUnknown, SpecChangeRefused, and what `changed` raises.
+    """
+    async with _session(settings) as session:
+        try:
+            before = await read_spec(session, market)
+        except KeyError as error:
+            raise MarketUnknown(market) from error
+        change = SpecChange(before, changed(before))
+        await check_change(session, change)
+        async with session.transaction(isolation="repeatable_read", readonly=True):
+            return change, await count_brought_below(session, change)
 
 
 async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
 from schemas.orders import EndReason, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.risk_tiers import RiskTier
 from schemas.units import Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 
 
@@ -157,6 +158,17 @@ class SetStatus(CommandBase, frozen=True, tag="market.status_set"):
     v: Literal[1] = 1
 
 
+class SetSpec(CommandBase, frozen=True, tag="market.spec_set"):
+    """Set what may change of a market's specification: its risk tiers (none: one tier) and its open-interest limit (0: none).
+
+    Only to a market with rules 4.
+    """
+
+    risk_tiers: tuple[RiskTier, ...]
+    open_interest_max: Micros
+    v: Literal[1] = 1
+
+
 class SetRules(CommandBase, frozen=True, tag="rules.set"):
     """Move the market to a newer rules version. Every process that may own the market must know that version first."""
 
@@ -247,6 +259,7 @@ Command = (
     | ReportPrices
     | SetIndex
     | SetStatus
+    | SetSpec
     | SetRules
     | PassBarrier
     | AdvanceClock

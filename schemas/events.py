@@ -375,6 +375,13 @@ class PositionsSettled(EventBase, frozen=True, tag="positions.settled"):
     v: Literal[1] = 1
 
 
+class SpecChanged(EventBase, frozen=True, tag="market.spec_changed"):
+    """The market's specification from the next command on."""
+
+    spec: MarketSpec
+    v: Literal[1] = 1
+
+
 class RulesChanged(EventBase, frozen=True, tag="rules.changed"):
     """The rules version from the next command on."""
 
@@ -412,6 +419,7 @@ Event = (
     | CommandFailed
     | MarkMoved
     | StatusChanged
+    | SpecChanged
     | RulesChanged
     | PriceSourcesChanged
     | PriceIgnored

@@ -68,7 +68,7 @@ MEANING: dict[ErrorCode, str] = {
     ErrorCode.UNAUTHENTICATED: "The token or key is missing, wrong, expired, revoked or used from an address that it does not allow; at login, the e-mail or password is wrong",
     ErrorCode.FORBIDDEN: "The caller is authenticated but not allowed: not an administrator, or a key without the scope",
     ErrorCode.INVALID_REQUEST: "The body, a parameter or a header is invalid",
-    ErrorCode.INVALID_ORDER: "The order has invalid syntax or violates a filter of its market: tick, lot, size, price band, number of open orders, a condition that already holds",
+    ErrorCode.INVALID_ORDER: "The order has invalid syntax or violates a filter of its market: tick, lot, size, price band, number of open orders, position, open interest, a condition that already holds",
     ErrorCode.MARKET_NOT_FOUND: "The market does not exist",
     ErrorCode.MARKET_NOT_ACTIVE: "The market's status does not accept this order: INITIALIZING accepts only post-only orders, SETTLEMENT_ONLY only reduce-only ones, CANCEL_ONLY, HALTED and SETTLED none. `details.reason` RULES: the market's rules are older than this kind of order (`market rules M N`). Or it says why the account may only reduce: MARK_FROZEN, LIQUIDATION, POSITIONS_CLOSING",
     ErrorCode.INSUFFICIENT_MARGIN: "The account's equity does not cover the order or the leverage, or the account may only reduce; `details.required` is the whole requirement with the change, `details.available` the whole equity. A market order is judged at its protection price (`details.protectionPrice`): a smaller `maxSlippage` needs less. The orders of `details.pendingCancels` cancels under way keep their margin until they are done",

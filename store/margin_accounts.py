@@ -99,7 +99,10 @@ def _waiting(sums: Sequence[int] | None) -> WaitingSums:
 
 
 def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:
-    """A market as admission sees it: with its load, without whether positions can be forced there."""
+    """A market as admission sees it: with its load, without whether positions can be forced there.
+
+    The row has its open interest as lots, where it is limited (migration 0036).
+    """
     return MarketState(
         market_id=row["market_id"],
         spec=spec,
@@ -109,6 +112,7 @@ def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) ->
         is_mark_old=load is not None and load.is_mark_old,
         is_backlogged=load is not None and load.is_backlogged,
         is_frozen=row["is_frozen"],
+        open_interest=row["lots"] or 0,
     )
 
 

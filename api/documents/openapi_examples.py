@@ -7,6 +7,7 @@ from schemas.rest.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView
 from schemas.rest.bodies import Page
 from schemas.rest.drains import Drained, DrainRequest
 from schemas.rest.market_data import CandleView, OrderBookView, TickerView, TradeView
+from schemas.rest.markets import RiskTierView
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView
 from schemas.rest.order_trace import OrderTraceView
 from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken
@@ -24,7 +25,7 @@ _KEY = {
     "revokedAt": None,
 }
 
-EXAMPLES: dict[Any, dict[str, Any]] = {
+EXAMPLES: dict[Any, Any] = {
     Credentials: {"email": "alice@example.com", "password": "correct horse battery"},
     Registered: {"userId": "1"},
     LoggedIn: {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "userId": "1"},
@@ -49,6 +50,20 @@ EXAMPLES: dict[Any, dict[str, Any]] = {
         "maintenanceMargin": "150",
         "availableMargin": "6997",
     },
+    list[RiskTierView]: [
+        {
+            "notionalUpTo": "50000",
+            "initialMarginRate": "0.05",
+            "maintenanceMarginRate": "0.005",
+            "maxLeverage": 20,
+        },
+        {
+            "notionalUpTo": "250000",
+            "initialMarginRate": "0.1",
+            "maintenanceMarginRate": "0.01",
+            "maxLeverage": 10,
+        },
+    ],
     OrderRequest: {
         "marketId": "BTC-PERP",
         "side": "BUY",

@@ -9,7 +9,7 @@ from api.route import Answer, Route
 from api.services import services_of
 from schemas.refusals import ErrorCode
 from schemas.rest.bodies import Page
-from schemas.rest.markets import MarketFundingView, MarketView, TimeView
+from schemas.rest.markets import MarketFundingView, MarketView, RiskTierView, TimeView
 from schemas.units import format_timestamp
 from store.queries.market_data.funding import read_funding
 from store.queries.market_data.markets import list_markets, read_market
@@ -28,6 +28,13 @@ async def show(request: web.Request) -> web.Response:
     name = market_id_of(request)
     market = await services_of(request).database.run(lambda session: read_market(session, name))
     return json_answer(of_market(name, market))
+
+
+async def risk_tiers(request: web.Request) -> web.Response:
+    """The risk tiers of a market; one, if it has no others."""
+    name = market_id_of(request)
+    market = await services_of(request).database.run(lambda session: read_market(session, name))
+    return json_answer(of_market(name, market).risk_tiers)
 
 
 async def funding(request: web.Request) -> web.Response:
@@ -66,6 +73,19 @@ ROUTES = (
         show,
         "Show a market",
         {200: Answer(MarketView, "The market.")},
+        errors=(ErrorCode.MARKET_NOT_FOUND,),
+        tag="markets",
+    ),
+    Route(
+        "GET",
+        "/markets/{marketId}/risk-tiers",
+        risk_tiers,
+        "Show a market's risk tiers",
+        {
+            200: Answer(
+                list[RiskTierView], "The tiers, by notional. The last one's `notionalUpTo` is the largest position."
+            )
+        },
         errors=(ErrorCode.MARKET_NOT_FOUND,),
         tag="markets",
     ),

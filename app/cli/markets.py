@@ -12,22 +12,23 @@ from app.cli.screen.commands import Commands
 from app.cli.screen.completion import MARKET
 from app.cli.sending import send
 from app.cli.settling import settle
-from app.market_file import MarketFileRefused, read_market_file
-from app.operator import index_sources, markets_now, now
+from app.market_file import MarketFileRefused, read_market_changes, read_market_file
+from app.operator import index_sources, markets_now, now, plan_change
 from app.operator import place as place_in_shard
 from app.settings import load_settings, resolve_local
-from schemas.commands import SetIndex, SetRules, SetStatus
-from schemas.market import INDEX_MAX, MarketStatus
+from schemas.commands import SetIndex, SetRules, SetSpec, SetStatus
+from schemas.market import INDEX_MAX, MarketSpec, MarketStatus
 from schemas.rest.markets import MarketView
-from schemas.units import NANO_E18, Nanos, parse_whole_units
+from schemas.units import NANO_E18, Nanos, format_micros, format_ppm, parse_whole_units
 from schemas.wire import RULES_VERSION
 from store.markets.placement import BadShard
 from store.markets.registry import MarketRefused
+from store.markets.spec_changes import SpecChangeRefused
 
 
 @click.group(cls=Commands)
 def market() -> None:
-    """List markets, add one, change its status, price sources, index or rules version, and end it."""
+    """List markets, add one, change its status, risk tiers, price sources, index or rules version, and end it."""
 
 
 market.add_command(sources)
@@ -120,6 +121,47 @@ def set_index(name: str, price: str) -> None:
             f"{name} has price sources, which set its index (to remove them: market sources {name} --none)"
         )
     send(settings, name, SetIndex(at=now(), index=Nanos(index)))
+
+
+@market.command("set")
+@click.argument("name", type=MARKET)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Also if accounts fall below maintenance, and are liquidated.")
+def set_limits(name: str, file: Path, *, force: bool) -> None:
+    """Change the risk tiers and limits of a market to those of a JSON file (docs/prices.md); what it leaves out stays."""
+    settings, body = resolve_local(load_settings()), file.read_bytes()
+    try:
+        change, brought_below = asyncio.run(plan_change(settings, name, lambda spec: read_market_changes(body, spec)))
+    except (MarketFileRefused, SpecChangeRefused) as error:
+        raise click.UsageError("; ".join(error.faults)) from error
+    before, after = _limits(change.before), _limits(change.after)
+    if before == after:
+        click.echo(f"{name} is so already")
+        return
+    for what in before:
+        if before[what] != after[what]:
+            click.echo(f"{what}: {before[what]} -> {after[what]}")
+    if brought_below and not force:
+        accounts = "1 account" if brought_below == 1 else f"{brought_below} accounts"
+        raise click.ClickException(
+            f"{accounts} would fall below maintenance, and be liquidated; --force changes it anyway"
+        )
+    wanted = change.after
+    send(settings, name, SetSpec(at=now(), risk_tiers=wanted.risk_tiers, open_interest_max=wanted.open_interest_max))
+    click.echo(f"{name} is changed")
+
+
+def _limits(spec: MarketSpec) -> dict[str, str]:
+    """What may change of a market, in words."""
+    tiers = [
+        f"up to {format_micros(tier.notional_up_to)} at {format_ppm(tier.initial_margin_rate)} /"
+        f" {format_ppm(tier.maintenance_margin_rate)}, leverage {tier.leverage_max}"
+        for tier in spec.risk_tiers
+    ]
+    return {
+        "riskTiers": "; ".join(tiers) or "none",
+        "maxOpenInterest": format_micros(spec.open_interest_max) if spec.open_interest_max else "none",
+    }
 
 
 @market.command()

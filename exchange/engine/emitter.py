@@ -34,6 +34,7 @@ from schemas.events import (
     PriceSourcesChanged,
     RulesChanged,
     Settlement,
+    SpecChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
@@ -385,6 +386,10 @@ class Emitter:
         self.events.append(
             StatusChanged(self._next(), self.command, self.at, market.status, market.operator_status, market.is_frozen)
         )
+
+    def spec_changed(self) -> None:
+        """The current specification."""
+        self.events.append(SpecChanged(self._next(), self.command, self.at, self.market.spec))
 
     def rules_changed(self) -> None:
         """The current rules version."""

@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from exchange.engine.clock import pass_time, tick
 from exchange.engine.conditional.entry import activate, place_conditional
 from exchange.engine.conditional.firing import finish
@@ -32,6 +34,7 @@ from schemas.commands import (
     SetIndex,
     SetPriceSources,
     SetRules,
+    SetSpec,
     SetStatus,
     TakeOver,
     UserCommand,
@@ -105,6 +108,8 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
             set_index(emitter, command.index)
         case SetStatus():
             set_status(emitter, command.status)
+        case SetSpec():
+            _set_spec(emitter, command)
         case SetRules():
             set_rules(emitter, command.rules)
         case PassBarrier():
@@ -121,6 +126,14 @@ def _cancel(emitter: Emitter, command: CancelOrder) -> None:
         emitter.cancel_refused(command.order, command.user)
         return
     emitter.ended(order, OrderStatus.CANCELLED, command.reason)
+
+
+def _set_spec(emitter: Emitter, command: SetSpec) -> None:
+    """Risk tiers and limits are only kept here, and published: margin is checked before a command is written."""
+    emitter.market.spec = replace(
+        emitter.market.spec, risk_tiers=command.risk_tiers, open_interest_max=command.open_interest_max
+    )
+    emitter.spec_changed()
 
 
 def _open(emitter: Emitter, command: ListMarket) -> None:

@@ -32,7 +32,10 @@ class Activation(msgspec.Struct, frozen=True, gc=False):
 
 
 def activation_of(triggered: TriggeredOrder, account: MarginAccount, market: MarketState) -> Activation | EndReason:
-    """The order with its margin terms at the mark of now, or why it ends: MARKET_STATUS, PRICE_BAND or MARGIN."""
+    """The order with its margin terms at the mark of now, or why it ends: MARKET_STATUS, PRICE_BAND or MARGIN.
+
+    MARGIN also if the account or the market may not have the position that it could open.
+    """
     if not accepts_order(market.status, post_only=triggered.post_only, reduce_only=False):
         return EndReason.MARKET_STATUS
     spec, side, before = market.spec, triggered.side, account.risk_in(market).exposure
@@ -41,7 +44,7 @@ def activation_of(triggered: TriggeredOrder, account: MarginAccount, market: Mar
     order = PricedOrder(side, triggered.lots, price, *terms)
     if beyond_band(spec, market.mark, order):
         return EndReason.PRICE_BAND
-    if account.may_only_reduce or account.is_closing or commitment_breach(spec, order, before):
+    if account.may_only_reduce or account.is_closing or commitment_breach(market, order, before):
         return EndReason.MARGIN
     after = with_order(spec, before, order, None)
     required, owned = requirement_and_equity(account.having(PositionRisk(market, after)))

@@ -12,11 +12,12 @@ from exchange.risk.account import NO_WAITING, Exposure, MarginAccount, MarketSta
 from exchange.risk.coverage import bound_refusal, can_only_reduce, insufficient
 from exchange.risk.margin import order_costs, requirement_and_equity, total_requirement
 from exchange.risk.order_draft import ParsedCondition, ParsedLeg, ParsedOrder
-from exchange.risk.order_filters import NOTIONAL_MAX, FilterViolation, price_text, quantity_text
+from exchange.risk.order_filters import FilterViolation, price_text, quantity_text
 from schemas.commands import PlaceConditional
 from schemas.market import RULES_FOURTH, MarketSpec
 from schemas.orders import OrderType, Side, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
+from schemas.risk_tiers import NOTIONAL_MAX
 from schemas.units import Lots, Ppm, Ticks, Timestamp, format_micros
 
 OCO_ORDERS_MAX = 10
@@ -172,8 +173,8 @@ def _breaches(
         yield FilterViolation("MIN_QUANTITY", quantity_text(spec, spec.quantity_min), quantity_text(spec, lots))
     if lots > spec.quantity_max:
         yield FilterViolation("MAX_QUANTITY", quantity_text(spec, spec.quantity_max), quantity_text(spec, lots))
-    if request.leverage is not None and request.leverage > spec.leverage_max:
-        yield FilterViolation("MAX_LEVERAGE", spec.leverage_max, request.leverage)
+    if request.leverage is not None and request.leverage > (highest := spec.tiers[0].leverage_max):
+        yield FilterViolation("MAX_LEVERAGE", highest, request.leverage)
     notional = spec.notional(_reference(draft, market), lots)
     if notional < spec.notional_min and not draft.reduce_only:
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))

@@ -157,15 +157,19 @@ def _breaches(
     notional = spec.notional(mark if draft.request.type is OrderType.MARKET else order.price, order.lots)
     if notional < spec.notional_min and not is_reducing:
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
-    yield from _commitment_breaches(spec, order, exposure)
+    yield from _commitment_breaches(market, order, exposure)
 
 
-def commitment_breach(spec: MarketSpec, order: PricedOrder, exposure: Exposure) -> FilterViolation | None:
-    """The first filter of what an account has at stake with the order: its notional, the number of live orders, the side's sum."""
-    return next(_commitment_breaches(spec, order, exposure), None)
+def commitment_breach(market: MarketState, order: PricedOrder, exposure: Exposure) -> FilterViolation | None:
+    """The first filter of what an account has at stake with the order.
+
+    Its notional, the number of live orders, the side's sum, and the position and open interest that may result.
+    """
+    return next(_commitment_breaches(market, order, exposure), None)
 
 
-def _commitment_breaches(spec: MarketSpec, order: PricedOrder, exposure: Exposure) -> Iterator[FilterViolation]:
+def _commitment_breaches(market: MarketState, order: PricedOrder, exposure: Exposure) -> Iterator[FilterViolation]:
+    spec = market.spec
     added = spec.notional(order.margin_price, order.lots)
     if added > NOTIONAL_MAX:
         yield FilterViolation("MAX_NOTIONAL", format_micros(NOTIONAL_MAX), format_micros(added))
@@ -174,17 +178,19 @@ def _commitment_breaches(spec: MarketSpec, order: PricedOrder, exposure: Exposur
     committed = _committed(order.side, exposure) + added
     if committed >= NOTIONAL_MAX:
         yield FilterViolation("MAX_EXPOSURE", format_micros(NOTIONAL_MAX), format_micros(committed))
-    if (spec.risk_tiers or spec.open_interest_max) and not is_reducing:
+    if (spec.risk_tiers or spec.open_interest_max) and not order.reduce_only:
         yield from _beyond_limits(market, order, exposure)
 
 
 def _beyond_limits(market: MarketState, order: PricedOrder, exposure: Exposure) -> Iterator[FilterViolation]:
-    """Limits of the position and of the open interest that may result."""
-    spec, most = market.spec, market.spec.open_interest_max
+    """Limits of the position and of the open interest that may result; what can only reduce is free."""
+    spec, most, opened = market.spec, market.spec.open_interest_max, _opened_lots(order, exposure)
+    if opened <= 0:
+        return
     position = spec.notional(market.mark, _reachable_lots(order, exposure))
     if spec.risk_tiers and position > (largest := spec.risk_tiers[-1].notional_up_to):
         yield FilterViolation("MAX_POSITION", format_micros(largest), format_micros(position))
-    interest = spec.notional(market.mark, market.open_interest + _opened_lots(order, exposure))
+    interest = spec.notional(market.mark, market.open_interest + opened)
     if most and interest > most:
         yield FilterViolation("MAX_OPEN_INTEREST", format_micros(most), format_micros(interest))
 
@@ -198,7 +204,7 @@ def _reachable_lots(order: PricedOrder, exposure: Exposure) -> int:
 
 
 def _opened_lots(order: PricedOrder, exposure: Exposure) -> int:
-    """The most lots by which the order can raise the open interest: those that the position leaves it to open."""
+    """The most lots by which the order can raise the open interest: those that the position leaves it to open; none at 0 and below."""
     live = exposure.naked_lots(order.side) + order.lots
     return min(order.lots, live - max(0, exposure.closable_by(order.side)))
 

@@ -46,7 +46,10 @@ class PositionView(View, frozen=True):
 
 
 class LeverageView(View, frozen=True):
-    """The account's leverage in a market, the margin that its position and orders there require, and the account's available margin."""
+    """The account's leverage in a market, the margin that its position and orders there require, and the account's available margin.
+
+    `maxLeverage` is that of the lowest risk tier; in a tier with a lower one, the leverage counts as the tier's.
+    """
 
     market_id: str
     leverage: int

@@ -10,8 +10,21 @@ class TimeView(View, frozen=True):
     time: str
 
 
+class RiskTierView(View, frozen=True):
+    """The rates of the part of a position's notional up to `notionalUpTo`, above the tier before."""
+
+    notional_up_to: str
+    initial_margin_rate: str
+    maintenance_margin_rate: str
+    max_leverage: int
+
+
 class MarketView(View, frozen=True, omit_defaults=True):
-    """A market with its parameters, status, mark and rules version. `maxConditionalOrders` is there if it has conditional orders."""
+    """A market with its parameters, status, mark and rules version.
+
+    `maxLeverage` and the margin rates are those of the first of `riskTiers`. The last tier's `notionalUpTo` is the largest position.
+    `maxOpenInterest` is in the quote asset, "0" for no limit. `maxConditionalOrders` is there if it has conditional orders.
+    """
 
     id: str
     symbol: str
@@ -28,6 +41,8 @@ class MarketView(View, frozen=True, omit_defaults=True):
     max_leverage: int
     initial_margin_rate: str
     maintenance_margin_rate: str
+    risk_tiers: list[RiskTierView]
+    max_open_interest: str
     maker_fee_rate: str
     taker_fee_rate: str
     funding_interval_hours: int

@@ -56,6 +56,11 @@ RISK = {
         ) a FULL JOIN (SELECT * FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NULL) l
           USING (user_id) WHERE a.liquidation_id IS DISTINCT FROM l.liquidation_id
     """,
+    "open interest is the sum of the long positions": """
+        SELECT m.name, coalesce(h.lots, 0), p.open_interest FROM progress p JOIN markets m USING (market_id)
+        LEFT JOIN (SELECT market_id, sum(lots) AS lots FROM positions WHERE lots > 0 GROUP BY market_id) h USING (market_id)
+        WHERE p.open_interest_seq = p.event_seq AND p.open_interest <> coalesce(h.lots, 0)
+    """,
     # a wallet that has just gone below zero is paid at the liquidator's next scan
     "no wallet stays below zero without a position": """
         SELECT 'user ' || a.user_id, 0, a.wallet FROM accounts a

@@ -7,11 +7,13 @@ import asyncpg
 import msgspec
 
 from schemas.ids import order_key, seq_of_order_key
+from schemas.market import MarketSpec
 from schemas.units import timestamp_of
 from store.command_log.failed_commands import read_failed_commands
 from store.command_log.outbox import read_commands
 from store.command_log.snapshots import StoredSnapshot
 from store.markets.progress import MarketProgress, read_market_progress
+from store.queries.formatting import spec_of
 from store.session.connect import Session
 
 _ORDERS = """
@@ -22,7 +24,8 @@ _FILLS = """
 SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, cause, at FROM fills
 """
 _MARKET = """
-SELECT CASE WHEN halted_reason IS NULL THEN status END, index_price, mark, rules, operator_status, is_frozen, price_quorum
+SELECT CASE WHEN halted_reason IS NULL THEN status END, index_price, mark, rules, operator_status, is_frozen, price_quorum,
+  spec::text
 FROM markets WHERE market_id = $1
 """
 _SNAPSHOTS = """
@@ -55,6 +58,7 @@ class MarketStored(msgspec.Struct, frozen=True):
     operator_status: str
     is_frozen: bool
     quorum: int
+    spec: MarketSpec
 
 
 class Persisted(NamedTuple):
@@ -84,7 +88,7 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
         failed = await read_failed_commands(session, progress.market_id)
     return Persisted(
         progress,
-        MarketStored(*stored),
+        _market(stored),
         {order.number: order for order in map(_order, live)},
         {row["user_id"]: (row["lots"], row["cost"], row["realized"]) for row in positions},
         [StoredSnapshot(*row) for row in snapshots],
@@ -123,6 +127,12 @@ async def read_fills_of_trades(
 async def read_payloads(session: Session, market_id: int, after_seq: int, limit: int) -> dict[int, bytes]:
     """The next commands after `after_seq` that the outbox still holds, by sequence."""
     return dict(await read_commands(session, market_id, after_seq, limit))
+
+
+def _market(row: asyncpg.Record) -> MarketStored:
+    stored = list(row)
+    stored[-1] = spec_of(stored[-1])
+    return MarketStored(*stored)
 
 
 def _order(row: asyncpg.Record) -> OrderStored:

@@ -8,15 +8,15 @@ from store.session.connect import PLAN_FOR_ALL, Session
 # Only finds accounts; exchange.risk.liquidation decides again what to do, under the account's lock.
 _SURVEY = """
 WITH terms AS MATERIALIZED (
-  SELECT v.market_id, m.is_frozen, m.mark * v.lot_value::int8 AS lot_price,
-    (m.spec->>'maintenanceMarginRate')::int8 AS rate
-  FROM markets m JOIN market_lot_values v USING (market_id)
+  SELECT market_id, m.is_frozen, m.mark * v.lot_value::int8 AS lot_price, r.above, r.up_to, r.base, r.rate
+  FROM markets m JOIN market_lot_values v USING (market_id) JOIN market_risk_tiers r USING (market_id)
 ), sums AS (
   SELECT p.user_id, sum(p.lots * t.lot_price - p.cost) AS profit, sum(p.open_loss - p.reduce_loss + p.reduce_excess) AS open_loss,
-    sum(maintenance_margin(p.lots * t.lot_price, t.rate)) AS maintenance,
+    sum(t.base + maintenance_margin(abs(p.lots * t.lot_price) - t.above, t.rate)) AS maintenance,
     bool_or(p.lots <> 0) AS has_position, bool_or(p.live_orders <> 0) AS has_orders,
     bool_or(p.lots <> 0 AND t.is_frozen) AS is_unvalued
-  FROM positions p JOIN terms t USING (market_id)
+  FROM positions p JOIN terms t ON t.market_id = p.market_id
+    AND abs(p.lots * t.lot_price) >= t.above AND abs(p.lots * t.lot_price) < t.up_to
   WHERE (p.lots <> 0 OR p.live_orders <> 0) AND p.user_id <> $1 GROUP BY p.user_id
 ), verdicts AS (
   SELECT a.user_id, a.liquidation_id IS NOT NULL AS is_flagged, coalesce(s.is_unvalued, false) AS is_unvalued,
@@ -32,7 +32,7 @@ WHERE v.is_liquidatable OR v.is_warned OR v.must_cancel OR v.is_owing OR l.liqui
 ORDER BY v.user_id
 """
 _MARKETS = """
-SELECT m.market_id, m.mark, m.is_frozen, m.operator_status, c.command_seq > p.command_seq AS has_unpersisted, w.is_under_way
+SELECT m.market_id, m.mark, m.is_frozen, m.operator_status, m.spec_seq, c.command_seq > p.command_seq AS has_unpersisted, w.is_under_way
 FROM markets m JOIN counters c USING (market_id) JOIN progress p USING (market_id) CROSS JOIN (
   SELECT EXISTS (SELECT FROM liquidations l WHERE l.kind <> 'MARGIN_CALL' AND l.ended_at IS NULL)
     OR EXISTS (SELECT FROM liquidation_steps s WHERE s.done_at IS NULL)
@@ -64,7 +64,7 @@ async def scan_accounts(session: Session) -> list[MarginCheck]:
 class MarketsNow(NamedTuple):
     """What a look at all markets finds.
 
-    `marks`: marks and states; while they are unchanged, hardly any result of the scan changes. `has_unpersisted`: a command is not
+    `marks`: marks, states and specifications; while they are unchanged, hardly any result of the scan changes. `has_unpersisted`: a command is not
     persisted yet, so they may change. `is_under_way`: a liquidation, a step of one or of a margin cancel, or a sale of the fund.
     """
 
@@ -77,7 +77,9 @@ async def read_markets_now(session: Session) -> MarketsNow:
     """All of it in one round trip."""
     rows = await session.fetch(_MARKETS, INSURANCE_FUND)
     return MarketsNow(
-        marks=tuple((row["market_id"], row["mark"], row["is_frozen"], row["operator_status"]) for row in rows),
+        marks=tuple(
+            (row["market_id"], row["mark"], row["is_frozen"], row["operator_status"], row["spec_seq"]) for row in rows
+        ),
         has_unpersisted=any(row["has_unpersisted"] for row in rows),
         is_under_way=any(row["is_under_way"] for row in rows),
     )

@@ -13,6 +13,7 @@ from exchange.risk.liquidation_policy import BankruptcyTransfer, Step
 from exchange.risk.margin import equity, maintenance, total_maintenance
 from schemas.commands import Counterparty
 from schemas.market import MarketSpec
+from schemas.risk_tiers import RiskTier
 from schemas.units import format_micros, format_ppm, format_ratio_6
 from store.queries.formatting import price_text, quantity_text
 
@@ -109,5 +110,12 @@ def _position(risk: PositionRisk) -> Receipt:
         "cost": format_micros(exposure.cost),
         "markPrice": price_text(spec, mark),
         "maintenance": format_micros(maintenance(spec, exposure, mark)),
-        "maintenanceMarginRate": format_ppm(spec.maintenance_margin_rate),
+        "maintenanceMarginRate": format_ppm(spec.tiers[0].maintenance_margin_rate),
+    } | ({"riskTiers": [_tier(tier) for tier in spec.risk_tiers]} if spec.risk_tiers else {})
+
+
+def _tier(tier: RiskTier) -> Receipt:
+    return {
+        "notionalUpTo": format_micros(tier.notional_up_to),
+        "maintenanceMarginRate": format_ppm(tier.maintenance_margin_rate),
     }

@@ -16,6 +16,7 @@ from schemas.wire import GENESIS_HASH, RULES_VERSION, encode
 from store.command_log.commands import append_command
 from store.session.connect import Session
 
+_KNOWN = "SELECT market_id, name, spec, spec_seq FROM markets ORDER BY market_id"
 INSURANCE_SEED = 1_000_000 * 10**6
 """Micros that the insurance fund of a new exchange starts with."""
 
@@ -45,26 +46,33 @@ class MarketRefused(Exception):
 
 
 class KnownMarket(msgspec.Struct, frozen=True):
-    """A listed market: its number in the database, its public name and its rules."""
+    """A listed market: its number in the database, its public name and its rules, as event `spec_seq` has left them."""
 
     market_id: int
     name: str
     spec: MarketSpec
+    spec_seq: int = 0
 
 
 class MarketRegistry:
-    """The listed markets a process knows, by name and by number; it only grows."""
+    """The listed markets a process knows, by name and by number. It only grows; only their risk tiers and limits change."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, KnownMarket] = {}
         self.by_id: dict[int, KnownMarket] = {}
 
     async def refresh(self, connection: Session) -> None:
-        """Add the markets that were listed since the last call."""
-        for row in await connection.fetch("SELECT market_id, name, spec FROM markets ORDER BY market_id"):
-            known = KnownMarket(row["market_id"], row["name"], msgspec.json.decode(row["spec"], type=MarketSpec))
+        """Add the markets that were listed since the last call, and read the changed specifications."""
+        for row in await connection.fetch(_KNOWN):
+            spec = msgspec.json.decode(row["spec"], type=MarketSpec)
+            known = KnownMarket(row["market_id"], row["name"], spec, row["spec_seq"])
             self.by_name[known.name] = known
             self.by_id[known.market_id] = known
+
+    def is_current(self, market_id: int, spec_seq: int) -> bool:
+        """Whether the market is known with the specification that this event has left."""
+        known = self.by_id.get(market_id)
+        return known is not None and known.spec_seq >= spec_seq
 
 
 async def load_registry(connection: Session) -> MarketRegistry:

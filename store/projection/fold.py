@@ -32,6 +32,7 @@ from schemas.events import (
     PriceIgnored,
     PriceSourcesChanged,
     RulesChanged,
+    SpecChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
@@ -60,6 +61,7 @@ _OtherEvent = (
     | MarkMoved
     | StatusChanged
     | PriceSourcesChanged
+    | SpecChanged
     | RulesChanged
     | PriceIgnored
     | CancelRefused
@@ -125,7 +127,9 @@ class Fold:
                 settle_funding(self._batch, event)
             case PremiumSampled():
                 fold_premium(self._batch, event)
-            case MarketOpened() | MarkMoved() | StatusChanged() | PriceSourcesChanged() | RulesChanged():
+            case (
+                MarketOpened() | MarkMoved() | StatusChanged() | PriceSourcesChanged() | SpecChanged() | RulesChanged()
+            ):
                 change_market(self.rows.market, event)
             case CancelRefused() | ActivationRefused() | BarrierPassed() | ClockAdvanced() | PriceIgnored():
                 pass
@@ -177,7 +181,7 @@ class Fold:
         else:
             order.status = OrderStatus.FILLED
             self._close(trade, order)
-        set_position(self._batch.position(party.user), party)
+        set_position(self._batch, party, side.sign * trade.quantity)
         fill = FillRow(
             market_id=self._market_id,
             trade_id=trade.trade,

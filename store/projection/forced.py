@@ -13,11 +13,13 @@ from schemas.orders import LiquidityRole, Side
 from schemas.units import datetime_of
 from store.money.ledger import liquidation_fee_entries, settlement_entries, transfer_entries
 from store.projection.batch_rows import BatchRows
-from store.projection.rows import FillRow, PositionUpdate, SettlementRow, StepOutcome
+from store.projection.rows import FillRow, SettlementRow, StepOutcome
 
 
-def set_position(position: PositionUpdate, party: TradeSide | TransferSide) -> None:
-    """Set an account's position to the one that results from an event."""
+def set_position(batch: BatchRows, party: TradeSide | TransferSide, filled: int) -> None:
+    """Set an account's position to the one that results from an event, which has added `filled` signed lots."""
+    position = batch.position(party.user)
+    batch.rows.open_interest += max(0, party.position) - max(0, party.position - filled)
     position.lots, position.cost, position.realized = party.position, party.cost, party.position_realized
     position.opened_seq = party.position_opened
 
@@ -60,6 +62,7 @@ def fold_settlement(batch: BatchRows, event: PositionsSettled) -> None:
     at = datetime_of(event.at)
     for settlement in event.settlements:
         position = batch.position(settlement.user)
+        batch.rows.open_interest -= max(0, settlement.lots)
         position.lots = position.cost = position.realized = position.opened_seq = 0
         batch.rows.settlements.append(
             SettlementRow(
@@ -76,7 +79,7 @@ def fold_settlement(batch: BatchRows, event: PositionsSettled) -> None:
 
 
 def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> None:
-    set_position(batch.position(party.user), party)
+    set_position(batch, party, side.sign * event.quantity)
     # the notional lowers the seller's cost, as in a trade: the amount is signed like the cost
     fill = FillRow(
         market_id=batch.market_id,

@@ -1,11 +1,11 @@
 """The market's own row: its status, its mark and the sources of its index."""
 
 from exchange.engine.prices.funding import next_interval_end
-from schemas.events import MarketOpened, MarkMoved, PriceSourcesChanged, RulesChanged, StatusChanged
+from schemas.events import MarketOpened, MarkMoved, PriceSourcesChanged, RulesChanged, SpecChanged, StatusChanged
 from schemas.wire import encode
 from store.projection.rows import MarketChange
 
-_OfTheMarket = MarketOpened | MarkMoved | StatusChanged | PriceSourcesChanged | RulesChanged
+_OfTheMarket = MarketOpened | MarkMoved | StatusChanged | PriceSourcesChanged | SpecChanged | RulesChanged
 
 
 def change_market(market: MarketChange, event: _OfTheMarket) -> None:
@@ -23,6 +23,8 @@ def change_market(market: MarketChange, event: _OfTheMarket) -> None:
             market.is_frozen = event.is_frozen
         case PriceSourcesChanged():
             market.price_sources, market.price_quorum = encode(event.sources).decode(), event.quorum
+        case SpecChanged():
+            market.spec, market.spec_seq = encode(event.spec).decode(), event.seq
         case RulesChanged():
             market.rules = event.rules
 

@@ -216,6 +216,8 @@ class MarketUpdate(WrittenRow, frozen=True):
     next_funding_at: datetime | None
     forgets_prediction: bool
     rules: Int4 | None
+    spec: str | None
+    spec_seq: int | None
 
 
 class RecordRow(WrittenRow, frozen=True):
@@ -232,7 +234,10 @@ class RecordRow(WrittenRow, frozen=True):
 
 
 class ProgressUpdate(WrittenRow, frozen=True):
-    """The market's progress after the batch; `before` is the last event persisted before it."""
+    """The market's progress after the batch; `before` is the last event persisted before it.
+
+    `open_interest`: by how many lots the batch changes the sum of the long positions.
+    """
 
     market_id: Int4
     event_seq: int
@@ -240,6 +245,7 @@ class ProgressUpdate(WrittenRow, frozen=True):
     event_hash: str
     at: datetime
     before: int
+    open_interest: int
 
 
 class WrittenRows(NamedTuple):
@@ -324,6 +330,8 @@ class MarketChange:
     predicted_funding_rate: int | None = None
     next_funding_at: Timestamp | None = None
     forgets_prediction: bool = False
+    spec: str | None = None
+    spec_seq: int | None = None
 
 
 @dataclass(slots=True)
@@ -340,6 +348,7 @@ class StepOutcome:
 class Rows:
     """Everything a batch changes or adds in one market, by key.
 
+    `open_interest` is the change of the sum of the long positions, in lots.
     `wallets` and `orders` are all that the batch has locked, shared by its markets; `touched_wallets` and `touched_orders` those
     that the events of this market changed.
     """
@@ -359,3 +368,4 @@ class Rows:
     steps: dict[tuple[int, int], StepOutcome] = field(default_factory=dict)
     market: MarketChange = field(default_factory=MarketChange)
     records: list[RecordRow] = field(default_factory=list)
+    open_interest: int = 0

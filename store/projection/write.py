@@ -125,7 +125,8 @@ _PARTS = {
     price_quorum = coalesce(t.price_quorum, m.price_quorum), funding_rate = coalesce(t.funding_rate, m.funding_rate),
     predicted_funding_rate = coalesce(t.predicted_funding_rate,
       CASE WHEN NOT t.forgets_prediction THEN m.predicted_funding_rate END),
-    next_funding_at = coalesce(t.next_funding_at, m.next_funding_at), rules = coalesce(t.rules, m.rules)
+    next_funding_at = coalesce(t.next_funding_at, m.next_funding_at), rules = coalesce(t.rules, m.rules),
+    spec = coalesce(t.spec::jsonb, m.spec), spec_seq = coalesce(t.spec_seq, m.spec_seq)
   FROM {market} WHERE m.market_id = t.market_id
 )""",
     "records": """record_rows AS (
@@ -136,7 +137,9 @@ _PARTS = {
   ON CONFLICT DO NOTHING
 )""",
     "progress": """progress_rows AS (
-  UPDATE progress p SET event_seq = t.event_seq, command_seq = t.command_seq, event_hash = t.event_hash, at = t.at
+  UPDATE progress p SET event_seq = t.event_seq, command_seq = t.command_seq, event_hash = t.event_hash, at = t.at,
+    open_interest_seq = t.event_seq, open_interest = t.open_interest +
+      CASE WHEN p.open_interest_seq = t.before THEN p.open_interest ELSE sum_open_interest(t.market_id) END
   FROM {progress} WHERE p.market_id = t.market_id AND p.event_seq = t.before RETURNING 1
 )""",
 }
@@ -190,7 +193,8 @@ def statement_for(kinds: tuple[str, ...], *, has_fund: bool) -> str:
         _COUNTS[kind] + (_COUNT_FUND if has_fund and kind == "positions" else "") for kind in _COUNTS if kind in kinds
     ]
     written = ", ".join(part.format_map(_FRAGMENTS | {_FREED: freed}) for part in parts)
-    return f"{MARK}WITH {written}\nSELECT {', '.join(counts)}"
+    statement = f"{MARK}WITH {written}\nSELECT {', '.join(counts)}"
+    return "\n".join(line.lstrip() for line in statement.splitlines())  # the client caches only short statements
 
 
 def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
@@ -220,7 +224,7 @@ def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
 def _progress_update(market: FoldedMarket) -> ProgressUpdate:
     after = market.after
     at = datetime_of(market.at)
-    return ProgressUpdate(market.market_id, *after, at, market.before.event_seq)
+    return ProgressUpdate(market.market_id, *after, at, market.before.event_seq, market.rows.open_interest)
 
 
 def _order_update(order: OrderRow) -> OrderUpdate:
@@ -285,4 +289,6 @@ def _market_update(market_id: int, change: MarketChange) -> MarketUpdate:
         next_funding_at=datetime_or_none(change.next_funding_at),
         forgets_prediction=change.forgets_prediction,
         rules=change.rules,
+        spec=change.spec,
+        spec_seq=change.spec_seq,
     )

@@ -66,7 +66,7 @@ def _view(account: MarginAccount, risk: PositionRisk) -> LeverageView:
     return LeverageView(
         market_id=market.spec.market,
         leverage=exposure.leverage,
-        max_leverage=market.spec.leverage_max,
+        max_leverage=market.spec.tiers[0].leverage_max,
         initial_margin=format_micros(requirement(market.spec, exposure, market.mark)),
         maintenance_margin=format_micros(maintenance(market.spec, exposure, market.mark)),
         available_margin=format_micros(available_margin(account)),

@@ -85,10 +85,10 @@ async def lock_and_read(
     wishes: Sequence[ParsedRequest | Refused | None],
     load: Mapping[str, MarketLoad],
 ) -> BatchState:
-    """Lock the accounts of the batch in user order and read its rows; newly listed markets are added to the registry."""
+    """Lock the accounts of the batch in user order and read its rows; the registry learns new markets and specifications."""
     rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
-    if any(row["kind"] == "market" and row["market_id"] not in registry.by_id for row in rows):
-        await registry.refresh(connection)  # an id of that market could not be parsed before: read once more
+    if not _are_current(registry, rows):
+        await registry.refresh(connection)  # an id of a new market could not be parsed before: read once more
         rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     reading = reading_of(registry, rows, load)
     asked = [
@@ -125,10 +125,15 @@ async def read_unlocked(
 async def _known_rows(
     session: Session, registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]
 ) -> BatchState:
-    """The rows grouped; newly listed markets are added to the registry first."""
-    if any(row["market_id"] is not None and row["market_id"] not in registry.by_id for row in rows):
+    """The rows grouped; the registry learns new markets and specifications first."""
+    if not _are_current(registry, rows):
         await registry.refresh(session)
     return reading_of(registry, rows, load)
+
+
+def _are_current(registry: MarketRegistry, rows: Sequence[asyncpg.Record]) -> bool:
+    """Whether the registry knows all markets as they are; the rows of markets carry the event of their specification as cost."""
+    return all(registry.is_current(row["market_id"], row["cost"]) for row in rows if row["kind"] == "market")
 
 
 def _read_wish(place: SubmitOrder) -> ParsedRequest | Refused:

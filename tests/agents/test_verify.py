@@ -71,6 +71,10 @@ CORRUPTIONS = {
         "markets",
         f"UPDATE markets SET operator_status = 'HALTED' WHERE {OF_THE_MARKET}",
     ),
+    "another open-interest limit": (
+        "markets",
+        f"""UPDATE markets SET spec = spec || '{{"openInterestMax": 1}}' WHERE {OF_THE_MARKET}""",
+    ),
     "a mark frozen that is not": ("markets", f"UPDATE markets SET is_frozen = true WHERE {OF_THE_MARKET}"),
     "another rules version": ("markets", f"UPDATE markets SET rules = rules + 1 WHERE {OF_THE_MARKET}"),
     "a snapshot with another byte": (

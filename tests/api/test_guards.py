@@ -22,6 +22,7 @@ PUBLIC = {
     ("POST", "/auth/login"),
     ("GET", "/markets"),
     ("GET", "/markets/{marketId}"),
+    ("GET", "/markets/{marketId}/risk-tiers"),
     ("GET", "/markets/{marketId}/funding"),
     ("GET", "/markets/{marketId}/fills"),
     ("GET", "/markets/{marketId}/orderbook"),

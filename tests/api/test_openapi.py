@@ -95,6 +95,8 @@ async def test_answers_match_the_document(exchange: Exchange) -> None:
         "/markets": "/markets",
         "/markets?limit=1": "/markets",
         "/markets/BTC-PERP": "/markets/{marketId}",
+        "/markets/BTC-PERP/risk-tiers": "/markets/{marketId}/risk-tiers",
+        "/markets/unknown/risk-tiers": "/markets/{marketId}/risk-tiers",
         "/balances": "/balances",
         "/balances?limit=1": "/balances",
         "/positions": "/positions",

@@ -10,7 +10,7 @@ from app.cli import cli
 from app.compose import prepare_database
 from app.settings import load_settings
 from schemas.wire import RULES_VERSION
-from tests.store.account_builder import session_to
+from tests.store.account_builder import USDC, hold, session_to, user_with
 
 PRODUCTION = {"MODE": "production", "BROKER_URL": "localhost:1", "JWT_SECRET": "0123456789" * 4}
 
@@ -97,6 +97,65 @@ async def test_a_settlement_says_what_it_does_and_asks(database: str) -> None:
         done = await _invoke(environment, *settle, "--final")
         assert (done.exit_code, done.stdout) == (0, "BTC-PERP is SETTLED: no position was open\n")
         assert await session.fetchval("SELECT command_seq FROM counters WHERE market_id = 1") == 1, "only its listing"
+
+
+TIERS = """{"riskTiers": [
+  {"notionalUpTo": "50000", "initialMarginRate": "0.05", "maintenanceMarginRate": "0.005", "maxLeverage": 20},
+  {"notionalUpTo": "250000", "initialMarginRate": "0.1", "maintenanceMarginRate": "0.05", "maxLeverage": 10}
+], "maxOpenInterest": "5000000"}"""
+
+
+async def test_a_change_that_brings_accounts_below_maintenance_is_refused_with_their_number(
+    database: str, tmp_path: Path
+) -> None:
+    """It says what would change, and nothing reaches the log; --force sends it."""
+    (tmp_path / "limits.json").write_text(TIERS)
+    change, environment = ("market", "set", "BTC-PERP", str(tmp_path / "limits.json")), {"DATABASE_URL": database}
+    async with session_to(database) as session:
+        for _ in range(2):
+            await hold(session, await user_with(session, 3_750 * USDC), 1, lots=2_000, cost=120_000 * USDC)
+        refused = await _invoke(environment, *change)
+        assert refused.exit_code == 1
+        assert refused.stdout.splitlines() == [
+            "riskTiers: none -> up to 50000 at 0.05 / 0.005, leverage 20; up to 250000 at 0.1 / 0.05, leverage 10",
+            "maxOpenInterest: none -> 5000000",
+        ]
+        assert refused.stderr == (
+            "Error: 2 accounts would fall below maintenance, and be liquidated; --force changes it anyway\n"
+        )
+        assert await session.fetchval("SELECT command_seq FROM counters WHERE market_id = 1") == 1, "only its listing"
+        await session.execute("DELETE FROM positions WHERE user_id = (SELECT max(user_id) FROM positions)")
+        assert "Error: 1 account would fall" in (await _invoke(environment, *change)).stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"tickSize": "1"}', "tickSize of a listed market never changes"),
+        ('{"id": "ETH-PERP", "maxLeverage": 10}', "id of a listed market never changes; maxLeverage of a listed"),
+        ('{"riskTiers": [{"notionalUpTo": "1"}]}', "riskTiers[0].initialMarginRate is missing"),
+        ('{"riskTiers": 1}', "riskTiers must be a list"),
+        (TIERS.replace("250000", "40000"), "riskTiers: notionalUpTo rises"),
+        ('{"maxOpenInterest": "-1"}', "maxOpenInterest is not a decimal number"),
+        ('{"more": 1}', "unknown field 'more'"),
+        ("[]", "one JSON object"),
+    ],
+)
+async def test_limits_that_a_market_cannot_have_never_reach_the_log(
+    database: str, tmp_path: Path, content: str, said: str
+) -> None:
+    """Wrong use, with the reason."""
+    (tmp_path / "limits.json").write_text(content)
+    refused = await _invoke({"DATABASE_URL": database}, "market", "set", "BTC-PERP", str(tmp_path / "limits.json"))
+    assert (refused.exit_code, said in refused.stderr) == (2, True), refused.output
+
+
+async def test_a_market_that_has_these_limits_already_gets_no_command(database: str, tmp_path: Path) -> None:
+    """The whole file of a market, and a part of it."""
+    for content in ('{"riskTiers": [], "maxLeverage": 20}', "{}"):
+        (tmp_path / "limits.json").write_text(content)
+        same = await _invoke({"DATABASE_URL": database}, "market", "set", "BTC-PERP", str(tmp_path / "limits.json"))
+        assert (same.exit_code, same.stdout) == (0, "BTC-PERP is so already\n")
 
 
 @pytest.mark.parametrize("percent", ["0", "51", "-50.1", "x", "1e1", "0.00001", "--6", "NaN"])

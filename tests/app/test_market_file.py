@@ -2,9 +2,12 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from app.market_file import MarketFileRefused, read_market_file
+from app.market_file import MarketFileRefused, read_market_changes, read_market_file
 from schemas.market import SEED_MARKETS, spec_faults
+from schemas.risk_tiers import RiskTier
+from schemas.units import Micros, Ppm
 
 ETH = {"id": "ETH-PERP", "tickSize": "0.01", "lotSize": "0.01", "maxQuantity": "10000", "referencePrice": "3000"}
 
@@ -25,6 +28,25 @@ def test_everything_can_be_given() -> None:
     assert (spec.market, spec.base_asset, spec.maker_fee_rate) == ("SOL2-PERP", "SOL2", -100)
     assert (spec.funding_interval_hours, spec.quantity_min) == (1, 5)
     assert spec_faults(spec) == []
+
+
+TIER = {"notionalUpTo": "50000", "initialMarginRate": "0.05", "maintenanceMarginRate": "0.005", "maxLeverage": 20}
+
+
+def test_risk_tiers_and_an_open_interest_limit_can_be_given() -> None:
+    """Notionals in the quote asset, rates as fractions."""
+    spec = read_market_file(body(riskTiers=[TIER], maxOpenInterest="5000000"))
+    assert spec.risk_tiers == (RiskTier(Micros(50_000 * 10**6), Ppm(50_000), Ppm(5_000), 20),)
+    assert spec.open_interest_max == 5_000_000 * 10**6
+    assert spec_faults(spec) == []
+
+
+def test_of_a_listed_market_a_file_may_have_some_fields_only() -> None:
+    """The others stay as they are, whatever the defaults of a new market."""
+    listed = read_market_file(body(maxLeverage=10, makerFeeRate="-0.0001", minQuantity="0.05", riskTiers=[TIER]))
+    assert read_market_changes(b"{}", listed) == listed
+    changed = read_market_changes(b'{"riskTiers": [], "maxOpenInterest": "7"}', listed)
+    assert changed == replace(listed, risk_tiers=(), open_interest_max=Micros(7_000_000))
 
 
 @pytest.mark.parametrize(

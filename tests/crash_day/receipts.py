@@ -100,7 +100,7 @@ def _check_account(inputs: Inputs) -> tuple[Fraction, Fraction]:
     positions = inputs["positions"]
     profit = sum((_value(p) - _number(p["cost"]) for p in positions), Fraction(0))
     equity = _number(inputs["wallet"]) + profit
-    parts = [_up(abs(_value(p)) * _number(p["maintenanceMarginRate"])) for p in positions]
+    parts = [_up(_maintenance(p)) for p in positions]
     assert equity == _number(inputs["equity"]), f"equity {float(equity)}"
     assert sum(parts) == _number(inputs["maintenance"])
     left = equity
@@ -111,6 +111,16 @@ def _check_account(inputs: Inputs) -> tuple[Fraction, Fraction]:
         assert share == _number(position["equityShare"]), f"share {float(share)}"
         assert _value(position) - share == _number(position["bankruptAmount"])
     return equity, sum(parts, Fraction(0))
+
+
+def _maintenance(position: Inputs) -> Fraction:
+    """Each part of the position at the rate of its tier, beyond the last at its rate; without tiers, all at the market's."""
+    notional, rate = abs(_value(position)), _number(position["maintenanceMarginRate"])
+    kept = below = Fraction(0)
+    for tier in position.get("riskTiers", ()):
+        rate, up_to = _number(tier["maintenanceMarginRate"]), min(notional, _number(tier["notionalUpTo"]))
+        kept, below = kept + (up_to - below) * rate, up_to
+    return kept + (notional - below) * rate
 
 
 def _check_order(step: Step, grids: Mapping[str, Grid], *, is_sale: bool) -> None:

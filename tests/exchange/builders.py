@@ -27,6 +27,7 @@ from schemas.commands import (
     SetIndex,
     SetPriceSources,
     SetRules,
+    SetSpec,
     SetStatus,
     SourcePrice,
     TakeOver,
@@ -34,6 +35,7 @@ from schemas.commands import (
 from schemas.events import Event
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, PriceSource
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.risk_tiers import RiskTier
 from schemas.units import E18, Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 from schemas.wire import encode
 
@@ -180,6 +182,15 @@ def deleveraging(user: int, lots: int, cost: int, amount: int, *against: tuple[i
 def status(value: MarketStatus, at: int = 1) -> SetStatus:
     """The operator sets the status."""
     return SetStatus(Timestamp(at), value)
+
+
+def tiers(*borders: int, limit: int = 0, at: int = 1) -> SetSpec:
+    """The operator sets risk tiers up to these notionals in USDC, at 10 % / 1 %, 20 % / 2 % ..., and an open-interest limit."""
+    set_ = (
+        RiskTier(Micros(border * USDC), Ppm(100_000 * n), Ppm(10_000 * n), 10 // n)
+        for n, border in enumerate(borders, 1)
+    )
+    return SetSpec(Timestamp(at), tuple(set_), Micros(limit * USDC))
 
 
 def rules(version: int, at: int = 1) -> SetRules:

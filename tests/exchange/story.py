@@ -12,7 +12,7 @@
 The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
 Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
 `valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `index 90`,
-`status HALTED`, `clock 50`, `rules 2`. What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
+`status HALTED`, `clock 50`, `rules 2`, `tiers 100 500` (their borders). What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
 
 Conditional orders: `ann sells 3 stop 95`, `ann sells all target 110` (closes the position), `ann buys 2 stop 105 limit 106`,
 `ann sells all trail 5% from 110`. Options: `last` or `index` instead of the mark, `leg of 9` (order 9 comes later), and of any order
@@ -50,12 +50,25 @@ from schemas.events import (
     PriceIgnored,
     PriceSourcesChanged,
     RulesChanged,
+    SpecChanged,
     StatusChanged,
     TradeExecuted,
 )
 from schemas.market import MarketStatus
 from schemas.orders import AmendCause, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
-from tests.exchange.builders import USDC, Driver, activation, cancel, conditional, index, order, rules, status, tick
+from tests.exchange.builders import (
+    USDC,
+    Driver,
+    activation,
+    cancel,
+    conditional,
+    index,
+    order,
+    rules,
+    status,
+    tick,
+    tiers,
+)
 from tests.exchange.invariants import check_all
 
 FOLDER = Path(__file__).parent / "stories"
@@ -105,6 +118,8 @@ def _command(market: Market, line: str) -> Command:
             return index(int(price), now)
         case ["status", name]:
             return status(MarketStatus(name), now)
+        case ["tiers", *borders]:
+            return tiers(*map(int, borders), at=now)
         case ["rules", version]:
             return rules(int(version), now)
         case ["clock", time]:
@@ -198,6 +213,9 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
             said = f"{event.order} follows the position, {event.added:+} to {event.remaining}"
         case OrderAmended():
             said = f"{event.order} moves to {event.price}, {event.remaining} left"
+        case SpecChanged():
+            tiers = ", ".join(f"{tier.notional_up_to // USDC}" for tier in event.spec.risk_tiers)
+            said = f"tiers up to {tiers}" if tiers else "one tier"
         case RulesChanged():
             said = f"rules {event.rules}"
         case CancelRefused():

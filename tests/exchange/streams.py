@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas.commands import Command, ReportPrice
-from schemas.market import RULES_SECOND, RULES_THIRD, MarketStatus
+from schemas.market import RULES_FOURTH, RULES_SECOND, RULES_THIRD, MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.exchange.builders import (
     USDC,
@@ -22,6 +22,7 @@ from tests.exchange.builders import (
     status,
     take_over,
     tick,
+    tiers,
     together,
 )
 
@@ -70,7 +71,8 @@ def operations() -> st.SearchStrategy[Command]:
             take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110), st.integers(0, 4)
         ),
         st.builds(barrier, st.just("b")),
-        st.builds(rules, st.integers(1, 3)),
+        st.builds(rules, st.integers(1, 4)),
+        st.builds(tiers, *(st.integers(1, 9),) * 2, limit=st.integers(0, 9)),
         st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),
     )
 
@@ -83,7 +85,7 @@ def prices() -> st.SearchStrategy[ReportPrice]:
 def logs() -> st.SearchStrategy[list[Command]]:
     """A course of commands after the listing: by the first rules, by the newest from the start, or moved in its middle."""
     course = st.lists(st.one_of(orders(), orders(), orders(), cancels(), operations()), max_size=60)
-    first = st.sampled_from((RULES_SECOND, RULES_THIRD)).map(lambda version: rules(version, 0))
+    first = st.sampled_from((RULES_SECOND, RULES_THIRD, RULES_FOURTH)).map(lambda version: rules(version, 0))
     return st.one_of(course, st.builds(lambda moved, commands: [moved, *commands], first, course))
 
 

@@ -16,11 +16,13 @@ from schemas.events import (
     OrderAccepted,
     OrderEnded,
     OrderShrunk,
+    SpecChanged,
     StatusChanged,
     TradeExecuted,
 )
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, FillCause, OrderStatus, OrderType, TimeInForce
+from schemas.units import Micros
 from tests.exchange.builders import (
     ANN,
     BOB,
@@ -36,6 +38,7 @@ from tests.exchange.builders import (
     small_spec,
     status,
     tick,
+    tiers,
 )
 
 
@@ -165,6 +168,15 @@ def test_an_active_market_never_goes_back_to_initializing() -> None:
     ("command", "event"),
     [
         (barrier("b-1"), BarrierPassed(2, 2, 1, "b-1")),
+        (
+            tiers(500, limit=900),
+            SpecChanged(
+                2,
+                2,
+                1,
+                small_spec(risk_tiers=tiers(500).risk_tiers, open_interest_max=Micros(900 * USDC)),
+            ),
+        ),
         (tick(5), ClockAdvanced(2, 2, 5)),
         (index(103), MarkMoved(2, 2, 1, 103 * 10**9, 103)),
         (status(MarketStatus.HALTED), StatusChanged(2, 2, 1, MarketStatus.HALTED, MarketStatus.HALTED)),

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from exchange.risk.account import Exposure, MarginAccount, PositionRisk
+from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
+from exchange.risk.activation import Activation, TriggeredOrder, activation_of
 from exchange.risk.admission import set_leverage
 from exchange.risk.liquidation import bankrupt_shares, sale_price
 from exchange.risk.liquidation_policy import Past, Step, next_action
@@ -25,10 +26,10 @@ from exchange.risk.margin import (
     total_maintenance,
 )
 from schemas.market import MarketSpec, spec_faults
-from schemas.orders import Side
+from schemas.orders import EndReason, Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.risk_tiers import NOTIONAL_MAX, RiskTier
-from schemas.units import PPM, Micros, Ppm, Ticks, format_e18
+from schemas.units import PPM, Lots, Micros, Ppm, Ticks, format_e18
 from schemas.wire import encode
 from tests.exchange.margin_builders import BTC, USDC, account, admitted, btc, decide, owner_of, refused, request, terms
 from tests.exchange.margin_model import OneMarket
@@ -167,6 +168,22 @@ def test_an_order_that_turns_a_position_around_counts_in_full() -> None:
     assert answer.details == {"filter": "MAX_POSITION", "limit": "250000", "got": "250050"}
     admitted(request("5", "50000", Side.SELL), owner, market)
     admitted(request("1", "50000", Side.SELL, reduce_only=True), owner, market)
+
+
+def test_a_triggered_order_keeps_to_the_largest_position_and_to_the_open_interest() -> None:
+    """It is judged when it is activated, for the first and only time: beyond a limit it ends, MARGIN; what reduces is free."""
+    market, busy = terms(TIERED, mark=MARK), interest(9_500)
+
+    def activated(lots: int, owner: MarginAccount, at: MarketState, side: Side = Side.BUY) -> bool:
+        answer = activation_of(TriggeredOrder(side, Lots(lots), MARK, post_only=False), owner, at)
+        assert isinstance(answer, Activation) or answer is EndReason.MARGIN
+        return isinstance(answer, Activation)
+
+    assert activated(4_000, long_of(1_000, wallet=10**6), market)
+    assert not activated(4_001, long_of(1_000, wallet=10**6), market)
+    assert activated(500, account(10**12), busy)
+    assert not activated(501, account(10**12), busy)
+    assert activated(12_000, long_of(12_000, wallet=10**6), market, Side.SELL)
 
 
 @EXAMPLES

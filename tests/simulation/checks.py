@@ -70,6 +70,10 @@ def _position_differences(tables: Tables, row: MarketRow, market: Market) -> Ite
         yield f"{row.name}: sizes do not sum to zero"
     if (row.status, row.index_price, row.mark) != (market.status, market.index, market.mark):
         yield f"{row.name}: status, index and mark differ"
+    if row.spec != market.spec:
+        yield f"{row.name}: the specification is {row.spec}, expected {market.spec}"
+    if row.open_interest != sum(max(0, lots) for lots, _, _ in held.values()):
+        yield f"{row.name}: open interest {row.open_interest}"
 
 
 def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:

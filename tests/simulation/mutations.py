@@ -30,15 +30,18 @@ from broker.command_records import read_command
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
-from schemas.events import Event, OrderAccepted
+from schemas.events import Event, OrderAccepted, SpecChanged
 from schemas.orders import Side
 from schemas.wire import CommandRecord
 from store.command_log.outbox import SentRecord, set_cursor
 from store.money.ledger import Entry, House, trade_entries
 from store.projection import EventGap, ProjectionStopped
+from store.projection.batch_rows import BatchRows
 from store.projection.chain import ChainedEvent, Progress
 from store.projection.fold import Fold
-from store.projection.rows import OrderRow
+from store.projection.forced import set_position
+from store.projection.market_row import change_market
+from store.projection.rows import MarketChange, OrderRow
 from store.submission.decisions import Decisions
 from tables.book_table import Snapshot, keys_of_snapshot, snapshot_entries
 from tests.simulation.wiring import Place, replaced
@@ -120,6 +123,17 @@ def _give_up_at_the_hole(projector: Projector, count: int, outcome: int | Projec
     if projector._missing and isinstance(outcome, EventGap):
         raise outcome
     _settle(projector, count, outcome)
+
+
+def _keep_the_specification(market: MarketChange, event: Any) -> None:
+    if not isinstance(event, SpecChanged):
+        change_market(market, event)
+
+
+def _forget_the_open_interest(batch: BatchRows, party: Any, filled: int) -> None:
+    before = batch.rows.open_interest
+    set_position(batch, party, filled)
+    batch.rows.open_interest = before + max(0, filled)
 
 
 async def _see_nothing_replaced(*_: Any) -> bool:
@@ -218,6 +232,10 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "events after written ones chain to the wrong hash": {(MarketAssignment, "leave_out_written"): _chain_wrongly},
     "the house forgets its fee": {(store.projection.fold, "trade_entries"): _keep_the_fee},
     "a take-over moves no money": {(store.projection.forced, "transfer_entries"): lambda _: []},
+    "changed risk tiers are not persisted": {(store.projection.fold, "change_market"): _keep_the_specification},
+    "open interest counts what is closed as opened": {
+        (store.projection.fold, "set_position"): _forget_the_open_interest
+    },
     "client ids are not looked up": {(Decisions, "_repeated"): lambda *_: None},
     "a batch reserves for its first order only": {
         (Decisions, "exposure_changes"): lambda decisions: list(_exposure_changes(decisions))[:1]
@@ -266,6 +284,8 @@ SHOWN_BY = {
     "events after written ones chain to the wrong hash": 4,
     "the house forgets its fee": 0,
     "a take-over moves no money": 3,
+    "changed risk tiers are not persisted": 6,
+    "open interest counts what is closed as opened": 13,
     "client ids are not looked up": 0,
     "a batch reserves for its first order only": 0,
     "nobody notices that the log has lost what recovery read": 23,

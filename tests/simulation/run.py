@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tests.simulation.checks import differences, final_state, forced_actions
 from tests.simulation.conditional_statements import waits_for_margin
+from tests.simulation.limits import Limits
 from tests.simulation.liquidator import Gaps
 from tests.simulation.system import SHARDS, System
 from tests.simulation.traders import Traders
@@ -57,11 +58,13 @@ def simulate(seed: int, steps: int = STEPS, *, is_verbose: bool = False) -> Outc
 
 async def _play(world: World, system: System, steps: int) -> None:
     traders, gaps, watch = Traders(world, system), Gaps(world, system), Watch(world, system)
+    limits = Limits(world, system)
     system.start_all()
     for _ in range(steps):
         await asyncio.sleep(world.dice.uniform(0.0, 2 * STEP_S))
         traders.act()
         gaps.act()
+        limits.act()
         _disturb(world, system)
         if world.violations:
             return

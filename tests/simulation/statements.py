@@ -6,10 +6,11 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from schemas.market import MarketSpec
 from schemas.units import timestamp_of
 from schemas.wire import encode
 from store.command_log import broker_identity, commands, outbox, snapshots
-from store.markets import due_orders, halts, placement, progress, rests
+from store.markets import due_orders, halts, placement, progress, registry, rests
 from store.money.ledger import House
 from store.projection import columns
 from store.projection import write as projecting
@@ -81,9 +82,9 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         for row in sent["market"]:
             _change_market(tables.markets[row["market_id"]], row)
         for row in moved:
-            tables.markets[row["market_id"]].progress = Progress(
-                row["event_seq"], row["command_seq"], row["event_hash"]
-            )
+            market = tables.markets[row["market_id"]]
+            market.progress = Progress(row["event_seq"], row["command_seq"], row["event_hash"])
+            market.open_interest += row["open_interest"]
 
     counts = {
         "orders": plain,
@@ -135,9 +136,11 @@ def _force(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 
 def _change_market(market: MarketRow, change: Row) -> None:
-    for name in ("status", "index_price", "mark", "rules"):
+    for name in ("status", "index_price", "mark", "rules", "spec_seq"):
         if change[name] is not None:
             setattr(market, name, change[name])
+    if change["spec"] is not None:
+        market.spec = msgspec.json.decode(change["spec"], type=MarketSpec)
 
 
 def _append(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -301,7 +304,12 @@ def _halt(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
 def _registry(tables: Tables, _: tuple[Any, ...]) -> Result:
     markets = tables.markets.values()
-    return Result([{"market_id": m.market_id, "name": m.name, "spec": encode(m.spec).decode()} for m in markets])
+    return Result(
+        [
+            {"market_id": m.market_id, "name": m.name, "spec": encode(m.spec).decode(), "spec_seq": m.spec_seq}
+            for m in markets
+        ]
+    )
 
 
 def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -404,7 +412,7 @@ STATEMENTS: dict[str, Statement] = {
     halts._UNKNOWN: Statement("unknown command", _first_unknown),
     halts._HALT: Statement("halt", _halt),
     "SELECT command_seq FROM failed_commands WHERE market_id = $1": Statement("failed", lambda *_: Result([])),
-    "SELECT market_id, name, spec FROM markets ORDER BY market_id": Statement("registry", _registry),
+    registry._KNOWN: Statement("registry", _registry),
     due_orders._TICKING: Statement("ticking", _ticking),
     RAISE_EPOCH: Statement("epoch", _raise_epoch),
     broker_identity._REPLACE: Statement("cluster", _replace_cluster),

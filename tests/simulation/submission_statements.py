@@ -65,7 +65,15 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     """Markets, the accounts with their positions, the client ids and the orders that a batch names."""
     users, client_users, client_ids, orders = arguments
     rows: list[Row] = [
-        {"kind": "market", "market_id": m.market_id, "status": m.status, "mark": m.mark, "is_frozen": False}
+        {
+            "kind": "market",
+            "market_id": m.market_id,
+            "status": m.status,
+            "mark": m.mark,
+            "is_frozen": False,
+            "lots": m.open_interest if m.spec.open_interest_max else None,
+            "cost": m.spec_seq,
+        }
         for m in tables.markets.values()
     ]
     for user in users:

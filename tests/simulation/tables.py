@@ -40,6 +40,8 @@ class MarketRow:
     index_price: int
     mark: int
     rules: int = RULES_FIRST
+    spec_seq: int = 0
+    open_interest: int = 0
     shard: str = MAIN_SHARD
     progress: Progress = field(default_factory=lambda: Progress(0, 0, GENESIS_HASH))
     epoch: int = 1
@@ -87,7 +89,11 @@ class Tables:
 
     def position_of(self, user: int, market_id: int) -> Row:
         """An account's row in a market, which its first order creates, and the fund's first take-over."""
-        flat: Row = {"user_id": user, "market_id": market_id, "leverage": self.markets[market_id].spec.leverage_max}
+        flat: Row = {
+            "user_id": user,
+            "market_id": market_id,
+            "leverage": self.markets[market_id].spec.tiers[0].leverage_max,
+        }
         flat |= dict.fromkeys(("lots", "cost", "realized", *EXPOSURE, *REDUCING, *WAITING), 0)
         return self.positions.setdefault((user, market_id), flat)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.limits import SET
 from tests.simulation.mutations import MUTATIONS, SHOWN_BY
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.tables import DELEVERAGING, PARTIAL_TAKE_OVER, TAKE_OVER
@@ -52,6 +53,15 @@ def test_shards_are_drawn() -> None:
         for run in outcomes(block):
             counts += run.counts
     assert all(counts[kind] >= 20 for kind in OF_SHARDS), counts
+
+
+def test_risk_tiers_are_set_while_markets_trade() -> None:
+    """In some storms an operator changes tiers and limits at random moments."""
+    counts: Counter[str] = Counter()
+    for block in range(BLOCKS):
+        for run in outcomes(block):
+            counts += run.counts
+    assert counts[SET] >= 50, counts
 
 
 def test_every_named_crash_point_is_hit() -> None:

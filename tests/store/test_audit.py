@@ -127,6 +127,7 @@ CORRUPTIONS = {
           '{"transfers": [{"trade": 99, "quantity": 5, "amount": 7}], "quantity": 4}', 1, now(), now() FROM l
     """,
     "an account that no liquidation has flagged": "UPDATE accounts SET liquidation_id = 9 WHERE user_id = 1",
+    "an open interest one lot off": "UPDATE progress SET open_interest = open_interest + 1",
     "a candle that is too high": "UPDATE candles SET high = high + 1 WHERE span_s = 60",
     "a candle lost": "DELETE FROM candles WHERE span_s = 3600",
     "candles that wait for a trade that comes later": "UPDATE candle_cursors SET trade_id = trade_id + 1",
@@ -234,6 +235,7 @@ EXCUSED = {
     "markets.predicted_funding_rate": "from the log, reported and not recomputed",
     "markets.price_quorum": "from the log: verify compares it",
     "markets.rules": "from the log: verify compares it",
+    "markets.spec_seq": "says which event has changed the specification, which verify compares",
     "orders.activated_command_seq": "says which command activated it, reported and not recomputed",
     "orders.activation_price": "as submitted",
     "orders.best_opposite": "from the log, reported and not recomputed",
@@ -253,6 +255,7 @@ EXCUSED = {
     "orders.triggered_working_price": "from the log, reported and not recomputed",
     "positions.leverage": "what the user chose",
     "progress.event_seq": "from the log: verify compares it with its hash",
+    "progress.open_interest_seq": "with another one, the open interest is added up again",
     "progress.market_id": "a key of one row a market",
     "relay_cursors.command_seq": "how far is sent, at most the counter: the engine asks for what it misses",
     "relay_cursors.market_id": "a key of one row a market",

@@ -8,7 +8,7 @@ from schemas.commands import SetIndex
 from schemas.orders import Side
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView, PositionView
-from schemas.rest.markets import MarketView
+from schemas.rest.markets import MarketView, RiskTierView
 from schemas.units import Nanos, Ticks
 from schemas.wire import RULES_VERSION
 from store.queries.accounts.adl import AdlRanks
@@ -147,6 +147,8 @@ async def test_markets_show_their_rules_and_their_mark(exchange: Exchange) -> No
         max_leverage=20,
         initial_margin_rate="0.05",
         maintenance_margin_rate="0.005",
+        risk_tiers=[RiskTierView("1000000000000", "0.05", "0.005", 20)],
+        max_open_interest="0",
         maker_fee_rate="0.0002",
         taker_fee_rate="0.0005",
         funding_interval_hours=8,

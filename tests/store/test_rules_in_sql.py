@@ -15,9 +15,12 @@ from exchange.risk.liquidation import is_liquidatable
 from exchange.risk.margin import maintenance
 from exchange.risk.order_filters import reduce_only_excess
 from schemas.orders import Side
+from schemas.risk_tiers import RiskTier
 from schemas.units import Ppm
+from schemas.wire import encode
 from store.liquidations.account_scan import scan_accounts
 from tests.exchange.margin_builders import BTC
+from tests.exchange.test_risk_tiers import any_tiers
 from tests.store.account_builder import USDC, hold, session_to, user_with
 
 MICROS = st.integers(-(10**18), 10**18)
@@ -46,6 +49,29 @@ def test_maintenance_is_the_same_in_sql(database: str) -> None:
             assert computed(session, "maintenance_margin", spec.notional(mark, lots), rate) == expected
 
         agrees()
+
+
+MAINTENANCE_OF_TIERS = """
+SELECT r.base + maintenance_margin(abs(v.value) - r.above, r.rate) FROM market_risk_tiers r CROSS JOIN (VALUES (%s::int8)) v(value)
+WHERE r.market_id = 1 AND abs(v.value) >= r.above AND abs(v.value) < r.up_to
+"""
+
+
+def test_maintenance_of_risk_tiers_is_the_same_in_sql(database: str) -> None:
+    """For any tiers, or none, and any position, at a border too: one row of the view, and the same margin."""
+    with psycopg.connect(database) as session:
+
+        @EXAMPLES
+        @given(tiers=st.one_of(st.just(()), any_tiers()), value=MICROS, near=st.integers(-1, 1))
+        def agrees(tiers: tuple[RiskTier, ...], value: int, near: int) -> None:
+            spec = replace(BTC, risk_tiers=tiers)
+            session.execute("UPDATE markets SET spec = %s::jsonb WHERE market_id = 1", [encode(spec).decode()])
+            for asked in (value, value % 10**12, *(tier.notional_up_to + near for tier in tiers)):
+                rows = session.execute(MAINTENANCE_OF_TIERS, [asked]).fetchall()
+                assert rows == [(spec.maintenance_curve.margin(abs(asked)),)]
+
+        agrees()
+        session.rollback()
 
 
 def test_the_liquidation_trigger_is_the_same_in_sql(database: str) -> None:

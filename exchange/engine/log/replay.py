@@ -38,6 +38,7 @@ from schemas.events import (
     PriceIgnored,
     PriceSourcesChanged,
     RulesChanged,
+    SpecChanged,
     StatusChanged,
     TradeExecuted,
     TradeSide,
@@ -152,6 +153,7 @@ class Replay:
                 | MarkMoved()
                 | StatusChanged()
                 | RulesChanged()
+                | SpecChanged()
                 | CancelRefused()
                 | ActivationRefused()
                 | BarrierPassed()

@@ -15,12 +15,14 @@ Holder = tuple[int, str]
 # E, the position's part of its account's equity by maintenance, is mark value - bankrupt value.
 _RANKS = """
 WITH priced AS MATERIALIZED (
-  SELECT market_id, m.name, v.lot_value::int8 * m.mark AS lot_at_mark, (m.spec->>'maintenanceMarginRate')::int8 AS rate
-  FROM markets m JOIN market_lot_values v USING (market_id)
+  SELECT market_id, m.name, v.lot_value::int8 * m.mark AS lot_at_mark, r.above, r.up_to, r.base, r.rate
+  FROM markets m JOIN market_lot_values v USING (market_id) JOIN market_risk_tiers r USING (market_id)
 ), held AS MATERIALIZED (
   SELECT p.user_id, p.market_id, m.name, p.cost, p.opened_seq, p.lots > 0 AS side, abs(p.lots) AS size, m.lot_at_mark * p.lots AS value,
-    maintenance_margin(m.lot_at_mark * p.lots, m.rate) AS maintenance
-  FROM positions p JOIN priced m USING (market_id) WHERE p.opened_seq <> 0 AND p.user_id > 0
+    m.base + maintenance_margin(abs(m.lot_at_mark * p.lots) - m.above, m.rate) AS maintenance
+  FROM positions p JOIN priced m ON m.market_id = p.market_id
+    AND abs(m.lot_at_mark * p.lots) >= m.above AND abs(m.lot_at_mark * p.lots) < m.up_to
+  WHERE p.opened_seq <> 0 AND p.user_id > 0
 ), owners AS (
   SELECT user_id, a.wallet + sum(h.value - h.cost) AS equity, sum(h.maintenance) AS maintenance
   FROM held h JOIN accounts a USING (user_id) GROUP BY user_id, a.wallet

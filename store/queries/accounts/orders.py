@@ -167,7 +167,7 @@ def order_view(row: Any) -> OrderView:
         reduce_only=row["reduce_only"],
         post_only=row["post_only"],
         self_trade_prevention_mode=SelfTradePrevention(row["self_trade_prevention"]),
-        leverage=spec.leverage_max if row["leverage_in_force"] is None else row["leverage_in_force"],
+        leverage=spec.tiers[0].leverage_max if row["leverage_in_force"] is None else row["leverage_in_force"],
         leverage_since=time_text_or_none(row["leverage_set_at"]),
         submitted_leverage=row["leverage"],
         liquidation_fee=None if row["liquidation_fee"] is None else format_micros(row["liquidation_fee"]),

@@ -5,7 +5,8 @@ from typing import Any
 from schemas.market import RULES_FOURTH, MarketStatus
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
-from schemas.rest.markets import MarketView
+from schemas.rest.markets import MarketView, RiskTierView
+from schemas.risk_tiers import RiskTier
 from schemas.units import format_e18, format_micros, format_ppm, format_rate_e9
 from store.queries.formatting import (
     index_text,
@@ -40,6 +41,7 @@ async def read_market(session: Session, market: str) -> MarketView | None:
 def market_view(row: Any) -> MarketView:
     """A row of `markets` as the API returns it."""
     spec = spec_of(row["spec"])
+    lowest = spec.tiers[0]
     return MarketView(
         id=row["name"],
         symbol=row["name"],
@@ -53,9 +55,11 @@ def market_view(row: Any) -> MarketView:
         price_band=format_ppm(spec.price_band),
         take_bound=format_ppm(spec.take_bound),
         max_open_orders=spec.orders_max,
-        max_leverage=spec.leverage_max,
-        initial_margin_rate=format_ppm(spec.initial_margin_rate),
-        maintenance_margin_rate=format_ppm(spec.maintenance_margin_rate),
+        max_leverage=lowest.leverage_max,
+        initial_margin_rate=format_ppm(lowest.initial_margin_rate),
+        maintenance_margin_rate=format_ppm(lowest.maintenance_margin_rate),
+        risk_tiers=[_tier_view(tier) for tier in spec.tiers],
+        max_open_interest=format_micros(spec.open_interest_max),
         maker_fee_rate=format_ppm(spec.maker_fee_rate),
         taker_fee_rate=format_ppm(spec.taker_fee_rate),
         funding_interval_hours=spec.funding_interval_hours,
@@ -69,4 +73,13 @@ def market_view(row: Any) -> MarketView:
         status=MarketStatus(row["status"]),
         rules=row["rules"],
         max_conditional_orders=spec.conditional_orders_max if row["rules"] >= RULES_FOURTH else None,
+    )
+
+
+def _tier_view(tier: RiskTier) -> RiskTierView:
+    return RiskTierView(
+        notional_up_to=format_micros(tier.notional_up_to),
+        initial_margin_rate=format_ppm(tier.initial_margin_rate),
+        maintenance_margin_rate=format_ppm(tier.maintenance_margin_rate),
+        max_leverage=tier.leverage_max,
     )

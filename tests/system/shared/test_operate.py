@@ -30,6 +30,7 @@ async def test_an_operator_halts_moves_and_drains_a_market(any_exchange: Start) 
         await _halt_and_resume(exchange, session, trader)
         await _move_the_index(exchange, session)
         await _move_the_rules(exchange)
+        await _set_risk_tiers(exchange, session, trader)
         await _follow_an_order(session, trader, await make_trader(session, "1000"))
         await _drain_as_administrator(exchange, session, trader)
         await _end_a_market(exchange, session, trader)
@@ -104,6 +105,22 @@ async def _move_the_rules(exchange: ExchangeProcess) -> None:
     for listing, name in ((("market", "list"), "id"), (("status",), "market")):
         rows = json.loads((await exchange.command(*listing, "--json"))[1])
         assert {row["rules"] for row in rows if row[name] == MARKET} == {RULES_VERSION}
+
+
+async def _set_risk_tiers(exchange: ExchangeProcess, session: aiohttp.ClientSession, trader: Trader) -> None:
+    """Through the log of a running exchange: published, and the next order keeps to them; then one tier again."""
+    tier = {"notionalUpTo": "100", "initialMarginRate": "0.05", "maintenanceMarginRate": "0.005", "maxLeverage": 20}
+    file = exchange.data / "limits.json"
+    file.write_text(json.dumps({"riskTiers": [tier]}))
+    code, printed = await exchange.command("market", "set", MARKET, str(file))
+    assert (code, printed.splitlines()[-1]) == (0, f"{MARKET} is changed"), printed
+    async with session.get(f"/markets/{MARKET}/risk-tiers") as answer:
+        assert await answer.json() == [tier]
+    status, body = await _post(session, "/orders", MARKET_BUY | {"quantity": "0.002"}, trader)
+    assert (status, body["error"]["details"]["filter"]) == (400, "MAX_POSITION")
+    file.write_text('{"riskTiers": []}')
+    assert (await exchange.command("market", "set", "NOPE-PERP", str(file)))[0] == 2
+    assert (await exchange.command("market", "set", MARKET, str(file)))[0] == 0
 
 
 async def _follow_an_order(session: aiohttp.ClientSession, maker: Trader, taker: Trader) -> None:
