@@ -112,6 +112,26 @@ class CancelOrder(CommandBase, frozen=True, tag="order.cancelled"):
     v: Literal[1] = 1
 
 
+class AmendOrder(CommandBase, frozen=True, tag="order.amend_requested"):
+    """Amend the user's order `order` (its sequence number in this market).
+
+    `added` (signed lots) is the new total less the old one: the engine adds it to what remains. Without a `price` (ticks) the price
+    stays, wherever the resting band has moved it. `post_only` and `self_trade_prevention` are the order's. The last three are
+    what it adds to the margin sums per lot from the amend on.
+    """
+
+    user: int
+    order: int
+    added: int
+    price: Ticks | None
+    post_only: bool
+    self_trade_prevention: SelfTradePrevention
+    margin_price: Ticks
+    loss_per_lot: Micros
+    fee_per_lot: Micros
+    v: Literal[1] = 1
+
+
 class SetPriceSources(CommandBase, frozen=True, tag="price_sources.set"):
     """Set the price sources of the index, and how many of them must be fresh. No sources: the index is constant."""
 
@@ -247,13 +267,14 @@ class Deleverage(CommandBase, frozen=True, tag="deleveraging.ordered"):
     v: Literal[1] = 1
 
 
-UserCommand = PlaceOrder | PlaceConditional | ActivateOrder | CancelOrder
+UserCommand = PlaceOrder | PlaceConditional | ActivateOrder | CancelOrder | AmendOrder
 Command = (
     ListMarket
     | PlaceOrder
     | PlaceConditional
     | ActivateOrder
     | CancelOrder
+    | AmendOrder
     | SetPriceSources
     | ReportPrice
     | ReportPrices

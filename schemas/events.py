@@ -11,6 +11,7 @@ import msgspec
 from schemas.market import MarketSpec, MarketStatus, PriceSource
 from schemas.orders import (
     AmendCause,
+    AmendRefusal,
     EndReason,
     FillCause,
     OrderStatus,
@@ -151,7 +152,8 @@ class OrderAmended(EventBase, frozen=True, tag="order.amended"):
 
     `added` is the signed change of its lots, 0 when only the price changed. `keeps_place` is false when the order went to
     the end of the queue of its price. PRICE_BAND: a reduce-only order that a new mark left beyond the resting band moved to
-    the edge of the band; what its margin was computed from stays as it was accepted.
+    the edge of the band; what its margin was computed from stays as it was accepted. USER: its owner amended it; the last three
+    fields are its margin terms from now on, as in order.accepted. If its price crosses, it trades next.
     """
 
     order: int
@@ -161,6 +163,9 @@ class OrderAmended(EventBase, frozen=True, tag="order.amended"):
     added: int
     cause: AmendCause
     keeps_place: bool
+    margin_price: Ticks | msgspec.UnsetType = msgspec.UNSET
+    loss_per_lot: Micros | msgspec.UnsetType = msgspec.UNSET
+    fee_per_lot: Micros | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = 1
 
 
@@ -261,10 +266,23 @@ class CancelRefused(EventBase, frozen=True, tag="cancel.refused"):
     v: Literal[1] = 1
 
 
+class AmendRefused(EventBase, frozen=True, tag="amend.refused"):
+    """The amend of `order` was refused: the order had ended, or stays as it was.
+
+    `best_opposite` is the price that a post-only order would have taken.
+    """
+
+    order: int
+    user: int
+    reason: AmendRefusal
+    best_opposite: Ticks | None = None
+    v: Literal[1] = 1
+
+
 class CommandFailed(EventBase, frozen=True, tag="command.failed"):
     """A user's command broke the engine: it was undone, and of all the market only the sequences moved.
 
-    `order` is the order it created, which ends REJECTED, or the order it should cancel, which is unchanged.
+    `order` is the order it created, which ends REJECTED, or the order it should cancel or amend, which is unchanged.
     """
 
     order: int
@@ -416,6 +434,7 @@ Event = (
     | LiquidationStepped
     | ForcedActionDone
     | CancelRefused
+    | AmendRefused
     | CommandFailed
     | MarkMoved
     | StatusChanged

@@ -133,10 +133,33 @@ class EndReason(StrEnum):
 
 @plain_members
 class AmendCause(StrEnum):
-    """Why the terms of an order changed: the resting band moved it, or it closes a position that has changed."""
+    """Why the terms of an order changed: the resting band moved it, it closes a position that has changed, or its owner asked for it."""
 
     PRICE_BAND = "PRICE_BAND"
     POSITION = "POSITION"
+    USER = "USER"
+
+
+@plain_members
+class AmendRefusal(StrEnum):
+    """Why the engine refused an amend: the order stays as it was, or had ended."""
+
+    ENDED = "ENDED"
+    MARKET_STATUS = "MARKET_STATUS"
+    PRICE_BAND = "PRICE_BAND"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    POST_ONLY_WOULD_TAKE = "POST_ONLY_WOULD_TAKE"
+    INTERNAL = "INTERNAL"
+
+
+@plain_members
+class AmendVerdict(StrEnum):
+    """What became of an amend: not decided yet, done, refused, or it ended the order, which had already filled as much."""
+
+    PENDING = "PENDING"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+    ENDED_ORDER = "ENDED_ORDER"
 
 
 @plain_members

@@ -12,7 +12,7 @@ from exchange.engine.log.journal import EncodedEvent, answer_or_fail, fail_comma
 from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.errors import EngineError
-from schemas.commands import CancelOrder, UserCommand
+from schemas.commands import AmendOrder, CancelOrder, UserCommand
 from schemas.ids import public_order_id
 from schemas.wire import CommandRecord
 from store.markets.progress import MarketProgress
@@ -119,7 +119,7 @@ class MarketAssignment:
 
     def _undo(self, each: UnseenCommand, error: Exception, before: str) -> None:
         """Rebuild the state without the command, from the last snapshot and the commands since."""
-        number = each.command.order if isinstance(each.command, CancelOrder) else each.seq
+        number = each.command.order if isinstance(each.command, CancelOrder | AmendOrder) else each.seq
         known = {"market": self.name, "sequence": each.seq, "order": public_order_id(self.name, number)}
         log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error, extra=known)
         market = load(self._checkpoint)

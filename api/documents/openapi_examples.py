@@ -10,7 +10,7 @@ from schemas.rest.market_data import CandleView, OrderBookView, TickerView, Trad
 from schemas.rest.markets import RiskTierView
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView
 from schemas.rest.order_trace import OrderTraceView
-from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken
+from schemas.rest.orders import AmendRequest, AmendTaken, CancelTaken, OrderRequest, OrderTaken
 from schemas.rest.previews import PreviewView
 from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from schemas.rest.users import Credentials, LoggedIn, MeView, Registered
@@ -74,6 +74,8 @@ EXAMPLES: dict[Any, Any] = {
         "leverage": 10,
     },
     OrderTaken: {"orderId": "BTC-PERP-57", "status": "PENDING"},
+    AmendRequest: {"quantity": "0.6", "price": "60100"},
+    AmendTaken: {"orderId": "BTC-PERP-57", "status": "PENDING_AMEND"},
     CancelTaken: {"orderId": "BTC-PERP-57", "status": "PENDING_CANCEL"},
     MeView: {
         "userId": "1",
@@ -178,6 +180,18 @@ EXAMPLES: dict[Any, Any] = {
             {"hop": "PERSISTED", "isDone": True, "time": "2027-01-15T12:00:00.010874Z", "commandId": "BTC-PERP:57"},
         ],
         "hasMoreFills": False,
+        "amends": [
+            {
+                "commandId": "BTC-PERP:59",
+                "requestedAt": "2027-01-15T12:00:02.000000Z",
+                "addedQuantity": "0.1",
+                "verdict": "DONE",
+                "price": "60100",
+                "amendedPrice": "60100",
+                "amendedQuantity": "0.6",
+                "eventId": "BTC-PERP:91",
+            }
+        ],
     },
     DrainRequest: {"marketId": "BTC-PERP"},
     Drained: {

@@ -1,4 +1,4 @@
-"""The fast path through the server for orders and cancels: from the bytes of a request to the submission, and its answer back.
+"""The fast path through the server for orders, amends and cancels: from the bytes of a request to the submission, and its answer back.
 
 aiohttp's own path (a task, a request, a route, middlewares, a response) costs twice as much as everything else about an
 order. Every other request still takes it: the fast path either handles a request completely or leaves it untouched.
@@ -22,14 +22,18 @@ from api.metrics import RESPONSES
 from api.paths import is_plain_id
 from api.security_headers import of_every_answer
 from api.services import Services
-from api.submission.submitting import ORDER_BODY, ack_of
+from api.submission.submitting import AMEND_BODY, ORDER_BODY, ack_of
 from schemas.refusals import Refused
 from schemas.rest.api_keys import Scope
-from store.submission import SubmissionOutcome, SubmissionRequest, SubmitCancel, SubmitOrder
+from store.submission import SubmissionOutcome, SubmissionRequest, SubmitAmend, SubmitCancel, SubmitOrder
 
 _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
-_ROUTES = {SubmitOrder: ("POST", _ORDERS), SubmitCancel: ("DELETE", "/orders/{orderId}")}
+_ROUTES = {
+    SubmitOrder: ("POST", _ORDERS),
+    SubmitAmend: ("PUT", "/orders/{orderId}"),
+    SubmitCancel: ("DELETE", "/orders/{orderId}"),
+}
 _encode = msgspec.json.Encoder().encode
 _STATUS_LINES = {
     status: (
@@ -53,7 +57,7 @@ class FastRequest(NamedTuple):
 def fast_request_of(services: Services, message: Any, body: bytes) -> FastRequest | None:
     """The submission request of a plain request; None for any other, and for one that must be refused.
 
-    `message` is aiohttp's RawRequestMessage. Plain means: an order or a cancel over HTTP/1.1 on a connection that stays
+    `message` is aiohttp's RawRequestMessage. Plain means: an order, an amend or a cancel over HTTP/1.1 on a connection that stays
     open, with one valid token or key, within the budget of its caller, and with a valid JSON body that is not encoded
     (a cancel has no body).
     """
@@ -73,7 +77,7 @@ def fast_request_of(services: Services, message: Any, body: bytes) -> FastReques
     request = _request_of(user, message, body, services.settings.body_bytes_max)
     if request is None:
         return None
-    budget = Budget.ORDERS if isinstance(request, SubmitOrder) else Budget.CANCELS
+    budget = Budget.CANCELS if isinstance(request, SubmitCancel) else Budget.ORDERS
     limit_lines = services.limits.take_plainly(budget, user)
     if limit_lines is None:
         return None
@@ -100,16 +104,18 @@ def answer_to_a_bug(fast: FastRequest, request_id: str) -> bytes:
 
 
 def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> SubmissionRequest | None:
-    if message.method == "POST" and message.path == _ORDERS:
-        if message.headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
-            return None
-        try:
+    order_id = message.path[len(_AN_ORDER) :] if message.path.startswith(_AN_ORDER) else ""
+    if message.method == "DELETE":
+        return SubmitCancel(user, order_id) if not body and is_plain_id(order_id) else None
+    if message.headers.get("Content-Type") != "application/json" or len(body) > bytes_max:
+        return None
+    try:
+        if message.method == "POST" and message.path == _ORDERS:
             return SubmitOrder(user, ORDER_BODY.decode(body))
-        except Refusal:
-            return None  # aiohttp's path answers what is wrong with it
-    if message.method == "DELETE" and message.path.startswith(_AN_ORDER) and not body:
-        order_id = message.path[len(_AN_ORDER) :]
-        return SubmitCancel(user, order_id) if is_plain_id(order_id) else None
+        if message.method == "PUT" and is_plain_id(order_id):
+            return SubmitAmend(user, order_id, AMEND_BODY.decode(body))
+    except Refusal:
+        return None  # aiohttp's path answers what is wrong with it
     return None
 
 

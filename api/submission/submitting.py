@@ -11,10 +11,11 @@ from api.responses import json_answer
 from api.route import Answer
 from api.services import services_of
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken
-from store.submission import CancelPlaced, Placed, SubmissionRequest
+from schemas.rest.orders import AmendRequest, AmendTaken, CancelTaken, OrderRequest, OrderTaken
+from store.submission import AmendPlaced, CancelPlaced, Placed, SubmissionRequest
 
 ORDER_BODY = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
+AMEND_BODY = BodyReader(AmendRequest, misfit=ErrorCode.INVALID_ORDER)
 PLACED = Answer(OrderTaken, "The order is stored; the engine processes it next.", ("Location", "X-Command-Id"))
 ORDER_REFUSALS = (
     ErrorCode.INVALID_ORDER,
@@ -24,17 +25,19 @@ ORDER_REFUSALS = (
     ErrorCode.OVERLOADED,
 )
 """Why an order without a client id can be refused."""
+AMEND_REFUSALS = tuple(code for code in ORDER_REFUSALS if code is not ErrorCode.MARKET_NOT_FOUND)
+"""Why an amend can be refused like a new order: its order names the market."""
 
 
 class Ack(NamedTuple):
     """The answer to an accepted request, on either path."""
 
     status: HTTPStatus
-    body: OrderTaken | CancelTaken
+    body: OrderTaken | CancelTaken | AmendTaken
     headers: dict[str, str]
 
 
-def ack_of(outcome: Placed | CancelPlaced) -> Ack:
+def ack_of(outcome: Placed | CancelPlaced | AmendPlaced) -> Ack:
     """202 for a request that was stored now, 200 for an order that had been stored before."""
     match outcome:
         case Placed(order_id, command_id, status, is_replay, take_profit, stop_loss):
@@ -45,6 +48,8 @@ def ack_of(outcome: Placed | CancelPlaced) -> Ack:
             return Ack(HTTPStatus.OK if is_replay else HTTPStatus.ACCEPTED, body, headers)
         case CancelPlaced(order_id, command_id):
             return Ack(HTTPStatus.ACCEPTED, CancelTaken(order_id), {"X-Command-Id": command_id})
+        case AmendPlaced(order_id, command_id):
+            return Ack(HTTPStatus.ACCEPTED, AmendTaken(order_id), {"X-Command-Id": command_id})
 
 
 async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Response:

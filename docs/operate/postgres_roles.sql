@@ -49,8 +49,9 @@ GRANT SELECT, INSERT ON users, api_keys, idempotency_keys TO perpetua_api;
 GRANT UPDATE (revoked_at) ON api_keys TO perpetua_api;
 GRANT INSERT (user_id, wallet) ON accounts TO perpetua_api;
 GRANT UPDATE (wallet) ON accounts TO perpetua_api;
-GRANT INSERT ON orders, outbox, ledger TO perpetua_api;
+GRANT INSERT ON orders, amends, outbox, ledger TO perpetua_api;
 GRANT UPDATE (cancel_requested_at, cancel_seq, updated_at) ON orders TO perpetua_api;
+GRANT UPDATE (amend_seq, amend_lots, amend_count, margin_price, loss_per_lot, fee_per_lot, excess_per_lot) ON orders TO perpetua_api;
 GRANT UPDATE (command_seq) ON counters TO perpetua_api;
 GRANT INSERT (user_id, market_id, leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots,
               live_orders) ON positions TO perpetua_api;
@@ -71,9 +72,9 @@ GRANT SELECT ON failed_commands TO perpetua_engine;
 GRANT UPDATE (command_seq) ON relay_cursors TO perpetua_engine;
 
 -- projection: writes what events say. It knows no user's name or secret, and takes no command on.
-GRANT SELECT ON accounts, orders, positions, liquidation_steps TO perpetua_projection;
+GRANT SELECT ON accounts, orders, amends, positions, liquidation_steps TO perpetua_projection;
 GRANT UPDATE (wallet) ON accounts TO perpetua_projection;
-GRANT UPDATE ON orders, positions, markets, progress, liquidation_steps TO perpetua_projection;
+GRANT UPDATE ON orders, amends, positions, markets, progress, liquidation_steps TO perpetua_projection;
 GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, funding_payments, settlements,
   persisted_records TO perpetua_projection;
 

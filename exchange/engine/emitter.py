@@ -6,9 +6,10 @@ from typing import TypeVar
 from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.market import Market
 from exchange.engine.order import Order
-from schemas.commands import Deleverage, Liquidate, PlaceOrder, TakeOver
+from schemas.commands import AmendOrder, Deleverage, Liquidate, PlaceOrder, TakeOver
 from schemas.events import (
     ActivationRefused,
+    AmendRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
@@ -42,6 +43,7 @@ from schemas.events import (
 )
 from schemas.orders import (
     AmendCause,
+    AmendRefusal,
     EndReason,
     FillCause,
     OrderStatus,
@@ -237,6 +239,26 @@ class Emitter:
             )
         )
 
+    def amended(self, order: Order, command: AmendOrder, *, keeps_place: bool) -> None:
+        """The order has just been given the terms of the command."""
+        self.events.append(
+            OrderAmended(
+                seq=self._next(),
+                command=self.command,
+                at=self.at,
+                order=order.order_seq,
+                user=order.user,
+                price=order.price,
+                remaining=order.remaining,
+                added=command.added,
+                cause=AmendCause.USER,
+                keeps_place=keeps_place,
+                margin_price=command.margin_price,
+                loss_per_lot=command.loss_per_lot,
+                fee_per_lot=command.fee_per_lot,
+            )
+        )
+
     def traded(
         self,
         *,
@@ -371,6 +393,12 @@ class Emitter:
     def cancel_refused(self, order: int, user: int) -> None:
         """The user has no such resting order."""
         self.events.append(CancelRefused(self._next(), self.command, self.at, order, user))
+
+    def amend_refused(self, command: AmendOrder, reason: AmendRefusal, best_opposite: Ticks | None = None) -> None:
+        """The order stays as it was, or the user has no such resting order."""
+        self.events.append(
+            AmendRefused(self._next(), self.command, self.at, command.order, command.user, reason, best_opposite)
+        )
 
     def failed(self, order: int, user: int) -> None:
         """The command broke the engine and was undone."""

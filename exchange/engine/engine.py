@@ -12,7 +12,7 @@ from exchange.engine.emitter import Emitter
 from exchange.engine.expiry import expire_due
 from exchange.engine.forced_actions import deleverage, liquidate, take_over
 from exchange.engine.market import Market
-from exchange.engine.order_entry import place
+from exchange.engine.order_entry import amend, place
 from exchange.engine.prices.funding import next_interval_end
 from exchange.engine.prices.index import report, report_all, set_index, set_sources
 from exchange.engine.rules import check_known, set_rules
@@ -21,6 +21,7 @@ from exchange.errors import ForeignLog, SequenceGap
 from schemas.commands import (
     ActivateOrder,
     AdvanceClock,
+    AmendOrder,
     CancelOrder,
     Command,
     Deleverage,
@@ -67,7 +68,8 @@ def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
     _check_next(market, seq)
     emitter = Emitter(market, seq, command.at)
     market.command_seq = seq
-    emitter.failed(command.order if isinstance(command, CancelOrder | ActivateOrder) else seq, command.user)
+    number = command.order if isinstance(command, CancelOrder | AmendOrder | ActivateOrder) else seq
+    emitter.failed(number, command.user)
     if isinstance(command, ActivateOrder) and (order := market.take_out(command.order, command.user)) is not None:
         emitter.ended(order, OrderStatus.REJECTED, EndReason.INTERNAL)
     end_legs(emitter, seq, EndReason.PARENT_ENDED)
@@ -86,6 +88,8 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
             place(emitter, command)
         case CancelOrder():
             _cancel(emitter, command)
+        case AmendOrder():
+            amend(emitter, command)
         case PlaceConditional():
             place_conditional(emitter, command)
         case ActivateOrder():

@@ -1,4 +1,4 @@
-"""Placing an order: it is refused, or accepted and matched, and what remains of it rests or ends."""
+"""Placing an order: it is refused, or accepted and matched, and what remains of it rests or ends. And amending a resting one."""
 
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ from exchange.engine.order import Order
 from exchange.engine.prices.resting_band import is_beyond_resting_band, move_to_band
 from exchange.engine.reduce_only import cut_to_position, enforce, enforce_at_arrival, reducible, room_for
 from exchange.market_status import accepts_order
-from schemas.commands import PlaceOrder
+from schemas.commands import AmendOrder, PlaceOrder
 from schemas.market import RULES_SECOND
-from schemas.orders import EndReason, OrderStatus, TimeInForce
-from schemas.units import Ticks
+from schemas.orders import AmendRefusal, EndReason, OrderStatus, TimeInForce
+from schemas.units import Lots, Ticks
 
 
 class Ending(NamedTuple):
@@ -35,6 +35,7 @@ _UNFILLABLE = Ending(OrderStatus.EXPIRED, EndReason.FOK_UNFILLABLE)
 _IOC_REMAINDER = Ending(OrderStatus.EXPIRED, EndReason.IOC_REMAINDER)
 _BEYOND_PROTECTION = Ending(OrderStatus.EXPIRED, EndReason.PRICE_BAND)
 _BEYOND_BAND = Ending(OrderStatus.CANCELLED, EndReason.PRICE_BAND)
+_AMENDED = Ending(OrderStatus.CANCELLED, EndReason.AMENDED)
 _NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
 
 
@@ -67,6 +68,76 @@ def enter(emitter: Emitter, order_seq: int, command: PlaceOrder) -> None:
     params = MatchParams(command.self_trade_prevention, emitter.market.spec.taker_fee_rate)
     if match(emitter, order, params) and order.remaining:
         _leave_remainder(emitter, order, command)
+
+
+def amend(emitter: Emitter, command: AmendOrder) -> None:
+    """Give a resting order other terms, or refuse that and leave it as it was.
+
+    It keeps its place only when it loses lots at the price it has. Otherwise it arrives again: it is checked, takes what it
+    crosses, and rests at the end of its price. With no lots left it ends.
+    """
+    market = emitter.market
+    order = market.book.find(command.order)
+    if order is None or order.user != command.user:
+        emitter.amend_refused(command, AmendRefusal.ENDED)
+        return
+    if order.remaining + command.added <= 0:
+        market.remove(order)
+        emitter.ended(order, *_AMENDED)
+        return
+    amended = _amended(order, command)
+    keeps_place = amended.price == order.price and command.added < 0
+    moves_to_band = not keeps_place and _moves_to_band(market, amended)
+    if moves_to_band:
+        move_to_band(market, amended)
+    refusal = _amend_refusal(market, amended, command, keeps_place=keeps_place)
+    if refusal is not None:
+        emitter.amend_refused(command, *refusal)
+        return
+    if keeps_place:
+        market.reduce(order, -command.added)
+        order.loss_per_lot = command.loss_per_lot
+        emitter.amended(order, command, keeps_place=True)
+        return
+    market.remove(order)
+    emitter.amended(amended, command, keeps_place=False)
+    if amended.reduce_only:
+        cut_to_position(emitter, amended)
+    if match(emitter, amended, MatchParams(command.self_trade_prevention, market.spec.taker_fee_rate)):
+        _rest(emitter, amended)
+
+
+def _amended(order: Order, command: AmendOrder) -> Order:
+    """The order as it would be, outside the book; what it has traded counts on, so that its fees stay cumulative."""
+    return Order(
+        order_seq=order.order_seq,
+        user=order.user,
+        side=order.side,
+        price=order.price if command.price is None else command.price,
+        remaining=Lots(order.remaining + command.added),
+        reduce_only=order.reduce_only,
+        loss_per_lot=command.loss_per_lot,
+        expires_at=order.expires_at,
+        taker_notional=order.taker_notional,
+        maker_notional=order.maker_notional,
+    )
+
+
+def _amend_refusal(
+    market: Market, amended: Order, command: AmendOrder, *, keeps_place: bool
+) -> tuple[AmendRefusal, Ticks | None] | None:
+    """Why the order may not have these terms, as one that arrives with them: the first reason that applies."""
+    if not accepts_order(market.status, post_only=command.post_only, reduce_only=amended.reduce_only):
+        return AmendRefusal.MARKET_STATUS, None
+    if keeps_place:
+        return None
+    if is_beyond_resting_band(market, amended):
+        return AmendRefusal.PRICE_BAND, None
+    if amended.reduce_only and room_for(market, amended) <= 0:
+        return AmendRefusal.REDUCE_ONLY, None
+    if command.post_only and (ending := _would_take(market, amended)) is not None:
+        return AmendRefusal.POST_ONLY_WOULD_TAKE, ending.best_opposite
+    return None
 
 
 def _order_of(order_seq: int, command: PlaceOrder) -> Order:
@@ -133,8 +204,14 @@ def _leave_remainder(emitter: Emitter, order: Order, command: PlaceOrder) -> Non
         is_empty = emitter.market.book.best(order.side.opposite) is None
         emitter.ended(order, *(_NO_LIQUIDITY if is_empty else _BEYOND_PROTECTION))
     elif command.time_in_force in _RESTING:
+        _rest(emitter, order)
+    else:
+        emitter.ended(order, *_IOC_REMAINDER)
+
+
+def _rest(emitter: Emitter, order: Order) -> None:
+    """Let what remains of the order rest; a reduce-only one counts with the others of its side from now on."""
+    if order.remaining:
         emitter.market.rest(order)
         if order.reduce_only and emitter.market.rules >= RULES_SECOND:
             enforce(emitter, order.user)
-    else:
-        emitter.ended(order, *_IOC_REMAINDER)

@@ -26,12 +26,16 @@ def reducible_of(position: int, side: Side) -> int:
 
 
 def room_for(market: Market, order: Order) -> int:
-    """Lots that a reduce-only order may rest with, given the position and the orders at least as aggressive."""
+    """Lots that a reduce-only order may rest with, given the position and the other orders at least as aggressive.
+
+    An order that is amended rests itself, at its old terms: it is none of the others.
+    """
     room = reducible(market, order.user, order.side)
     group = market.reduce_only.groups.get(order.user)
     if group is None or group.side is not order.side:
         return room
-    return room - sum(other.remaining for other in group.orders.values() if _rank(other) >= _rank(order))
+    others = [other for other in group.orders.values() if other.order_seq != order.order_seq]
+    return room - sum(other.remaining for other in others if _rank(other) >= _rank(order))
 
 
 def enforce(emitter: Emitter, user: int) -> None:

@@ -50,8 +50,8 @@ def admit(
         return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": draft.request.market_id})
     spec, exposure = market.spec, account.risk_in(market).exposure
     request, lots = draft.request, draft.quantity_e18 // spec.lot_size_e18
-    is_reducing = draft.reduce_only or _fits_position(request.side, lots, exposure)
-    refused = _closed(draft, market, is_reducing=is_reducing) or _out_of_time(draft, now)
+    is_reducing = draft.reduce_only or fits_position(request.side, lots, exposure)
+    refused = closed(draft, market, is_reducing=is_reducing) or _out_of_time(draft, now)
     if refused := refused or _unfit(draft, market, exposure, around):
         return refused
     if draft.condition is None or around is None:
@@ -119,7 +119,8 @@ def _unfit(draft: ParsedOrder, market: MarketState, exposure: Exposure, around: 
     return None if around is None else links_breach(draft, market, exposure, around)
 
 
-def _closed(draft: ParsedOrder, market: MarketState, *, is_reducing: bool) -> Refused | None:
+def closed(draft: ParsedOrder, market: MarketState, *, is_reducing: bool) -> Refused | None:
+    """Why the market does not accept the order now, because of its status or its load."""
     if not accepts_order(market.status, post_only=draft.request.post_only, reduce_only=draft.reduce_only):
         details = {"marketId": market.spec.market, "status": market.status.value}
         if market.is_frozen and market.status is MarketStatus.CANCEL_ONLY:
@@ -173,7 +174,7 @@ def _command(draft: ParsedOrder, order: PricedOrder, user: int, leverage: int, *
     )
 
 
-def _fits_position(side: Side, lots: int, exposure: Exposure) -> bool:
+def fits_position(side: Side, lots: int, exposure: Exposure) -> bool:
     """Whether the order, with the live orders of its side that are not reduce-only, cannot exceed the position."""
     return exposure.naked_lots(side) + lots <= exposure.closable_by(side)
 

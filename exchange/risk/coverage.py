@@ -7,6 +7,8 @@ that may open a position must be covered in full.
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk, ReduceOnlySums
 from exchange.risk.margin import order_costs, requirement_and_equity
 from exchange.risk.order_draft import ParsedOrder
@@ -14,7 +16,7 @@ from exchange.risk.order_filters import PricedOrder, covered_protection, price_o
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode, Refused
-from schemas.units import Micros, Ticks, format_e18, format_micros
+from schemas.units import Lots, Micros, Ticks, format_e18, format_micros
 
 FROZEN = "the mark is frozen, because too few price sources are fresh; cancels are accepted"
 _ONLY_REDUCES = "the account is being liquidated and may only reduce its positions"
@@ -95,6 +97,43 @@ def with_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder, leverag
     )
 
 
+def without_order(spec: MarketSpec, exposure: Exposure, order: PricedOrder) -> Exposure:
+    """The exposure without one of its live orders."""
+    less = with_order(spec, exposure, replace(order, lots=Lots(-order.lots)), None)
+    return replace(less, live_orders=exposure.live_orders - 1)
+
+
+def cover_amended(
+    draft: ParsedOrder, counted: PricedOrder, account: MarginAccount, without: PositionRisk
+) -> Exposure | Refused:
+    """The exposure with an order as it counts while its amend is under way, or why that is not covered.
+
+    `without` is the exposure without the order. What raises nothing needs no cover. An order that may open a position must be
+    covered in full, and does not become reduce-only as a new one may: of an account that may only reduce, it stays as it is.
+    """
+    market, before = without.market, without.exposure
+    after = with_order(market.spec, before, counted, None)
+    with_it = account.having(PositionRisk(market, after))
+    required, owned = requirement_and_equity(with_it)
+    is_reduction = draft.reduce_only and can_only_reduce(draft, counted.lots, before, is_bound=False)
+    if account.is_closing or (account.may_only_reduce and not is_reduction):
+        return _why_bound(account, required, owned)
+    if counted.reduce_only:
+        required = Micros(max(required, order_costs(with_it)))
+    if required <= owned or after == account.risk_in(market).exposure:
+        return after
+    if is_reduction:
+        left = owned - order_costs(account.having(without))
+        if counted.cost_per_lot * _closable(counted, before) <= left:
+            return after
+    return _uncovered(draft, counted, before, market.spec, (required, owned))
+
+
+def _closable(order: PricedOrder, exposure: Exposure) -> int:
+    """The most lots that a reduce-only order can close: the position, and what live orders of the other side may add to it."""
+    return min(order.lots, exposure.closable_by(order.side) + exposure.naked_lots(order.side.opposite))
+
+
 def _with_reduction(sums: ReduceOnlySums, order: PricedOrder, notional: int) -> ReduceOnlySums:
     bought, sold = (1, 0) if order.side is Side.BUY else (0, 1)
     cost = order.cost_per_lot * order.lots
@@ -122,12 +161,15 @@ def bound_refusal(
 
     An order that waits must be reduce-only itself: what it would fit into when it fires is not known.
     """
-    required, owned = sums
+    may_wait = draft.condition is None or draft.reduce_only
+    if not account.is_closing and may_wait and can_only_reduce(draft, lots, before, is_bound=True):
+        return None
+    return _why_bound(account, *sums)
+
+
+def _why_bound(account: MarginAccount, required: int, owned: int) -> Refused:
     if account.is_closing:
         return _not_now(required, owned, "POSITIONS_CLOSING", _CLOSING)
-    may_wait = draft.condition is None or draft.reduce_only
-    if may_wait and can_only_reduce(draft, lots, before, is_bound=True):
-        return None
     if (frozen := account.frozen_market) is not None:
         message = f"the mark of {frozen}, where the account has a position, is frozen: it may only reduce its positions"
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": frozen, "reason": "MARK_FROZEN"})
@@ -144,13 +186,10 @@ def _not_now(required: int, owned: int, reason: str, message: str) -> Refused:
 def _reduction(
     draft: ParsedOrder, order: PricedOrder, account: MarginAccount, market: MarketState, owned: int
 ) -> PricedOrder | None:
-    """The order as a reduce-only one that equity pays for together with all live orders; None where it cannot.
-
-    It can close no more than the position and what live orders of the other side may add to it before it arrives.
-    """
+    """The order as a reduce-only one that equity pays for together with all live orders; None where it cannot."""
     spec, exposure = market.spec, account.risk_in(market).exposure
     reducing = price_order(spec, market.mark, draft, reduce_only=True)
-    lots = min(order.lots, exposure.closable_by(order.side) + exposure.naked_lots(order.side.opposite))
+    lots = _closable(order, exposure)
     left = owned - order_costs(account)
     if reducing.cost_per_lot * lots <= left:
         return reducing

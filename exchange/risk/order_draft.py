@@ -102,7 +102,7 @@ def parse_order(request: OrderRequest) -> ParsedOrder | Refused:
 
 def _amounts(request: OrderRequest) -> tuple[int, int | None] | Refused:
     """Quantity and price."""
-    quantity = 0 if request.quantity is None else _amount(request.quantity, "quantity")
+    quantity = 0 if request.quantity is None else amount(request.quantity, "quantity")
     if isinstance(quantity, Refused):
         return quantity
     price = _amount_or_none(request.price, "price")
@@ -142,7 +142,7 @@ def _legs(request: OrderRequest) -> tuple[ParsedLeg, ...] | Refused:
     legs: list[ParsedLeg] = []
     for field, order_type, leg in named:
         if leg is not None:
-            trigger = _amount(leg.trigger_price, f"{field}.triggerPrice")
+            trigger = amount(leg.trigger_price, f"{field}.triggerPrice")
             if isinstance(trigger, Refused):
                 return trigger
             legs.append(ParsedLeg(field, order_type, trigger, leg.working_type))
@@ -176,7 +176,8 @@ def request_hash(draft: ParsedOrder) -> bytes:
     return blake2b("\0".join(map(str, fields)).encode(), digest_size=_REQUEST_HASH_BYTES).digest()
 
 
-def _amount(text: str, field: str) -> int | Refused:
+def amount(text: str, field: str) -> int | Refused:
+    """A price or a quantity of a request in 10^-18, above zero."""
     value = parse_decimal_e18(text)
     if value is None:
         return invalid(f'{field} must be a decimal string like "0.001"', field)
@@ -204,7 +205,7 @@ def _no_slippage(request: OrderRequest) -> Refused | None:
 
 
 def _amount_or_none(text: str | None, field: str) -> int | Refused | None:
-    return None if text is None else _amount(text, field)
+    return None if text is None else amount(text, field)
 
 
 def _contradiction(request: OrderRequest) -> Refused | None:

@@ -23,6 +23,9 @@ from schemas.units import (
     format_ppm,
 )
 
+LIMITS = frozenset({"MAX_POSITION", "MAX_OPEN_INTEREST"})
+"""The filters that a change of the market may leave accepted orders beyond. They come after all others."""
+
 
 class PricedOrder(msgspec.Struct, frozen=True, gc=False):
     """An order in the market's units: its limit or protection price, and the margin terms of each remaining lot.
@@ -134,14 +137,30 @@ def covered_protection(spec: MarketSpec, mark: int, side: Side, cost_per_lot: in
 
 
 def first_breach(
-    market: MarketState, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
+    market: MarketState,
+    draft: ParsedOrder,
+    order: PricedOrder,
+    exposure: Exposure,
+    *,
+    is_reducing: bool,
+    counted: PricedOrder | None = None,
 ) -> FilterViolation | None:
-    """The first filter that the order fails; reducing orders are exempt from the smallest sizes and the largest positions."""
-    return next(_breaches(market, draft, order, exposure, is_reducing=is_reducing), None)
+    """The first filter that the order fails; reducing orders are exempt from the smallest sizes and the largest positions.
+
+    `counted`: what it adds to the margin sums, where that is not itself but less (what it has filled) or more.
+    """
+    breaches = _breaches(market, draft, order, exposure, is_reducing=is_reducing, counted=counted or order)
+    return next(breaches, None)
 
 
 def _breaches(
-    market: MarketState, draft: ParsedOrder, order: PricedOrder, exposure: Exposure, *, is_reducing: bool
+    market: MarketState,
+    draft: ParsedOrder,
+    order: PricedOrder,
+    exposure: Exposure,
+    *,
+    is_reducing: bool,
+    counted: PricedOrder,
 ) -> Iterator[FilterViolation]:
     spec, mark = market.spec, market.mark
     if order.lots < spec.quantity_min and not is_reducing:
@@ -157,7 +176,7 @@ def _breaches(
     notional = spec.notional(mark if draft.request.type is OrderType.MARKET else order.price, order.lots)
     if notional < spec.notional_min and not is_reducing:
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
-    yield from _commitment_breaches(market, order, exposure)
+    yield from _commitment_breaches(market, counted, exposure)
 
 
 def commitment_breach(market: MarketState, order: PricedOrder, exposure: Exposure) -> FilterViolation | None:

@@ -84,18 +84,37 @@ class CancelTaken(View, frozen=True):
     status: str = "PENDING_CANCEL"
 
 
+class AmendRequest(Request, frozen=True):
+    """The new terms of an order; what is left out stays. `quantity` is the total, what has been filled included.
+
+    `triggerPrice` is for an order that waits for its condition.
+    """
+
+    quantity: DecimalText | None = None
+    price: DecimalText | None = None
+    trigger_price: DecimalText | None = None
+
+
+class AmendTaken(View, frozen=True):
+    """An amend was accepted; an event gives the order its new terms, or refuses them."""
+
+    order_id: str
+    status: str = "PENDING_AMEND"
+
+
 class NotOpen(StrEnum):
-    """Why an order cannot be cancelled: `details.reason` of ORDER_NOT_OPEN."""
+    """Why an order cannot be cancelled or amended: `details.reason` of ORDER_NOT_OPEN."""
 
     ENDED = "ENDED"
     CANCEL_PENDING = "CANCEL_PENDING"
+    AMEND_PENDING = "AMEND_PENDING"
 
 
 class OrderView(View, frozen=True, omit_defaults=True):
     """An order: every submitted field, and its state.
 
     `quantity` is the filled plus the remaining quantity. `cutQuantity` is what reduce-only has cut from the order. The two
-    add up to the submitted quantity, and a FILLED order has always filled its `quantity`.
+    add up to the submitted quantity, until an amend changes it, and a FILLED order has always filled its `quantity`.
 
     `leverage` is the one in force for the account in the market, `leverageSince` when it was set (null: before that was
     recorded), `submittedLeverage` the one that the order carried. `liquidationFee` is set on a liquidation's order that has

@@ -4,6 +4,7 @@ Each query returns the rows that violate it as (subject, expected, got): none wh
 runs them in one snapshot.
 """
 
+from store.audit.amend_invariants import AMENDS
 from store.audit.market_data_invariants import MARKET_DATA
 from store.audit.risk_invariants import RISK
 
@@ -123,11 +124,11 @@ _ORDERS = {
     "margin sums are the sums over live orders": """
         WITH live AS (
           SELECT user_id, market_id, count(*) AS live_orders,
-            sum(CASE side WHEN 'BUY' THEN remaining ELSE 0 END) AS buy_lots,
-            sum(CASE side WHEN 'SELL' THEN remaining ELSE 0 END) AS sell_lots,
-            sum(CASE side WHEN 'BUY' THEN remaining * margin_price * lot_value ELSE 0 END) AS buy_notional,
-            sum(CASE side WHEN 'SELL' THEN remaining * margin_price * lot_value ELSE 0 END) AS sell_notional,
-            sum(remaining * loss_per_lot) AS open_loss, sum(remaining * fee_per_lot) AS open_fees,
+            sum(CASE side WHEN 'BUY' THEN counted ELSE 0 END) AS buy_lots,
+            sum(CASE side WHEN 'SELL' THEN counted ELSE 0 END) AS sell_lots,
+            sum(CASE side WHEN 'BUY' THEN counted * margin_price * lot_value ELSE 0 END) AS buy_notional,
+            sum(CASE side WHEN 'SELL' THEN counted * margin_price * lot_value ELSE 0 END) AS sell_notional,
+            sum(counted * loss_per_lot) AS open_loss, sum(counted * fee_per_lot) AS open_fees,
             sum(CASE side WHEN 'BUY' THEN reducing ELSE 0 END) AS reduce_buy_lots,
             sum(CASE side WHEN 'SELL' THEN reducing ELSE 0 END) AS reduce_sell_lots,
             sum(CASE side WHEN 'BUY' THEN reducing * margin_price * lot_value ELSE 0 END) AS reduce_buy_notional,
@@ -135,7 +136,9 @@ _ORDERS = {
             sum(CASE side WHEN 'BUY' THEN reducing * (loss_per_lot + fee_per_lot) ELSE 0 END) AS reduce_buy_cost,
             sum(CASE side WHEN 'SELL' THEN reducing * (loss_per_lot + fee_per_lot) ELSE 0 END) AS reduce_sell_cost,
             sum(reducing * loss_per_lot) AS reduce_loss, sum(reducing * excess_per_lot) AS reduce_excess
-          FROM (SELECT *, CASE WHEN reduce_only THEN remaining ELSE 0 END AS reducing FROM orders) orders JOIN market_lot_values USING (market_id) WHERE is_live GROUP BY user_id, market_id
+          FROM (SELECT *, remaining + amend_lots AS counted, CASE WHEN reduce_only THEN remaining + amend_lots ELSE 0 END AS reducing
+            FROM orders WHERE is_live) orders
+          JOIN market_lot_values USING (market_id) GROUP BY user_id, market_id
         )
         SELECT 'user ' || user_id || ' market ' || market_id || ' ' || s.name, s.expected, s.got
         FROM positions p FULL JOIN live l USING (user_id, market_id)
@@ -163,7 +166,7 @@ _ORDERS = {
         CROSS JOIN LATERAL (SELECT CASE WHEN o.reduce_only THEN reduce_only_excess(o.side,
           o.margin_price * v.lot_value::int8, o.loss_per_lot, o.fee_per_lot, (m.spec->>'initialMarginRate')::int8)
           ELSE 0 END AS excess) e
-        WHERE o.is_live AND o.excess_per_lot <> e.excess
+        WHERE o.is_live AND o.amend_seq IS NULL AND o.excess_per_lot <> e.excess
     """,
     "waiting sums are the sums over waiting orders": """
         WITH waiting AS (
@@ -260,5 +263,5 @@ _PROMISES = {
     """,
 }
 
-INVARIANTS = _MONEY | _TRADES | _ORDERS | _PROMISES | RISK | MARKET_DATA
+INVARIANTS = _MONEY | _TRADES | _ORDERS | _PROMISES | AMENDS | RISK | MARKET_DATA
 """Every invariant, by the sentence that states it."""

@@ -92,14 +92,15 @@ SELECT v.name AS market, 'user ' || p.user_id AS subject,
     + r.notional + r.lots + r.costs AS got
 FROM positions p JOIN market_lot_values v USING (market_id)
 CROSS JOIN LATERAL (
-  SELECT count(*) AS live, coalesce(sum(o.remaining), 0) AS lots,
-    coalesce(sum(o.remaining * (o.loss_per_lot + o.fee_per_lot)), 0) AS losses,
-    coalesce(sum(o.remaining * o.margin_price * v.lot_value), 0) AS notional,
-    coalesce(sum(o.remaining) FILTER (WHERE o.reduce_only), 0) AS reduce_lots,
-    coalesce(sum(o.remaining * (2 * o.loss_per_lot + o.fee_per_lot + o.excess_per_lot)) FILTER (WHERE o.reduce_only), 0)
+  SELECT count(*) AS live, coalesce(sum(o.counted), 0) AS lots,
+    coalesce(sum(o.counted * (o.loss_per_lot + o.fee_per_lot)), 0) AS losses,
+    coalesce(sum(o.counted * o.margin_price * v.lot_value), 0) AS notional,
+    coalesce(sum(o.counted) FILTER (WHERE o.reduce_only), 0) AS reduce_lots,
+    coalesce(sum(o.counted * (2 * o.loss_per_lot + o.fee_per_lot + o.excess_per_lot)) FILTER (WHERE o.reduce_only), 0)
       AS reduce_costs,
-    coalesce(sum(o.remaining * o.margin_price * v.lot_value) FILTER (WHERE o.reduce_only), 0) AS reduce_notional
-  FROM orders o WHERE o.user_id = p.user_id AND o.market_id = p.market_id AND o.is_live) l
+    coalesce(sum(o.counted * o.margin_price * v.lot_value) FILTER (WHERE o.reduce_only), 0) AS reduce_notional
+  FROM (SELECT *, remaining + amend_lots AS counted FROM orders) o
+  WHERE o.user_id = p.user_id AND o.market_id = p.market_id AND o.is_live) l
 CROSS JOIN LATERAL (
   SELECT (p.reduce_buy_lots + p.reduce_sell_lots)::numeric AS lots,
     (p.reduce_buy_cost + p.reduce_sell_cost + p.reduce_loss + p.reduce_excess)::numeric AS costs,

@@ -7,7 +7,7 @@ from store.session.connect import Session
 
 _LOCK = "SELECT 1 FROM accounts WHERE user_id = ANY($1::int8[]) ORDER BY user_id FOR NO KEY UPDATE"
 _ORDERS = """
-SELECT order_id, market_id, remaining * CASE WHEN reduce_only THEN excess_per_lot ELSE loss_per_lot END AS open_loss,
+SELECT order_id, market_id, (remaining + amend_lots) * CASE WHEN reduce_only THEN excess_per_lot ELSE loss_per_lot END AS open_loss,
   reduce_only, cancel_seq
 FROM orders WHERE user_id = $1 AND {} ORDER BY order_id
 """

@@ -72,7 +72,7 @@ def rows_of_records(
 ) -> list[RecordRow]:
     """A row for each record that completes commands which were not complete before.
 
-    `of_orders` are the commands that placed or ended the orders of the batch, sorted.
+    `of_orders` are the commands that placed, amended or ended the orders of the batch, sorted.
     """
     rows: list[RecordRow] = []
     answered = progress.command_seq

@@ -35,7 +35,7 @@ COLUMNS = {kind: _columns(rows) for kind, rows in get_type_hints(WrittenRows, in
 def sql_fragments() -> dict[str, str]:
     """The values of the placeholders in the statement: `{orders}` is the rows, `{orders_columns}` their column names.
 
-    `{failed_orders}` is the array of orders whose command failed.
+    `{is_cancel_failed}` says of an order `o` whether the command that cancels it failed.
     """
     fragments: dict[str, str] = {}
     for kind, columns in COLUMNS.items():
@@ -43,5 +43,8 @@ def sql_fragments() -> dict[str, str]:
         elements = f"jsonb_array_elements($1::jsonb->'{kind}') WITH ORDINALITY AS e(r, place)"
         fragments[kind] = f"(SELECT {', '.join(values)}, place FROM {elements}) AS t"  # noqa: S608 - our own names
         fragments[f"{kind}_columns"] = ", ".join(columns)
-    fragments["failed_orders"] = f"(SELECT array_agg(t.order_id) FROM {fragments['failures']})"  # noqa: S608 - likewise
+    fragments["is_cancel_failed"] = (
+        f"EXISTS (SELECT FROM {fragments['failures']}"
+        " WHERE t.order_id = o.order_id AND t.command_seq = coalesce(o.cancel_seq, t.command_seq))"
+    )
     return fragments

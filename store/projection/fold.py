@@ -9,6 +9,7 @@ from typing import assert_never
 
 from schemas.events import (
     ActivationRefused,
+    AmendRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
@@ -39,7 +40,7 @@ from schemas.events import (
 )
 from schemas.ids import order_key
 from schemas.market import MarketSpec
-from schemas.orders import LiquidityRole, OrderStatus, Side
+from schemas.orders import AmendCause, AmendRefusal, AmendVerdict, EndReason, LiquidityRole, OrderStatus, Side
 from schemas.units import datetime_of
 from store.money.ledger import trade_entries
 from store.projection.batch_rows import BatchRows
@@ -47,7 +48,7 @@ from store.projection.errors import ProjectionBroken
 from store.projection.forced import end_forced_action, end_step, fold_settlement, set_position, transfer_position
 from store.projection.funding import FundingSums, fold_premium, pay_funding, settle_funding
 from store.projection.market_row import change_market
-from store.projection.rows import FailureRow, FillRow, OrderRow, Rows, Trigger
+from store.projection.rows import AmendedOrder, AmendUpdate, FailureRow, FillRow, MarginTerms, OrderRow, Rows, Trigger
 
 _OtherEvent = (
     PositionTransferred
@@ -96,8 +97,12 @@ class Fold:
             case OrderShrunk():
                 order = self._touch(event, event.order, event.user)
                 self._release(event, order, event.remaining, event.by)
-            case OrderAmended():
+            case OrderAmended(cause=AmendCause.USER):
                 self._amend(event)
+            case OrderAmended():
+                self._move(event)
+            case AmendRefused():
+                self._refuse_amend(event)
             case OrderEnded():
                 self._end(event)
             case CommandFailed():
@@ -200,7 +205,7 @@ class Fold:
         )
         self.rows.fills.append(fill)
 
-    def _amend(self, event: OrderAmended) -> None:
+    def _move(self, event: OrderAmended) -> None:
         """A new price, and a new size of an order that waits to close the position; the margin sums stay, for what the order adds per lot was computed when it was accepted."""
         order = self._touch(event, event.order, event.user)
         if order.remaining + event.added != event.remaining or (event.added and not order.is_waiting):
@@ -212,6 +217,68 @@ class Fold:
         if not event.keeps_place:
             order.moved_event_seq, order.moved_command_seq = event.seq, event.command
 
+    def _amend(self, event: OrderAmended) -> None:
+        """The order has the terms that its owner asked for: from now on it counts with exactly these."""
+        order = self._touch(event, event.order, event.user)
+        terms = order.new_terms
+        told = (event.margin_price, event.loss_per_lot, event.fee_per_lot)
+        if order.amend_seq != event.command or terms is None or terms[:3] != told:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, under_way=order.amend_seq)
+        if order.remaining + event.added != event.remaining:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)
+        self._count_exactly(order, terms, event.added)
+        order.price = event.price
+        if not event.keeps_place:
+            order.moved_event_seq, order.moved_command_seq = event.seq, event.command
+        quantity = order.filled_lots + order.remaining
+        self._judge(event, AmendVerdict.DONE, amended_price=event.price, amended_quantity=quantity)
+
+    def _refuse_amend(self, event: AmendRefused) -> None:
+        """The order is as it was, or had ended."""
+        self._judge(event, AmendVerdict.REFUSED, reason=event.reason, best_opposite=event.best_opposite)
+        order = self.rows.orders.get(order_key(self._market_id, event.order))
+        if order is None or order.is_live:
+            order = self._touch(event, event.order, event.user)
+            self._forget_amend(event, order)
+
+    def _forget_amend(self, event: AmendRefused | CommandFailed, order: OrderRow) -> None:
+        """The amend of a live order was refused or undone: it counts with its old terms again."""
+        if order.amend_seq != event.command or order.old_terms is None:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, under_way=order.amend_seq)
+        self._count_exactly(order, order.old_terms, 0)
+
+    def _count_exactly(self, order: OrderRow, terms: MarginTerms, added: int) -> None:
+        """End the amend under way: what the order counted with is released, what it is with `added` lots is counted."""
+        self._take_from_sums(order, order.remaining + order.amend_lots)
+        order.remaining += added
+        order.quantity += added
+        order.margin_price, order.loss_per_lot, order.fee_per_lot, _ = terms
+        order.amend_seq, order.amend_lots = None, 0
+        self._take_from_sums(order, -order.remaining)
+        self.rows.amended[order.order_id] = AmendedOrder(order.order_id, *terms, added)
+
+    def _judge(
+        self,
+        event: OrderAmended | AmendRefused | OrderEnded,
+        verdict: AmendVerdict,
+        *,
+        reason: AmendRefusal | None = None,
+        best_opposite: int | None = None,
+        amended_price: int | None = None,
+        amended_quantity: int | None = None,
+    ) -> None:
+        update = AmendUpdate(
+            order_id=order_key(self._market_id, event.order),
+            command_seq=event.command,
+            verdict=verdict,
+            reason=reason,
+            best_opposite=best_opposite,
+            amended_price=amended_price,
+            amended_quantity=amended_quantity,
+            event_seq=event.seq,
+        )
+        self.rows.amends.append(update)
+
     def _end(self, event: OrderEnded) -> None:
         order = self._touch(event, event.order, event.user)
         if order.remaining != event.remaining:
@@ -219,6 +286,8 @@ class Fold:
         self._take_from_sums(order, order.remaining)
         order.status, order.reason, order.best_opposite = event.status, event.reason, event.best_opposite
         self._close(event, order)
+        if event.reason is EndReason.AMENDED:
+            self._judge(event, AmendVerdict.ENDED_ORDER)
 
     def _fail(self, event: CommandFailed) -> None:
         key = order_key(self._market_id, event.order)
@@ -235,7 +304,9 @@ class Fold:
         if event.rejects_order:
             self._reject(event)
         elif (order := self.rows.orders.get(key)) is not None and order.is_open:
-            self._touch(event, event.order, event.user)  # the order can be cancelled again
+            self._touch(event, event.order, event.user)  # the order can be cancelled, or amended, again
+            if order.amend_seq == event.command:
+                self._forget_amend(event, order)
 
     def _reject(self, event: CommandFailed) -> None:
         order = self._touch(event, event.order, event.user)
@@ -246,6 +317,12 @@ class Fold:
         self._close(event, order)
 
     def _close(self, event: Event, order: OrderRow) -> None:
+        """The order has ended; an amend that is still under way will be refused, and what it added counts no more."""
+        if order.amend_seq is not None and order.old_terms is not None:
+            self._take_from_sums(order, order.amend_lots)
+            order.amend_seq, order.amend_lots = None, 0
+            order.margin_price, order.loss_per_lot, order.fee_per_lot, _ = order.old_terms
+            self.rows.amended[order.order_id] = AmendedOrder(order.order_id, *order.old_terms, 0)
         if order.is_live:
             self._batch.position(order.user).live_orders -= 1
         order.is_live = order.is_waiting = False

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from schemas.events import (
+    AmendRefused,
     CommandFailed,
     ConditionalAccepted,
     Event,
@@ -47,6 +48,7 @@ def keys_to_lock(market_id: int, events: Iterable[Event]) -> LockKeys:
                 | OrderEnded()
                 | OrderShrunk()
                 | OrderAmended()
+                | AmendRefused()
                 | CommandFailed()
             ):
                 users.add(event.user)

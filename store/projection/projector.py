@@ -15,7 +15,7 @@ from store.projection.chain import ChainedEvent, Progress, decode_chain, events_
 from store.projection.errors import ProjectionBroken, ProjectionStopped, RowsLocked
 from store.projection.fold import Fold
 from store.projection.lock_keys import keys_to_lock
-from store.projection.rows import OrderRow, RecordRow, Rows
+from store.projection.rows import MarginTerms, OrderRow, RecordRow, Rows
 from store.projection.write import LOCK, FoldedMarket, writing_of
 from store.session.chained_transactions import ChainedTransactions
 from store.session.connect import Connection, StoreUnavailable, is_outage
@@ -258,7 +258,8 @@ def _folded(markets: Sequence[_Decoded], locked: _Locked) -> tuple[dict[str, Out
 
 def _rows_of_records(market: _Decoded, before: Progress, rows: Rows) -> list[RecordRow]:
     batch = market.batch
-    of_orders = sorted({seq for order in rows.touched_orders.values() for seq in _commands_of(order)})
+    touched = {seq for order in rows.touched_orders.values() for seq in _commands_of(order)}
+    of_orders = sorted(touched.union(amend.command_seq for amend in rows.amends))
     logged_at = batch.logged_at or [None] * len(batch.records)
     return rows_of_records(market.known.market_id, before, batch.records, logged_at, of_orders)
 
@@ -311,4 +312,8 @@ def _order_row(row: asyncpg.Record) -> OrderRow:
         is_waiting=row["is_waiting"] and status.is_open,
         is_conditional=row["is_conditional"],
         quantity=row["quantity"],
+        amend_seq=row["amend_seq"],
+        amend_lots=row["amend_lots"],
+        old_terms=None if row["old_terms"] is None else MarginTerms(*row["old_terms"]),
+        new_terms=None if row["new_terms"] is None else MarginTerms(*row["new_terms"]),
     )

@@ -39,6 +39,39 @@ class OrderUpdate(WrittenRow, frozen=True):
     moved_command_seq: int | None
 
 
+class MarginTerms(NamedTuple):
+    """What an order adds to the margin sums per lot."""
+
+    margin_price: int
+    loss_per_lot: int
+    fee_per_lot: int
+    excess_per_lot: int
+
+
+class AmendedOrder(WrittenRow, frozen=True):
+    """The order of an amend that is no longer under way: the margin terms that it has now, and what was added to its quantity."""
+
+    order_id: int
+    margin_price: int
+    loss_per_lot: int
+    fee_per_lot: int
+    excess_per_lot: int
+    added: int
+
+
+class AmendUpdate(WrittenRow, frozen=True):
+    """The verdict on an amend; price and quantity are what DONE left."""
+
+    order_id: int
+    command_seq: int
+    verdict: str
+    reason: str | None
+    best_opposite: int | None
+    amended_price: int | None
+    amended_quantity: int | None
+    event_seq: int
+
+
 class ConditionalUpdate(WrittenRow, frozen=True):
     """A conditional order as the batch leaves it: what of it changes beside what changes of any order."""
 
@@ -223,7 +256,7 @@ class MarketUpdate(WrittenRow, frozen=True):
 class RecordRow(WrittenRow, frozen=True):
     """A record of events that answers commands: the last of them, the last one before, and the log's time of it.
 
-    `is_of_orders`: an order of this batch was placed or ended by one of these commands; otherwise the orders are looked up.
+    `is_of_orders`: an order of this batch was placed, amended or ended by one of these commands; otherwise the orders are looked up.
     """
 
     market_id: Int4
@@ -253,6 +286,8 @@ class WrittenRows(NamedTuple):
 
     orders: list[OrderUpdate]
     conditionals: list[ConditionalUpdate]
+    amended: list[AmendedOrder]
+    amends: list[AmendUpdate]
     fills: list[FillRow]
     positions: list[PositionUpdate]
     wallets: list[WalletUpdate]
@@ -280,7 +315,8 @@ class Trigger(NamedTuple):
 class OrderRow(msgspec.Struct, gc=False):
     """An order as stored, then as the events leave it; `price` and where it was moved are None until an event moves it.
 
-    `trigger` is None unless an event of the batch triggers it.
+    The margin terms are what it counts with. While the amend `amend_seq` is under way, that is the larger of `old_terms` and
+    `new_terms`, on its remaining lots and `amend_lots`. `trigger` is None unless an event of the batch triggers it.
     """
 
     order_id: int
@@ -302,6 +338,10 @@ class OrderRow(msgspec.Struct, gc=False):
     ended_command_seq: int | None = None
     moved_event_seq: int | None = None
     moved_command_seq: int | None = None
+    amend_seq: int | None = None
+    amend_lots: int = 0
+    old_terms: MarginTerms | None = None
+    new_terms: MarginTerms | None = None
     is_waiting: bool = False
     is_conditional: bool = False
     quantity: int = 0
@@ -360,6 +400,8 @@ class Rows:
     touched_wallets: set[int] = field(default_factory=set)
     fills: list[FillRow] = field(default_factory=list)
     entries: list[EntryRow] = field(default_factory=list)
+    amended: dict[int, AmendedOrder] = field(default_factory=dict)
+    amends: list[AmendUpdate] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
     premiums: list[PremiumRow] = field(default_factory=list)
     fundings: list[FundingRow] = field(default_factory=list)

@@ -33,7 +33,7 @@ from store.projection.rows import (
     WrittenRows,
 )
 
-LOCK = "SELECT * FROM lock_event_rows($1::int4[], $2::int8[], $3::int8[])"
+LOCK = "SELECT * FROM lock_rows_of_events($1::int4[], $2::int8[], $3::int8[])"
 
 MARK = "/* projection */ "
 """How every statement of `statement_for` begins, wherever statements are listed."""
@@ -46,8 +46,13 @@ _PARTS = {
     ended_event_seq = t.ended_event_seq, ended_command_seq = t.ended_command_seq, price = coalesce(t.price, o.price),
     moved_event_seq = coalesce(t.moved_event_seq, o.moved_event_seq),
     moved_command_seq = coalesce(t.moved_command_seq, o.moved_command_seq),
-    ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END{freed}
-  FROM {orders} WHERE o.order_id = t.order_id RETURNING 1
+    ended_at = CASE WHEN t.is_live THEN NULL ELSE t.updated_at END{freed}{amended_terms}{amend_ended}
+  FROM {orders}{amended_join} WHERE o.order_id = t.order_id RETURNING 1
+)""",
+    "amends": """amend_rows AS (
+  UPDATE amends a SET verdict = t.verdict, reason = t.reason, best_opposite = t.best_opposite, event_seq = t.event_seq,
+    amended_price = t.amended_price, amended_quantity = t.amended_quantity
+  FROM {amends} WHERE a.order_id = t.order_id AND a.command_seq = t.command_seq RETURNING 1
 )""",
     "conditionals": """conditional_rows AS (
   UPDATE orders o SET status = t.status, reason = t.reason, best_opposite = t.best_opposite, remaining = t.remaining,
@@ -60,8 +65,8 @@ _PARTS = {
     triggered_at = coalesce(t.triggered_at, o.triggered_at),
     triggered_working_price = coalesce(t.triggered_working_price, o.triggered_working_price),
     triggered_event_seq = coalesce(t.triggered_event_seq, o.triggered_event_seq),
-    triggered_command_seq = coalesce(t.triggered_command_seq, o.triggered_command_seq){freed}
-  FROM {conditionals} WHERE o.order_id = t.order_id RETURNING 1
+    triggered_command_seq = coalesce(t.triggered_command_seq, o.triggered_command_seq){freed}{amend_ended}
+  FROM {conditionals}{amended_join} WHERE o.order_id = t.order_id RETURNING 1
 )""",
     "fills": """fill_rows AS (
   INSERT INTO fills ({fills_columns}) SELECT {fills_columns} FROM {fills}
@@ -94,6 +99,9 @@ _PARTS = {
 )""",
     "failures": """failure_rows AS (
   INSERT INTO failed_commands ({failures_columns}) SELECT {failures_columns} FROM {failures}
+), failed_amends AS (
+  UPDATE amends a SET verdict = 'REFUSED', reason = 'INTERNAL', event_seq = t.event_seq
+  FROM {failures} WHERE a.order_id = t.order_id AND a.command_seq = t.command_seq
 )""",
     "premiums": """premium_rows AS (
   INSERT INTO premiums ({premiums_columns}) SELECT {premiums_columns} FROM {premiums}
@@ -146,6 +154,7 @@ _PARTS = {
 _COUNTS = {
     "orders": "(SELECT count(*) FROM order_rows)",
     "conditionals": "(SELECT count(*) FROM conditional_rows)",
+    "amends": "(SELECT count(*) FROM amend_rows)",
     "positions": "(SELECT count(*) FROM position_rows)",
     "wallets": "(SELECT count(*) FROM wallet_rows)",
     "steps": "(SELECT count(*) FROM step_rows)",
@@ -153,8 +162,17 @@ _COUNTS = {
 }
 _COUNT_FUND = " + (SELECT count(*) FROM fund_rows)"
 _OF_FREED_ORDERS = """,
-    cancel_requested_at = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_requested_at END,
-    cancel_seq = CASE WHEN o.order_id = ANY(({failed_orders})::int8[]) THEN NULL ELSE o.cancel_seq END"""
+    cancel_requested_at = CASE WHEN {is_cancel_failed} THEN NULL ELSE o.cancel_requested_at END,
+    cancel_seq = CASE WHEN {is_cancel_failed} THEN NULL ELSE o.cancel_seq END"""
+_AMENDED = "amended"
+_AMENDED_TERMS = """,
+    margin_price = coalesce(x.margin_price, o.margin_price), loss_per_lot = coalesce(x.loss_per_lot, o.loss_per_lot),
+    fee_per_lot = coalesce(x.fee_per_lot, o.fee_per_lot),
+    quantity = o.quantity + coalesce(x.added, 0)"""
+_AMEND_ENDED = """,
+    excess_per_lot = coalesce(x.excess_per_lot, o.excess_per_lot), amend_seq = CASE WHEN x.order_id IS NULL THEN o.amend_seq END,
+    amend_lots = CASE WHEN x.order_id IS NULL THEN o.amend_lots ELSE 0 END"""
+_AMENDED_JOIN = " LEFT JOIN (SELECT t.* FROM {amended}) x ON x.order_id = t.order_id"
 _FRAGMENTS = sql_fragments()
 
 
@@ -187,12 +205,17 @@ def writing_of(folded: Sequence[FoldedMarket]) -> Writing:
 @cache
 def statement_for(kinds: tuple[str, ...], *, has_fund: bool) -> str:
     """The statement for rows of these kinds; with `has_fund` a position of the insurance fund is among them."""
-    freed = _OF_FREED_ORDERS.format_map(_FRAGMENTS) if "failures" in kinds else ""
-    parts = [_PARTS[kind] for kind in kinds] + ([_PARTS[_FUND]] if has_fund else [])
+    of_orders = {
+        _FREED: _OF_FREED_ORDERS.format_map(_FRAGMENTS) if "failures" in kinds else "",
+        "amended_terms": _AMENDED_TERMS if _AMENDED in kinds else "",
+        "amend_ended": _AMEND_ENDED if _AMENDED in kinds else "",
+        "amended_join": _AMENDED_JOIN.format_map(_FRAGMENTS) if _AMENDED in kinds else "",
+    }
+    parts = [_PARTS[kind] for kind in kinds if kind != _AMENDED] + ([_PARTS[_FUND]] if has_fund else [])
     counts = [
         _COUNTS[kind] + (_COUNT_FUND if has_fund and kind == "positions" else "") for kind in _COUNTS if kind in kinds
     ]
-    written = ", ".join(part.format_map(_FRAGMENTS | {_FREED: freed}) for part in parts)
+    written = ", ".join(part.format_map(_FRAGMENTS | of_orders) for part in parts)
     statement = f"{MARK}WITH {written}\nSELECT {', '.join(counts)}"
     return "\n".join(line.lstrip() for line in statement.splitlines())  # the client caches only short statements
 
@@ -205,6 +228,8 @@ def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
     return WrittenRows(
         orders=[_order_update(order) for order in touched if not order.is_conditional],
         conditionals=[_conditional_update(order) for order in touched if order.is_conditional],
+        amended=[row for rows in all_rows for row in rows.amended.values()],
+        amends=[row for rows in all_rows for row in rows.amends],
         fills=[row for rows in all_rows for row in rows.fills],
         positions=[row for rows in all_rows for row in rows.positions.values()],
         wallets=[WalletUpdate(user, wallets[user]) for user in sorted(wallets)],

@@ -1,10 +1,12 @@
 """Group commit of orders and cancels: one transaction for all waiting requests (docs/design.md, "Submission")."""
 
 from store.submission.requests import (
+    AmendPlaced,
     CancelPlaced,
     Placed,
     SubmissionOutcome,
     SubmissionRequest,
+    SubmitAmend,
     SubmitCancel,
     SubmitOrder,
 )
@@ -12,11 +14,13 @@ from store.submission.submitter import BATCH_MAX, Submission
 
 __all__ = [
     "BATCH_MAX",
+    "AmendPlaced",
     "CancelPlaced",
     "Placed",
     "Submission",
     "SubmissionOutcome",
     "SubmissionRequest",
+    "SubmitAmend",
     "SubmitCancel",
     "SubmitOrder",
 ]

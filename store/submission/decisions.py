@@ -6,8 +6,9 @@ No I/O; it updates the accounts of the batch state as it decides.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from exchange.risk.account import Exposure
+from exchange.risk.account import Exposure, PositionRisk
 from exchange.risk.admission import Admitted, admit
+from exchange.risk.amending import admit_amend
 from schemas.commands import CancelOrder, PlaceConditional, PlaceOrder
 from schemas.ids import public_command_id, public_id_of_order_or_none, public_order_id, seq_of_order_key
 from schemas.orders import OrderStatus
@@ -16,9 +17,17 @@ from schemas.rest.orders import NotOpen
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import quantity_text
+from store.submission.amended_orders import AmendTarget, AmendWish, NewAmend, why_never
 from store.submission.pending_cancels import is_short_of_margin
-from store.submission.reading import BatchState, OrderState, ParsedRequest, key_of
-from store.submission.requests import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel
+from store.submission.reading import BatchState, OrderState, ParsedRequest, Wish, key_of
+from store.submission.requests import (
+    AmendPlaced,
+    CancelPlaced,
+    Placed,
+    SubmissionOutcome,
+    SubmissionRequest,
+    SubmitCancel,
+)
 
 
 class NewOrder(NamedTuple):
@@ -68,12 +77,13 @@ class DuplicateOrder(NamedTuple):
 
 
 class RefusedCancel(NamedTuple):
-    """A cancel of an order that is not open: it has ended, or `cancel` is under way, an earlier command or one of this batch."""
+    """A cancel, or an amend, of an order that is not open: it has ended, or a cancel or amend of it is under way (`cancel`), an
+    earlier command or one of this batch."""
 
     order: int
     market_id: int
     reason: NotOpen
-    cancel: int | NewCancel | None = None
+    cancel: int | NewCancel | NewAmend | None = None
 
 
 class Decisions:
@@ -84,23 +94,33 @@ class Decisions:
         registry: MarketRegistry,
         reading: BatchState,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[ParsedRequest | Refused | None],
+        wishes: Sequence[Wish],
         now: Timestamp,
     ) -> None:
         self.orders: list[NewOrder] = []
         self.cancels: list[NewCancel] = []
+        self.amends: list[NewAmend] = []
+        self.placed: list[NewOrder | NewAmend] = []
         self.counts: dict[int, int] = {}
         self._registry, self._reading, self._now = registry, reading, now
         self._before: dict[tuple[int, str], Exposure] = {}
         self._first: dict[tuple[int, str], NewOrder] = {}
         self._cancelled: dict[int, NewCancel] = {}
+        self._amended: dict[int, NewAmend] = {}
         outcomes: dict[int, Decision] = {}
         for place, request in enumerate(batch):
             if isinstance(request, SubmitCancel):
                 outcomes[place] = self._cancel(request)
         for place, wish in enumerate(wishes):
-            if wish is not None:
-                outcomes[place] = wish if isinstance(wish, Refused) else self._order(batch[place].user, wish)
+            match wish:
+                case ParsedRequest():
+                    outcomes[place] = self._order(batch[place].user, wish)
+                case AmendWish():
+                    outcomes[place] = self._amend(batch[place].user, wish)
+                case Refused():
+                    outcomes[place] = wish
+                case None:
+                    pass
         self._outcomes = [outcomes[place] for place in range(len(batch))]
         self._users = [request.user for request in batch]
 
@@ -133,7 +153,7 @@ class Decisions:
 
     @property
     def not_open(self) -> list[int]:
-        """The database keys of the orders whose cancels are refused; `answers` needs their states."""
+        """The database keys of the orders whose cancels or amends are refused; `answers` needs their states."""
         return [outcome.order for outcome in self._outcomes if isinstance(outcome, RefusedCancel)]
 
     def answers(self, bases: dict[int, int], states: Mapping[int, OrderState]) -> list[SubmissionOutcome]:
@@ -156,6 +176,44 @@ class Decisions:
         self._cancelled[order] = cancel
         return cancel
 
+    def _amend(self, user: int, wish: AmendWish) -> NewAmend | RefusedCancel | SubmissionOutcome:
+        order = key_of(self._registry, wish.order_id)
+        target = self._reading.amended.get(order) if order is not None else None
+        account = self._reading.accounts.get(user)
+        if order is None or target is None or target.user != user or account is None:
+            return Refused(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": wish.order_id})
+        if (closed := self._not_amendable(order, target)) is not None:
+            return closed
+        market = self._reading.markets[target.order.market]
+        if (never := why_never(target, wish.order_id, market.spec.market)) is not None:
+            return never
+        admitted = admit_amend(wish.amend, target.order, account, self._reading.markets, self._now)
+        if isinstance(admitted, Refused):
+            return admitted
+        self._hold(user, admitted.risk)
+        number = self._next_number(target.market_id)
+        amend = NewAmend(target.market_id, number, order, target.order.terms, admitted)
+        self.amends.append(amend)
+        self.placed.append(amend)
+        self._amended[order] = amend
+        return amend
+
+    def _not_amendable(self, order: int, target: AmendTarget) -> RefusedCancel | None:
+        """Why the order cannot be amended now: it has ended, or a cancel or an amend of it is under way."""
+        if not target.is_open:
+            return RefusedCancel(order, target.market_id, NotOpen.ENDED)
+        if (cancel := target.cancel_seq or self._cancelled.get(order)) is not None:
+            return RefusedCancel(order, target.market_id, NotOpen.CANCEL_PENDING, cancel)
+        if (amend := target.amend_seq or self._amended.get(order)) is not None:
+            return RefusedCancel(order, target.market_id, NotOpen.AMEND_PENDING, amend)
+        return None
+
+    def _hold(self, user: int, risk: PositionRisk) -> None:
+        """Let the account have this exposure from now on; what it had before the batch is kept for the sums to write."""
+        account, market = self._reading.accounts[user], risk.market
+        self._before.setdefault((user, market.spec.market), account.risk_in(market).exposure)
+        account.exposures[market.spec.market] = risk
+
     def _order(self, user: int, wish: ParsedRequest) -> NewOrder | DuplicateOrder | SubmissionOutcome:
         client_id = wish.draft.request.client_order_id
         if client_id and (repeated := self._repeated(user, client_id, wish.hash)):
@@ -168,8 +226,7 @@ class Decisions:
         if isinstance(admitted, Refused):
             return admitted
         market = admitted.risk.market
-        self._before.setdefault((user, market.spec.market), account.risk_in(market).exposure)
-        account.exposures[market.spec.market] = admitted.risk
+        self._hold(user, admitted.risk)
         conditional.join(user, wish.draft)
         order = self._new_order(market.market_id, admitted, wish)
         if client_id:
@@ -191,6 +248,7 @@ class Decisions:
             stop_loss=attached.get("stopLoss"),
         )
         self.orders += [*legs, order]
+        self.placed += [*legs, order]
         return order
 
     def _repeated(
@@ -232,6 +290,10 @@ class Decisions:
                 market = self._registry.by_id[outcome.market_id].name
                 command_id = public_command_id(market, bases[outcome.market_id] + outcome.number)
                 return CancelPlaced(public_order_id(market, outcome.command.order), command_id)
+            case NewAmend():
+                market = self._registry.by_id[outcome.market_id].name
+                command_id = public_command_id(market, bases[outcome.market_id] + outcome.number)
+                return AmendPlaced(public_order_id(market, outcome.command.order), command_id)
             case RefusedCancel():
                 return self._not_open(outcome, bases, states[outcome.order])
             case _:
@@ -240,7 +302,7 @@ class Decisions:
     def _not_open(self, refused: RefusedCancel, bases: dict[int, int], state: OrderState) -> Refused:
         market, spec = self._registry.by_id[refused.market_id].name, self._registry.by_id[refused.market_id].spec
         cancel = refused.cancel
-        seq = bases[cancel.market_id] + cancel.number if isinstance(cancel, NewCancel) else cancel
+        seq = bases[cancel.market_id] + cancel.number if isinstance(cancel, NewCancel | NewAmend) else cancel
         details: dict[str, str | int | bool | list[str] | None] = {
             "orderId": public_order_id(market, seq_of_order_key(refused.order)),
             "reason": refused.reason,
@@ -250,7 +312,8 @@ class Decisions:
         if seq is None:
             return Refused(ErrorCode.ORDER_NOT_OPEN, "the order has ended", details)
         details["commandId"] = public_command_id(market, seq)
-        return Refused(ErrorCode.ORDER_NOT_OPEN, "the order is already being cancelled", details)
+        doing = "amended" if refused.reason is NotOpen.AMEND_PENDING else "cancelled"
+        return Refused(ErrorCode.ORDER_NOT_OPEN, f"the order is already being {doing}", details)
 
     def _placed(self, order: NewOrder, bases: dict[int, int], *, is_replay: bool) -> Placed:
         market, base = self._registry.by_id[order.market_id].name, bases[order.market_id]
@@ -267,5 +330,5 @@ class Decisions:
         )
 
 
-Decision = NewOrder | NewCancel | DuplicateOrder | RefusedCancel | SubmissionOutcome
+Decision = NewOrder | NewCancel | NewAmend | DuplicateOrder | RefusedCancel | SubmissionOutcome
 """What is decided about a request, before the sequences of its commands are known."""

@@ -30,7 +30,10 @@ SELECT m.rules, p.command_seq, greatest(p.at, coalesce(exchange_clock(), $2)) AS
 FROM markets m JOIN progress p USING (market_id) WHERE m.market_id = $1
 """
 _COLUMNS = (
-    "o.order_id, o.user_id, o.side, o.price, o.remaining, o.reduce_only, o.loss_per_lot, o.expires_at,"
+    "o.order_id, o.user_id, o.side, o.price, o.remaining, o.reduce_only, o.expires_at,"
+    # while an amend is under way, the order counts with the larger loss, but rests with the one that it has
+    " coalesce((SELECT a.old_loss_per_lot FROM amends a WHERE a.order_id = o.order_id AND a.command_seq = o.amend_seq),"
+    " o.loss_per_lot) AS loss_per_lot,"
     " coalesce(o.moved_command_seq, seq_of_order_key(o.order_id)) AS queue_seq, o.moved_event_seq"
 )
 _IN_BOOK = "o.market_id = $1 AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED') AND o.order_id <= $2"

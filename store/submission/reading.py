@@ -6,6 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
+from exchange.risk.amending import parse_amend
 from exchange.risk.order_draft import ParsedOrder, parse_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.orders import OrderStatus
@@ -14,10 +15,14 @@ from store.margin_accounts import account_in, exposure_of, market_of
 from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, Session
+from store.submission.amended_orders import AmendTarget, AmendWish, amend_target
 from store.submission.conditional_reading import NOTHING_CONDITIONAL, ConditionalState, read_conditional
-from store.submission.requests import SubmissionRequest, SubmitCancel, SubmitOrder
+from store.submission.requests import SubmissionRequest, SubmitAmend, SubmitCancel, SubmitOrder
 
 _LOCK_AND_READ = "SELECT * FROM lock_trading_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
+_LOCK_AND_READ_AMENDED = (
+    "SELECT * FROM lock_trading_accounts_and_amended($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::int8[])"
+)
 _READ = "SELECT * FROM read_trading_accounts(ARRAY[$1::int8])"
 _READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
@@ -63,12 +68,17 @@ class BatchState(NamedTuple):
     accounts: dict[int, MarginAccount]
     first_orders: dict[tuple[int, str], FirstOrder]
     targets: dict[int, CancelTarget]
+    amended: dict[int, AmendTarget]
     conditional: ConditionalState = NOTHING_CONDITIONAL
 
 
-def read_wishes(batch: Sequence[SubmissionRequest]) -> list[ParsedRequest | Refused | None]:
-    """Every order of the batch, parsed or refused, in its place; None for a cancel."""
-    return [_read_wish(request) if isinstance(request, SubmitOrder) else None for request in batch]
+Wish = ParsedRequest | AmendWish | Refused | None
+"""What a request of a batch asks for, once it is parsed; None for a cancel."""
+
+
+def read_wishes(batch: Sequence[SubmissionRequest]) -> list[Wish]:
+    """Every order and amend of the batch, parsed or refused, in its place; None for a cancel."""
+    return [_read_wish(request) for request in batch]
 
 
 def key_of(registry: MarketRegistry, order_id: str) -> int | None:
@@ -82,14 +92,14 @@ async def lock_and_read(
     connection: Connection,
     registry: MarketRegistry,
     batch: Sequence[SubmissionRequest],
-    wishes: Sequence[ParsedRequest | Refused | None],
+    wishes: Sequence[Wish],
     load: Mapping[str, MarketLoad],
 ) -> BatchState:
     """Lock the accounts of the batch in user order and read its rows; the registry learns new markets and specifications."""
-    rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
+    rows = await _lock_and_read(connection, registry, batch, wishes)
     if not _are_current(registry, rows):
         await registry.refresh(connection)  # an id of a new market could not be parsed before: read once more
-        rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
+        rows = await _lock_and_read(connection, registry, batch, wishes)
     reading = reading_of(registry, rows, load)
     asked = [
         (request.user, wish.draft)
@@ -97,6 +107,16 @@ async def lock_and_read(
         if isinstance(wish, ParsedRequest) and wish.draft.is_of_conditional_rules
     ]
     return reading._replace(conditional=await read_conditional(connection, asked)) if asked else reading
+
+
+async def _lock_and_read(
+    connection: Connection, registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[Wish]
+) -> list[asyncpg.Record]:
+    arguments = _arguments(registry, batch, wishes)
+    amended = {key_of(registry, wish.order_id) for wish in wishes if isinstance(wish, AmendWish)} - {None}
+    if not amended:
+        return await connection.fetch(_LOCK_AND_READ, *arguments)
+    return await connection.fetch(_LOCK_AND_READ_AMENDED, *arguments, list(amended))
 
 
 async def read_states(connection: Connection, orders: Sequence[int]) -> dict[int, OrderState]:
@@ -136,15 +156,22 @@ def _are_current(registry: MarketRegistry, rows: Sequence[asyncpg.Record]) -> bo
     return all(registry.is_current(row["market_id"], row["cost"]) for row in rows if row["kind"] == "market")
 
 
-def _read_wish(place: SubmitOrder) -> ParsedRequest | Refused:
-    draft = parse_order(place.request)
-    if isinstance(draft, Refused):
-        return draft
-    return ParsedRequest(draft, request_hash(draft) if place.request.client_order_id else None)
+def _read_wish(request: SubmissionRequest) -> Wish:
+    match request:
+        case SubmitOrder():
+            draft = parse_order(request.request)
+            if isinstance(draft, Refused):
+                return draft
+            return ParsedRequest(draft, request_hash(draft) if request.request.client_order_id else None)
+        case SubmitAmend():
+            amend = parse_amend(request.request)
+            return amend if isinstance(amend, Refused) else AmendWish(request.order_id, amend)
+        case SubmitCancel():
+            return None
 
 
 def _arguments(
-    registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[ParsedRequest | Refused | None]
+    registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[Wish]
 ) -> tuple[list[int], list[int] | None, list[str] | None, list[int] | None]:
     users = {request.user for request in batch}
     client_ids = {
@@ -163,7 +190,7 @@ def _arguments(
 
 def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> BatchState:
     """The rows of the first round trip, grouped by kind; those of markets come first."""
-    reading = BatchState({}, {}, {}, {})
+    reading = BatchState({}, {}, {}, {}, {})
     for row in rows:
         kind, market_id = row["kind"], row["market_id"]
         if kind == "account":
@@ -184,6 +211,9 @@ def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: M
                 row["stop_loss_order_id"],
             )
             reading.first_orders[row["user_id"], row["client_order_id"]] = first
+        elif kind == "amended":
+            order, name = row["order_id"], registry.by_id[market_id].name
+            reading.amended[order] = amend_target(order, market_id, name, row["amended"])
         else:
             target = CancelTarget(row["user_id"], market_id, row["is_open"], row["cancel_seq"])
             reading.targets[row["order_id"]] = target

@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.orders import OrderStatus
 from schemas.refusals import Refused
-from schemas.rest.orders import OrderRequest
+from schemas.rest.orders import AmendRequest, OrderRequest
 
 
 class SubmitOrder(msgspec.Struct, frozen=True):
@@ -19,6 +19,14 @@ class SubmitCancel(msgspec.Struct, frozen=True):
 
     user: int
     order_id: str
+
+
+class SubmitAmend(msgspec.Struct, frozen=True):
+    """A user's request to amend their order, named by its public id."""
+
+    user: int
+    order_id: str
+    request: AmendRequest
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -39,5 +47,12 @@ class CancelPlaced(msgspec.Struct, frozen=True):
     command_id: str
 
 
-SubmissionRequest = SubmitOrder | SubmitCancel
-SubmissionOutcome = Placed | CancelPlaced | Refused
+class AmendPlaced(msgspec.Struct, frozen=True):
+    """An amend is under way; `command_id` is the command that requests it."""
+
+    order_id: str
+    command_id: str
+
+
+SubmissionRequest = SubmitOrder | SubmitCancel | SubmitAmend
+SubmissionOutcome = Placed | CancelPlaced | AmendPlaced | Refused

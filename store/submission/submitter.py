@@ -15,7 +15,7 @@ from store.session.chained_transactions import ChainedTransactions
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
 from store.submission.pending_cancels import explained, read_pending_cancels
-from store.submission.reading import ParsedRequest, lock_and_read, read_states, read_wishes
+from store.submission.reading import Wish, lock_and_read, read_states, read_wishes
 from store.submission.requests import SubmissionOutcome, SubmissionRequest
 from store.submission.writing import write_decisions
 
@@ -66,7 +66,7 @@ class Submission:
     async def _run_one_by_one(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[ParsedRequest | Refused | None],
+        wishes: Sequence[Wish],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
@@ -85,7 +85,7 @@ class Submission:
     async def _transact(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[ParsedRequest | Refused | None],
+        wishes: Sequence[Wish],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
@@ -101,7 +101,7 @@ class Submission:
     async def _attempt(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[ParsedRequest | Refused | None],
+        wishes: Sequence[Wish],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:

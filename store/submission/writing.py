@@ -7,7 +7,8 @@ from schemas.commands import PlaceConditional, PlaceOrder
 from schemas.units import Timestamp, datetime_of, datetime_or_none
 from schemas.wire import encode
 from store.session.connect import Connection
-from store.submission.decisions import Decisions, NewCancel, NewOrder
+from store.submission.amended_orders import row_of
+from store.submission.decisions import Decisions, NewOrder
 
 # Orders and margin sums come as JSON, each row an array: encoding twenty column arrays takes asyncpg seven times as long.
 # Integers are read with `->>`, as text, so none becomes a float.
@@ -60,16 +61,36 @@ cancelled AS (
   UPDATE orders o SET cancel_requested_at = c.at, updated_at = c.at, cancel_seq = c.base + t.number
   FROM unnest($6::int8[], $7::int4[], $8::int8[]) AS t (order_id, market_id, number)
   JOIN counter c ON c.market_id = t.market_id
-  WHERE o.order_id = t.order_id)
+  WHERE o.order_id = t.order_id){amended}
 SELECT market_id, base FROM counter
 """
+# While an amend is under way, the order's terms are what it counts with; the triggers of reduce-only orders follow.
+_AMENDED = """,
+asked AS (
+  SELECT (e->>0)::int8 AS order_id, c.base + (e->>2)::int4 AS seq, c.at, (e->>3)::int8 AS price, (e->>4)::int8 AS added,
+    (e->>5)::int8 AS lots, (e->>6)::int8 AS margin_price, (e->>7)::int8 AS loss, (e->>8)::int8 AS fee, (e->>9)::int8 AS excess,
+    (e->>10)::int8 AS old_margin_price, (e->>11)::int8 AS old_loss, (e->>12)::int8 AS old_fee, (e->>13)::int8 AS old_excess,
+    (e->>14)::int8 AS new_margin_price, (e->>15)::int8 AS new_loss, (e->>16)::int8 AS new_fee, (e->>17)::int8 AS new_excess
+  FROM jsonb_array_elements($9::jsonb) AS e JOIN counter c ON c.market_id = (e->>1)::int4),
+kept AS (
+  INSERT INTO amends (order_id, command_seq, requested_at, price, added, old_margin_price, old_loss_per_lot, old_fee_per_lot,
+    old_excess_per_lot, new_margin_price, new_loss_per_lot, new_fee_per_lot, new_excess_per_lot)
+  SELECT order_id, seq, at, price, added, old_margin_price, old_loss, old_fee, old_excess, new_margin_price, new_loss, new_fee,
+    new_excess FROM asked),
+amended AS (
+  UPDATE orders o SET amend_seq = a.seq, amend_lots = a.lots, amend_count = o.amend_count + 1, updated_at = a.at,
+    margin_price = a.margin_price, loss_per_lot = a.loss, fee_per_lot = a.fee, excess_per_lot = a.excess
+  FROM asked a WHERE o.order_id = a.order_id)"""
+WRITE = _WRITE.format(amended="")
+WRITE_WITH_AMENDS = _WRITE.format(amended=_AMENDED)
 
 
 async def write_decisions(connection: Connection, decisions: Decisions, now: Timestamp) -> dict[int, int]:
     """Write all decisions in one statement; returns, per market, the last command sequence before this batch."""
-    commands: list[NewCancel | NewOrder] = [*decisions.cancels, *decisions.orders]  # numbered in this order
+    commands = [*decisions.cancels, *decisions.placed]  # numbered in this order
+    amends = (_rows([row_of(amend) for amend in decisions.amends]),) if decisions.amends else ()
     rows = await connection.fetch(
-        _WRITE,
+        WRITE_WITH_AMENDS if amends else WRITE,
         datetime_of(now),
         [command.market_id for command in commands],
         [encode(command.command) for command in commands],
@@ -78,6 +99,7 @@ async def write_decisions(connection: Connection, decisions: Decisions, now: Tim
         [cancel.order for cancel in decisions.cancels],
         [cancel.market_id for cancel in decisions.cancels],
         [cancel.number for cancel in decisions.cancels],
+        *amends,
     )
     return {row["market_id"]: row["base"] for row in rows}
 

@@ -20,9 +20,10 @@ from agents.worker.settings import StreamSettings
 from broker.event_records import hashes_in, read_records
 from broker.topics import create_topics
 from schemas.commands import PassBarrier
+from schemas.ids import public_id_of_order
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderType, Side
-from schemas.rest.orders import OrderRequest
+from schemas.rest.orders import AmendRequest, OrderRequest
 from schemas.rest.transfers import DepositRequest
 from schemas.units import Timestamp
 from schemas.wire import EventRecord
@@ -33,7 +34,7 @@ from store.markets.progress import MarketProgress, read_market_progress
 from store.markets.registry import list_market, load_registry
 from store.money.deposits import deposit
 from store.session.connect import Connection, connect_writer
-from store.submission import Submission, SubmitCancel, SubmitOrder
+from store.submission import AmendPlaced, Submission, SubmissionRequest, SubmitAmend, SubmitOrder
 from store.users.users import create_user
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -42,6 +43,9 @@ BEGAN_AT = Timestamp(1_700_000_000_000_000)
 """When these markets trade: long ago for a clock."""
 
 LOG_SHOWN = 6_000
+_LIVE = """
+SELECT user_id, order_id FROM orders JOIN markets USING (market_id) WHERE name = $1 AND is_live ORDER BY order_id LIMIT $2
+"""
 _numbers = itertools.count(1)
 REPOSITORY = Path(__file__).parents[2]
 
@@ -60,7 +64,7 @@ class Stream:
         self.random = random.Random(7)  # noqa: S311 - the same orders on every run
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    async def submit(self, requests: Sequence[SubmitOrder | SubmitCancel]) -> list[object]:
+    async def submit(self, requests: Sequence[SubmissionRequest]) -> list[object]:
         """Accept requests as the API does."""
         return list(await self.submission.run(requests, BEGAN_AT, {}))
 
@@ -70,6 +74,21 @@ class Stream:
             size = min(count, self.random.randint(1, 40))
             await self.submit([self._random_order() for _ in range(size)])
             count -= size
+
+    async def amend_live(self, count: int) -> None:
+        """Amend the orders that are stored as live, oldest first: many have ended by then. Half of them cross the mark."""
+        rows = await self.session.fetch(_LIVE, self.market, count)
+        requests = [
+            SubmitAmend(
+                row["user_id"],
+                public_id_of_order(self.market, row["order_id"]),
+                AmendRequest(
+                    quantity=f"{self.random.randint(1, 15) / 1_000:.3f}", price=self.random.choice((None, "60001"))
+                ),
+            )
+            for row in rows
+        ]
+        assert any(isinstance(answer, AmendPlaced) for answer in await self.submit(requests))
 
     async def barrier(self) -> int:
         """A command that belongs to no order; its sequence."""

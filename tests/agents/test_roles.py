@@ -124,6 +124,8 @@ async def test_a_liquidation_goes_through_with_every_worker_under_its_role(
             rest = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "1", "59000")
             await stream.submit([SubmitOrder(ann, bid), SubmitOrder(bob, hit), SubmitOrder(ann, rest)])
             await stream.drained()
+            await stream.amend_live(1)
+            await stream.drained()
             await append_command(stream.session, stream.market, SetIndex(BEGAN_AT, Nanos(56_650 * 10**9)))
             ended = "SELECT 1 FROM liquidations WHERE kind = 'LIQUIDATION' AND ended_at IS NOT NULL"
             assert await eventually(lambda: stream.session.fetchval(ended))

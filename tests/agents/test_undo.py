@@ -12,12 +12,12 @@ from exchange.engine.log.journal import EncodedEvent, answer_command, fail_comma
 from exchange.engine.log.snapshot_format import dump
 from exchange.engine.market import Market, empty_market
 from exchange.errors import SequenceGap
-from schemas.commands import CancelOrder, Command, PlaceOrder
+from schemas.commands import Command, UserCommand
 from schemas.events import Event
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, encode, failed_command
 from store.markets.progress import MarketProgress
 from tests.agents.poison import POISON, EngineBroke, broken_apply
-from tests.exchange.builders import ANN, BOB, barrier, buy, cancel, listed, sell
+from tests.exchange.builders import ANN, BOB, amend, barrier, buy, cancel, listed, sell
 
 TEA = "TEA-PERP"
 PROGRESS = MarketProgress(1, 1, 0, 0, GENESIS_HASH)
@@ -30,9 +30,11 @@ LOG: tuple[Command, ...] = (
     cancel(ANN, 5),  # 6: nobody can cancel 7 lots
     sell(BOB, 9, 99, client_order_id=POISON + "-2"),  # 7: would empty the book
     sell(BOB, 6, 100),
+    amend(ANN, 5, 2, 98),  # 9: nobody can amend 7 lots
+    amend(ANN, 2, 2, 98),
     barrier("end"),
 )
-BREAKS = {3, 6, 7}
+BREAKS = {3, 6, 7, 9}
 
 
 @pytest.fixture
@@ -58,14 +60,14 @@ def as_it_must_be() -> tuple[Market, list[EncodedEvent]]:
     market, lines = empty_market(TEA), []
     for seq, command in enumerate(LOG, 1):
         if seq in BREAKS:
-            assert isinstance(command, PlaceOrder | CancelOrder)
+            assert isinstance(command, UserCommand)
             lines += fail_command(market, seq, command)
         else:
             lines += answer_command(market, seq, command)
     return market, lines
 
 
-@pytest.mark.parametrize("borders", [(9,), (3, 9), (2, 6, 9), tuple(range(1, 10))])
+@pytest.mark.parametrize("borders", [(11,), (3, 11), (2, 6, 9, 11), tuple(range(1, 12))])
 @pytest.mark.usefixtures("broken")
 def test_the_market_is_as_if_the_command_had_only_been_counted(borders: tuple[int, ...]) -> None:
     """Several in one record, at its beginning, its end, alone: the same events and the same state."""
@@ -86,7 +88,7 @@ def test_what_a_snapshot_covers_is_not_needed_any_more() -> None:
     owner = assignment()
     take(owner, 1, 5)
     owner.saved(5, dump(owner.market))
-    take(owner, 6, 9)
+    take(owner, 6, 11)
     assert dump(owner.market) == dump(as_it_must_be()[0])
 
 
@@ -94,7 +96,7 @@ def test_a_logged_verdict_is_honoured_by_an_engine_that_could_do_better() -> Non
     """The bug is fixed, the log says that the commands failed: they fail again, with the same hashes, in silence."""
     market, lines = as_it_must_be()
     owner = assignment({line.seq: line.hash for line in lines}, frozenset(BREAKS))
-    results = take(owner, 1, 9)
+    results = take(owner, 1, 11)
     assert owner.leave_out_written(results, GENESIS_HASH) == (market.event_hash, [])
     assert dump(owner.market) == dump(market)
     assert owner.failures == []
@@ -104,7 +106,7 @@ def test_without_the_verdict_the_log_would_be_another() -> None:
     """What the verdict is for: the same commands on the repaired engine contradict the events that readers have."""
     owner = assignment({line.seq: line.hash for line in as_it_must_be()[1]})
     with pytest.raises(LogMismatch):
-        owner.leave_out_written(take(owner, 1, 9), GENESIS_HASH)
+        owner.leave_out_written(take(owner, 1, 11), GENESIS_HASH)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SequenceGap(1, 2), KeyboardInterrupt()])
@@ -127,16 +129,16 @@ def test_an_error_that_is_no_commands_fault_is_raised(error: BaseException, monk
 def test_an_operators_command_that_breaks_the_engine_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody may skip a status, a price or a clock tick."""
     owner = assignment()
-    take(owner, 1, 8)
+    take(owner, 1, 10)
 
     def fail(market: Market, seq: int, command: Command) -> list[Event]:
-        if seq == 9:
+        if seq == 11:
             raise EngineBroke
         return engine.apply(market, seq, command)
 
     monkeypatch.setattr(journal, "apply", fail)
     with pytest.raises(EngineBroke):
-        take(owner, 9, 9)
+        take(owner, 11, 11)
 
 
 def test_an_engine_that_repeats_itself_otherwise_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

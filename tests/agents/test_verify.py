@@ -94,11 +94,12 @@ CORRUPTIONS = {
 
 @pytest_asyncio.fixture
 async def traded(broker: Broker, database: str, tmp_path: Path) -> AsyncIterator[Stream]:
-    """A market that has traded 340 orders, with a snapshot after its first record and one after its last."""
+    """A market that has traded 340 orders and amended 40, with a snapshot after its first record and one after its last."""
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*(part(stream.market, stream.settings) for part in PARTS)):
             for count in (170, 170):  # at least two records in each log, however late its worker starts
                 await stream.trade(count)
+                await stream.amend_live(20)
                 await stream.drained()
         yield stream
 

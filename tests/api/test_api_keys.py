@@ -17,6 +17,7 @@ from tests.eventually import eventually
 FOR_NO_KEY = {("POST", "/deposits"), ("POST", "/api-keys"), ("GET", "/api-keys"), ("DELETE", "/api-keys/{keyId}")}
 NOT_READ = {
     ("POST", "/orders"): Scope.TRADE,
+    ("PUT", "/orders/{orderId}"): Scope.TRADE,
     ("DELETE", "/orders/{orderId}"): Scope.TRADE,
     ("DELETE", "/orders"): Scope.TRADE,
     ("DELETE", "/orders/by-client-id/{clientOrderId}"): Scope.TRADE,

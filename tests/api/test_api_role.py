@@ -26,6 +26,8 @@ FORBIDDEN = [
     "UPDATE orders SET status = 'FILLED'",
     "UPDATE orders SET remaining = 0",
     "DELETE FROM orders",
+    "UPDATE amends SET verdict = 'DONE'",
+    "DELETE FROM amends",
     "UPDATE users SET role = 'admin'",
     "UPDATE users SET password_hash = ''",
     "INSERT INTO accounts (user_id, liquidation_id) VALUES (1, 1)",
@@ -62,6 +64,11 @@ async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
     alice, boss = await narrow.user(), await narrow.user(is_admin=True)
     placed = await alice.order(clientOrderId="a", leverage=5)
     await boss.order(side="SELL", quantity="0.05")
+    await narrow.run_engine()
+    exit_order = await alice.order(side="SELL", quantity="0.01", price="61000", reduceOnly=True)
+    for asked in (placed, exit_order):
+        amended = await alice.call("PUT", f"/orders/{asked.body['orderId']}", {"quantity": "0.08"})
+        assert amended.status == 202, amended.body
     await narrow.run_engine()
     assert (await alice.call("POST", "/positions/BTC-PERP/close")).status == 202
     assert (await alice.cancel(placed.body["orderId"])).status == 202

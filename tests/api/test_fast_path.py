@@ -1,4 +1,4 @@
-"""Orders and cancels that go the fast path: the same answers as aiohttp's way, in the order of the requests."""
+"""Orders, amends and cancels that go the fast path: the same answers as aiohttp's way, in the order of the requests."""
 
 import asyncio
 import json
@@ -82,7 +82,7 @@ def _shape(answer: Answer) -> tuple[int, set[str], dict[str, str], Any]:
 
 
 async def test_both_ways_answer_alike(exchange: Exchange, quickly: list[bool]) -> None:
-    """Accepted, repeated, refused by margin, by grid, by client id; cancels of an own, an unknown and an ended order."""
+    """Accepted, repeated, refused by margin, by grid, by client id; cancels of an own, an unknown and an ended order; amends."""
     alice, bob = await exchange.user(), await exchange.user()
     quickly.clear()
     charset = {"Content-Type": "application/json; charset=utf-8"}  # which is not plain
@@ -101,6 +101,18 @@ async def test_both_ways_answer_alike(exchange: Exchange, quickly: list[bool]) -
     slow = await answers_to(exchange, *(request(bob, "POST", "/orders", body, **charset) for body in bodies))
     assert quickly[len(bodies) :] == [False] * len(bodies)
     assert [_shape(answer) for answer in quick] == [_shape(answer) for answer in slow]
+    amends = [{"quantity": "0.02"}, {"price": "59000"}, {"price": "59000.05"}, {}, {"triggerPrice": "1"}]
+    both = [
+        await answers_to(
+            exchange,
+            *(request(who, "PUT", f"/orders/{answers[0].body['orderId']}", body, **extra) for body in amends),
+            request(who, "PUT", "/orders/BTC-PERP-999999", {"price": "59000"}, **extra),
+        )
+        for who, answers, extra in ((alice, quick, {}), (bob, slow, charset))
+    ]
+    assert [answer.status for answer in both[0]] == [202, 409, 409, 400, 400, 404]
+    assert quickly[-12:] == [True] * 6 + [False] * 6
+    assert [_shape(answer)[:3] for answer in both[0]] == [_shape(answer)[:3] for answer in both[1]]
     own = [quick[0].body["orderId"], "BTC-PERP-999999", "no order"]
     cancels = [request(alice, "DELETE", f"/orders/{order_id.replace(' ', '%20')}") for order_id in own]
     answers = await answers_to(exchange, *cancels)

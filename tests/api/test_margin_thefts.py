@@ -254,6 +254,76 @@ async def two_api_sessions_race(at: Scene) -> list[Reply]:
     return []
 
 
+async def amend(client: Client, placed: Reply, **fields: object) -> Reply:
+    """Other terms for an order that was placed."""
+    return await client.call("PUT", f"/orders/{placed.body['orderId']}", fields)
+
+
+@attack
+async def a_small_order_is_amended_into_a_large_one(at: Scene) -> list[Reply]:
+    """Within the position it needs nothing; beyond it, it is naked."""
+    small = await sell(at.thief, "0.001")
+    assert small.status == 202
+    before = await amend(at.thief, small, quantity="0.3")
+    await at.exchange.run_engine()
+    return [before, await amend(at.thief, small, quantity="0.3")]
+
+
+@attack
+async def an_order_far_away_is_amended_next_to_the_mark(at: Scene) -> list[Reply]:
+    """0.02 more at 33,000 are covered, at 60,600 they are not."""
+    far = await at.thief.order(quantity="0.02", price="33000")
+    assert far.status == 202
+    await at.exchange.run_engine()
+    return [await amend(at.thief, far, price="60600")]
+
+
+@attack
+async def an_amend_frees_margin_before_it_is_done(at: Scene) -> list[Reply]:
+    """What an amend will free is spent only after the verdict: until then the order may fill as it was."""
+    large = await sell(at.thief, "0.2")
+    assert large.status == 202
+    await at.exchange.run_engine()
+    assert (await amend(at.thief, large, quantity="0.001", price="61000")).status == 202
+    early = await sell(at.thief, "0.2")
+    await bid(at.mate, "1", "60010")
+    return [early]
+
+
+@attack
+async def an_exit_is_amended_beyond_the_position(at: Scene) -> list[Reply]:
+    """The engine cuts it to the position; a plain SELL beside it is still refused."""
+    exit_order = await reduce(at.thief, "0.05", "61000")
+    await at.exchange.run_engine()
+    assert (await amend(at.thief, exit_order, quantity="0.8", price="60010")).status == 202
+    naked = await sell(at.thief, "0.2")
+    await at.exchange.run_engine()
+    await bid(at.mate, "2", "60010")
+    return [naked, await sell(at.thief, "0.2")]
+
+
+@attack
+async def amends_race_with_orders_and_cancels(at: Scene) -> list[Reply]:
+    """Five small orders, each amended to all the margin there is, while others are placed and cancelled."""
+    small = [await sell(at.thief, "0.001", "61000") for _ in range(5)]
+    await at.exchange.run_engine()
+    wishes = [amend(at.thief, each, quantity="0.19", price="60010") for each in small * 2]
+    wishes += [sell(at.thief, "0.19") for _ in range(5)] + [at.thief.cancel(small[0].body["orderId"])]
+    replies = await asyncio.gather(*wishes)
+    assert sum(reply.status == 202 for reply in replies[:-1]) == 1
+    await bid(at.mate, "3", "61000")
+    return []
+
+
+@attack
+async def an_exit_is_amended_to_lose_more_than_equity(at: Scene) -> list[Reply]:
+    """At 54,000 a SELL 0.1 gives the accomplice 600."""
+    await bid(at.mate, "1", "54000")
+    exit_order = await reduce(at.thief, "0.1", "61000")
+    await at.exchange.run_engine()
+    return [await amend(at.thief, exit_order, price="54000")]
+
+
 @attack
 async def one_turn_around_is_paid_by_the_margin(at: Scene) -> list[Reply]:
     """SELL 0.1 that fits the position and a close at 1 % below: the only deficit there is, one close's cost, and once."""

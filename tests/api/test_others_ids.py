@@ -2,6 +2,7 @@
 
 import re
 
+from api.documents.openapi_examples import EXAMPLES
 from api.route import Access
 from api.routes import ALL_ROUTES
 from tests.api.exchange import Client, Exchange, Reply
@@ -33,8 +34,9 @@ async def test_anothers_id_is_answered_like_an_unknown_one(exchange: Exchange) -
         if route.access is Access.PUBLIC or not names:
             continue
         (name,) = names
-        theirs = await bob.call(route.method, route.path.replace(f"{{{name}}}", hers[name]))
-        nobodys = await bob.call(route.method, route.path.replace(f"{{{name}}}", NEVER_WAS[name]))
+        body = EXAMPLES.get(route.body)
+        theirs = await bob.call(route.method, route.path.replace(f"{{{name}}}", hers[name]), body)
+        nobodys = await bob.call(route.method, route.path.replace(f"{{{name}}}", NEVER_WAS[name]), body)
         assert theirs.status == 404, route.path
         assert _answered(theirs, hers[name]) == _answered(nobodys, NEVER_WAS[name]), route.path
         asked += 1

@@ -55,6 +55,16 @@ async def test_a_refused_order_counts_too(database: str) -> None:
         assert _is_refusal(await alice.order(), Budget.ORDERS, 2)
 
 
+async def test_an_amend_counts_as_an_order(database: str) -> None:
+    """Placed once and amended once of two: the next amend is refused, the cancel is not."""
+    async with limited(database, orders=2) as exchange:
+        alice = await exchange.user()
+        path = f"/orders/{(await alice.order()).body['orderId']}"
+        assert (await alice.call("PUT", path, {"price": "59000"})).headers["RateLimit"].startswith('"orders";r=0')
+        assert _is_refusal(await alice.call("PUT", path, {"price": "58000"}), Budget.ORDERS, 2)
+        assert (await alice.call("DELETE", path)).status == 202
+
+
 async def test_cancels_and_reads_have_budgets_of_their_own(database: str) -> None:
     """An account over its order limit can still cancel and read its orders."""
     async with limited(database, orders=1, cancels=2, requests=3) as exchange:

@@ -13,6 +13,7 @@ from exchange.engine.market import Market, empty_market
 from schemas.commands import (
     ActivateOrder,
     AdvanceClock,
+    AmendOrder,
     CancelOrder,
     Command,
     Counterparty,
@@ -127,6 +128,23 @@ def sell(user: int, lots: int, price: int, **options: Any) -> PlaceOrder:
 def cancel(user: int, number: int, at: int = 1) -> CancelOrder:
     """The request of a user to cancel order `number`."""
     return CancelOrder(Timestamp(at), user, number)
+
+
+def amend(user: int, number: int, added: int = 0, price: int | None = None, at: int = 1, **options: Any) -> AmendOrder:
+    """The request of a user to amend order `number`: lots added to its total, and a new price unless that stays."""
+    return AmendOrder(
+        at=Timestamp(at),
+        user=user,
+        order=number,
+        added=added,
+        price=None if price is None else Ticks(price),
+        post_only=options.pop("post_only", False),
+        self_trade_prevention=options.pop("self_trade_prevention", SelfTradePrevention.EXPIRE_MAKER),
+        margin_price=Ticks(options.pop("margin_price", price or 100)),
+        loss_per_lot=Micros(options.pop("loss_per_lot", 0)),
+        fee_per_lot=Micros(0),
+        **options,
+    )
 
 
 def index(price: int, at: int = 1) -> SetIndex:

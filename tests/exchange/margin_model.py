@@ -1,4 +1,4 @@
-"""An account in one market whose admitted orders are filled and cancelled as a test likes, at a constant mark."""
+"""An account in one market whose admitted orders are filled, amended and cancelled as a test likes, at a constant mark."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from exchange.order_terms import margin_terms, not_beyond, protection_price
 from exchange.position import Position, fill
 from exchange.risk.account import NO_REDUCE_ONLY, NO_WAITING, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
 from exchange.risk.admission import Admitted
+from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder, admit_amend, parse_amend
 from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, initial_margin, requirement_and_equity
 from exchange.risk.order_filters import PricedOrder, reduce_only_excess
@@ -16,18 +17,42 @@ from schemas.commands import PlaceConditional, PlaceOrder
 from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.refusals import Refused
-from schemas.rest.orders import OrderRequest
+from schemas.rest.orders import AmendRequest, OrderRequest
 from schemas.units import Lots, Micros, Ticks
-from tests.exchange.margin_builders import decide, terms
+from tests.exchange.margin_builders import NOW, decide, terms
 
 
 @dataclass
 class LiveOrder:
-    """An accepted order and what has become of it."""
+    """An accepted order with its present terms, and what has become of it.
+
+    `counted` are the terms that each lot counts with, `excess` is that of the present terms. While an amend is under way it counts
+    `added` lots more.
+    """
 
     command: PlaceOrder
     remaining: int
+    counted: PricedOrder
+    excess: int
     notional: int = 0
+    filled: int = 0
+    amend: AdmittedAmend | None = None
+    added: int = 0
+
+    @property
+    def terms(self) -> PricedOrder:
+        """Its present terms, with what remains of it."""
+        own = self.command
+        return PricedOrder(
+            side=own.side,
+            lots=Lots(self.remaining),
+            price=own.price,
+            margin_price=own.margin_price,
+            loss_per_lot=own.loss_per_lot,
+            fee_per_lot=own.fee_per_lot,
+            reduce_only=own.reduce_only,
+            excess_per_lot=Micros(self.excess),
+        )
 
 
 @dataclass(eq=False)
@@ -70,9 +95,53 @@ class OneMarket:
         answer = decide(asked, self.owner, self.market)
         if isinstance(answer, Admitted):
             assert isinstance(answer.command, PlaceOrder)
-            self.live.append(LiveOrder(answer.command, answer.command.quantity))
-            return self.live[-1]
+            order = _as_admitted(self.spec, answer.command)
+            self.live.append(order)
+            return order
         return answer
+
+    def ask_to_amend(self, order: LiveOrder, asked: AmendRequest) -> AdmittedAmend | Refused:
+        """Admit an amend of an order; it is under way then."""
+        wish, own = parse_amend(asked), order.command
+        assert isinstance(wish, ParsedAmend), wish
+        resting = RestingOrder(
+            number=2,
+            market=self.spec.market,
+            terms=order.terms,
+            filled=order.filled,
+            time_in_force=own.time_in_force,
+            post_only=own.post_only,
+            self_trade_prevention=own.self_trade_prevention,
+            amends=0,
+        )
+        answer = admit_amend(wish, resting, self.owner, {self.spec.market: self.market}, NOW)
+        if isinstance(answer, AdmittedAmend):
+            self.owner.exposures[self.spec.market] = answer.risk
+            order.amend, order.counted, order.added = answer, answer.counted, answer.counted.lots - order.remaining
+        return answer
+
+    def judge(self, order: LiveOrder, *, is_done: bool) -> None:
+        """The verdict on the amend of a live order: it counts with exactly what it is then, and has ended if that is nothing."""
+        amend = order.amend
+        assert amend is not None
+        self._add(order, -order.remaining - order.added)
+        order.amend, order.added = None, 0
+        if is_done:
+            told = amend.command
+            order.remaining += told.added
+            order.excess = amend.excess_per_lot
+            order.command = replace(
+                order.command,
+                price=order.command.price if told.price is None else told.price,
+                margin_price=told.margin_price,
+                loss_per_lot=told.loss_per_lot,
+                fee_per_lot=told.fee_per_lot,
+            )
+        order.counted = order.terms
+        if order.remaining > 0:
+            self._add(order, order.remaining)
+        else:
+            self._leave(order)
 
     def take_on(self, asked: OrderRequest) -> LiveOrder:
         """Admit an order that must be admitted."""
@@ -122,7 +191,7 @@ class OneMarket:
             command.side, Lots(order.remaining), price, *terms_now, reduce_only=True, excess_per_lot=excess
         )
         self._hold(with_order(self.spec, self.exposure, priced, None))
-        self.live.append(LiveOrder(_placed(command, priced), order.remaining))
+        self.live.append(_as_admitted(self.spec, _placed(command, priced)))
 
     def _count(self, order: WaitingOrder, remaining: int) -> None:
         """Count the order, or what remains of it, in the sums of what waits."""
@@ -139,7 +208,8 @@ class OneMarket:
 
     def cancel(self, order: LiveOrder) -> None:
         """The order ends unfilled, or with what it has filled."""
-        self._release(order, order.remaining, ends=True)
+        self._add(order, -order.remaining - order.added)
+        self._leave(order)
 
     def fillable(self, order: LiveOrder) -> int:
         """The lots that may fill now: reduce-only ones at most the position, as the engine holds it."""
@@ -152,7 +222,12 @@ class OneMarket:
         notional, sign = self.spec.notional(price, lots), order.command.side.sign
         fee = fee_of_fill(order.notional, notional, rate)
         order.notional += notional
-        self._release(order, lots, ends=lots == order.remaining)
+        self._add(order, -lots)
+        order.remaining -= lots
+        order.filled += lots
+        if not order.remaining:
+            self._add(order, -order.added)
+            self._leave(order)
         self._book(sign * lots, notional, fee)
 
     def _book(self, lots: int, notional: int, fee: int) -> None:
@@ -162,31 +237,29 @@ class OneMarket:
         self.owner.wallet = Micros(self.owner.wallet + realized - fee)
         self._hold(replace(held, lots=position.lots, cost=position.cost))
 
-    def _release(self, order: LiveOrder, lots: int, *, ends: bool) -> None:
-        """Subtract exactly what the order recorded for these lots, as the projection does."""
-        command, held, is_buy = order.command, self.exposure, order.command.side is Side.BUY
-        notional = self.spec.notional(command.margin_price, lots)
-        reduced = lots * command.reduce_only
-        cost = reduced * (command.loss_per_lot + command.fee_per_lot)
-        value = self.spec.notional(command.margin_price, 1)
-        excess = reduce_only_excess(self.spec, command.side, value, command.loss_per_lot, command.fee_per_lot)
+    def _leave(self, order: LiveOrder) -> None:
+        self.live.remove(order)
+        self._hold(replace(self.exposure, live_orders=self.exposure.live_orders - 1))
+
+    def _add(self, order: LiveOrder, lots: int) -> None:
+        """Add lots of an order to the sums, or take them off, exactly as it counts, as the projection does."""
+        each, held, is_buy = order.counted, self.exposure, order.command.side is Side.BUY
+        notional = self.spec.notional(each.margin_price, lots)
+        reduced = lots * order.command.reduce_only
+        cost = reduced * (each.loss_per_lot + each.fee_per_lot)
         side = "buy" if is_buy else "sell"
-        reductions = {f"{side}_lots": reduced, f"{side}_notional": notional * command.reduce_only, f"{side}_cost": cost}
-        reductions["excess"] = reduced * excess
-        order.remaining -= lots
-        if not order.remaining:
-            self.live.remove(order)
+        reductions = {f"{side}_lots": reduced, f"{side}_notional": notional * order.command.reduce_only}
+        reductions |= {f"{side}_cost": cost, "excess": reduced * each.excess_per_lot}
         self._hold(
             replace(
                 held,
-                buy_notional=held.buy_notional - notional * is_buy,
-                sell_notional=held.sell_notional - notional * (not is_buy),
-                buy_lots=held.buy_lots - lots * is_buy,
-                sell_lots=held.sell_lots - lots * (not is_buy),
-                open_loss=held.open_loss - lots * command.loss_per_lot,
-                open_fees=held.open_fees - lots * command.fee_per_lot,
-                live_orders=held.live_orders - ends,
-                reduce_only=_without(held.reduce_only, reductions),
+                buy_notional=held.buy_notional + notional * is_buy,
+                sell_notional=held.sell_notional + notional * (not is_buy),
+                buy_lots=held.buy_lots + lots * is_buy,
+                sell_lots=held.sell_lots + lots * (not is_buy),
+                open_loss=held.open_loss + lots * each.loss_per_lot,
+                open_fees=held.open_fees + lots * each.fee_per_lot,
+                reduce_only=_changed(held.reduce_only, reductions),
             )
         )
 
@@ -213,7 +286,23 @@ def _placed(command: PlaceConditional, order: PricedOrder) -> PlaceOrder:
     )
 
 
-def _without(sums: ReduceOnlySums, reductions: dict[str, int]) -> ReduceOnlySums:
-    """The sums that remain; none at all without lots, as the database reads them."""
-    rest = replace(sums, **{name: getattr(sums, name) - amount for name, amount in reductions.items()})
+def _changed(sums: ReduceOnlySums, changes: dict[str, int]) -> ReduceOnlySums:
+    """The sums that result; none at all without lots, as the database reads them."""
+    rest = replace(sums, **{name: getattr(sums, name) + amount for name, amount in changes.items()})
     return rest if rest.buy_lots or rest.sell_lots else NO_REDUCE_ONLY
+
+
+def _as_admitted(spec: MarketSpec, command: PlaceOrder) -> LiveOrder:
+    value, loss, fee = spec.notional(command.margin_price, 1), command.loss_per_lot, command.fee_per_lot
+    excess = reduce_only_excess(spec, command.side, value, loss, fee) if command.reduce_only else Micros(0)
+    terms = PricedOrder(
+        side=command.side,
+        lots=command.quantity,
+        price=command.price,
+        margin_price=command.margin_price,
+        loss_per_lot=loss,
+        fee_per_lot=fee,
+        reduce_only=command.reduce_only,
+        excess_per_lot=excess,
+    )
+    return LiveOrder(command, command.quantity, terms, excess)

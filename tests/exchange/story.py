@@ -11,7 +11,8 @@
 
 The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
 Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
-`valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `index 90`,
+`valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`,
+`ann amends 2 by -1 at 103` (by lots, at a price, or both; post-only and the modes as above), `index 90`,
 `status HALTED`, `clock 50`, `rules 2`, `tiers 100 500` (their borders). What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
 
 Conditional orders: `ann sells 3 stop 95`, `ann sells all target 110` (closes the position), `ann buys 2 stop 105 limit 106`,
@@ -27,6 +28,7 @@ from exchange.engine.market import Market
 from schemas.commands import Command
 from schemas.events import (
     ActivationRefused,
+    AmendRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
@@ -60,6 +62,7 @@ from tests.exchange.builders import (
     USDC,
     Driver,
     activation,
+    amend,
     cancel,
     conditional,
     index,
@@ -133,6 +136,8 @@ def _of_trader(market: Market, number: int, words: list[str]) -> Command:
     match words:
         case [who, "cancels", order_number]:
             return cancel(_user(who), int(order_number), now)
+        case [who, "amends", order_number, *changes]:
+            return _amend(market, _user(who), int(order_number), changes)
         case [who, "activates", order_number, "at", price]:
             return activation(_user(who), int(order_number), int(price), now)
         case [who, "buys" | "sells" as verb, lots, "stop" | "target" | "trail" as kind, trigger, *terms]:
@@ -174,6 +179,24 @@ def _conditional(
     return conditional(*named, int(trigger), **options)
 
 
+def _amend(market: Market, user: int, number: int, words: list[str]) -> Command:
+    """Its loss is recorded as for a new order; one that only loses lots keeps what was recorded."""
+    resting, options, rest = market.book.find(number), dict[str, Any](), iter(words)
+    for word in rest:
+        if word in {"by", "at", "margined"}:
+            options[word] = int(next(rest))
+        else:
+            options |= FLAGS[word]
+    price, added, mark = options.pop("at", None), options.pop("by", 0), options.pop("margined", market.mark)
+    if resting is None:
+        loss = 0
+    elif price is None and added < 0:
+        loss = resting.loss_per_lot
+    else:
+        loss = max(0, resting.side.sign * ((price or resting.price) - mark)) * USDC
+    return amend(user, number, added, price, market.clock, loss_per_lot=loss, **options)
+
+
 def _terms(words: list[str]) -> tuple[int, dict[str, Any]]:
     options: dict[str, Any] = {}
     if words[0] == "market":
@@ -209,6 +232,9 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
             said = f"activation of {event.order} refused"
         case OrderShrunk():
             said = f"{event.order} shrinks by {event.by} to {event.remaining}"
+        case OrderAmended(cause=AmendCause.USER):
+            place = "keeps its place" if event.keeps_place else "arrives again"
+            said = f"{event.order} amended by {event.added:+} to {event.remaining} at {event.price}, {place}"
         case OrderAmended(cause=AmendCause.POSITION):
             said = f"{event.order} follows the position, {event.added:+} to {event.remaining}"
         case OrderAmended():
@@ -216,6 +242,9 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
         case SpecChanged():
             tiers = ", ".join(f"{tier.notional_up_to // USDC}" for tier in event.spec.risk_tiers)
             said = f"tiers up to {tiers}" if tiers else "one tier"
+        case AmendRefused():
+            best = f", best {event.best_opposite}" if event.best_opposite is not None else ""
+            said = f"amend of {event.order} refused {event.reason}{best}"
         case RulesChanged():
             said = f"rules {event.rules}"
         case CancelRefused():

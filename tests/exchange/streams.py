@@ -11,6 +11,7 @@ from schemas.market import RULES_FOURTH, RULES_SECOND, RULES_THIRD, MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.exchange.builders import (
     USDC,
+    amend,
     barrier,
     cancel,
     index,
@@ -56,6 +57,21 @@ def cancels() -> st.SearchStrategy[Command]:
     return st.builds(cancel, st.integers(1, 4), st.integers(2, 60), st.integers(0, 20))
 
 
+@st.composite
+def amends(draw: st.DrawFn) -> Command:
+    """An amend of any order by anyone: lots, price or both, with any mode."""
+    return amend(
+        draw(st.integers(1, 4)),
+        draw(st.integers(2, 30)),
+        draw(st.integers(-6, 6)),
+        draw(st.none() | st.integers(94, 106)),
+        draw(st.integers(0, 20)),
+        post_only=draw(st.integers(0, 4)) == 0,
+        self_trade_prevention=draw(st.sampled_from(SelfTradePrevention)),
+        loss_per_lot=draw(st.sampled_from((0, 4, 30))) * USDC,
+    )
+
+
 def operations() -> st.SearchStrategy[Command]:
     """What operators, clocks and price feeds do, seldom enough to leave the market open most of the time."""
     return st.one_of(
@@ -71,7 +87,7 @@ def operations() -> st.SearchStrategy[Command]:
             take_over, st.integers(1, 4), st.integers(-3, 3), st.just(100), st.integers(90, 110), st.integers(0, 4)
         ),
         st.builds(barrier, st.just("b")),
-        st.builds(rules, st.integers(1, 4)),
+        st.builds(rules, st.integers(1, RULES_FOURTH)),
         st.builds(tiers, *(st.integers(1, 9),) * 2, limit=st.integers(0, 9)),
         st.builds(status, st.sampled_from((MarketStatus.ACTIVE,) * 5 + OPEN_STATUSES)),
     )
@@ -85,8 +101,13 @@ def prices() -> st.SearchStrategy[ReportPrice]:
 def logs() -> st.SearchStrategy[list[Command]]:
     """A course of commands after the listing: by the first rules, by the newest from the start, or moved in its middle."""
     course = st.lists(st.one_of(orders(), orders(), orders(), cancels(), operations()), max_size=60)
-    first = st.sampled_from((RULES_SECOND, RULES_THIRD, RULES_FOURTH)).map(lambda version: rules(version, 0))
-    return st.one_of(course, st.builds(lambda moved, commands: [moved, *commands], first, course))
+    newest = st.lists(st.one_of(orders(), orders(), orders(), cancels(), amends(), operations()), max_size=60)
+    first = st.sampled_from((RULES_SECOND, RULES_THIRD)).map(lambda version: rules(version, 0))
+    return st.one_of(
+        course,
+        st.builds(lambda moved, commands: [moved, *commands], first, course),
+        newest.map(lambda commands: [rules(RULES_FOURTH, 0), *commands]),
+    )
 
 
 def long_log(seed: int, length: int) -> list[Command]:

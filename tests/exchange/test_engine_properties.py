@@ -7,7 +7,7 @@ from exchange.engine.log.journal import answer_command
 from exchange.engine.log.snapshot_format import dump, load, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.commands import Command, Liquidate, PlaceOrder
-from schemas.events import Event, OrderAccepted, OrderEnded, OrderShrunk, TradeExecuted
+from schemas.events import Event, OrderAccepted, OrderAmended, OrderEnded, OrderShrunk, TradeExecuted
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.wire import decode_command, encode
 from tests.exchange.builders import Driver, listed
@@ -74,7 +74,7 @@ def test_going_on_from_a_snapshot_changes_nothing(commands: list[Command], cut: 
 @given(logs())
 @settings(max_examples=100, deadline=None)
 def test_every_lot_of_an_order_is_accounted_for(commands: list[Command]) -> None:
-    """Quantity = filled + cut + released at the end, or + what still rests; no order ends twice."""
+    """Quantity + lots added = filled + cut + released at the end, or + what still rests; no order ends twice."""
     driver = play(commands)
     left: dict[int, int] = {
         seq: c.quantity for seq, c in enumerate(driver.log, 1) if isinstance(c, PlaceOrder | Liquidate)
@@ -99,6 +99,8 @@ def _releases(event: Event) -> list[tuple[int, int, bool]]:
             return [(event.order, event.remaining, True)]
         case OrderShrunk():
             return [(event.order, event.by, False)]
+        case OrderAmended():
+            return [(event.order, -event.added, False)]
         case _:
             return []
 
@@ -109,13 +111,16 @@ def test_time_in_force_is_kept(commands: list[Command]) -> None:
     """FOK trades all or nothing, IOC and market orders never rest, no trade is worse than the limit or with oneself."""
     driver = play(commands)
     terms = {event.order: event for event in driver.events if isinstance(event, OrderAccepted)}
+    limits = {number: event.price for number, event in terms.items()}
     traded: dict[int, int] = {}
-    for trade in (event for event in driver.events if isinstance(event, TradeExecuted)):
-        assert trade.maker.user != trade.taker.user
-        for side in (trade.maker, trade.taker):
-            order = terms[side.order]
-            assert order.side.sign * (order.price - trade.price) >= 0
-            traded[side.order] = traded.get(side.order, 0) + trade.quantity
+    for event in driver.events:
+        if isinstance(event, OrderAmended):
+            limits[event.order] = event.price
+        if isinstance(event, TradeExecuted):
+            assert event.maker.user != event.taker.user
+            for side in (event.maker, event.taker):
+                assert terms[side.order].side.sign * (limits[side.order] - event.price) >= 0
+                traded[side.order] = traded.get(side.order, 0) + event.quantity
     for number, order in terms.items():
         if order.time_in_force is TimeInForce.FOK:
             assert traded.get(number, 0) in {0, order.quantity}

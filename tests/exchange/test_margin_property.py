@@ -1,22 +1,24 @@
-"""Why a check on positions a few milliseconds old is safe: no fill and no cancel lowers equity - requirement."""
+"""Why a check on positions a few milliseconds old is safe: no fill, cancel or amend lowers equity - requirement."""
 
 from collections.abc import Callable
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exchange.order_terms import protection_price
-from exchange.risk import coverage, margin
+from exchange.risk import amending, coverage, margin
 from exchange.risk.account import NO_WAITING, Exposure, ReduceOnlySums
+from exchange.risk.amending import AdmittedAmend
 from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, requirement
 from exchange.risk.order_filters import PricedOrder
 from schemas.market import MarketSpec
 from schemas.orders import OrderType, Side
+from schemas.rest.orders import AmendRequest
 from schemas.risk_tiers import NOTIONAL_MAX, RiskTier
-from schemas.units import PPM, Micros, Ppm, divide_up, format_e18
+from schemas.units import PPM, Lots, Micros, Ppm, divide_up, format_e18
 from tests.exchange.margin_builders import BTC, USDC, account, request, waiting
 from tests.exchange.margin_model import LiveOrder, OneMarket
 
@@ -48,8 +50,11 @@ def some_tiers() -> st.SearchStrategy[tuple[RiskTier, ...]]:
     return st.builds(tiers_of, st.sets(st.integers(60, 200_000), max_size=3), st.integers(0, 1))
 
 
-def no_fill_and_no_cancel_lowers_margin(spec: MarketSpec, story: st.DataObject) -> None:
-    """A story of one account: orders, reduce-only ones among them, then fills and cancels at any allowed price."""
+def no_fill_cancel_or_amend_lowers_margin(spec: MarketSpec, story: st.DataObject) -> None:
+    """A story of one account: orders, reduce-only ones among them, then fills and cancels at any allowed price.
+
+    Meanwhile orders are amended: each fills at its old terms until the verdict, which may be either, or a cancel comes first.
+    """
     lots = story.draw(st.integers(-2_000, 2_000), "position")
     entry = story.draw(st.integers(500_000, 700_000), "entry")
     leverage = story.draw(st.sampled_from([1, 3, 7, 20]), "leverage")
@@ -64,21 +69,23 @@ def no_fill_and_no_cancel_lowers_margin(spec: MarketSpec, story: st.DataObject) 
         before = book.margin
         if not book.live or (book.waiting and story.draw(st.booleans(), "fires")):
             _fire_or_drop(book, story)
+        elif _ask_to_amend(book, story) is not None:
+            continue
         else:
-            _fill_or_cancel(book, story)
+            _judge_fill_or_cancel(book, story)
         assert book.margin >= before
     assert book.exposure == Exposure(leverage=book.exposure.leverage, lots=book.exposure.lots, cost=book.exposure.cost)
 
 
 @settings(max_examples=250, deadline=None)
 @given(spec=st.one_of(a_market(), a_market_with_tiers()), story=st.data())
-def test_no_fill_and_no_cancel_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
+def test_no_fill_cancel_or_amend_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
     """At the mark at which the live orders were accepted, in any order of fills and cancels, at any allowed price.
 
     Also with reduce-only orders that lose more than they free, and with orders next to them that open the other way. Waiting
     reduce-only orders fire at random moments, and what is left of them is tried again at others.
     """
-    no_fill_and_no_cancel_lowers_margin(spec, story)
+    no_fill_cancel_or_amend_lowers_margin(spec, story)
 
 
 def _enter(book: OneMarket, story: st.DataObject) -> None:
@@ -89,6 +96,29 @@ def _enter(book: OneMarket, story: st.DataObject) -> None:
     quantity = format_e18(story.draw(st.integers(1, 999), "lots") * book.spec.lot_size_e18)
     shown = None if price is None else format_e18(price * book.spec.tick_size_e18)
     book.take_on(request(quantity, shown, side, post_only=is_post_only, reduce_only=is_reduce_only))
+
+
+def _ask_to_amend(book: OneMarket, story: st.DataObject) -> LiveOrder | None:
+    """Now and then an amend is admitted: that may reserve margin, as a new order does. The order that is amended then."""
+    order = story.draw(st.sampled_from(book.live), "which")
+    may_rest = order.command.order_type is OrderType.LIMIT and order.amend is None
+    if not may_rest or story.draw(st.integers(0, 2), "amended"):
+        return None
+    total, price = st.integers(1, 999), st.integers(540_000, 660_000)
+    lots, ticks = story.draw(st.tuples(st.none() | total, st.none() | price).filter(any), "to")
+    asked = AmendRequest(
+        quantity=None if lots is None else format_e18(lots * book.spec.lot_size_e18),
+        price=None if ticks is None else format_e18(ticks * book.spec.tick_size_e18),
+    )
+    return order if isinstance(book.ask_to_amend(order, asked), AdmittedAmend) else None
+
+
+def _judge_fill_or_cancel(book: OneMarket, story: st.DataObject) -> None:
+    under_way = [order for order in book.live if order.amend is not None]
+    if under_way and story.draw(st.booleans(), "judged"):
+        book.judge(story.draw(st.sampled_from(under_way), "which"), is_done=story.draw(st.booleans(), "done"))
+    else:
+        _fill_or_cancel(book, story)
 
 
 def _wait(book: OneMarket, story: st.DataObject) -> None:
@@ -150,7 +180,12 @@ def test_no_accepted_order_opens_a_position_that_margin_does_not_cover(wallet: i
     book, waived = OneMarket(BTC, account(wallet * USDC)), 0
     for _ in range(story.draw(st.integers(1, 12), "steps")):
         if book.live and story.draw(st.booleans(), "happens"):
-            _fill_or_cancel(book, story)
+            before, amended = book.margin, _ask_to_amend(book, story)
+            if amended is None:
+                _judge_fill_or_cancel(book, story)
+            elif book.margin < min(0, before):
+                assert amended.command.reduce_only
+                waived += amended.counted.cost_per_lot * amended.counted.lots
         else:
             side = story.draw(st.sampled_from(list(Side)), "side")
             quantity = format_e18(story.draw(st.integers(1, 9_999), "lots") * BTC.lot_size_e18)
@@ -231,7 +266,51 @@ def test_a_requirement_with_a_term_left_out_is_found(term: str, monkeypatch: pyt
     monkeypatch.setattr(margin, "requirement", requirement_without(term))
     search = settings(max_examples=5_000, deadline=None, derandomize=True, phases=[Phase.generate], database=None)
     with pytest.raises(AssertionError):
-        search(given(spec=a_market(), story=st.data())(no_fill_and_no_cancel_lowers_margin))()
+        search(given(spec=a_market(), story=st.data())(no_fill_cancel_or_amend_lowers_margin))()
+
+
+def counts_the_new_terms_alone(old: PricedOrder, new: PricedOrder, added: int) -> PricedOrder:
+    """Not the larger of both: the order can still fill at its old terms, and the amend can be refused."""
+    return replace(new, lots=Lots(old.lots + added))
+
+
+def counts_no_lots_that_are_added(old: PricedOrder, new: PricedOrder, _: int) -> PricedOrder:
+    """The larger terms, on what remains alone."""
+    return counted_until_the_verdict(old, new, 0)
+
+
+def releases_an_amend_twice(book: OneMarket, order: LiveOrder, *, is_done: bool) -> None:
+    """What the amend added is taken off the sums again after the verdict."""
+    added, counted = order.added, order.counted
+    judge(book, order, is_done=is_done)
+    if order in book.live and added:
+        own, order.counted = order.counted, counted
+        book._add(order, -added)
+        order.counted = own
+
+
+counted_until_the_verdict, judge = amending._counted, OneMarket.judge
+AMEND_BUGS = {
+    "the new terms alone": (amending, "_counted", counts_the_new_terms_alone),
+    "no lots that are added": (amending, "_counted", counts_no_lots_that_are_added),
+    "released twice": (OneMarket, "judge", releases_an_amend_twice),
+}
+
+
+@pytest.mark.parametrize("bug", AMEND_BUGS)
+def test_an_amend_that_counts_wrongly_while_under_way_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The story above finds each of the bugs planted here."""
+    monkeypatch.setattr(*AMEND_BUGS[bug])
+    search = settings(max_examples=2_000, deadline=None, derandomize=True, phases=[Phase.generate], database=None)
+    with pytest.raises(AssertionError):
+        search(given(spec=a_market(), story=st.data())(no_fill_cancel_or_amend_lowers_margin))()
+
+
+@pytest.mark.chaos
+def test_no_fill_cancel_or_amend_lowers_equity_less_requirement_at_length() -> None:
+    """Twenty thousand stories of some ten steps each."""
+    search = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+    search(given(spec=a_market(), story=st.data())(no_fill_cancel_or_amend_lowers_margin))()
 
 
 def at_the_rate_of_its_tier(spec: MarketSpec, leverage: int, notional: int) -> int:

@@ -7,13 +7,14 @@ from exchange.engine.log.journal import answer_command
 from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.events import PositionTransferred, TradeExecuted
-from schemas.ids import order_key, parse_public_order_id
+from schemas.ids import order_key, parse_public_order_id, public_command_id
 from schemas.orders import Side
 from schemas.wire import decode_command, decode_event
 from store.money.ledger import House
 from store.projection.chain import Progress
 from tests.exchange.invariants import check_book, check_reduce_only
 from tests.simulation.conditional_statements import activated_twice
+from tests.simulation.reduce_only_triggers import counted_lots
 from tests.simulation.system import System
 from tests.simulation.tables import DELEVERAGING, EXPOSURE, REDUCING, WAITING, MarketRow, Row, Tables
 from tests.simulation.traders import Traders
@@ -30,6 +31,7 @@ def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]
     yield from _money_differences(tables)
     yield from _margin_differences(tables)
     yield from _step_differences(tables)
+    yield from _amend_differences(tables, traders)
     yield from activated_twice(tables)
     for order_id in traders.placed:
         name, seq = parse_public_order_id(order_id) or ("", 0)
@@ -93,6 +95,19 @@ def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterat
         is_empty = order["remaining"] == 0 and not (order["closes_position"] and order["status"] != "FILLED")
         if order["status"] == "PENDING" or (order["status"] == "FILLED") != is_empty:
             yield f"order {order['order_id']} is {order['status']} with {order['remaining']} left"
+
+
+def _amend_differences(tables: Tables, traders: Traders) -> Iterator[str]:
+    """Every amend that was promised is there and has its verdict; no order counts as amended once all have theirs."""
+    kept = {public_command_id(tables.markets[key >> 40].name, seq) for key, seq in tables.amends}
+    for command_id in traders.amended - kept:
+        yield f"amend {command_id} was promised and is not there"
+    for (key, seq), amend in tables.amends.items():
+        if amend["verdict"] == "PENDING":
+            yield f"amend {seq} of order {key} has no verdict"
+    for key, order in tables.orders.items():
+        if order["amend_seq"] is not None or order["amend_lots"]:
+            yield f"order {key} counts as if it were amended still"
 
 
 def _fill_differences(
@@ -166,7 +181,7 @@ def _margin_differences(tables: Tables) -> Iterator[str]:
         for name, added in waiting_of(order).items():
             sums[order["user_id"], order["market_id"]][name] += added
         if order["is_live"]:
-            side, lots = ("buy" if order["side"] == Side.BUY else "sell"), order["remaining"]
+            side, lots = ("buy" if order["side"] == Side.BUY else "sell"), counted_lots(order)
             held = sums[order["user_id"], order["market_id"]]
             lot_value = tables.markets[order["market_id"]].spec.lot_value
             held[f"{side}_lots"] += lots

@@ -41,7 +41,7 @@ from store.projection.chain import ChainedEvent, Progress
 from store.projection.fold import Fold
 from store.projection.forced import set_position
 from store.projection.market_row import change_market
-from store.projection.rows import MarketChange, OrderRow
+from store.projection.rows import MarginTerms, MarketChange, OrderRow
 from store.submission.decisions import Decisions
 from tables.book_table import Snapshot, keys_of_snapshot, snapshot_entries
 from tests.simulation.wiring import Place, replaced
@@ -61,6 +61,7 @@ _begin_engine, _begin_projection, _make_projection, _forget_old, _follow = (
     HostedShards.follow,
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
+_count_exactly = Fold._count_exactly
 
 
 def _project_again(_market: str, _progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
@@ -88,6 +89,11 @@ def _forget_a_fee(fold: Fold, order: OrderRow, lots: int) -> None:
     _take_from_sums(fold, order, lots)
     if not order.is_buy and order.remaining == lots:
         fold.rows.positions[order.user].open_fees += order.fee_per_lot
+
+
+def _release_an_amend_twice(fold: Fold, order: OrderRow, terms: MarginTerms, added: int) -> None:
+    fold._take_from_sums(order, order.amend_lots)
+    _count_exactly(fold, order, terms, added)
 
 
 def _head_first(taken: Snapshot) -> list[tuple[bytes, bytes]]:
@@ -225,6 +231,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "a record is acknowledged before its rows": {(Projector, "take"): _acknowledge_before_the_rows},
     "the cursor is overwritten after a rewind": {(agents.relay, "record_sent"): _overwrite_the_cursor},
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
+    "what an amend adds is released twice": {(Fold, "_count_exactly"): _release_an_amend_twice},
     "the head is written before its chunks": {(agents.matching.snapshot_writer, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(CommandSequencer, "sort"): _take_seen_again},
     "the relay leaves a command out": {(agents.relayed_market, "fitting"): _send_less},
@@ -277,6 +284,7 @@ SHOWN_BY = {
     "a record is acknowledged before its rows": 0,
     "the cursor is overwritten after a rewind": 12,
     "one lot's fee is not released": 0,
+    "what an amend adds is released twice": 2,
     "the head is written before its chunks": 0,
     "commands seen before are taken again": 0,
     "the relay leaves a command out": 1,

@@ -15,15 +15,20 @@ def record_excess(tables: Tables, order: Row) -> None:
 
 
 def counted_lots(order: Row) -> int:
-    """The lots that an order has in the sums."""
-    return order["remaining"] if order["is_live"] else 0
+    """The lots that an order has in the sums: those that remain, and those that an amend under way adds."""
+    return order["remaining"] + order["amend_lots"] if order["is_live"] else 0
 
 
-def count_reduce_only(tables: Tables, order: Row, before: int = 0) -> None:
-    """After an order was inserted, or changed; `before` is what it had in the sums."""
-    lots = counted_lots(order) - before
-    if not order["reduce_only"] or not lots:
+def count_reduce_only(tables: Tables, order: Row, before: Row | None = None) -> None:
+    """After an order was inserted, or changed; `before` is the row as it was."""
+    if not order["reduce_only"]:
         return
+    _count(tables, order, counted_lots(order))
+    if before is not None:
+        _count(tables, before, -counted_lots(before))
+
+
+def _count(tables: Tables, order: Row, lots: int) -> None:
     position, side = tables.positions[order["user_id"], order["market_id"]], order["side"].lower()
     cost = order["loss_per_lot"] + order["fee_per_lot"]
     position[f"reduce_{side}_lots"] += lots

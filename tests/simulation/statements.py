@@ -17,9 +17,9 @@ from store.projection import write as projecting
 from store.projection.chain import Progress
 from store.submission import pending_cancels, reading, writing
 from tests.simulation.conditional_statements import CONDITIONAL_STATEMENTS
-from tests.simulation.reduce_only_triggers import count_reduce_only, counted_lots, record_excess
+from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
 from tests.simulation.statement import Result, Statement
-from tests.simulation.submission_statements import lock_accounts, submit
+from tests.simulation.submission_statements import TERMS, lock_accounts, lock_accounts_and_amended, submit
 from tests.simulation.tables import EXPOSURE, MarketRow, Row, Tables
 from tests.simulation.waiting_triggers import count_waiting, waiting_of
 
@@ -44,8 +44,13 @@ def _lock_events(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             order = tables.orders[number]
             kept = {k: v for k, v in order.items() if k not in ("user_id", "market_id")}
             named = {"order_user": order["user_id"], "is_conditional": order["working_type"] is not None}
-            rows.append(empty | kept | named)
+            rows.append(empty | kept | named | _terms_of_amend(tables, order))
     return Result(rows)
+
+
+def _terms_of_amend(tables: Tables, order: Row) -> Row:
+    amend = tables.amends.get((order["order_id"], order["amend_seq"]))
+    return {f"{age}_terms": amend and [amend[f"{age}_{name}"] for name in TERMS] for age in ("old", "new")}
 
 
 def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -56,6 +61,8 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         [row for row in sent[kind] if row["order_id"] in tables.orders] for kind in ("orders", "conditionals")
     )
     orders = plain + conditional
+    amends = [row for row in sent["amends"] if (row["order_id"], row["command_seq"]) in tables.amends]
+    amended = {row["order_id"]: row for row in sent["amended"]}
     fills = {(row["market_id"], row["trade_id"], row["role"]): row for row in sent["fills"]}
     held = [
         row
@@ -70,7 +77,9 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 
     def effect() -> None:
         for row in orders:
-            _change_order(tables, tables.orders[row["order_id"]], row)
+            _change_order(tables, tables.orders[row["order_id"]], row, amended.get(row["order_id"]))
+        for row in amends:
+            tables.amends[row["order_id"], row["command_seq"]] |= row
         for key, fill in fills.items():
             tables.fills[key] = tuple(value for name, value in fill.items() if name != "market_id")
         for row in held:
@@ -89,6 +98,7 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     counts = {
         "orders": plain,
         "conditionals": conditional,
+        "amends": amends,
         "positions": held,
         "wallets": wallets,
         "steps": steps,
@@ -97,14 +107,17 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     return Result([tuple(len(rows) for kind, rows in counts.items() if sent[kind])], effect)
 
 
-def _change_order(tables: Tables, stored: Row, row: Row) -> None:
+def _change_order(tables: Tables, stored: Row, row: Row, amended: Row | None) -> None:
     """Write an order, with what the triggers do; what is None stays as it is, where the statement says so."""
-    counted, waited, was_live = counted_lots(stored), waiting_of(stored), stored["is_live"]
+    before, waited, was_live = stored.copy(), waiting_of(stored), stored["is_live"]
     kept = ("price", *(name for name in row if name.startswith("triggered_")))
     stored.update(row | {name: stored[name] for name in kept if row.get(name) is None})
+    if amended is not None:
+        stored |= {name: amended[name] for name in TERMS} | {"amend_seq": None, "amend_lots": 0}
+        stored["quantity"] += 0 if "quantity" in row else amended["added"]
     if stored["is_live"] and not was_live:
         record_excess(tables, stored)
-    count_reduce_only(tables, stored, counted)
+    count_reduce_only(tables, stored, before)
     count_waiting(tables, stored, waited)
 
 
@@ -378,7 +391,9 @@ FORCE = "the statements of store/liquidations/writing.py, as one"
 RAISE_EPOCH = "UPDATE markets SET epoch = epoch + 1, halted_reason = NULL WHERE name = $1 RETURNING epoch"
 STATEMENTS: dict[str, Statement] = {
     reading._LOCK_AND_READ: Statement("accounts locked", lock_accounts, locks=True),
-    writing._WRITE: Statement("submission", submit, locks=True),
+    writing.WRITE: Statement("submission", submit, locks=True),
+    writing.WRITE_WITH_AMENDS: Statement("submission", submit, locks=True),
+    reading._LOCK_AND_READ_AMENDED: Statement("accounts locked", lock_accounts_and_amended, locks=True),
     reading._READ_STATES: Statement("states of orders", _order_states),
     pending_cancels._READ: Statement("pending cancels", _pending_cancels),
     projecting.LOCK: Statement("progress locked", _lock_events, locks=True),

@@ -1,4 +1,4 @@
-"""The two statements of a submission: locking and reading, and writing all that was decided."""
+"""The statements of a submission: locking and reading, and writing all that was decided."""
 
 from base64 import b64decode
 from collections import Counter
@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.ids import order_key
 from schemas.units import timestamp_of
+from schemas.wire import encode
 from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
 from tests.simulation.statement import Result
 from tests.simulation.tables import EXPOSURE, REDUCING, WAITING, Row, Tables
@@ -33,6 +34,30 @@ _LATER = (
     "triggered_command_seq",
     "activated_command_seq",
 )
+
+_AMEND = (
+    *("order_id", "market_id", "number", "price", "added", "lots"),
+    *("margin_price", "loss_per_lot", "fee_per_lot", "excess_per_lot"),
+    *("old_margin_price", "old_loss_per_lot", "old_fee_per_lot", "old_excess_per_lot"),
+    *("new_margin_price", "new_loss_per_lot", "new_fee_per_lot", "new_excess_per_lot"),
+)
+_AMENDED = (
+    *(
+        "user_id",
+        "is_live",
+        "is_waiting",
+        "side",
+        "type",
+        "time_in_force",
+        "self_trade_prevention",
+        "post_only",
+        "reduce_only",
+    ),
+    *("remaining", "filled_lots", "price", "margin_price", "loss_per_lot", "fee_per_lot", "excess_per_lot"),
+    *("cancel_seq", "amend_seq", "amend_count"),
+)
+TERMS = ("margin_price", "loss_per_lot", "fee_per_lot", "excess_per_lot")
+"""What an order adds to the margin sums per lot."""
 
 _LOCKED = (
     *("kind", "user_id", "market_id", "status", "mark", "is_frozen", "wallet", "liquidation_id"),
@@ -99,7 +124,8 @@ def _with_sums(position: Row) -> Row:
 
 def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     """Append the commands, insert orders and margin sums."""
-    at, market_ids, payloads, order_rows, sums, *cancels = arguments
+    at, market_ids, payloads, order_rows, sums, *changes = arguments
+    cancels, amends = changes[:3], msgspec.json.decode(changes[3]) if len(changes) > 3 else []
     markets = [tables.markets[market_id] for market_id in dict.fromkeys(market_ids)]
     bases = {market.market_id: market.counter for market in markets}
     orders = [_new_order(_named(row), bases) for row in msgspec.json.decode(order_rows)]
@@ -119,6 +145,8 @@ def submit(tables: Tables, arguments: tuple[Any, ...]) -> Result:
                 tables.client_ids[order["user_id"], order["client_order_id"]] = order["order_id"]
         for order_id, market_id, number in zip(*cancels, strict=True):
             tables.orders[order_id]["cancel_seq"] = bases[market_id] + number
+        for row in amends:
+            _amend(tables, dict(zip(_AMEND, row, strict=True)), bases)
 
     rows = [{"market_id": market_id, "base": base} for market_id, base in bases.items()]
     return Result(rows, effect, tuple(market.name for market in markets))
@@ -132,6 +160,7 @@ def _new_order(row: Row, bases: dict[int, int]) -> Row:
     waits, base = row["working_type"] is not None, bases[row["market_id"]]
     fresh = {"status": "PENDING", "is_live": not waits, "is_waiting": waits, "reason": None, "best_opposite": None}
     fresh |= {"cancel_seq": None, "closes_position": bool(row["closes_position"])}
+    fresh |= {"amend_seq": None, "amend_lots": 0, "amend_count": 0}
     for name in ("take_profit", "stop_loss"):
         fresh[f"{name}_order_id"] = None if row[name] is None else order_key(row["market_id"], base + row[name])
     if row["parent_after"]:
@@ -140,6 +169,28 @@ def _new_order(row: Row, bases: dict[int, int]) -> Row:
     sizes = {"remaining": row["quantity"], "filled_lots": 0, "filled_notional": 0}
     read = {name: _READ[name](row[name]) for name in _READ if row[name] is not None}
     return row | read | fresh | sizes | {"order_id": order_id}
+
+
+def _amend(tables: Tables, row: Row, bases: dict[int, int]) -> None:
+    """The order counts with the larger terms from now on; the amend is kept with its old and new ones."""
+    order, seq = tables.orders[row["order_id"]], bases[row["market_id"]] + row["number"]
+    before = order.copy()
+    order |= {name: row[name] for name in TERMS}
+    order |= {"amend_seq": seq, "amend_lots": row["lots"], "amend_count": order["amend_count"] + 1}
+    count_reduce_only(tables, order, before)
+    if (order["order_id"], seq) in tables.amends:
+        raise asyncpg.UniqueViolationError("amends_pkey")
+    tables.amends[order["order_id"], seq] = row | {"verdict": "PENDING"}
+
+
+def lock_accounts_and_amended(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    """The same, then the orders that the batch amends, each as an array."""
+    rows = lock_accounts(tables, arguments[:4]).rows
+    for order in [tables.orders[key] for key in arguments[4] if key in tables.orders]:
+        values = [order[name] for name in _AMENDED] + [tables.markets[order["market_id"]].rules]
+        named = {"kind": "amended", "order_id": order["order_id"], "market_id": order["market_id"]}
+        rows.append(dict.fromkeys(_LOCKED) | named | {"amended": encode(values).decode()})
+    return Result(rows)
 
 
 def _check_unique(tables: Tables, orders: list[Row]) -> None:

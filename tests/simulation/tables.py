@@ -63,6 +63,7 @@ class Tables:
         self.wallets: dict[int, int] = {}
         self.positions: dict[tuple[int, int], Row] = {}
         self.orders: dict[int, Row] = {}
+        self.amends: dict[tuple[int, int], Row] = {}
         self.client_ids: dict[tuple[int, str], int] = {}
         self.fills: dict[tuple[int, int, str], tuple[Any, ...]] = {}
         self.ledger: list[Row] = []

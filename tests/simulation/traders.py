@@ -1,4 +1,4 @@
-"""What people do to the exchange: orders of all kinds, cancels, retries, and an operator who moves index and status."""
+"""What people do to the exchange: orders of all kinds, amends, cancels, retries, and an operator who moves index and status."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,14 +7,15 @@ from typing import Any
 from api.submission.submission_queue import BatchFailed
 from exchange.position import closing_side
 from schemas.commands import Command, PassBarrier, SetIndex, SetRules, SetStatus
-from schemas.market import MarketStatus
+from schemas.ids import order_key, parse_public_order_id
+from schemas.market import RULES_FOURTH, MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
-from schemas.rest.orders import LegRequest, OrderRequest
+from schemas.rest.orders import AmendRequest, LegRequest, OrderRequest
 from schemas.units import Nanos, datetime_of, format_e18
 from schemas.wire import RULES_VERSION
 from store.command_log.commands import append_command
-from store.submission import CancelPlaced, Placed, SubmitCancel, SubmitOrder
+from store.submission import AmendPlaced, CancelPlaced, Placed, SubmitAmend, SubmitCancel, SubmitOrder
 from tests.simulation.system import USERS, System
 from tests.simulation.tables import MarketRow
 from tests.simulation.virtual_loop import Process
@@ -42,6 +43,7 @@ class Traders:
         self.world = world
         self.system = system
         self.placed: dict[str, int] = {}
+        self.amended: set[str] = set()
         self.attempts: list[Attempt] = []
         self._numbers = 0
         self._owners: dict[str, Attempt] = {}
@@ -53,8 +55,10 @@ class Traders:
             roll = self.world.dice.random()
             if roll < 0.66:
                 self._place(self._attempt())
-            elif roll < 0.86 and self.placed:
+            elif roll < 0.78 and self.placed:
                 self._cancel()
+            elif roll < 0.86 and self.placed:
+                self._amend()
             elif roll < 0.94 and self.attempts:
                 self._place(self.world.dice.choice(self.attempts[-20:]))
             elif roll < 0.97:
@@ -190,7 +194,34 @@ class Traders:
         if isinstance(answer, CancelPlaced):
             self.world.counts["cancels accepted"] += 1
 
-    async def _ask(self, request: SubmitOrder | SubmitCancel) -> object:
+    def _amend(self) -> None:
+        """Another quantity, another price or both, mostly of an order that is stored as live and may have ended meanwhile."""
+        dice, tables = self.world.dice, self.system.database.tables
+        live = [order for order in self.placed if self._is_amendable(order)] if dice.random() < 0.9 else []
+        order_id = dice.choice(live or list(self.placed))
+        name, _ = parse_public_order_id(order_id) or ("", 0)
+        market, what = tables.named(name), dice.randint(1, 3)
+        lots, ticks = dice.randint(1, 200), market.mark * dice.randint(9_985, 10_015) // 10_000
+        asked = AmendRequest(
+            quantity=format_e18(lots * market.spec.lot_size_e18) if what & 1 else None,
+            price=format_e18(ticks * market.spec.tick_size_e18) if what & 2 else None,
+        )
+        self.world.counts["amends sent"] += 1
+        self.world.spawn(None, self._amended(SubmitAmend(self.placed[order_id], order_id, asked)))
+
+    def _is_amendable(self, order_id: str) -> bool:
+        name, seq = parse_public_order_id(order_id) or ("", 0)
+        market = self.system.database.tables.named(name)
+        order = self.system.database.tables.orders.get(order_key(market.market_id, seq))
+        return order is not None and order["is_live"] and market.rules >= RULES_FOURTH
+
+    async def _amended(self, request: SubmitAmend) -> None:
+        answer = await self._ask(request)
+        if isinstance(answer, AmendPlaced):
+            self.amended.add(answer.command_id)
+            self.world.counts["amends accepted"] += 1
+
+    async def _ask(self, request: SubmitOrder | SubmitCancel | SubmitAmend) -> object:
         """The answer, if there is an API that lives long enough, and the reply is not cut."""
         queues = self.system.queues
         if not queues:

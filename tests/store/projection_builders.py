@@ -9,6 +9,7 @@ import msgspec
 from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.commands import (
+    AmendOrder,
     CancelOrder,
     Command,
     Deleverage,
@@ -17,10 +18,11 @@ from schemas.commands import (
     PlaceOrder,
     TakeOver,
 )
-from schemas.ids import INSURANCE_FUND, order_key
+from schemas.ids import INSURANCE_FUND, order_key, public_order_id
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView
+from schemas.rest.orders import AmendRequest
 from schemas.rest.transfers import DepositRequest
 from schemas.units import Lots, Micros, Ticks, Timestamp, datetime_of, datetime_or_none
 from schemas.wire import GENESIS_HASH, EventRecord, decode_command
@@ -31,6 +33,7 @@ from store.money.deposits import deposit
 from store.money.transfers import Transferred
 from store.projection import Projection
 from store.session.connect import Connection, connect_writer
+from store.submission import AmendPlaced, Submission, SubmissionOutcome, SubmitAmend
 from store.users.users import create_user
 
 NOON = Timestamp(1_800_014_400_000_000)  # 2027-01-15T12:00:00Z
@@ -136,6 +139,29 @@ class Exchange:
                     "UPDATE orders SET cancel_requested_at = $2 WHERE order_id = $1", key, datetime_of(command.at)
                 )
         return seq
+
+    async def amend(
+        self, market: str, user: int, number: int, quantity: str | None, price: str | None = None
+    ) -> AmendOrder:
+        """Have an amend accepted; its command."""
+        answer = await self.ask_to_amend(market, user, number, quantity, price)
+        assert isinstance(answer, AmendPlaced), answer
+        market_id = self.registry.by_name[market].market_id
+        seq = await self.session.fetchval("SELECT command_seq FROM counters WHERE market_id = $1", market_id)
+        ((_, payload),) = await read_commands(self.session, market_id, seq - 1, 1)
+        command = decode_command(payload)
+        assert isinstance(command, AmendOrder)
+        return command
+
+    async def ask_to_amend(
+        self, market: str, user: int, number: int, quantity: str | None, price: str | None = None
+    ) -> SubmissionOutcome:
+        """Ask for an amend, through the real submission."""
+        submission = Submission(self.connect, self.registry)
+        asked = SubmitAmend(user, public_order_id(market, number), AmendRequest(quantity, price))
+        (answer,) = await submission.run([asked], NOON, {})
+        await submission.close()
+        return answer
 
     async def match(self, market: str) -> int:
         """Let the engine read what is new in the outbox; sequence of the last event before it."""

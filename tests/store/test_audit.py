@@ -69,11 +69,16 @@ CORRUPTIONS = {
             *("reduce_buy_cost", "reduce_sell_cost", "reduce_loss", "reduce_excess"),
         )
     },
-    "a reduce-only order that records another excess": (
-        "WITH o AS (UPDATE orders SET excess_per_lot = 1 WHERE is_live AND reduce_only RETURNING *)"
-        " UPDATE positions p SET reduce_excess = o.remaining FROM o"
-        " WHERE p.user_id = o.user_id AND p.market_id = o.market_id"
+    "a reduce-only order that records another excess": "UPDATE orders SET excess_per_lot = 1 WHERE is_live AND reduce_only",
+    "an amend that is lost": "DELETE FROM amends WHERE verdict = 'PENDING'",
+    "an amend that nobody accepted": "UPDATE amends SET command_seq = command_seq + 1 WHERE verdict = 'PENDING'",
+    "an amend without a verdict": "UPDATE amends SET verdict = 'PENDING' WHERE verdict = 'DONE'",
+    "an amend that adds a lot more than counts": "UPDATE amends SET added = added + 1 WHERE verdict = 'PENDING'",
+    "lots of an amend that are not released": (
+        "UPDATE orders SET amend_lots = 1 WHERE order_id = (SELECT order_id FROM amends WHERE verdict = 'DONE')"
     ),
+    "an amended order with other terms than asked for": "UPDATE amends SET new_fee_per_lot = 0 WHERE verdict = 'DONE'",
+    "an order that lost count of its amends": "UPDATE orders SET amend_count = 0",
     "an order counted twice": f"UPDATE positions SET live_orders = live_orders + 1 WHERE {A_POSITION}",
     "a live order one lot smaller": f"UPDATE orders SET remaining = remaining - 1 WHERE {A_LIVE_ORDER}",
     "a live order with another margin price": f"UPDATE orders SET margin_price = margin_price + 1 WHERE {A_LIVE_ORDER}",
@@ -140,7 +145,10 @@ CORRUPTIONS = {
 
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
-    """Three users with open and closed positions; partly filled, cancelled, ended, resting and reduce-only orders, persisted."""
+    """Three users with open and closed positions; partly filled, cancelled, ended, resting and reduce-only orders, persisted.
+
+    Of two amends one is done and one refused, and a third is under way.
+    """
     opened = await open_exchange(database)
     first, second, third = [await opened.user(f"u{number}@x.io") for number in range(3)]
     await opened.submit(BTC, an_order(first, Side.BUY, 5, 600_000))
@@ -151,8 +159,9 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     cancelled = await opened.submit(BTC, an_order(first, Side.BUY, 4, 598_000))
     await opened.submit(BTC, CancelOrder(NOON, first, cancelled))
     await opened.submit(BTC, an_order(second, Side.SELL, 9, 599_000, time_in_force=TimeInForce.IOC))
-    await opened.submit(BTC, an_order(second, Side.SELL, 9, 602_000))
-    await opened.submit(BTC, an_order(first, Side.SELL, 2, 610_000, reduce_only=True))
+    resting = await opened.submit(BTC, an_order(second, Side.SELL, 9, 602_000))
+    exit_order = await opened.submit(BTC, an_order(first, Side.SELL, 2, 610_000, reduce_only=True))
+    filled = await opened.submit(BTC, an_order(third, Side.BUY, 3, 595_000))
     await opened.submit(BTC, an_order(second, Side.BUY, 3, 590_000, reduce_only=True))
     await opened.submit(ETH, an_order(first, Side.SELL, 5, 300_000))
     await opened.submit(ETH, an_order(second, Side.BUY, 5, 300_000))
@@ -167,7 +176,12 @@ async def exchange(database: str) -> AsyncIterator[Exchange]:
     await opened.submit(BTC, an_order(first, Side.BUY, 1, 590_000))
     await opened.name_legs()
     await opened.settle()
+    await opened.submit(BTC, an_order(second, Side.SELL, 3, 595_000))
+    await opened.amend(BTC, first, exit_order, "0.001", "61100")
+    await opened.amend(BTC, third, filled, "0.005", "59400")
+    await opened.settle()
     await roll_candles(opened.session)
+    await opened.amend(BTC, second, resting, "0.012", "60300")
     yield opened
     await opened.close()
 
@@ -235,6 +249,11 @@ EXCUSED = {
     "markets.predicted_funding_rate": "from the log, reported and not recomputed",
     "markets.price_quorum": "from the log: verify compares it",
     "markets.rules": "from the log: verify compares it",
+    "amends.amended_price": "from the log, reported and not recomputed",
+    "amends.amended_quantity": "the same",
+    "amends.best_opposite": "the same",
+    "amends.event_seq": "the same",
+    "amends.price": "as asked for",
     "markets.spec_seq": "says which event has changed the specification, which verify compares",
     "orders.activated_command_seq": "says which command activated it, reported and not recomputed",
     "orders.activation_price": "as submitted",
@@ -267,6 +286,7 @@ WHERE table_schema = 'public' AND data_type IN ('bigint', 'integer') AND table_n
 """
 TABLES = [
     "orders",
+    "amends",
     "fills",
     "positions",
     "ledger",

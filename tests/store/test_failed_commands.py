@@ -81,6 +81,54 @@ async def test_a_failed_cancel_of_an_order_that_has_ended_changes_nothing(exchan
     assert await exchange.session.fetchval("SELECT count(*) FROM failed_commands") == 1
 
 
+async def test_an_order_whose_amend_failed_is_as_it_was(exchange: Exchange) -> None:
+    """It counts with its old terms, the amend is REFUSED with INTERNAL, and the next amend is accepted."""
+    user = await exchange.user("a@x.io")
+    resting = await exchange.submit(BTC, an_order(user, Side.BUY, 2, 600_000))
+    await exchange.settle()
+    before = await exchange.session.fetchrow("SELECT * FROM positions")
+    amend = await exchange.amend(BTC, user, resting, "0.009", "60100")
+    assert await audit(exchange.session) == []
+    assert await exchange.session.fetchrow("SELECT * FROM positions") != before
+    await fail(exchange, resting + 1, amend)
+    assert await exchange.session.fetchrow("SELECT * FROM positions") == before
+    assert tuple(await exchange.session.fetchrow("SELECT verdict, reason FROM amends")) == ("REFUSED", "INTERNAL")
+    await exchange.amend(BTC, user, resting, "0.009")
+    await exchange.settle()
+    assert await order(exchange, resting) == ("OPEN", None, True, False)
+
+
+async def test_the_failure_of_an_amend_keeps_the_cancel_that_came_after_it(exchange: Exchange) -> None:
+    """The cancel is still under way, and ends the order."""
+    user = await exchange.user("a@x.io")
+    resting = await exchange.submit(BTC, an_order(user, Side.BUY, 2, 600_000))
+    await exchange.settle()
+    amend = await exchange.amend(BTC, user, resting, "0.009")
+    cancel = await exchange.submit(BTC, CancelOrder(NOON, user, resting))
+    await exchange.session.execute("UPDATE orders SET cancel_seq = $1", cancel)
+    await fail(exchange, resting + 1, amend)
+    assert await exchange.session.fetchval("SELECT cancel_seq FROM orders") == cancel
+    await exchange.settle()
+    assert await order(exchange, resting) == ("CANCELLED", "USER", False, True)
+
+
+async def test_a_failed_amend_of_an_order_that_has_ended_changes_nothing(exchange: Exchange) -> None:
+    """The verdict is kept with the amend, the order stays as it ended."""
+    user = await exchange.user("a@x.io")
+    resting = await exchange.submit(BTC, an_order(user, Side.BUY, 2, 600_000))
+    await exchange.settle()
+    await exchange.submit(BTC, CancelOrder(NOON, user, resting))
+    amend = await exchange.amend(BTC, user, resting, "0.009")
+    market, first = exchange.markets[BTC], exchange.markets[BTC].event_seq + 1
+    cancel = CancelOrder(NOON, user, resting)
+    exchange.written[BTC] += answer_command(market, resting + 1, cancel)
+    await exchange.projections[BTC].apply(exchange.records(BTC, first))
+    assert await audit(exchange.session) == []
+    await fail(exchange, resting + 2, amend)
+    assert (await order(exchange, resting))[:3] == ("CANCELLED", "USER", False)
+    assert await exchange.session.fetchval("SELECT verdict FROM amends") == "REFUSED"
+
+
 async def test_the_failure_of_an_order_that_the_tables_lack_stops_the_projection(exchange: Exchange) -> None:
     """An event that cannot be applied is never skipped."""
     user = await exchange.user("a@x.io")

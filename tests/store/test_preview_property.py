@@ -71,7 +71,18 @@ async def go_on(exchange: Exchange, chance: random.Random, users: list[int], at:
                 at += chance.randint(0, 2)
                 await exchange.submit(BTC, any_order(chance, users, at, exchange.markets[BTC], patience=0.6))
             await exchange.settle()
+            await amend_some(exchange, chance)
+            await exchange.settle()
+    await amend_some(exchange, chance)  # and these are under way
     return at
+
+
+async def amend_some(exchange: Exchange, chance: random.Random) -> None:
+    """Ask for other terms of some resting orders; several are refused."""
+    resting = [order for side in Side for order in exchange.markets[BTC].book.walk(side)]
+    for order in chance.sample(resting, min(3, len(resting))):
+        quantity, price = f"0.{chance.randint(1, 30):03d}", f"{chance.choice(PRICES) // 10}"
+        await exchange.ask_to_amend(BTC, order.user, order.order_seq, quantity, price)
 
 
 async def read(exchange: Exchange, command: PlaceOrder) -> tuple[Outcome, ReachableBook]:

@@ -17,6 +17,8 @@ AGAIN_AFTER_S = 0.1
 PACE_S = 0.02  # between two orders of a client, so that faults are visible, not a loaded machine
 ANSWER_WITHIN_S = 30.0
 KEPT_MAX = 200
+AMENDED_TO = ("0.001", "0.02", "0.005")
+AMENDS = {(202, ""), (409, "ORDER_NOT_OPEN"), (503, "UNAVAILABLE"), (503, "OVERLOADED"), (400, "INVALID_ORDER")}
 CANCELS = {(202, ""), (409, "ORDER_NOT_OPEN"), (503, "UNAVAILABLE")}
 
 
@@ -25,7 +27,7 @@ class PatientLoad:
     """What the clients were answered by the exchange at `url`, which may move.
 
     `accepted`: {client id: order id}, once it was 202 or 200. `replies`: every status and error code, with how often it
-    came. `cut`: requests that got no answer, `cut_by` why. `refused`: connections that were refused. `slowest_s`: the longest that an
+    came. `amended`: amends that were accepted. `cut`: requests that got no answer, `cut_by` why. `refused`: connections that were refused. `slowest_s`: the longest that an
     answer took.
     """
 
@@ -33,6 +35,7 @@ class PatientLoad:
     traders: list[Trader]
     accepted: dict[str, str] = field(default_factory=dict)
     replies: Counter[tuple[int, str]] = field(default_factory=Counter)
+    amended: int = 0
     cut: int = 0
     cut_by: list[str] = field(default_factory=list)
     refused: int = 0
@@ -62,7 +65,7 @@ class PatientLoad:
     ) -> None:
         """Place this many orders, each after the last is accepted; none is started once the load is over.
 
-        One that is old is cancelled, so that no account reaches its limit of open orders.
+        One that is old is cancelled, so that no account reaches its limit of open orders. Every fourth is amended right away.
         """
         stream, prefix = orders(seed, self.reference), secrets.token_hex(4)
         placed: deque[str] = deque()
@@ -70,6 +73,8 @@ class PatientLoad:
             if self.is_over:
                 return
             placed.append(await self.place(session, trader, {**next(stream), "clientOrderId": f"{prefix}-{number}"}))
+            if number % 4 == 0:
+                await self._amend(session, trader, placed[-1], number)
             if len(placed) > KEPT_MAX:
                 await self._cancel(session, trader, placed.popleft())
             await asyncio.sleep(pace_s)
@@ -82,6 +87,17 @@ class PatientLoad:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return
         assert (answer.status, code) in CANCELS, (answer.status, code)
+
+    async def _amend(self, session: aiohttp.ClientSession, trader: Trader, order_id: str, number: int) -> None:
+        """Ask once for a smaller or a larger quantity; it may have ended, and the answer may get lost."""
+        asked = {"quantity": AMENDED_TO[number % len(AMENDED_TO)]}
+        try:
+            async with session.put(f"{self.url}/orders/{order_id}", json=asked, headers=trader.headers) as answer:
+                code = (await answer.json()).get("error", {}).get("code", "")
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return
+        assert (answer.status, code) in AMENDS, (answer.status, code)
+        self.amended += answer.status == 202
 
     async def _attempt(
         self, session: aiohttp.ClientSession, trader: Trader, order: dict[str, Any]

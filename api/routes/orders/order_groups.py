@@ -19,7 +19,15 @@ from schemas.rest.api_keys import Scope
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
 from schemas.rest.orders import NotOpen
 from store.queries.accounts.orders import open_order_ids
-from store.submission import CancelPlaced, Placed, SubmissionOutcome, SubmissionRequest, SubmitCancel, SubmitOrder
+from store.submission import (
+    AmendPlaced,
+    CancelPlaced,
+    Placed,
+    SubmissionOutcome,
+    SubmissionRequest,
+    SubmitCancel,
+    SubmitOrder,
+)
 
 _batch = BodyReader(BatchRequest, misfit=ErrorCode.INVALID_ORDER)
 _UNAVAILABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED})
@@ -92,6 +100,8 @@ def _view(outcome: SubmissionOutcome) -> OrderAnswerView:
             return OrderAnswerView(*named, outcome.take_profit_order_id, outcome.stop_loss_order_id)
         case CancelPlaced():
             return OrderAnswerView(outcome.order_id, "PENDING_CANCEL", outcome.command_id, False, None)
+        case AmendPlaced():
+            return OrderAnswerView(outcome.order_id, "PENDING_AMEND", outcome.command_id, False, None)
         case Refused():
             why = RefusalView(outcome.code, outcome.message, outcome.details)
             return OrderAnswerView(None, None, None, False, why)

@@ -1,4 +1,4 @@
-"""Placing, cancelling and reading orders. Plain orders and cancels take the fast path instead: api.fast_path.fast_request."""
+"""Placing, amending, cancelling and reading orders. Plain orders and cancels take the fast path instead: api.fast_path.fast_request."""
 
 from aiohttp import web
 
@@ -7,18 +7,18 @@ from api.paths import client_order_id_of, no_such_client_order, no_such_order, o
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
-from api.submission.submitting import ORDER_BODY, ORDER_REFUSALS, PLACED, submitted
+from api.submission.submitting import AMEND_BODY, AMEND_REFUSALS, ORDER_BODY, ORDER_REFUSALS, PLACED, submitted
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
 from schemas.rest.bodies import Page
-from schemas.rest.orders import CancelTaken, OrderRequest, OrderTaken, OrderView
+from schemas.rest.orders import AmendRequest, AmendTaken, CancelTaken, OrderRequest, OrderTaken, OrderView
 from store.queries.accounts.orders import (
     list_orders,
     read_order,
     read_order_by_client_id,
     read_order_id_by_client_id,
 )
-from store.submission import SubmitCancel, SubmitOrder
+from store.submission import SubmitAmend, SubmitCancel, SubmitOrder
 
 _LISTED = (*ORDERED, *TIMED, STATUS, UPDATED_FROM)
 
@@ -26,6 +26,12 @@ _LISTED = (*ORDERED, *TIMED, STATUS, UPDATED_FROM)
 async def place(request: web.Request, user: int) -> web.Response:
     """Submit an order; 202 once it is stored, 200 when it had been stored before."""
     return await submitted(request, SubmitOrder(user, await ORDER_BODY.read(request)))
+
+
+async def amend(request: web.Request, user: int) -> web.Response:
+    """Request other terms for an order; an event gives them to it, or refuses them."""
+    order_id = order_id_of(request)
+    return await submitted(request, SubmitAmend(user, order_id, await AMEND_BODY.read(request)))
 
 
 async def cancel(request: web.Request, user: int) -> web.Response:
@@ -87,6 +93,18 @@ ROUTES = (
         scope=Scope.TRADE,
         body=OrderRequest,
         errors=(*ORDER_REFUSALS, ErrorCode.DUPLICATE_CLIENT_ORDER_ID),
+        tag="orders",
+    ),
+    Route(
+        "PUT",
+        "/orders/{orderId}",
+        amend,
+        "Amend an order",
+        {202: Answer(AmendTaken, "The amend is stored; an event says later what became of it.", ("X-Command-Id",))},
+        access=Access.USER,
+        scope=Scope.TRADE,
+        body=AmendRequest,
+        errors=(*AMEND_REFUSALS, ErrorCode.ORDER_NOT_FOUND, ErrorCode.ORDER_NOT_OPEN),
         tag="orders",
     ),
     Route(

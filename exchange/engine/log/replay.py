@@ -15,6 +15,7 @@ from exchange.engine.order import Order
 from schemas.commands import Liquidate, PlaceConditional, PlaceOrder
 from schemas.events import (
     ActivationRefused,
+    AmendRefused,
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
@@ -156,6 +157,7 @@ class Replay:
                 | SpecChanged()
                 | CancelRefused()
                 | ActivationRefused()
+                | AmendRefused()
                 | BarrierPassed()
                 | ClockAdvanced()
                 | PriceSourcesChanged()

@@ -13,10 +13,10 @@ from schemas.ids import (
     public_trade_id,
     seq_of_order_key,
 )
-from schemas.orders import EndReason, LiquidityRole, OrderStatus
-from schemas.rest.order_trace import Clock, Hop, HopView, OrderTraceView
+from schemas.orders import AmendRefusal, AmendVerdict, EndReason, LiquidityRole, OrderStatus
+from schemas.rest.order_trace import AmendView, Clock, Hop, HopView, OrderTraceView
 from schemas.wire import COMMANDS_PER_RECORD_MAX
-from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text_or_none
+from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text, time_text_or_none
 from store.session.connect import Session
 
 FILLS_MAX = 500
@@ -26,11 +26,12 @@ _RECORD_OF = """
 """
 """The first kept record that reaches a command; it has the command's events if it begins before it."""
 _TAKER_COMMAND = """
-  CASE WHEN q.working_type IS NULL THEN seq_of_order_key(q.order_id)
+  coalesce((SELECT max(a.command_seq) FROM amends a WHERE a.order_id = q.order_id AND a.verdict = 'DONE'
+    AND a.event_seq < y.event_seq), CASE WHEN q.working_type IS NULL THEN seq_of_order_key(q.order_id)
     WHEN q.activated_command_seq IS NOT NULL THEN q.activated_command_seq
-    WHEN q.type IN ('STOP', 'TAKE_PROFIT') THEN q.triggered_command_seq END
+    WHEN q.type IN ('STOP', 'TAKE_PROFIT') THEN q.triggered_command_seq END)
 """
-"""The command by which a taker entered the book. A protective order is tried again by later ones, which are not stored."""
+"""The command by which a taker entered the book, or by which it did so again, amended. A protective order is tried again by later ones, which are not stored."""
 _READ = f"""
 SELECT o.order_id, o.status, o.reason, o.client_order_id, o.created_at, o.updated_at, o.cancel_requested_at, o.cancel_seq,
   m.name, m.spec::text AS spec, c.command_seq AS accepted_seq, r.command_seq AS relayed_seq,
@@ -58,6 +59,8 @@ LEFT JOIN LATERAL (
 WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3
 """  # noqa: S608 - constants of ours
 
+_READ_AMENDS = "SELECT * FROM amends WHERE order_id = $1 ORDER BY command_seq"
+
 
 async def read_order_trace(session: Session, user: int, order_id: str) -> OrderTraceView | None:
     """The hops of a user's order by its public id; None for unknown ids and for orders of other users."""
@@ -65,10 +68,12 @@ async def read_order_trace(session: Session, user: int, order_id: str) -> OrderT
     if parsed is None:
         return None
     rows = await session.fetch(_READ, storable(parsed[0]), parsed[1], user)
-    return _view(rows) if rows else None
+    if not rows:
+        return None
+    return _view(rows, await session.fetch(_READ_AMENDS, rows[0]["order_id"]))
 
 
-def _view(rows: Sequence[Any]) -> OrderTraceView:
+def _view(rows: Sequence[Any], amends: Sequence[Any]) -> OrderTraceView:
     order = rows[0]
     fills = [row for row in rows if row["trade_id"] is not None]
     seq = seq_of_order_key(order["order_id"])
@@ -84,6 +89,28 @@ def _view(rows: Sequence[Any]) -> OrderTraceView:
         persisted_event_sequence=order["event_seq"],
         hops=_hops(order, seq, fills[:FILLS_MAX]),
         has_more_fills=len(fills) > FILLS_MAX,
+        amends=[_amend(order, row) for row in amends],
+    )
+
+
+def _amend(order: Any, row: Any) -> AmendView:
+    spec, market = spec_of(order["spec"]), order["name"]
+
+    def price(ticks: int | None) -> str | None:
+        return None if ticks is None else price_text(spec, ticks)
+
+    quantity = row["amended_quantity"]
+    return AmendView(
+        command_id=public_command_id(market, row["command_seq"]),
+        requested_at=time_text(row["requested_at"]),
+        added_quantity=quantity_text(spec, row["added"]),
+        verdict=AmendVerdict(row["verdict"]),
+        price=price(row["price"]),
+        reason=None if row["reason"] is None else AmendRefusal(row["reason"]),
+        best_opposite_price=price(row["best_opposite"]),
+        amended_price=price(row["amended_price"]),
+        amended_quantity=None if quantity is None else quantity_text(spec, quantity),
+        event_id=None if row["event_seq"] is None else public_event_id(market, row["event_seq"]),
     )
 
 

@@ -34,6 +34,7 @@ async def test_every_crash_point_is_hit_and_nothing_is_lost(any_exchange: Start)
         await _die_at(exchange, *points)
         await _die_in_a_rebalance(exchange)
         await until_accepted(load, 20)
+    assert load.amended > 0
     await nothing_is_lost_or_doubled(exchange, load)
     await one_event_a_sequence(exchange)
 

@@ -1,0 +1,150 @@
+"""The orders that a batch asks to amend, read once their accounts are locked, and the rows of an amend that is accepted."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder
+from exchange.risk.order_filters import PricedOrder
+from schemas.commands import AmendOrder
+from schemas.ids import seq_of_order_key
+from schemas.market import RULES_FOURTH
+from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.refusals import ErrorCode, Refused
+from schemas.units import Lots, Micros, Ticks
+
+_RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+
+
+class _StoredOrder(msgspec.Struct, array_like=True):
+    """The columns of an order that is amended, and its market's rules; money per lot is micros."""
+
+    user: int
+    is_live: bool
+    is_waiting: bool
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    self_trade_prevention: SelfTradePrevention
+    post_only: bool
+    reduce_only: bool
+    remaining: Lots
+    filled: Lots
+    price: Ticks
+    margin_price: Ticks
+    loss_per_lot: Micros
+    fee_per_lot: Micros
+    excess_per_lot: Micros
+    cancel_seq: int | None
+    amend_seq: int | None
+    amends: int
+    rules: int
+
+
+_decode = msgspec.json.Decoder(_StoredOrder).decode
+
+
+class AmendTarget(NamedTuple):
+    """An order to amend; `cancel_seq` and `amend_seq` are the commands that already cancel or amend it."""
+
+    user: int
+    market_id: int
+    is_open: bool
+    cancel_seq: int | None
+    amend_seq: int | None
+    rules: int
+    can_rest: bool
+    order: RestingOrder
+
+
+class AmendWish(NamedTuple):
+    """A well-formed request to amend the order with this public id."""
+
+    order_id: str
+    amend: ParsedAmend
+
+
+class NewAmend(NamedTuple):
+    """An amend to write: command `number` of its market within this batch; `order` is the database key, `old` its terms before."""
+
+    market_id: int
+    number: int
+    order: int
+    old: PricedOrder
+    admitted: AdmittedAmend
+
+    @property
+    def command(self) -> AmendOrder:
+        """What the engine gets."""
+        return self.admitted.command
+
+
+def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendTarget:
+    """The order with this database key, as the first round trip read it."""
+    row = _decode(stored)
+    terms = PricedOrder(
+        side=row.side,
+        lots=row.remaining,
+        price=row.price,
+        margin_price=row.margin_price,
+        loss_per_lot=row.loss_per_lot,
+        fee_per_lot=row.fee_per_lot,
+        reduce_only=row.reduce_only,
+        excess_per_lot=row.excess_per_lot,
+    )
+    resting = RestingOrder(
+        number=seq_of_order_key(order),
+        market=market,
+        terms=terms,
+        filled=row.filled,
+        time_in_force=row.time_in_force,
+        post_only=row.post_only,
+        self_trade_prevention=row.self_trade_prevention,
+        amends=row.amends,
+    )
+    return AmendTarget(
+        user=row.user,
+        market_id=market_id,
+        is_open=row.is_live or row.is_waiting,
+        cancel_seq=row.cancel_seq,
+        amend_seq=row.amend_seq,
+        rules=row.rules,
+        can_rest=row.is_live and row.type.is_limit and row.time_in_force in _RESTING,
+        order=resting,
+    )
+
+
+def why_never(target: AmendTarget, order_id: str, market: str) -> Refused | None:
+    """Why this order cannot be amended at all: by its market's rules, or because it never rests."""
+    if target.rules < RULES_FOURTH:
+        message = (
+            f"this market does not know amends yet; an operator moves it with `market rules {market} {RULES_FOURTH}`"
+        )
+        return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": market, "reason": "RULES"})
+    if not target.can_rest:
+        message = "only an order that rests in the book, or will when it arrives, can be amended"
+        return Refused(ErrorCode.INVALID_ORDER, message, {"orderId": order_id, "field": "orderId"})
+    return None
+
+
+def row_of(amend: NewAmend) -> tuple[int | None, ...]:
+    """What the writing statement takes of an amend: the command, how the order counts, and its terms before and with it."""
+    command, counted = amend.command, amend.admitted.counted
+    return (
+        amend.order,
+        amend.market_id,
+        amend.number,
+        command.price,
+        command.added,
+        max(0, command.added),
+        *_terms(counted),
+        *_terms(amend.old),
+        command.margin_price,
+        command.loss_per_lot,
+        command.fee_per_lot,
+        amend.admitted.excess_per_lot,
+    )
+
+
+def _terms(order: PricedOrder) -> tuple[int, int, int, int]:
+    return order.margin_price, order.loss_per_lot, order.fee_per_lot, order.excess_per_lot
