@@ -19,6 +19,8 @@ Session: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConn
 """A dedicated session, or one from a pool."""
 
 CONNECT_TIMEOUT_S = 2.0
+STATEMENT_BYTES_MAX = 32 * 1024
+"""Longer statements would be parsed and planned at every call: asyncpg's own limit is 15 KiB, the projection's may be longer."""
 _NO_PLAN_OF_AN_EMPTY_TABLE = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -58,6 +60,7 @@ async def connect_writer(dsn: str, application_name: str, *, command_timeout_s: 
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=command_timeout_s,
         max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=STATEMENT_BYTES_MAX,
         server_settings=settings,
     )
 

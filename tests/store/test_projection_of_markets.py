@@ -16,7 +16,7 @@ from store.audit.audit import audit
 from store.projection import ChainBroken, EventGap, MarketBatch, ProjectionBroken, Projections, RowsLocked
 from store.projection.columns import COLUMNS
 from store.projection.write import statement_for
-from store.session.connect import Connection, StoreUnavailable
+from store.session.connect import STATEMENT_BYTES_MAX, Connection, StoreUnavailable
 from tests.eventually import eventually
 from tests.store.engine_rows import assert_rows_equal_the_engine
 from tests.store.held_rows import holding
@@ -262,8 +262,8 @@ async def test_a_lost_session_is_an_outage_until_another_is_opened(
 
 
 def test_every_statement_fits_into_the_cache_of_the_client() -> None:
-    """A longer one would be parsed and planned at every call: asyncpg caches statements of up to 15 KiB."""
-    assert len(statement_for(tuple(COLUMNS), has_fund=True)) < 15 * 1024
+    """A longer one would be parsed and planned at every call."""
+    assert len(statement_for(tuple(COLUMNS), has_fund=True)) < STATEMENT_BYTES_MAX
 
 
 async def persist_at_random(exchange: Exchange, shared: Projections | None, chance: random.Random) -> None:
