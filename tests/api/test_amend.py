@@ -409,3 +409,39 @@ async def test_a_closed_market_amends_nothing(exchange: Exchange) -> None:
     await exchange.execute("UPDATE markets SET status = $1", MarketStatus.CANCEL_ONLY)
     answer = await amend(trader, order_id, quantity="0.05")
     assert (answer.status, answer.code) == (409, "MARKET_NOT_ACTIVE")
+
+
+async def test_a_conditional_order_is_amended_once_it_rests(exchange: Exchange) -> None:
+    """While it waits it cannot be; after it has fired, its limit order is one like any other, also in the margin sums."""
+    trader, _ = await long_from(exchange, "10000", "0.1")
+    stop = {"type": "STOP", "side": "SELL", "price": "59400", "triggerPrice": "59500", "reduceOnly": True}
+    order_id = await resting(exchange, trader, **stop)
+    assert (await shown(trader, order_id))["status"] == "UNTRIGGERED"
+    refused = await amend(trader, order_id, price="59450")
+    assert (refused.status, refused.code) == (400, "INVALID_ORDER")
+    await move_index(exchange, 59_450)
+    assert (await shown(trader, order_id))["status"] == "OPEN"
+    verdict = await done(exchange, trader, order_id, price="59600", quantity="0.08")
+    order = await shown(trader, order_id)
+    assert (verdict["verdict"], order["price"], order["quantity"]) == ("DONE", "59600", "0.08")
+    assert (await amend(trader, order_id, quantity="0.02")).status == 202
+    assert (await trader.cancel(order_id)).status == 202
+    await exchange.run_engine()
+    assert (await shown(trader, order_id))["status"] == "CANCELLED"
+    assert await findings_of(exchange) == []
+
+
+async def test_an_amended_order_that_fills_ends_its_oco_group_and_wakes_its_legs(exchange: Exchange) -> None:
+    """By an amend that takes, as by any fill."""
+    trader, other = await exchange.user(), await exchange.user()
+    legs = {"stopLoss": {"triggerPrice": "58000"}, "ocoGroup": "either"}
+    first = await resting(exchange, trader, price="59000", **legs)
+    second = await resting(exchange, trader, price="59100", ocoGroup="either")
+    await resting(exchange, other, side="SELL", quantity="0.05", price="60000")
+    await done(exchange, trader, first, price="60000")
+    assert (await shown(trader, second))["reason"] == "OCO"
+    leg = str((await shown(trader, first))["stopLossOrderId"])
+    assert (await shown(trader, leg))["status"] == "UNTRIGGERED"
+    await move_index(exchange, 57_900)
+    assert (await shown(trader, leg))["status"] == "TRIGGERED"
+    assert await findings_of(exchange) == []

@@ -55,7 +55,7 @@ class Traders:
             roll = self.world.dice.random()
             if roll < 0.66:
                 self._place(self._attempt())
-            elif roll < 0.78 and self.placed:
+            elif roll < 0.8 and self.placed:
                 self._cancel()
             elif roll < 0.86 and self.placed:
                 self._amend()
