@@ -1,4 +1,4 @@
-"""The clock: sends every market the time while time can change it, and when a live order is due. The engine has no clock."""
+"""The clock: sends every market the time while time can change it, and when an order or a timer is due. The engine has no clock."""
 
 import asyncio
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from store.session.connect import Connection
 from store.session.presence import Task, Work
 
 LOOK_EVERY_US = 200_000
-"""Looks are at fifths of a second: on the second for all markets, in between for orders that are due."""
+"""Looks are at fifths of a second: on the second for all markets, in between for orders and timers that are due."""
 HEARD_MAX = 2
 """After so many fifths of a second with commands in them the clock listens no more, until the next second."""
 
@@ -48,15 +48,15 @@ class Clock(Service):
         self._looked_at_second = -1
 
     async def serve(self, session: Connection) -> None:
-        """Look at all markets when a second begins, and in between when an order expires or a command may have brought one.
+        """Look at all markets when a second begins, and in between when something is due or a command may have brought it.
 
         1. With the second, begin to listen for commands: before the look, so that none is missed.
         2. Look.
-        3. Wait for the next second, or the fifth of it after an expiry or a command.
+        3. Wait for the next second, or the fifth of it after what is due or a command.
         4. Where commands keep coming, stop to listen: until the second ends, each fifth is looked at.
 
         Earlier ticks are forgotten with the session: PostgreSQL may have been restored from a backup. Where notifications
-        are lost, an order that expires within a second of its acceptance may wait for the end of that second.
+        are lost, what is due within a second of its acceptance may wait for the end of that second.
         """
         self._last_ticks, self._looked_at_second = {}, -1
         await wait_for_lock(session, LockClass.CLOCK)
@@ -76,10 +76,10 @@ class Clock(Service):
     async def _look(self, session: Connection, now: Timestamp) -> Timestamp | None:
         """One round trip to read the markets, and one to append the ticks that are due; returns what to wake for within a second.
 
-        That is the next expiry, or now, if the last tick of a market is not persisted: then all are looked at again.
+        That is what is due next, or now, if the last tick of a market is not persisted: then all are looked at again.
         """
         is_new_second = now // SECOND_US != self._looked_at_second
-        markets = await read_ticking(session, now, Timestamp(now + SECOND_US), only_expiring=not is_new_second)
+        markets = await read_ticking(session, now, Timestamp(now + SECOND_US), only_due=not is_new_second)
         free = [market for market in markets if market.command_seq >= self._last_tick(market).seq]
         due = [market for market in free if self._needs_tick(market, now)]
         ticks = [Addressed(market.name, AdvanceClock(now)) for market in due]
@@ -91,14 +91,14 @@ class Clock(Service):
             return now
         if is_new_second:
             self._looked_at_second = now // SECOND_US
-        return min((market.expires_at for market in markets if market.expires_at is not None), default=None)
+        return min((market.due_at for market in markets if market.due_at is not None), default=None)
 
     def _last_tick(self, market: TickingMarket) -> LastTick:
         return self._last_ticks.get(market.name, NEVER)
 
     def _needs_tick(self, market: TickingMarket, now: Timestamp) -> bool:
-        """Whether an order is due, or a second or a minute has begun that counts."""
-        if market.expires_at is not None and market.expires_at <= now:
+        """Whether an order or a timer is due, or a second or a minute has begun that counts."""
+        if market.due_at is not None and market.due_at <= now:
             return True
         return needs_time(market, self._last_tick(market).second, now // SECOND_US)
 

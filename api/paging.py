@@ -15,7 +15,7 @@ from api.errors import Refusal, refusal_of
 from api.paths import no_such_market, shown_text
 from api.responses import json_answer
 from api.route import Parameter
-from schemas.orders import OrderStatus
+from schemas.orders import OrderStatus, Side
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.bodies import Page, View
 from schemas.units import Timestamp, timestamp_of
@@ -36,6 +36,7 @@ CURSOR = Parameter(
     "The `nextCursor` of the previous page",
 )
 MARKET = Parameter("marketId", _NAME, "Only this market")
+SIDE = Parameter("side", {"type": "string", "enum": [side.value for side in Side]}, "Only this side")
 FROM = Parameter("from", _TIME, "Only at or after this time")
 TO = Parameter("to", _TIME, "Only before this time")
 STATUS = Parameter(
@@ -117,9 +118,13 @@ def whole_number(request: web.Request, parameter: Parameter) -> int:
     return _whole_number(_query_of(request, (parameter,)).get(parameter.name), parameter)
 
 
-def market_or_none(request: web.Request) -> str | None:
-    """The market that the query names, or None; the only parameter of its route."""
-    return _query_of(request, (MARKET,)).get(MARKET.name)
+def market_and_side(request: web.Request) -> tuple[str | None, Side | None]:
+    """The market and the side that the query names, each None if it does not; the only parameters of its route."""
+    given = _query_of(request, (MARKET, SIDE))
+    side = given.get(SIDE.name)
+    if side is not None and side not in SIDE.schema["enum"]:
+        raise _malformed(SIDE.name, f"must be one of {', '.join(SIDE.schema['enum'])}")
+    return given.get(MARKET.name), None if side is None else Side(side)
 
 
 def one_of(request: web.Request, parameter: Parameter) -> str:

@@ -13,6 +13,8 @@ from schemas.rest.api_keys import Scope
 
 _OF_THE_SERVER = frozenset({"health", "docs"})
 """Tags of routes about the process, not about the exchange."""
+_CANCELLING = frozenset({"/orders/countdown"})
+"""What counts as a cancel, although it is a POST on orders."""
 _BUDGETS_OF_PATHS = {"/auth/register": Budget.REGISTRATIONS, "/auth/login": Budget.LOGINS}
 
 
@@ -80,7 +82,7 @@ class Route:
             return _BUDGETS_OF_PATHS.get(self.path, Budget.PROBES if self.tag == "health" else Budget.PUBLIC)
         if self.path.split("/")[1] != "orders" or self.method == "GET":
             return Budget.REQUESTS
-        return Budget.CANCELS if self.method == "DELETE" else Budget.ORDERS
+        return Budget.CANCELS if self.method == "DELETE" or self.path in _CANCELLING else Budget.ORDERS
 
     @property
     def can_wait(self) -> bool:

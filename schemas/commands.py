@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
-from schemas.orders import EndReason, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.orders import CountdownScope, EndReason, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.risk_tiers import RiskTier
 from schemas.units import Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 
@@ -129,6 +129,27 @@ class AmendOrder(CommandBase, frozen=True, tag="order.amend_requested"):
     margin_price: Ticks
     loss_per_lot: Micros
     fee_per_lot: Micros
+    v: Literal[1] = 1
+
+
+class CancelOrders(CommandBase, frozen=True, tag="orders.cancelled"):
+    """Cancel those of the user's `orders` (sequence numbers in this market, at least one) that still rest, in this order."""
+
+    user: int
+    orders: tuple[int, ...]
+    reason: EndReason = EndReason.USER
+    v: Literal[1] = 1
+
+
+class SetCountdown(CommandBase, frozen=True, tag="countdown.set"):
+    """Replace the user's timer in this market: their orders here end when it has run out. 0 ms stops it.
+
+    It has its length, not its end: `at` may be corrected when the command is numbered (docs/adr/0009), and the end moves with it.
+    """
+
+    user: int
+    countdown_ms: int
+    scope: CountdownScope = CountdownScope.ALL
     v: Literal[1] = 1
 
 
@@ -267,7 +288,7 @@ class Deleverage(CommandBase, frozen=True, tag="deleveraging.ordered"):
     v: Literal[1] = 1
 
 
-UserCommand = PlaceOrder | PlaceConditional | ActivateOrder | CancelOrder | AmendOrder
+UserCommand = PlaceOrder | PlaceConditional | ActivateOrder | CancelOrder | CancelOrders | AmendOrder | SetCountdown
 Command = (
     ListMarket
     | PlaceOrder
@@ -275,6 +296,8 @@ Command = (
     | ActivateOrder
     | CancelOrder
     | AmendOrder
+    | CancelOrders
+    | SetCountdown
     | SetPriceSources
     | ReportPrice
     | ReportPrices

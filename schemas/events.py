@@ -12,6 +12,7 @@ from schemas.market import MarketSpec, MarketStatus, PriceSource
 from schemas.orders import (
     AmendCause,
     AmendRefusal,
+    CountdownScope,
     EndReason,
     FillCause,
     OrderStatus,
@@ -259,7 +260,7 @@ class ForcedActionDone(EventBase, frozen=True, tag="forced_action.done"):
 
 
 class CancelRefused(EventBase, frozen=True, tag="cancel.refused"):
-    """The order to cancel had already ended."""
+    """The order to cancel had already ended; of a command that cancels several, all of them had, and `order` is the first."""
 
     order: int
     user: int
@@ -279,10 +280,23 @@ class AmendRefused(EventBase, frozen=True, tag="amend.refused"):
     v: Literal[1] = 1
 
 
+class CountdownChanged(EventBase, frozen=True, tag="countdown.changed"):
+    """The user's timer in this market from this event on: its end and the orders that it will end. None: there is none any more.
+
+    It is also gone once it has run out: the ends of the orders follow, in the same command.
+    """
+
+    user: int
+    deadline: Timestamp | None
+    scope: CountdownScope
+    v: Literal[1] = 1
+
+
 class CommandFailed(EventBase, frozen=True, tag="command.failed"):
     """A user's command broke the engine: it was undone, and of all the market only the sequences moved.
 
-    `order` is the order it created, which ends REJECTED, or the order it should cancel or amend, which is unchanged.
+    `order` is the order it created, which ends REJECTED, or the order it should cancel or amend, which is unchanged. A command
+    that cancels several has an event for each; 0 is no order.
     """
 
     order: int
@@ -435,6 +449,7 @@ Event = (
     | ForcedActionDone
     | CancelRefused
     | AmendRefused
+    | CountdownChanged
     | CommandFailed
     | MarkMoved
     | StatusChanged

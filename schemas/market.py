@@ -23,8 +23,8 @@ take-over may name a part of the position, and a tick sets back a clock that had
 RULES_THIRD = 3
 """From this version on every second moves the basis, not only those that are ticked, and prices may be reported together."""
 RULES_FOURTH = 4
-"""From this version on there are conditional orders, OCO groups and amends, and whatever else commands of theirs ask for, and the
-risk tiers and limits of a market change by a command."""
+"""From this version on there are conditional orders, OCO groups, amends and a dead-man's switch, a cancel-all is one command, and the risk
+tiers and limits of a market change by a command."""
 
 
 @plain_members

@@ -163,6 +163,14 @@ class AmendVerdict(StrEnum):
 
 
 @plain_members
+class CountdownScope(StrEnum):
+    """Which orders a dead-man's switch ends: all, or all that are not reduce-only."""
+
+    ALL = "ALL"
+    NON_REDUCE_ONLY = "NON_REDUCE_ONLY"
+
+
+@plain_members
 class LiquidityRole(StrEnum):
     """Whether a fill's order was resting (MAKER) or arriving (TAKER)."""
 

@@ -8,11 +8,12 @@ from agents.matching.command_sequencer import CommandSequencer, GapWatch, Unseen
 from broker.dead_letters import Failure
 from broker.errors import LogMismatch
 from broker.reader import NO_RECORD, LastRecord
+from exchange.engine.engine import orders_of_command
 from exchange.engine.log.journal import EncodedEvent, answer_or_fail, fail_command
 from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.errors import EngineError
-from schemas.commands import AmendOrder, CancelOrder, UserCommand
+from schemas.commands import UserCommand
 from schemas.ids import public_order_id
 from schemas.wire import CommandRecord
 from store.markets.progress import MarketProgress
@@ -114,17 +115,17 @@ class MarketAssignment:
         except Exception as error:  # docs/design.md, "Poison": one user's command must not stop everyone's market
             if not isinstance(each.command, UserCommand):
                 raise
-            self._undo(each, error, before)
+            self._undo(each, each.command, error, before)
             return fail_command(self.market, each.seq, each.command)
 
-    def _undo(self, each: UnseenCommand, error: Exception, before: str) -> None:
+    def _undo(self, each: UnseenCommand, command: UserCommand, error: Exception, before: str) -> None:
         """Rebuild the state without the command, from the last snapshot and the commands since."""
-        number = each.command.order if isinstance(each.command, CancelOrder | AmendOrder) else each.seq
-        known = {"market": self.name, "sequence": each.seq, "order": public_order_id(self.name, number)}
+        orders = [public_order_id(self.name, number) for number in orders_of_command(each.seq, command)]
+        known = {"market": self.name, "sequence": each.seq, "order": ", ".join(orders)}
         log.error("command %s:%d breaks the engine and is undone", self.name, each.seq, exc_info=error, extra=known)
         market = load(self._checkpoint)
-        for command in self.sequencer.kept(market.command_seq + 1, each.seq):
-            answer_or_fail(market, command.seq, command.command, self._failed)
+        for kept in self.sequencer.kept(market.command_seq + 1, each.seq):
+            answer_or_fail(market, kept.seq, kept.command, self._failed)
         if market.event_hash != before:
             raise UndoneDiffers(self.name, each.seq - 1)
         self.market, self._checkpoint = market, dump(market)  # so that the next undo replays less

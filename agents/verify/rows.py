@@ -43,6 +43,7 @@ class RowComparison:
             self._compare_order(replay.live[number], self._persisted.live.get(number))
         await self._compare_fills(replay, trades + 1, BEYOND_ANY_TRADE)
         self._compare_positions(replay.holdings)
+        self._compare_countdowns(replay)
         self._compare_market(replay.market)
 
     async def _compare_numbers(self, replay: Replay, first: int, last: int) -> None:
@@ -96,6 +97,12 @@ class RowComparison:
                 self.report.compare(subject, tuple(holdings[user]), stored.get(user))
             else:  # flat since before the horizon: the log no longer holds what it realized then
                 self.report.compare(subject, (0, 0), stored[user][:2])
+
+    def _compare_countdowns(self, replay: Replay) -> None:
+        stored = self._persisted.countdowns
+        for user in sorted(replay.countdowns.keys() | stored.keys()):
+            subject = f"countdown of user {user} in {self.report.market}"
+            self.report.compare(subject, replay.countdowns.get(user), stored.get(user))
 
     def _compare_market(self, left: Market) -> None:
         """Compare the market's row; its status may differ only for a market that was halted from outside its log."""

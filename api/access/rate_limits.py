@@ -79,6 +79,12 @@ class RateLimits:
             self.take_of_user(request, Budget.REQUESTS, user)
         self._record(request, budget, state)
 
+    def take_up_to(self, request: web.Request, budget: Budget, user: int, calls: int) -> None:
+        """Count so many calls, at least the one that the guard has counted and at most a full budget; refuses with RATE_LIMITED."""
+        rate = self._rates.get(budget)
+        if rate is not None:
+            self.take_of_batch(request, budget, user, max(1, min(calls, rate.calls)))
+
     def take_plainly(self, budget: Budget, user: int) -> str | None:
         """Count a user's call; the header lines that report it, or None when the budget is used up."""
         bucket = self._buckets.get(budget)

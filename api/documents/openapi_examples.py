@@ -5,6 +5,7 @@ from typing import Any
 from schemas.rest.accounts import BalanceView, LeverageRequest, LeverageView
 from schemas.rest.api_keys import ApiKeyCreated, ApiKeyRequest, ApiKeyView
 from schemas.rest.bodies import Page
+from schemas.rest.countdowns import CountdownRequest, CountdownView
 from schemas.rest.drains import Drained, DrainRequest
 from schemas.rest.market_data import CandleView, OrderBookView, TickerView, TradeView
 from schemas.rest.markets import RiskTierView
@@ -127,6 +128,10 @@ EXAMPLES: dict[Any, Any] = {
             },
         ]
     },
+    CountdownRequest: {"marketId": "BTC-PERP", "countdownMs": 30_000},
+    list[CountdownView]: [
+        {"marketId": "BTC-PERP", "countdownMs": 30_000, "cancelsAt": "2027-01-15T12:00:30.000000Z"},
+    ],
     PreviewView: {
         "isAccepted": True,
         "refusal": None,

@@ -25,7 +25,7 @@ from api.services import Services
 from api.submission.submitting import AMEND_BODY, ORDER_BODY, ack_of
 from schemas.refusals import Refused
 from schemas.rest.api_keys import Scope
-from store.submission import SubmissionOutcome, SubmissionRequest, SubmitAmend, SubmitCancel, SubmitOrder
+from store.submission import OneOutcome, OneRequest, SubmitAmend, SubmitCancel, SubmitOrder
 
 _ORDERS = "/orders"
 _AN_ORDER = "/orders/"
@@ -48,7 +48,7 @@ _STATUS_LINES = {
 class FastRequest(NamedTuple):
     """A request that can be submitted as it is, the fixed header lines of its answer, and when it was parsed."""
 
-    request: SubmissionRequest
+    request: OneRequest
     lines: str
     access: AccessLog
     began_s: float
@@ -89,7 +89,7 @@ def _is_cross_origin(services: Services, headers: CIMultiDictProxy[str]) -> bool
     return bool(services.settings.cors_origins) and "Origin" in headers
 
 
-def answer_to(fast: FastRequest, outcome: SubmissionOutcome) -> bytes:
+def answer_to(fast: FastRequest, outcome: OneOutcome) -> bytes:
     """The whole answer, head included, to a plain request with this outcome."""
     request_id = new_request_id()
     if isinstance(outcome, Refused):
@@ -103,7 +103,7 @@ def answer_to_a_bug(fast: FastRequest, request_id: str) -> bytes:
     return _bytes_of(fast, answer_of_status(request_id, HTTPStatus.INTERNAL_SERVER_ERROR), request_id)
 
 
-def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> SubmissionRequest | None:
+def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> OneRequest | None:
     order_id = message.path[len(_AN_ORDER) :] if message.path.startswith(_AN_ORDER) else ""
     if message.method == "DELETE":
         return SubmitCancel(user, order_id) if not body and is_plain_id(order_id) else None

@@ -17,7 +17,7 @@ from api.fast_path.fast_request import FastRequest, answer_to, answer_to_a_bug, 
 from api.metrics import RESPONSES, UNMATCHED
 from api.security_headers import of_every_answer
 from api.services import SERVICES, Services
-from store.submission import SubmissionOutcome
+from store.submission import OneOutcome
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class JsonProtocol(web.RequestHandler):
         self._services.submissions.submit(fast.request).add_done_callback(partial(self._answer, fast))
         return True
 
-    def _answer(self, fast: FastRequest, submitted: "asyncio.Future[SubmissionOutcome]") -> None:
+    def _answer(self, fast: FastRequest, submitted: "asyncio.Future[OneOutcome]") -> None:
         self._is_answering = self._request_in_progress = False
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(_answer_to(fast, submitted))
@@ -138,7 +138,7 @@ class JsonProtocol(web.RequestHandler):
         return answer
 
 
-def _answer_to(fast: FastRequest, submitted: "asyncio.Future[SubmissionOutcome]") -> bytes:
+def _answer_to(fast: FastRequest, submitted: "asyncio.Future[OneOutcome]") -> bytes:
     bug = submitted.exception()
     if bug is None:
         return answer_to(fast, submitted.result())

@@ -15,7 +15,7 @@ from api.routes import (
     transfers,
 )
 from api.routes.operations import admin, health, metrics
-from api.routes.orders import closing, order_groups, order_trace, orders, preview
+from api.routes.orders import closing, countdown, order_groups, order_trace, orders, preview
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
@@ -30,6 +30,7 @@ ALL_ROUTES: tuple[Route, ...] = (
     *history.ROUTES,
     *orders.ROUTES,
     *order_groups.ROUTES,
+    *countdown.ROUTES,
     *preview.ROUTES,
     *order_trace.ROUTES,
     *admin.ROUTES,

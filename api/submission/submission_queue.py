@@ -2,16 +2,17 @@
 
 When many wait, another batch can start while one is in flight, with accounts that are in none: the transactions of a
 process then contend only for the counters of the markets, which they lock last. Fewer waiting requests are not worth a
-transaction of their own. Every request gets its own answer, and the requests of an account are served in order.
+transaction of their own. Every request gets its own answer, and the requests of an account are served in order. A group
+of orders is one request: it is in one batch, and no other request comes between its orders.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 from api.errors import unavailable
 from api.metrics import BATCH_SECONDS, BATCH_SIZE
@@ -20,9 +21,23 @@ from schemas.refusals import ErrorCode, Refused
 from schemas.units import Timestamp
 from store.markets.backlog import MarketLoad
 from store.session.connect import StoreUnavailable
-from store.submission import SubmissionOutcome, SubmissionRequest, SubmitCancel
+from store.submission import (
+    Answers,
+    CountdownsSet,
+    OneOutcome,
+    OneRequest,
+    SeveralRequest,
+    SubmissionOutcome,
+    SubmissionRequest,
+    SubmitCancel,
+    SubmitCancelAll,
+    SubmitCountdown,
+    SubmitGroup,
+)
 
 FAILURE_COUNTS_S = 10.0
+_CANCELLING = (SubmitCancel, SubmitCancelAll, SubmitCountdown)
+"""Requests that never raise a risk: they go first."""
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +56,8 @@ class Submits(Protocol):
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """Bounds of the queue: requests per batch, waiting requests that justify another batch in flight, waiting requests (of
-    each kind), seconds a batch may take."""
+    """Bounds of the queue: orders and cancels per batch (a group fits into one), waiting ones that justify another batch in
+    flight, waiting ones (of each kind), seconds a batch may take."""
 
     batch_max: int = 256
     worth_another: int = 16
@@ -52,7 +67,42 @@ class QueueLimits:
 
 class _Waiting(NamedTuple):
     request: SubmissionRequest
-    answer: asyncio.Future[SubmissionOutcome]
+    answer: asyncio.Future[Any]
+    size: int
+
+
+class _Line:
+    """Requests that wait, in their order; `size` counts the orders and cancels in them."""
+
+    def __init__(self) -> None:
+        self._requests: deque[_Waiting] = deque()
+        self.size = 0
+
+    def append(self, waiting: _Waiting) -> None:
+        """Put a request at the end."""
+        self._requests.append(waiting)
+        self.size += waiting.size
+
+    def take(self, room: int, busy: Set[int]) -> list[_Waiting]:
+        """Take the first requests, up to the first that does not fit; those of busy users keep their places."""
+        line, taken, passed = self._requests, [], []
+        while line and line[0].size <= room:
+            waiting = line.popleft()
+            if waiting.request.user in busy:
+                passed.append(waiting)
+            else:
+                taken.append(waiting)
+                room -= waiting.size
+                self.size -= waiting.size
+        line.extendleft(reversed(passed))
+        return taken
+
+    def take_all(self) -> list[_Waiting]:
+        """Take every request."""
+        taken = list(self._requests)
+        self._requests.clear()
+        self.size = 0
+        return taken
 
 
 @dataclass
@@ -82,8 +132,7 @@ class SubmissionQueue:
         self._now = now
         self._load = load
         self._limits = limits
-        self._cancels: deque[_Waiting] = deque()
-        self._orders: deque[_Waiting] = deque()
+        self._cancels, self._orders = _Line(), _Line()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Task[Sequence[SubmissionOutcome]]] = set()
@@ -105,8 +154,8 @@ class SubmissionQueue:
 
     @property
     def waiting(self) -> int:
-        """The number of requests that wait for a batch."""
-        return len(self._cancels) + len(self._orders)
+        """The number of orders and cancels that wait for a batch."""
+        return self._cancels.size + self._orders.size
 
     def start(self) -> None:
         """Start submitting."""
@@ -121,16 +170,27 @@ class SubmissionQueue:
         for submission in self._submissions:
             await submission.close()
 
-    def submit(self, request: SubmissionRequest) -> asyncio.Future[SubmissionOutcome]:
-        """Queue a request; the future's result is its outcome. It is submitted even if nothing awaits the future."""
-        answer: asyncio.Future[SubmissionOutcome] = asyncio.get_running_loop().create_future()
-        queue = self._cancels if isinstance(request, SubmitCancel) else self._orders
+    @overload
+    def submit(self, request: OneRequest) -> asyncio.Future[OneOutcome]: ...
+    @overload
+    def submit(self, request: SeveralRequest) -> asyncio.Future[Answers | Refused]: ...
+    @overload
+    def submit(self, request: SubmitCountdown) -> asyncio.Future[CountdownsSet | Refused]: ...
+
+    def submit(self, request: SubmissionRequest) -> asyncio.Future[Any]:
+        """Queue a request; the future's result is its outcome. It is submitted even if nothing awaits the future.
+
+        A group is refused whole where it cannot be queued, or its batch cannot be stored.
+        """
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        line = self._cancels if isinstance(request, _CANCELLING) else self._orders
+        size = len(request.orders) if isinstance(request, SubmitGroup) else 1
         if self.is_stuck or self._is_closing:
             answer.set_result(unavailable(outcome_is_unknown=False))
-        elif len(queue) >= self._limits.waiting_max:
+        elif line.size + size > self._limits.waiting_max:
             answer.set_result(Refused(ErrorCode.OVERLOADED, "too many requests are waiting; try again shortly"))
         else:
-            queue.append(_Waiting(request, answer))
+            line.append(_Waiting(request, answer, size))
             self._wake.set()
         return answer
 
@@ -150,14 +210,9 @@ class SubmissionQueue:
 
     def _next_batch(self) -> list[_Waiting]:
         """The first waiting requests, cancels first; those of accounts in flight keep their places."""
-        batch: list[_Waiting] = []
-        for line in (self._cancels, self._orders):
-            passed: list[_Waiting] = []
-            while line and len(batch) < self._limits.batch_max:
-                waiting = line.popleft()
-                (passed if waiting.request.user in self._busy else batch).append(waiting)
-            line.extendleft(reversed(passed))
-        return batch
+        cancels = self._cancels.take(self._limits.batch_max, self._busy)
+        room = self._limits.batch_max - sum(waiting.size for waiting in cancels)
+        return cancels + self._orders.take(room, self._busy)
 
     def _send(self, batch: list[_Waiting]) -> None:
         loop, submission = asyncio.get_running_loop(), self._idle.popleft()
@@ -186,17 +241,16 @@ class SubmissionQueue:
         self._failure = note_outage(error) if isinstance(error, StoreUnavailable) else ""
         self._failed_at_s = asyncio.get_running_loop().time()
         _answer_each(flight.batch, ran)
-        BATCH_SIZE.observe(len(flight.batch))
+        BATCH_SIZE.observe(sum(waiting.size for waiting in flight.batch))
         BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.started_s)
         self._wake.set()
 
     def _refuse_all_waiting(self) -> None:
         for line in (self._cancels, self._orders):
-            _answer_all(line, unavailable(outcome_is_unknown=False))
-            line.clear()
+            _answer_all(line.take_all(), unavailable(outcome_is_unknown=False))
 
 
-def _answer_all(batch: Sequence[_Waiting] | deque[_Waiting], outcome: SubmissionOutcome) -> None:
+def _answer_all(batch: Sequence[_Waiting], outcome: Refused) -> None:
     for waiting in batch:
         if not waiting.answer.done():
             waiting.answer.set_result(outcome)

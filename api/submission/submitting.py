@@ -12,7 +12,7 @@ from api.route import Answer
 from api.services import services_of
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import AmendRequest, AmendTaken, CancelTaken, OrderRequest, OrderTaken
-from store.submission import AmendPlaced, CancelPlaced, Placed, SubmissionRequest
+from store.submission import AmendPlaced, CancelPlaced, OneRequest, Placed
 
 ORDER_BODY = BodyReader(OrderRequest, misfit=ErrorCode.INVALID_ORDER)
 AMEND_BODY = BodyReader(AmendRequest, misfit=ErrorCode.INVALID_ORDER)
@@ -52,7 +52,7 @@ def ack_of(outcome: Placed | CancelPlaced | AmendPlaced) -> Ack:
             return Ack(HTTPStatus.ACCEPTED, AmendTaken(order_id), {"X-Command-Id": command_id})
 
 
-async def submitted(request: web.Request, asked: SubmissionRequest) -> web.Response:
+async def submitted(request: web.Request, asked: OneRequest) -> web.Response:
     """Submit a request and answer with its outcome; raises its refusal."""
     outcome = await services_of(request).submissions.submit(asked)
     if isinstance(outcome, Refused):

@@ -77,12 +77,13 @@ GRANT UPDATE (wallet) ON accounts TO perpetua_projection;
 GRANT UPDATE ON orders, amends, positions, markets, progress, liquidation_steps TO perpetua_projection;
 GRANT INSERT ON positions, fills, ledger, failed_commands, premiums, fundings, funding_payments, settlements,
   persisted_records TO perpetua_projection;
+GRANT SELECT, INSERT, UPDATE, DELETE ON countdowns TO perpetua_projection;
 
 -- publisher: reads the fills that the log has no more, and writes nothing.
 GRANT SELECT ON fills TO perpetua_publisher;
 
 -- clock and price feeds: append commands, and note until when prices are fresh.
-GRANT SELECT ON orders, positions, price_reports TO perpetua_clock;
+GRANT SELECT ON orders, positions, countdowns, price_reports TO perpetua_clock;
 GRANT INSERT, UPDATE ON price_reports TO perpetua_clock;
 GRANT UPDATE (command_seq) ON counters TO perpetua_clock;
 GRANT INSERT ON outbox TO perpetua_clock;

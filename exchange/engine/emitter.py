@@ -15,6 +15,7 @@ from schemas.events import (
     ClockAdvanced,
     CommandFailed,
     ConditionalAccepted,
+    CountdownChanged,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -44,6 +45,7 @@ from schemas.events import (
 from schemas.orders import (
     AmendCause,
     AmendRefusal,
+    CountdownScope,
     EndReason,
     FillCause,
     OrderStatus,
@@ -399,6 +401,10 @@ class Emitter:
         self.events.append(
             AmendRefused(self._next(), self.command, self.at, command.order, command.user, reason, best_opposite)
         )
+
+    def countdown_changed(self, user: int, deadline: Timestamp | None, scope: CountdownScope) -> None:
+        """The account's timer has this end, or is gone."""
+        self.events.append(CountdownChanged(self._next(), self.command, self.at, user, deadline, scope))
 
     def failed(self, order: int, user: int) -> None:
         """The command broke the engine and was undone."""

@@ -1,5 +1,6 @@
 """The engine: a market, the next command of its log, and the events that follow. Pure, synchronous, integers only."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -8,6 +9,7 @@ from exchange.engine.clock import pass_time, tick
 from exchange.engine.conditional.entry import activate, place_conditional
 from exchange.engine.conditional.firing import finish
 from exchange.engine.conditional.following import end_legs, follow_ends
+from exchange.engine.dead_man.switch import fire_due, set_countdown
 from exchange.engine.emitter import Emitter
 from exchange.engine.expiry import expire_due
 from exchange.engine.forced_actions import deleverage, liquidate, take_over
@@ -23,6 +25,7 @@ from schemas.commands import (
     AdvanceClock,
     AmendOrder,
     CancelOrder,
+    CancelOrders,
     Command,
     Deleverage,
     Liquidate,
@@ -32,6 +35,7 @@ from schemas.commands import (
     PlaceOrder,
     ReportPrice,
     ReportPrices,
+    SetCountdown,
     SetIndex,
     SetPriceSources,
     SetRules,
@@ -44,6 +48,9 @@ from schemas.events import Event
 from schemas.orders import EndReason, OrderStatus
 from schemas.units import MINUTE_US, SECOND_US
 
+NO_ORDER = 0
+"""Of the failure of a command that concerns no order."""
+
 
 def apply(market: Market, seq: int, command: Command) -> list[Event]:
     """Apply command `seq`, which must be the market's next one; changes the market and returns at least one event."""
@@ -54,6 +61,7 @@ def apply(market: Market, seq: int, command: Command) -> list[Event]:
     market.command_seq = seq
     pass_time(market, command)
     expire_due(emitter)
+    fire_due(emitter)
     _answer(emitter, command)
     if market.waiting.needs_a_look or market.groups.group_of:
         finish(emitter, command)
@@ -68,13 +76,28 @@ def fail(market: Market, seq: int, command: UserCommand) -> list[Event]:
     _check_next(market, seq)
     emitter = Emitter(market, seq, command.at)
     market.command_seq = seq
-    number = command.order if isinstance(command, CancelOrder | AmendOrder | ActivateOrder) else seq
-    emitter.failed(number, command.user)
+    for number in orders_of_command(seq, command) or (NO_ORDER,):
+        emitter.failed(number, command.user)
     if isinstance(command, ActivateOrder) and (order := market.take_out(command.order, command.user)) is not None:
         emitter.ended(order, OrderStatus.REJECTED, EndReason.INTERNAL)
     end_legs(emitter, seq, EndReason.PARENT_ENDED)
     follow_ends(emitter)
     return emitter.events
+
+
+def orders_of_command(seq: int, command: UserCommand) -> Sequence[int]:
+    """The orders that command `seq` cancels, or the one that it places or activates; a timer concerns none."""
+    match command:
+        case PlaceOrder() | PlaceConditional():
+            return (seq,)
+        case CancelOrder() | AmendOrder() | ActivateOrder():
+            return (command.order,)
+        case CancelOrders():
+            return command.orders
+        case SetCountdown():
+            return ()
+        case _:
+            assert_never(command)
 
 
 def _check_next(market: Market, seq: int) -> None:
@@ -87,13 +110,17 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
         case PlaceOrder():
             place(emitter, command)
         case CancelOrder():
-            _cancel(emitter, command)
+            _cancel(emitter, command.user, (command.order,), command.reason)
+        case CancelOrders():
+            _cancel(emitter, command.user, command.orders, command.reason)
         case AmendOrder():
             amend(emitter, command)
         case PlaceConditional():
             place_conditional(emitter, command)
         case ActivateOrder():
             activate(emitter, command)
+        case SetCountdown():
+            set_countdown(emitter, command)
         case SetPriceSources():
             set_sources(emitter, command)
         case ReportPrice():
@@ -124,12 +151,15 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
             assert_never(command)
 
 
-def _cancel(emitter: Emitter, command: CancelOrder) -> None:
-    order = emitter.market.take_out(command.order, command.user)
-    if order is None:
-        emitter.cancel_refused(command.order, command.user)
-        return
-    emitter.ended(order, OrderStatus.CANCELLED, command.reason)
+def _cancel(emitter: Emitter, user: int, orders: Sequence[int], reason: EndReason) -> None:
+    """Cancel those of the user's orders that rest or wait; refused when none does."""
+    before = len(emitter.events)
+    for number in orders:
+        order = emitter.market.take_out(number, user)
+        if order is not None:
+            emitter.ended(order, OrderStatus.CANCELLED, reason)
+    if len(emitter.events) == before:
+        emitter.cancel_refused(orders[0], user)
 
 
 def _set_spec(emitter: Emitter, command: SetSpec) -> None:

@@ -8,12 +8,15 @@ from exchange.engine.book import Book
 from exchange.engine.conditional.groups import OcoGroups
 from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.conditional.waiting import WaitingOrders
+from exchange.engine.dead_man.countdowns import Countdowns
 from exchange.engine.indexes.expiries import Expiries
 from exchange.engine.indexes.order_index import OrderIndex
 from exchange.engine.indexes.reduce_only_orders import ReduceOnlyOrders
+from exchange.engine.indexes.watched_orders import WatchedOrders
 from exchange.engine.order import Order
 from exchange.position import Position, fill
 from schemas.market import RULES_FIRST, MarketSpec, MarketStatus, PriceSource
+from schemas.orders import Side
 from schemas.units import Lots, Micros, Nanos, Ppm, RateE9, Ticks, Timestamp
 from schemas.wire import GENESIS_HASH
 
@@ -73,8 +76,8 @@ class EngineState(msgspec.Struct, array_like=True, eq=False):
 class Market(EngineState, eq=False):
     """One market. The events of a command depend only on this state and the command.
 
-    `positions` holds no flat ones. The indexes follow from the orders in the book. `waiting` are the conditional orders that are
-    not in it, `groups` the OCO groups of both.
+    `positions` holds no flat ones. The indexes follow from the orders in the book, `watched` also from whose timers there were.
+    `waiting` are the conditional orders that are not in it, `groups` the OCO groups of both.
     """
 
     positions: dict[int, Position] = {}
@@ -83,12 +86,30 @@ class Market(EngineState, eq=False):
     reduce_only: ReduceOnlyOrders = msgspec.field(default_factory=ReduceOnlyOrders)
     waiting: WaitingOrders = msgspec.field(default_factory=WaitingOrders)
     groups: OcoGroups = msgspec.field(default_factory=OcoGroups)
+    watched: WatchedOrders = msgspec.field(default_factory=WatchedOrders)
+    countdowns: Countdowns = msgspec.field(default_factory=Countdowns)
 
     def indexes_of(self, order: Order) -> Sequence[OrderIndex]:
-        """The indexes that hold this order while it rests: none for a plain one."""
+        """The indexes that hold this order while it rests: none for a plain one of an account that is not watched."""
+        if order.user in self.watched.by_user:
+            return (self.watched, *self._indexes_by_kind(order))
+        return self._indexes_by_kind(order)
+
+    def _indexes_by_kind(self, order: Order) -> Sequence[OrderIndex]:
         if order.expires_at is None:
             return (self.reduce_only,) if order.reduce_only else ()
         return (self.expiries, self.reduce_only) if order.reduce_only else (self.expiries,)
+
+    def watch(self, user: int) -> None:
+        """Keep the account's orders at hand from now on; looks through the book once."""
+        if user not in self.watched.by_user:
+            resting = (order for side in Side for order in self.book.walk(side))
+            self.watched.by_user[user] = {order.order_seq: order for order in resting if order.user == user}
+
+    def orders_of(self, user: int) -> list[Order | ConditionalOrder]:
+        """All orders of a watched account in this market, resting and waiting, oldest first."""
+        orders: list[Order | ConditionalOrder] = [*self.watched.by_user[user].values(), *self.waiting.of_user(user)]
+        return sorted(orders, key=lambda order: order.order_seq)
 
     def set_status(self, operator_status: MarketStatus, *, is_frozen: bool) -> None:
         """Set the operator's status and whether the mark is frozen; the current status follows from both."""

@@ -1,6 +1,7 @@
 """The states of a market: which of them permit forced actions, and what a change does to resting orders (docs/semantics.md, "Market states")."""
 
 from exchange.engine.conditional.following import end_waiting
+from exchange.engine.dead_man.switch import stop_all
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.settlement import settle_positions
@@ -47,6 +48,7 @@ def set_status(emitter: Emitter, status: MarketStatus) -> None:
         _end_what_may_not_rest(emitter, is_settled=market.operator_status is MarketStatus.SETTLED)
     if market.operator_status is MarketStatus.SETTLED and not is_settled:
         settle_positions(emitter)
+        stop_all(emitter)
 
 
 def _end_what_may_not_rest(emitter: Emitter, *, is_settled: bool) -> None:

@@ -69,5 +69,12 @@ RISK = {
           AND NOT EXISTS (SELECT 1 FROM ledger l WHERE l.account = a.user_id AND l.account > 0
             AND l.at > now() - interval '30 s')
     """,
+    # the market's clock is at the time of its last event at least; some seconds for events that are persisted in part
+    "a countdown that has ended has fired": """
+        SELECT 'countdown of user ' || c.user_id || ' in ' || m.name,
+          (extract(epoch FROM p.at) * 1000)::int8, (extract(epoch FROM c.deadline) * 1000)::int8
+        FROM countdowns c JOIN markets m USING (market_id) JOIN progress p USING (market_id)
+        WHERE c.deadline < p.at - interval '10 s'
+    """,
 }
 """Each invariant, by the sentence that states it."""

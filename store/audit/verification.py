@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.ids import order_key, seq_of_order_key
 from schemas.market import MarketSpec
-from schemas.units import timestamp_of
+from schemas.units import Timestamp, timestamp_of
 from store.command_log.failed_commands import read_failed_commands
 from store.command_log.outbox import read_commands
 from store.command_log.snapshots import StoredSnapshot
@@ -61,8 +61,16 @@ class MarketStored(msgspec.Struct, frozen=True):
     spec: MarketSpec
 
 
+class CountdownStored(NamedTuple):
+    """A row of `countdowns`."""
+
+    deadline: Timestamp
+    scope: str
+
+
 class Persisted(NamedTuple):
-    """A market's rows in one snapshot: its progress and its own row, its live and waiting orders, every position, the copies of its snapshots, the commands that failed.
+    """A market's rows in one snapshot: its progress and its own row, its live and waiting orders, every position, the timers by user,
+    the copies of its snapshots, the commands that failed.
 
     `positions`: (signed lots, signed cost, realized) by user.
     """
@@ -71,6 +79,7 @@ class Persisted(NamedTuple):
     market: MarketStored
     live: dict[int, OrderStored]
     positions: dict[int, tuple[int, int, int]]
+    countdowns: dict[int, CountdownStored]
     snapshots: list[StoredSnapshot]
     failed: set[int]
 
@@ -84,6 +93,9 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
         positions = await session.fetch(
             "SELECT user_id, lots, cost, realized FROM positions WHERE market_id = $1", progress.market_id
         )
+        countdowns = await session.fetch(
+            "SELECT user_id, deadline, scope FROM countdowns WHERE market_id = $1", progress.market_id
+        )
         snapshots = await session.fetch(_SNAPSHOTS, progress.market_id)
         failed = await read_failed_commands(session, progress.market_id)
     return Persisted(
@@ -91,6 +103,7 @@ async def read_persisted_state(session: Session, market: str) -> Persisted:
         _market(stored),
         {order.number: order for order in map(_order, live)},
         {row["user_id"]: (row["lots"], row["cost"], row["realized"]) for row in positions},
+        {row["user_id"]: CountdownStored(timestamp_of(row["deadline"]), row["scope"]) for row in countdowns},
         [StoredSnapshot(*row) for row in snapshots],
         failed,
     )

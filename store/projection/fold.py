@@ -15,6 +15,7 @@ from schemas.events import (
     ClockAdvanced,
     CommandFailed,
     ConditionalAccepted,
+    CountdownChanged,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -41,14 +42,24 @@ from schemas.events import (
 from schemas.ids import order_key
 from schemas.market import MarketSpec
 from schemas.orders import AmendCause, AmendRefusal, AmendVerdict, EndReason, LiquidityRole, OrderStatus, Side
-from schemas.units import datetime_of
+from schemas.units import datetime_of, datetime_or_none
 from store.money.ledger import trade_entries
 from store.projection.batch_rows import BatchRows
 from store.projection.errors import ProjectionBroken
 from store.projection.forced import end_forced_action, end_step, fold_settlement, set_position, transfer_position
 from store.projection.funding import FundingSums, fold_premium, pay_funding, settle_funding
 from store.projection.market_row import change_market
-from store.projection.rows import AmendedOrder, AmendUpdate, FailureRow, FillRow, MarginTerms, OrderRow, Rows, Trigger
+from store.projection.rows import (
+    AmendedOrder,
+    AmendUpdate,
+    CountdownRow,
+    FailureRow,
+    FillRow,
+    MarginTerms,
+    OrderRow,
+    Rows,
+    Trigger,
+)
 
 _OtherEvent = (
     PositionTransferred
@@ -67,6 +78,7 @@ _OtherEvent = (
     | PriceIgnored
     | CancelRefused
     | ActivationRefused
+    | CountdownChanged
     | BarrierPassed
     | ClockAdvanced
 )
@@ -130,6 +142,8 @@ class Fold:
             case FundingSettled():
                 self._funding.settled(event)
                 settle_funding(self._batch, event)
+            case CountdownChanged():
+                self._set_countdown(event)
             case PremiumSampled():
                 fold_premium(self._batch, event)
             case (
@@ -169,6 +183,14 @@ class Fold:
         """Another size of an order that closes the position, whatever that is."""
         order.quantity += remaining - order.remaining
         order.remaining = remaining
+
+    def _set_countdown(self, event: CountdownChanged) -> None:
+        self.rows.countdowns[event.user] = CountdownRow(
+            market_id=self._market_id,
+            user_id=event.user,
+            deadline=datetime_or_none(event.deadline),
+            scope=event.scope,
+        )
 
     def _trade(self, trade: TradeExecuted) -> None:
         at = datetime_of(trade.at)

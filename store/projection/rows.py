@@ -160,7 +160,7 @@ class EntryRow(WrittenRow, frozen=True):
 
 
 class FailureRow(WrittenRow, frozen=True):
-    """A command that broke the engine and was undone."""
+    """A command that broke the engine and was undone, and an order that it placed or should cancel."""
 
     market_id: Int4
     command_seq: int
@@ -168,6 +168,15 @@ class FailureRow(WrittenRow, frozen=True):
     user_id: int
     order_id: int
     at: datetime
+
+
+class CountdownRow(WrittenRow, frozen=True):
+    """An account's timer as the batch leaves it; without a deadline there is none."""
+
+    market_id: Int4
+    user_id: int
+    deadline: datetime | None
+    scope: str
 
 
 class PremiumRow(WrittenRow, frozen=True):
@@ -293,6 +302,7 @@ class WrittenRows(NamedTuple):
     wallets: list[WalletUpdate]
     entries: list[EntryRow]
     failures: list[FailureRow]
+    countdowns: list[CountdownRow]
     premiums: list[PremiumRow]
     fundings: list[FundingRow]
     payments: list[PaymentRow]
@@ -403,6 +413,7 @@ class Rows:
     amended: dict[int, AmendedOrder] = field(default_factory=dict)
     amends: list[AmendUpdate] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
+    countdowns: dict[int, CountdownRow] = field(default_factory=dict)
     premiums: list[PremiumRow] = field(default_factory=list)
     fundings: list[FundingRow] = field(default_factory=list)
     payments: list[PaymentRow] = field(default_factory=list)

@@ -98,10 +98,20 @@ _PARTS = {
   INSERT INTO ledger ({entries_columns}) SELECT {entries_columns} FROM {entries} ORDER BY t.place
 )""",
     "failures": """failure_rows AS (
+  -- a command that cancels several orders has a row for each of them
   INSERT INTO failed_commands ({failures_columns}) SELECT {failures_columns} FROM {failures}
+  ON CONFLICT DO NOTHING
 ), failed_amends AS (
   UPDATE amends a SET verdict = 'REFUSED', reason = 'INTERNAL', event_seq = t.event_seq
   FROM {failures} WHERE a.order_id = t.order_id AND a.command_seq = t.command_seq
+)""",
+    "countdowns": """countdown_rows AS (
+  INSERT INTO countdowns ({countdowns_columns})
+  SELECT {countdowns_columns} FROM {countdowns} WHERE t.deadline IS NOT NULL
+  ON CONFLICT (market_id, user_id) DO UPDATE SET deadline = excluded.deadline, scope = excluded.scope
+), stopped_countdown_rows AS (
+  DELETE FROM countdowns c USING {countdowns}
+  WHERE c.market_id = t.market_id AND c.user_id = t.user_id AND t.deadline IS NULL
 )""",
     "premiums": """premium_rows AS (
   INSERT INTO premiums ({premiums_columns}) SELECT {premiums_columns} FROM {premiums}
@@ -235,6 +245,7 @@ def _written(folded: Sequence[FoldedMarket]) -> WrittenRows:
         wallets=[WalletUpdate(user, wallets[user]) for user in sorted(wallets)],
         entries=[row for rows in all_rows for row in rows.entries],
         failures=[row for rows in all_rows for row in rows.failures],
+        countdowns=[row for rows in all_rows for row in rows.countdowns.values()],
         premiums=[row for rows in all_rows for row in rows.premiums],
         fundings=[row for rows in all_rows for row in rows.fundings],
         payments=[row for rows in all_rows for row in rows.payments],

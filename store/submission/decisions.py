@@ -4,29 +4,39 @@ No I/O; it updates the accounts of the batch state as it decides.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from exchange.risk.account import Exposure, PositionRisk
 from exchange.risk.admission import Admitted, admit
 from exchange.risk.amending import admit_amend
-from schemas.commands import CancelOrder, PlaceConditional, PlaceOrder
+from schemas.commands import CancelOrder, CancelOrders, PlaceConditional, PlaceOrder, SetCountdown
 from schemas.ids import public_command_id, public_id_of_order_or_none, public_order_id, seq_of_order_key
+from schemas.market import RULES_FOURTH
 from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import NotOpen
-from schemas.units import Timestamp
+from schemas.units import MILLISECOND_US, Timestamp
 from store.markets.registry import MarketRegistry
 from store.queries.formatting import quantity_text
 from store.submission.amended_orders import AmendTarget, AmendWish, NewAmend, why_never
+from store.submission.countdowns import markets_of_countdown
 from store.submission.pending_cancels import is_short_of_margin
-from store.submission.reading import BatchState, OrderState, ParsedRequest, Wish, key_of
+from store.submission.reading import BatchState, LiveOrder, OrderState, ParsedRequest, Wish, key_of
 from store.submission.requests import (
     AmendPlaced,
+    Answers,
     CancelPlaced,
+    CountdownSet,
+    CountdownsSet,
+    OneOutcome,
+    PartRequest,
     Placed,
     SubmissionOutcome,
-    SubmissionRequest,
     SubmitCancel,
+    SubmitCancelAll,
+    SubmitCountdown,
 )
 
 
@@ -47,12 +57,13 @@ class NewOrder(NamedTuple):
 
 
 class NewCancel(NamedTuple):
-    """A cancel to write: command `number` of its market within this batch; `order` is the database key."""
+    """A cancel or a countdown to write: command `number` of its market within this batch; `orders` are the database keys of those
+    that had no cancel under way."""
 
     market_id: int
     number: int
-    command: CancelOrder
-    order: int
+    command: CancelOrder | CancelOrders | SetCountdown
+    orders: tuple[int, ...] = ()
 
 
 class ExposureChange(NamedTuple):
@@ -76,6 +87,27 @@ class DuplicateOrder(NamedTuple):
     first: NewOrder
 
 
+class PendingCancel(NamedTuple):
+    """A cancel of `order`, its database key, is under way: an earlier command, or one of this batch."""
+
+    order: int
+    market_id: int
+    cancel: int | NewCancel
+
+
+class AllCancelled(NamedTuple):
+    """The cancels of a cancel-all, oldest order first."""
+
+    cancels: tuple[PendingCancel, ...]
+
+
+class NewCountdowns(NamedTuple):
+    """The commands of a countdown, one for each of its markets."""
+
+    commands: tuple[NewCancel, ...]
+    countdown_ms: int
+
+
 class RefusedCancel(NamedTuple):
     """A cancel, or an amend, of an order that is not open: it has ended, or a cancel or amend of it is under way (`cancel`), an
     earlier command or one of this batch."""
@@ -93,7 +125,7 @@ class Decisions:
         self,
         registry: MarketRegistry,
         reading: BatchState,
-        batch: Sequence[SubmissionRequest],
+        batch: Sequence[PartRequest],
         wishes: Sequence[Wish],
         now: Timestamp,
     ) -> None:
@@ -111,6 +143,10 @@ class Decisions:
         for place, request in enumerate(batch):
             if isinstance(request, SubmitCancel):
                 outcomes[place] = self._cancel(request)
+            elif isinstance(request, SubmitCancelAll):
+                outcomes[place] = self._cancel_all(request)
+            elif isinstance(request, SubmitCountdown):
+                outcomes[place] = self._countdown(request)
         for place, wish in enumerate(wishes):
             match wish:
                 case ParsedRequest():
@@ -160,23 +196,67 @@ class Decisions:
         """The answer to every request; `bases` is the last command of each market before the batch."""
         return [self._answer(outcome, bases, states) for outcome in self._outcomes]
 
-    def _cancel(self, request: SubmitCancel) -> NewCancel | RefusedCancel | SubmissionOutcome:
+    def _cancel(self, request: SubmitCancel) -> PendingCancel | RefusedCancel | OneOutcome:
         order = key_of(self._registry, request.order_id)
         target = self._reading.targets.get(order) if order is not None else None
         if order is None or target is None or target.user != request.user:
             return Refused(ErrorCode.ORDER_NOT_FOUND, "no such order", {"orderId": request.order_id})
         if not target.is_open:
             return RefusedCancel(order, target.market_id, NotOpen.ENDED)
-        under_way = target.cancel_seq if target.cancel_seq is not None else self._cancelled.get(order)
+        under_way = self._under_way(order, target.cancel_seq)
         if under_way is not None:
             return RefusedCancel(order, target.market_id, NotOpen.CANCEL_PENDING, under_way)
         command = CancelOrder(self._now, request.user, seq_of_order_key(order))
-        cancel = NewCancel(target.market_id, self._next_number(target.market_id), command, order)
+        return PendingCancel(order, target.market_id, self._write(target.market_id, command, (order,)))
+
+    def _cancel_all(self, request: SubmitCancelAll) -> AllCancelled | Refused:
+        """One command for each market, with all live orders there; none where each of them has a cancel under way already."""
+        if request.market is not None and request.market not in self._registry.by_name:
+            return Refused(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": request.market})
+        found = [
+            live
+            for live in self._reading.live.get(request.user, ())
+            if request.market in (None, self._registry.by_id[live.market_id].name) and request.side in (None, live.side)
+        ]
+        for market_id, of_market in groupby(found, key=attrgetter("market_id")):
+            self._cancel_in(request.user, market_id, list(of_market))
+        return AllCancelled(
+            tuple(
+                PendingCancel(live.order, live.market_id, cancel)
+                for live in found
+                if (cancel := self._under_way(live.order, live.cancel_seq)) is not None
+            )
+        )
+
+    def _cancel_in(self, user: int, market_id: int, found: Sequence[LiveOrder]) -> None:
+        fresh = tuple(live.order for live in found if self._under_way(live.order, live.cancel_seq) is None)
+        if found[0].rules < RULES_FOURTH:
+            for order in fresh:
+                self._write(market_id, CancelOrder(self._now, user, seq_of_order_key(order)), (order,))
+        elif fresh:
+            numbers = tuple(seq_of_order_key(live.order) for live in found)
+            self._write(market_id, CancelOrders(self._now, user, numbers), fresh)
+
+    def _countdown(self, request: SubmitCountdown) -> NewCountdowns | Refused:
+        markets = markets_of_countdown(request, self._reading)
+        if isinstance(markets, Refused):
+            return markets
+        command = SetCountdown(self._now, request.user, request.countdown_ms, request.scope)
+        return NewCountdowns(tuple(self._write(market_id, command) for market_id in markets), request.countdown_ms)
+
+    def _under_way(self, order: int, cancel_seq: int | None) -> int | NewCancel | None:
+        """What cancels the order already: a stored command, or one of this batch."""
+        return cancel_seq if cancel_seq is not None else self._cancelled.get(order)
+
+    def _write(
+        self, market_id: int, command: CancelOrder | CancelOrders | SetCountdown, orders: tuple[int, ...] = ()
+    ) -> NewCancel:
+        cancel = NewCancel(market_id, self._next_number(market_id), command, orders)
         self.cancels.append(cancel)
-        self._cancelled[order] = cancel
+        self._cancelled |= dict.fromkeys(orders, cancel)
         return cancel
 
-    def _amend(self, user: int, wish: AmendWish) -> NewAmend | RefusedCancel | SubmissionOutcome:
+    def _amend(self, user: int, wish: AmendWish) -> NewAmend | RefusedCancel | OneOutcome:
         order = key_of(self._registry, wish.order_id)
         target = self._reading.amended.get(order) if order is not None else None
         account = self._reading.accounts.get(user)
@@ -214,7 +294,7 @@ class Decisions:
         self._before.setdefault((user, market.spec.market), account.risk_in(market).exposure)
         account.exposures[market.spec.market] = risk
 
-    def _order(self, user: int, wish: ParsedRequest) -> NewOrder | DuplicateOrder | SubmissionOutcome:
+    def _order(self, user: int, wish: ParsedRequest) -> NewOrder | DuplicateOrder | OneOutcome:
         client_id = wish.draft.request.client_order_id
         if client_id and (repeated := self._repeated(user, client_id, wish.hash)):
             return repeated
@@ -251,9 +331,7 @@ class Decisions:
         self.placed += [*legs, order]
         return order
 
-    def _repeated(
-        self, user: int, client_id: str, body_hash: bytes | None
-    ) -> DuplicateOrder | SubmissionOutcome | None:
+    def _repeated(self, user: int, client_id: str, body_hash: bytes | None) -> DuplicateOrder | OneOutcome | None:
         """The answer to a client id already in use: its first order, or 409 when the body differs; None when it is free."""
         stored = self._reading.first_orders.get((user, client_id))
         earlier = self._first.get((user, client_id))
@@ -278,7 +356,7 @@ class Decisions:
         self.counts[market_id] = self.counts.get(market_id, 0) + 1
         return self.counts[market_id]
 
-    def _answer(
+    def _answer(  # noqa: PLR0911 - one answer for each kind of decision
         self, outcome: "Decision", bases: dict[int, int], states: Mapping[int, OrderState]
     ) -> SubmissionOutcome:
         match outcome:
@@ -286,14 +364,16 @@ class Decisions:
                 return self._placed(outcome, bases, is_replay=False)
             case DuplicateOrder():
                 return self._placed(outcome.first, bases, is_replay=True)
-            case NewCancel():
-                market = self._registry.by_id[outcome.market_id].name
-                command_id = public_command_id(market, bases[outcome.market_id] + outcome.number)
-                return CancelPlaced(public_order_id(market, outcome.command.order), command_id)
+            case PendingCancel():
+                return self._cancel_placed(outcome, bases)
             case NewAmend():
                 market = self._registry.by_id[outcome.market_id].name
-                command_id = public_command_id(market, bases[outcome.market_id] + outcome.number)
+                command_id = public_command_id(market, _seq_of(outcome, bases))
                 return AmendPlaced(public_order_id(market, outcome.command.order), command_id)
+            case AllCancelled():
+                return Answers(tuple(self._cancel_placed(cancel, bases) for cancel in outcome.cancels))
+            case NewCountdowns():
+                return self._countdowns_set(outcome, bases)
             case RefusedCancel():
                 return self._not_open(outcome, bases, states[outcome.order])
             case _:
@@ -301,8 +381,7 @@ class Decisions:
 
     def _not_open(self, refused: RefusedCancel, bases: dict[int, int], state: OrderState) -> Refused:
         market, spec = self._registry.by_id[refused.market_id].name, self._registry.by_id[refused.market_id].spec
-        cancel = refused.cancel
-        seq = bases[cancel.market_id] + cancel.number if isinstance(cancel, NewCancel | NewAmend) else cancel
+        seq = None if refused.cancel is None else _seq_of(refused.cancel, bases)
         details: dict[str, str | int | bool | list[str] | None] = {
             "orderId": public_order_id(market, seq_of_order_key(refused.order)),
             "reason": refused.reason,
@@ -314,6 +393,21 @@ class Decisions:
         details["commandId"] = public_command_id(market, seq)
         doing = "amended" if refused.reason is NotOpen.AMEND_PENDING else "cancelled"
         return Refused(ErrorCode.ORDER_NOT_OPEN, f"the order is already being {doing}", details)
+
+    def _cancel_placed(self, pending: PendingCancel, bases: dict[int, int]) -> CancelPlaced:
+        market, seq = self._registry.by_id[pending.market_id].name, _seq_of(pending.cancel, bases)
+        return CancelPlaced(public_order_id(market, seq_of_order_key(pending.order)), public_command_id(market, seq))
+
+    def _countdowns_set(self, countdowns: NewCountdowns, bases: dict[int, int]) -> CountdownsSet:
+        ms = countdowns.countdown_ms
+        cancels_at = Timestamp(self._now + ms * MILLISECOND_US) if ms else None
+        names = [self._registry.by_id[command.market_id].name for command in countdowns.commands]
+        return CountdownsSet(
+            tuple(
+                CountdownSet(name, public_command_id(name, _seq_of(command, bases)), ms, cancels_at)
+                for name, command in zip(names, countdowns.commands, strict=True)
+            )
+        )
 
     def _placed(self, order: NewOrder, bases: dict[int, int], *, is_replay: bool) -> Placed:
         market, base = self._registry.by_id[order.market_id].name, bases[order.market_id]
@@ -330,5 +424,11 @@ class Decisions:
         )
 
 
-Decision = NewOrder | NewCancel | NewAmend | DuplicateOrder | RefusedCancel | SubmissionOutcome
+def _seq_of(command: int | NewCancel | NewAmend, bases: dict[int, int]) -> int:
+    return command if isinstance(command, int) else bases[command.market_id] + command.number
+
+
+Decision = (
+    NewOrder | NewAmend | PendingCancel | AllCancelled | NewCountdowns | DuplicateOrder | RefusedCancel | OneOutcome
+)
 """What is decided about a request, before the sequences of its commands are known."""

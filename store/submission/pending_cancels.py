@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from schemas.refusals import ErrorCode, Refused
 from store.session.connect import Session
-from store.submission.requests import SubmissionOutcome, SubmissionRequest
+from store.submission.requests import PartRequest, SubmissionOutcome
 
 _READ = """
 SELECT user_id, count(*) AS cancels FROM orders
@@ -39,7 +39,7 @@ def _with_pending_cancels(refused: Refused, cancels: int) -> Refused:
 
 
 def explained(
-    batch: Sequence[SubmissionRequest], answers: Sequence[SubmissionOutcome], pending: Mapping[int, int]
+    batch: Sequence[PartRequest], answers: Sequence[SubmissionOutcome], pending: Mapping[int, int]
 ) -> list[SubmissionOutcome]:
     """The answers, each refusal for the margin with the number of its user's cancels under way."""
     return [

@@ -1,6 +1,6 @@
 """The first round trip: the rows that a batch concerns, as they are once the accounts are locked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 import asyncpg
@@ -9,7 +9,7 @@ from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.amending import parse_amend
 from exchange.risk.order_draft import ParsedOrder, parse_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
-from schemas.orders import OrderStatus
+from schemas.orders import OrderStatus, Side
 from schemas.refusals import Refused
 from store.margin_accounts import account_in, exposure_of, market_of
 from store.markets.backlog import MarketLoad
@@ -17,13 +17,28 @@ from store.markets.registry import MarketRegistry
 from store.session.connect import Connection, Session
 from store.submission.amended_orders import AmendTarget, AmendWish, amend_target
 from store.submission.conditional_reading import NOTHING_CONDITIONAL, ConditionalState, read_conditional
-from store.submission.requests import SubmissionRequest, SubmitAmend, SubmitCancel, SubmitOrder
+from store.submission.requests import (
+    PartRequest,
+    SubmissionRequest,
+    SubmitAmend,
+    SubmitCancel,
+    SubmitCancelAll,
+    SubmitCountdown,
+    SubmitOrder,
+    parts_of,
+)
 
 _LOCK_AND_READ = "SELECT * FROM lock_trading_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
 _LOCK_AND_READ_AMENDED = (
     "SELECT * FROM lock_trading_accounts_and_amended($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::int8[])"
 )
 _READ = "SELECT * FROM read_trading_accounts(ARRAY[$1::int8])"
+_READ_LIVE = """
+SELECT o.order_id, o.user_id, o.market_id, o.side, o.cancel_seq, m.rules FROM orders o JOIN markets m USING (market_id)
+WHERE o.user_id = ANY($1::int8[]) AND (o.is_live OR o.is_waiting) ORDER BY o.order_id
+"""
+"""What a cancel-all cancels."""
+_READ_RULES = "SELECT market_id, rules FROM markets"
 _READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
 
@@ -54,6 +69,16 @@ class CancelTarget(NamedTuple):
     cancel_seq: int | None
 
 
+class LiveOrder(NamedTuple):
+    """An order that a cancel-all finds; `cancel_seq` is the command that already cancels it, `rules` are its market's."""
+
+    order: int
+    market_id: int
+    side: Side
+    cancel_seq: int | None
+    rules: int
+
+
 class OrderState(NamedTuple):
     """What a refused cancel reports of its order: its status and the filled lots."""
 
@@ -62,23 +87,36 @@ class OrderState(NamedTuple):
 
 
 class BatchState(NamedTuple):
-    """Everything that deciding a batch needs, as of the moment the accounts were locked."""
+    """Everything that deciding a batch needs, as of the moment the accounts were locked.
+
+    `live` are the orders, oldest first, of the users who cancel all; `rules` of the markets are read for a countdown.
+    """
 
     markets: dict[str, MarketState]
     accounts: dict[int, MarginAccount]
     first_orders: dict[tuple[int, str], FirstOrder]
     targets: dict[int, CancelTarget]
     amended: dict[int, AmendTarget]
+    live: dict[int, list[LiveOrder]]
+    rules: dict[int, int]
     conditional: ConditionalState = NOTHING_CONDITIONAL
 
 
 Wish = ParsedRequest | AmendWish | Refused | None
-"""What a request of a batch asks for, once it is parsed; None for a cancel."""
+"""What a part of a batch asks for, once it is parsed; None for a cancel or a timer."""
 
 
-def read_wishes(batch: Sequence[SubmissionRequest]) -> list[Wish]:
-    """Every order and amend of the batch, parsed or refused, in its place; None for a cancel."""
-    return [_read_wish(request) for request in batch]
+class Unit(NamedTuple):
+    """A request as its parts, which are decided one after the other in one transaction, and what each of them asks for."""
+
+    parts: tuple[PartRequest, ...]
+    wishes: tuple[Wish, ...]
+
+
+def unit_of(request: SubmissionRequest) -> Unit:
+    """A request taken apart."""
+    parts = parts_of(request)
+    return Unit(parts, tuple(_read_wish(part) for part in parts))
 
 
 def key_of(registry: MarketRegistry, order_id: str) -> int | None:
@@ -91,7 +129,7 @@ def key_of(registry: MarketRegistry, order_id: str) -> int | None:
 async def lock_and_read(
     connection: Connection,
     registry: MarketRegistry,
-    batch: Sequence[SubmissionRequest],
+    batch: Sequence[PartRequest],
     wishes: Sequence[Wish],
     load: Mapping[str, MarketLoad],
 ) -> BatchState:
@@ -101,6 +139,9 @@ async def lock_and_read(
         await registry.refresh(connection)  # an id of a new market could not be parsed before: read once more
         rows = await _lock_and_read(connection, registry, batch, wishes)
     reading = reading_of(registry, rows, load)
+    await _read_live(connection, reading, {request.user for request in batch if isinstance(request, SubmitCancelAll)})
+    if any(isinstance(request, SubmitCountdown) for request in batch):
+        reading.rules.update({row["market_id"]: row["rules"] for row in await connection.fetch(_READ_RULES)})
     asked = [
         (request.user, wish.draft)
         for request, wish in zip(batch, wishes, strict=True)
@@ -110,13 +151,21 @@ async def lock_and_read(
 
 
 async def _lock_and_read(
-    connection: Connection, registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[Wish]
+    connection: Connection, registry: MarketRegistry, batch: Sequence[PartRequest], wishes: Sequence[Wish]
 ) -> list[asyncpg.Record]:
     arguments = _arguments(registry, batch, wishes)
     amended = {key_of(registry, wish.order_id) for wish in wishes if isinstance(wish, AmendWish)} - {None}
     if not amended:
         return await connection.fetch(_LOCK_AND_READ, *arguments)
     return await connection.fetch(_LOCK_AND_READ_AMENDED, *arguments, list(amended))
+
+
+async def _read_live(connection: Connection, reading: BatchState, users: Set[int]) -> None:
+    """Add the live and waiting orders of users whose accounts are locked: nothing can be placed meanwhile, so none is missing."""
+    if users:
+        for row in await connection.fetch(_READ_LIVE, sorted(users)):
+            live = LiveOrder(row["order_id"], row["market_id"], Side(row["side"]), row["cancel_seq"], row["rules"])
+            reading.live.setdefault(row["user_id"], []).append(live)
 
 
 async def read_states(connection: Connection, orders: Sequence[int]) -> dict[int, OrderState]:
@@ -156,7 +205,7 @@ def _are_current(registry: MarketRegistry, rows: Sequence[asyncpg.Record]) -> bo
     return all(registry.is_current(row["market_id"], row["cost"]) for row in rows if row["kind"] == "market")
 
 
-def _read_wish(request: SubmissionRequest) -> Wish:
+def _read_wish(request: PartRequest) -> Wish:
     match request:
         case SubmitOrder():
             draft = parse_order(request.request)
@@ -166,12 +215,12 @@ def _read_wish(request: SubmissionRequest) -> Wish:
         case SubmitAmend():
             amend = parse_amend(request.request)
             return amend if isinstance(amend, Refused) else AmendWish(request.order_id, amend)
-        case SubmitCancel():
+        case SubmitCancel() | SubmitCancelAll() | SubmitCountdown():
             return None
 
 
 def _arguments(
-    registry: MarketRegistry, batch: Sequence[SubmissionRequest], wishes: Sequence[Wish]
+    registry: MarketRegistry, batch: Sequence[PartRequest], wishes: Sequence[Wish]
 ) -> tuple[list[int], list[int] | None, list[str] | None, list[int] | None]:
     users = {request.user for request in batch}
     client_ids = {
@@ -190,7 +239,7 @@ def _arguments(
 
 def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> BatchState:
     """The rows of the first round trip, grouped by kind; those of markets come first."""
-    reading = BatchState({}, {}, {}, {}, {})
+    reading = BatchState({}, {}, {}, {}, {}, {}, {})
     for row in rows:
         kind, market_id = row["kind"], row["market_id"]
         if kind == "account":

@@ -2,9 +2,10 @@
 
 import msgspec
 
-from schemas.orders import OrderStatus
+from schemas.orders import CountdownScope, OrderStatus, Side
 from schemas.refusals import Refused
 from schemas.rest.orders import AmendRequest, OrderRequest
+from schemas.units import Timestamp
 
 
 class SubmitOrder(msgspec.Struct, frozen=True):
@@ -27,6 +28,30 @@ class SubmitAmend(msgspec.Struct, frozen=True):
     user: int
     order_id: str
     request: AmendRequest
+
+
+class SubmitCancelAll(msgspec.Struct, frozen=True):
+    """A user's request to cancel their live orders, of one market or all, of one side or both. Its outcome is Answers."""
+
+    user: int
+    market: str | None = None
+    side: Side | None = None
+
+
+class SubmitCountdown(msgspec.Struct, frozen=True):
+    """A user's request to replace their timer in a market, or in every market. Its outcome is CountdownsSet."""
+
+    user: int
+    market: str | None
+    countdown_ms: int
+    scope: CountdownScope = CountdownScope.ALL
+
+
+class SubmitGroup(msgspec.Struct, frozen=True):
+    """A user's request to place orders one after the other, with no other request between them. Its outcome is Answers."""
+
+    user: int
+    orders: tuple[OrderRequest, ...]
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -54,5 +79,41 @@ class AmendPlaced(msgspec.Struct, frozen=True):
     command_id: str
 
 
-SubmissionRequest = SubmitOrder | SubmitCancel | SubmitAmend
-SubmissionOutcome = Placed | CancelPlaced | AmendPlaced | Refused
+class CountdownSet(msgspec.Struct, frozen=True):
+    """The timer of one market, by the command that sets it; `cancels_at` is None where it was stopped."""
+
+    market: str
+    command_id: str
+    countdown_ms: int
+    cancels_at: Timestamp | None
+
+
+class CountdownsSet(msgspec.Struct, frozen=True):
+    """The timers that a request has set, by market."""
+
+    countdowns: tuple[CountdownSet, ...]
+
+
+OneRequest = SubmitOrder | SubmitCancel | SubmitAmend
+SeveralRequest = SubmitGroup | SubmitCancelAll
+"""A request about several orders."""
+PartRequest = OneRequest | SubmitCancelAll | SubmitCountdown
+"""What a batch decides at a time."""
+OneOutcome = Placed | CancelPlaced | AmendPlaced | Refused
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """The outcomes of a request about several orders, in their order."""
+
+    outcomes: tuple[OneOutcome, ...]
+
+
+SubmissionRequest = OneRequest | SeveralRequest | SubmitCountdown
+SubmissionOutcome = OneOutcome | Answers | CountdownsSet
+
+
+def parts_of(request: SubmissionRequest) -> tuple[PartRequest, ...]:
+    """What is decided one after the other: the orders of a group, any other request itself."""
+    if isinstance(request, SubmitGroup):
+        return tuple(SubmitOrder(request.user, order) for order in request.orders)
+    return (request,)

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import asyncpg
 
@@ -15,11 +17,18 @@ from store.session.chained_transactions import ChainedTransactions
 from store.session.connect import Connection, StoreUnavailable, is_outage
 from store.submission.decisions import Decisions
 from store.submission.pending_cancels import explained, read_pending_cancels
-from store.submission.reading import Wish, lock_and_read, read_states, read_wishes
-from store.submission.requests import SubmissionOutcome, SubmissionRequest
+from store.submission.reading import Unit, Wish, lock_and_read, read_states, unit_of
+from store.submission.requests import (
+    Answers,
+    PartRequest,
+    SubmissionOutcome,
+    SubmissionRequest,
+    SubmitGroup,
+)
 from store.submission.writing import write_decisions
 
 BATCH_MAX = 256
+"""Orders and cancels in one transaction."""
 _ATTEMPTS = 3
 _CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -42,20 +51,21 @@ class Submission:
     async def run(
         self, batch: Sequence[SubmissionRequest], now: Timestamp, load: Mapping[str, MarketLoad]
     ) -> list[SubmissionOutcome]:
-        """Answer every request, in order; at most BATCH_MAX of them.
+        """Answer every request, in order; they have at most BATCH_MAX orders and cancels.
 
         Raises StoreUnavailable when nothing was written, or when a commit was sent and its outcome is unknown.
-        The requests of a batch that the database rejects are run one by one, so that one request cannot fail the others.
+        The requests of a batch that the database rejects are run one by one, so that one request cannot fail the others;
+        a group stays one transaction.
         """
-        if len(batch) > BATCH_MAX:
-            raise ValueError(len(batch))
+        units = [unit_of(request) for request in batch]
+        if (size := sum(len(unit.parts) for unit in units)) > BATCH_MAX:
+            raise ValueError(size)
         async with self._turn:
-            wishes = read_wishes(batch)
             try:
-                return await self._transact(batch, wishes, now, load)
+                return await self._transact(batch, units, now, load)
             except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.error("the database rejects a batch of %d; running its requests one by one: %r", len(batch), error)
-                return await self._run_one_by_one(batch, wishes, now, load)
+                return await self._run_one_by_one(batch, units, now, load)
 
     async def close(self) -> None:
         """Give the session back."""
@@ -66,14 +76,14 @@ class Submission:
     async def _run_one_by_one(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[Wish],
+        units: Sequence[Unit],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
         answers: list[SubmissionOutcome] = []
-        for request, wish in zip(batch, wishes, strict=True):
+        for request, unit in zip(batch, units, strict=True):
             try:
-                answers += await self._transact([request], [wish], now, load)
+                answers += await self._transact([request], [unit], now, load)
             except StoreUnavailable:  # earlier requests have their answers; this one and the rest get this answer
                 unavailable = Refused(ErrorCode.UNAVAILABLE, "the store cannot be reached; query before you retry")
                 return answers + [unavailable] * (len(batch) - len(answers))
@@ -85,14 +95,16 @@ class Submission:
     async def _transact(
         self,
         batch: Sequence[SubmissionRequest],
-        wishes: Sequence[Wish],
+        units: Sequence[Unit],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
         """Run one transaction; a deadlock or a serialization failure repeats it, because nothing was written."""
+        parts = [part for unit in units for part in unit.parts]
+        wishes = [wish for unit in units for wish in unit.wishes]
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._attempt(batch, wishes, now, load)
+                return _of_requests(batch, units, await self._attempt(parts, wishes, now, load))
             except _CONFLICTS:
                 if attempt == _ATTEMPTS:
                     raise
@@ -100,14 +112,15 @@ class Submission:
 
     async def _attempt(
         self,
-        batch: Sequence[SubmissionRequest],
+        batch: Sequence[PartRequest],
         wishes: Sequence[Wish],
         now: Timestamp,
         load: Mapping[str, MarketLoad],
     ) -> list[SubmissionOutcome]:
         """1 lock and read, 2 decide and write, 3 commit. Raises the database's error, after a rollback.
 
-        Only a batch with a refusal for the margin reads once more, before the commit: the cancels under way.
+        Only a batch with a cancel-all reads once more after the lock, the live orders, and one with a refusal for the margin
+        before the commit, the cancels under way.
         """
         connection = await self._session()
         is_clean = is_committing = False
@@ -152,3 +165,14 @@ class Submission:
         except _DATABASE_ERRORS:
             return False
         return True
+
+
+def _of_requests(
+    batch: Sequence[SubmissionRequest], units: Sequence[Unit], outcomes: Sequence[SubmissionOutcome]
+) -> list[SubmissionOutcome]:
+    """The outcome of each request from those of all parts."""
+    rest: Iterator[Any] = iter(outcomes)
+    return [
+        Answers(tuple(islice(rest, len(unit.parts)))) if isinstance(request, SubmitGroup) else next(rest)
+        for request, unit in zip(batch, units, strict=True)
+    ]

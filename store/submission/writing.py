@@ -96,9 +96,9 @@ async def write_decisions(connection: Connection, decisions: Decisions, now: Tim
         [encode(command.command) for command in commands],
         _rows([_order_row(order) for order in decisions.orders]),
         _rows(list(decisions.exposure_changes())),
-        [cancel.order for cancel in decisions.cancels],
-        [cancel.market_id for cancel in decisions.cancels],
-        [cancel.number for cancel in decisions.cancels],
+        [order for cancel in decisions.cancels for order in cancel.orders],
+        [cancel.market_id for cancel in decisions.cancels for _ in cancel.orders],
+        [cancel.number for cancel in decisions.cancels for _ in cancel.orders],
         *amends,
     )
     return {row["market_id"]: row["base"] for row in rows}

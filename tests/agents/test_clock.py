@@ -153,6 +153,28 @@ async def test_a_due_order_gets_a_tick_at_once(session: Session, database: str) 
         await eventually(lambda: _persisting(session, "BTC-PERP", sent + 4), within_s=1.8)
 
 
+async def test_a_countdown_that_ends_gets_its_resting_market_a_tick_at_once(session: Session, database: str) -> None:
+    """No order and no position: the market has a tick a minute. Halted by its operator it is ticked all the same, a settled one not."""
+    await session.execute("UPDATE markets SET status = CASE market_id WHEN 1 THEN 'HALTED' ELSE 'SETTLED' END")
+    async with hosted(clock_on(database)):
+        await eventually(lambda: _persisting(session, "BTC-PERP", 1))
+        await _goes_quiet(session, "BTC-PERP")
+        sent = len(await _ticks(session, "BTC-PERP"))
+        await session.execute("INSERT INTO countdowns SELECT market_id, 1, '2001-01-01Z', 'ALL' FROM markets")
+        await eventually(lambda: _persisting(session, "BTC-PERP", sent + 4), within_s=1.8)
+        assert await _ticks(session, "ETH-PERP") == []
+
+
+async def test_a_countdown_is_due_when_it_has_ended(session: Session) -> None:
+    """The earliest of the market, and of an order that expires before it the order's; none where it ends later than was asked for."""
+    ends = [datetime_of(Timestamp(NOW + after)) for after in (3_000_000, 2_000_000)]
+    await session.executemany("INSERT INTO countdowns VALUES (1, $1, $2, 'ALL')", [(1, ends[0]), (2, ends[1])])
+    assert await read_ticking(session, NOW, Timestamp(NOW + 1_999_999), only_due=True) == []
+    (market,) = await read_ticking(session, NOW, Timestamp(NOW + 2_000_000), only_due=True)
+    assert (market.name, market.due_at) == ("BTC-PERP", NOW + 2_000_000)
+    assert not market.moves_each_second
+
+
 async def test_a_market_that_the_exchange_has_halted_is_left_alone(session: Session, database: str) -> None:
     """Nobody works for it; one that an operator has halted continues, and a settled one has nothing to wait for."""
     await halt(session, "BTC-PERP", "for a test")

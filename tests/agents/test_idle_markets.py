@@ -229,7 +229,7 @@ def facts(market: Market, now: int) -> TickingMarket:
     return TickingMarket(
         name=market.spec.market,
         command_seq=market.command_seq,
-        expires_at=min((each.expires_at for each in orders if each.expires_at is not None), default=None),
+        due_at=min((each.expires_at for each in orders if each.expires_at is not None), default=None),
         rules=market.rules,
         is_in_use=bool(orders or market.positions),
         is_frozen=market.is_frozen,

@@ -76,6 +76,10 @@ CORRUPTIONS = {
         f"""UPDATE markets SET spec = spec || '{{"openInterestMax": 1}}' WHERE {OF_THE_MARKET}""",
     ),
     "a mark frozen that is not": ("markets", f"UPDATE markets SET is_frozen = true WHERE {OF_THE_MARKET}"),
+    "a countdown that the log does not have": (
+        "countdowns",
+        "INSERT INTO countdowns SELECT market_id, 1, '2100-01-01Z', 'ALL' FROM markets WHERE name = $1",
+    ),
     "another rules version": ("markets", f"UPDATE markets SET rules = rules + 1 WHERE {OF_THE_MARKET}"),
     "a snapshot with another byte": (
         "engine_snapshots",

@@ -55,6 +55,17 @@ async def test_a_batch_spends_no_dollar_twice(exchange: Exchange) -> None:
     assert codes == [None, None, None, "INSUFFICIENT_MARGIN"]
 
 
+async def test_no_strangers_order_comes_between_those_of_a_batch(exchange: Exchange) -> None:
+    """Ten accounts send batches of five at once: in each market the sequences of a batch follow one another."""
+    clients = [await exchange.user("100000") for _ in range(10)]
+    orders = [order(quantity="0.001")] * 3 + [order(marketId=ETH, price="3000")] * 2
+    replies = await asyncio.gather(*(batch(client, *orders) for client in clients))
+    for reply in replies:
+        numbers = [int(each["orderId"].rpartition("-")[2]) for each in reply.body["orders"]]
+        assert numbers[:3] == [*range(numbers[0], numbers[0] + 3)]
+        assert numbers[3:] == [*range(numbers[3], numbers[3] + 2)]
+
+
 async def test_what_is_no_batch_is_refused_whole(exchange: Exchange) -> None:
     """Nothing of it is stored: empty, too long, with something in it that is no order, or not JSON."""
     alice = await exchange.user()
@@ -90,13 +101,48 @@ async def test_cancel_all_ends_every_live_order_and_only_those(exchange: Exchang
     assert (nothing.status, nothing.body, "X-Command-Id" in nothing.headers) == (202, {"orders": []}, False)
 
 
+async def test_cancel_all_of_a_side_leaves_the_other(exchange: Exchange) -> None:
+    """The bids of a market maker stay when the offers go."""
+    alice = await exchange.user("100000")
+    await batch(alice, order(price="59990"), order(side="SELL", price="60010"), order(side="SELL", price="60020"))
+    reply = await alice.call("DELETE", f"/orders?marketId={BTC}&side=SELL")
+    assert [each["orderId"] for each in reply.body["orders"]] == ["BTC-PERP-3", "BTC-PERP-4"]
+    assert {each["commandId"] for each in reply.body["orders"]} == {"BTC-PERP:5"} == {reply.headers["X-Command-Id"]}
+    await exchange.run_engine()
+    assert await statuses(alice) == {"BTC-PERP-2": "OPEN", "BTC-PERP-3": "CANCELLED", "BTC-PERP-4": "CANCELLED"}
+
+
+async def test_an_order_accepted_before_a_cancel_all_never_survives_it(exchange: Exchange) -> None:
+    """Twenty orders race with five cancel-alls while the engine runs: whatever was accepted before one ends, what came after lives."""
+    alice = await exchange.user("100000")
+    for _ in range(4):
+        orders = [alice.order(quantity="0.001", price=str(59_000 + place)) for place in range(20)]
+        calls = [
+            *orders[:10],
+            alice.call("DELETE", "/orders"),
+            *orders[10:],
+            *(alice.call("DELETE", "/orders") for _ in range(4)),
+        ]
+        replies = await asyncio.gather(exchange.run_engine(), *calls)
+        cancels = [
+            each["commandId"] for reply in replies[1:] if "orders" in reply.body for each in reply.body["orders"]
+        ]
+        last = max((int(command.rpartition(":")[2]) for command in cancels), default=0)
+        await exchange.run_engine()
+        survivors = [number for number, status in (await statuses(alice)).items() if status == "OPEN"]
+        assert all(int(number.rpartition("-")[2]) > last for number in survivors)
+        after = (await alice.order(quantity="0.001")).body["orderId"]
+        await exchange.run_engine()
+        assert (await statuses(alice))[after] == "OPEN"
+
+
 async def test_cancel_all_asked_twice_asks_once(exchange: Exchange) -> None:
     """Both answers name the same command: an order already being cancelled is not cancelled again."""
     alice = await exchange.user()
     await batch(alice, order(), order())
     first, second = await asyncio.gather(*[alice.call("DELETE", "/orders") for _ in range(2)])
     assert first.body == second.body
-    assert await exchange.value("SELECT command_seq FROM counters WHERE market_id = 1") == 5
+    assert await exchange.value("SELECT command_seq FROM counters WHERE market_id = 1") == 4
 
 
 async def test_cancel_all_of_no_market(exchange: Exchange) -> None:
@@ -104,7 +150,7 @@ async def test_cancel_all_of_no_market(exchange: Exchange) -> None:
     alice = await exchange.user()
     for name in ("DOGE-PERP", "btc-perp"):
         assert (await alice.call("DELETE", f"/orders?marketId={name}")).code == "MARKET_NOT_FOUND"
-    for query in ("marketId=", "marketId=a&marketId=b", "side=BUY"):
+    for query in ("marketId=", "marketId=a&marketId=b", "side=", "side=buy", "side=BUY&side=SELL", "status=OPEN"):
         assert (await alice.call("DELETE", f"/orders?{query}")).code == "INVALID_REQUEST"
 
 

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 
+import pytest
+
 from api.access.api_keys import new_secret
 from api.access.budgets import Budget, Rate
 from tests.api.exchange import Client, Exchange, Reply
@@ -196,3 +198,33 @@ async def test_a_batch_is_counted_whole_or_not_at_all(database: str) -> None:
         accepted = await alice.call("POST", "/orders/batch", {"orders": [bid] * 2})
         assert [each["error"] for each in accepted.body["orders"]] == [None, None]
         assert _is_refusal(await alice.order(), Budget.ORDERS, 3)
+
+
+async def test_a_countdown_and_a_cancel_all_count_as_cancels(database: str) -> None:
+    """Also when no order is left to place; a countdown of all markets counts once for every ten of them."""
+    async with limited(database, orders=1, cancels=4) as exchange:
+        alice = await exchange.user()
+        assert (await alice.order()).status == 202
+        body = {"countdownMs": 5_000}
+        calls = [
+            await alice.call("POST", "/orders/countdown", body | {"marketId": "BTC-PERP"}),
+            await alice.call("DELETE", "/orders"),
+            await alice.call("POST", "/orders/countdown", body),
+            await alice.call("POST", "/orders/countdown", body),
+        ]
+        assert [reply.status for reply in calls] == [200, 202, 200, 200]
+        assert calls[0].headers["RateLimit"].startswith('"cancels";r=3;')
+        assert _is_refusal(await alice.call("POST", "/orders/countdown", body), Budget.CANCELS, 4)
+        assert _is_refusal(await alice.call("DELETE", "/orders"), Budget.CANCELS, 4)
+
+
+async def test_a_countdown_of_many_markets_takes_a_call_for_every_ten(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty-one markets take four of five calls; a budget of three is taken whole."""
+    for calls, left in ((5, 1), (3, 0)):
+        async with limited(database, cancels=calls) as exchange:
+            alice = await exchange.user()
+            monkeypatch.setattr(exchange.services.registry, "by_name", dict.fromkeys(range(31)))
+            reply = await alice.call("POST", "/orders/countdown", {"countdownMs": 5_000})
+            assert reply.headers["RateLimit"].startswith(f'"cancels";r={left};')

@@ -15,12 +15,14 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import connect_writer
 from store.submission import (
+    Answers,
     CancelPlaced,
     Placed,
     Submission,
     SubmissionOutcome,
     SubmissionRequest,
     SubmitCancel,
+    SubmitGroup,
     SubmitOrder,
 )
 from tests.api.exchange import Exchange, now
@@ -35,12 +37,14 @@ class Recorded:
     def __init__(self, dsn: str) -> None:
         self._submission = Submission(lambda: connect_writer(dsn, "api submission"), MarketRegistry())
         self.batches: list[list[str]] = []
+        self.users: list[list[int]] = []
 
     async def run(
         self, batch: Sequence[SubmissionRequest], at: Timestamp, load: Mapping[str, MarketLoad]
     ) -> Sequence[SubmissionOutcome]:
         """Note, and submit."""
         self.batches.append([type(request).__name__ for request in batch])
+        self.users.append([request.user for request in batch])
         return await self._submission.run(batch, at, load)
 
     async def close(self) -> None:
@@ -106,6 +110,48 @@ async def test_a_full_queue_refuses_orders_at_once_and_still_accepts_cancels(
     assert [answer.result().code for answer in answers if answer.done()] == [ErrorCode.OVERLOADED] * 3  # type: ignore[union-attr]  # Refused
     assert not queue.submit(SubmitCancel(1, "BTC-PERP-2")).done()
     assert queue.waiting == 6
+    await held.execute("ROLLBACK")
+    await queue.stop()
+
+
+async def test_a_group_is_never_split_over_batches(exchange: Exchange) -> None:
+    """A group of three does not fit after two of four places are taken: it goes whole with the next batch, before later ones."""
+    alice, bob = await exchange.user(), await exchange.user()
+    submission = Recorded(exchange.dsn)
+    queue = _queue(submission, batch_max=4)
+    held = await asyncpg.connect(exchange.dsn)
+    await held.execute("BEGIN; LOCK TABLE accounts")
+    blocker = queue.submit(SubmitOrder(bob.user, BID))
+    await eventually(lambda: submission.batches)
+    others = [queue.submit(SubmitOrder(bob.user, BID)) for _ in range(2)]
+    group = queue.submit(SubmitGroup(alice.user, (BID,) * 3))
+    last = queue.submit(SubmitOrder(bob.user, BID))
+    assert queue.waiting == 6
+    await held.execute("ROLLBACK")
+    await held.close()
+    await asyncio.gather(blocker, *others, last)
+    assert submission.users == [[bob.user], [bob.user] * 2, [alice.user, bob.user]]
+    answers = await group
+    assert isinstance(answers, Answers)
+    assert [each.order_id for each in answers.outcomes if isinstance(each, Placed)] == [
+        "BTC-PERP-5",
+        "BTC-PERP-6",
+        "BTC-PERP-7",
+    ]
+    await queue.stop()
+
+
+async def test_a_group_counts_as_its_orders_where_the_queue_is_bounded(
+    exchange: Exchange, held: asyncpg.Connection
+) -> None:
+    """Five may wait: a group of three and an order do, another group of three is refused whole, a single order still waits."""
+    queue = _queue(Recorded(exchange.dsn), waiting_max=5)
+    first, order = queue.submit(SubmitGroup(1, (BID,) * 3)), queue.submit(SubmitOrder(1, BID))
+    refused = queue.submit(SubmitGroup(1, (BID,) * 3)).result()
+    assert isinstance(refused, Refused)
+    assert refused.code is ErrorCode.OVERLOADED
+    assert not any(waiting.done() for waiting in (first, order, queue.submit(SubmitOrder(1, BID))))
+    assert queue.waiting == 5
     await held.execute("ROLLBACK")
     await queue.stop()
 

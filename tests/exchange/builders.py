@@ -15,6 +15,7 @@ from schemas.commands import (
     AdvanceClock,
     AmendOrder,
     CancelOrder,
+    CancelOrders,
     Command,
     Counterparty,
     Deleverage,
@@ -25,6 +26,7 @@ from schemas.commands import (
     PlaceOrder,
     ReportPrice,
     ReportPrices,
+    SetCountdown,
     SetIndex,
     SetPriceSources,
     SetRules,
@@ -35,7 +37,7 @@ from schemas.commands import (
 )
 from schemas.events import Event
 from schemas.market import SEED_MARKETS, MarketSpec, MarketStatus, PriceSource
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.orders import CountdownScope, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.risk_tiers import RiskTier
 from schemas.units import E18, Lots, Micros, Nanos, Ppm, Ticks, Timestamp
 from schemas.wire import encode
@@ -145,6 +147,16 @@ def amend(user: int, number: int, added: int = 0, price: int | None = None, at: 
         fee_per_lot=Micros(0),
         **options,
     )
+
+
+def cancel_all(user: int, *numbers: int, at: int = 1) -> CancelOrders:
+    """The request of a user to cancel all orders, which are these."""
+    return CancelOrders(Timestamp(at), user, numbers)
+
+
+def countdown(user: int, ms: int, at: int = 1, scope: CountdownScope = CountdownScope.ALL) -> SetCountdown:
+    """The request of a user to have their orders ended in `ms`, or not at all with 0."""
+    return SetCountdown(Timestamp(at), user, ms, scope)
 
 
 def index(price: int, at: int = 1) -> SetIndex:

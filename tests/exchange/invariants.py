@@ -1,6 +1,7 @@
 """Invariants that hold after every command."""
 
 from exchange.engine.conditional.order import Stage
+from exchange.engine.indexes.expiries import NEVER
 from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
 from exchange.engine.reduce_only import reducible
@@ -24,6 +25,7 @@ def check_all(driver: Driver) -> None:
     check_money(market, driver.events)
     check_reduce_only(market)
     check_waiting(market)
+    check_countdowns(market)
     check_snapshot(market)
     assert [event.seq for event in driver.events] == list(range(1, market.event_seq + 1))
     assert {event.command for event in driver.events} == set(range(1, market.command_seq + 1))
@@ -107,6 +109,17 @@ def check_waiting(market: Market) -> None:
 
 def _is_there(market: Market, order_seq: int) -> bool:
     return order_seq in market.waiting.orders or market.book.find(order_seq) is not None
+
+
+def check_countdowns(market: Market) -> None:
+    """Every running timer is known by its time, and of each watched account exactly the resting orders."""
+    running = market.countdowns.by_user
+    assert market.countdowns.first_at == min((each.deadline for each in running.values()), default=NEVER)
+    assert running.keys() <= market.watched.by_user.keys()
+    for user in market.watched.by_user:
+        orders = [*market.book.walk(Side.BUY), *market.book.walk(Side.SELL), *market.waiting.orders.values()]
+        own = [order for order in orders if order.user == user]
+        assert market.orders_of(user) == sorted(own, key=lambda order: order.order_seq)
 
 
 def check_snapshot(market: Market) -> None:

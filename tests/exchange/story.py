@@ -11,9 +11,10 @@
 
 The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
 Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
-`valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`,
+`valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `ann cancels all 2 3`,
 `ann amends 2 by -1 at 103` (by lots, at a price, or both; post-only and the modes as above), `index 90`,
-`status HALTED`, `clock 50`, `rules 2`, `tiers 100 500` (their borders). What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
+`status HALTED`, `clock 50`, `rules 2`, `tiers 100 500` (their borders), `ann counts down 2 ms`, with `but exits` for the scope
+NON_REDUCE_ONLY (0 stops). What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
 
 Conditional orders: `ann sells 3 stop 95`, `ann sells all target 110` (closes the position), `ann buys 2 stop 105 limit 106`,
 `ann sells all trail 5% from 110`. Options: `last` or `index` instead of the mark, `leg of 9` (order 9 comes later), and of any order
@@ -34,6 +35,7 @@ from schemas.events import (
     ClockAdvanced,
     CommandFailed,
     ConditionalAccepted,
+    CountdownChanged,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -57,14 +59,16 @@ from schemas.events import (
     TradeExecuted,
 )
 from schemas.market import MarketStatus
-from schemas.orders import AmendCause, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.orders import AmendCause, CountdownScope, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from tests.exchange.builders import (
     USDC,
     Driver,
     activation,
     amend,
     cancel,
+    cancel_all,
     conditional,
+    countdown,
     index,
     order,
     rules,
@@ -75,6 +79,7 @@ from tests.exchange.builders import (
 from tests.exchange.invariants import check_all
 
 FOLDER = Path(__file__).parent / "stories"
+ALL, NON_REDUCE_ONLY = CountdownScope.ALL, CountdownScope.NON_REDUCE_ONLY
 PEOPLE = ("ann", "bob", "cat", "dan", "eve")
 TYPES = {
     ("stop", False): OrderType.STOP_MARKET,
@@ -131,9 +136,13 @@ def _command(market: Market, line: str) -> Command:
             return _of_trader(market, int(number), words)
 
 
-def _of_trader(market: Market, number: int, words: list[str]) -> Command:
+def _of_trader(market: Market, number: int, words: list[str]) -> Command:  # noqa: PLR0911 - one for each kind of step
     now = market.clock
     match words:
+        case [who, "counts", "down", ms, "ms", *scope]:
+            return countdown(_user(who), int(ms), now, NON_REDUCE_ONLY if scope == ["but", "exits"] else ALL)
+        case [who, "cancels", "all", *order_numbers]:
+            return cancel_all(_user(who), *map(int, order_numbers), at=now)
         case [who, "cancels", order_number]:
             return cancel(_user(who), int(order_number), now)
         case [who, "amends", order_number, *changes]:
@@ -249,6 +258,9 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
             said = f"rules {event.rules}"
         case CancelRefused():
             said = f"cancel of {event.order} refused"
+        case CountdownChanged():
+            until = "is gone" if event.deadline is None else f"until {event.deadline}"
+            said = f"countdown of {_name(event.user)} {until}"
         case CommandFailed():
             said = f"{event.order} failed"
         case MarkMoved():

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from schemas.commands import Command, ReportPrice
 from schemas.market import RULES_FOURTH, RULES_SECOND, RULES_THIRD, MarketStatus
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.orders import CountdownScope, OrderType, SelfTradePrevention, Side, TimeInForce
 from tests.exchange.builders import (
     USDC,
     amend,
     barrier,
     cancel,
+    cancel_all,
+    countdown,
     index,
     liquidation,
     order,
@@ -53,8 +55,19 @@ def orders(draw: st.DrawFn) -> Command:
 
 
 def cancels() -> st.SearchStrategy[Command]:
-    """A cancel of any order by anyone."""
-    return st.builds(cancel, st.integers(1, 4), st.integers(2, 60), st.integers(0, 20))
+    """A cancel of any order, or of several, by anyone."""
+    one = st.builds(cancel, st.integers(1, 4), st.integers(2, 60), st.integers(0, 20))
+    numbers = st.lists(st.integers(2, 60), min_size=1, max_size=20)
+    several = st.builds(
+        lambda user, orders, at: cancel_all(user, *orders, at=at), st.integers(1, 4), numbers, st.integers(0, 20)
+    )
+    return st.one_of(one, several, countdowns())
+
+
+def countdowns() -> st.SearchStrategy[Command]:
+    """A timer of someone; in a millisecond, the unit of these logs, all of it ends, in 0 it stops."""
+    when = (st.integers(0, 20), st.sampled_from(CountdownScope))
+    return st.builds(countdown, st.integers(1, 4), st.sampled_from((0, 1, 1, 60_000)), *when)
 
 
 @st.composite
@@ -77,6 +90,7 @@ def operations() -> st.SearchStrategy[Command]:
     return st.one_of(
         st.builds(index, st.integers(92, 108), st.integers(0, 20)),
         st.builds(tick, st.integers(0, 25)),
+        st.builds(tick, st.integers(990, 1_030)),
         st.builds(tick, st.sampled_from((1_000_000, 60_000_000, 28_800_000_000, 99_000_000_000))),
         st.builds(sources, st.just("x"), st.just("y"), quorum=st.integers(1, 2), max_age_ms=st.just(100)),
         st.builds(sources, quorum=st.just(0)),

@@ -10,6 +10,7 @@ from schemas.events import (
     BarrierPassed,
     CancelRefused,
     ClockAdvanced,
+    CountdownChanged,
     Event,
     MarketOpened,
     MarkMoved,
@@ -21,7 +22,7 @@ from schemas.events import (
     TradeExecuted,
 )
 from schemas.market import MarketStatus
-from schemas.orders import EndReason, FillCause, OrderStatus, OrderType, TimeInForce
+from schemas.orders import CountdownScope, EndReason, FillCause, OrderStatus, OrderType, TimeInForce
 from schemas.units import Micros
 from tests.exchange.builders import (
     ANN,
@@ -32,6 +33,8 @@ from tests.exchange.builders import (
     barrier,
     buy,
     cancel,
+    cancel_all,
+    countdown,
     index,
     listed,
     sell,
@@ -181,11 +184,36 @@ def test_an_active_market_never_goes_back_to_initializing() -> None:
         (index(103), MarkMoved(2, 2, 1, 103 * 10**9, 103)),
         (status(MarketStatus.HALTED), StatusChanged(2, 2, 1, MarketStatus.HALTED, MarketStatus.HALTED)),
         (cancel(ANN, 9), CancelRefused(2, 2, 1, 9, ANN)),
+        (cancel_all(ANN, 9, 8), CancelRefused(2, 2, 1, 9, ANN)),
+        (countdown(ANN, 0), CountdownChanged(2, 2, 1, ANN, None, CountdownScope.ALL)),
     ],
 )
 def test_every_command_is_answered(command: Command, event: Event) -> None:
     """Progress follows from events alone, so none may be missing."""
     assert Driver().send(command) == [event]
+
+
+def test_a_cancel_all_ends_what_still_rests_of_its_orders_in_their_order() -> None:
+    """Of ann's 2, 3 and 5 the second was filled; bob's 4 is not hers to cancel, whatever the list says; 6 is not in it."""
+    driver = Driver()
+    driver.send(buy(ANN, 1, 98), sell(ANN, 2, 101), buy(BOB, 2, 101), buy(ANN, 3, 97), buy(ANN, 4, 96), buy(BOB, 1, 95))
+    ended = driver.send(cancel_all(ANN, 5, 2, 3, 7, 5))
+    assert [(each.order, each.reason, each.remaining) for each in ended if isinstance(each, OrderEnded)] == [
+        (5, EndReason.USER, 3),
+        (2, EndReason.USER, 1),
+    ]
+    assert len(ended) == 2
+    assert [order.order_seq for order in driver.market.book.walk(BUY)] == [6, 7]
+
+
+def test_a_cancel_all_after_an_expiry_in_its_own_command_is_answered() -> None:
+    """The only order it names expires at that moment: the answer is that nothing was left to cancel."""
+    driver = Driver()
+    driver.send(buy(ANN, 1, 98, time_in_force=TimeInForce.GTD, expires_at=5))
+    expired, refused = driver.send(cancel_all(ANN, 2, at=5))
+    assert isinstance(expired, OrderEnded)
+    assert expired.reason is EndReason.GTD_EXPIRED
+    assert refused == CancelRefused(4, 3, 5, 2, ANN)
 
 
 def test_the_clock_never_goes_back() -> None:

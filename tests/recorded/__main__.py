@@ -1,4 +1,7 @@
-"""`python -m tests.recorded`: record everything again. When one may: see the docstring of the package."""
+"""`python -m tests.recorded`: record everything again. When one may: see the docstring of the package.
+
+`python -m tests.recorded stories` records the stories alone, which is all that a new story needs.
+"""
 
 import asyncio
 import logging
@@ -27,7 +30,19 @@ def main() -> None:
     """The inputs first, then their results."""
     logging.disable(logging.WARNING)  # three hundred liquidations
     cases.DATA.mkdir(exist_ok=True)
+    _record_stories()
+    if sys.argv[1:] != ["stories"]:
+        _record_the_rest()
+    for path in sorted(cases.DATA.iterdir()):
+        sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")
+
+
+def _record_stories() -> None:
     cases.STORIES.write_bytes(cases.lines_of(dict(_stories())))
+    cases.write_json(cases.results_file("stories"), {case.name: list(case.play()) for case in cases.stories()})
+
+
+def _record_the_rest() -> None:
     played = asyncio.run(_crash_day())
     cases.CRASH_DAY.write_bytes(lzma.compress(cases.lines_of(played.commands), preset=9))
     cases.write_json(cases.results_file("answers"), played.answers)
@@ -35,12 +50,9 @@ def main() -> None:
     for course in cases.COURSES:
         forced |= _forced(course)
     cases.FORCED.write_bytes(cases.lines_of(forced))
-    cases.write_json(cases.results_file("stories"), {case.name: list(case.play()) for case in cases.stories()})
     cases.write_json(cases.results_file("crash_day"), {case.name: list(case.play()) for case in cases.crash_days()})
     for course in cases.COURSES:
         cases.write_json(cases.results_file(course.market), list(cases.course_case(course).play()))
-    for path in sorted(cases.DATA.iterdir()):
-        sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")
 
 
 def _stories() -> list[tuple[str, list[bytes]]]:

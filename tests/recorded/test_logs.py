@@ -23,7 +23,7 @@ def check(case: Case, recorded: list[dict[str, object]]) -> None:
 
 
 def test_every_story_is_recorded() -> None:
-    """A new story is recorded too: `python -m tests.recorded`, which must change nothing else."""
+    """A new story is recorded too: `python -m tests.recorded stories`, which must change no other."""
     assert {case.name for case in stories()} == {f"story {path.stem}" for path in FOLDER.glob("*.txt")}
     assert set(read_results("stories")) == {case.name for case in stories()}
 

@@ -5,8 +5,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from schemas.commands import CancelOrder, Command
+from schemas.commands import CancelOrder, CancelOrders, Command, SetCountdown
 from schemas.events import Event
+from schemas.orders import CountdownScope
 from schemas.units import Timestamp
 from schemas.wire import (
     GENESIS_HASH,
@@ -23,10 +24,21 @@ CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"reason":"U
 OLD_CANCEL_BYTES = b'{"type":"order.cancelled","at":5,"user":7,"order":9,"v":1}'
 
 
-def test_a_message_has_one_form_and_reads_back() -> None:
+CANCEL_ALL = CancelOrders(Timestamp(5), 7, (9, 12))
+CANCEL_ALL_BYTES = b'{"type":"orders.cancelled","at":5,"user":7,"orders":[9,12],"reason":"USER","v":1}'
+
+COUNTDOWN = SetCountdown(Timestamp(5), 7, 30_000, CountdownScope.NON_REDUCE_ONLY)
+COUNTDOWN_BYTES = b'{"type":"countdown.set","at":5,"user":7,"countdownMs":30000,"scope":"NON_REDUCE_ONLY","v":1}'
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [(CANCEL, CANCEL_BYTES), (CANCEL_ALL, CANCEL_ALL_BYTES), (COUNTDOWN, COUNTDOWN_BYTES)],
+)
+def test_a_message_has_one_form_and_reads_back(message: Command, body: bytes) -> None:
     """The same value always gives the same bytes: the chain depends on it."""
-    assert encode(CANCEL) == CANCEL_BYTES
-    assert decode_command(CANCEL_BYTES) == CANCEL
+    assert encode(message) == body
+    assert decode_command(body) == message
 
 
 def test_a_cancel_from_before_it_had_a_reason_is_the_users() -> None:

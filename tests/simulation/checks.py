@@ -8,7 +8,8 @@ from exchange.engine.log.snapshot_format import dump, state_hash
 from exchange.engine.market import Market, empty_market
 from schemas.events import PositionTransferred, TradeExecuted
 from schemas.ids import order_key, parse_public_order_id, public_command_id
-from schemas.orders import Side
+from schemas.orders import EndReason, Side
+from schemas.units import SECOND_US, timestamp_of
 from schemas.wire import decode_command, decode_event
 from store.money.ledger import House
 from store.projection.chain import Progress
@@ -20,6 +21,9 @@ from tests.simulation.tables import DELEVERAGING, EXPOSURE, REDUCING, WAITING, M
 from tests.simulation.traders import Traders
 from tests.simulation.waiting_triggers import waiting_of
 from tests.simulation.watch import Watch
+
+ENDED_BY_TIMERS = "orders ended by timers"
+OVERDUE_US = 5 * SECOND_US
 
 
 def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]:
@@ -37,6 +41,31 @@ def differences(system: System, watch: Watch, traders: Traders) -> Iterator[str]
         name, seq = parse_public_order_id(order_id) or ("", 0)
         if order_key(tables.named(name).market_id, seq) not in tables.orders:
             yield f"order {order_id} was promised and is not there"
+    yield from _survivors(tables, traders)
+    yield from _overdue(system)
+
+
+def _survivors(tables: Tables, traders: Traders) -> Iterator[str]:
+    """Orders that were accepted before a cancel-all and are live all the same."""
+    for asked in traders.all_cancelled:
+        market_id = tables.named(asked.market).market_id
+        for order_id, order in tables.orders.items():
+            is_meant = (order["user_id"], order["market_id"]) == (asked.user, market_id)
+            is_meant &= asked.side in (None, order["side"])
+            if (
+                is_meant
+                and (order["is_live"] or order["is_waiting"])
+                and order_id < order_key(market_id, asked.command_seq)
+            ):
+                yield f"order {order_id} has survived {asked}"
+
+
+def _overdue(system: System) -> Iterator[str]:
+    """Timers that ended a while ago and have not fired: the clock has ticked their markets since."""
+    now = system.world.now()
+    for (market_id, user), row in system.database.tables.countdowns.items():
+        if timestamp_of(row["deadline"]) < now - OVERDUE_US:
+            yield f"the countdown of {user} in market {market_id} ended at {row['deadline']} and has not fired"
 
 
 def _market_differences(tables: Tables, row: MarketRow, watch: Watch) -> Iterator[str]:
@@ -53,6 +82,7 @@ def _market_differences(tables: Tables, row: MarketRow, watch: Watch) -> Iterato
     check_book(market)
     check_reduce_only(market)
     yield from _position_differences(tables, row, market)
+    yield from _countdown_differences(tables, row, market)
     yield from _order_differences(tables, row, market)
     yield from _fill_differences(
         tables, row, [event for event in events if isinstance(event, TradeExecuted | PositionTransferred)]
@@ -76,6 +106,17 @@ def _position_differences(tables: Tables, row: MarketRow, market: Market) -> Ite
         yield f"{row.name}: the specification is {row.spec}, expected {market.spec}"
     if row.open_interest != sum(max(0, lots) for lots, _, _ in held.values()):
         yield f"{row.name}: open interest {row.open_interest}"
+
+
+def _countdown_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:
+    running = {user: (each.deadline, each.scope) for user, each in market.countdowns.by_user.items()}
+    stored = {
+        user: (timestamp_of(each["deadline"]), each["scope"])
+        for (market_id, user), each in tables.countdowns.items()
+        if market_id == row.market_id
+    }
+    if stored != running:
+        yield f"{row.name}: countdowns {stored}, expected {running}"
 
 
 def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterator[str]:
@@ -171,6 +212,12 @@ def _may_be_less(step: Row) -> bool:
 def forced_actions(tables: Tables) -> Counter[str]:
     """The forced actions that took effect, by kind, for the summary."""
     return Counter(step["kind"] for step in tables.steps.values() if step["outcome"].get("quantity"))
+
+
+def ended_by_timers(tables: Tables) -> Counter[str]:
+    """The orders that a dead-man's switch has ended, for the summary."""
+    reasons = Counter(order["reason"] for order in tables.orders.values())
+    return Counter({ENDED_BY_TIMERS: reasons[EndReason.DEAD_MAN]})
 
 
 def _margin_differences(tables: Tables) -> Iterator[str]:

@@ -30,7 +30,7 @@ from broker.command_records import read_command
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
-from schemas.events import Event, OrderAccepted, SpecChanged
+from schemas.events import CountdownChanged, Event, OrderAccepted, SpecChanged
 from schemas.orders import Side
 from schemas.wire import CommandRecord
 from store.command_log.outbox import SentRecord, set_cursor
@@ -43,6 +43,7 @@ from store.projection.forced import set_position
 from store.projection.market_row import change_market
 from store.projection.rows import MarginTerms, MarketChange, OrderRow
 from store.submission.decisions import Decisions
+from store.submission.reading import LiveOrder
 from tables.book_table import Snapshot, keys_of_snapshot, snapshot_entries
 from tests.simulation.wiring import Place, replaced
 
@@ -53,6 +54,7 @@ _handle, _take, _settle, _fitting, _resting = (
     agents.relayed_market.fitting,
     exchange.engine.log.snapshot_format._resting,
 )
+_set_countdown = Fold._set_countdown
 _begin_engine, _begin_projection, _make_projection, _forget_old, _follow = (
     MarketEngine.begin,
     MarketProjection.begin,
@@ -62,6 +64,7 @@ _begin_engine, _begin_projection, _make_projection, _forget_old, _follow = (
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
 _count_exactly = Fold._count_exactly
+_cancel_in = Decisions._cancel_in
 
 
 def _project_again(_market: str, _progress: Progress, chain: Sequence[ChainedEvent]) -> tuple[list[Event], Progress]:
@@ -225,6 +228,16 @@ def _accept_without_margin(fold: Fold, event: OrderAccepted) -> None:
         _accept(fold, event)
 
 
+def _keep_the_countdown(fold: Fold, event: CountdownChanged) -> None:
+    if event.deadline is not None:
+        _set_countdown(fold, event)
+
+
+def _cancel_all_but_the_newest(decisions: Decisions, user: int, market_id: int, found: Sequence[LiveOrder]) -> None:
+    if len(found) > 1:
+        _cancel_in(decisions, user, market_id, found[:-1])
+
+
 MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
@@ -247,6 +260,8 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "a batch reserves for its first order only": {
         (Decisions, "exposure_changes"): lambda decisions: list(_exposure_changes(decisions))[:1]
     },
+    "a countdown that has fired stays in the table": {(Fold, "_set_countdown"): _keep_the_countdown},
+    "a cancel-all leaves the newest order out": {(Decisions, "_cancel_in"): _cancel_all_but_the_newest},
     "nobody notices that the log has lost what recovery read": {
         (AckedProducer, "expect_beyond"): lambda *_: None,
     },
@@ -296,6 +311,8 @@ SHOWN_BY = {
     "open interest counts what is closed as opened": 13,
     "client ids are not looked up": 0,
     "a batch reserves for its first order only": 0,
+    "a countdown that has fired stays in the table": 6,
+    "a cancel-all leaves the newest order out": 538,
     "nobody notices that the log has lost what recovery read": 23,
     "nobody looks whether the last known record is still there": 9285,
     "the projection gives up at a hole that the log heals": 59,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.simulation.checks import differences, final_state, forced_actions
+from tests.simulation.checks import differences, ended_by_timers, final_state, forced_actions
 from tests.simulation.conditional_statements import waits_for_margin
 from tests.simulation.limits import Limits
 from tests.simulation.liquidator import Gaps
@@ -71,7 +71,7 @@ async def _play(world: World, system: System, steps: int) -> None:
     if await _calm_down(world, system, traders, gaps):
         for difference in differences(system, watch, traders):
             world.violated(difference)
-        world.counts += forced_actions(system.database.tables)
+        world.counts += forced_actions(system.database.tables) + ended_by_timers(system.database.tables)
     else:
         world.violated("not everything has finished in the calm")
 

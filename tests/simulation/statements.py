@@ -1,6 +1,7 @@
 """The statements of the store, carried out on plain rows: their reads, and their writes at the commit."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -27,6 +28,15 @@ from tests.simulation.waiting_triggers import count_waiting, waiting_of
 def _pending_cancels(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     held = Counter(o["user_id"] for o in tables.orders.values() if o["is_live"] and o["cancel_seq"] is not None)
     return Result([{"user_id": user, "cancels": held[user]} for user in arguments[0] if held[user]])
+
+
+def _live_orders(tables: Tables, arguments: tuple[Any, ...]) -> Result:
+    live = [
+        order
+        for _, order in sorted(tables.orders.items())
+        if (order["is_live"] or order["is_waiting"]) and order["user_id"] in arguments[0]
+    ]
+    return Result([order | {"rules": tables.markets[order["market_id"]].rules} for order in live])
 
 
 def _order_states(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -82,6 +92,7 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             tables.amends[row["order_id"], row["command_seq"]] |= row
         for key, fill in fills.items():
             tables.fills[key] = tuple(value for name, value in fill.items() if name != "market_id")
+        _set_countdowns(tables, sent["countdowns"])
         for row in held:
             _change_position(tables.position_of(row["user_id"], row["market_id"]), row)
         for row in steps:
@@ -119,6 +130,15 @@ def _change_order(tables: Tables, stored: Row, row: Row, amended: Row | None) ->
         record_excess(tables, stored)
     count_reduce_only(tables, stored, before)
     count_waiting(tables, stored, waited)
+
+
+def _set_countdowns(tables: Tables, rows: list[Row]) -> None:
+    for row in rows:
+        key = (row["market_id"], row["user_id"])
+        if row["deadline"] is None:
+            tables.countdowns.pop(key, None)
+        else:
+            tables.countdowns[key] = row | {"deadline": datetime.fromisoformat(row["deadline"])}
 
 
 def _change_position(position: Row, change: Row) -> None:
@@ -334,13 +354,15 @@ def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             for o in tables.orders.values()
             if (o["is_live"] or o["is_waiting"]) and o["market_id"] == market.market_id
         ]
-        near = [order["expires_at"] for order in live if order["expires_at"] is not None and order["expires_at"] <= by]
+        timed = [order["expires_at"] for order in live if order["expires_at"] is not None]
+        timed += [row["deadline"] for (held, _), row in tables.countdowns.items() if held == market.market_id]
+        near = [moment for moment in timed if moment <= by]
         is_held = any(row["lots"] for (_, held), row in tables.positions.items() if held == market.market_id)
         rows.append(
             {
                 "name": market.name,
                 "command_seq": market.progress.command_seq,
-                "expires_at": min(near, default=None),
+                "due_at": min(near, default=None),
                 "rules": market.rules,
                 "is_frozen": False,
                 "index_price": market.index_price,
@@ -351,11 +373,7 @@ def _ticking(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             }
         )
     return Result(
-        [
-            row
-            for row in rows
-            if tables.named(row["name"]).halted_reason is None and (are_all_asked or row["expires_at"])
-        ]
+        [row for row in rows if tables.named(row["name"]).halted_reason is None and (are_all_asked or row["due_at"])]
     )
 
 
@@ -394,6 +412,11 @@ STATEMENTS: dict[str, Statement] = {
     writing.WRITE: Statement("submission", submit, locks=True),
     writing.WRITE_WITH_AMENDS: Statement("submission", submit, locks=True),
     reading._LOCK_AND_READ_AMENDED: Statement("accounts locked", lock_accounts_and_amended, locks=True),
+    reading._READ_LIVE: Statement("live orders", _live_orders),
+    reading._READ_RULES: Statement(
+        "rules",
+        lambda tables, _: Result([{"market_id": m.market_id, "rules": m.rules} for m in tables.markets.values()]),
+    ),
     reading._READ_STATES: Statement("states of orders", _order_states),
     pending_cancels._READ: Statement("pending cancels", _pending_cancels),
     projecting.LOCK: Statement("progress locked", _lock_events, locks=True),

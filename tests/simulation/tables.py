@@ -67,6 +67,7 @@ class Tables:
         self.client_ids: dict[tuple[int, str], int] = {}
         self.fills: dict[tuple[int, int, str], tuple[Any, ...]] = {}
         self.ledger: list[Row] = []
+        self.countdowns: dict[tuple[int, int], Row] = {}
         self.steps: dict[tuple[int, int], Row] = {}
         self.cluster: str | None = None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.checks import ENDED_BY_TIMERS
 from tests.simulation.limits import SET
 from tests.simulation.mutations import MUTATIONS, SHOWN_BY
 from tests.simulation.run import Outcome, simulate
@@ -23,6 +24,7 @@ OF_SHARDS = (
     *("placements", "rebalances", "evictions of a living owner", "evictions of a dead member"),
     *("markets at fault", "markets at fault in the calm"),
 )
+OF_SEVERAL = ("groups accepted", "cancel-alls accepted", "countdowns accepted", ENDED_BY_TIMERS)
 STEPS_WITH_BUG = 30
 
 
@@ -54,6 +56,15 @@ def test_shards_are_drawn() -> None:
         for run in outcomes(block):
             counts += run.counts
     assert all(counts[kind] >= 20 for kind in OF_SHARDS), counts
+
+
+def test_requests_about_several_orders_are_drawn() -> None:
+    """Groups, cancel-alls and countdowns, and orders that a timer ends."""
+    counts: Counter[str] = Counter()
+    for block in range(BLOCKS):
+        for run in outcomes(block):
+            counts += run.counts
+    assert all(counts[kind] >= 10 for kind in OF_SEVERAL), counts
 
 
 def test_risk_tiers_are_set_while_markets_trade() -> None:

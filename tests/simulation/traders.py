@@ -1,21 +1,36 @@
 """What people do to the exchange: orders of all kinds, amends, cancels, retries, and an operator who moves index and status."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 from api.submission.submission_queue import BatchFailed
 from exchange.position import closing_side
 from schemas.commands import Command, PassBarrier, SetIndex, SetRules, SetStatus
-from schemas.ids import order_key, parse_public_order_id
+from schemas.ids import order_key, parse_public_command_id, parse_public_order_id
 from schemas.market import RULES_FOURTH, MarketStatus
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.orders import CountdownScope, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.orders import AmendRequest, LegRequest, OrderRequest
 from schemas.units import Nanos, datetime_of, format_e18
-from schemas.wire import RULES_VERSION
+from schemas.wire import RULES_VERSION, decode_command
 from store.command_log.commands import append_command
-from store.submission import AmendPlaced, CancelPlaced, Placed, SubmitAmend, SubmitCancel, SubmitOrder
+from store.submission import (
+    AmendPlaced,
+    Answers,
+    CancelPlaced,
+    CountdownsSet,
+    Placed,
+    SubmissionRequest,
+    SubmitAmend,
+    SubmitCancel,
+    SubmitCancelAll,
+    SubmitCountdown,
+    SubmitGroup,
+    SubmitOrder,
+)
 from tests.simulation.system import USERS, System
 from tests.simulation.tables import MarketRow
 from tests.simulation.virtual_loop import Process
@@ -25,6 +40,19 @@ CONDITIONAL, WITH_LEGS, IN_A_GROUP = 0.3, 0.1, 0.1
 """The shares of orders that wait for a condition, of others that have orders attached to them, and of those in an OCO group."""
 UNKNOWN = {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL_ERROR}
 STATUSES = (MarketStatus.CANCEL_ONLY, MarketStatus.HALTED, MarketStatus.SETTLEMENT_ONLY, MarketStatus.INITIALIZING)
+
+
+SEEDS_WITH_SEVERAL = 7
+"""One seed in so many has requests about several orders, drawn from dice of their own: the other seeds stay as they were."""
+
+
+class AllCancelled(NamedTuple):
+    """An answered cancel-all: the user, the market, the side if one was named, and the last command that it named there."""
+
+    user: int
+    market: str
+    side: Side | None
+    command_seq: int
 
 
 @dataclass
@@ -45,6 +73,9 @@ class Traders:
         self.placed: dict[str, int] = {}
         self.amended: set[str] = set()
         self.attempts: list[Attempt] = []
+        self.all_cancelled: list[AllCancelled] = []
+        has_several = world.seed % SEEDS_WITH_SEVERAL == SEEDS_WITH_SEVERAL - 1
+        self._several = Random(f"several {world.seed}") if has_several else None  # noqa: S311 - as World.dice
         self._numbers = 0
         self._owners: dict[str, Attempt] = {}
         self._operator = Process("operator-1")
@@ -67,6 +98,8 @@ class Traders:
                 self._operate(self._status())
             elif roll < 0.988:
                 self._operate(self._rules())
+        if self._several is not None:
+            self._ask_of_several(self._several)
 
     def settle(self) -> None:
         """After the faults: ask again for every order with an unknown outcome, and open the markets."""
@@ -221,13 +254,13 @@ class Traders:
             self.amended.add(answer.command_id)
             self.world.counts["amends accepted"] += 1
 
-    async def _ask(self, request: SubmitOrder | SubmitCancel | SubmitAmend) -> object:
+    async def _ask(self, request: SubmissionRequest) -> object:
         """The answer, if there is an API that lives long enough, and the reply is not cut."""
         queues = self.system.queues
         if not queues:
             return None
         queue = queues[self.world.dice.choice(sorted(queues))]
-        future = queue.submit(request)
+        future: asyncio.Future[Any] = queue.submit(request)  # type: ignore[arg-type]  # any of them
         try:
             answer = await future
         except BatchFailed:
@@ -235,6 +268,55 @@ class Traders:
             return None
         self.world.note(f"{request!r} -> {answer!r}")
         return None if self.world.happens(10) else answer
+
+    def _ask_of_several(self, dice: Random) -> None:
+        """Sometimes a group of orders, a cancel of all, or a countdown."""
+        roll, user = dice.random(), dice.randint(1, USERS)
+        if roll < 0.15:
+            requests = [self._attempt().request.request for _ in range(dice.randint(2, 5))]
+            self.world.spawn(None, self._grouped(SubmitGroup(user, tuple(requests))))
+        elif roll < 0.3:
+            market = dice.choice((None, *self.system.markets))
+            self.world.spawn(None, self._all_cancelled(SubmitCancelAll(user, market, dice.choice((None, None, *Side)))))
+        elif roll < 0.8:
+            market = dice.choice((None, *self.system.markets))
+            ms = dice.choice((0, 300, 300, 1_000))
+            self.world.spawn(
+                None, self._count_down(SubmitCountdown(user, market, ms, dice.choice(list(CountdownScope))))
+            )
+
+    async def _count_down(self, request: SubmitCountdown) -> None:
+        answer = await self._ask(request)
+        self.world.counts["countdowns accepted"] += isinstance(answer, CountdownsSet)
+
+    async def _grouped(self, request: SubmitGroup) -> None:
+        """No market has a stranger's command among those of the group: attached orders come between, other users' do not."""
+        answer = await self._ask(request)
+        if not isinstance(answer, Answers):
+            return
+        placed = [each for each in answer.outcomes if isinstance(each, Placed) and not each.is_replay]
+        by_market: dict[str, list[int]] = {}
+        for each in placed:
+            self.placed[each.order_id] = request.user
+            market, seq = parse_public_command_id(each.command_id) or ("", 0)
+            by_market.setdefault(market, []).append(seq)
+        self.world.counts["groups accepted"] += len(placed) > 1
+        for market, seqs in by_market.items():
+            between = self.system.database.tables.named(market).history[seqs[0] - 1 : seqs[-1]]
+            if {getattr(decode_command(body), "user", None) for body in between} != {request.user}:
+                self.world.violated(f"a group is torn in {market}: {seqs}")
+
+    async def _all_cancelled(self, request: SubmitCancelAll) -> None:
+        answer = await self._ask(request)
+        if not isinstance(answer, Answers):
+            return
+        last: dict[str, int] = {}
+        for each in answer.outcomes:
+            if isinstance(each, CancelPlaced):
+                market, seq = parse_public_command_id(each.command_id) or ("", 0)
+                last[market] = max(seq, last.get(market, 0))
+        self.all_cancelled += [AllCancelled(request.user, market, request.side, seq) for market, seq in last.items()]
+        self.world.counts["cancel-alls accepted"] += bool(last)
 
     def _index(self) -> tuple[str, Command]:
         market = self.system.database.tables.named(self.world.dice.choice(self.system.markets))

@@ -14,7 +14,7 @@ import msgspec
 from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from broker.event_records import pack
 from exchange.engine.log.snapshot_format import dump
-from schemas.commands import AdvanceClock, CancelOrder, Command, PlaceOrder, SetIndex
+from schemas.commands import AdvanceClock, CancelOrder, CancelOrders, Command, PlaceOrder, SetIndex
 from schemas.ids import order_key
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from schemas.units import Nanos, Timestamp, datetime_of
@@ -113,8 +113,10 @@ class LongMarket:
         return [list(sums), *map(list, zip(*sums.values(), strict=True))]
 
     def _any_command(self, seq: int) -> Command:
-        """Mostly orders that meet, around 60,000; every tenth a cancel, now and then a mark or a clock."""
+        """Mostly orders that meet, around 60,000; every tenth a cancel, a tenth of these of several orders, now and then a mark or a clock."""
         at, draw = Timestamp(NOON + seq), self.chance.random()
+        if draw < 0.01:
+            return CancelOrders(at, self.chance.choice(self.users), tuple(range(max(2, seq - 60), seq)))
         if draw < 0.1:
             return CancelOrder(at, self.chance.choice(self.users), seq - self.chance.randint(1, 60))
         if draw < 0.11:

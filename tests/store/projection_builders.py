@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
+from exchange.engine.engine import orders_of_command
 from exchange.engine.log.journal import EncodedEvent, answer_command
 from exchange.engine.market import Market, empty_market
 from schemas.commands import (
     AmendOrder,
     CancelOrder,
+    CancelOrders,
     Command,
     Deleverage,
     Liquidate,
@@ -133,10 +135,11 @@ class Exchange:
                 await self._store_order(market, seq, order_of(command))
             if isinstance(command, Liquidate | TakeOver | Deleverage):
                 await self._store_step(market, seq, command)
-            if isinstance(command, CancelOrder):
-                key = order_key(self.registry.by_name[market].market_id, command.order)
+            if isinstance(command, CancelOrder | CancelOrders):
+                market_id = self.registry.by_name[market].market_id
+                keys = [order_key(market_id, number) for number in orders_of_command(seq, command)]
                 await self.session.execute(
-                    "UPDATE orders SET cancel_requested_at = $2 WHERE order_id = $1", key, datetime_of(command.at)
+                    "UPDATE orders SET cancel_requested_at = $2 WHERE order_id = ANY($1)", keys, datetime_of(command.at)
                 )
         return seq
 

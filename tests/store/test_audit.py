@@ -136,6 +136,7 @@ CORRUPTIONS = {
     "a candle that is too high": "UPDATE candles SET high = high + 1 WHERE span_s = 60",
     "a candle lost": "DELETE FROM candles WHERE span_s = 3600",
     "candles that wait for a trade that comes later": "UPDATE candle_cursors SET trade_id = trade_id + 1",
+    "a countdown that has ended and not fired": "INSERT INTO countdowns VALUES (1, 1, '2001-01-01Z', 'ALL')",
     "a debt that nobody pays": """
         WITH u AS (INSERT INTO users (email, password_hash, created_at) VALUES ('owes@x.io', 'x', now()) RETURNING user_id)
         INSERT INTO accounts (user_id, wallet) SELECT user_id, -1 FROM u

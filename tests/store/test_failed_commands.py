@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from exchange.engine.log.journal import answer_command, fail_command
-from schemas.commands import ActivateOrder, CancelOrder, UserCommand
+from schemas.commands import ActivateOrder, CancelOrder, CancelOrders, SetCountdown, UserCommand
 from schemas.ids import order_key
 from schemas.orders import Side
 from schemas.units import Lots, Micros, Ticks
@@ -30,8 +30,9 @@ async def fail(exchange: Exchange, seq: int, command: UserCommand) -> None:
     """Match what comes before the command, and answer it with its failure."""
     market = exchange.markets[BTC]
     assert seq == market.command_seq + 1
+    first = market.event_seq + 1
     exchange.written[BTC] += fail_command(market, seq, command)
-    await exchange.projections[BTC].apply(exchange.records(BTC, market.event_seq))
+    await exchange.projections[BTC].apply(exchange.records(BTC, first))
 
 
 async def order(exchange: Exchange, seq: int) -> tuple[object, ...]:
@@ -67,6 +68,33 @@ async def test_an_order_whose_cancel_failed_may_be_cancelled_again(exchange: Exc
     assert await order(exchange, resting) == ("OPEN", None, True, True)
     await fail(exchange, seq, cancel)
     assert await order(exchange, resting) == ("OPEN", None, True, False)
+
+
+async def test_the_orders_of_a_failed_cancel_all_may_be_cancelled_again(exchange: Exchange) -> None:
+    """Each of them rests as before, without a cancel under way; the verdict on the command is kept once."""
+    user = await exchange.user("a@x.io")
+    resting = [await exchange.submit(BTC, an_order(user, Side.BUY, 2, 600_000 - place)) for place in range(3)]
+    await exchange.submit(BTC, CancelOrder(NOON, user, resting[0]))
+    await exchange.settle()
+    cancel = CancelOrders(NOON, user, tuple(resting))
+    seq = await exchange.submit(BTC, cancel)
+    assert (await order(exchange, resting[1]))[3] is True
+    await fail(exchange, seq, cancel)
+    assert (await order(exchange, resting[0]))[:3] == ("CANCELLED", "USER", False)
+    for number in resting[1:]:
+        assert await order(exchange, number) == ("OPEN", None, True, False)
+    assert await exchange.session.fetchval("SELECT count(*) FROM failed_commands") == 1
+
+
+async def test_a_failed_countdown_leaves_the_one_of_before(exchange: Exchange) -> None:
+    """It concerns no order; the verdict is kept, so that it fails again."""
+    user = await exchange.user("a@x.io")
+    await exchange.submit(BTC, SetCountdown(NOON, user, 5_000))
+    await exchange.settle()
+    stop = SetCountdown(NOON, user, 0)
+    await fail(exchange, await exchange.submit(BTC, stop), stop)
+    assert await exchange.session.fetchval("SELECT count(*) FROM countdowns") == 1
+    assert await exchange.session.fetchval("SELECT order_id & 1023 FROM failed_commands") == 0
 
 
 async def test_a_failed_cancel_of_an_order_that_has_ended_changes_nothing(exchange: Exchange) -> None:

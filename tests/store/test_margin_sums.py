@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exchange.engine.engine import apply, fail
+from exchange.engine.engine import apply, fail, orders_of_command
 from exchange.engine.market import Market, empty_market
-from schemas.commands import AmendOrder, CancelOrder, Command, Liquidate, PlaceOrder, UserCommand
+from schemas.commands import AmendOrder, Command, Liquidate, PlaceOrder, UserCommand
 from schemas.events import Event
 from schemas.ids import INSURANCE_FUND, order_key, seq_of_order_key
 from schemas.market import RULES_FOURTH
@@ -172,9 +172,10 @@ class Tables:
 
 
 def _can_fail(command: Command, seq: int) -> TypeGuard[UserCommand]:
-    """A user's command that breaks the engine. A cancel names an order of before; the random ones name any, also their own sequence."""
-    names_another = isinstance(command, CancelOrder | AmendOrder) and command.order < seq
-    return isinstance(command, PlaceOrder) or names_another
+    """A user's command that breaks the engine. A cancel names orders of before; the random ones name any, also their own sequence."""
+    if not isinstance(command, UserCommand):
+        return False
+    return isinstance(command, PlaceOrder) or all(number < seq for number in orders_of_command(seq, command))
 
 
 def odd(command: Command) -> Command:

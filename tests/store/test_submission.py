@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from schemas.commands import CancelOrder, PlaceOrder
+from schemas.commands import CancelOrder, CancelOrders, PlaceOrder
 from schemas.market import SEED_MARKETS
 from schemas.orders import OrderStatus, Side
 from schemas.refusals import ErrorCode, Refused
@@ -14,8 +14,18 @@ from schemas.wire import decode_command
 from store.markets.backlog import MarketLoad
 from store.markets.registry import list_market
 from store.session.connect import Session
-from store.submission import BATCH_MAX, CancelPlaced, Placed, SubmissionOutcome, SubmitCancel
-from tests.store.account_builder import NOW, USDC, hold, place, session_to, submission_to, user_with
+from store.submission import (
+    BATCH_MAX,
+    Answers,
+    CancelPlaced,
+    Placed,
+    SubmissionOutcome,
+    SubmitCancel,
+    SubmitCancelAll,
+    SubmitGroup,
+    SubmitOrder,
+)
+from tests.store.account_builder import NOW, USDC, hold, order, place, session_to, submission_to, user_with
 
 LATER = Timestamp(NOW + 1_000_000)
 FROM_THE_POSITION_ROW = """
@@ -221,6 +231,71 @@ async def test_cancels_of_a_batch_go_first_into_the_log(database: str) -> None:
         ]
 
 
+async def test_a_cancel_all_is_one_command_for_each_market(database: str) -> None:
+    """All live orders of the account there, oldest first, also one whose cancel is under way; no order of anyone else."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        alice, bob = [await user_with(session, 100_000 * USDC) for _ in range(2)]
+        ether = place(alice, "1", "3000", market="ETH-PERP")
+        await submission.run([place(alice), place(bob), place(alice, side=Side.SELL, price="61000"), ether], NOW, {})
+        await submission.run([SubmitCancel(alice, "BTC-PERP-2")], NOW, {})
+        [answer] = await submission.run([SubmitCancelAll(alice)], LATER, {})
+        assert answer == Answers(
+            (
+                CancelPlaced("BTC-PERP-2", "BTC-PERP:5"),
+                CancelPlaced("BTC-PERP-4", "BTC-PERP:6"),
+                CancelPlaced("ETH-PERP-2", "ETH-PERP:3"),
+            )
+        )
+        assert (await commands(session))[-1] == CancelOrders(LATER, alice, (2, 4))
+        assert (await commands(session, 2))[-1] == CancelOrders(LATER, alice, (2,))
+        rows = await session.fetch("SELECT cancel_seq FROM orders WHERE market_id = 1 ORDER BY order_id")
+        assert [row["cancel_seq"] for row in rows] == [5, None, 6]
+
+
+async def test_a_cancel_all_of_one_side_or_market_leaves_the_others(database: str) -> None:
+    """First the sells of one market, then that market; asked once more it names the same commands and writes none."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 100_000 * USDC)
+        ether = place(user, "1", "3000", market="ETH-PERP")
+        await submission.run([place(user), place(user, side=Side.SELL, price="61000"), ether], NOW, {})
+        [sells] = await submission.run([SubmitCancelAll(user, "BTC-PERP", Side.SELL)], NOW, {})
+        assert sells == Answers((CancelPlaced("BTC-PERP-3", "BTC-PERP:4"),))
+        asked = [SubmitCancelAll(user, "BTC-PERP"), SubmitCancelAll(user, "BTC-PERP"), SubmitCancel(user, "BTC-PERP-2")]
+        first, second, single = await submission.run(asked, NOW, {})
+        assert (
+            first
+            == second
+            == Answers((CancelPlaced("BTC-PERP-2", "BTC-PERP:5"), CancelPlaced("BTC-PERP-3", "BTC-PERP:4")))
+        )
+        assert isinstance(single, Refused)
+        assert (single.code, (single.details or {})["commandId"]) == (ErrorCode.ORDER_NOT_OPEN, "BTC-PERP:5")
+        assert len(await commands(session)) == 4
+        [unknown] = await submission.run([SubmitCancelAll(user, "DOGE-PERP")], NOW, {})
+        assert isinstance(unknown, Refused)
+        assert unknown.code is ErrorCode.MARKET_NOT_FOUND
+
+
+async def test_a_market_of_older_rules_gets_a_cancel_for_each_order(database: str) -> None:
+    """It does not know the command for several; the answers are the same."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 100_000 * USDC)
+        await session.execute("UPDATE markets SET rules = 3 WHERE market_id = 1")
+        await submission.run([place(user), place(user)], NOW, {})
+        [answer] = await submission.run([SubmitCancelAll(user)], NOW, {})
+        assert answer == Answers((CancelPlaced("BTC-PERP-2", "BTC-PERP:4"), CancelPlaced("BTC-PERP-3", "BTC-PERP:5")))
+        assert (await commands(session))[2:] == [CancelOrder(NOW, user, 2), CancelOrder(NOW, user, 3)]
+
+
+async def test_the_cancels_of_a_cancel_all_are_pending_until_they_are_done(database: str) -> None:
+    """Their orders keep their margin, and a refusal for the margin says how many they are."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 10_000 * USDC)
+        await submission.run([place(user, "1"), place(user, "1")], NOW, {})
+        _, refused = await submission.run([SubmitCancelAll(user), place(user, "3")], NOW, {})
+        assert isinstance(refused, Refused)
+        assert (refused.details or {})["pendingCancels"] == 2
+
+
 async def test_a_poisoned_request_does_not_fail_the_others(database: str) -> None:
     """What the database itself refuses (a NUL in a text) fails alone."""
     async with submission_to(database) as submission, session_to(database) as session:
@@ -230,6 +305,43 @@ async def test_a_poisoned_request_does_not_fail_the_others(database: str) -> Non
         assert codes(answers) == [None, ErrorCode.INTERNAL_ERROR, None, ErrorCode.INSUFFICIENT_MARGIN]
         assert [answers[0], answers[2]] == [placed(2), placed(3)]
         assert len(await commands(session)) == 2
+
+
+async def test_a_group_is_numbered_without_a_gap_in_each_market(database: str) -> None:
+    """A cancel first, then in their order: one of bob, the five of alice's group, one of bob. Nobody is within the five."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        alice, bob = [await user_with(session, 100_000 * USDC) for _ in range(2)]
+        await submission.run([place(bob)], NOW, {})
+        ether = order("1", "3000", market="ETH-PERP")
+        group = SubmitGroup(
+            alice, (order(client_order_id="a"), ether, order("500"), order(), ether, order(client_order_id="a"))
+        )
+        answers = await submission.run([place(bob), group, SubmitCancel(bob, "BTC-PERP-2"), place(bob)], NOW, {})
+        assert (answers[0], answers[3]) == (placed(4), placed(7))
+        assert isinstance(answers[1], Answers)
+        outcomes = answers[1].outcomes
+        assert codes(list(outcomes)) == [None, None, ErrorCode.INSUFFICIENT_MARGIN, None, None, None]
+        assert [each for each in outcomes if isinstance(each, Placed)] == [
+            placed(5),
+            placed(2, "ETH-PERP"),
+            placed(6),
+            placed(3, "ETH-PERP"),
+            placed(5, is_replay=True),
+        ]
+        users = [command.user for command in await commands(session)]
+        assert users == [bob, bob, bob, alice, alice, bob]
+
+
+async def test_a_group_that_the_database_rejects_fails_whole_and_alone(database: str) -> None:
+    """A NUL in one of its client ids: nothing of the group is stored, and the others of its batch are."""
+    async with submission_to(database) as submission, session_to(database) as session:
+        user = await user_with(session, 10_000 * USDC)
+        group = SubmitGroup(user, (order("0.1"), order("0.1", client_order_id="a\0b")))
+        whole = SubmitGroup(user, (order("0.1"), order("0.1")))
+        answers = await submission.run([place(user, "0.1"), group, whole, place(user, "0.1")], NOW, {})
+        assert codes(answers) == [None, ErrorCode.INTERNAL_ERROR, None, None]
+        assert answers[2:] == [Answers((placed(3), placed(4))), placed(5)]
+        assert len(await commands(session)) == 4
 
 
 async def test_an_overloaded_market_accepts_cancels_and_reducing_orders(database: str) -> None:
@@ -324,3 +436,5 @@ async def test_a_batch_is_bounded(database: str) -> None:
         assert answers == [placed(number) for number in range(2, 2 + BATCH_MAX)]
         with pytest.raises(ValueError, match="257"):
             await submission.run([place(user, "0.001") for _ in range(BATCH_MAX + 1)], NOW, {})
+        with pytest.raises(ValueError, match="257"):
+            await submission.run([SubmitOrder(user, order()), SubmitGroup(user, (order(),) * BATCH_MAX)], NOW, {})

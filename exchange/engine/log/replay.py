@@ -21,6 +21,7 @@ from schemas.events import (
     ClockAdvanced,
     CommandFailed,
     ConditionalAccepted,
+    CountdownChanged,
     Event,
     ForcedActionDone,
     FundingPaid,
@@ -45,7 +46,7 @@ from schemas.events import (
     TradeSide,
     TransferSide,
 )
-from schemas.orders import EndReason, LiquidityRole, OrderStatus, Side
+from schemas.orders import CountdownScope, EndReason, LiquidityRole, OrderStatus, Side
 from schemas.units import Timestamp
 from schemas.wire import decode_command, decode_event
 
@@ -82,6 +83,13 @@ class FillLeft(NamedTuple):
     at: Timestamp
 
 
+class CountdownLeft(NamedTuple):
+    """An account's timer: when it ends, and the orders that it will end."""
+
+    deadline: Timestamp
+    scope: CountdownScope
+
+
 class HoldingLeft(NamedTuple):
     """A position: signed lots, signed cost and the profit since it last left zero (micros)."""
 
@@ -95,7 +103,8 @@ class Replay:
 
     `failed`: the commands that broke the engine the first time; they fail again even if this code could apply them.
 
-    `live`, which has the waiting orders too, and `holdings` are current; `ended`, `fills` and `created` accumulate until the caller clears them.
+    `live`, which has the waiting orders too, `holdings` and `countdowns` are current; `ended`, `fills` and `created` accumulate until
+    the caller clears them.
     """
 
     def __init__(self, market: Market, last_event: int, failed: Container[int] = ()) -> None:
@@ -103,6 +112,7 @@ class Replay:
         self.live = {order.order_seq: _resting(order) for side in Side for order in market.book.walk(side)}
         self.live |= {order.order_seq: _waiting(order) for order in market.waiting.orders.values()}
         self.holdings = {user: HoldingLeft(p.lots, p.cost, p.realized) for user, p in market.positions.items()}
+        self.countdowns = {user: CountdownLeft(c.deadline, c.scope) for user, c in market.countdowns.by_user.items()}
         self.ended: list[OrderLeft] = []
         self.fills: list[FillLeft] = []
         self.created: set[int] = set()
@@ -145,6 +155,8 @@ class Replay:
             case CommandFailed():
                 if event.rejects_order:
                     self._end(event.order, OrderStatus.REJECTED, event.reason)
+            case CountdownChanged():
+                self._set_countdown(event)
             case PositionTransferred():
                 self._transfer(event)
             case PositionsSettled():
@@ -177,6 +189,12 @@ class Replay:
 
     def _trigger(self, order: OrderLeft, event: OrderTriggered) -> None:
         order.status, order.price, order.remaining = OrderStatus.TRIGGERED, event.price, event.remaining
+
+    def _set_countdown(self, event: CountdownChanged) -> None:
+        if event.deadline is None:
+            self.countdowns.pop(event.user, None)
+        else:
+            self.countdowns[event.user] = CountdownLeft(event.deadline, event.scope)
 
     def _fill(self, trade: TradeExecuted, party: TradeSide, role: LiquidityRole, side: Side) -> None:
         order = self.live[party.order]

@@ -2,6 +2,7 @@
 
 Each side of the book is written worst price first and oldest order first within a price, so that reading it back puts
 every order in its place. Everything else is the encoding of EngineState. The indexes are not written: letting the orders rest again rebuilds them.
+From rules 4 on a tail follows, with what those rules brought.
 """
 
 from hashlib import blake2b
@@ -12,6 +13,7 @@ import msgspec
 
 from exchange.engine.conditional.groups import GroupName
 from exchange.engine.conditional.order import ConditionalOrder
+from exchange.engine.dead_man.countdowns import Countdown
 from exchange.engine.market import EngineState, Market
 from exchange.engine.order import Order
 from exchange.engine.rules import check_known
@@ -37,10 +39,11 @@ class _Group(msgspec.Struct, array_like=True, gc=False):
 
 
 class _Tail(msgspec.Struct, array_like=True):
-    """What came with rules 4: the waiting orders by number, and the OCO groups by account and name."""
+    """What came with rules 4: the waiting orders by number, the OCO groups by account and name, and the timers by user."""
 
     waiting: list[ConditionalOrder] = []
     groups: list[_Group] = []
+    countdowns: list[Countdown] = []
 
 
 class _Snapshot(EngineState, kw_only=True):
@@ -83,6 +86,9 @@ def load(state: bytes) -> Market:
     check_known(read.rules)
     market = Market(*_state_of(read))
     market.positions = {h.user: Position(h.lots, h.cost, h.realized, h.opened_seq) for h in read.holdings}
+    for countdown in read.tail.countdowns:
+        market.watch(countdown.user)
+        market.countdowns.start(countdown)
     for order in (*read.buys, *read.sells):
         market.rest(order)
     for waiting in read.tail.waiting:
@@ -112,7 +118,8 @@ def _holding(user: int, position: Position) -> _Holding:
 
 def _tail(market: Market) -> _Tail:
     waiting = [order for _, order in sorted(market.waiting.orders.items())]
-    return _Tail(waiting, [_Group(group.user, group.name, members) for group, members in market.groups])
+    groups = [_Group(group.user, group.name, members) for group, members in market.groups]
+    return _Tail(waiting, groups, [countdown for _, countdown in sorted(market.countdowns.by_user.items())])
 
 
 def _resting(market: Market, side: Side) -> list[tuple[Any, ...]]:

@@ -39,11 +39,6 @@ SELECT o.*, m.name, m.spec::text AS spec, p.leverage AS leverage_in_force, p.lev
    WHERE s.action = 'LIQUIDATION' AND s.market_id = o.market_id AND s.user_id = o.user_id
      AND s.command_seq = seq_of_order_key(o.order_id)) AS liquidation_fee
 FROM orders o JOIN markets m USING (market_id) LEFT JOIN positions p USING (user_id, market_id) WHERE """
-_LIVE = """
-SELECT m.name, o.order_id FROM markets m
-LEFT JOIN orders o ON o.user_id = $1 AND o.market_id = m.market_id AND (o.is_live OR o.is_waiting)
-WHERE $2::text IS NULL OR m.name = $2 ORDER BY o.order_id
-"""
 _ID_BY_CLIENT_ID = """
 SELECT m.name, o.order_id FROM orders o JOIN markets m USING (market_id) WHERE o.user_id = $1 AND o.client_order_id = $2
 """
@@ -132,14 +127,6 @@ async def read_order_id_by_client_id(session: Session, user: int, client_order_i
     """The public id of a user's order by their own client order id; None when no order of theirs has it."""
     row = await session.fetchrow(_ID_BY_CLIENT_ID, user, storable(client_order_id))
     return None if row is None else public_id_of_order(row["name"], row["order_id"])
-
-
-async def open_order_ids(session: Session, user: int, market: str | None) -> list[str] | None:
-    """Public ids of a user's live and waiting orders, of one market or of all, oldest first; None where there is no such market."""
-    rows = await session.fetch(_LIVE, user, None if market is None else storable(market))
-    if market is not None and not rows:
-        return None
-    return [public_id_of_order(row["name"], row["order_id"]) for row in rows if row["order_id"]]
 
 
 def order_view(row: Any) -> OrderView:
