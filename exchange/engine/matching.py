@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from exchange.engine.conditional.following import follow_trade
+from exchange.engine.conditional.groups import GroupName
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.order import Order
@@ -79,12 +80,22 @@ class Offers:
 
 
 def _liquidity(market: Market, taker: Order) -> Iterator[tuple[Order, int]]:
-    """The makers that the taker crosses, and the lots each would still offer when the taker reaches it."""
-    offers = Offers()
+    """The makers that the taker crosses, and the lots each would still offer when the taker reaches it.
+
+    The first fill of an order, the taker too, ends the others of its OCO group: they are not there any more.
+    """
+    offers, groups = Offers(), market.groups.group_of
+    ended: set[GroupName | None] = set()
     for maker in market.book.walk(taker.side.opposite):
         if not crosses(taker, maker):
             return
-        yield maker, offers.next(maker, market.position_of(maker.user))
+        group = groups.get(maker.order_seq)
+        if group is not None and group in ended:
+            continue
+        lots = offers.next(maker, market.position_of(maker.user))
+        if lots and maker.user != taker.user:
+            ended |= {group, groups.get(taker.order_seq)}
+        yield maker, lots
 
 
 def _prevent_self_trade(emitter: Emitter, maker: Order, taker: Order, mode: SelfTradePrevention) -> bool:
