@@ -10,12 +10,15 @@ from store.submission.requests import PartRequest, SubmissionOutcome
 
 _READ = """
 SELECT user_id, count(*) AS cancels FROM orders
-WHERE user_id = ANY($1::int8[]) AND is_live AND cancel_seq IS NOT NULL GROUP BY user_id
+WHERE user_id = ANY($1::int8[]) AND (is_live OR (is_waiting AND reduce_only)) AND cancel_seq IS NOT NULL GROUP BY user_id
 """
 
 
 async def read_pending_cancels(session: Session, users: Collection[int]) -> dict[int, int]:
-    """The live orders with a cancel under way, per user that has any; reads nothing for no users."""
+    """The orders that count for margin with a cancel under way, per user that has any; reads nothing for no users.
+
+    Of those that wait, the reduce-only ones do.
+    """
     if not users:
         return {}
     return {row["user_id"]: row["cancels"] for row in await session.fetch(_READ, sorted(users))}

@@ -222,7 +222,9 @@ async def a_cancelled_stop_still_counts(at: Scene) -> list[Reply]:
     """It may fire before its cancel arrives, and leave the plain SELL 0.2 to open."""
     waiting = await stop(at.thief)
     await at.thief.cancel(waiting.body["orderId"])
-    return [await sell(at.thief, "0.2")]
+    refused = await sell(at.thief, "0.2")
+    assert refused.details["pendingCancels"] == 1
+    return [refused]
 
 
 @attack
