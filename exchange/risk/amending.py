@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import closed, fits_position
+from exchange.risk.conditional import PlacedLeg, leg_breach
 from exchange.risk.coverage import cover_amended, without_order
 from exchange.risk.order_draft import ParsedOrder, amount, invalid
 from exchange.risk.order_filters import LIMITS, FilterViolation, PricedOrder, first_breach, off_grid, price_order
 from schemas.commands import AmendOrder
+from schemas.market import MarketSpec
 from schemas.orders import OrderType, SelfTradePrevention, TimeInForce
 from schemas.refusals import Refused
 from schemas.rest.orders import AmendRequest, OrderRequest
@@ -27,7 +29,7 @@ AMENDS_MAX = 10_000
 class RestingOrder(NamedTuple):
     """An order that may be amended, as it is stored: `terms` with its remaining lots and its margin terms, and what it has filled.
 
-    `number` is its sequence in the market, `amends` how often it has been amended.
+    `number` is its sequence in the market, `amends` how often it has been amended, `legs` the orders attached to it that wait.
     """
 
     number: int
@@ -38,6 +40,7 @@ class RestingOrder(NamedTuple):
     post_only: bool
     self_trade_prevention: SelfTradePrevention
     amends: int
+    legs: tuple[PlacedLeg, ...] = ()
 
 
 class ParsedAmend(NamedTuple):
@@ -87,6 +90,8 @@ def admit_amend(
         return refused
     if breach := off_grid(spec, draft):
         return breach.refused
+    if refused := _legs_breach(amend, order, spec):
+        return refused
     new = price_order(spec, market.mark, draft, reduce_only=old.reduce_only)
     if only_shrinks:
         new = replace(old, lots=new.lots)
@@ -112,6 +117,15 @@ def admit_amend(
         fee_per_lot=new.fee_per_lot,
     )
     return AdmittedAmend(command, counted, new.excess_per_lot, PositionRisk(market, covered))
+
+
+def _legs_breach(amend: ParsedAmend, order: RestingOrder, spec: MarketSpec) -> Refused | None:
+    """Why the new price is none that the orders attached to this one may have: the first whose trigger is on the wrong side of it."""
+    if amend.price_e18 is None:
+        return None
+    price = amend.price_e18 // spec.tick_size_e18
+    breaches = (leg_breach(leg, order.terms.side, price, spec) for leg in order.legs)
+    return next((breach for breach in breaches if breach is not None), None)
 
 
 def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> ParsedOrder:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from exchange.risk.account import NO_WAITING, Exposure, MarginAccount, MarketState, PositionRisk, WaitingSums
 from exchange.risk.coverage import bound_refusal, can_only_reduce, insufficient
 from exchange.risk.margin import order_costs, requirement_and_equity, total_requirement
-from exchange.risk.order_draft import ParsedCondition, ParsedLeg, ParsedOrder
+from exchange.risk.order_draft import ParsedCondition, ParsedOrder
 from exchange.risk.order_filters import FilterViolation, price_text, quantity_text
 from schemas.commands import PlaceConditional
 from schemas.market import RULES_FOURTH, MarketSpec
@@ -59,16 +59,32 @@ def links_breach(draft: ParsedOrder, market: MarketState, before: Exposure, arou
         return FilterViolation("MAX_OCO_ORDERS", OCO_ORDERS_MAX, around.group_orders + 1).refused
     reference = _reference(draft, market)
     for leg in draft.legs:
-        if not _is_beyond(leg, request.side, reference, spec):
-            where = "above" if _rises(leg.order_type, request.side.opposite) else "below"
-            message = f"{leg.field}.triggerPrice must be {where} {price_text(spec, reference)}, the price of the order"
-            details: dict[str, str | int | bool | list[str] | None] = {
-                "field": f"{leg.field}.triggerPrice",
-                "limit": price_text(spec, reference),
-                "got": price_text(spec, leg.trigger_e18 // spec.tick_size_e18),
-            }
-            return Refused(ErrorCode.INVALID_ORDER, message, details)
+        placed = PlacedLeg(leg.field, leg.order_type, Ticks(leg.trigger_e18 // spec.tick_size_e18))
+        if refused := leg_breach(placed, request.side, reference, spec):
+            return refused
     return None
+
+
+class PlacedLeg(NamedTuple):
+    """An attached order: the field that it came with, its type and its trigger."""
+
+    field: str
+    order_type: OrderType
+    trigger: Ticks
+
+
+def leg_breach(leg: PlacedLeg, side: Side, reference: int, spec: MarketSpec) -> Refused | None:
+    """Why a leg may not be attached to an order of this side at this price: its trigger lies on the wrong side of it."""
+    rises = _rises(leg.order_type, side.opposite)
+    if leg.trigger > reference if rises else leg.trigger < reference:
+        return None
+    message = f"{leg.field}.triggerPrice must be {'above' if rises else 'below'} {price_text(spec, reference)}, the price of the order"
+    details: dict[str, str | int | bool | list[str] | None] = {
+        "field": f"{leg.field}.triggerPrice",
+        "limit": price_text(spec, reference),
+        "got": price_text(spec, leg.trigger),
+    }
+    return Refused(ErrorCode.INVALID_ORDER, message, details)
 
 
 def with_legs(exposure: Exposure, draft: ParsedOrder) -> Exposure:
@@ -138,11 +154,6 @@ def holds(order_type: OrderType, side: Side, working: int, trigger: int) -> bool
 def _rises(order_type: OrderType, side: Side) -> bool:
     """Whether the condition waits for the price to rise: a stop that buys, a take-profit that sells."""
     return (order_type in _STOPS) == (side is Side.BUY)
-
-
-def _is_beyond(leg: ParsedLeg, side: Side, reference: int, spec: MarketSpec) -> bool:
-    trigger = leg.trigger_e18 // spec.tick_size_e18
-    return trigger > reference if _rises(leg.order_type, side.opposite) else trigger < reference
 
 
 def _reference(draft: ParsedOrder, market: MarketState) -> int:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder
+from exchange.risk.conditional import PlacedLeg
 from exchange.risk.order_filters import PricedOrder
 from schemas.commands import AmendOrder
 from schemas.ids import seq_of_order_key
@@ -17,7 +18,7 @@ _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
 class _StoredOrder(msgspec.Struct, array_like=True):
-    """The columns of an order that is amended, and its market's rules; money per lot is micros."""
+    """The columns of an order that is amended, its market's rules, and the triggers of its legs that wait; money per lot is micros."""
 
     user: int
     is_live: bool
@@ -39,6 +40,8 @@ class _StoredOrder(msgspec.Struct, array_like=True):
     amend_seq: int | None
     amends: int
     rules: int
+    take_profit: Ticks | None
+    stop_loss: Ticks | None
 
 
 _decode = msgspec.json.Decoder(_StoredOrder).decode
@@ -101,6 +104,14 @@ def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendT
         post_only=row.post_only,
         self_trade_prevention=row.self_trade_prevention,
         amends=row.amends,
+        legs=tuple(
+            PlacedLeg(field, order_type, trigger)
+            for field, order_type, trigger in (
+                ("takeProfit", OrderType.TAKE_PROFIT_MARKET, row.take_profit),
+                ("stopLoss", OrderType.STOP_MARKET, row.stop_loss),
+            )
+            if trigger is not None
+        ),
     )
     return AmendTarget(
         user=row.user,

@@ -79,6 +79,27 @@ async def test_the_quantity_is_the_total_of_a_partly_filled_order(exchange: Exch
     assert (order["status"], order["cutQuantity"]) == ("PARTIALLY_FILLED", "0")
 
 
+async def test_a_new_price_leaves_attached_orders_on_their_sides(exchange: Exchange) -> None:
+    """BUY at 59,000 between 58,000 and 59,500, where each must stay; once a leg has ended it does not count."""
+    trader = await exchange.user()
+    legs = {"takeProfit": {"triggerPrice": "59500"}, "stopLoss": {"triggerPrice": "58000"}}
+    placed = (await trader.order(price="59000", **legs)).body
+    await exchange.run_engine()
+    for price, field, limit in (
+        ("58000", "stopLoss", "58000"),
+        ("57000", "stopLoss", "57000"),
+        ("59600", "takeProfit", "59600"),
+    ):
+        refused = await amend(trader, placed["orderId"], price=price)
+        assert (refused.status, refused.code) == (400, "INVALID_ORDER")
+        assert (refused.details["field"], refused.details["limit"]) == (f"{field}.triggerPrice", limit)
+    await done(exchange, trader, placed["orderId"], price="59400", quantity="0.05")
+    await trader.cancel(placed["stopLossOrderId"])
+    await exchange.run_engine()
+    await done(exchange, trader, placed["orderId"], price="57000")
+    assert await findings_of(exchange) == []
+
+
 async def test_one_amend_is_under_way_per_order(exchange: Exchange) -> None:
     """The second is 409 with reason AMEND_PENDING and the command to wait for; after the verdict the next is accepted."""
     trader = await exchange.user()

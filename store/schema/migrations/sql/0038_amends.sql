@@ -131,7 +131,9 @@ BEGIN
     -- LATERAL with LIMIT 1: a plan made on the empty table of a new database still takes the index
     SELECT 'amended', o.order_id, o.market_id, json_build_array(o.user_id, o.is_live, o.is_waiting, o.side, o.type, o.time_in_force,
       o.self_trade_prevention, o.post_only, o.reduce_only, o.remaining, o.filled_lots, o.price, o.margin_price, o.loss_per_lot,
-      o.fee_per_lot, o.excess_per_lot, o.cancel_seq, o.amend_seq, o.amend_count, m.rules)::text
+      o.fee_per_lot, o.excess_per_lot, o.cancel_seq, o.amend_seq, o.amend_count, m.rules,
+      (SELECT l.trigger_price FROM orders l WHERE l.order_id = o.take_profit_order_id AND l.is_waiting),
+      (SELECT l.trigger_price FROM orders l WHERE l.order_id = o.stop_loss_order_id AND l.is_waiting))::text
     FROM unnest(in_amended) AS t (order_id)
     CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o
     JOIN markets m ON m.market_id = o.market_id
