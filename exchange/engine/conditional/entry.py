@@ -31,6 +31,7 @@ def activate(emitter: Emitter, command: ActivateOrder) -> None:
     if order is None or order.user != command.user or order.reduce_only or order.stage is not Stage.TRIGGERED:
         emitter.activation_refused(command.order, command.user)
         return
+    order.leverage = command.leverage
     terms = MarginTerms(command.margin_price, command.loss_per_lot, command.fee_per_lot)
     enter_book(emitter, order, command.price, terms)
 
