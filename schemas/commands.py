@@ -116,8 +116,9 @@ class AmendOrder(CommandBase, frozen=True, tag="order.amend_requested"):
     """Amend the user's order `order` (its sequence number in this market).
 
     `added` (signed lots) is the new total less the old one: the engine adds it to what remains. Without a `price` (ticks) the price
-    stays, wherever the resting band has moved it. `post_only` and `self_trade_prevention` are the order's. The last three are
-    what it adds to the margin sums per lot from the amend on.
+    stays, wherever the resting band has moved it. `post_only` and `self_trade_prevention` are the order's. The next three are
+    what it adds to the margin sums per lot from the amend on. `trigger` (ticks) is there only where the order waits for its condition,
+    0 where its trigger stays: once it has fired it is amended no more, for its margin is then that of a live order.
     """
 
     user: int
@@ -129,6 +130,7 @@ class AmendOrder(CommandBase, frozen=True, tag="order.amend_requested"):
     margin_price: Ticks
     loss_per_lot: Micros
     fee_per_lot: Micros
+    trigger: Ticks | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = 1
 
 

@@ -149,12 +149,13 @@ class OrderShrunk(EventBase, frozen=True, tag="order.shrunk"):
 
 
 class OrderAmended(EventBase, frozen=True, tag="order.amended"):
-    """The terms of a live order changed: it has `remaining` lots at `price` from now on.
+    """The terms of a live or waiting order changed: it has `remaining` lots at `price` from now on.
 
     `added` is the signed change of its lots, 0 when only the price changed. `keeps_place` is false when the order went to
     the end of the queue of its price. PRICE_BAND: a reduce-only order that a new mark left beyond the resting band moved to
-    the edge of the band; what its margin was computed from stays as it was accepted. USER: its owner amended it; the last three
-    fields are its margin terms from now on, as in order.accepted. If its price crosses, it trades next.
+    the edge of the band; what its margin was computed from stays as it was accepted. USER: its owner amended it; the next three
+    fields are its margin terms from now on, as in order.accepted. If its price crosses, it trades next. `trigger` is there only of an
+    order that waits for its condition: what its working price must reach from now on, 0 where the trigger follows the price.
     """
 
     order: int
@@ -167,6 +168,7 @@ class OrderAmended(EventBase, frozen=True, tag="order.amended"):
     margin_price: Ticks | msgspec.UnsetType = msgspec.UNSET
     loss_per_lot: Micros | msgspec.UnsetType = msgspec.UNSET
     fee_per_lot: Micros | msgspec.UnsetType = msgspec.UNSET
+    trigger: Ticks | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = 1
 
 

@@ -142,9 +142,10 @@ class AmendCause(StrEnum):
 
 @plain_members
 class AmendRefusal(StrEnum):
-    """Why the engine refused an amend: the order stays as it was, or had ended."""
+    """Why the engine refused an amend: the order stays as it was, or had ended. TRIGGERED: its condition held before the amend came."""
 
     ENDED = "ENDED"
+    TRIGGERED = "TRIGGERED"
     MARKET_STATUS = "MARKET_STATUS"
     PRICE_BAND = "PRICE_BAND"
     REDUCE_ONLY = "REDUCE_ONLY"

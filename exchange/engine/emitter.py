@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.market import Market
 from exchange.engine.order import Order
@@ -241,8 +243,11 @@ class Emitter:
             )
         )
 
-    def amended(self, order: Order, command: AmendOrder, *, keeps_place: bool) -> None:
+    def amended(self, order: Order | ConditionalOrder, command: AmendOrder, *, keeps_place: bool) -> None:
         """The order has just been given the terms of the command."""
+        trigger: Ticks | UnsetType = UNSET
+        if isinstance(order, ConditionalOrder):
+            trigger = Ticks(0) if order.is_trailing else order.trigger
         self.events.append(
             OrderAmended(
                 seq=self._next(),
@@ -258,6 +263,7 @@ class Emitter:
                 margin_price=command.margin_price,
                 loss_per_lot=command.loss_per_lot,
                 fee_per_lot=command.fee_per_lot,
+                trigger=trigger,
             )
         )
 

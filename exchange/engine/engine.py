@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import assert_never
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from exchange.engine.clock import pass_time, tick
-from exchange.engine.conditional.entry import activate, place_conditional
+from exchange.engine.conditional.entry import activate, amend_waiting, place_conditional
 from exchange.engine.conditional.firing import finish
 from exchange.engine.conditional.following import end_legs, follow_ends
 from exchange.engine.dead_man.switch import fire_due, set_countdown
@@ -114,7 +115,7 @@ def _answer(emitter: Emitter, command: Command) -> None:  # noqa: C901, PLR0912 
         case CancelOrders():
             _cancel(emitter, command.user, command.orders, command.reason)
         case AmendOrder():
-            amend(emitter, command)
+            (amend if command.trigger is UNSET else amend_waiting)(emitter, command)
         case PlaceConditional():
             place_conditional(emitter, command)
         case ActivateOrder():

@@ -35,7 +35,7 @@ _UNFILLABLE = Ending(OrderStatus.EXPIRED, EndReason.FOK_UNFILLABLE)
 _IOC_REMAINDER = Ending(OrderStatus.EXPIRED, EndReason.IOC_REMAINDER)
 _BEYOND_PROTECTION = Ending(OrderStatus.EXPIRED, EndReason.PRICE_BAND)
 _BEYOND_BAND = Ending(OrderStatus.CANCELLED, EndReason.PRICE_BAND)
-_AMENDED = Ending(OrderStatus.CANCELLED, EndReason.AMENDED)
+AMENDED = Ending(OrderStatus.CANCELLED, EndReason.AMENDED)
 _NO_LIQUIDITY = Ending(OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY)
 
 
@@ -83,7 +83,7 @@ def amend(emitter: Emitter, command: AmendOrder) -> None:
         return
     if order.remaining + command.added <= 0:
         market.remove(order)
-        emitter.ended(order, *_AMENDED)
+        emitter.ended(order, *AMENDED)
         return
     amended = _amended(order, command)
     keeps_place = amended.price == order.price and command.added < 0

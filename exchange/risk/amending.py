@@ -13,7 +13,7 @@ from exchange.risk.account import Exposure, MarginAccount, MarketState, Position
 from exchange.risk.admission import closed, fits_position
 from exchange.risk.conditional import PlacedLeg, leg_breach
 from exchange.risk.coverage import cover_amended, without_order
-from exchange.risk.order_draft import ParsedOrder, amount, invalid
+from exchange.risk.order_draft import ParsedOrder, amount_or_none, invalid
 from exchange.risk.order_filters import LIMITS, FilterViolation, PricedOrder, first_breach, off_grid, price_order
 from schemas.commands import AmendOrder
 from schemas.market import MarketSpec
@@ -48,6 +48,7 @@ class ParsedAmend(NamedTuple):
 
     quantity_e18: int | None
     price_e18: int | None
+    trigger_e18: int | None = None
 
 
 class AdmittedAmend(NamedTuple):
@@ -63,16 +64,17 @@ class AdmittedAmend(NamedTuple):
 
 
 def parse_amend(request: AmendRequest) -> ParsedAmend | Refused:
-    """Read the decimals of a request; refused where it changes nothing, or what a resting order does not have."""
-    if request.trigger_price is not None:
-        return invalid("only an order that waits for its condition has a triggerPrice", "triggerPrice")
-    if request.quantity is None and request.price is None:
-        return invalid("an amend names a new quantity, a new price or both", "quantity")
-    quantity = None if request.quantity is None else amount(request.quantity, "quantity")
+    """Read the decimals of a request; refused where it changes nothing."""
+    if request.quantity is None and request.price is None and request.trigger_price is None:
+        return invalid("an amend names a new quantity, price or triggerPrice", "quantity")
+    quantity = amount_or_none(request.quantity, "quantity")
     if isinstance(quantity, Refused):
         return quantity
-    price = None if request.price is None else amount(request.price, "price")
-    return price if isinstance(price, Refused) else ParsedAmend(quantity, price)
+    price = amount_or_none(request.price, "price")
+    if isinstance(price, Refused):
+        return price
+    trigger = amount_or_none(request.trigger_price, "triggerPrice")
+    return trigger if isinstance(trigger, Refused) else ParsedAmend(quantity, price, trigger)
 
 
 def admit_amend(
@@ -80,6 +82,8 @@ def admit_amend(
 ) -> AdmittedAmend | Refused:
     """Decide one amend against everything decided before it; the first refusal in the order of `admit` wins."""
     market = markets[order.market]
+    if amend.trigger_e18 is not None:
+        return invalid("only an order that waits for its condition has a triggerPrice", "triggerPrice")
     spec, old = market.spec, order.terms
     draft = _draft(amend, order, market)
     added = draft.quantity_e18 // spec.lot_size_e18 - (order.filled + old.lots)
@@ -131,7 +135,7 @@ def _legs_breach(amend: ParsedAmend, order: RestingOrder, spec: MarketSpec) -> R
 def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> ParsedOrder:
     """The order as a new one with the amended terms: its quantity is the total."""
     spec, old = market.spec, order.terms
-    quantity, price = amend
+    quantity, price = amend.quantity_e18, amend.price_e18
     if quantity is None:
         quantity = (order.filled + old.lots) * spec.lot_size_e18
     if price is None:

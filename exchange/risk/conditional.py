@@ -91,7 +91,7 @@ def with_legs(exposure: Exposure, draft: ParsedOrder) -> Exposure:
     """The exposure with the orders attached to this one waiting."""
     if not draft.legs:
         return exposure
-    return _adding(exposure, draft.request.side.opposite, orders=len(draft.legs), closing=len(draft.legs))
+    return adding(exposure, draft.request.side.opposite, orders=len(draft.legs), closing=len(draft.legs))
 
 
 def leg_commands(
@@ -135,12 +135,15 @@ def admit_waiting(
     spec, before, request, condition = market.spec, account.risk_in(market).exposure, draft.request, draft.condition
     if condition is None:
         raise ValueError(request.type)
-    if breach := next(_breaches(draft, condition, market, around), None):
+    breach = next(size_breaches(draft, market), None) or would_trigger(
+        draft, market, working_price(condition, market, around)
+    )
+    if breach is not None:
         return breach.refused
     lots = draft.quantity_e18 // spec.lot_size_e18
     leverage = request.leverage or before.leverage
     after = replace(with_legs(_with_waiting(before, draft, lots), draft), leverage=leverage)
-    if refused := _uncovered(draft, lots, account, market, after):
+    if refused := uncovered_waiting(draft, lots, account, market, after):
         return refused
     command = _command(draft, condition, _Terms(spec, account.account, leverage, now))
     return AdmittedWaiting(command, after)
@@ -165,8 +168,9 @@ def _reference(draft: ParsedOrder, market: MarketState) -> int:
     return market.mark if stated is None else stated // tick
 
 
-def _working_price(working_type: WorkingType, market: MarketState, around: Surroundings) -> Ticks | None:
-    match working_type:
+def working_price(condition: ParsedCondition, market: MarketState, around: Surroundings) -> Ticks | None:
+    """The price that the condition is about; None for the last price of a market without a trade."""
+    match condition.working_type:
         case WorkingType.MARK:
             return market.mark
         case WorkingType.INDEX:
@@ -175,9 +179,8 @@ def _working_price(working_type: WorkingType, market: MarketState, around: Surro
             return around.last_price
 
 
-def _breaches(
-    draft: ParsedOrder, condition: ParsedCondition, market: MarketState, around: Surroundings
-) -> Iterator[FilterViolation]:
+def size_breaches(draft: ParsedOrder, market: MarketState) -> Iterator[FilterViolation]:
+    """The filters of size and leverage that a conditional order fails."""
     spec, request = market.spec, draft.request
     lots = draft.quantity_e18 // spec.lot_size_e18
     if lots < spec.quantity_min and not draft.reduce_only:
@@ -191,17 +194,23 @@ def _breaches(
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
     if notional > NOTIONAL_MAX:
         yield FilterViolation("MAX_NOTIONAL", format_micros(NOTIONAL_MAX), format_micros(notional))
-    working = _working_price(condition.working_type, market, around)
-    if condition.trigger_e18 is not None and working is not None:
-        trigger = condition.trigger_e18 // spec.tick_size_e18
-        if holds(request.type, request.side, working, trigger):
-            yield FilterViolation("WOULD_TRIGGER", price_text(spec, trigger), price_text(spec, working))
 
 
-def _uncovered(
+def would_trigger(draft: ParsedOrder, market: MarketState, working: Ticks | None) -> FilterViolation | None:
+    """The violation of a trigger whose condition holds at this working price; None of an order that trails."""
+    spec, request, condition = market.spec, draft.request, draft.condition
+    if condition is None or condition.trigger_e18 is None or working is None:
+        return None
+    trigger = condition.trigger_e18 // spec.tick_size_e18
+    if not holds(request.type, request.side, working, trigger):
+        return None
+    return FilterViolation("WOULD_TRIGGER", price_text(spec, trigger), price_text(spec, working))
+
+
+def uncovered_waiting(
     draft: ParsedOrder, lots: int, account: MarginAccount, market: MarketState, after: Exposure
 ) -> Refused | None:
-    """Why the account may not place the order, or lower its leverage with it."""
+    """Why the account may not place a conditional order, or lower its leverage with it."""
     before, with_it = account.risk_in(market).exposure, account.having(PositionRisk(market, after))
     required, owned = requirement_and_equity(with_it)
     if account.may_only_reduce and (refused := bound_refusal(draft, lots, account, before, (required, owned))):
@@ -219,10 +228,11 @@ def _uncovered(
 def _with_waiting(exposure: Exposure, draft: ParsedOrder, lots: int) -> Exposure:
     closes = draft.request.close_position
     reduces = draft.reduce_only and not closes
-    return _adding(exposure, draft.request.side, orders=1, closing=int(closes), lots=lots if reduces else 0)
+    return adding(exposure, draft.request.side, orders=1, closing=int(closes), lots=lots if reduces else 0)
 
 
-def _adding(exposure: Exposure, side: Side, *, orders: int, closing: int, lots: int = 0) -> Exposure:
+def adding(exposure: Exposure, side: Side, *, orders: int, closing: int, lots: int = 0) -> Exposure:
+    """The exposure with more that waits on this side."""
     sums, is_buy = exposure.waiting, side is Side.BUY
     waiting = WaitingSums(
         buy_lots=sums.buy_lots + (lots if is_buy else 0),

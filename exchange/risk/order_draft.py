@@ -105,7 +105,7 @@ def _amounts(request: OrderRequest) -> tuple[int, int | None] | Refused:
     quantity = 0 if request.quantity is None else amount(request.quantity, "quantity")
     if isinstance(quantity, Refused):
         return quantity
-    price = _amount_or_none(request.price, "price")
+    price = amount_or_none(request.price, "price")
     return price if isinstance(price, Refused) else (quantity, price)
 
 
@@ -120,10 +120,10 @@ def _condition(request: OrderRequest) -> ParsedCondition | Refused | None:
     """The condition of an order whose fields do not contradict each other; None where it has none."""
     if not request.type.is_conditional:
         return None
-    trigger = _amount_or_none(request.trigger_price, "triggerPrice")
+    trigger = amount_or_none(request.trigger_price, "triggerPrice")
     if isinstance(trigger, Refused):
         return trigger
-    activation = _amount_or_none(request.activation_price, "activationPrice")
+    activation = amount_or_none(request.activation_price, "activationPrice")
     if isinstance(activation, Refused):
         return activation
     rate = 0 if request.callback_rate is None else parse_whole_units(request.callback_rate, _PPM_E18)
@@ -204,7 +204,8 @@ def _no_slippage(request: OrderRequest) -> Refused | None:
     return None
 
 
-def _amount_or_none(text: str | None, field: str) -> int | Refused | None:
+def amount_or_none(text: str | None, field: str) -> int | Refused | None:
+    """As `amount`; None where the field is left out."""
     return None if text is None else amount(text, field)
 
 

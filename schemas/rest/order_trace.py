@@ -58,8 +58,8 @@ class HopView(View, frozen=True, omit_defaults=True):
 class AmendView(View, frozen=True, omit_defaults=True):
     """One amend of an order: what it asked for, and its verdict. Fields that do not apply are left out.
 
-    `addedQuantity` is signed, the new total less the old one. `price` is left out where the price stays. DONE: the order has the terms
-    `amendedPrice` and `amendedQuantity` by the event `eventId`. REFUSED: it stayed as it was, or had ended, for `reason`. ENDED_ORDER:
+    `addedQuantity` is signed, the new total less the old one. `price` and `triggerPrice` are left out where they stay. DONE: the order has the terms
+    `amendedPrice`, `amendedQuantity` and, waiting, `amendedTriggerPrice` by the event `eventId`. REFUSED: it stayed as it was, or had ended, for `reason`. ENDED_ORDER:
     it had already filled as much, so it ended. PENDING: the engine has not answered, or that is not persisted.
     """
 
@@ -72,6 +72,8 @@ class AmendView(View, frozen=True, omit_defaults=True):
     best_opposite_price: str | None = None
     amended_price: str | None = None
     amended_quantity: str | None = None
+    trigger_price: str | None = None
+    amended_trigger_price: str | None = None
     event_id: str | None = None
 
 

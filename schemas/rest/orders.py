@@ -103,11 +103,15 @@ class AmendTaken(View, frozen=True):
 
 
 class NotOpen(StrEnum):
-    """Why an order cannot be cancelled or amended: `details.reason` of ORDER_NOT_OPEN."""
+    """Why an order cannot be cancelled or amended: `details.reason` of ORDER_NOT_OPEN.
+
+    TRIGGERED: a conditional order cannot be amended from its trigger until it is in the book.
+    """
 
     ENDED = "ENDED"
     CANCEL_PENDING = "CANCEL_PENDING"
     AMEND_PENDING = "AMEND_PENDING"
+    TRIGGERED = "TRIGGERED"
 
 
 class OrderView(View, frozen=True, omit_defaults=True):

@@ -5,7 +5,8 @@ AMENDS = {
         SELECT 'order ' || o.order_id || ' ' || s.name, s.expected, s.got
         FROM orders o
         JOIN LATERAL (SELECT * FROM amends x WHERE x.order_id = o.order_id ORDER BY x.command_seq DESC LIMIT 1) a ON true
-        CROSS JOIN LATERAL (SELECT a.verdict = 'PENDING' AND o.is_live AS is_under_way) u
+        CROSS JOIN LATERAL (SELECT a.verdict = 'PENDING' AND
+          CASE WHEN a.was_waiting THEN o.is_waiting AND o.triggered_at IS NULL ELSE o.is_live END AS is_under_way) u
         CROSS JOIN LATERAL (SELECT
           u.is_under_way OR a.verdict <> 'DONE' AS has_old, u.is_under_way OR a.verdict = 'DONE' AS has_new) t
         CROSS JOIN LATERAL (VALUES
@@ -20,6 +21,8 @@ AMENDS = {
           ('excess per lot', greatest(CASE WHEN t.has_old THEN a.old_excess_per_lot END,
             CASE WHEN t.has_new THEN a.new_excess_per_lot END), o.excess_per_lot)) s(name, expected, got)
         WHERE s.expected IS DISTINCT FROM s.got
+          -- from its trigger on, an order that waited has the terms of then
+          AND (NOT a.was_waiting OR o.is_waiting OR s.name IN ('amend under way', 'lots added'))
     """,
     "an order knows its amends": """
         SELECT 'order ' || order_id, count(a.command_seq), coalesce(max(o.amend_count), 0)

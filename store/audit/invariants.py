@@ -171,8 +171,8 @@ _ORDERS = {
     "waiting sums are the sums over waiting orders": """
         WITH waiting AS (
           SELECT user_id, market_id, count(*) AS waiting_orders,
-            coalesce(sum(remaining) FILTER (WHERE side = 'BUY' AND reduce_only AND NOT closes_position), 0) AS waiting_buy_lots,
-            coalesce(sum(remaining) FILTER (WHERE side = 'SELL' AND reduce_only AND NOT closes_position), 0) AS waiting_sell_lots,
+            coalesce(sum(remaining + amend_lots) FILTER (WHERE side = 'BUY' AND reduce_only AND NOT closes_position), 0) AS waiting_buy_lots,
+            coalesce(sum(remaining + amend_lots) FILTER (WHERE side = 'SELL' AND reduce_only AND NOT closes_position), 0) AS waiting_sell_lots,
             count(*) FILTER (WHERE side = 'BUY' AND closes_position) AS closing_buys,
             count(*) FILTER (WHERE side = 'SELL' AND closes_position) AS closing_sells
           FROM orders WHERE is_waiting GROUP BY user_id, market_id

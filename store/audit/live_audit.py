@@ -116,7 +116,7 @@ SELECT m.name AS market, 'user ' || p.user_id AS subject, w.orders + w.lots + w.
 FROM positions p JOIN markets m USING (market_id)
 CROSS JOIN LATERAL (
   SELECT count(*) AS orders, count(*) FILTER (WHERE o.closes_position) AS closing,
-    coalesce(sum(o.remaining) FILTER (WHERE o.reduce_only AND NOT o.closes_position), 0) AS lots
+    coalesce(sum(o.remaining + o.amend_lots) FILTER (WHERE o.reduce_only AND NOT o.closes_position), 0) AS lots
   FROM orders o WHERE o.user_id = p.user_id AND o.market_id = p.market_id AND o.is_waiting) w
 WHERE p.user_id > $1 AND p.user_id <= $2 AND (w.orders, w.lots, w.closing) IS DISTINCT FROM
   (p.waiting_orders::int8, (p.waiting_buy_lots + p.waiting_sell_lots)::numeric, (p.closing_buys + p.closing_sells)::int8)

@@ -17,7 +17,7 @@ from store.queries.formatting import spec_of
 from store.session.connect import Session
 
 _ORDERS = """
-SELECT order_id, user_id, side, price, remaining, filled_notional, filled_lots, status, reason,
+SELECT order_id, user_id, side, price, remaining, filled_notional, filled_lots, coalesce(trigger_price, 0), status, reason,
   is_live OR is_waiting AS is_open FROM orders
 """
 _FILLS = """
@@ -43,6 +43,7 @@ class OrderStored(NamedTuple):
     remaining: int
     filled_notional: int
     filled_lots: int
+    trigger: int
     status: str
     reason: str | None
     is_open: bool

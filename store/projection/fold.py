@@ -7,6 +7,8 @@ added to the sums of its account is subtracted again lot by lot, exactly.
 from datetime import datetime
 from typing import assert_never
 
+import msgspec
+
 from schemas.events import (
     ActivationRefused,
     AmendRefused,
@@ -177,6 +179,7 @@ class Fold:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, status=order.status)
         order.status, order.price = OrderStatus.TRIGGERED, event.price
         order.trigger = Trigger(event.at, event.working_price, event.seq, event.command)
+        self._drop_amend(order)
         self._resize(order, event.remaining)
 
     def _resize(self, order: OrderRow, remaining: int) -> None:
@@ -252,19 +255,30 @@ class Fold:
         order.price = event.price
         if not event.keeps_place:
             order.moved_event_seq, order.moved_command_seq = event.seq, event.command
+        if (event.trigger is not msgspec.UNSET) != order.is_waiting:
+            raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, status=order.status)
+        order.trigger_price = event.trigger or None
         quantity = order.filled_lots + order.remaining
-        self._judge(event, AmendVerdict.DONE, amended_price=event.price, amended_quantity=quantity)
+        self._judge(
+            event,
+            AmendVerdict.DONE,
+            amended_price=event.price,
+            amended_quantity=quantity,
+            amended_trigger=order.trigger_price,
+        )
 
     def _refuse_amend(self, event: AmendRefused) -> None:
         """The order is as it was, or had ended."""
         self._judge(event, AmendVerdict.REFUSED, reason=event.reason, best_opposite=event.best_opposite)
         order = self.rows.orders.get(order_key(self._market_id, event.order))
-        if order is None or order.is_live:
+        if event.reason is AmendRefusal.TRIGGERED:
+            return  # it counts no more since the trigger
+        if order is None or order.is_open:
             order = self._touch(event, event.order, event.user)
             self._forget_amend(event, order)
 
     def _forget_amend(self, event: AmendRefused | CommandFailed, order: OrderRow) -> None:
-        """The amend of a live order was refused or undone: it counts with its old terms again."""
+        """The amend of an open order was refused or undone: it counts with its old terms again."""
         if order.amend_seq != event.command or order.old_terms is None:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, under_way=order.amend_seq)
         self._count_exactly(order, order.old_terms, 0)
@@ -288,6 +302,7 @@ class Fold:
         best_opposite: int | None = None,
         amended_price: int | None = None,
         amended_quantity: int | None = None,
+        amended_trigger: int | None = None,
     ) -> None:
         update = AmendUpdate(
             order_id=order_key(self._market_id, event.order),
@@ -297,6 +312,7 @@ class Fold:
             best_opposite=best_opposite,
             amended_price=amended_price,
             amended_quantity=amended_quantity,
+            amended_trigger=amended_trigger,
             event_seq=event.seq,
         )
         self.rows.amends.append(update)
@@ -339,16 +355,20 @@ class Fold:
         self._close(event, order)
 
     def _close(self, event: Event, order: OrderRow) -> None:
-        """The order has ended; an amend that is still under way will be refused, and what it added counts no more."""
+        """The order has ended."""
+        self._drop_amend(order)
+        if order.is_live:
+            self._batch.position(order.user).live_orders -= 1
+        order.is_live = order.is_waiting = False
+        order.ended_event_seq, order.ended_command_seq = event.seq, event.command
+
+    def _drop_amend(self, order: OrderRow) -> None:
+        """An amend that is still under way will be refused, for the order has ended or triggered: what it added counts no more."""
         if order.amend_seq is not None and order.old_terms is not None:
             self._take_from_sums(order, order.amend_lots)
             order.amend_seq, order.amend_lots = None, 0
             order.margin_price, order.loss_per_lot, order.fee_per_lot, _ = order.old_terms
             self.rows.amended[order.order_id] = AmendedOrder(order.order_id, *order.old_terms, 0)
-        if order.is_live:
-            self._batch.position(order.user).live_orders -= 1
-        order.is_live = order.is_waiting = False
-        order.ended_event_seq, order.ended_command_seq = event.seq, event.command
 
     def _release(self, event: Event, order: OrderRow, remaining: int, lots: int) -> None:
         if order.remaining != remaining + lots:

@@ -60,7 +60,7 @@ class AmendedOrder(WrittenRow, frozen=True):
 
 
 class AmendUpdate(WrittenRow, frozen=True):
-    """The verdict on an amend; price and quantity are what DONE left."""
+    """The verdict on an amend; price, quantity and trigger are what DONE left."""
 
     order_id: int
     command_seq: int
@@ -69,6 +69,7 @@ class AmendUpdate(WrittenRow, frozen=True):
     best_opposite: int | None
     amended_price: int | None
     amended_quantity: int | None
+    amended_trigger: int | None
     event_seq: int
 
 
@@ -98,6 +99,7 @@ class ConditionalUpdate(WrittenRow, frozen=True):
     triggered_working_price: int | None
     triggered_event_seq: int | None
     triggered_command_seq: int | None
+    trigger_price: int | None
 
 
 class FillRow(WrittenRow, frozen=True):
@@ -326,7 +328,8 @@ class OrderRow(msgspec.Struct, gc=False):
     """An order as stored, then as the events leave it; `price` and where it was moved are None until an event moves it.
 
     The margin terms are what it counts with. While the amend `amend_seq` is under way, that is the larger of `old_terms` and
-    `new_terms`, on its remaining lots and `amend_lots`. `trigger` is None unless an event of the batch triggers it.
+    `new_terms`, on its remaining lots and `amend_lots`. `trigger` is None unless an event of the batch triggers it,
+    `trigger_price` unless one moves it.
     """
 
     order_id: int
@@ -356,6 +359,7 @@ class OrderRow(msgspec.Struct, gc=False):
     is_conditional: bool = False
     quantity: int = 0
     trigger: Trigger | None = None
+    trigger_price: int | None = None
 
     @property
     def is_open(self) -> bool:

@@ -51,7 +51,7 @@ _PARTS = {
 )""",
     "amends": """amend_rows AS (
   UPDATE amends a SET verdict = t.verdict, reason = t.reason, best_opposite = t.best_opposite, event_seq = t.event_seq,
-    amended_price = t.amended_price, amended_quantity = t.amended_quantity
+    amended_price = t.amended_price, amended_quantity = t.amended_quantity, amended_trigger = t.amended_trigger
   FROM {amends} WHERE a.order_id = t.order_id AND a.command_seq = t.command_seq RETURNING 1
 )""",
     "conditionals": """conditional_rows AS (
@@ -65,7 +65,8 @@ _PARTS = {
     triggered_at = coalesce(t.triggered_at, o.triggered_at),
     triggered_working_price = coalesce(t.triggered_working_price, o.triggered_working_price),
     triggered_event_seq = coalesce(t.triggered_event_seq, o.triggered_event_seq),
-    triggered_command_seq = coalesce(t.triggered_command_seq, o.triggered_command_seq){freed}{amend_ended}
+    triggered_command_seq = coalesce(t.triggered_command_seq, o.triggered_command_seq),
+    trigger_price = coalesce(t.trigger_price, o.trigger_price){freed}{amend_ended}
   FROM {conditionals}{amended_join} WHERE o.order_id = t.order_id RETURNING 1
 )""",
     "fills": """fill_rows AS (
@@ -295,6 +296,7 @@ def _conditional_update(order: OrderRow) -> ConditionalUpdate:
         triggered_working_price=None if trigger is None else trigger.working_price,
         triggered_event_seq=None if trigger is None else trigger.event_seq,
         triggered_command_seq=None if trigger is None else trigger.command_seq,
+        trigger_price=order.trigger_price,
     )
 
 

@@ -3,16 +3,18 @@
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder
+from exchange.risk.amending_waiting import WaitingOrder
 from exchange.risk.conditional import PlacedLeg
 from exchange.risk.order_filters import PricedOrder
 from schemas.commands import AmendOrder
 from schemas.ids import seq_of_order_key
 from schemas.market import RULES_FOURTH
-from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce
+from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
-from schemas.units import Lots, Micros, Ticks
+from schemas.units import Lots, Micros, Ppm, Ticks
 
 _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
@@ -42,22 +44,33 @@ class _StoredOrder(msgspec.Struct, array_like=True):
     rules: int
     take_profit: Ticks | None
     stop_loss: Ticks | None
+    status: OrderStatus
+    working_type: WorkingType | None
+    trigger_price: int | None
+    callback_rate: Ppm | None
+    activation_price: int | None
+    closes_position: bool
+    parent_price: Ticks | None
 
 
 _decode = msgspec.json.Decoder(_StoredOrder).decode
 
 
 class AmendTarget(NamedTuple):
-    """An order to amend; `cancel_seq` and `amend_seq` are the commands that already cancel or amend it."""
+    """An order to amend; `cancel_seq` and `amend_seq` are the commands that already cancel or amend it.
+
+    `is_triggered`: its condition has held, but it is not in the book yet. `can_rest` of a live order.
+    """
 
     user: int
     market_id: int
     is_open: bool
+    is_triggered: bool
     cancel_seq: int | None
     amend_seq: int | None
     rules: int
     can_rest: bool
-    order: RestingOrder
+    order: RestingOrder | WaitingOrder
 
 
 class AmendWish(NamedTuple):
@@ -85,6 +98,23 @@ class NewAmend(NamedTuple):
 def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendTarget:
     """The order with this database key, as the first round trip read it."""
     row = _decode(stored)
+    number = seq_of_order_key(order)
+    return AmendTarget(
+        user=row.user,
+        market_id=market_id,
+        is_open=row.is_live or row.is_waiting,
+        is_triggered=row.is_waiting and row.status is OrderStatus.TRIGGERED,
+        cancel_seq=row.cancel_seq,
+        amend_seq=row.amend_seq,
+        rules=row.rules,
+        can_rest=row.is_live and row.type.is_limit and row.time_in_force in _RESTING,
+        order=_waiting(number, market, row, row.working_type)
+        if row.is_waiting and row.working_type is not None
+        else _resting(number, market, row),
+    )
+
+
+def _resting(number: int, market: str, row: _StoredOrder) -> RestingOrder:
     terms = PricedOrder(
         side=row.side,
         lots=row.remaining,
@@ -95,8 +125,8 @@ def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendT
         reduce_only=row.reduce_only,
         excess_per_lot=row.excess_per_lot,
     )
-    resting = RestingOrder(
-        number=seq_of_order_key(order),
+    return RestingOrder(
+        number=number,
         market=market,
         terms=terms,
         filled=row.filled,
@@ -113,15 +143,27 @@ def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendT
             if trigger is not None
         ),
     )
-    return AmendTarget(
-        user=row.user,
-        market_id=market_id,
-        is_open=row.is_live or row.is_waiting,
-        cancel_seq=row.cancel_seq,
-        amend_seq=row.amend_seq,
-        rules=row.rules,
-        can_rest=row.is_live and row.type.is_limit and row.time_in_force in _RESTING,
-        order=resting,
+
+
+def _waiting(number: int, market: str, row: _StoredOrder, working_type: WorkingType) -> WaitingOrder:
+    return WaitingOrder(
+        number=number,
+        market=market,
+        side=row.side,
+        order_type=row.type,
+        time_in_force=row.time_in_force,
+        post_only=row.post_only,
+        self_trade_prevention=row.self_trade_prevention,
+        reduce_only=row.reduce_only,
+        closes_position=row.closes_position,
+        remaining=row.remaining,
+        price=row.price,
+        trigger=row.trigger_price or 0,
+        working_type=working_type,
+        callback_rate=row.callback_rate or Ppm(0),
+        activation=row.activation_price or 0,
+        parent_price=row.parent_price,
+        amends=row.amends,
     )
 
 
@@ -132,13 +174,13 @@ def why_never(target: AmendTarget, order_id: str, market: str) -> Refused | None
             f"this market does not know amends yet; an operator moves it with `market rules {market} {RULES_FOURTH}`"
         )
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": market, "reason": "RULES"})
-    if not target.can_rest:
-        message = "only an order that rests in the book, or will when it arrives, can be amended"
+    if not target.can_rest and not isinstance(target.order, WaitingOrder):
+        message = "only an order that waits or rests in the book, or will when it arrives, can be amended"
         return Refused(ErrorCode.INVALID_ORDER, message, {"orderId": order_id, "field": "orderId"})
     return None
 
 
-def row_of(amend: NewAmend) -> tuple[int | None, ...]:
+def row_of(amend: NewAmend) -> tuple[int | bool | None, ...]:
     """What the writing statement takes of an amend: the command, how the order counts, and its terms before and with it."""
     command, counted = amend.command, amend.admitted.counted
     return (
@@ -154,6 +196,8 @@ def row_of(amend: NewAmend) -> tuple[int | None, ...]:
         command.loss_per_lot,
         command.fee_per_lot,
         amend.admitted.excess_per_lot,
+        None if command.trigger is UNSET else command.trigger or None,
+        command.trigger is not UNSET,
     )
 
 

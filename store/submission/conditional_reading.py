@@ -3,7 +3,7 @@
 Read in a statement of its own, under the locks of the accounts, and only for a batch that has such orders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from exchange.risk.conditional import Surroundings
@@ -54,12 +54,14 @@ class ConditionalState(NamedTuple):
 NOTHING_CONDITIONAL = ConditionalState({}, {})
 
 
-async def read_conditional(session: Session, asked: Sequence[tuple[int, ParsedOrder]]) -> ConditionalState:
-    """What these orders of these users need; reads nothing where none of them is conditional or in a group."""
+async def read_conditional(
+    session: Session, asked: Sequence[tuple[int, ParsedOrder]], markets: Set[str] = frozenset()
+) -> ConditionalState:
+    """What these orders of these users need, and amends in `markets`; reads nothing where none is conditional or in a group."""
     orders = [(user, draft) for user, draft in asked if draft.is_of_conditional_rules]
-    if not orders:
+    if not orders and not markets:
         return NOTHING_CONDITIONAL
-    names = sorted({draft.request.market_id for _, draft in orders if draft.request.market_id.isprintable()})
+    names = sorted({draft.request.market_id for _, draft in orders if draft.request.market_id.isprintable()} | markets)
     rows = await session.fetch(_MARKETS, names)
     users = sorted({user for user, draft in orders if draft.request.oco_group is not None})
     groups = await session.fetch(_GROUPS, users) if users else []

@@ -8,9 +8,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from exchange.risk.account import Exposure, PositionRisk
+from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
-from exchange.risk.amending import admit_amend
+from exchange.risk.amending import AdmittedAmend, RestingOrder, admit_amend
+from exchange.risk.amending_waiting import WaitingOrder, admit_waiting_amend
 from schemas.commands import CancelOrder, CancelOrders, PlaceConditional, PlaceOrder, SetCountdown
 from schemas.ids import public_command_id, public_id_of_order_or_none, public_order_id, seq_of_order_key
 from schemas.market import RULES_FOURTH
@@ -267,7 +268,7 @@ class Decisions:
         market = self._reading.markets[target.order.market]
         if (never := why_never(target, wish.order_id, market.spec.market)) is not None:
             return never
-        admitted = admit_amend(wish.amend, target.order, account, self._reading.markets, self._now)
+        admitted = self._admit(wish, target.order, account, market)
         if isinstance(admitted, Refused):
             return admitted
         self._hold(user, admitted.risk)
@@ -278,14 +279,24 @@ class Decisions:
         self._amended[order] = amend
         return amend
 
+    def _admit(
+        self, wish: AmendWish, order: RestingOrder | WaitingOrder, account: MarginAccount, market: MarketState
+    ) -> AdmittedAmend | Refused:
+        if isinstance(order, RestingOrder):
+            return admit_amend(wish.amend, order, account, self._reading.markets, self._now)
+        around = self._reading.conditional.markets[order.market]
+        return admit_waiting_amend(wish.amend, order, account, market, around, self._now)
+
     def _not_amendable(self, order: int, target: AmendTarget) -> RefusedCancel | None:
-        """Why the order cannot be amended now: it has ended, or a cancel or an amend of it is under way."""
+        """Why the order cannot be amended now: it has ended or triggered, or a cancel or an amend of it is under way."""
         if not target.is_open:
             return RefusedCancel(order, target.market_id, NotOpen.ENDED)
         if (cancel := target.cancel_seq or self._cancelled.get(order)) is not None:
             return RefusedCancel(order, target.market_id, NotOpen.CANCEL_PENDING, cancel)
         if (amend := target.amend_seq or self._amended.get(order)) is not None:
             return RefusedCancel(order, target.market_id, NotOpen.AMEND_PENDING, amend)
+        if target.is_triggered:
+            return RefusedCancel(order, target.market_id, NotOpen.TRIGGERED)
         return None
 
     def _hold(self, user: int, risk: PositionRisk) -> None:
@@ -389,7 +400,8 @@ class Decisions:
             "filledQuantity": quantity_text(spec, state.filled_lots),
         }
         if seq is None:
-            return Refused(ErrorCode.ORDER_NOT_OPEN, "the order has ended", details)
+            has = "triggered and is not in the book" if refused.reason is NotOpen.TRIGGERED else "ended"
+            return Refused(ErrorCode.ORDER_NOT_OPEN, f"the order has {has}", details)
         details["commandId"] = public_command_id(market, seq)
         doing = "amended" if refused.reason is NotOpen.AMEND_PENDING else "cancelled"
         return Refused(ErrorCode.ORDER_NOT_OPEN, f"the order is already being {doing}", details)

@@ -7,6 +7,7 @@ import asyncpg
 
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.amending import parse_amend
+from exchange.risk.amending_waiting import WaitingOrder
 from exchange.risk.order_draft import ParsedOrder, parse_order, request_hash
 from schemas.ids import order_key, parse_public_order_id
 from schemas.orders import OrderStatus, Side
@@ -147,7 +148,10 @@ async def lock_and_read(
         for request, wish in zip(batch, wishes, strict=True)
         if isinstance(wish, ParsedRequest) and wish.draft.is_of_conditional_rules
     ]
-    return reading._replace(conditional=await read_conditional(connection, asked)) if asked else reading
+    waiting = {target.order.market for target in reading.amended.values() if isinstance(target.order, WaitingOrder)}
+    if not asked and not waiting:
+        return reading
+    return reading._replace(conditional=await read_conditional(connection, asked, waiting))
 
 
 async def _lock_and_read(

@@ -70,13 +70,15 @@ asked AS (
   SELECT (e->>0)::int8 AS order_id, c.base + (e->>2)::int4 AS seq, c.at, (e->>3)::int8 AS price, (e->>4)::int8 AS added,
     (e->>5)::int8 AS lots, (e->>6)::int8 AS margin_price, (e->>7)::int8 AS loss, (e->>8)::int8 AS fee, (e->>9)::int8 AS excess,
     (e->>10)::int8 AS old_margin_price, (e->>11)::int8 AS old_loss, (e->>12)::int8 AS old_fee, (e->>13)::int8 AS old_excess,
-    (e->>14)::int8 AS new_margin_price, (e->>15)::int8 AS new_loss, (e->>16)::int8 AS new_fee, (e->>17)::int8 AS new_excess
+    (e->>14)::int8 AS new_margin_price, (e->>15)::int8 AS new_loss, (e->>16)::int8 AS new_fee, (e->>17)::int8 AS new_excess,
+    (e->>18)::int8 AS trigger_price, (e->>19)::boolean AS was_waiting
   FROM jsonb_array_elements($9::jsonb) AS e JOIN counter c ON c.market_id = (e->>1)::int4),
 kept AS (
   INSERT INTO amends (order_id, command_seq, requested_at, price, added, old_margin_price, old_loss_per_lot, old_fee_per_lot,
-    old_excess_per_lot, new_margin_price, new_loss_per_lot, new_fee_per_lot, new_excess_per_lot)
+    old_excess_per_lot, new_margin_price, new_loss_per_lot, new_fee_per_lot, new_excess_per_lot,
+    trigger_price, was_waiting)
   SELECT order_id, seq, at, price, added, old_margin_price, old_loss, old_fee, old_excess, new_margin_price, new_loss, new_fee,
-    new_excess FROM asked),
+    new_excess, trigger_price, was_waiting FROM asked),
 amended AS (
   UPDATE orders o SET amend_seq = a.seq, amend_lots = a.lots, amend_count = o.amend_count + 1, updated_at = a.at,
     margin_price = a.margin_price, loss_per_lot = a.loss, fee_per_lot = a.fee, excess_per_lot = a.excess

@@ -5,10 +5,15 @@ The books are audited before the amend, while it is under way, and after its ver
 
 import asyncio
 
+import asyncpg
+
 from exchange.risk.amending import AMENDS_MAX
 from exchange.risk.margin import requirement_and_equity
+from schemas.commands import SetIndex
 from schemas.market import RULES_FOURTH, RULES_THIRD, MarketStatus
-from tests.api.exchange import Client, Exchange, Reply
+from schemas.units import Nanos
+from store.command_log.commands import append_command
+from tests.api.exchange import Client, Exchange, Reply, now
 from tests.api.margin_scene import account_of, findings_of, long_from, market, move_index
 
 
@@ -433,13 +438,11 @@ async def test_a_closed_market_amends_nothing(exchange: Exchange) -> None:
 
 
 async def test_a_conditional_order_is_amended_once_it_rests(exchange: Exchange) -> None:
-    """While it waits it cannot be; after it has fired, its limit order is one like any other, also in the margin sums."""
+    """After it has fired, its limit order is one like any other, also in the margin sums."""
     trader, _ = await long_from(exchange, "10000", "0.1")
     stop = {"type": "STOP", "side": "SELL", "price": "59400", "triggerPrice": "59500", "reduceOnly": True}
     order_id = await resting(exchange, trader, **stop)
     assert (await shown(trader, order_id))["status"] == "UNTRIGGERED"
-    refused = await amend(trader, order_id, price="59450")
-    assert (refused.status, refused.code) == (400, "INVALID_ORDER")
     await move_index(exchange, 59_450)
     assert (await shown(trader, order_id))["status"] == "OPEN"
     verdict = await done(exchange, trader, order_id, price="59600", quantity="0.08")
@@ -464,5 +467,134 @@ async def test_an_amended_order_that_fills_ends_its_oco_group_and_wakes_its_legs
     leg = str((await shown(trader, first))["stopLossOrderId"])
     assert (await shown(trader, leg))["status"] == "UNTRIGGERED"
     await move_index(exchange, 57_900)
+    assert (await shown(trader, leg))["status"] == "TRIGGERED"
+    assert await findings_of(exchange) == []
+
+
+STOP = {"type": "STOP_MARKET", "side": "SELL", "price": None, "triggerPrice": "59000", "reduceOnly": True}
+
+
+async def test_a_stop_fires_where_its_trigger_was_moved_to(exchange: Exchange) -> None:
+    """Not where it was: the order shows its present trigger, the trace each move of it."""
+    trader, other = await long_from(exchange, "10000", "0.1")
+    order_id = await resting(exchange, trader, **STOP)
+    verdict = await done(exchange, trader, order_id, triggerPrice="58000")
+    assert (verdict["verdict"], verdict["triggerPrice"], verdict["amendedTriggerPrice"]) == ("DONE", "58000", "58000")
+    assert (verdict["addedQuantity"], "price" in verdict, "amendedPrice" in verdict) == ("0", False, False)
+    assert (await shown(trader, order_id))["triggerPrice"] == "58000"
+    await other.order(side="BUY", quantity="0.1", price="57500")
+    await move_index(exchange, 58_500)
+    assert (await shown(trader, order_id))["status"] == "UNTRIGGERED"
+    await move_index(exchange, 57_900)
+    order = await shown(trader, order_id)
+    assert (order["status"], order["filledQuantity"]) == ("FILLED", "0.1")
+    assert await findings_of(exchange) == []
+
+
+async def test_a_trigger_that_holds_when_the_amend_arrives_fires_at_once(exchange: Exchange) -> None:
+    """The mark falls while the amend is on its way: accepted above the trigger, it meets the mark below it."""
+    trader, other = await long_from(exchange, "10000", "0.1")
+    order_id = await resting(exchange, trader, **STOP)
+    await other.order(side="BUY", quantity="0.1", price="59100")
+    session = await asyncpg.connect(exchange.dsn)
+    await append_command(session, "BTC-PERP", SetIndex(now(), Nanos(59_300 * 10**9)))
+    await session.close()
+    assert (await amend(trader, order_id, triggerPrice="59500")).status == 202
+    await exchange.run_engine()
+    assert (await shown(trader, order_id))["status"] == "FILLED"
+    hops = (await trader.get(f"/orders/{order_id}/trace")).body["hops"]
+    assert [hop["commandId"] for hop in hops if hop["hop"] == "TRIGGERED"] == ["BTC-PERP:7"]
+    assert await findings_of(exchange) == []
+
+
+async def test_the_quantity_of_a_waiting_exit_counts_with_the_lots_added(exchange: Exchange) -> None:
+    """From the accepting transaction on, then exactly what it is: raised, lowered, and with the limit moved."""
+    trader, _ = await long_from(exchange, "10000", "0.1")
+    order_id = await resting(exchange, trader, **STOP | {"type": "STOP", "price": "58900", "quantity": "0.04"})
+
+    async def waiting_lots() -> object:
+        return await exchange.value("SELECT waiting_sell_lots FROM positions WHERE user_id = $1", trader.user)
+
+    assert await waiting_lots() == 40
+    assert (await amend(trader, order_id, quantity="0.07", price="58800")).status == 202
+    assert await waiting_lots() == 70
+    assert (await amend(trader, order_id, quantity="0.08")).details["reason"] == "AMEND_PENDING"
+    assert await findings_of(exchange) == []
+    await exchange.run_engine()
+    assert await findings_of(exchange) == []
+    order = await shown(trader, order_id)
+    assert (await waiting_lots(), order["quantity"], order["price"], order["cutQuantity"]) == (70, "0.07", "58800", "0")
+    assert (await amend(trader, order_id, quantity="0.02")).status == 202
+    assert await waiting_lots() == 70
+    await exchange.run_engine()
+    assert await waiting_lots() == 20
+    assert (await amend(trader, order_id, quantity="0.05")).status == 202
+    assert (await trader.cancel(order_id)).status == 202
+    await exchange.run_engine()
+    assert (await waiting_lots(), (await shown(trader, order_id))["quantity"]) == (0, "0.05")
+    assert await findings_of(exchange) == []
+
+
+async def test_an_amend_that_comes_after_the_trigger_is_refused(exchange: Exchange) -> None:
+    """On its way it was a waiting order; it is one that rests, or waits to be tried again, when the amend arrives."""
+    trader, _ = await long_from(exchange, "10000", "0.1")
+    resting_stop = await resting(exchange, trader, **STOP | {"type": "STOP", "price": "58900", "quantity": "0.04"})
+    stop = await resting(exchange, trader, **STOP | {"quantity": "0.05"})
+    session = await asyncpg.connect(exchange.dsn)
+    await append_command(session, "BTC-PERP", SetIndex(now(), Nanos(58_950 * 10**9)))
+    await session.close()
+    for order_id in (resting_stop, stop):
+        assert (await amend(trader, order_id, quantity="0.06", triggerPrice="58000")).status == 202
+    assert await findings_of(exchange) == []
+    await exchange.run_engine()
+    for order_id, status, quantity in ((resting_stop, "OPEN", "0.04"), (stop, "TRIGGERED", "0.05")):
+        (verdict,) = await amends_of(trader, order_id)
+        assert (verdict["verdict"], verdict["reason"]) == ("REFUSED", "TRIGGERED")
+        order = await shown(trader, order_id)
+        assert (order["status"], order["quantity"], order["triggerPrice"]) == (status, quantity, "59000")
+    assert await findings_of(exchange) == []
+    late = await amend(trader, stop, quantity="0.02")
+    assert (late.status, late.code, late.details["reason"]) == (409, "ORDER_NOT_OPEN", "TRIGGERED")
+    await done(exchange, trader, resting_stop, price="59500")
+
+
+async def test_a_waiting_order_has_the_filters_of_a_new_one(exchange: Exchange) -> None:
+    """WOULD_TRIGGER for a new trigger, the grid, and what such an order does not have; the order stays."""
+    trader, _ = await long_from(exchange, "10000", "0.1")
+    stop = await resting(exchange, trader, **STOP)
+    for fields, name in (
+        ({"triggerPrice": "60000"}, "WOULD_TRIGGER"),
+        ({"triggerPrice": "58000.05"}, "TICK_SIZE"),
+        ({"quantity": "0.0005"}, "LOT_SIZE"),
+        ({"quantity": "1000.001"}, "MAX_QUANTITY"),
+    ):
+        answer, new = await amend(trader, stop, **fields), await trader.order(**STOP | fields)
+        assert (answer.status, answer.code, answer.details["filter"]) == (400, "INVALID_ORDER", name)
+        assert answer.details == new.details
+    closing = await resting(exchange, trader, **STOP | {"quantity": None, "closePosition": True, "reduceOnly": False})
+    trailing = {"type": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "0.01"}
+    trail = await resting(exchange, trader, **STOP | trailing)
+    for order_id, field in ((stop, "price"), (closing, "quantity"), (trail, "triggerPrice")):
+        answer = await amend(trader, order_id, **{field: "1"})
+        assert (answer.status, answer.code, answer.details) == (400, "INVALID_ORDER", {"field": field})
+    assert await amends_of(trader, stop) == []
+    await done(exchange, trader, trail, quantity="0.05")
+    await done(exchange, trader, closing, triggerPrice="57000")
+    assert await findings_of(exchange) == []
+
+
+async def test_a_leg_is_amended_before_its_parent_fills(exchange: Exchange) -> None:
+    """Its trigger is then beyond the price of the parent, not of now."""
+    trader, other = await exchange.user(), await exchange.user()
+    parent = await resting(exchange, trader, price="59000", takeProfit={"triggerPrice": "59500"})
+    leg = str((await shown(trader, parent))["takeProfitOrderId"])
+    assert (await amend(trader, leg, triggerPrice="58900")).details["filter"] == "WOULD_TRIGGER"
+    await done(exchange, trader, leg, triggerPrice="59700")
+    await move_index(exchange, 59_000)
+    await other.order(side="SELL", price="59000")
+    await exchange.run_engine()
+    await move_index(exchange, 59_600)
+    assert (await shown(trader, leg))["status"] == "UNTRIGGERED"
+    await move_index(exchange, 59_700)
     assert (await shown(trader, leg))["status"] == "TRIGGERED"
     assert await findings_of(exchange) == []

@@ -1,14 +1,14 @@
-"""How a conditional order begins to wait, and how one that may open a position enters the book once margin is reserved for it."""
+"""How a conditional order begins to wait, is amended while it does, and how one that may open a position enters the book once margin is reserved for it."""
 
 from exchange.engine.conditional.groups import GroupName
 from exchange.engine.conditional.order import ConditionalOrder, Stage
 from exchange.engine.emitter import Emitter
-from exchange.engine.order_entry import GTD_EXPIRED, TIMED_OUT, WRONG_STATUS, Ending, enter
+from exchange.engine.order_entry import AMENDED, GTD_EXPIRED, TIMED_OUT, WRONG_STATUS, Ending, enter
 from exchange.market_status import accepts_order
 from exchange.order_terms import MarginTerms
-from schemas.commands import ActivateOrder, PlaceConditional, PlaceOrder
-from schemas.orders import TimeInForce
-from schemas.units import Ticks
+from schemas.commands import ActivateOrder, AmendOrder, PlaceConditional, PlaceOrder
+from schemas.orders import AmendRefusal, TimeInForce
+from schemas.units import Lots, Ticks
 
 
 def place_conditional(emitter: Emitter, command: PlaceConditional) -> None:
@@ -23,6 +23,28 @@ def place_conditional(emitter: Emitter, command: PlaceConditional) -> None:
     market.wait(order)
     if order.oco_group is not None:
         market.groups.join(order.order_seq, GroupName(order.user, order.oco_group))
+
+
+def amend_waiting(emitter: Emitter, command: AmendOrder) -> None:
+    """Give an order that waits for its condition other terms, or refuse that. With no lots left it ends.
+
+    It keeps its number, its group and its parent. If its new condition holds already, it fires at the end of this command.
+    """
+    market = emitter.market
+    refusal = _why_not_amended(emitter, command)
+    if refusal is not None:
+        emitter.amend_refused(command, refusal)
+        return
+    order = market.waiting.orders[command.order]
+    market.stop_waiting(order)
+    if not order.closes_position and order.remaining + command.added <= 0:
+        emitter.ended(order, *AMENDED)
+        return
+    order.remaining = Lots(order.remaining + command.added)
+    order.trigger = command.trigger or order.trigger
+    order.price = order.price if command.price is None else command.price
+    market.wait(order)
+    emitter.amended(order, command, keeps_place=True)
 
 
 def activate(emitter: Emitter, command: ActivateOrder) -> None:
@@ -85,6 +107,20 @@ def _order_of(order_seq: int, command: PlaceConditional) -> ConditionalOrder:
         parent=parent,
         stage=Stage.ASLEEP if parent else Stage.AWAKE,
     )
+
+
+def _why_not_amended(emitter: Emitter, command: AmendOrder) -> AmendRefusal | None:
+    market = emitter.market
+    waiting = market.waiting.orders.get(command.order)
+    order = waiting or market.book.find(command.order)
+    if order is None or order.user != command.user:
+        return AmendRefusal.ENDED
+    if waiting is None or waiting.stage is Stage.TRIGGERED:
+        return AmendRefusal.TRIGGERED
+    ends = not waiting.closes_position and waiting.remaining + command.added <= 0
+    if not ends and not accepts_order(market.status, post_only=waiting.post_only, reduce_only=waiting.reduce_only):
+        return AmendRefusal.MARKET_STATUS
+    return None
 
 
 def _refusal(emitter: Emitter, command: PlaceConditional) -> Ending | None:

@@ -52,7 +52,10 @@ from schemas.wire import decode_command, decode_event
 
 
 class OrderLeft(msgspec.Struct):
-    """An order as the replay leaves it. `filled_lots` is None for one that was resting when the replay began."""
+    """An order as the replay leaves it. `filled_lots` and `trigger` are None for one that was resting when the replay began.
+
+    `trigger` is 0 without one, and where it follows the price.
+    """
 
     number: int
     user: int
@@ -61,6 +64,7 @@ class OrderLeft(msgspec.Struct):
     remaining: int
     filled_notional: int
     filled_lots: int | None
+    trigger: int | None
     status: OrderStatus = OrderStatus.PENDING
     reason: EndReason | None = None
 
@@ -132,7 +136,8 @@ class Replay:
 
     def _create(self, seq: int, command: PlaceOrder | PlaceConditional | Liquidate) -> None:
         self.created.add(seq)
-        self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0)
+        trigger = command.trigger if isinstance(command, PlaceConditional) else 0
+        self.live[seq] = OrderLeft(seq, command.user, command.side, command.price, command.quantity, 0, 0, trigger)
 
     def _fold(self, event: Event) -> None:  # noqa: C901, PLR0912 - one branch for each kind of event
         match event:
@@ -148,8 +153,7 @@ class Replay:
             case OrderShrunk():
                 self.live[event.order].remaining = event.remaining
             case OrderAmended():
-                self.live[event.order].price = event.price
-                self.live[event.order].remaining = event.remaining
+                self._amend(self.live[event.order], event)
             case OrderEnded():
                 self._end(event.order, event.status, event.reason)
             case CommandFailed():
@@ -190,6 +194,11 @@ class Replay:
     def _trigger(self, order: OrderLeft, event: OrderTriggered) -> None:
         order.status, order.price, order.remaining = OrderStatus.TRIGGERED, event.price, event.remaining
 
+    def _amend(self, order: OrderLeft, event: OrderAmended) -> None:
+        order.price, order.remaining = event.price, event.remaining
+        if event.trigger is not msgspec.UNSET:
+            order.trigger = event.trigger
+
     def _set_countdown(self, event: CountdownChanged) -> None:
         if event.deadline is None:
             self.countdowns.pop(event.user, None)
@@ -227,13 +236,13 @@ class Replay:
 def _resting(order: Order) -> OrderLeft:
     filled = order.taker_notional + order.maker_notional
     status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
-    return OrderLeft(order.order_seq, order.user, order.side, order.price, order.remaining, filled, None, status)
+    return OrderLeft(order.order_seq, order.user, order.side, order.price, order.remaining, filled, None, None, status)
 
 
 def _waiting(order: ConditionalOrder) -> OrderLeft:
     status = OrderStatus.TRIGGERED if order.stage is Stage.TRIGGERED else OrderStatus.UNTRIGGERED
     named = (order.order_seq, order.user, order.side, order.price, order.remaining)
-    return OrderLeft(*named, order.taker_notional, None, status)
+    return OrderLeft(*named, order.taker_notional, None, 0 if order.is_trailing else order.trigger, status)
 
 
 def _forced_fill_left(event: PositionTransferred, party: TransferSide, role: LiquidityRole, side: Side) -> FillLeft:

@@ -27,7 +27,7 @@ _RECORD_OF = """
 """The first kept record that reaches a command; it has the command's events if it begins before it."""
 _TAKER_COMMAND = """
   coalesce((SELECT max(a.command_seq) FROM amends a WHERE a.order_id = q.order_id AND a.verdict = 'DONE'
-    AND a.event_seq < y.event_seq), CASE WHEN q.working_type IS NULL THEN seq_of_order_key(q.order_id)
+    AND NOT a.was_waiting AND a.event_seq < y.event_seq), CASE WHEN q.working_type IS NULL THEN seq_of_order_key(q.order_id)
     WHEN q.activated_command_seq IS NOT NULL THEN q.activated_command_seq
     WHEN q.type IN ('STOP', 'TAKE_PROFIT') THEN q.triggered_command_seq END)
 """
@@ -99,6 +99,9 @@ def _amend(order: Any, row: Any) -> AmendView:
     def price(ticks: int | None) -> str | None:
         return None if ticks is None else price_text(spec, ticks)
 
+    def own_price(ticks: int | None) -> str | None:
+        return price(ticks or None)  # an order without a limit has none
+
     quantity = row["amended_quantity"]
     return AmendView(
         command_id=public_command_id(market, row["command_seq"]),
@@ -108,8 +111,10 @@ def _amend(order: Any, row: Any) -> AmendView:
         price=price(row["price"]),
         reason=None if row["reason"] is None else AmendRefusal(row["reason"]),
         best_opposite_price=price(row["best_opposite"]),
-        amended_price=price(row["amended_price"]),
+        amended_price=own_price(row["amended_price"]),
         amended_quantity=None if quantity is None else quantity_text(spec, quantity),
+        trigger_price=price(row["trigger_price"]),
+        amended_trigger_price=price(row["amended_trigger"]),
         event_id=None if row["event_seq"] is None else public_event_id(market, row["event_seq"]),
     )
 
