@@ -3,6 +3,7 @@
 It has no margin before its trigger. What is reduce-only counts in the sums of what waits, until the verdict with the lots added.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
@@ -61,15 +62,18 @@ class WaitingOrder(NamedTuple):
         return PricedOrder(self.side, Lots(self.remaining + added), price, Ticks(0), nothing, nothing, self.reduce_only)
 
 
+class SurroundedMarket(NamedTuple):
+    """A market, and what only conditional orders need to know of it."""
+
+    market: MarketState
+    around: Surroundings
+
+
 def admit_waiting_amend(
-    amend: ParsedAmend,
-    order: WaitingOrder,
-    account: MarginAccount,
-    market: MarketState,
-    around: Surroundings,
-    now: Timestamp,
+    amend: ParsedAmend, order: WaitingOrder, account: MarginAccount, place: SurroundedMarket, now: Timestamp
 ) -> AdmittedAmend | Refused:
     """Decide one amend against everything decided before it, as `admit_waiting` a new order."""
+    market, around = place
     spec, before = market.spec, account.risk_in(market).exposure
     if refused := _never(amend, order):
         return refused
@@ -80,19 +84,14 @@ def admit_waiting_amend(
     only_shrinks = amend.price_e18 is None and amend.trigger_e18 is None and added <= 0
     if refused := closed(draft, market, is_reducing=order.reduce_only or only_shrinks):
         return refused
-    if breach := off_grid(spec, draft) or next(size_breaches(draft, market), None):
+    working = order.parent_price or working_price(condition, market, around)
+    if breach := next(_breaches(amend, order, draft, market, working), None):
         return breach.refused
-    if amend.trigger_e18 is not None:
-        working = order.parent_price or working_price(condition, market, around)
-        if breach := would_trigger(draft, market, working):
-            return breach.refused
-    if order.amends >= AMENDS_MAX:
-        return FilterViolation("MAX_AMENDS", AMENDS_MAX, order.amends + 1).refused
     counts = max(0, added) if order.reduce_only else 0
     after = adding(before, order.side, orders=0, closing=0, lots=counts)
     if not only_shrinks and (refused := uncovered_waiting(draft, lots, account, market, after)):
         return refused
-    command = _command(amend, order, added, account.account, now, spec.tick_size_e18)
+    command = _command(amend, order, added, user=account.account, now=now, tick=spec.tick_size_e18)
     return AdmittedAmend(command, order.counted_with(max(0, added)), Micros(0), PositionRisk(market, after))
 
 
@@ -136,7 +135,21 @@ def _draft(amend: ParsedAmend, order: WaitingOrder, market: MarketState, conditi
     return ParsedOrder(request, quantity, price, None, None, condition=condition)
 
 
-def _command(amend: ParsedAmend, order: WaitingOrder, added: int, user: int, now: Timestamp, tick: int) -> AmendOrder:
+def _breaches(
+    amend: ParsedAmend, order: WaitingOrder, draft: ParsedOrder, market: MarketState, working: Ticks | None
+) -> Iterator[FilterViolation]:
+    if breach := off_grid(market.spec, draft):
+        yield breach
+    yield from size_breaches(draft, market)
+    if amend.trigger_e18 is not None and (breach := would_trigger(draft, market, working)):
+        yield breach
+    if order.amends >= AMENDS_MAX:
+        yield FilterViolation("MAX_AMENDS", AMENDS_MAX, order.amends + 1)
+
+
+def _command(
+    amend: ParsedAmend, order: WaitingOrder, added: int, *, user: int, now: Timestamp, tick: int
+) -> AmendOrder:
     return AmendOrder(
         at=now,
         user=user,

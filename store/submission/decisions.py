@@ -11,7 +11,7 @@ from typing import NamedTuple
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
 from exchange.risk.amending import AdmittedAmend, RestingOrder, admit_amend
-from exchange.risk.amending_waiting import WaitingOrder, admit_waiting_amend
+from exchange.risk.amending_waiting import SurroundedMarket, WaitingOrder, admit_waiting_amend
 from schemas.commands import CancelOrder, CancelOrders, PlaceConditional, PlaceOrder, SetCountdown
 from schemas.ids import public_command_id, public_id_of_order_or_none, public_order_id, seq_of_order_key
 from schemas.market import RULES_FOURTH
@@ -284,8 +284,8 @@ class Decisions:
     ) -> AdmittedAmend | Refused:
         if isinstance(order, RestingOrder):
             return admit_amend(wish.amend, order, account, self._reading.markets, self._now)
-        around = self._reading.conditional.markets[order.market]
-        return admit_waiting_amend(wish.amend, order, account, market, around, self._now)
+        place = SurroundedMarket(market, self._reading.conditional.markets[order.market])
+        return admit_waiting_amend(wish.amend, order, account, place, self._now)
 
     def _not_amendable(self, order: int, target: AmendTarget) -> RefusedCancel | None:
         """Why the order cannot be amended now: it has ended or triggered, or a cancel or an amend of it is under way."""

@@ -1,6 +1,6 @@
 """Random courses full of conditional orders: makers quote, takers trade, the mark jumps, stops fire, groups and legs end.
 
-Each step looks at the market, so that cancels and activations name orders that are there.
+Each step looks at the market, so that cancels, amends and activations name orders that are there.
 """
 
 import random
@@ -9,13 +9,16 @@ from typing import Any
 
 import msgspec
 
-from exchange.engine.conditional.order import Stage
+from exchange.engine.conditional.order import ConditionalOrder, Stage
 from exchange.engine.market import Market
+from exchange.engine.order import Order
 from schemas.commands import Command
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.units import Ticks
 from tests.exchange.builders import (
     activation,
+    amend,
     cancel,
     conditional,
     deleveraging,
@@ -139,6 +142,32 @@ def _cancel(dice: random.Random, market: Market, now: int) -> list[Command]:
     return [cancel(found.user, found.order_seq, now)]
 
 
+def _amend(dice: random.Random, market: Market, now: int) -> list[Command]:
+    """Of an order that waits, rests, or has just done one or the other; sometimes as one that does not do what it does."""
+    resting = [order for side in Side for order in market.book.walk(side)]
+    found = dice.choice([*resting, *market.waiting.orders.values(), *market.waiting.orders.values(), None])
+    if found is None:
+        return [amend(dice.choice(TRADERS), dice.randint(1, market.command_seq + 1), 1, at=now)]
+    waits = isinstance(found, ConditionalOrder) if dice.random() < 0.95 else dice.random() < 0.5
+    closes, has_limit = isinstance(found, ConditionalOrder) and found.closes_position, found.price > 0
+    trigger = dice.choice((0, max(1, market.mark + dice.randint(-5, 5)))) if not _trails(found) else 0
+    return [
+        amend(
+            found.user,
+            found.order_seq,
+            0 if closes else dice.randint(-4, 4),
+            max(1, market.mark + dice.randint(-4, 4)) if has_limit and dice.random() < 0.5 else None,
+            at=now,
+            trigger=Ticks(trigger) if waits else msgspec.UNSET,
+            margin_price=0 if waits else market.mark,
+        )
+    ]
+
+
+def _trails(order: Order | ConditionalOrder) -> bool:
+    return isinstance(order, ConditionalOrder) and order.is_trailing
+
+
 def _activation(dice: random.Random, market: Market, now: int) -> list[Command]:
     triggered = [
         each for each in market.waiting.orders.values() if each.stage is Stage.TRIGGERED and not each.reduce_only
@@ -169,5 +198,5 @@ def _forced(dice: random.Random, market: Market, now: int) -> list[Command]:
             return [status(MarketStatus.ACTIVE, now)]
 
 
-STEPS = (_quote, _take, _waiting, _bracket, _move, _cancel, _activation, _tick, _forced)
-WEIGHTS = (20, 16, 22, 7, 12, 6, 8, 8, 2)
+STEPS = (_quote, _take, _waiting, _bracket, _move, _cancel, _amend, _activation, _tick, _forced)
+WEIGHTS = (20, 16, 22, 7, 12, 6, 10, 8, 8, 2)

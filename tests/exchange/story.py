@@ -12,7 +12,7 @@
 The number of a step is its command's place in the log (1 lists the market) and the number of the order it creates.
 Acceptance is not shown. Options: ioc, fok, post-only, reduce-only, expire-taker, expire-both, `until 50` (GTD),
 `valid 50`, and `at market 102` for a market order with that protection. Other steps: `ann cancels 2`, `ann cancels all 2 3`,
-`ann amends 2 by -1 at 103` (by lots, at a price, or both; post-only and the modes as above), `index 90`,
+`ann amends 2 by -1 at 103` (by lots, at a price, or both, of a waiting order also `stop 95`, its trigger; post-only and the modes as above), `index 90`,
 `status HALTED`, `clock 50`, `rules 2`, `tiers 100 500` (their borders), `ann counts down 2 ms`, with `but exits` for the scope
 NON_REDUCE_ONLY (0 stops). What an order may lose is recorded at the mark of the moment, or at 90 with `margined 90`.
 
@@ -24,6 +24,8 @@ Conditional orders: `ann sells 3 stop 95`, `ann sells all target 110` (closes th
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, assert_never
+
+from msgspec import UNSET
 
 from exchange.engine.market import Market
 from schemas.commands import Command
@@ -60,6 +62,7 @@ from schemas.events import (
 )
 from schemas.market import MarketStatus
 from schemas.orders import AmendCause, CountdownScope, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
+from schemas.units import Ticks
 from tests.exchange.builders import (
     USDC,
     Driver,
@@ -192,11 +195,13 @@ def _amend(market: Market, user: int, number: int, words: list[str]) -> Command:
     """Its loss is recorded as for a new order; one that only loses lots keeps what was recorded."""
     resting, options, rest = market.book.find(number), dict[str, Any](), iter(words)
     for word in rest:
-        if word in {"by", "at", "margined"}:
+        if word in {"by", "at", "margined", "stop"}:
             options[word] = int(next(rest))
         else:
             options |= FLAGS[word]
     price, added, mark = options.pop("at", None), options.pop("by", 0), options.pop("margined", market.mark)
+    if (trigger := options.pop("stop", None)) is not None or number in market.waiting.orders:
+        options |= {"trigger": Ticks(trigger or 0), "margin_price": 0}
     if resting is None:
         loss = 0
     elif price is None and added < 0:
@@ -243,7 +248,8 @@ def _sentence(event: Event) -> str | None:  # noqa: C901, PLR0912 - one branch f
             said = f"{event.order} shrinks by {event.by} to {event.remaining}"
         case OrderAmended(cause=AmendCause.USER):
             place = "keeps its place" if event.keeps_place else "arrives again"
-            said = f"{event.order} amended by {event.added:+} to {event.remaining} at {event.price}, {place}"
+            at = f"at {event.price}, {place}" if event.trigger is UNSET else f"with its trigger at {event.trigger}"
+            said = f"{event.order} amended by {event.added:+} to {event.remaining} {at}"
         case OrderAmended(cause=AmendCause.POSITION):
             said = f"{event.order} follows the position, {event.added:+} to {event.remaining}"
         case OrderAmended():

@@ -1,15 +1,17 @@
 """Conditional orders in random logs, against rules written down a second time."""
 
 from collections import defaultdict
+from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from exchange.engine.conditional.order import Stage
+from exchange.engine.conditional.order import ConditionalOrder, Stage
 from exchange.engine.log.snapshot_format import dump, load
 from exchange.engine.market import Market
-from schemas.commands import Command, PlaceConditional, PlaceOrder
-from schemas.events import ConditionalAccepted, Event, OrderEnded, OrderTriggered, TradeExecuted
+from schemas.commands import AmendOrder, Command, PlaceConditional, PlaceOrder
+from schemas.events import ConditionalAccepted, Event, OrderAmended, OrderEnded, OrderTriggered, TradeExecuted
 from schemas.market import MarketStatus
 from schemas.orders import EndReason, OrderType, Side, WorkingType
 from schemas.wire import decode_command, encode
@@ -75,6 +77,28 @@ def test_each_fires_once_and_when_its_condition_holds_on_the_mark(seed: int) -> 
 
 @given(SEEDS)
 @settings(max_examples=40, deadline=None)
+def test_an_amended_order_waits_with_its_amended_terms(seed: int) -> None:
+    """And an amend that is refused, or is one of an order that is in the book, changes nothing of what waits."""
+    driver = Driver()
+    for command in course(seed, LENGTH, driver.market):
+        before = {seq: _terms(order) for seq, order in driver.market.waiting.orders.items()}
+        amended = {event.order: event for event in driver.send(command) if isinstance(event, OrderAmended)}
+        if not isinstance(command, AmendOrder):
+            continue
+        for seq, order in driver.market.waiting.orders.items():
+            if order.stage is Stage.TRIGGERED or order.is_trailing:
+                continue
+            if seq in amended:
+                old, event = before[seq], amended[seq]
+                price = old.price if command.price is None else command.price
+                assert _terms(order) == Terms(command.trigger or old.trigger, price, old.remaining + command.added)
+                assert _terms(order) == Terms(event.trigger, event.price, event.remaining)
+            else:
+                assert _terms(order) == before[seq]
+
+
+@given(SEEDS)
+@settings(max_examples=40, deadline=None)
 def test_one_that_fills_or_fires_ends_the_others_of_its_group(seed: int) -> None:
     """In the same command, and before any of them can trade."""
     driver, members = Driver(), defaultdict[tuple[int, str], set[int]](set)
@@ -134,6 +158,18 @@ def test_no_leg_outlives_a_parent_that_never_filled(seed: int) -> None:
             assert parent in ended
 
 
+class Terms(NamedTuple):
+    """What an amend changes of an order that waits."""
+
+    trigger: object
+    price: int
+    remaining: int
+
+
+def _terms(order: ConditionalOrder) -> Terms:
+    return Terms(order.trigger, order.price, order.remaining)
+
+
 class WatchedMark:
     """The marks that each order has seen, and what follows from them."""
 
@@ -147,6 +183,9 @@ class WatchedMark:
         """Compare what one command has fired with what should have fired."""
         accepted = {event.order: event for event in events if isinstance(event, ConditionalAccepted)}
         self.placed |= accepted
+        for event in events:
+            if isinstance(event, OrderAmended) and event.trigger:
+                self.placed[event.order] = replace(self.placed[event.order], trigger=event.trigger)
         awake = before | {seq for seq, event in accepted.items() if not event.parent}
         for seq in sorted(awake):
             order = self.placed[seq]

@@ -128,8 +128,13 @@ def _order_differences(tables: Tables, row: MarketRow, market: Market) -> Iterat
     live = {order["order_id"]: (order["price"], order["remaining"]) for order in orders if order["is_live"]}
     if live != resting:
         yield f"{row.name}: live orders {live}, the book has {resting}"
-    waiting = {order_key(row.market_id, o.order_seq): o.remaining for o in market.waiting.orders.values()}
-    stored = {order["order_id"]: order["remaining"] for order in orders if order["is_waiting"]}
+    waiting = {
+        order_key(row.market_id, o.order_seq): (o.remaining, None if o.is_trailing else o.trigger)
+        for o in market.waiting.orders.values()
+    }
+    stored = {
+        order["order_id"]: (order["remaining"], order["trigger_price"]) for order in orders if order["is_waiting"]
+    }
     if stored != waiting:
         yield f"{row.name}: waiting orders {stored}, the market has {waiting}"
     for order in orders:

@@ -121,10 +121,10 @@ def _project(tables: Tables, arguments: tuple[Any, ...]) -> Result:
 def _change_order(tables: Tables, stored: Row, row: Row, amended: Row | None) -> None:
     """Write an order, with what the triggers do; what is None stays as it is, where the statement says so."""
     before, waited, was_live = stored.copy(), waiting_of(stored), stored["is_live"]
-    kept = ("price", *(name for name in row if name.startswith("triggered_")))
+    kept = ("price", "trigger_price", *(name for name in row if name.startswith("triggered_")))
     stored.update(row | {name: stored[name] for name in kept if row.get(name) is None})
     if amended is not None:
-        stored |= {name: amended[name] for name in TERMS} | {"amend_seq": None, "amend_lots": 0}
+        stored |= {name: amended[name] for name in TERMS if name not in row} | {"amend_seq": None, "amend_lots": 0}
         stored["quantity"] += 0 if "quantity" in row else amended["added"]
     if stored["is_live"] and not was_live:
         record_excess(tables, stored)

@@ -15,7 +15,7 @@ from schemas.wire import encode
 from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
 from tests.simulation.statement import Result
 from tests.simulation.tables import EXPOSURE, REDUCING, WAITING, Row, Tables
-from tests.simulation.waiting_triggers import count_waiting
+from tests.simulation.waiting_triggers import count_waiting, waiting_of
 
 _ORDER = (
     *("market_id", "number", "user_id", "side", "type", "time_in_force", "self_trade_prevention", "post_only"),
@@ -40,6 +40,7 @@ _AMEND = (
     *("margin_price", "loss_per_lot", "fee_per_lot", "excess_per_lot"),
     *("old_margin_price", "old_loss_per_lot", "old_fee_per_lot", "old_excess_per_lot"),
     *("new_margin_price", "new_loss_per_lot", "new_fee_per_lot", "new_excess_per_lot"),
+    *("trigger_price", "was_waiting"),
 )
 _AMENDED = (
     *(
@@ -56,6 +57,7 @@ _AMENDED = (
     *("remaining", "filled_lots", "price", "margin_price", "loss_per_lot", "fee_per_lot", "excess_per_lot"),
     *("cancel_seq", "amend_seq", "amend_count"),
 )
+_CONDITION = ("status", "working_type", "trigger_price", "callback_rate", "activation_price", "closes_position")
 TERMS = ("margin_price", "loss_per_lot", "fee_per_lot", "excess_per_lot")
 """What an order adds to the margin sums per lot."""
 
@@ -163,6 +165,8 @@ def _new_order(row: Row, bases: dict[int, int]) -> Row:
     fresh |= {"amend_seq": None, "amend_lots": 0, "amend_count": 0}
     for name in ("take_profit", "stop_loss"):
         fresh[f"{name}_order_id"] = None if row[name] is None else order_key(row["market_id"], base + row[name])
+    parent = row["parent_after"] and base + row["number"] + row["parent_after"]
+    fresh["parent_order_id"] = parent and order_key(row["market_id"], parent)
     if row["parent_after"]:
         fresh["oco_group"] = f"order:{base + row['number'] + row['parent_after']}"
     order_id = order_key(row["market_id"], base + row["number"])
@@ -174,10 +178,11 @@ def _new_order(row: Row, bases: dict[int, int]) -> Row:
 def _amend(tables: Tables, row: Row, bases: dict[int, int]) -> None:
     """The order counts with the larger terms from now on; the amend is kept with its old and new ones."""
     order, seq = tables.orders[row["order_id"]], bases[row["market_id"]] + row["number"]
-    before = order.copy()
+    before, waited = order.copy(), waiting_of(order)
     order |= {name: row[name] for name in TERMS}
     order |= {"amend_seq": seq, "amend_lots": row["lots"], "amend_count": order["amend_count"] + 1}
     count_reduce_only(tables, order, before)
+    count_waiting(tables, order, waited)
     if (order["order_id"], seq) in tables.amends:
         raise asyncpg.UniqueViolationError("amends_pkey")
     tables.amends[order["order_id"], seq] = row | {"verdict": "PENDING"}
@@ -188,9 +193,20 @@ def lock_accounts_and_amended(tables: Tables, arguments: tuple[Any, ...]) -> Res
     rows = lock_accounts(tables, arguments[:4]).rows
     for order in [tables.orders[key] for key in arguments[4] if key in tables.orders]:
         values = [order[name] for name in _AMENDED] + [tables.markets[order["market_id"]].rules]
+        values += [*(order[name] for name in _CONDITION), _parent_price(tables, order)]
         named = {"kind": "amended", "order_id": order["order_id"], "market_id": order["market_id"]}
         rows.append(dict.fromkeys(_LOCKED) | named | {"amended": encode(values).decode()})
     return Result(rows)
+
+
+def _parent_price(tables: Tables, order: Row) -> int | None:
+    """The price that a parent which has not filled is about; none of a market order."""
+    parent = tables.orders.get(order["parent_order_id"])
+    if parent is None or parent["filled_lots"]:
+        return None
+    has_limit = parent["type"] in {"LIMIT", "STOP", "TAKE_PROFIT"}
+    price: int | None = parent["price"] if has_limit else parent["trigger_price"]
+    return price
 
 
 def _check_unique(tables: Tables, orders: list[Row]) -> None:

@@ -46,6 +46,10 @@ SEEDS_WITH_SEVERAL = 7
 """One seed in so many has requests about several orders, drawn from dice of their own: the other seeds stay as they were."""
 
 
+SEEDS_WITH_AMENDED_STOPS, FIRST_OF_THEM = 11, 9
+"""One seed in so many amends orders that wait for their condition, by dice of its own too."""
+
+
 class AllCancelled(NamedTuple):
     """An answered cancel-all: the user, the market, the side if one was named, and the last command that it named there."""
 
@@ -76,6 +80,8 @@ class Traders:
         self.all_cancelled: list[AllCancelled] = []
         has_several = world.seed % SEEDS_WITH_SEVERAL == SEEDS_WITH_SEVERAL - 1
         self._several = Random(f"several {world.seed}") if has_several else None  # noqa: S311 - as World.dice
+        amends_stops = world.seed % SEEDS_WITH_AMENDED_STOPS == FIRST_OF_THEM
+        self._stops = Random(f"stops {world.seed}") if amends_stops else None  # noqa: S311 - as World.dice
         self._numbers = 0
         self._owners: dict[str, Attempt] = {}
         self._operator = Process("operator-1")
@@ -100,6 +106,8 @@ class Traders:
                 self._operate(self._rules())
         if self._several is not None:
             self._ask_of_several(self._several)
+        if self._stops is not None:
+            self._amend_waiting(self._stops)
 
     def settle(self) -> None:
         """After the faults: ask again for every order with an unknown outcome, and open the markets."""
@@ -242,17 +250,50 @@ class Traders:
         self.world.counts["amends sent"] += 1
         self.world.spawn(None, self._amended(SubmitAmend(self.placed[order_id], order_id, asked)))
 
+    def _amend_waiting(self, dice: Random) -> None:
+        """Another quantity, limit or trigger of an order that is stored as waiting; it may have fired meanwhile."""
+        tables = self.system.database.tables
+        waiting = [
+            (order_id, order)
+            for order_id in self.placed
+            if (order := tables.orders.get(self._key_of(order_id))) is not None and order["is_waiting"]
+        ]
+        if not waiting:
+            return
+        order_id, order = dice.choice(waiting)
+        market = tables.markets[order["market_id"]]
+
+        def near() -> str:
+            return format_e18(market.mark * dice.randint(9_950, 10_050) // 10_000 * market.spec.tick_size_e18)
+
+        can = {
+            "quantity": not order["closes_position"],
+            "price": OrderType(order["type"]).is_limit,
+            "trigger_price": order["callback_rate"] is None,
+        }
+        new = {"quantity": format_e18(dice.randint(1, 200) * market.spec.lot_size_e18), "price": near()}
+        new |= {"trigger_price": near()}
+        chosen = {name: value for name, value in new.items() if can[name] and dice.random() < 0.6}
+        if chosen:
+            self.world.counts["amends of waiting orders sent"] += 1
+            asked = SubmitAmend(order["user_id"], order_id, AmendRequest(**chosen))
+            self.world.spawn(None, self._amended(asked, "amends of waiting orders accepted"))
+
+    def _key_of(self, order_id: str) -> int:
+        name, seq = parse_public_order_id(order_id) or ("", 0)
+        return order_key(self.system.database.tables.named(name).market_id, seq)
+
     def _is_amendable(self, order_id: str) -> bool:
         name, seq = parse_public_order_id(order_id) or ("", 0)
         market = self.system.database.tables.named(name)
         order = self.system.database.tables.orders.get(order_key(market.market_id, seq))
         return order is not None and order["is_live"] and market.rules >= RULES_FOURTH
 
-    async def _amended(self, request: SubmitAmend) -> None:
+    async def _amended(self, request: SubmitAmend, count: str = "amends accepted") -> None:
         answer = await self._ask(request)
         if isinstance(answer, AmendPlaced):
             self.amended.add(answer.command_id)
-            self.world.counts["amends accepted"] += 1
+            self.world.counts[count] += 1
 
     async def _ask(self, request: SubmissionRequest) -> object:
         """The answer, if there is an API that lives long enough, and the reply is not cut."""

@@ -14,7 +14,7 @@ def waiting_of(order: Row) -> Counter[str]:
     if order["closes_position"]:
         counted[f"closing_{side}s"] = 1
     elif order["reduce_only"]:
-        counted[f"waiting_{side}_lots"] = order["remaining"]
+        counted[f"waiting_{side}_lots"] = order["remaining"] + order["amend_lots"]
     return counted
 
 

@@ -36,14 +36,12 @@ def amend_waiting(emitter: Emitter, command: AmendOrder) -> None:
         emitter.amend_refused(command, refusal)
         return
     order = market.waiting.orders[command.order]
-    market.stop_waiting(order)
     if not order.closes_position and order.remaining + command.added <= 0:
+        market.stop_waiting(order)
         emitter.ended(order, *AMENDED)
         return
-    order.remaining = Lots(order.remaining + command.added)
-    order.trigger = command.trigger or order.trigger
-    order.price = order.price if command.price is None else command.price
-    market.wait(order)
+    price = order.price if command.price is None else command.price
+    market.waiting.amend(order, command.trigger or order.trigger, price, Lots(order.remaining + command.added))
     emitter.amended(order, command, keeps_place=True)
 
 

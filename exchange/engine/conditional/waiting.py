@@ -3,6 +3,7 @@
 from exchange.engine.conditional.order import ConditionalOrder, Stage
 from exchange.engine.conditional.triggers import Triggers
 from schemas.orders import WorkingType
+from schemas.units import Lots, Ticks
 
 
 class WaitingOrders:
@@ -53,6 +54,15 @@ class WaitingOrders:
         self.remove(order)
         order.stage = Stage.AWAKE
         self.add(order)
+
+    def amend(self, order: ConditionalOrder, trigger: Ticks, price: Ticks, remaining: Lots) -> None:
+        """Give an order that has not fired other terms. It keeps its place among the legs of its parent."""
+        if order.stage is Stage.AWAKE:
+            self._triggers(order).remove(order)
+        order.trigger, order.price, order.remaining = trigger, price, remaining
+        if order.stage is Stage.AWAKE:
+            self._triggers(order).add(order)
+        self.needs_a_look = True
 
     def note_triggered(self, order: ConditionalOrder) -> None:
         """The order's condition holds: it fires once."""
