@@ -78,7 +78,7 @@ MEANING: dict[ErrorCode, str] = {
     ErrorCode.EMAIL_TAKEN: "The e-mail is already registered",
     ErrorCode.API_KEY_LIMIT_REACHED: "The user has the maximum number of active keys: revoke one",
     ErrorCode.ORDER_NOT_FOUND: "The caller has no order with this id",
-    ErrorCode.ORDER_NOT_OPEN: "The order has ended (`details.reason` ENDED), or is already being cancelled (CANCEL_PENDING) or amended (AMEND_PENDING), with the `commandId` of that; `details.status` and `details.filledQuantity` are those of the order",
+    ErrorCode.ORDER_NOT_OPEN: "The order has ended (`details.reason` ENDED), or is already being cancelled (CANCEL_PENDING) or amended (AMEND_PENDING), with the `commandId` of that, or is to be amended after its trigger and before it is in the book (TRIGGERED); `details.status` and `details.filledQuantity` are those of the order",
     ErrorCode.NOT_FOUND: "The path does not exist, or the caller has no API key with this id",
     ErrorCode.METHOD_NOT_ALLOWED: "The path does not support this method",
     ErrorCode.PAYLOAD_TOO_LARGE: "The body is larger than 64 KiB",
