@@ -58,9 +58,10 @@ class HopView(View, frozen=True, omit_defaults=True):
 class AmendView(View, frozen=True, omit_defaults=True):
     """One amend of an order: what it asked for, and its verdict. Fields that do not apply are left out.
 
-    `addedQuantity` is signed, the new total less the old one. `price` and `triggerPrice` are left out where they stay. DONE: the order has the terms
-    `amendedPrice`, `amendedQuantity` and, waiting, `amendedTriggerPrice` by the event `eventId`. REFUSED: it stayed as it was, or had ended, for `reason`. ENDED_ORDER:
-    it had already filled as much, so it ended. PENDING: the engine has not answered, or that is not persisted.
+    `addedQuantity` is signed, the new total less the old one. `price` and `triggerPrice` are left out where they stay. DONE: the order
+    has the terms `amendedPrice`, `amendedQuantity` and, while it waits, `amendedTriggerPrice` by the event `eventId`. REFUSED: it stayed
+    as it was, or had ended, for `reason`. ENDED_ORDER: it had already filled as much, so it ended. PENDING: the engine has not
+    answered, or that is not persisted.
     """
 
     command_id: str

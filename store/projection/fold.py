@@ -257,14 +257,14 @@ class Fold:
             order.moved_event_seq, order.moved_command_seq = event.seq, event.command
         if (event.trigger is not msgspec.UNSET) != order.is_waiting:
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, status=order.status)
-        order.trigger_price = event.trigger or None
+        order.trigger_price = event.trigger or order.trigger_price
         quantity = order.filled_lots + order.remaining
         self._judge(
             event,
             AmendVerdict.DONE,
             amended_price=event.price,
             amended_quantity=quantity,
-            amended_trigger=order.trigger_price,
+            amended_trigger=event.trigger or None,
         )
 
     def _refuse_amend(self, event: AmendRefused) -> None:

@@ -30,7 +30,8 @@ from broker.command_records import read_command
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
-from schemas.events import CountdownChanged, Event, OrderAccepted, SpecChanged
+from schemas.events import CountdownChanged, Event, OrderAccepted, OrderAmended, SpecChanged
+from schemas.ids import order_key
 from schemas.orders import Side
 from schemas.wire import CommandRecord
 from store.command_log.outbox import SentRecord, set_cursor
@@ -63,7 +64,7 @@ _begin_engine, _begin_projection, _make_projection, _forget_old, _follow = (
     HostedShards.follow,
 )
 _take_from_sums, _exposure_changes = Fold._take_from_sums, Decisions.exposure_changes
-_count_exactly = Fold._count_exactly
+_amend, _count_exactly = Fold._amend, Fold._count_exactly
 _cancel_in = Decisions._cancel_in
 
 
@@ -92,6 +93,11 @@ def _forget_a_fee(fold: Fold, order: OrderRow, lots: int) -> None:
     _take_from_sums(fold, order, lots)
     if not order.is_buy and order.remaining == lots:
         fold.rows.positions[order.user].open_fees += order.fee_per_lot
+
+
+def _keep_the_trigger(fold: Fold, event: OrderAmended) -> None:
+    _amend(fold, event)
+    fold.rows.touched_orders[order_key(fold._market_id, event.order)].trigger_price = None
 
 
 def _release_an_amend_twice(fold: Fold, order: OrderRow, terms: MarginTerms, added: int) -> None:
@@ -245,6 +251,7 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "the cursor is overwritten after a rewind": {(agents.relay, "record_sent"): _overwrite_the_cursor},
     "one lot's fee is not released": {(Fold, "_take_from_sums"): _forget_a_fee},
     "what an amend adds is released twice": {(Fold, "_count_exactly"): _release_an_amend_twice},
+    "a moved trigger is not persisted": {(Fold, "_amend"): _keep_the_trigger},
     "the head is written before its chunks": {(agents.matching.snapshot_writer, "snapshot_entries"): _head_first},
     "commands seen before are taken again": {(CommandSequencer, "sort"): _take_seen_again},
     "the relay leaves a command out": {(agents.relayed_market, "fitting"): _send_less},
@@ -300,6 +307,7 @@ SHOWN_BY = {
     "the cursor is overwritten after a rewind": 12,
     "one lot's fee is not released": 0,
     "what an amend adds is released twice": 2,
+    "a moved trigger is not persisted": 20,
     "the head is written before its chunks": 0,
     "commands seen before are taken again": 0,
     "the relay leaves a command out": 1,

@@ -1,4 +1,4 @@
-"""How a conditional order begins to wait, is amended while it does, and how one that may open a position enters the book once margin is reserved for it."""
+"""How a conditional order begins to wait and is amended, and how one that may open a position enters the book with its margin."""
 
 from exchange.engine.conditional.groups import GroupName
 from exchange.engine.conditional.order import ConditionalOrder, Stage
