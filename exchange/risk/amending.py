@@ -82,8 +82,6 @@ def admit_amend(
 ) -> AdmittedAmend | Refused:
     """Decide one amend against everything decided before it; the first refusal in the order of `admit` wins."""
     market = markets[order.market]
-    if amend.trigger_e18 is not None:
-        return invalid("only an order that waits for its condition has a triggerPrice", "triggerPrice")
     spec, old = market.spec, order.terms
     draft = _draft(amend, order, market)
     added = draft.quantity_e18 // spec.lot_size_e18 - (order.filled + old.lots)
@@ -94,7 +92,7 @@ def admit_amend(
         return refused
     if breach := off_grid(spec, draft):
         return breach.refused
-    if refused := _legs_breach(amend, order, spec):
+    if refused := _no_trigger(amend) or _legs_breach(amend, order, spec):
         return refused
     new = price_order(spec, market.mark, draft, reduce_only=old.reduce_only)
     if only_shrinks:
@@ -121,6 +119,12 @@ def admit_amend(
         fee_per_lot=new.fee_per_lot,
     )
     return AdmittedAmend(command, counted, new.excess_per_lot, PositionRisk(market, covered))
+
+
+def _no_trigger(amend: ParsedAmend) -> Refused | None:
+    if amend.trigger_e18 is None:
+        return None
+    return invalid("only an order that waits for its condition has a triggerPrice", "triggerPrice")
 
 
 def _legs_breach(amend: ParsedAmend, order: RestingOrder, spec: MarketSpec) -> Refused | None:

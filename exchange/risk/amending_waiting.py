@@ -10,8 +10,11 @@ from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import closed
 from exchange.risk.amending import AMENDS_MAX, AdmittedAmend, ParsedAmend
 from exchange.risk.conditional import (
+    PlacedLeg,
     Surroundings,
     adding,
+    leg_breach,
+    reference_price,
     size_breaches,
     uncovered_waiting,
     working_price,
@@ -31,6 +34,7 @@ class WaitingOrder(NamedTuple):
 
     `number` is its sequence in the market, `amends` how often it has been amended. `trigger`, `callback_rate` and `activation` are 0
     where it has none. `parent_price` is that of a parent which has not filled: its own condition counts once that has.
+    `legs` are the orders attached to it that wait.
     """
 
     number: int
@@ -50,6 +54,7 @@ class WaitingOrder(NamedTuple):
     activation: int
     parent_price: Ticks | None
     amends: int
+    legs: tuple[PlacedLeg, ...] = ()
 
     @property
     def terms(self) -> PricedOrder:
@@ -75,10 +80,10 @@ def admit_waiting_amend(
     """Decide one amend against everything decided before it, as `admit_waiting` a new order."""
     market, around = place
     spec, before = market.spec, account.risk_in(market).exposure
-    if refused := _never(amend, order):
-        return refused
     condition = _condition(amend, order, spec.tick_size_e18)
     draft = _draft(amend, order, market, condition)
+    if refused := _never(amend, order) or _legs_breach(amend, order, draft, market):
+        return refused
     lots = draft.quantity_e18 // spec.lot_size_e18
     added = lots - order.remaining
     only_shrinks = amend.price_e18 is None and amend.trigger_e18 is None and added <= 0
@@ -104,6 +109,15 @@ def _never(amend: ParsedAmend, order: WaitingOrder) -> Refused | None:
     if amend.trigger_e18 is not None and order.order_type is OrderType.TRAILING_STOP_MARKET:
         return invalid(f"{order.order_type} has no triggerPrice", "triggerPrice")
     return None
+
+
+def _legs_breach(amend: ParsedAmend, order: WaitingOrder, draft: ParsedOrder, market: MarketState) -> Refused | None:
+    """Why the orders attached to this one may not have its new price, or its new trigger where it has no price."""
+    if amend.price_e18 is None and amend.trigger_e18 is None:
+        return None
+    price = reference_price(draft, market)
+    breaches = (leg_breach(leg, order.side, price, market.spec) for leg in order.legs)
+    return next((breach for breach in breaches if breach is not None), None)
 
 
 def _condition(amend: ParsedAmend, order: WaitingOrder, tick: int) -> ParsedCondition:

@@ -57,7 +57,7 @@ def links_breach(draft: ParsedOrder, market: MarketState, before: Exposure, arou
         return FilterViolation("MAX_CONDITIONAL_ORDERS", spec.conditional_orders_max, got).refused
     if request.oco_group is not None and around.group_orders >= OCO_ORDERS_MAX:
         return FilterViolation("MAX_OCO_ORDERS", OCO_ORDERS_MAX, around.group_orders + 1).refused
-    reference = _reference(draft, market)
+    reference = reference_price(draft, market)
     for leg in draft.legs:
         placed = PlacedLeg(leg.field, leg.order_type, Ticks(leg.trigger_e18 // spec.tick_size_e18))
         if refused := leg_breach(placed, request.side, reference, spec):
@@ -159,7 +159,7 @@ def _rises(order_type: OrderType, side: Side) -> bool:
     return (order_type in _STOPS) == (side is Side.BUY)
 
 
-def _reference(draft: ParsedOrder, market: MarketState) -> int:
+def reference_price(draft: ParsedOrder, market: MarketState) -> int:
     """The price that the order is about: its limit, else its trigger or activation price, else the mark."""
     tick, condition = market.spec.tick_size_e18, draft.condition
     if draft.price_e18 is not None:
@@ -189,7 +189,7 @@ def size_breaches(draft: ParsedOrder, market: MarketState) -> Iterator[FilterVio
         yield FilterViolation("MAX_QUANTITY", quantity_text(spec, spec.quantity_max), quantity_text(spec, lots))
     if request.leverage is not None and request.leverage > (highest := spec.tiers[0].leverage_max):
         yield FilterViolation("MAX_LEVERAGE", highest, request.leverage)
-    notional = spec.notional(_reference(draft, market), lots)
+    notional = spec.notional(reference_price(draft, market), lots)
     if notional < spec.notional_min and not draft.reduce_only:
         yield FilterViolation("MIN_NOTIONAL", format_micros(spec.notional_min), format_micros(notional))
     if notional > NOTIONAL_MAX:

@@ -134,14 +134,18 @@ def _resting(number: int, market: str, row: _StoredOrder) -> RestingOrder:
         post_only=row.post_only,
         self_trade_prevention=row.self_trade_prevention,
         amends=row.amends,
-        legs=tuple(
-            PlacedLeg(field, order_type, trigger)
-            for field, order_type, trigger in (
-                ("takeProfit", OrderType.TAKE_PROFIT_MARKET, row.take_profit),
-                ("stopLoss", OrderType.STOP_MARKET, row.stop_loss),
-            )
-            if trigger is not None
-        ),
+        legs=_legs(row),
+    )
+
+
+def _legs(row: _StoredOrder) -> tuple[PlacedLeg, ...]:
+    return tuple(
+        PlacedLeg(field, order_type, trigger)
+        for field, order_type, trigger in (
+            ("takeProfit", OrderType.TAKE_PROFIT_MARKET, row.take_profit),
+            ("stopLoss", OrderType.STOP_MARKET, row.stop_loss),
+        )
+        if trigger is not None
     )
 
 
@@ -164,6 +168,7 @@ def _waiting(number: int, market: str, row: _StoredOrder, working_type: WorkingT
         activation=row.activation_price or 0,
         parent_price=row.parent_price,
         amends=row.amends,
+        legs=_legs(row),
     )
 
 

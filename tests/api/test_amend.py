@@ -598,3 +598,15 @@ async def test_a_leg_is_amended_before_its_parent_fills(exchange: Exchange) -> N
     await move_index(exchange, 59_700)
     assert (await shown(trader, leg))["status"] == "TRIGGERED"
     assert await findings_of(exchange) == []
+
+
+async def test_a_waiting_parent_keeps_its_legs_on_their_sides(exchange: Exchange) -> None:
+    """Its new trigger, where it has no limit, may not pass the trigger of an order attached to it."""
+    trader = await exchange.user()
+    entry = {"type": "STOP_MARKET", "price": None, "triggerPrice": "61000", "takeProfit": {"triggerPrice": "62000"}}
+    order_id = await resting(exchange, trader, **entry)
+    refused = await amend(trader, order_id, triggerPrice="62500")
+    assert (refused.status, refused.details["field"]) == (400, "takeProfit.triggerPrice")
+    await done(exchange, trader, order_id, triggerPrice="61500", quantity="0.2")
+    order = await shown(trader, order_id)
+    assert (order["triggerPrice"], order["quantity"]) == ("61500", "0.2")

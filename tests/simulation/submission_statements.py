@@ -193,10 +193,16 @@ def lock_accounts_and_amended(tables: Tables, arguments: tuple[Any, ...]) -> Res
     rows = lock_accounts(tables, arguments[:4]).rows
     for order in [tables.orders[key] for key in arguments[4] if key in tables.orders]:
         values = [order[name] for name in _AMENDED] + [tables.markets[order["market_id"]].rules]
+        values += [_leg_trigger(tables, order[name]) for name in ("take_profit_order_id", "stop_loss_order_id")]
         values += [*(order[name] for name in _CONDITION), _parent_price(tables, order)]
         named = {"kind": "amended", "order_id": order["order_id"], "market_id": order["market_id"]}
         rows.append(dict.fromkeys(_LOCKED) | named | {"amended": encode(values).decode()})
     return Result(rows)
+
+
+def _leg_trigger(tables: Tables, key: int | None) -> int | None:
+    leg = tables.orders.get(key) if key is not None else None
+    return leg["trigger_price"] if leg is not None and leg["is_waiting"] else None
 
 
 def _parent_price(tables: Tables, order: Row) -> int | None:
