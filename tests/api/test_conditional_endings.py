@@ -68,7 +68,7 @@ async def test_waiting_orders_expire_and_keep_the_clock_of_their_market_running(
     async def ticking() -> list[object]:
         soon = Timestamp(STARTED_AT + 60 * SECOND_US)
         found = await exchange.services.database.run(
-            lambda session: read_ticking(session, STARTED_AT, soon, only_expiring=True)
+            lambda session: read_ticking(session, STARTED_AT, soon, only_due=True)
         )
         return [(market.name, market.is_in_use) for market in found]
 

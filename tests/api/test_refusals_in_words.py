@@ -98,8 +98,8 @@ def _example(schema: dict[str, Any]) -> Any:
     if schema.get("type") == "array":
         return [_example(schema["items"])]
     plain = {"integer": schema.get("minimum", 1), "boolean": False, "string": schema.get("minLength", 1) * "x"}
-    if "enum" in schema:
-        return schema["enum"][0]
+    if "const" in schema or "enum" in schema:
+        return schema["const"] if "const" in schema else schema["enum"][0]
     if schema.get("format") == "date-time":
         return "2100-01-01T00:00:00Z"
     if "pattern" in schema:
