@@ -22,6 +22,7 @@ NOT_READ = {
     ("DELETE", "/orders"): Scope.TRADE,
     ("DELETE", "/orders/by-client-id/{clientOrderId}"): Scope.TRADE,
     ("POST", "/orders/batch"): Scope.TRADE,
+    ("POST", "/orders/countdown"): Scope.TRADE,
     ("POST", "/positions/{marketId}/leverage"): Scope.TRADE,
     ("POST", "/positions/{marketId}/close"): Scope.TRADE,
     ("POST", "/withdrawals"): Scope.WITHDRAW,
