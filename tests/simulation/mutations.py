@@ -322,7 +322,7 @@ SHOWN_BY = {
     "a countdown that has fired stays in the table": 6,
     "a cancel-all leaves the newest order out": 538,
     "nobody notices that the log has lost what recovery read": 23,
-    "nobody looks whether the last known record is still there": 9285,
+    "nobody looks whether the last known record is still there": 684,
     "the projection gives up at a hole that the log heals": 59,
     "an engine continues where its group has committed": 0,
     "a projection continues where its group has committed": 0,
