@@ -1,4 +1,4 @@
-"""What an order is priced at: the protection price of a market order, and what each lot adds to the margin sums.
+"""What submission and engine both compute of an order: protection price, margin terms, and whether its condition holds.
 
 The submission prices orders at acceptance, the engine a conditional one when its condition holds.
 """
@@ -6,8 +6,10 @@ The submission prices orders at acceptance, the engine a conditional one when it
 from typing import NamedTuple
 
 from schemas.market import MarketSpec
-from schemas.orders import Side
+from schemas.orders import OrderType, Side
 from schemas.units import PPM, Micros, Ppm, Ticks, divide_up
+
+_STOPS = frozenset({OrderType.STOP, OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET})
 
 
 class MarginTerms(NamedTuple):
@@ -46,3 +48,13 @@ def protection_price(mark: int, side: Side, bound: Ppm) -> Ticks:
 def not_beyond(side: Side, limit: int, protection: int) -> Ticks:
     """The limit, or the protection price where the limit is more aggressive."""
     return Ticks(min(limit, protection) if side is Side.BUY else max(limit, protection))
+
+
+def fires_rising(order_type: OrderType, side: Side) -> bool:
+    """Whether its condition holds at or above the trigger: of a stop that buys, a take-profit that sells. Else at or below."""
+    return (order_type in _STOPS) == (side is Side.BUY)
+
+
+def condition_holds(order_type: OrderType, side: Side, working: int, trigger: int) -> bool:
+    """Whether the condition of an order with a trigger (ticks) holds at this working price (ticks)."""
+    return working >= trigger if fires_rising(order_type, side) else working <= trigger

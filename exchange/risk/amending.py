@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import closed, fits_position
-from exchange.risk.conditional import PlacedLeg, leg_breach
+from exchange.risk.conditional import PlacedLeg, legs_breach
 from exchange.risk.coverage import cover_amended, without_order
 from exchange.risk.order_draft import ParsedOrder, amount_or_none, invalid
 from exchange.risk.order_filters import LIMITS, FilterViolation, PricedOrder, first_breach, off_grid, price_order
@@ -132,8 +132,7 @@ def _legs_breach(amend: ParsedAmend, order: RestingOrder, spec: MarketSpec) -> R
     if amend.price_e18 is None:
         return None
     price = amend.price_e18 // spec.tick_size_e18
-    breaches = (leg_breach(leg, order.terms.side, price, spec) for leg in order.legs)
-    return next((breach for breach in breaches if breach is not None), None)
+    return legs_breach(order.legs, order.terms.side, price, spec)
 
 
 def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> ParsedOrder:

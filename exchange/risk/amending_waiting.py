@@ -13,7 +13,7 @@ from exchange.risk.conditional import (
     PlacedLeg,
     Surroundings,
     adding,
-    leg_breach,
+    legs_breach,
     reference_price,
     size_breaches,
     uncovered_waiting,
@@ -115,9 +115,7 @@ def _legs_breach(amend: ParsedAmend, order: WaitingOrder, draft: ParsedOrder, ma
     """Why the orders attached to this one may not have its new price, or its new trigger where it has no price."""
     if amend.price_e18 is None and amend.trigger_e18 is None:
         return None
-    price = reference_price(draft, market)
-    breaches = (leg_breach(leg, order.side, price, market.spec) for leg in order.legs)
-    return next((breach for breach in breaches if breach is not None), None)
+    return legs_breach(order.legs, order.side, reference_price(draft, market), market.spec)
 
 
 def _condition(amend: ParsedAmend, order: WaitingOrder, tick: int) -> ParsedCondition:

@@ -3,11 +3,12 @@
 A conditional order needs no margin before its trigger. What is reduce-only counts as waiting, so that it is covered when it fires.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from exchange.order_terms import condition_holds, fires_rising
 from exchange.risk.account import NO_WAITING, Exposure, MarginAccount, MarketState, PositionRisk, WaitingSums
 from exchange.risk.coverage import bound_refusal, can_only_reduce, insufficient
 from exchange.risk.margin import order_costs, requirement_and_equity, total_requirement
@@ -21,7 +22,6 @@ from schemas.risk_tiers import NOTIONAL_MAX
 from schemas.units import Lots, Ppm, Ticks, Timestamp, format_micros
 
 OCO_ORDERS_MAX = 10
-_STOPS = frozenset({OrderType.STOP, OrderType.STOP_MARKET, OrderType.TRAILING_STOP_MARKET})
 _BESIDE = (
     "not covered: when the order has reduced the position, the account's other orders on this side, which are not reduce-only,"
     " open one that its equity does not cover; cancel them first"
@@ -57,12 +57,8 @@ def links_breach(draft: ParsedOrder, market: MarketState, before: Exposure, arou
         return FilterViolation("MAX_CONDITIONAL_ORDERS", spec.conditional_orders_max, got).refused
     if request.oco_group is not None and around.group_orders >= OCO_ORDERS_MAX:
         return FilterViolation("MAX_OCO_ORDERS", OCO_ORDERS_MAX, around.group_orders + 1).refused
-    reference = reference_price(draft, market)
-    for leg in draft.legs:
-        placed = PlacedLeg(leg.field, leg.order_type, Ticks(leg.trigger_e18 // spec.tick_size_e18))
-        if refused := leg_breach(placed, request.side, reference, spec):
-            return refused
-    return None
+    legs = (PlacedLeg(leg.field, leg.order_type, Ticks(leg.trigger_e18 // spec.tick_size_e18)) for leg in draft.legs)
+    return legs_breach(legs, request.side, reference_price(draft, market), spec)
 
 
 class PlacedLeg(NamedTuple):
@@ -73,9 +69,14 @@ class PlacedLeg(NamedTuple):
     trigger: Ticks
 
 
-def leg_breach(leg: PlacedLeg, side: Side, reference: int, spec: MarketSpec) -> Refused | None:
-    """Why a leg may not be attached to an order of this side at this price: its trigger lies on the wrong side of it."""
-    rises = _rises(leg.order_type, side.opposite)
+def legs_breach(legs: Iterable[PlacedLeg], side: Side, reference: int, spec: MarketSpec) -> Refused | None:
+    """Why legs may not be attached to an order of this side at this price: the first whose trigger is on the wrong side of it."""
+    breaches = (_leg_breach(leg, side, reference, spec) for leg in legs)
+    return next((breach for breach in breaches if breach is not None), None)
+
+
+def _leg_breach(leg: PlacedLeg, side: Side, reference: int, spec: MarketSpec) -> Refused | None:
+    rises = fires_rising(leg.order_type, side.opposite)
     if leg.trigger > reference if rises else leg.trigger < reference:
         return None
     message = f"{leg.field}.triggerPrice must be {'above' if rises else 'below'} {price_text(spec, reference)}, the price of the order"
@@ -149,16 +150,6 @@ def admit_waiting(
     return AdmittedWaiting(command, after)
 
 
-def holds(order_type: OrderType, side: Side, working: int, trigger: int) -> bool:
-    """Whether the condition of an order with a trigger holds at this working price."""
-    return working >= trigger if _rises(order_type, side) else working <= trigger
-
-
-def _rises(order_type: OrderType, side: Side) -> bool:
-    """Whether the condition waits for the price to rise: a stop that buys, a take-profit that sells."""
-    return (order_type in _STOPS) == (side is Side.BUY)
-
-
 def reference_price(draft: ParsedOrder, market: MarketState) -> int:
     """The price that the order is about: its limit, else its trigger or activation price, else the mark."""
     tick, condition = market.spec.tick_size_e18, draft.condition
@@ -202,7 +193,7 @@ def would_trigger(draft: ParsedOrder, market: MarketState, working: Ticks | None
     if condition is None or condition.trigger_e18 is None or working is None:
         return None
     trigger = condition.trigger_e18 // spec.tick_size_e18
-    if not holds(request.type, request.side, working, trigger):
+    if not condition_holds(request.type, request.side, working, trigger):
         return None
     return FilterViolation("WOULD_TRIGGER", price_text(spec, trigger), price_text(spec, working))
 

@@ -4,13 +4,9 @@ from enum import IntEnum
 
 import msgspec
 
+from exchange.order_terms import condition_holds, fires_rising
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.units import PPM, Lots, Micros, Ppm, Ticks, Timestamp, divide_up
-
-_RISING = {(OrderType.STOP, Side.BUY), (OrderType.STOP_MARKET, Side.BUY)} | {
-    (OrderType.TAKE_PROFIT, Side.SELL),
-    (OrderType.TAKE_PROFIT_MARKET, Side.SELL),
-}
 
 
 class Stage(IntEnum):
@@ -62,10 +58,8 @@ class ConditionalOrder(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     @property
     def fires_rising(self) -> bool:
-        """Whether it fires at or above its trigger; otherwise at or below. A trailing one fires against its direction."""
-        if self.is_trailing:
-            return self.side is Side.BUY
-        return (self.order_type, self.side) in _RISING
+        """Whether it fires at or above its trigger; otherwise at or below."""
+        return fires_rising(self.order_type, self.side)
 
     def follow(self, price: Ticks) -> None:
         """Let a trailing order see a working price: it becomes active, its extreme and its trigger follow."""
@@ -83,6 +77,5 @@ class ConditionalOrder(msgspec.Struct, gc=False, eq=False, array_like=True):
 
     def holds_at(self, price: Ticks) -> bool:
         """Whether the condition holds at this working price."""
-        if not self.trigger:  # a trailing order that is not active
-            return False
-        return price >= self.trigger if self.fires_rising else price <= self.trigger
+        # a trailing order that is not active has no trigger
+        return bool(self.trigger) and condition_holds(self.order_type, self.side, price, self.trigger)
