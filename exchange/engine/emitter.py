@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.market import Market
@@ -193,7 +194,7 @@ class Emitter:
 
     def follows_position(self, order: ConditionalOrder, added: int) -> None:
         """The order that closes a position has just got `added` lots, because the position has changed."""
-        self._amended(order, added, AmendCause.POSITION, keeps_place=True)
+        self.events.append(self._amendment(order, added, AmendCause.POSITION, keeps_place=True))
 
     def ended(
         self,
@@ -225,22 +226,22 @@ class Emitter:
 
     def moved_to_band(self, order: Order) -> None:
         """The reduce-only order has just been moved to the edge of the resting band, at the end of the queue there."""
-        self._amended(order, 0, AmendCause.PRICE_BAND, keeps_place=False)
+        self.events.append(self._amendment(order, 0, AmendCause.PRICE_BAND, keeps_place=False))
 
-    def _amended(self, order: Order | ConditionalOrder, added: int, cause: AmendCause, *, keeps_place: bool) -> None:
-        self.events.append(
-            OrderAmended(
-                seq=self._next(),
-                command=self.command,
-                at=self.at,
-                order=order.order_seq,
-                user=order.user,
-                price=order.price,
-                remaining=order.remaining,
-                added=added,
-                cause=cause,
-                keeps_place=keeps_place,
-            )
+    def _amendment(
+        self, order: Order | ConditionalOrder, added: int, cause: AmendCause, *, keeps_place: bool
+    ) -> OrderAmended:
+        return OrderAmended(
+            seq=self._next(),
+            command=self.command,
+            at=self.at,
+            order=order.order_seq,
+            user=order.user,
+            price=order.price,
+            remaining=order.remaining,
+            added=added,
+            cause=cause,
+            keeps_place=keeps_place,
         )
 
     def amended(self, order: Order | ConditionalOrder, command: AmendOrder, *, keeps_place: bool) -> None:
@@ -249,17 +250,8 @@ class Emitter:
         if isinstance(order, ConditionalOrder):
             trigger = Ticks(0) if order.is_trailing else order.trigger
         self.events.append(
-            OrderAmended(
-                seq=self._next(),
-                command=self.command,
-                at=self.at,
-                order=order.order_seq,
-                user=order.user,
-                price=order.price,
-                remaining=order.remaining,
-                added=command.added,
-                cause=AmendCause.USER,
-                keeps_place=keeps_place,
+            replace(
+                self._amendment(order, command.added, AmendCause.USER, keeps_place=keeps_place),
                 margin_price=command.margin_price,
                 loss_per_lot=command.loss_per_lot,
                 fee_per_lot=command.fee_per_lot,

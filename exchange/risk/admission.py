@@ -109,10 +109,7 @@ def set_leverage(
 
 def _unfit(draft: ParsedOrder, market: MarketState, exposure: Exposure, around: Surroundings | None) -> Refused | None:
     """Why the market cannot have the order: its rules, its grid, or what the order comes with."""
-    if not draft.is_of_conditional_rules:
-        breach = off_grid(market.spec, draft)
-        return None if breach is None else breach.refused
-    if refused := unknown_to(market, around):
+    if draft.is_of_conditional_rules and (refused := unknown_to(market, around)):
         return refused
     if breach := off_grid(market.spec, draft):
         return breach.refused

@@ -5,7 +5,7 @@ Each fires once, the oldest first. A fill of one may move the last price and fir
 
 from exchange.engine.conditional.entry import enter_book
 from exchange.engine.conditional.following import end_group, end_waiting, follow_ends
-from exchange.engine.conditional.order import ConditionalOrder, Stage
+from exchange.engine.conditional.order import ConditionalOrder
 from exchange.engine.emitter import Emitter
 from exchange.engine.market import Market
 from exchange.engine.matching import MatchParams, match
@@ -122,5 +122,4 @@ def _protect(emitter: Emitter, order: ConditionalOrder, price: Ticks) -> None:
         emitter.ended(taker, OrderStatus.CANCELLED, EndReason.POSITION_CLOSED)
         return
     order.remaining, order.taker_notional = taker.remaining, taker.taker_notional
-    order.stage = Stage.TRIGGERED
     market.wait(order)
