@@ -1,6 +1,6 @@
 """The step of the activator: one triggered order, in one transaction under the lock of its account.
 
-An order is activated or cancelled at most once, whoever repeats the step: it no longer waits afterwards, or a cancel of it is
+An order is activated or cancelled at most once, however often the step is repeated: it no longer waits afterwards, or a cancel of it is
 under way. The order becomes live here, with the margin terms of the command, as an order does that is placed.
 """
 

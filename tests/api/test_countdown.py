@@ -94,7 +94,7 @@ async def test_without_a_market_it_is_every_listed_one(exchange: Exchange) -> No
 
 
 async def test_non_reduce_only_spares_reduce_only_orders(exchange: Exchange) -> None:
-    """A take-profit stays an exit while its owner is away; all else ends."""
+    """A take-profit stays an exit while its owner is disconnected; all else ends."""
     alice, bob = await exchange.user("100000"), await exchange.user("100000")
     await bob.order(side="SELL", quantity="0.1")
     await alice.order(quantity="0.1")

@@ -210,7 +210,7 @@ async def a_batch_of_parents_each_covered_alone(at: Scene) -> list[Reply]:
 
 @attack
 async def a_cancel_all_races_with_activation_amend_and_trigger(at: Scene) -> list[Reply]:
-    """Whoever is first, everything that was accepted before the cancel-all ends, and is in no sum afterwards."""
+    """Whichever is first, everything that was accepted before the cancel-all ends, and is in no sum afterwards."""
     for _ in range(3):
         await at.last("60000")
         await at.bid("0.001", "59000")

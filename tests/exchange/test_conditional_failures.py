@@ -30,7 +30,7 @@ def test_legs_end_with_a_parent_that_failed() -> None:
 
 
 def test_a_triggered_order_ends_when_its_activation_fails() -> None:
-    """Its margin is reserved: it must not wait for ever."""
+    """Its margin is reserved: it must not wait forever."""
     driver = Driver()
     driver.send(rules(4), conditional(ANN, BUY, 2, 102), index(102))
     events = failed(driver, activation(ANN, 3, 103))
