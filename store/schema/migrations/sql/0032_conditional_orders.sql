@@ -1,6 +1,6 @@
 -- Conditional orders (docs/semantics.md, "Conditional orders"): an order is live, or it waits for its condition or for its margin, or it
--- has ended. A waiting order is in no margin sum of before. What waits has sums of its own, kept by triggers, so they are exact
--- whoever writes the orders, and no role may write them.
+-- has ended. A waiting order is in no margin sum of before. What waits has sums of its own, kept by triggers (0039), so they are exact
+-- for every writer of orders, and no role may write them.
 
 ALTER TABLE orders
   ADD COLUMN IF NOT EXISTS is_waiting boolean NOT NULL DEFAULT false,
@@ -32,38 +32,6 @@ ALTER TABLE positions
   ADD COLUMN IF NOT EXISTS waiting_orders int4 NOT NULL DEFAULT 0;
 COMMENT ON COLUMN positions.waiting_buy_lots IS 'The lots of waiting reduce-only buys of a fixed quantity; closing_buys counts those that close the position.';
 
-CREATE OR REPLACE FUNCTION orders_count_waiting() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-  added int4 := NEW.is_waiting::int4;
-  added_lots int8 := CASE WHEN NEW.is_waiting THEN NEW.remaining ELSE 0 END;
-BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    added := added - OLD.is_waiting::int4;
-    added_lots := added_lots - CASE WHEN OLD.is_waiting THEN OLD.remaining ELSE 0 END;
-  END IF;
-  IF NEW.closes_position OR NOT NEW.reduce_only THEN
-    added_lots := 0;
-  END IF;
-  UPDATE positions p SET waiting_orders = p.waiting_orders + added,
-    waiting_buy_lots = p.waiting_buy_lots + CASE NEW.side WHEN 'BUY' THEN added_lots ELSE 0 END,
-    waiting_sell_lots = p.waiting_sell_lots + CASE NEW.side WHEN 'SELL' THEN added_lots ELSE 0 END,
-    closing_buys = p.closing_buys + CASE WHEN NEW.closes_position AND NEW.side = 'BUY' THEN added ELSE 0 END,
-    closing_sells = p.closing_sells + CASE WHEN NEW.closes_position AND NEW.side = 'SELL' THEN added ELSE 0 END
-    WHERE p.user_id = NEW.user_id AND p.market_id = NEW.market_id;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'order % has no row of positions', NEW.order_id;
-  END IF;
-  RETURN NULL;
-END $$;
-
-CREATE OR REPLACE TRIGGER orders_waiting_new AFTER INSERT ON orders
-  FOR EACH ROW WHEN (NEW.is_waiting) EXECUTE FUNCTION orders_count_waiting();
-CREATE OR REPLACE TRIGGER orders_waiting_changed AFTER UPDATE OF remaining, is_waiting ON orders
-  FOR EACH ROW WHEN ((OLD.is_waiting OR NEW.is_waiting)
-    AND (OLD.remaining, OLD.is_waiting) IS DISTINCT FROM (NEW.remaining, NEW.is_waiting))
-  EXECUTE FUNCTION orders_count_waiting();
-
 -- A reduce-only order that becomes live has its margin terms from then on.
 CREATE OR REPLACE TRIGGER orders_excess_when_live BEFORE UPDATE OF is_live ON orders
   FOR EACH ROW WHEN (NEW.reduce_only AND NEW.is_live AND NOT OLD.is_live) EXECUTE FUNCTION orders_record_excess();
@@ -78,33 +46,8 @@ CREATE OR REPLACE TRIGGER orders_triggered AFTER UPDATE OF triggered_at ON order
   FOR EACH ROW WHEN (OLD.triggered_at IS NULL AND NEW.triggered_at IS NOT NULL AND NEW.is_waiting AND NOT NEW.reduce_only)
   EXECUTE FUNCTION orders_announce_triggered();
 
--- As read_margin_accounts and lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits: null
--- where nothing does, else an array in the order of WaitingSums (exchange/risk/account.py). A cancel may name a waiting order.
-CREATE OR REPLACE FUNCTION read_trading_accounts(in_users int8[])
-RETURNS TABLE (
-  kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
-  is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
-  open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
-  reduce_only int8[], waiting int8[]
-)
-LANGUAGE sql STABLE AS $$
-  SELECT 'market', NULL::int8, m.market_id, m.status, m.mark, m.is_frozen, NULL::int8, NULL::int8,
-    NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8,
-    NULL::int8, NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[]
-  FROM markets m
-  UNION ALL
-  SELECT 'account', a.user_id, p.market_id, NULL, NULL, NULL, a.wallet, abs(a.liquidation_id),
-    a.is_closing, p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss,
-    p.open_fees, p.buy_lots, p.sell_lots, p.live_orders,
-    CASE WHEN p.reduce_buy_lots <> 0 OR p.reduce_sell_lots <> 0 THEN ARRAY[p.reduce_buy_lots, p.reduce_sell_lots,
-      p.reduce_buy_notional, p.reduce_sell_notional, p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] END,
-    CASE WHEN p.waiting_orders <> 0 THEN ARRAY[p.waiting_buy_lots, p.waiting_sell_lots, p.closing_buys, p.closing_sells,
-      p.waiting_orders] END
-  FROM accounts a
-  LEFT JOIN LATERAL (SELECT x.* FROM positions x WHERE x.user_id = a.user_id OFFSET 0) p ON true
-  WHERE a.user_id = ANY(in_users)
-$$;
-
+-- As lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits. A cancel may name a waiting order.
+-- read_trading_accounts is in 0036.
 CREATE OR REPLACE FUNCTION lock_trading_accounts(
   in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[])
 RETURNS TABLE (
@@ -142,7 +85,8 @@ BEGIN
   END IF;
 END $$;
 
--- As lock_events of 0030, which the previous release calls, with what the projection needs of a conditional order.
+-- As lock_events of 0030, which the previous release calls, with what the projection needs of a conditional order. For
+-- lock_rows_of_events of 0038.
 CREATE OR REPLACE FUNCTION lock_event_rows(in_markets int4[], in_users int8[], in_orders int8[])
 RETURNS TABLE (
   market_id int4, event_seq int8, command_seq int8, event_hash text,

@@ -32,8 +32,9 @@ FROM (
 ) b
 WINDOW tier AS (PARTITION BY b.market_id ORDER BY b.place);
 
--- As in 0032; of a market also, in columns that only accounts had: `cost`, its spec_seq, and `lots`, its open interest where it is limited.
--- The release before does not read these.
+-- As read_margin_accounts of 0019, which the previous release calls, with the sums of what waits: null where nothing does, else an
+-- array in the order of WaitingSums (exchange/risk/account.py). Of a market also, in columns that only accounts had: `cost`, its
+-- spec_seq, and `lots`, its open interest where it is limited.
 CREATE OR REPLACE FUNCTION read_trading_accounts(in_users int8[])
 RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,

@@ -7,7 +7,6 @@ ALTER TABLE amends ADD COLUMN IF NOT EXISTS trigger_price int8;
 COMMENT ON COLUMN amends.trigger_price IS 'Null where the trigger stays.';
 ALTER TABLE amends ADD COLUMN IF NOT EXISTS amended_trigger int8;
 
--- Replaces the one of 0032.
 CREATE OR REPLACE FUNCTION orders_count_waiting() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -33,12 +32,15 @@ BEGIN
   RETURN NULL;
 END $$;
 
+CREATE OR REPLACE TRIGGER orders_waiting_new AFTER INSERT ON orders
+  FOR EACH ROW WHEN (NEW.is_waiting) EXECUTE FUNCTION orders_count_waiting();
 CREATE OR REPLACE TRIGGER orders_waiting_changed AFTER UPDATE OF remaining, is_waiting, amend_lots ON orders
   FOR EACH ROW WHEN ((OLD.is_waiting OR NEW.is_waiting)
     AND (OLD.remaining, OLD.is_waiting, OLD.amend_lots) IS DISTINCT FROM (NEW.remaining, NEW.is_waiting, NEW.amend_lots))
   EXECUTE FUNCTION orders_count_waiting();
 
--- Replaces the one of 0038: the array goes on with the condition, and the price of a parent that has not filled.
+-- As lock_trading_accounts of 0032, then the orders that a batch amends, read in the same round trip as the last holders of the locks
+-- left them: `amended` is a JSON array in the order of the fields of store/submission/amended_orders.py.
 CREATE OR REPLACE FUNCTION lock_trading_accounts_and_amended(
   in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[], in_amended int8[])
 RETURNS TABLE (
