@@ -44,9 +44,13 @@ def unknown_to(market: MarketState, around: Surroundings | None) -> Refused | No
     """Why a market cannot have the order: the rules of its log are older."""
     if around is not None and around.rules >= RULES_FOURTH:
         return None
-    name = market.spec.market
-    message = f"this market does not know conditional orders yet; an operator moves it with `market rules {name} 4`"
-    return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": name, "reason": "RULES"})
+    return rules_too_old(market.spec.market, "conditional orders")
+
+
+def rules_too_old(market: str, what: str) -> Refused:
+    """The refusal of what a market knows from the fourth rules on."""
+    message = f"this market does not know {what} yet; an operator moves it with `market rules {market} {RULES_FOURTH}`"
+    return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": market, "reason": "RULES"})
 
 
 def links_breach(draft: ParsedOrder, market: MarketState, before: Exposure, around: Surroundings) -> Refused | None:

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder
 from exchange.risk.amending_waiting import WaitingOrder
-from exchange.risk.conditional import PlacedLeg
+from exchange.risk.conditional import PlacedLeg, rules_too_old
 from exchange.risk.order_filters import PricedOrder
 from schemas.commands import AmendOrder
 from schemas.ids import seq_of_order_key
@@ -175,10 +175,7 @@ def _waiting(number: int, market: str, row: _StoredOrder, working_type: WorkingT
 def why_never(target: AmendTarget, order_id: str, market: str) -> Refused | None:
     """Why this order cannot be amended at all: by its market's rules, or because it never rests."""
     if target.rules < RULES_FOURTH:
-        message = (
-            f"this market does not know amends yet; an operator moves it with `market rules {market} {RULES_FOURTH}`"
-        )
-        return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": market, "reason": "RULES"})
+        return rules_too_old(market, "amends")
     if not target.can_rest and not isinstance(target.order, WaitingOrder):
         message = "only an order that waits or rests in the book, or will when it arrives, can be amended"
         return Refused(ErrorCode.INVALID_ORDER, message, {"orderId": order_id, "field": "orderId"})

@@ -9,8 +9,9 @@ from schemas.units import Lots, Ticks
 class WaitingOrders:
     """All waiting orders, in the order in which they arrived; empty in most markets, which then pay for nothing.
 
-    `on_mark`, `on_last` and `on_index` are the triggers by working price. `legs` are the attached orders that sleep, by parent. `protecting` are the triggered reduce-only ones that have lots left:
-    each tick tries them again. `needs_a_look`: a condition may hold, or there are some of these, so that the command at hand may lead to something here.
+    `on_mark`, `on_last` and `on_index` are the triggers by working price. `legs` are the attached orders that sleep, by parent.
+    `protecting` are the triggered reduce-only market orders that have lots left: each tick tries them again. `needs_a_look`: a
+    condition may hold, or there are legs or protecting orders, so that the command at hand may lead to something here.
     """
 
     __slots__ = ("_of_users", "legs", "needs_a_look", "on_index", "on_last", "on_mark", "orders", "protecting")
