@@ -30,7 +30,8 @@ SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wa
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
   p.live_orders, ARRAY[p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
     p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] AS reduce_only,
-  ARRAY[p.waiting_buy_lots, p.waiting_sell_lots, p.closing_buys, p.closing_sells, p.waiting_orders] AS waiting, p.opened_seq, p.realized, p.leverage_set_at
+  ARRAY[p.waiting_buy_lots, p.waiting_sell_lots, p.closing_buys, p.closing_sells, p.waiting_orders] AS waiting,
+  p.opened_seq, p.realized, p.leverage_set_at
 FROM accounts a
 LEFT JOIN positions p ON p.user_id = a.user_id AND (p.lots <> 0 OR p.live_orders <> 0 OR p.waiting_orders <> 0)
 LEFT JOIN markets m USING (market_id)

@@ -74,9 +74,9 @@ async def read_ready(session: Session) -> list[Ready]:
 
 
 async def begin(session: Session, user: int, now: Timestamp) -> bool:
-    """Flag the account and cancel all its orders, the waiting ones too, if it is still at or below maintenance; returns whether it was flagged.
+    """Flag the account and cancel all its orders, the waiting ones too, if it is still at or below maintenance.
 
-    From the commit on, it may only reduce positions, and cannot withdraw.
+    Returns whether it was flagged. From the commit on, it may only reduce positions, and cannot withdraw.
     """
     async with session.transaction():
         await lock_in_user_order(session, [user])

@@ -231,7 +231,10 @@ class Fold:
         self.rows.fills.append(fill)
 
     def _move(self, event: OrderAmended) -> None:
-        """A new price, and a new size of an order that waits to close the position; the margin sums stay, for what the order adds per lot was computed when it was accepted."""
+        """A new price, and a new size of an order that waits to close the position.
+
+        The margin sums stay: what the order adds per lot was computed when it was accepted.
+        """
         order = self._touch(event, event.order, event.user)
         if order.remaining + event.added != event.remaining or (event.added and not order.is_waiting):
             raise ProjectionBroken(self._market, event=event.seq, order=order.order_id, remaining=order.remaining)

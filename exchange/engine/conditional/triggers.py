@@ -1,4 +1,7 @@
-"""Which conditions hold at a working price: the triggers of one working type, sorted, so that a price that fires none costs two comparisons."""
+"""Which conditions hold at a working price: the triggers of one working type.
+
+They are sorted, so a price that fires none costs two comparisons.
+"""
 
 from sortedcontainers import SortedList
 

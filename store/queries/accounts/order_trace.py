@@ -31,11 +31,15 @@ _TAKER_COMMAND = """
     WHEN q.activated_command_seq IS NOT NULL THEN q.activated_command_seq
     WHEN q.type IN ('STOP', 'TAKE_PROFIT') THEN q.triggered_command_seq END)
 """
-"""The command by which a taker entered the book, or by which it did so again, amended. A protective order is tried again by later ones, which are not stored."""
+"""The command by which a taker entered the book, or by which it did so again, amended.
+
+A protective order is tried again by later ones, which are not stored.
+"""
 _READ = f"""
 SELECT o.order_id, o.status, o.reason, o.client_order_id, o.created_at, o.updated_at, o.cancel_requested_at, o.cancel_seq,
   m.name, m.spec::text AS spec, c.command_seq AS accepted_seq, r.command_seq AS relayed_seq,
-  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, o.ended_command_seq, s.sent_at, w.matched_at, w.persisted_at, e.matched_at AS ended_logged_at,
+  p.command_seq AS persisted_seq, p.event_seq, o.ended_event_seq, o.ended_command_seq, s.sent_at, w.matched_at, w.persisted_at,
+  e.matched_at AS ended_logged_at,
   o.triggered_command_seq, o.triggered_event_seq, o.triggered_working_price, o.activated_command_seq, o.price AS own_price,
   t.matched_at AS triggered_logged_at, v.matched_at AS activated_logged_at, f.*
 FROM orders o JOIN markets m USING (market_id) JOIN counters c USING (market_id) JOIN relay_cursors r USING (market_id)
