@@ -291,7 +291,7 @@ class Decisions:
         """Why the order cannot be amended now: it has ended or triggered, or a cancel or an amend of it is under way."""
         if not target.is_open:
             return RefusedCancel(order, target.market_id, NotOpen.ENDED)
-        if (cancel := target.cancel_seq or self._cancelled.get(order)) is not None:
+        if (cancel := self._under_way(order, target.cancel_seq)) is not None:
             return RefusedCancel(order, target.market_id, NotOpen.CANCEL_PENDING, cancel)
         if (amend := target.amend_seq or self._amended.get(order)) is not None:
             return RefusedCancel(order, target.market_id, NotOpen.AMEND_PENDING, amend)
