@@ -24,6 +24,7 @@ class Size(msgspec.Struct, frozen=True):
     projection_rounds: int
     overload_s: float
     peak_s: float
+    peaks: int
     starts: int
     idle_s: float
     soak_s: float
@@ -52,6 +53,7 @@ FULL = Size(
     projection_rounds=5,
     overload_s=60.0,
     peak_s=15.0,
+    peaks=3,
     starts=3,
     idle_s=30.0,
     soak_s=600.0,
@@ -79,6 +81,7 @@ QUICK = Size(
     projection_rounds=2,
     overload_s=15.0,
     peak_s=6.0,
+    peaks=2,
     starts=1,
     idle_s=30.0,
     soak_s=60.0,
@@ -106,6 +109,7 @@ TINY = Size(
     projection_rounds=1,
     overload_s=1.0,
     peak_s=0.5,
+    peaks=1,
     starts=1,
     idle_s=1.0,
     soak_s=3.0,

@@ -3,12 +3,12 @@
 import itertools
 import json
 
-from bench.load.generator import orders
+from bench.load.generator import REFERENCE, Reference, orders
 
 
-def random_orders(seed: int, count: int) -> list[bytes]:
-    """Small limit orders around the reference prices of both markets; about half of them trade."""
-    return [_encoded(order) for order in itertools.islice(orders(seed), count)]
+def random_orders(seed: int, count: int, reference: Reference = REFERENCE) -> list[bytes]:
+    """Small limit orders around the reference prices of these markets; about half of them trade."""
+    return [_encoded(order) for order in itertools.islice(orders(seed, reference), count)]
 
 
 def walls() -> list[bytes]:

@@ -6,14 +6,16 @@ One exchange: two markets alone, then more that are listed under load, then the 
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from app.operator import now
 from bench.exchange_process import ExchangeProcess
+from bench.load.generator import REFERENCE, Reference
 from bench.load.job import Kind
 from bench.load.order_bodies import random_orders
 from bench.load.users import FundedUser
@@ -56,12 +58,12 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
     users = await users_of(exchange, size.users, "markets")
     names = [spec.market for spec in SEED_MARKETS]
     await completed(exchange, users, size.peak_s)  # warm
-    two = await completed(exchange, users, size.peak_s)
+    two = await _peaks(exchange, users, size)
     listed = await _list_up_to(exchange, users, names, equal)
-    others_idle = await completed(exchange, users, size.peak_s)
-    in_all = await completed(exchange, users, size.peak_s, orders=_equally(names))
+    others_idle = await _peaks(exchange, users, size)
+    in_all = await _peaks(exchange, users, size, orders=_equally(names))
     listed_more = await _list_up_to(exchange, users, names, by_zipf)
-    zipf = await completed(exchange, users, size.peak_s, orders=_by_zipf(names))
+    zipf = await _peaks(exchange, users, size, orders=_by_zipf(names))
     rows = [
         _completed(f"{equal} markets, all orders in two", others_idle, two, IDLE_OTHERS),
         _completed(f"{equal} markets, orders in all", in_all, two, IN_ALL),
@@ -70,27 +72,35 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
         *_listing(Listed(listed.trades_s + listed_more.trades_s, listed.waits_s + listed_more.waits_s)),
     ]
     measured = {"2 markets": two, f"{equal} markets, orders in all": in_all, f"{by_zipf} markets, Zipf": zipf}
-    return Outcome(rows, notes=[f"S1: {name}: {each.costs}" for name, each in measured.items()])
+    return Outcome(rows, notes=[f"S1: {name}: {peaks[-1].costs}" for name, peaks in measured.items()])
 
 
-def _completed(what: str, ours: Completed, two: Completed, bar: Bar) -> Row:
-    return compared("S1", f"completed, {what}", "orders/s", [ours.per_s], ("2 markets alone", [two.per_s]), bar)
+async def _peaks(exchange: ExchangeProcess, users: list[FundedUser], size: Size, **what: Any) -> list[Completed]:
+    return [await completed(exchange, users, size.peak_s, **what) for _ in range(size.peaks)]
+
+
+def _completed(what: str, ours: list[Completed], two: list[Completed], bar: Bar) -> Row:
+    yardstick = ("2 markets alone", [peak.per_s for peak in two])
+    return compared("S1", f"completed, {what}", "orders/s", [peak.per_s for peak in ours], yardstick, bar)
 
 
 def _equally(names: list[str]) -> list[bytes]:
-    return [_in_market(name, body) for name in names for body in random_orders(7, BODIES_A_MARKET)]
+    return [body for name in names for body in random_orders(7, BODIES_A_MARKET, _reference_of([name]))]
 
 
 def _by_zipf(names: list[str]) -> list[bytes]:
     """The n-th market gets a share of 1/n."""
     draw = random.Random(7)  # noqa: S311 - a repeatable load, not a secret
-    chosen = draw.choices(names, [1 / rank for rank in range(1, len(names) + 1)], k=BODIES)
-    return [_in_market(name, body) for name, body in zip(chosen, random_orders(7, BODIES), strict=True)]
+    counts = Counter(draw.choices(names, [1 / rank for rank in range(1, len(names) + 1)], k=BODIES))
+    bodies = [body for name, count in counts.items() for body in random_orders(7, count, _reference_of([name]))]
+    draw.shuffle(bodies)
+    return bodies
 
 
-def _in_market(name: str, body: bytes) -> bytes:
-    """An order of a seed market, in one with its specification; a listed one has that of BTC-PERP."""
-    return body.replace(b"BTC-PERP", name.encode())
+def _reference_of(names: list[str]) -> Reference:
+    """Prices and quantities of these markets: a listed one has the specification of the first seed market."""
+    listed = REFERENCE[SEED_MARKETS[0].market]
+    return {name: REFERENCE.get(name, listed) for name in names}
 
 
 async def _idle(exchange: ExchangeProcess, size: Size, count: int, two: dict[str, int]) -> list[Row]:
