@@ -208,6 +208,7 @@ async def check_accounts(session: Session, after: int) -> tuple[int, list[Discre
     if up_to is None:
         return 0, []
     async with session.transaction(isolation="repeatable_read", readonly=True):
+        await session.execute(PLAN_FOR_ALL)
         wallets = await session.fetch(_WALLETS, max(after, 0), up_to)
         margins = await session.fetch(_MARGIN_SUMS, after, up_to)
         waiting = await session.fetch(_WAITING_SUMS, after, up_to)

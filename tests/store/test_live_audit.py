@@ -7,13 +7,14 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from agents.auditor import Auditor
+from agents.auditor import FIRST_USER, Auditor
 from agents.worker.settings import StreamSettings
 from schemas.orders import Side, TimeInForce
 from schemas.rest.transfers import DepositRequest
 from store.audit.audit import audit
-from store.audit.live_audit import advance_checkpoint, read_sums
+from store.audit.live_audit import advance_checkpoint, check_accounts, read_sums
 from store.money.deposits import deposit
+from store.session.connect import connect_writer
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
 
 BTC, ETH = "BTC-PERP", "ETH-PERP"
@@ -104,6 +105,16 @@ async def test_what_does_not_balance_halts_its_market_through_the_log(
     await watch.audit(exchange.session, NOON)
     await watch.audit(exchange.session, NOON)
     assert {market for market in (BTC, ETH) if await status(exchange, market) == "HALTED"} == set(halted)
+
+
+async def test_accounts_are_never_checked_by_a_plan_for_an_empty_table(database: str) -> None:
+    """The first audit of a new exchange plans for empty tables; a later one must not keep that plan."""
+    session = await connect_writer(database, "test")
+    for _ in range(2):
+        await check_accounts(session, FIRST_USER)
+    kept = "SELECT statement FROM pg_prepared_statements WHERE generic_plans > 0 AND statement ~ 'FROM (orders|positions|ledger)'"
+    assert await session.fetch(kept) == []
+    await session.close()
 
 
 async def test_the_whole_audit_agrees(exchange: Exchange) -> None:
