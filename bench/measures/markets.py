@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import Any, NamedTuple
 
+import aiohttp
 import asyncpg
 import msgspec
 
@@ -68,7 +69,7 @@ async def measure(exchange: ExchangeProcess, size: Size) -> Outcome:
         _completed(f"{equal} markets, all orders in two", others_idle, two, IDLE_OTHERS),
         _completed(f"{equal} markets, orders in all", in_all, two, IN_ALL),
         _completed(f"{by_zipf} markets, orders by Zipf's law", zipf, two, BY_ZIPF),
-        *await _idle(exchange, size, len(names), resident),
+        *await _idle(exchange, users, size, len(names), resident),
         *_listing(Listed(listed.trades_s + listed_more.trades_s, listed.waits_s + listed_more.waits_s)),
     ]
     measured = {"2 markets": two, f"{equal} markets, orders in all": in_all, f"{by_zipf} markets, Zipf": zipf}
@@ -103,8 +104,11 @@ def _reference_of(names: list[str]) -> Reference:
     return {name: REFERENCE.get(name, listed) for name in names}
 
 
-async def _idle(exchange: ExchangeProcess, size: Size, count: int, two: dict[str, int]) -> list[Row]:
-    """S2, after a restart. `two`: what each process held with two markets."""
+async def _idle(
+    exchange: ExchangeProcess, users: list[FundedUser], size: Size, count: int, two: dict[str, int]
+) -> list[Row]:
+    """S2, after a restart, with positions but without orders (P7 is what those hold). `two`: memory with two empty markets."""
+    await _cancel_all_orders(exchange, users)
     await drained(exchange)
     await exchange.stop()
     began = time.monotonic()
@@ -130,6 +134,13 @@ async def _idle(exchange: ExchangeProcess, size: Size, count: int, two: dict[str
             for name in workers
         ),
     ]
+
+
+async def _cancel_all_orders(exchange: ExchangeProcess, users: list[FundedUser]) -> None:
+    async with aiohttp.ClientSession(exchange.url) as session:
+        for user in users:
+            async with session.delete("/orders", headers={"Authorization": f"Bearer {user.token}"}) as answer:
+                answer.raise_for_status()
 
 
 def _listing(listed: Listed) -> list[Row]:
