@@ -35,6 +35,9 @@ GATHER_A_LOG_S = 0.0001
 brings. A wait below GATHER_MIN_S is left out.
 """
 GATHER_MIN_S = 0.001
+GATHER_MAX_S = 0.05
+BUSY_LOGS = 10
+"""With records in this many logs at once the wait is twice as long: where many markets trade, a fetch brings more of them."""
 POLL_MS = 1_000
 TRY_AGAIN_S = 1.0
 COMMIT_WITHIN_S = 5.0
@@ -65,6 +68,11 @@ class Membership(NamedTuple):
 
     is_owner: bool
     generation: int
+
+
+def gather_s(logs: int, with_records: int) -> float:
+    """Seconds until the next fetch of this many logs, after one that has brought records of some."""
+    return min(GATHER_MAX_S, logs * GATHER_A_LOG_S * (1 + with_records / BUSY_LOGS))
 
 
 class Reading:
@@ -322,7 +330,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
                 continue
             self._set_fetch_wait(is_idle=not records and not self._paused)
             if records:
-                self._fetch_at_s = self.thread_loop.time() + len(self._readings) * GATHER_A_LOG_S
+                self._fetch_at_s = self.thread_loop.time() + gather_s(len(self._readings), len(records))
             for tp, found in records.items():
                 reading = self._readings.get(TP(*tp))
                 if reading is not None:

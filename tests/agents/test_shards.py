@@ -330,6 +330,7 @@ async def test_records_of_many_logs_gather_before_the_next_fetch(
 ) -> None:
     """The more logs a worker reads, the longer: each fetch names all of them. None is missed."""
     monkeypatch.setattr(consuming, "GATHER_A_LOG_S", 0.25)
+    monkeypatch.setattr(consuming, "GATHER_MAX_S", 1.0)
     fetched: list[int] = []
     fetch = consuming.ShardConsumerThread._fetch
 
@@ -351,6 +352,17 @@ async def test_records_of_many_logs_gather_before_the_next_fetch(
         for each in streams:
             await each.drained()
     assert len(fetched) <= sum(fetched) / 4
+
+
+def test_records_gather_only_where_many_markets_trade() -> None:
+    """Two markets never wait for each other; of two hundred a busy exchange fetches at most twenty times a second."""
+    assert consuming.gather_s(2, 2) < consuming.GATHER_MIN_S
+    assert (
+        consuming.gather_s(200, 1)
+        < consuming.gather_s(200, 10)
+        < consuming.gather_s(200, 200)
+        == consuming.GATHER_MAX_S
+    )
 
 
 async def test_what_a_group_has_committed_is_a_hint(broker: Broker, database: str, tmp_path: Path) -> None:
