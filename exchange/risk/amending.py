@@ -20,7 +20,7 @@ from schemas.market import MarketSpec
 from schemas.orders import OrderType, SelfTradePrevention, TimeInForce
 from schemas.refusals import Refused
 from schemas.rest.orders import AmendRequest, OrderRequest
-from schemas.units import Lots, Micros, Ticks, Timestamp, format_e18
+from schemas.units import Lots, Micros, Ticks, Timestamp
 
 AMENDS_MAX = 10_000
 """How often one order may be amended."""
@@ -129,14 +129,14 @@ def _no_trigger(amend: ParsedAmend) -> Refused | None:
 
 def _legs_breach(amend: ParsedAmend, order: RestingOrder, spec: MarketSpec) -> Refused | None:
     """Why the new price is none that the orders attached to this one may have: the first whose trigger is on the wrong side of it."""
-    if amend.price_e18 is None:
+    if amend.price_e18 is None or not order.legs:
         return None
     price = amend.price_e18 // spec.tick_size_e18
     return legs_breach(order.legs, order.terms.side, price, spec)
 
 
 def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> ParsedOrder:
-    """The order as a new one with the amended terms: its quantity is the total."""
+    """The order as a new one with the amended terms, which are read already: its quantity is the total."""
     spec, old = market.spec, order.terms
     quantity, price = amend.quantity_e18, amend.price_e18
     if quantity is None:
@@ -147,8 +147,7 @@ def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> Pars
         market_id=order.market,
         side=old.side,
         type=OrderType.LIMIT,
-        quantity=format_e18(quantity),
-        price=format_e18(price),
+        quantity=None,
         time_in_force=order.time_in_force,
         reduce_only=old.reduce_only,
         post_only=order.post_only,

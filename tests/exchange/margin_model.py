@@ -18,7 +18,7 @@ from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, initial_margin, requirement_and_equity
 from exchange.risk.order_filters import PricedOrder, reduce_only_excess
 from schemas.commands import PlaceConditional, PlaceOrder
-from schemas.market import RULES_FOURTH, MarketSpec
+from schemas.market import MarketSpec
 from schemas.orders import Side
 from schemas.refusals import Refused
 from schemas.rest.orders import AmendRequest, OrderRequest
@@ -191,9 +191,7 @@ class OneMarket:
             parent_price=None,
             amends=0,
         )
-        place = amending_waiting.SurroundedMarket(
-            self.market, Surroundings(RULES_FOURTH, self.market.mark, self.market.mark)
-        )
+        place = amending_waiting.SurroundedMarket(self.market, Surroundings(self.market.mark, self.market.mark))
         answer = amending_waiting.admit_waiting_amend(wish, stored, self.owner, place, NOW)
         if isinstance(answer, AdmittedAmend):
             self.owner.exposures[self.spec.market] = answer.risk
