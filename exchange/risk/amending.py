@@ -5,8 +5,8 @@ added: whichever of the two it is when it fills, its margin covers that.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
@@ -26,7 +26,7 @@ AMENDS_MAX = 10_000
 """How often one order may be amended."""
 
 
-class RestingOrder(NamedTuple):
+class RestingOrder(msgspec.Struct, frozen=True, gc=False):
     """An order that may be amended, as it is stored: `terms` with its remaining lots and its margin terms, and what it has filled.
 
     `number` is its sequence in the market, `amends` how often it has been amended, `legs` the orders attached to it that wait.
@@ -43,7 +43,7 @@ class RestingOrder(NamedTuple):
     legs: tuple[PlacedLeg, ...] = ()
 
 
-class ParsedAmend(NamedTuple):
+class ParsedAmend(msgspec.Struct, frozen=True, gc=False):
     """A well-formed request to amend, its decimals read as integers of 10^-18; None for what stays."""
 
     quantity_e18: int | None
@@ -51,7 +51,7 @@ class ParsedAmend(NamedTuple):
     trigger_e18: int | None = None
 
 
-class AdmittedAmend(NamedTuple):
+class AdmittedAmend(msgspec.Struct, frozen=True, gc=False):
     """An admitted amend: the command to write, the order as it counts until the verdict, and the account's exposure with it.
 
     `excess_per_lot` is that of the amended order alone.

@@ -6,6 +6,8 @@ It has no margin before its trigger. What is reduce-only counts in the sums of w
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import closed
 from exchange.risk.amending import AMENDS_MAX, AdmittedAmend, ParsedAmend
@@ -29,7 +31,7 @@ from schemas.rest.orders import OrderRequest
 from schemas.units import Lots, Micros, Ppm, Ticks, Timestamp
 
 
-class WaitingOrder(NamedTuple):
+class WaitingOrder(msgspec.Struct, frozen=True, gc=False):
     """A conditional order that has not fired, as it is stored; it has filled nothing.
 
     `number` is its sequence in the market, `amends` how often it has been amended. `trigger`, `callback_rate` and `activation` are 0

@@ -55,7 +55,7 @@ class _StoredOrder(msgspec.Struct, array_like=True):
 _decode = msgspec.json.Decoder(_StoredOrder).decode
 
 
-class AmendTarget(NamedTuple):
+class AmendTarget(msgspec.Struct, frozen=True, gc=False):
     """An order to amend; `cancel_seq` and `amend_seq` are the commands that already cancel or amend it.
 
     `is_triggered`: its condition has held, but it is not in the book yet. `can_rest` of a live order.
@@ -78,7 +78,7 @@ class AmendWish(NamedTuple):
     amend: ParsedAmend
 
 
-class NewAmend(NamedTuple):
+class NewAmend(msgspec.Struct, frozen=True, gc=False):
     """An amend to write: command `number` of its market within this batch; `order` is the database key, `old` its terms before."""
 
     market_id: int
