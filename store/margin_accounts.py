@@ -102,7 +102,7 @@ def _waiting(sums: Sequence[int] | None) -> WaitingSums:
 def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:
     """A market as admission sees it: with its load, without whether positions can be forced there.
 
-    The row has its open interest as lots, where it is limited, and its rules as live orders (migration 0036).
+    The row has its open interest as lots, where it is limited, and its rules as live orders (migration 0040).
     """
     return MarketState(
         market_id=row["market_id"],

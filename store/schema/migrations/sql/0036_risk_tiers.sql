@@ -34,7 +34,7 @@ WINDOW tier AS (PARTITION BY b.market_id ORDER BY b.place);
 
 -- As read_margin_accounts of 0019, which the previous release calls, with the sums of what waits: null where nothing does, else an
 -- array in the order of WaitingSums (exchange/risk/account.py). Of a market also, in columns that only accounts had: `cost`, its
--- spec_seq, `live_orders`, its rules, and `lots`, its open interest where it is limited.
+-- spec_seq, and `lots`, its open interest where it is limited.
 CREATE OR REPLACE FUNCTION read_trading_accounts(in_users int8[])
 RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
@@ -47,7 +47,7 @@ LANGUAGE sql STABLE AS $$
     NULL::boolean,
     CASE WHEN m.spec ? 'openInterestMax' THEN (SELECT g.open_interest FROM progress g WHERE g.market_id = m.market_id) END,
     m.spec_seq, NULL::int4, NULL::int8, NULL::int8, NULL::int8,
-    NULL::int8, NULL::int8, NULL::int8, m.rules, NULL::int8[], NULL::int8[]
+    NULL::int8, NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[]
   FROM markets m
   UNION ALL
   SELECT 'account', a.user_id, p.market_id, NULL, NULL, NULL, a.wallet, abs(a.liquidation_id),

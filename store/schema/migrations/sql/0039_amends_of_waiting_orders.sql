@@ -39,10 +39,9 @@ CREATE OR REPLACE TRIGGER orders_waiting_changed AFTER UPDATE OF remaining, is_w
     AND (OLD.remaining, OLD.is_waiting, OLD.amend_lots) IS DISTINCT FROM (NEW.remaining, NEW.is_waiting, NEW.amend_lots))
   EXECUTE FUNCTION orders_count_waiting();
 
--- As lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits (read_trading_accounts is in 0036), and
--- the orders that a batch amends: `amended` is a JSON array in the order of the fields of store/submission/amended_orders.py. A cancel may
--- name a waiting order.
-CREATE OR REPLACE FUNCTION lock_trading_accounts(
+-- As lock_trading_accounts of 0032, then the orders that a batch amends, read in the same round trip as the last holders of the locks
+-- left them: `amended` is a JSON array in the order of the fields of store/submission/amended_orders.py.
+CREATE OR REPLACE FUNCTION lock_trading_accounts_and_amended(
   in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[], in_amended int8[])
 RETURNS TABLE (
   kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
@@ -55,45 +54,21 @@ RETURNS TABLE (
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM 1 FROM accounts a WHERE a.user_id = ANY(in_users) ORDER BY a.user_id FOR NO KEY UPDATE;
-  RETURN QUERY SELECT r.*, NULL::text, NULL::int8, NULL::bytea, NULL::int8, NULL::int8, NULL::boolean, NULL::int8, NULL::text
-    FROM read_trading_accounts(in_users) r;
-  -- From here on LATERAL with LIMIT 1: a plan made on the empty table of a new database still takes the index
-  IF in_client_ids IS NOT NULL THEN
-    RETURN QUERY SELECT 'client_id', t.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
-        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], t.client_order_id, o.order_id, o.request_hash,
-        o.take_profit_order_id, o.stop_loss_order_id, NULL::boolean, NULL::int8, NULL::text
-      FROM unnest(in_client_users, in_client_ids) AS t (user_id, client_order_id)
-      CROSS JOIN LATERAL (
-        SELECT x.market_id, x.status, x.order_id, x.request_hash, x.take_profit_order_id, x.stop_loss_order_id FROM orders x
-        WHERE x.user_id = t.user_id AND x.client_order_id = t.client_order_id LIMIT 1) o;
-  END IF;
-  IF in_orders IS NOT NULL THEN
-    RETURN QUERY SELECT 'cancel', o.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
-        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], NULL::text, o.order_id, NULL::bytea, NULL::int8,
-        NULL::int8, o.is_live OR o.is_waiting, o.cancel_seq, NULL::text
-      FROM unnest(in_orders) AS t (order_id)
-      CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o;
-  END IF;
-  IF in_amended IS NOT NULL THEN
-    RETURN QUERY SELECT 'amended', o.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
-        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], NULL::text, o.order_id, NULL::bytea, NULL::int8,
-        NULL::int8, NULL::boolean, NULL::int8,
-        json_build_array(o.user_id, o.is_live, o.is_waiting, o.side, o.type, o.time_in_force, o.self_trade_prevention, o.post_only,
-          o.reduce_only, o.remaining, o.filled_lots, o.price, o.margin_price, o.loss_per_lot, o.fee_per_lot, o.excess_per_lot,
-          o.cancel_seq, o.amend_seq, o.amend_count,
-          CASE WHEN o.take_profit_order_id IS NOT NULL THEN
-            (SELECT l.trigger_price FROM orders l WHERE l.order_id = o.take_profit_order_id AND l.is_waiting) END,
-          CASE WHEN o.stop_loss_order_id IS NOT NULL THEN
-            (SELECT l.trigger_price FROM orders l WHERE l.order_id = o.stop_loss_order_id AND l.is_waiting) END,
-          o.status, o.working_type, o.trigger_price, o.callback_rate, o.activation_price, o.closes_position,
-          CASE WHEN o.parent_order_id IS NOT NULL THEN
-            (SELECT CASE WHEN p.type IN ('LIMIT', 'STOP', 'TAKE_PROFIT') THEN p.price ELSE p.trigger_price END
-              FROM orders p WHERE p.order_id = o.parent_order_id AND p.filled_lots = 0) END)::text
-      FROM unnest(in_amended) AS t (order_id)
-      CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o;
-  END IF;
+  RETURN QUERY SELECT l.*, NULL::text FROM lock_trading_accounts(in_users, in_client_users, in_client_ids, in_orders) l;
+  FOR kind, order_id, market_id, amended IN
+    -- LATERAL with LIMIT 1: a plan made on the empty table of a new database still takes the index
+    SELECT 'amended', o.order_id, o.market_id, json_build_array(o.user_id, o.is_live, o.is_waiting, o.side, o.type, o.time_in_force,
+      o.self_trade_prevention, o.post_only, o.reduce_only, o.remaining, o.filled_lots, o.price, o.margin_price, o.loss_per_lot,
+      o.fee_per_lot, o.excess_per_lot, o.cancel_seq, o.amend_seq, o.amend_count, m.rules,
+      (SELECT l.trigger_price FROM orders l WHERE l.order_id = o.take_profit_order_id AND l.is_waiting),
+      (SELECT l.trigger_price FROM orders l WHERE l.order_id = o.stop_loss_order_id AND l.is_waiting), o.status, o.working_type,
+      o.trigger_price, o.callback_rate, o.activation_price, o.closes_position,
+      (SELECT CASE WHEN p.type IN ('LIMIT', 'STOP', 'TAKE_PROFIT') THEN p.price ELSE p.trigger_price END
+        FROM orders p WHERE p.order_id = o.parent_order_id AND p.filled_lots = 0))::text
+    FROM unnest(in_amended) AS t (order_id)
+    CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o
+    JOIN markets m ON m.market_id = o.market_id
+  LOOP
+    RETURN NEXT;
+  END LOOP;
 END $$;
