@@ -26,7 +26,7 @@ from store.session.connect import Session
 _READ = """
 SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wallet,
   abs(a.liquidation_id) AS liquidation_id, a.is_closing,
-  m.market_id, m.spec::text AS spec, m.status, m.mark, m.is_frozen, m.operator_status, m.halted_reason,
+  m.market_id, m.spec::text AS spec, m.status, m.mark, m.rules, m.is_frozen, m.operator_status, m.halted_reason,
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
   p.live_orders, ARRAY[p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
     p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] AS reduce_only,
@@ -102,13 +102,14 @@ def _waiting(sums: Sequence[int] | None) -> WaitingSums:
 def market_of(row: asyncpg.Record, spec: MarketSpec, load: MarketLoad | None) -> MarketState:
     """A market as admission sees it: with its load, without whether positions can be forced there.
 
-    The row has its open interest as lots, where it is limited (migration 0036).
+    The row has its open interest as lots, where it is limited, and its rules as live orders (migration 0040).
     """
     return MarketState(
         market_id=row["market_id"],
         spec=spec,
         status=MarketStatus(row["status"]),
         mark=Ticks(row["mark"]),
+        rules=row["live_orders"],
         is_stale=load is not None and load.is_stale,
         is_mark_old=load is not None and load.is_mark_old,
         is_backlogged=load is not None and load.is_backlogged,
@@ -128,6 +129,7 @@ def _market(row: asyncpg.Record, spec: MarketSpec) -> MarketState:
         spec=spec,
         status=MarketStatus(row["status"]),
         mark=Ticks(row["mark"]),
+        rules=row["rules"],
         is_frozen=row["is_frozen"],
         is_matching=row["operator_status"] in MATCHING and not row["is_frozen"] and row["halted_reason"] is None,
     )

@@ -31,11 +31,20 @@ class Seen(StrEnum):
     FILL_AFTER_WAIT = "fill-after-wait"
 
 
+class Amend(msgspec.Struct, frozen=True, array_like=True):
+    """The amend of an order by the user of a token, which is one of the job's."""
+
+    order: str
+    token: int
+    body: bytes
+
+
 class Job(msgspec.Struct, frozen=True):
     """A load. `orders`: bodies that are sent in turn; `tokens`: who sends them, in turn.
 
     `rate` (per second) belongs to OPEN. `count`, when given, ends it early. `cancel_every`: every n-th request of a
     connection cancels the last order accepted on it. `keeps_orders`: whether the ids of accepted orders are reported.
+    `amends`, when given, are sent in place of orders, each once; CLOSED ends with the last of them.
     """
 
     host: str
@@ -50,6 +59,7 @@ class Job(msgspec.Struct, frozen=True):
     seen: Seen = Seen.ANSWER
     cancel_every: int = 0
     keeps_orders: bool = False
+    amends: list[Amend] = []
 
 
 class Report(msgspec.Struct):
@@ -73,6 +83,11 @@ class Report(msgspec.Struct):
     def accepted(self) -> int:
         """Orders answered 202."""
         return self.statuses.get("order 202", 0)
+
+    @property
+    def amended(self) -> int:
+        """Amends answered 202."""
+        return self.statuses.get("amend 202", 0)
 
 
 class LoadFailed(Exception):

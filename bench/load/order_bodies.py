@@ -1,7 +1,8 @@
-"""Bodies of POST /orders, as bytes."""
+"""Bodies of POST /orders, and of amends, as bytes."""
 
 import itertools
 import json
+from collections.abc import Iterator
 
 from bench.load.generator import REFERENCE, Reference, orders
 
@@ -9,6 +10,12 @@ from bench.load.generator import REFERENCE, Reference, orders
 def random_orders(seed: int, count: int, reference: Reference = REFERENCE) -> list[bytes]:
     """Small limit orders around the reference prices of these markets; about half of them trade."""
     return [_encoded(order) for order in itertools.islice(orders(seed, reference), count)]
+
+
+def random_amends(market: str) -> Iterator[bytes]:
+    """Bodies of PUT /orders/{orderId} for orders of `random_orders`: a quantity that none of them has, another price."""
+    for order in orders(len(market), {market: REFERENCE[market]}):
+        yield _encoded({"quantity": REFERENCE[market][2].format(9), "price": order["price"]})
 
 
 def walls() -> list[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from bench.load.connection import Connection, header_of
-from bench.load.job import Job, Kind, Report, Seen
+from bench.load.job import Amend, Job, Kind, Report, Seen
 
 AFTER_REFUSAL_S = 0.02
 LOOK_AGAIN_S = 0.001
@@ -81,8 +81,10 @@ class Load:
     # closed loop
 
     def _next(self, connection: Connection) -> None:
-        now = time.perf_counter()
+        now, place = time.perf_counter(), connection.place
         if now >= self._ends or 0 < self._job.count <= self._started:
+            return
+        if self._job.amends and self._sent[place] == len(self._requests[place]):
             return
         self._start(connection, now)
 
@@ -119,6 +121,9 @@ class Load:
             return
         request = self._requests[place][self._sent[place] % len(self._requests[place])]
         self._sent[place] += 1
+        if self._job.amends:
+            connection.send(request, lambda c, status, answer: self._amended(c, status, answer, due))
+            return
         connection.send(request, lambda c, status, answer: self._ordered(c, status, answer, due))
 
     def _ordered(self, connection: Connection, status: int, answer: bytes, due: float) -> None:
@@ -133,6 +138,10 @@ class Load:
             if self._job.seen is not Seen.ANSWER:
                 self._look(connection, answer, due)
                 return
+        self._end(connection, status)
+
+    def _amended(self, connection: Connection, status: int, answer: bytes, due: float) -> None:
+        self._count("amend", status, time.perf_counter() - due, answer)
         self._end(connection, status)
 
     def _remember(self, connection: Connection, answer: bytes) -> None:
@@ -218,6 +227,11 @@ class Load:
 
 def _prebuilt(job: Job) -> list[list[bytes]]:
     """For each connection the requests it sends in turn: bodies and tokens spread over all connections."""
+    if job.amends:
+        return [
+            [_amend_request(job, amend) for amend in job.amends[place :: job.connections]]
+            for place in range(job.connections)
+        ]
     return [
         [
             _request(
@@ -231,6 +245,10 @@ def _prebuilt(job: Job) -> list[list[bytes]]:
         ]
         for place in range(job.connections)
     ]
+
+
+def _amend_request(job: Job, amend: Amend) -> bytes:
+    return _request(job, "PUT", f"/orders/{amend.order}", job.tokens[amend.token], body=amend.body)
 
 
 def _request(

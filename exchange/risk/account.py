@@ -8,7 +8,7 @@ from schemas.units import Micros, Ticks, Timestamp
 
 
 class MarketState(msgspec.Struct, frozen=True):
-    """A market for margin and admission: its parameters, its projected status and mark, and its load.
+    """A market for margin and admission: its parameters, its projected status, mark and rules, and its load.
 
     `is_stale`: its oldest command, or its mark (`is_mark_old`), is too old to decide on new risk.
     `is_frozen`: too few of its price sources are fresh, so a position there cannot be valued.
@@ -20,6 +20,7 @@ class MarketState(msgspec.Struct, frozen=True):
     spec: MarketSpec
     status: MarketStatus
     mark: Ticks
+    rules: int
     is_stale: bool = False
     is_mark_old: bool = False
     is_backlogged: bool = False

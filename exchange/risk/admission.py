@@ -43,7 +43,7 @@ def admit(
 ) -> Admitted | Refused:
     """Decide one order against everything decided before it; the first refusal in the contract's order wins.
 
-    `around` is read for an order that only a market with conditional orders knows.
+    `around` is there for an order that only a market with conditional orders knows.
     """
     market = markets.get(draft.request.market_id)
     if market is None:
@@ -109,11 +109,15 @@ def set_leverage(
 
 def _unfit(draft: ParsedOrder, market: MarketState, exposure: Exposure, around: Surroundings | None) -> Refused | None:
     """Why the market cannot have the order: its rules, its grid, or what the order comes with."""
-    if draft.is_of_conditional_rules and (refused := unknown_to(market, around)):
+    if draft.is_of_conditional_rules and (refused := unknown_to(market, "conditional orders")):
         return refused
     if breach := off_grid(market.spec, draft):
         return breach.refused
-    return None if around is None else links_breach(draft, market, exposure, around)
+    if not draft.is_of_conditional_rules:
+        return None
+    if around is None:
+        raise ValueError(draft.request.type)
+    return links_breach(draft, market, exposure, around)
 
 
 def closed(draft: ParsedOrder, market: MarketState, *, is_reducing: bool) -> Refused | None:

@@ -5,8 +5,8 @@ added: whichever of the two it is when it fills, its margin covers that.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from exchange.risk.account import Exposure, MarginAccount, MarketState, PositionRisk
@@ -20,13 +20,13 @@ from schemas.market import MarketSpec
 from schemas.orders import OrderType, SelfTradePrevention, TimeInForce
 from schemas.refusals import Refused
 from schemas.rest.orders import AmendRequest, OrderRequest
-from schemas.units import Lots, Micros, Ticks, Timestamp, format_e18
+from schemas.units import Lots, Micros, Ticks, Timestamp
 
 AMENDS_MAX = 10_000
 """How often one order may be amended."""
 
 
-class RestingOrder(NamedTuple):
+class RestingOrder(msgspec.Struct, frozen=True, gc=False):
     """An order that may be amended, as it is stored: `terms` with its remaining lots and its margin terms, and what it has filled.
 
     `number` is its sequence in the market, `amends` how often it has been amended, `legs` the orders attached to it that wait.
@@ -43,7 +43,7 @@ class RestingOrder(NamedTuple):
     legs: tuple[PlacedLeg, ...] = ()
 
 
-class ParsedAmend(NamedTuple):
+class ParsedAmend(msgspec.Struct, frozen=True, gc=False):
     """A well-formed request to amend, its decimals read as integers of 10^-18; None for what stays."""
 
     quantity_e18: int | None
@@ -51,7 +51,7 @@ class ParsedAmend(NamedTuple):
     trigger_e18: int | None = None
 
 
-class AdmittedAmend(NamedTuple):
+class AdmittedAmend(msgspec.Struct, frozen=True, gc=False):
     """An admitted amend: the command to write, the order as it counts until the verdict, and the account's exposure with it.
 
     `excess_per_lot` is that of the amended order alone.
@@ -129,14 +129,14 @@ def _no_trigger(amend: ParsedAmend) -> Refused | None:
 
 def _legs_breach(amend: ParsedAmend, order: RestingOrder, spec: MarketSpec) -> Refused | None:
     """Why the new price is none that the orders attached to this one may have: the first whose trigger is on the wrong side of it."""
-    if amend.price_e18 is None:
+    if amend.price_e18 is None or not order.legs:
         return None
     price = amend.price_e18 // spec.tick_size_e18
     return legs_breach(order.legs, order.terms.side, price, spec)
 
 
 def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> ParsedOrder:
-    """The order as a new one with the amended terms: its quantity is the total."""
+    """The order as a new one with the amended terms, which are read already: its quantity is the total."""
     spec, old = market.spec, order.terms
     quantity, price = amend.quantity_e18, amend.price_e18
     if quantity is None:
@@ -147,8 +147,7 @@ def _draft(amend: ParsedAmend, order: RestingOrder, market: MarketState) -> Pars
         market_id=order.market,
         side=old.side,
         type=OrderType.LIMIT,
-        quantity=format_e18(quantity),
-        price=format_e18(price),
+        quantity=None,
         time_in_force=order.time_in_force,
         reduce_only=old.reduce_only,
         post_only=order.post_only,

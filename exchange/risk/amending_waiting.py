@@ -6,6 +6,8 @@ It has no margin before its trigger. What is reduce-only counts in the sums of w
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import closed
 from exchange.risk.amending import AMENDS_MAX, AdmittedAmend, ParsedAmend
@@ -26,10 +28,10 @@ from schemas.commands import AmendOrder
 from schemas.orders import OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import Refused
 from schemas.rest.orders import OrderRequest
-from schemas.units import Lots, Micros, Ppm, Ticks, Timestamp, format_e18
+from schemas.units import Lots, Micros, Ppm, Ticks, Timestamp
 
 
-class WaitingOrder(NamedTuple):
+class WaitingOrder(msgspec.Struct, frozen=True, gc=False):
     """A conditional order that has not fired, as it is stored; it has filled nothing.
 
     `number` is its sequence in the market, `amends` how often it has been amended. `trigger`, `callback_rate` and `activation` are 0
@@ -129,15 +131,14 @@ def _condition(amend: ParsedAmend, order: WaitingOrder, tick: int) -> ParsedCond
 
 
 def _draft(amend: ParsedAmend, order: WaitingOrder, market: MarketState, condition: ParsedCondition) -> ParsedOrder:
-    """The order as a new one with the amended terms."""
+    """The order as a new one with the amended terms, which are read already."""
     quantity = order.remaining * market.spec.lot_size_e18 if amend.quantity_e18 is None else amend.quantity_e18
     price = amend.price_e18 or order.price * market.spec.tick_size_e18 or None
     request = OrderRequest(
         market_id=order.market,
         side=order.side,
         type=order.order_type,
-        quantity=None if order.closes_position else format_e18(quantity),
-        price=None if price is None else format_e18(price),
+        quantity=None,
         time_in_force=order.time_in_force,
         reduce_only=order.reduce_only,
         post_only=order.post_only,

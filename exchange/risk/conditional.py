@@ -29,28 +29,23 @@ _BESIDE = (
 
 
 class Surroundings(NamedTuple):
-    """What only conditional orders need to know: the market's rules, its other working prices, and who is in the OCO group.
+    """What only conditional orders need to know: the market's other working prices, and who is in the OCO group.
 
     `index_price` is rounded to a tick; `last_price` is None before the first trade. `group_orders` are the open orders of the group.
     """
 
-    rules: int
     index_price: Ticks
     last_price: Ticks | None
     group_orders: int = 0
 
 
-def unknown_to(market: MarketState, around: Surroundings | None) -> Refused | None:
-    """Why a market cannot have the order: the rules of its log are older."""
-    if around is not None and around.rules >= RULES_FOURTH:
+def unknown_to(market: MarketState, what: str) -> Refused | None:
+    """Why a market cannot have what it knows from the fourth rules on: the rules of its log are older."""
+    if market.rules >= RULES_FOURTH:
         return None
-    return rules_too_old(market.spec.market, "conditional orders")
-
-
-def rules_too_old(market: str, what: str) -> Refused:
-    """The refusal of what a market knows from the fourth rules on."""
-    message = f"this market does not know {what} yet; an operator moves it with `market rules {market} {RULES_FOURTH}`"
-    return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": market, "reason": "RULES"})
+    name = market.spec.market
+    message = f"this market does not know {what} yet; an operator moves it with `market rules {name} {RULES_FOURTH}`"
+    return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": name, "reason": "RULES"})
 
 
 def links_breach(draft: ParsedOrder, market: MarketState, before: Exposure, around: Surroundings) -> Refused | None:

@@ -40,7 +40,6 @@ SELECT coalesce(sum(coalesce(inputs->'fundTakes'->>'equityShare', inputs->'closu
 FROM liquidation_steps WHERE done_at IS NULL AND command_seq IS NOT NULL AND action IN ('TAKE_OVER', 'ADL')
 """
 _STATUS = "SELECT operator_status FROM markets WHERE market_id = $1"
-_RULES = "SELECT rules FROM markets WHERE market_id = $1"
 
 
 class ClosingCase(NamedTuple):
@@ -88,7 +87,7 @@ async def close(
     if not needs_deleveraging(case.fund, case.in_flight, transfer):
         await _order(_Order(case.liquidation_case, transfer, inputs, first))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
-    if lots := await fund_part(case, transfer):
+    if lots := fund_part(case, transfer):
         inputs |= {"fundTakes": part_receipt(spec, lots, _share_of(account, transfer, lots))}
         await _order(_Order(case.liquidation_case, transfer, inputs, first, part=lots))
         return Closed("TAKE_OVER", is_fund_below_zero=False)
@@ -103,9 +102,9 @@ async def close(
     return Closed("TAKE_OVER", is_fund_below_zero=True)
 
 
-async def fund_part(case: ClosingCase, transfer: BankruptcyTransfer) -> int:
+def fund_part(case: ClosingCase, transfer: BankruptcyTransfer) -> int:
     """The lots that a fund which cannot take all of the position takes; 0 in a market whose rules know no parts."""
-    if await case.liquidation_case.session.fetchval(_RULES, transfer.market_id) < RULES_SECOND:
+    if market_of_transfer(case.account, transfer).rules < RULES_SECOND:
         return 0
     return fund_lots(case.fund, case.in_flight, transfer, _value_of(case.account, transfer))
 

@@ -152,7 +152,7 @@ async def _close(
     account = accounts[liquidation_case.user]
     case = ClosingCase(liquidation_case, account, accounts[INSURANCE_FUND], in_flight)
     if needs_deleveraging(case.fund, in_flight, transfer):
-        takes_part = await fund_part(case, transfer) > 0
+        takes_part = fund_part(case, transfer) > 0
         if not takes_part and is_deleveraging:  # its effect on the other side is not known yet
             return StepResult("busy")
         if not takes_part and others is None:

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from exchange.risk.account import MarketState
 from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder
 from exchange.risk.amending_waiting import WaitingOrder
-from exchange.risk.conditional import PlacedLeg, rules_too_old
+from exchange.risk.conditional import PlacedLeg, unknown_to
 from exchange.risk.order_filters import PricedOrder
 from schemas.commands import AmendOrder
 from schemas.ids import seq_of_order_key
-from schemas.market import RULES_FOURTH
 from schemas.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce, WorkingType
 from schemas.refusals import ErrorCode, Refused
 from schemas.units import Lots, Micros, Ppm, Ticks
@@ -20,7 +20,7 @@ _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
 class _StoredOrder(msgspec.Struct, array_like=True):
-    """The columns of an order that is amended, its market's rules, and the triggers of its legs that wait; money per lot is micros."""
+    """The columns of an order that is amended, and the triggers of its legs that wait; money per lot is micros."""
 
     user: int
     is_live: bool
@@ -41,7 +41,6 @@ class _StoredOrder(msgspec.Struct, array_like=True):
     cancel_seq: int | None
     amend_seq: int | None
     amends: int
-    rules: int
     take_profit: Ticks | None
     stop_loss: Ticks | None
     status: OrderStatus
@@ -56,7 +55,7 @@ class _StoredOrder(msgspec.Struct, array_like=True):
 _decode = msgspec.json.Decoder(_StoredOrder).decode
 
 
-class AmendTarget(NamedTuple):
+class AmendTarget(msgspec.Struct, frozen=True, gc=False):
     """An order to amend; `cancel_seq` and `amend_seq` are the commands that already cancel or amend it.
 
     `is_triggered`: its condition has held, but it is not in the book yet. `can_rest` of a live order.
@@ -68,7 +67,6 @@ class AmendTarget(NamedTuple):
     is_triggered: bool
     cancel_seq: int | None
     amend_seq: int | None
-    rules: int
     can_rest: bool
     order: RestingOrder | WaitingOrder
 
@@ -80,7 +78,7 @@ class AmendWish(NamedTuple):
     amend: ParsedAmend
 
 
-class NewAmend(NamedTuple):
+class NewAmend(msgspec.Struct, frozen=True, gc=False):
     """An amend to write: command `number` of its market within this batch; `order` is the database key, `old` its terms before."""
 
     market_id: int
@@ -106,7 +104,6 @@ def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendT
         is_triggered=row.is_waiting and row.status is OrderStatus.TRIGGERED,
         cancel_seq=row.cancel_seq,
         amend_seq=row.amend_seq,
-        rules=row.rules,
         can_rest=row.is_live and row.type.is_limit and row.time_in_force in _RESTING,
         order=_waiting(number, market, row, row.working_type)
         if row.is_waiting and row.working_type is not None
@@ -172,10 +169,10 @@ def _waiting(number: int, market: str, row: _StoredOrder, working_type: WorkingT
     )
 
 
-def why_never(target: AmendTarget, order_id: str, market: str) -> Refused | None:
+def why_never(target: AmendTarget, order_id: str, market: MarketState) -> Refused | None:
     """Why this order cannot be amended at all: by its market's rules, or because it never rests."""
-    if target.rules < RULES_FOURTH:
-        return rules_too_old(market, "amends")
+    if (unknown := unknown_to(market, "amends")) is not None:
+        return unknown
     if not target.can_rest and not isinstance(target.order, WaitingOrder):
         message = "only an order that waits or rests in the book, or will when it arrives, can be amended"
         return Refused(ErrorCode.INVALID_ORDER, message, {"orderId": order_id, "field": "orderId"})

@@ -15,7 +15,7 @@ from store.session.connect import Session
 
 # The last trade of the book; a transfer of a position has no order.
 _MARKETS = """
-SELECT m.name, m.rules, m.index_price, m.spec::text AS spec, (
+SELECT m.name, m.index_price, m.spec::text AS spec, (
   SELECT f.price FROM fills f WHERE f.market_id = m.market_id AND f.order_id IS NOT NULL ORDER BY f.trade_id DESC LIMIT 1)
   AS last_price
 FROM markets m WHERE m.name = ANY($1::text[])
@@ -66,10 +66,10 @@ async def read_conditional(
     users = sorted({user for user, draft in orders if draft.request.oco_group is not None})
     groups = await session.fetch(_GROUPS, users) if users else []
     return ConditionalState(
-        {row["name"]: _surroundings(row["rules"], row["index_price"], row["spec"], row["last_price"]) for row in rows},
+        {row["name"]: _surroundings(row["index_price"], row["spec"], row["last_price"]) for row in rows},
         {(row["user_id"], row["name"], row["oco_group"]): row["orders"] for row in groups},
     )
 
 
-def _surroundings(rules: int, index: int, spec: str, last: int | None) -> Surroundings:
-    return Surroundings(rules, mark_of_index(index, spec_of(spec).tick_size_e18), None if last is None else Ticks(last))
+def _surroundings(index: int, spec: str, last: int | None) -> Surroundings:
+    return Surroundings(mark_of_index(index, spec_of(spec).tick_size_e18), None if last is None else Ticks(last))

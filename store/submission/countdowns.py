@@ -21,7 +21,7 @@ def markets_of_countdown(request: SubmitCountdown, reading: BatchState) -> list[
     if request.market is not None and not markets:
         details = {"marketId": request.market, "status": MarketStatus.SETTLED.value}
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, "the market is SETTLED", {**details})
-    older = [each.spec.market for each in markets if reading.rules[each.market_id] < RULES_FOURTH]
+    older = [each.spec.market for each in markets if each.rules < RULES_FOURTH]
     if older:
         advice = f"an operator moves it with `market rules {older[0]} {RULES_FOURTH}`"
         message = f"{older[0]} does not know countdowns yet; {advice}"

@@ -231,7 +231,7 @@ class Decisions:
 
     def _cancel_in(self, user: int, market_id: int, found: Sequence[LiveOrder]) -> None:
         fresh = tuple(live.order for live in found if self._under_way(live.order, live.cancel_seq) is None)
-        if found[0].rules < RULES_FOURTH:
+        if self._reading.markets[self._registry.by_id[market_id].name].rules < RULES_FOURTH:
             for order in fresh:
                 self._write(market_id, CancelOrder(self._now, user, seq_of_order_key(order)), (order,))
         elif fresh:
@@ -266,7 +266,7 @@ class Decisions:
         if (closed := self._not_amendable(order, target)) is not None:
             return closed
         market = self._reading.markets[target.order.market]
-        if (never := why_never(target, wish.order_id, market.spec.market)) is not None:
+        if (never := why_never(target, wish.order_id, market)) is not None:
             return never
         admitted = self._admit(wish, target.order, account, market)
         if isinstance(admitted, Refused):

@@ -1,6 +1,6 @@
 """The first round trip: the rows that a batch concerns, as they are once the accounts are locked."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import asyncpg
@@ -29,17 +29,13 @@ from store.submission.requests import (
     parts_of,
 )
 
-_LOCK_AND_READ = "SELECT * FROM lock_trading_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[])"
-_LOCK_AND_READ_AMENDED = (
-    "SELECT * FROM lock_trading_accounts_and_amended($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::int8[])"
-)
+_LOCK_AND_READ = "SELECT * FROM lock_trading_accounts($1::int8[], $2::int8[], $3::text[], $4::int8[], $5::int8[])"
 _READ = "SELECT * FROM read_trading_accounts(ARRAY[$1::int8])"
 _READ_LIVE = """
-SELECT o.order_id, o.user_id, o.market_id, o.side, o.cancel_seq, m.rules FROM orders o JOIN markets m USING (market_id)
-WHERE o.user_id = ANY($1::int8[]) AND (o.is_live OR o.is_waiting) ORDER BY o.order_id
+SELECT order_id, user_id, market_id, side, cancel_seq FROM orders
+WHERE user_id = ANY($1::int8[]) AND (is_live OR is_waiting) ORDER BY order_id
 """
 """What a cancel-all cancels."""
-_READ_RULES = "SELECT market_id, rules FROM markets"
 _READ_STATES = "SELECT order_id, status, filled_lots FROM orders WHERE order_id = ANY($1::int8[])"
 
 
@@ -71,13 +67,12 @@ class CancelTarget(NamedTuple):
 
 
 class LiveOrder(NamedTuple):
-    """An order that a cancel-all finds; `cancel_seq` is the command that already cancels it, `rules` are its market's."""
+    """An order that a cancel-all finds; `cancel_seq` is the command that already cancels it."""
 
     order: int
     market_id: int
     side: Side
     cancel_seq: int | None
-    rules: int
 
 
 class OrderState(NamedTuple):
@@ -90,7 +85,7 @@ class OrderState(NamedTuple):
 class BatchState(NamedTuple):
     """Everything that deciding a batch needs, as of the moment the accounts were locked.
 
-    `live` are the orders, oldest first, of the users who cancel all; `rules` of the markets are read for a countdown.
+    `live` are the orders, oldest first, of the users who cancel all.
     """
 
     markets: dict[str, MarketState]
@@ -99,7 +94,6 @@ class BatchState(NamedTuple):
     targets: dict[int, CancelTarget]
     amended: dict[int, AmendTarget]
     live: dict[int, list[LiveOrder]]
-    rules: dict[int, int]
     conditional: ConditionalState = NOTHING_CONDITIONAL
 
 
@@ -141,8 +135,6 @@ async def lock_and_read(
         rows = await _lock_and_read(connection, registry, batch, wishes)
     reading = reading_of(registry, rows, load)
     await _read_live(connection, reading, {request.user for request in batch if isinstance(request, SubmitCancelAll)})
-    if any(isinstance(request, SubmitCountdown) for request in batch):
-        reading.rules.update({row["market_id"]: row["rules"] for row in await connection.fetch(_READ_RULES)})
     asked = [
         (request.user, wish.draft)
         for request, wish in zip(batch, wishes, strict=True)
@@ -157,18 +149,14 @@ async def lock_and_read(
 async def _lock_and_read(
     connection: Connection, registry: MarketRegistry, batch: Sequence[PartRequest], wishes: Sequence[Wish]
 ) -> list[asyncpg.Record]:
-    arguments = _arguments(registry, batch, wishes)
-    amended = {key_of(registry, wish.order_id) for wish in wishes if isinstance(wish, AmendWish)} - {None}
-    if not amended:
-        return await connection.fetch(_LOCK_AND_READ, *arguments)
-    return await connection.fetch(_LOCK_AND_READ_AMENDED, *arguments, list(amended))
+    return await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
 
 
 async def _read_live(connection: Connection, reading: BatchState, users: Set[int]) -> None:
     """Add the live and waiting orders of users whose accounts are locked: nothing can be placed meanwhile, so none is missing."""
     if users:
         for row in await connection.fetch(_READ_LIVE, sorted(users)):
-            live = LiveOrder(row["order_id"], row["market_id"], Side(row["side"]), row["cancel_seq"], row["rules"])
+            live = LiveOrder(row["order_id"], row["market_id"], Side(row["side"]), row["cancel_seq"])
             reading.live.setdefault(row["user_id"], []).append(live)
 
 
@@ -184,7 +172,7 @@ async def lock_account(
     connection: Session, registry: MarketRegistry, user: int, load: Mapping[str, MarketLoad]
 ) -> BatchState:
     """Lock one account and read it with all markets, as for a batch."""
-    rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None)
+    rows = await connection.fetch(_LOCK_AND_READ, [user], None, None, None, None)
     return await _known_rows(connection, registry, rows, load)
 
 
@@ -225,25 +213,32 @@ def _read_wish(request: PartRequest) -> Wish:
 
 def _arguments(
     registry: MarketRegistry, batch: Sequence[PartRequest], wishes: Sequence[Wish]
-) -> tuple[list[int], list[int] | None, list[str] | None, list[int] | None]:
+) -> tuple[list[int], list[int] | None, list[str] | None, list[int] | None, list[int] | None]:
     users = {request.user for request in batch}
     client_ids = {
         (request.user, wish.draft.request.client_order_id)
         for request, wish in zip(batch, wishes, strict=True)
         if isinstance(wish, ParsedRequest) and wish.draft.request.client_order_id
     }
-    keys = {key_of(registry, request.order_id) for request in batch if isinstance(request, SubmitCancel)} - {None}
+    cancelled = [key_of(registry, request.order_id) for request in batch if isinstance(request, SubmitCancel)]
+    amended = [key_of(registry, wish.order_id) for wish in wishes if isinstance(wish, AmendWish)]
     return (
         sorted(users),
         [user for user, _ in client_ids] or None,
         [client_id for _, client_id in client_ids] or None,
-        [key for key in keys if key is not None] or None,
+        _known(cancelled),
+        _known(amended),
     )
+
+
+def _known(keys: Iterable[int | None]) -> list[int] | None:
+    """The keys of orders that may exist, each once; None for none."""
+    return list({key for key in keys if key is not None}) or None
 
 
 def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: Mapping[str, MarketLoad]) -> BatchState:
     """The rows of the first round trip, grouped by kind; those of markets come first."""
-    reading = BatchState({}, {}, {}, {}, {}, {}, {})
+    reading = BatchState({}, {}, {}, {}, {}, {})
     for row in rows:
         kind, market_id = row["kind"], row["market_id"]
         if kind == "account":

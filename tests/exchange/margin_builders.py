@@ -33,7 +33,7 @@ def holding(lots: int, entry: int, mark: int, **sums: Any) -> PositionRisk:
 def terms(spec: MarketSpec = BTC, status: MarketStatus = MarketStatus.ACTIVE, **more: Any) -> MarketState:
     """What admission knows of a market at its reference price by default."""
     mark = more.pop("mark", spec.mark_of_index(spec.reference_price))
-    return MarketState(2 if spec is ETH else 1, spec, status, mark, **more)
+    return MarketState(2 if spec is ETH else 1, spec, status, mark, more.pop("rules", RULES_FOURTH), **more)
 
 
 def account(wallet: int, **exposures: Exposure) -> MarginAccount:
@@ -83,7 +83,7 @@ def decide(
     for name, risk in owner.exposures.items():
         owner.exposures[name] = replace(risk, market=markets[name])
     known = markets.get(asked.market_id) if draft.is_of_conditional_rules else None
-    around = None if known is None else Surroundings(RULES_FOURTH, known.mark, known.mark)
+    around = None if known is None else Surroundings(known.mark, known.mark)
     answer = admit(draft, owner, markets, NOW, around)
     if isinstance(answer, Admitted):
         owner.exposures[asked.market_id] = answer.risk

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from exchange.fees import fee_of_fill
 from exchange.order_terms import margin_terms, not_beyond, protection_price
 from exchange.position import Position, fill
+from exchange.risk import amending_waiting
 from exchange.risk.account import NO_REDUCE_ONLY, NO_WAITING, Exposure, MarginAccount, PositionRisk, ReduceOnlySums
+from exchange.risk.activation import Activation, TriggeredOrder, activation_of
 from exchange.risk.admission import Admitted
 from exchange.risk.amending import AdmittedAmend, ParsedAmend, RestingOrder, admit_amend, parse_amend
+from exchange.risk.conditional import Surroundings
 from exchange.risk.coverage import with_order
 from exchange.risk.margin import equity, initial_margin, requirement_and_equity
 from exchange.risk.order_filters import PricedOrder, reduce_only_excess
@@ -57,11 +61,18 @@ class LiveOrder:
 
 @dataclass(eq=False)
 class WaitingOrder:
-    """A reduce-only conditional order that waits, or has fired and waits to be tried again."""
+    """A conditional order with its present terms that waits, or has fired and waits to be tried again.
+
+    `counted` are the lots that it has in the sums: with those that an amend under way adds, none where it is not reduce-only or closes
+    whatever the position is.
+    """
 
     command: PlaceConditional
     remaining: int
+    counted: int
     notional: int = 0
+    has_fired: bool = False
+    amend: AdmittedAmend | None = None
 
 
 class OneMarket:
@@ -151,15 +162,69 @@ class OneMarket:
 
     def wait_for(self, asked: OrderRequest) -> None:
         """Admit a conditional order, where it is admitted; it waits then."""
-        answer = decide(asked, self.owner, self.market)
+        before, answer = self.exposure, decide(asked, self.owner, self.market)
         if isinstance(answer, Admitted):
-            assert isinstance(answer.command, PlaceConditional)
-            self.waiting.append(WaitingOrder(answer.command, answer.command.quantity))
+            command = answer.command
+            assert isinstance(command, PlaceConditional)
+            self.waiting.append(WaitingOrder(command, command.quantity, self._more_waits(before, command.side)))
+
+    def ask_to_amend_waiting(self, order: WaitingOrder, asked: AmendRequest) -> AdmittedAmend | Refused:
+        """Admit an amend of an order that has not fired; it is under way then."""
+        wish, own, before = parse_amend(asked), order.command, self.exposure
+        assert isinstance(wish, ParsedAmend), wish
+        stored = amending_waiting.WaitingOrder(
+            number=2,
+            market=self.spec.market,
+            side=own.side,
+            order_type=own.order_type,
+            time_in_force=own.time_in_force,
+            post_only=own.post_only,
+            self_trade_prevention=own.self_trade_prevention,
+            reduce_only=own.reduce_only,
+            closes_position=own.closes_position,
+            remaining=order.remaining,
+            price=own.price,
+            trigger=own.trigger,
+            working_type=own.working_type,
+            callback_rate=own.callback_rate,
+            activation=own.activation,
+            parent_price=None,
+            amends=0,
+        )
+        place = amending_waiting.SurroundedMarket(self.market, Surroundings(self.market.mark, self.market.mark))
+        answer = amending_waiting.admit_waiting_amend(wish, stored, self.owner, place, NOW)
+        if isinstance(answer, AdmittedAmend):
+            self.owner.exposures[self.spec.market] = answer.risk
+            order.amend, order.counted = answer, order.counted + self._more_waits(before, own.side)
+        return answer
+
+    def judge_waiting(self, order: WaitingOrder, *, is_done: bool) -> None:
+        """The verdict on the amend of a waiting order: it counts with exactly what it is then, and has ended if that is nothing."""
+        amend, own = order.amend, order.command
+        assert amend is not None
+        order.amend = None
+        if is_done:
+            told = amend.command
+            order.remaining += told.added
+            order.command = replace(
+                own,
+                price=own.price if told.price is None else told.price,
+                trigger=(told.trigger if told.trigger is not UNSET else 0) or own.trigger,
+            )
+        if order.remaining > 0 or own.closes_position:
+            self._count(order)
+        else:
+            self.drop(order)
 
     def drop(self, order: WaitingOrder) -> None:
         """The waiting order ends."""
         self.waiting.remove(order)
-        self._count(order, 0)
+        self._change_waiting(order, -order.counted, ends=True)
+
+    def fire(self, order: WaitingOrder) -> None:
+        """Its condition holds. An amend that is still under way will be refused: what it added counts no more."""
+        order.has_fired, order.amend = True, None
+        self._count(order)
 
     def reducible(self, order: WaitingOrder) -> int:
         """The lots that the order may close now."""
@@ -168,18 +233,19 @@ class OneMarket:
 
     def protect(self, order: WaitingOrder, lots: int, price: int, rate: int) -> None:
         """The fired market order fills at a price that its protection price allows; what is left waits on."""
-        notional = self.spec.notional(price, lots)
+        notional, closes = self.spec.notional(price, lots), order.command.closes_position
         fee = fee_of_fill(order.notional, notional, rate)
         order.notional += notional
-        left = self.reducible(order) - lots if order.command.closes_position else order.remaining - lots
+        left = self.reducible(order) - lots if closes else order.remaining - lots
         self._book(order.command.side.sign * lots, notional, fee)
-        if left:
-            self._count(order, 0 if order.command.closes_position else left)
-        else:
+        if not left:
             self.drop(order)
+        elif not closes:
+            order.remaining = left
+            self._count(order)
 
     def enter_book(self, order: WaitingOrder) -> None:
-        """The fired limit order becomes live, at a limit no more aggressive than the protection price."""
+        """The fired reduce-only limit order becomes live, at a limit no more aggressive than the protection price."""
         command, mark = order.command, self.market.mark
         price = not_beyond(command.side, command.price, protection_price(mark, command.side, self.spec.take_bound))
         terms_now = margin_terms(self.spec, mark, command.side, price, post_only=command.post_only)
@@ -193,18 +259,38 @@ class OneMarket:
         self._hold(with_order(self.spec, self.exposure, priced, None))
         self.live.append(_as_admitted(self.spec, _placed(command, priced)))
 
-    def _count(self, order: WaitingOrder, remaining: int) -> None:
-        """Count the order, or what remains of it, in the sums of what waits."""
-        command, sums = order.command, self.exposure.waiting
-        side, ends = "buy" if command.side is Side.BUY else "sell", order not in self.waiting
-        changes = {"orders": sums.orders - ends}
-        if command.closes_position:
-            changes[f"closing_{side}s"] = sums.closing(command.side) - ends
-        else:
-            changes[f"{side}_lots"] = sums.lots(command.side) - order.remaining + remaining
-            order.remaining = remaining or order.remaining
+    def activate(self, order: WaitingOrder) -> None:
+        """The fired order that may open a position becomes live with the margin of now, or ends where it is not covered."""
+        command = order.command
+        limit = command.price if command.order_type.is_limit else None
+        self.drop(order)
+        triggered = TriggeredOrder(command.side, Lots(order.remaining), limit, command.post_only)
+        answer = activation_of(triggered, self.owner, self.market)
+        if isinstance(answer, Activation):
+            self._hold(answer.exposure)
+            self.live.append(_as_admitted(self.spec, _placed(command, answer.order)))
+
+    def _more_waits(self, before: Exposure, side: Side) -> int:
+        """The lots that wait on a side and did not before."""
+        return self.exposure.waiting.lots(side) - before.waiting.lots(side)
+
+    def _count(self, order: WaitingOrder) -> None:
+        """Count a waiting order with exactly what it is."""
+        own = order.command
+        lots = order.remaining if own.reduce_only and not own.closes_position else 0
+        self._change_waiting(order, lots - order.counted)
+        order.counted = lots
+
+    def _change_waiting(self, order: WaitingOrder, lots: int, *, ends: bool = False) -> None:
+        sums, own = self.exposure.waiting, order.command
+        side = "buy" if own.side is Side.BUY else "sell"
+        changes = {
+            "orders": sums.orders - ends,
+            f"closing_{side}s": sums.closing(own.side) - (ends and own.closes_position),
+            f"{side}_lots": sums.lots(own.side) + lots,
+        }
         rest = replace(sums, **changes)
-        self._hold(replace(self.exposure, waiting=rest if rest.orders else NO_WAITING))
+        self._hold(replace(self.exposure, waiting=NO_WAITING if rest == NO_WAITING else rest))
 
     def cancel(self, order: LiveOrder) -> None:
         """The order ends unfilled, or with what it has filled."""
@@ -277,7 +363,7 @@ def _placed(command: PlaceConditional, order: PricedOrder) -> PlaceOrder:
         price=order.price,
         time_in_force=command.time_in_force,
         post_only=command.post_only,
-        reduce_only=True,
+        reduce_only=order.reduce_only,
         self_trade_prevention=command.self_trade_prevention,
         margin_price=order.margin_price,
         loss_per_lot=order.loss_per_lot,

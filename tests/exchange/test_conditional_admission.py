@@ -83,7 +83,7 @@ def test_a_condition_that_already_holds_is_refused_with_the_working_price(
 def test_each_working_type_is_judged_at_its_own_price(working_type: WorkingType, got: str) -> None:
     """Mark 60,000, last trade 59,900, index 60,100."""
     asked = waiting(STOP, "60500", quantity="0.1", working_type=working_type)
-    answer = judged(asked, Surroundings(4, btc(60_100), btc(59_900)))
+    answer = judged(asked, Surroundings(btc(60_100), btc(59_900)))
     assert isinstance(answer, Refused)
     assert answer.details == {"filter": "WOULD_TRIGGER", "limit": "60500", "got": got}
 
@@ -91,7 +91,7 @@ def test_each_working_type_is_judged_at_its_own_price(working_type: WorkingType,
 def test_before_the_first_trade_no_condition_on_it_holds() -> None:
     """A stop on LAST is accepted wherever its trigger is."""
     asked = waiting(STOP, "60500", quantity="0.1", working_type=WorkingType.LAST)
-    assert isinstance(judged(asked, Surroundings(4, btc(60_000), None)), Admitted)
+    assert isinstance(judged(asked, Surroundings(btc(60_000), None)), Admitted)
 
 
 def test_a_trigger_off_the_grid_is_refused() -> None:
@@ -180,21 +180,21 @@ def test_legs_are_two_orders_right_before_their_parent() -> None:
 def test_an_oco_group_has_at_most_ten_orders() -> None:
     """Plain orders are members as well."""
     for asked in (stop(oco_group="exit"), request("0.1", "60000", oco_group="exit")):
-        full = judged(asked, Surroundings(4, btc(60_000), None, group_orders=10))
+        full = judged(asked, Surroundings(btc(60_000), None, group_orders=10))
         assert isinstance(full, Refused)
         assert full.details == {"filter": "MAX_OCO_ORDERS", "limit": 10, "got": 11}
-        assert isinstance(judged(asked, Surroundings(4, btc(60_000), None, group_orders=9)), Admitted)
+        assert isinstance(judged(asked, Surroundings(btc(60_000), None, group_orders=9)), Admitted)
 
 
 def test_a_market_of_older_rules_refuses_what_it_does_not_know() -> None:
     """MARKET_NOT_ACTIVE, RULES; it says what an operator does about it. A plain order is accepted."""
     for asked in (stop(), request("0.1", "60000", oco_group="a"), request("0.1", "60000", stop_loss=LegRequest("1"))):
-        answer = judged(asked, Surroundings(RULES_THIRD, btc(60_000), None))
+        answer = judged(asked, Surroundings(btc(60_000), None), terms(rules=RULES_THIRD))
         assert isinstance(answer, Refused)
         assert answer.code is ErrorCode.MARKET_NOT_ACTIVE
         assert answer.details == {"marketId": "BTC-PERP", "reason": "RULES"}
         assert "market rules BTC-PERP 4" in answer.message
-    assert isinstance(judged(request("0.1", "60000"), Surroundings(RULES_THIRD, btc(60_000), None)), Admitted)
+    assert isinstance(judged(request("0.1", "60000"), None, terms(rules=RULES_THIRD)), Admitted)
 
 
 def test_a_position_with_any_number_of_stops_costs_no_more_than_the_position() -> None:
@@ -287,12 +287,12 @@ def test_an_activation_is_covered_at_exactly_the_requirement() -> None:
 def test_a_conditional_order_is_accepted_where_an_order_of_its_kind_is(status: MarketStatus) -> None:
     """A reduce-only stop also in SETTLEMENT_ONLY."""
     is_accepted = accepts_order(status, post_only=False, reduce_only=True)
-    answer = judged(stop(), Surroundings(4, btc(60_000), None), terms(status=status), account(0, BTC=LONG))
+    answer = judged(stop(), Surroundings(btc(60_000), None), terms(status=status), account(0, BTC=LONG))
     assert isinstance(answer, Admitted) == is_accepted
 
 
 def judged(
-    asked: OrderRequest, around: Surroundings, market: Any = None, owner: MarginAccount | None = None
+    asked: OrderRequest, around: Surroundings | None, market: Any = None, owner: MarginAccount | None = None
 ) -> Admitted | Refused:
     """Decide with these surroundings."""
     draft = parse_order(asked)

@@ -1,14 +1,15 @@
-"""Why a check on positions a few milliseconds old is safe: no fill, cancel or amend lowers equity - requirement."""
+"""Why a check on positions a few milliseconds old is safe: no fill, cancel, trigger or amend lowers equity - requirement."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exchange.order_terms import protection_price
-from exchange.risk import amending, coverage, margin
+from exchange.risk import amending, amending_waiting, coverage, margin
 from exchange.risk.account import NO_WAITING, Exposure, ReduceOnlySums
 from exchange.risk.amending import AdmittedAmend
 from exchange.risk.coverage import with_order
@@ -20,9 +21,11 @@ from schemas.rest.orders import AmendRequest
 from schemas.risk_tiers import NOTIONAL_MAX, RiskTier
 from schemas.units import PPM, Lots, Micros, Ppm, divide_up, format_e18
 from tests.exchange.margin_builders import BTC, USDC, account, request, waiting
-from tests.exchange.margin_model import LiveOrder, OneMarket
+from tests.exchange.margin_model import LiveOrder, OneMarket, WaitingOrder
 
 MARK = 600_000
+LOTS, PRICE = st.integers(1, 999), st.integers(540_000, 660_000)
+NOTHING = st.none()
 
 
 def a_market() -> st.SearchStrategy[MarketSpec]:
@@ -50,10 +53,12 @@ def some_tiers() -> st.SearchStrategy[tuple[RiskTier, ...]]:
     return st.builds(tiers_of, st.sets(st.integers(60, 200_000), max_size=3), st.integers(0, 1))
 
 
-def no_fill_cancel_or_amend_lowers_margin(spec: MarketSpec, story: st.DataObject) -> None:
-    """A story of one account: orders, reduce-only ones among them, then fills and cancels at any allowed price.
+def nothing_that_happens_lowers_margin(spec: MarketSpec, story: st.DataObject) -> None:
+    """A story of one account: orders that rest and orders that wait, reduce-only or not; then fills at any allowed price,
+    cancels and triggers.
 
-    Meanwhile orders are amended: each fills at its old terms until the verdict, which may be either, or a cancel comes first.
+    Meanwhile orders of both kinds are amended: each fills, or fires, at its old terms until the verdict, which may be either, or a
+    cancel or the trigger comes first.
     """
     lots = story.draw(st.integers(-2_000, 2_000), "position")
     entry = story.draw(st.integers(500_000, 700_000), "entry")
@@ -67,25 +72,23 @@ def no_fill_cancel_or_amend_lowers_margin(spec: MarketSpec, story: st.DataObject
             _enter(book, story)
     while book.live or book.waiting:
         before = book.margin
-        if not book.live or (book.waiting and story.draw(st.booleans(), "fires")):
-            _fire_or_drop(book, story)
-        elif _ask_to_amend(book, story) is not None:
-            continue
+        if not book.live or (book.waiting and story.draw(st.booleans(), "of a waiting one")):
+            reserves = _ask_to_amend_waiting(book, story) or _judge_fire_or_drop(book, story)
         else:
-            _judge_fill_or_cancel(book, story)
-        assert book.margin >= before
+            reserves = _ask_to_amend(book, story) is not None or _judge_fill_or_cancel(book, story)
+        assert reserves or book.margin >= before
     assert book.exposure == Exposure(leverage=book.exposure.leverage, lots=book.exposure.lots, cost=book.exposure.cost)
 
 
 @settings(max_examples=250, deadline=None)
 @given(spec=st.one_of(a_market(), a_market_with_tiers()), story=st.data())
-def test_no_fill_cancel_or_amend_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
+def test_no_fill_cancel_trigger_or_amend_lowers_equity_less_requirement(spec: MarketSpec, story: st.DataObject) -> None:
     """At the mark at which the live orders were accepted, in any order of fills and cancels, at any allowed price.
 
     Also with reduce-only orders that lose more than they free, and with orders next to them that open the other way. Waiting
-    reduce-only orders fire at random moments, and what is left of them is tried again at others.
+    orders fire at random moments; what is left of the reduce-only ones is tried again at others, the rest waits for its margin.
     """
-    no_fill_cancel_or_amend_lowers_margin(spec, story)
+    nothing_that_happens_lowers_margin(spec, story)
 
 
 def _enter(book: OneMarket, story: st.DataObject) -> None:
@@ -104,42 +107,86 @@ def _ask_to_amend(book: OneMarket, story: st.DataObject) -> LiveOrder | None:
     may_rest = order.command.order_type is OrderType.LIMIT and order.amend is None
     if not may_rest or story.draw(st.integers(0, 2), "amended"):
         return None
-    total, price = st.integers(1, 999), st.integers(540_000, 660_000)
-    lots, ticks = story.draw(st.tuples(st.none() | total, st.none() | price).filter(any), "to")
-    asked = AmendRequest(
-        quantity=None if lots is None else format_e18(lots * book.spec.lot_size_e18),
-        price=None if ticks is None else format_e18(ticks * book.spec.tick_size_e18),
-    )
+    asked = _other_terms(book, story, LOTS, PRICE)
     return order if isinstance(book.ask_to_amend(order, asked), AdmittedAmend) else None
 
 
-def _judge_fill_or_cancel(book: OneMarket, story: st.DataObject) -> None:
+def _ask_to_amend_waiting(book: OneMarket, story: st.DataObject) -> bool:
+    """The same of an order that waits for its condition: its trigger too, and only what it has."""
+    order = story.draw(st.sampled_from(book.waiting), "which")
+    if order.has_fired or order.amend is not None or story.draw(st.integers(0, 2), "amended"):
+        return False
+    own = order.command
+    lots = st.none() if own.closes_position else LOTS
+    price = PRICE if own.order_type.is_limit else st.none()
+    asked = _other_terms(book, story, lots, price, st.integers(400_000, 800_000))
+    return isinstance(book.ask_to_amend_waiting(order, asked), AdmittedAmend)
+
+
+def _other_terms(
+    book: OneMarket,
+    story: st.DataObject,
+    lots: st.SearchStrategy[int | None],
+    price: st.SearchStrategy[int | None],
+    trigger: st.SearchStrategy[int | None] = NOTHING,
+) -> AmendRequest:
+    """A request that changes one of these terms at least."""
+    total, *ticks = story.draw(st.tuples(*(NOTHING | term for term in (lots, price, trigger))).filter(any), "to")
+    at, fires_at = (None if each is None else format_e18(each * book.spec.tick_size_e18) for each in ticks)
+    quantity = None if total is None else format_e18(total * book.spec.lot_size_e18)
+    return AmendRequest(quantity=quantity, price=at, trigger_price=fires_at)
+
+
+def _judge_fill_or_cancel(book: OneMarket, story: st.DataObject) -> bool:
     under_way = [order for order in book.live if order.amend is not None]
     if under_way and story.draw(st.booleans(), "judged"):
         book.judge(story.draw(st.sampled_from(under_way), "which"), is_done=story.draw(st.booleans(), "done"))
     else:
         _fill_or_cancel(book, story)
+    return False
 
 
 def _wait(book: OneMarket, story: st.DataObject) -> None:
-    """A reduce-only conditional order whose condition does not hold: a stop or a take-profit, with a limit or without."""
+    """A conditional order whose condition does not hold: a stop or a take-profit, with a limit or without, an exit or not."""
     side = story.draw(st.sampled_from(list(Side)), "side")
-    size = {"quantity": format_e18(story.draw(st.integers(1, 999), "lots") * book.spec.lot_size_e18)}
-    kind = story.draw(st.sampled_from(["STOP_MARKET", "CLOSE", "TAKE_PROFIT"]), "kind")
-    if kind == "TAKE_PROFIT":
-        price = story.draw(st.integers(540_000, 660_000), "price")
-        trigger, size["price"] = "70000" if side is Side.SELL else "50000", format_e18(price * book.spec.tick_size_e18)
-        book.wait_for(waiting(OrderType.TAKE_PROFIT, trigger, side, reduce_only=True, **size))
-    else:
-        trigger = "50000" if side is Side.SELL else "70000"
-        size = size if kind == "STOP_MARKET" else {}
-        book.wait_for(waiting(OrderType.STOP_MARKET, trigger, side, reduce_only=True, **size))
+    is_exit = story.draw(st.integers(0, 3), "exit") > 0
+    kind = story.draw(st.sampled_from(["STOP_MARKET", "TAKE_PROFIT", "CLOSE"][: 2 + is_exit]), "kind")
+    order_type = OrderType.TAKE_PROFIT if kind == "TAKE_PROFIT" else OrderType.STOP_MARKET
+    size = {}
+    if kind != "CLOSE":
+        size["quantity"] = format_e18(story.draw(LOTS, "lots") * book.spec.lot_size_e18)
+    if order_type.is_limit:
+        size["price"] = format_e18(story.draw(PRICE, "price") * book.spec.tick_size_e18)
+    fires_above = (side is Side.BUY) != (order_type is OrderType.TAKE_PROFIT)
+    trigger = "70000" if fires_above else "50000"
+    book.wait_for(waiting(order_type, trigger, side, reduce_only=is_exit, **size))
 
 
-def _fire_or_drop(book: OneMarket, story: st.DataObject) -> None:
+def _judge_fire_or_drop(book: OneMarket, story: st.DataObject) -> bool:
+    """Whether the step reserves margin, as a new order does: one that may open a position enters the book."""
+    under_way = [order for order in book.waiting if order.amend is not None]
+    if under_way and story.draw(st.booleans(), "judged"):
+        book.judge_waiting(story.draw(st.sampled_from(under_way), "which"), is_done=story.draw(st.booleans(), "done"))
+        return False
     order = story.draw(st.sampled_from(book.waiting), "which")
+    if story.draw(st.booleans(), "dropped"):
+        book.drop(order)
+        return False
+    if order.command.reduce_only:
+        _fire_exit(book, order, story)
+        return False
+    if order.has_fired:
+        book.activate(order)
+        return True
+    book.fire(order)
+    return False
+
+
+def _fire_exit(book: OneMarket, order: WaitingOrder, story: st.DataObject) -> None:
+    """A reduce-only order fires, or what is left of it is tried again; it ends with the position."""
+    book.fire(order)
     side, most = order.command.side, book.reducible(order)
-    if not most or story.draw(st.booleans(), "dropped"):
+    if not most:
         book.drop(order)
     elif order.command.order_type.is_limit:
         book.enter_book(order)
@@ -266,7 +313,7 @@ def test_a_requirement_with_a_term_left_out_is_found(term: str, monkeypatch: pyt
     monkeypatch.setattr(margin, "requirement", requirement_without(term))
     search = settings(max_examples=5_000, deadline=None, derandomize=True, phases=[Phase.generate], database=None)
     with pytest.raises(AssertionError):
-        search(given(spec=a_market(), story=st.data())(no_fill_cancel_or_amend_lowers_margin))()
+        search(given(spec=a_market(), story=st.data())(nothing_that_happens_lowers_margin))()
 
 
 def counts_the_new_terms_alone(old: PricedOrder, new: PricedOrder, added: int) -> PricedOrder:
@@ -289,28 +336,56 @@ def releases_an_amend_twice(book: OneMarket, order: LiveOrder, *, is_done: bool)
         order.counted = own
 
 
+def counts_a_waiting_amend_from_its_verdict(*sums: Any, **more: int) -> Exposure:
+    """The lots that an amend adds to a waiting order are in no sum until the engine has judged."""
+    return adding(*sums, **more | {"lots": 0})
+
+
+def forgets_an_amend_at_the_trigger(_: OneMarket, order: WaitingOrder) -> None:
+    """What an amend under way added stays in the sums when the order fires: its refusal finds nothing to release."""
+    own = order.command
+    order.has_fired, order.amend = True, None
+    order.counted = order.remaining if own.reduce_only and not own.closes_position else 0
+
+
+def releases_a_waiting_amend_twice(book: OneMarket, order: WaitingOrder, *, is_done: bool) -> None:
+    """What the amend of a waiting order added is taken off the sums again after the verdict."""
+    own = order.command
+    added = order.counted - order.remaining if own.reduce_only and not own.closes_position else 0
+    judge_waiting(book, order, is_done=is_done)
+    if order in book.waiting:
+        book._change_waiting(order, -added)
+
+
 counted_until_the_verdict, judge = amending._counted, OneMarket.judge
+adding, judge_waiting = amending_waiting.adding, OneMarket.judge_waiting
 AMEND_BUGS = {
     "the new terms alone": (amending, "_counted", counts_the_new_terms_alone),
     "no lots that are added": (amending, "_counted", counts_no_lots_that_are_added),
     "released twice": (OneMarket, "judge", releases_an_amend_twice),
+    "waiting, not before the verdict": (amending_waiting, "adding", counts_a_waiting_amend_from_its_verdict),
+    "waiting, released twice": (OneMarket, "judge_waiting", releases_a_waiting_amend_twice),
+    "waiting, still in the sums after the trigger": (OneMarket, "fire", forgets_an_amend_at_the_trigger),
 }
 
 
 @pytest.mark.parametrize("bug", AMEND_BUGS)
 def test_an_amend_that_counts_wrongly_while_under_way_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The story above finds each of the bugs planted here."""
+    """The story above finds each of the bugs planted here; those of waiting orders only because these are amended.
+
+    A bug that needs an amend of an exit beside an order that opens the other way is in one of 1,500 stories: the seed finds it soon.
+    """
     monkeypatch.setattr(*AMEND_BUGS[bug])
-    search = settings(max_examples=2_000, deadline=None, derandomize=True, phases=[Phase.generate], database=None)
+    search = settings(max_examples=2_000, deadline=None, phases=[Phase.generate], database=None)
     with pytest.raises(AssertionError):
-        search(given(spec=a_market(), story=st.data())(no_fill_cancel_or_amend_lowers_margin))()
+        seed(1)(search(given(spec=a_market(), story=st.data())(nothing_that_happens_lowers_margin)))()
 
 
 @pytest.mark.chaos
-def test_no_fill_cancel_or_amend_lowers_equity_less_requirement_at_length() -> None:
+def test_no_fill_cancel_trigger_or_amend_lowers_equity_less_requirement_at_length() -> None:
     """Twenty thousand stories of some ten steps each."""
     search = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
-    search(given(spec=a_market(), story=st.data())(no_fill_cancel_or_amend_lowers_margin))()
+    search(given(spec=a_market(), story=st.data())(nothing_that_happens_lowers_margin))()
 
 
 def at_the_rate_of_its_tier(spec: MarketSpec, leverage: int, notional: int) -> int:

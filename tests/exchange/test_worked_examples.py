@@ -13,7 +13,7 @@ from exchange.risk.deleveraging import adl_score
 from exchange.risk.liquidation import bankrupt_shares, limit_price, step_lots
 from exchange.risk.margin import equity, maintenance, requirement
 from exchange.risk.order_draft import ParsedOrder, parse_order
-from schemas.market import MarketStatus
+from schemas.market import RULES_FOURTH, MarketStatus
 from schemas.orders import OrderType, Side
 from schemas.rest.orders import OrderRequest
 from schemas.units import E9, Micros, Timestamp
@@ -91,7 +91,7 @@ def test_one_of_three_lots_that_cost_10_releases_3_333333() -> None:
 def test_the_worse_side_counts_and_losses_and_fees_are_added() -> None:
     """BUY 1 at 59,900, SELL 1 at 60,100, BUY 0.5 at 60,600 at mark 60,000: 3,024.95, then 3,065, then 4,885.15."""
     exposure = Exposure(leverage=20)
-    markets = {BTC.market: MarketState(1, BTC, MarketStatus.ACTIVE, btc(60_000))}
+    markets = {BTC.market: MarketState(1, BTC, MarketStatus.ACTIVE, btc(60_000), RULES_FOURTH)}
     account = MarginAccount(1, Micros(10_000 * USDC), {BTC.market: PositionRisk(markets[BTC.market], exposure)})
     needed = []
     for side, quantity, price in ((Side.BUY, "1", "59900"), (Side.SELL, "1", "60100"), (Side.BUY, "0.5", "60600")):

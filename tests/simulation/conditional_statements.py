@@ -19,7 +19,7 @@ def _surroundings(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if market.name in arguments[0]:
             trades = [key for key, fill in tables.fills.items() if key[0] == market.market_id and fill[3] is not None]
             last = tables.fills[max(trades)][6] if trades else None
-            row = {"name": market.name, "rules": market.rules, "index_price": market.index_price}
+            row = {"name": market.name, "index_price": market.index_price}
             rows.append(row | {"spec": encode(market.spec).decode(), "last_price": last})
     return Result(rows)
 

@@ -147,6 +147,8 @@ class Gaps:
         for (owner, market_id), row in sorted(self._tables.positions.items()):
             if owner == user:
                 market = self._tables.markets[market_id]
-                state = MarketState(market_id, market.spec, MarketStatus(market.status), Ticks(market.mark))
+                state = MarketState(
+                    market_id, market.spec, MarketStatus(market.status), Ticks(market.mark), market.rules
+                )
                 exposures[market.name] = PositionRisk(state, Exposure(row["leverage"], row["lots"], row["cost"]))
         return MarginAccount(user, Micros(self._tables.money_of(user)), exposures)

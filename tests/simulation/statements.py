@@ -20,7 +20,7 @@ from store.submission import pending_cancels, reading, writing
 from tests.simulation.conditional_statements import CONDITIONAL_STATEMENTS
 from tests.simulation.reduce_only_triggers import count_reduce_only, record_excess
 from tests.simulation.statement import Result, Statement
-from tests.simulation.submission_statements import TERMS, lock_accounts, lock_accounts_and_amended, submit
+from tests.simulation.submission_statements import TERMS, lock_accounts, submit
 from tests.simulation.tables import EXPOSURE, MarketRow, Row, Tables
 from tests.simulation.waiting_triggers import count_waiting, waiting_of
 
@@ -36,7 +36,7 @@ def _live_orders(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         for _, order in sorted(tables.orders.items())
         if (order["is_live"] or order["is_waiting"]) and order["user_id"] in arguments[0]
     ]
-    return Result([order | {"rules": tables.markets[order["market_id"]].rules} for order in live])
+    return Result(live)
 
 
 def _order_states(tables: Tables, arguments: tuple[Any, ...]) -> Result:
@@ -411,12 +411,7 @@ STATEMENTS: dict[str, Statement] = {
     reading._LOCK_AND_READ: Statement("accounts locked", lock_accounts, locks=True),
     writing.WRITE: Statement("submission", submit, locks=True),
     writing.WRITE_WITH_AMENDS: Statement("submission", submit, locks=True),
-    reading._LOCK_AND_READ_AMENDED: Statement("accounts locked", lock_accounts_and_amended, locks=True),
     reading._READ_LIVE: Statement("live orders", _live_orders),
-    reading._READ_RULES: Statement(
-        "rules",
-        lambda tables, _: Result([{"market_id": m.market_id, "rules": m.rules} for m in tables.markets.values()]),
-    ),
     reading._READ_STATES: Statement("states of orders", _order_states),
     pending_cancels._READ: Statement("pending cancels", _pending_cancels),
     projecting.LOCK: Statement("progress locked", _lock_events, locks=True),

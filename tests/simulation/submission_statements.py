@@ -78,6 +78,7 @@ _LOCKED = (
         "stop_loss_order_id",
         "is_open",
         "cancel_seq",
+        "amended",
     ),
 )
 _READ: dict[str, Callable[[str], Any]] = {
@@ -90,7 +91,7 @@ _READ: dict[str, Callable[[str], Any]] = {
 
 def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
     """Markets, the accounts with their positions, the client ids and the orders that a batch names."""
-    users, client_users, client_ids, orders = arguments
+    users, client_users, client_ids, orders, amended = arguments
     rows: list[Row] = [
         {
             "kind": "market",
@@ -100,6 +101,7 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
             "is_frozen": False,
             "lots": m.open_interest if m.spec.open_interest_max else None,
             "cost": m.spec_seq,
+            "live_orders": m.rules,
         }
         for m in tables.markets.values()
     ]
@@ -115,6 +117,8 @@ def lock_accounts(tables: Tables, arguments: tuple[Any, ...]) -> Result:
         if number in tables.orders:
             order = tables.orders[number]
             rows.append({"kind": "cancel", **order, "is_open": order["is_live"] or order["is_waiting"]})
+    for order in [tables.orders[key] for key in amended or () if key in tables.orders]:
+        rows.append({"kind": "amended", **order, "amended": _amended(tables, order)})
     return Result([dict.fromkeys(_LOCKED) | row for row in rows])
 
 
@@ -188,16 +192,11 @@ def _amend(tables: Tables, row: Row, bases: dict[int, int]) -> None:
     tables.amends[order["order_id"], seq] = row | {"verdict": "PENDING"}
 
 
-def lock_accounts_and_amended(tables: Tables, arguments: tuple[Any, ...]) -> Result:
-    """The same, then the orders that the batch amends, each as an array."""
-    rows = lock_accounts(tables, arguments[:4]).rows
-    for order in [tables.orders[key] for key in arguments[4] if key in tables.orders]:
-        values = [order[name] for name in _AMENDED] + [tables.markets[order["market_id"]].rules]
-        values += [_leg_trigger(tables, order[name]) for name in ("take_profit_order_id", "stop_loss_order_id")]
-        values += [*(order[name] for name in _CONDITION), _parent_price(tables, order)]
-        named = {"kind": "amended", "order_id": order["order_id"], "market_id": order["market_id"]}
-        rows.append(dict.fromkeys(_LOCKED) | named | {"amended": encode(values).decode()})
-    return Result(rows)
+def _amended(tables: Tables, order: Row) -> str:
+    """An order that the batch amends, as an array."""
+    values = [order[name] for name in _AMENDED]
+    values += [_leg_trigger(tables, order[name]) for name in ("take_profit_order_id", "stop_loss_order_id")]
+    return encode([*values, *(order[name] for name in _CONDITION), _parent_price(tables, order)]).decode()
 
 
 def _leg_trigger(tables: Tables, key: int | None) -> int | None:

@@ -90,7 +90,7 @@ async def read(exchange: Exchange, command: PlaceOrder) -> tuple[Outcome, Reacha
     session, known, engine = exchange.session, exchange.registry.by_name[BTC], exchange.markets[BTC]
     async with session.transaction(isolation="repeatable_read", readonly=True):
         mark, status = await session.fetchrow("SELECT mark, status FROM markets WHERE name = $1", BTC)
-        market = MarketState(known.market_id, known.spec, status, Ticks(mark))
+        market = MarketState(known.market_id, known.spec, status, Ticks(mark), engine.rules)
         moment = await read_moment(session, known.market_id, command.at)
         held = engine.positions.get(command.user, Position())
         book = await read_reachable(session, market, moment, command, Position(held.lots, held.cost))

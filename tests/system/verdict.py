@@ -14,11 +14,15 @@ from bench.exchange_process import ExchangeProcess
 from bench.load.generator import Trader
 from broker.event_records import hashes_in, read_records
 from broker.reader import read_all
+from exchange.engine.log.snapshot_format import load
+from exchange.engine.market import Market
 from schemas.topics import book_changelog_topic
 from schemas.wire import EventRecord
+from store.markets.progress import read_market_progress
 from store.session.connect import is_outage
 from tables.book_table import heads, is_head, read_head, verified_snapshots
 from tests.eventually import eventually
+from tests.store.account_builder import session_to
 from tests.system.fill_stream import every_fill_is_published
 from tests.system.patient_load import PatientLoad
 
@@ -70,10 +74,29 @@ async def all_are_answered(exchange: ExchangeProcess, accepted: Iterable[tuple[T
         assert code == 0, printed
 
 
-async def one_event_a_sequence(exchange: ExchangeProcess) -> int:
+async def one_event_a_sequence(exchange: ExchangeProcess, *markets: str) -> int:
     """No event sequence was ever written with two contents, and none is missing; how many events there are."""
     bootstrap = exchange.published()["brokerUrl"]
-    return sum([count_events([each.record for each in await read_records(bootstrap, market, 0)]) for market in MARKETS])
+    logs = [await read_records(bootstrap, market, 0) for market in markets or MARKETS]
+    return sum(count_events([each.record for each in log]) for log in logs)
+
+
+async def engine_state(exchange: ExchangeProcess, market: str) -> Market:
+    """The market as its engine has it: the newest snapshot, once that covers what is persisted now."""
+    bootstrap = exchange.published()["brokerUrl"]
+    async with session_to(settings_of(exchange).database_url) as session:
+        persisted = (await read_market_progress(session, market)).command_seq
+
+    async def covers() -> Market | None:
+        written = await read_all(bootstrap, book_changelog_topic(market))
+        last = {each.key: each.value for each in written}
+        entries = {key: value for key, value in last.items() if value is not None}
+        newest = heads(entries)[0]
+        if newest.command_seq < persisted:
+            return None
+        return load(verified_snapshots(entries, market, newest.epoch)[0].state)
+
+    return await eventually(covers, HEALED_WITHIN_S)
 
 
 async def no_snapshot_is_spoilt(exchange: ExchangeProcess) -> int:
