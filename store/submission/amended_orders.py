@@ -20,7 +20,10 @@ _RESTING = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
 class _StoredOrder(msgspec.Struct, array_like=True):
-    """The columns of an order that is amended, and the triggers of its legs that wait; money per lot is micros."""
+    """The columns of an order that is amended, and the triggers of its legs that wait; money per lot is micros.
+
+    `bound`: its legs, or its parent, while nothing of the parent has filled: key, and the amend under way.
+    """
 
     user: int
     is_live: bool
@@ -50,6 +53,7 @@ class _StoredOrder(msgspec.Struct, array_like=True):
     activation_price: int | None
     closes_position: bool
     parent_price: Ticks | None
+    bound: list[tuple[int, int | None]] | None
 
 
 _decode = msgspec.json.Decoder(_StoredOrder).decode
@@ -58,7 +62,8 @@ _decode = msgspec.json.Decoder(_StoredOrder).decode
 class AmendTarget(msgspec.Struct, frozen=True, gc=False):
     """An order to amend; `cancel_seq` and `amend_seq` are the commands that already cancel or amend it.
 
-    `is_triggered`: its condition has held, but it is not in the book yet. `can_rest` of a live order.
+    `is_triggered`: its condition has held, but it is not in the book yet. `can_rest` of a live order. `bound`: the orders whose
+    prices judge its own, by key, each with the amend of it under way.
     """
 
     user: int
@@ -68,6 +73,7 @@ class AmendTarget(msgspec.Struct, frozen=True, gc=False):
     cancel_seq: int | None
     amend_seq: int | None
     can_rest: bool
+    bound: dict[int, int | None]
     order: RestingOrder | WaitingOrder
 
 
@@ -104,6 +110,7 @@ def amend_target(order: int, market_id: int, market: str, stored: str) -> AmendT
         is_triggered=row.is_waiting and row.status is OrderStatus.TRIGGERED,
         cancel_seq=row.cancel_seq,
         amend_seq=row.amend_seq,
+        bound=dict(row.bound or ()),
         can_rest=row.is_live and row.type.is_limit and row.time_in_force in _RESTING,
         order=_waiting(number, market, row, row.working_type)
         if row.is_waiting and row.working_type is not None

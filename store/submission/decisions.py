@@ -288,13 +288,14 @@ class Decisions:
         return admit_waiting_amend(wish.amend, order, account, place, self._now)
 
     def _not_amendable(self, order: int, target: AmendTarget) -> RefusedCancel | None:
-        """Why the order cannot be amended now: it has ended or triggered, or a cancel or an amend of it is under way."""
+        """Why the order cannot be amended now: it has ended or triggered, or a cancel or an amend of it, or an amend that judges it, is under way."""
         if not target.is_open:
             return RefusedCancel(order, target.market_id, NotOpen.ENDED)
         if (cancel := self._under_way(order, target.cancel_seq)) is not None:
             return RefusedCancel(order, target.market_id, NotOpen.CANCEL_PENDING, cancel)
-        if (amend := target.amend_seq or self._amended.get(order)) is not None:
-            return RefusedCancel(order, target.market_id, NotOpen.AMEND_PENDING, amend)
+        for each, stored in ((order, target.amend_seq), *target.bound.items()):
+            if (amend := stored or self._amended.get(each)) is not None:
+                return RefusedCancel(order, target.market_id, NotOpen.AMEND_PENDING, amend)
         if target.is_triggered:
             return RefusedCancel(order, target.market_id, NotOpen.TRIGGERED)
         return None

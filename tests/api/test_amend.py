@@ -600,6 +600,26 @@ async def test_a_leg_is_amended_before_its_parent_fills(exchange: Exchange) -> N
     assert await findings_of(exchange) == []
 
 
+async def test_a_leg_and_its_parent_are_amended_one_after_the_other(exchange: Exchange) -> None:
+    """Each is judged by the stored price of the other, so the second waits for the first; those of two legs do not."""
+    trader = await exchange.user()
+    legs = {"takeProfit": {"triggerPrice": "59500"}, "stopLoss": {"triggerPrice": "58000"}}
+    parent = await resting(exchange, trader, price="59000", **legs)
+    placed = await shown(trader, parent)
+    leg, other_leg = str(placed["takeProfitOrderId"]), str(placed["stopLossOrderId"])
+    assert (await amend(trader, leg, triggerPrice="59100")).status == 202
+    assert (await amend(trader, other_leg, triggerPrice="58100")).status == 202
+    refused = await amend(trader, parent, price="59400")
+    assert (refused.status, refused.details["reason"]) == (409, "AMEND_PENDING")
+    await exchange.run_engine()
+    assert (await amend(trader, parent, price="59400")).details["field"] == "takeProfit.triggerPrice"
+    first, second = await asyncio.gather(amend(trader, parent, price="58900"), amend(trader, leg, triggerPrice="59050"))
+    assert {first.status, second.status} == {202, 409}
+    await exchange.run_engine()
+    await done(exchange, trader, parent, price="59000")
+    assert await findings_of(exchange) == []
+
+
 async def test_a_waiting_parent_keeps_its_legs_on_their_sides(exchange: Exchange) -> None:
     """Its new trigger, where it has no limit, may not pass the trigger of an order attached to it."""
     trader = await exchange.user()

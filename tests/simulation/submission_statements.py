@@ -196,7 +196,18 @@ def _amended(tables: Tables, order: Row) -> str:
     """An order that the batch amends, as an array."""
     values = [order[name] for name in _AMENDED]
     values += [_leg_trigger(tables, order[name]) for name in ("take_profit_order_id", "stop_loss_order_id")]
-    return encode([*values, *(order[name] for name in _CONDITION), _parent_price(tables, order)]).decode()
+    values += [*(order[name] for name in _CONDITION), _parent_price(tables, order), _bound(tables, order)]
+    return encode(values).decode()
+
+
+def _bound(tables: Tables, order: Row) -> list[tuple[int, int | None]]:
+    """Its parent before any fill, or its legs that wait before its own: with the amend of each under way."""
+    parent = tables.orders.get(order["parent_order_id"])
+    found = [parent] if parent is not None and not parent["filled_lots"] else []
+    if not order["filled_lots"]:
+        legs = (tables.orders.get(order[name]) for name in ("take_profit_order_id", "stop_loss_order_id"))
+        found += [leg for leg in legs if leg is not None and leg["is_waiting"]]
+    return [(each["order_id"], each["amend_seq"]) for each in found]
 
 
 def _leg_trigger(tables: Tables, key: int | None) -> int | None:

@@ -82,7 +82,12 @@ BEGIN
           o.status, o.working_type, o.trigger_price, o.callback_rate, o.activation_price, o.closes_position,
           CASE WHEN o.parent_order_id IS NOT NULL THEN
             (SELECT CASE WHEN p.type IN ('LIMIT', 'STOP', 'TAKE_PROFIT') THEN p.price ELSE p.trigger_price END
-              FROM orders p WHERE p.order_id = o.parent_order_id AND p.filled_lots = 0) END)::text
+              FROM orders p WHERE p.order_id = o.parent_order_id AND p.filled_lots = 0) END,
+          CASE WHEN o.parent_order_id IS NOT NULL OR o.take_profit_order_id IS NOT NULL OR o.stop_loss_order_id IS NOT NULL THEN
+            (SELECT json_agg(json_build_array(x.order_id, x.amend_seq)) FROM orders x
+              WHERE x.order_id = o.parent_order_id AND x.filled_lots = 0
+                OR x.order_id IN (o.take_profit_order_id, o.stop_loss_order_id) AND x.is_waiting AND o.filled_lots = 0)
+          END)::text
       FROM unnest(in_amended) AS t (order_id)
       CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o;
   END IF;
