@@ -3,8 +3,12 @@
 A test compares them with the files, so that no setting and no code is missing or wrong.
 """
 
+import ast
+import inspect
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -55,6 +59,19 @@ def errors_page() -> str:
     )
 
 
+@cache
+def meanings() -> dict[str, str]:
+    """The text after each field of the settings. Pydantic can read it too, but only at every start of every process."""
+    tree = ast.parse(inspect.getsource(Settings))
+    settings = next(statement for statement in tree.body if isinstance(statement, ast.ClassDef))
+    meanings = {}
+    for field, text in pairwise(settings.body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(meaning))):
+                meanings[name] = meaning
+    return meanings
+
+
 PAGES = {"configuration.md": configuration_page, "errors.md": errors_page}
 _AGAIN = " Sent with `Retry-After`."
 
@@ -68,13 +85,12 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _setting_row(name: str, field: FieldInfo) -> tuple[str, ...]:
-    return f"`{name.upper()}`", _values(field), _default(field.default), str(field.description)
+    return f"`{name.upper()}`", _values(field), _default(field.default), meanings()[name]
 
 
 def _rate_row(budget: Budget) -> tuple[str, ...]:
     name = f"{_RATE}{budget.replace('-', '_')}"
-    description = str(Settings.model_fields[name].description)
-    return f"`{name.upper()}`", description, PRODUCTION_RATES[budget], LOCAL_RATES[budget]
+    return f"`{name.upper()}`", meanings()[name], PRODUCTION_RATES[budget], LOCAL_RATES[budget]
 
 
 def _values(field: FieldInfo) -> str:

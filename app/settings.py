@@ -116,9 +116,9 @@ def _folder(path: Path) -> Path:
 
 
 class Settings(BaseModel):
-    """What an operator can set."""
+    """What an operator can set. The text after each field is its meaning in docs/configuration.md."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     mode: Mode = Mode.LOCAL
     """`local` is for one machine, to try things; `production` refuses to start with unsafe settings."""

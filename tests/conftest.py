@@ -25,6 +25,8 @@ from tests.memory import folder_in_memory, folder_of_this_run
 from tests.store.stepped_clock import WITHOUT_CLOCK
 from tests.topic_faults import delete_all_topics
 
+GARBAGE_LOOKED_FOR_AFTER = 50_000
+"""More new objects than Python's default allows: a test makes few cycles, and looking for them takes a tenth of its time."""
 STARTED_AT = Timestamp(1_800_000_000_000_000)
 _numbers = itertools.count(1)
 
@@ -38,12 +40,16 @@ class Broker:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Modules and tests are never garbage: the cyclic collector, which takes a third of this, does not look at them."""
+    """Modules and tests are never garbage: the cyclic collector, which takes a third of this, does not look at them.
+
+    Afterwards it looks at what tests leave as rarely as at what a process of the exchange leaves.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
         gc.enable()
 
 

@@ -45,6 +45,8 @@ class TopicWatch:
         self._rests: dict[str, str] = {}
         self._changed = asyncio.Condition()
         self._asked = asyncio.Event()
+        self._begun = 0
+        self._answered = 0  # the newest look that the broker has answered
 
     async def add(self, market: str) -> None:
         """Watch a market too; returns when its topics have been looked at, or the broker does not answer."""
@@ -70,19 +72,26 @@ class TopicWatch:
             return self._rests[market]
 
     async def is_faulty(self, market: str) -> bool:
-        """Whether another look finds a fault of the market."""
-        self._seen.discard(market)
-        await self.add(market)
-        return market in self._rests
+        """Whether a look that begins now finds a fault of a watched market; waits until the broker answers.
+
+        A look that is under way may have asked before the fault.
+        """
+        begun = self._begun
+        self._asked.set()
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._answered > begun)
+            return market in self._rests
 
     async def run(self) -> None:
         """Look, forever."""
         wait_s = FIRST_LOOK_AGAIN_S
         while True:
             self._asked.clear()
+            self._begun += 1
             before, markets = self._rests, set(self._markets)
             try:
                 self._rests = self._resting(markets, await self._look(markets))
+                self._answered = self._begun
             except (KafkaError, TimeoutError) as error:
                 log.warning("the topics are not looked at: %r", error)
             self._seen |= markets
@@ -90,7 +99,8 @@ class TopicWatch:
                 self._changed.notify_all()
             await self._publish(before)
             wait_s = min(2 * wait_s, LOOK_EVERY_S) if self._rests == before else FIRST_LOOK_AGAIN_S
-            await self._pause(wait_s if self._rests else LOOK_EVERY_S)
+            is_answered = self._answered == self._begun
+            await self._pause(LOOK_EVERY_S if is_answered and not self._rests else wait_s)
 
     async def _pause(self, wait_s: float) -> None:
         with suppress(TimeoutError):

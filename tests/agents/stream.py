@@ -38,6 +38,7 @@ from store.submission import AmendPlaced, Submission, SubmissionRequest, SubmitA
 from store.users.users import create_user
 from tests.conftest import Broker
 from tests.eventually import eventually
+from tests.fail_stop import failing_the_test
 
 BEGAN_AT = Timestamp(1_700_000_000_000_000)
 """When these markets trade: long ago for a clock."""
@@ -197,8 +198,15 @@ async def stream_on(
 async def hosted(*units: Unit) -> AsyncIterator[None]:
     """Units in the loop of the test, all up. One that never starts is stopped too: its threads would keep the run forever.
 
-    A failure notes which of them had ended with an error: what the test waits for never comes then.
+    A failure notes which of them had ended with an error: what the test waits for never comes then. One that stops its process
+    fails the test.
     """
+    async with failing_the_test(), _hosted(units):
+        yield
+
+
+@asynccontextmanager
+async def _hosted(units: Sequence[Unit]) -> AsyncIterator[None]:
     ends: list[asyncio.Task[None]] = []
     try:
         await asyncio.gather(*(unit.start() for unit in units))

@@ -10,8 +10,10 @@ from mode.threads import WorkerThread
 from agents.fills.app import publisher_unit
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
+from agents.worker.fail_stop import fail_fast
 from agents.worker.ownership import tasks_now
 from agents.worker.service import Service
+from broker.errors import LogMismatch
 from broker.shards.consumer import ShardConsumerThread
 from store.session.connect import Connection
 from store.session.presence import Task, Work
@@ -110,3 +112,26 @@ async def test_a_failure_names_the_unit_that_had_ended_with_an_error(database: s
     [note] = raised.value.__notes__
     assert note.startswith("failing had ended: ")
     assert "division by zero" in note
+
+
+async def test_a_hosted_worker_that_stops_its_process_fails_the_test() -> None:
+    """It says who stops and why, and the run goes on; here nobody waits for the worker."""
+
+    class Wrong:
+        name = "engine-BTC-PERP"
+
+        async def start(self) -> None:
+            self.work = asyncio.create_task(fail_fast(self._fail(), self.name))
+
+        async def wait(self) -> None:
+            await asyncio.Event().wait()
+
+        async def stop(self) -> None:
+            await asyncio.gather(self.work, return_exceptions=True)
+
+        async def _fail(self) -> None:
+            raise LogMismatch("epoch", 1, 2)
+
+    with pytest.raises(AssertionError, match="engine-BTC-PERP stops the process, exit code 70: LogMismatch"):
+        async with hosted(Wrong()):
+            await asyncio.Event().wait()

@@ -1,15 +1,17 @@
 """A topic of one market is missing or set up wrongly: that market rests, the others go on, and so does it once it is mended."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaTimeoutError
 from click.testing import CliRunner
 
 from agents.fills.app import MarketPublisher
@@ -17,9 +19,10 @@ from agents.matching.app import MarketEngine
 from agents.projection.app import MarketProjection
 from agents.relay import Relay
 from agents.shard.unit import ShardUnit
-from agents.worker.topic_watch import TopicWatch
+from agents.worker.topic_watch import NEEDED, TopicWatch
 from app.cli import cli
 from broker.address import client_settings
+from broker.topic_faults import TopicFault, read_topic_faults
 from broker.topics import BOOK, LOG, admin_client, create_topics
 from schemas.commands import PassBarrier
 from store.command_log.commands import append_command
@@ -30,10 +33,12 @@ from tests.agents.intruder import TOPICS
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.agents.test_publisher import everything_is_published
 from tests.conftest import Broker
-from tests.eventually import eventually
+from tests.eventually import WITHIN_S, eventually
 from tests.store.account_builder import session_to
 from tests.topic_faults import delete_topic
 
+LATE, UNANSWERED = 1, 2
+"""Of the looks at a topic."""
 BUILD = {Work.ENGINE: MarketEngine, Work.PROJECTION: MarketProjection, Work.PUBLISHER: MarketPublisher}
 
 
@@ -129,7 +134,7 @@ async def test_a_fault_of_one_market_rests_that_market(
             async with admin_client(broker.bootstrap) as client:
                 await fault.happens(client, topic)
             await ill.trade(20)
-            await eventually(lambda fault=fault: _rests(ill, fault.reason))
+            await eventually(lambda kind=kind, fault=fault: _rest(ill, kind, fault.reason))
             status = await asyncio.to_thread(
                 CliRunner(env={"DATABASE_URL": database}).invoke, cli, ["status", "--json"]
             )
@@ -147,6 +152,37 @@ async def test_a_fault_of_one_market_rests_that_market(
             assert await ill.unfinished() == 0
         await well.trade(20)
         await everything_is_published(well)
+
+
+async def test_a_worker_that_fails_asks_for_a_look_that_began_after_its_failure(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look under way had asked before the fault: the market that then failed was taken for sound, and ended the process."""
+    goes_on, looks = asyncio.Event(), []
+
+    async def look(*arguments: Any) -> list[TopicFault]:
+        looks.append(await read_topic_faults(*arguments))
+        if len(looks) == LATE:
+            await goes_on.wait()
+        if len(looks) == UNANSWERED:
+            raise KafkaTimeoutError
+        return looks[-1]
+
+    monkeypatch.setattr("agents.worker.topic_watch.read_topic_faults", look)
+    async with stream_on(broker, database, tmp_path) as stream:
+        watch = TopicWatch(Work.ENGINE, stream.settings)
+        watching = asyncio.create_task(watch.run())
+        adding = asyncio.create_task(watch.add(stream.market))
+        await eventually(lambda: len(looks) == LATE)
+        await delete_topic(broker.bootstrap, TOPICS["events"](stream.market))
+        failing = asyncio.create_task(watch.is_faulty(stream.market))
+        await asyncio.sleep(0)
+        goes_on.set()
+        assert await asyncio.wait_for(failing, WITHIN_S)
+        await adding
+        watching.cancel()
+        assert looks[LATE - 1] == []
+        assert len(looks) > UNANSWERED
 
 
 async def test_each_client_names_its_process_and_market(
@@ -169,8 +205,12 @@ async def test_each_client_names_its_process_and_market(
         assert client_settings(broker.bootstrap, stream.market)["client_id"] == f"engine-{stream.market}"
 
 
-async def _rests(stream: Stream, reason: str) -> bool:
-    return reason in (await read_rests(stream.session)).get(stream.market, "")
+async def _rest(stream: Stream, kind: str, reason: str) -> bool:
+    """Whether each kind of work that needs the topic rests: one that has not looked yet finds its log truncated once it is made again."""
+    rests = (await read_rests(stream.session)).get(stream.market, "")
+    topic = TOPICS[kind](stream.market)
+    works = [work for work, needed in NEEDED.items() if topic in [name(stream.market) for name in needed]]
+    return all(re.search(f"{work}: {topic}: [^;]*{reason}", rests) for work in works)
 
 
 async def _rests_no_more(stream: Stream) -> bool:

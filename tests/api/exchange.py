@@ -1,5 +1,6 @@
 """The REST API on a real database over real HTTP, and an engine stepped by the test."""
 
+import asyncio
 import itertools
 import re
 import time
@@ -28,7 +29,7 @@ from schemas.wire import GENESIS_HASH, EventRecord, decode_command
 from store.command_log.outbox import SentRecord, read_cursor, record_sent
 from store.markets.registry import MarketRegistry
 from store.projection import Projection
-from store.session.connect import connect_reader_pool, connect_writer
+from store.session.connect import Connection, connect_reader_pool, connect_writer
 from store.submission import Submission
 from store.users.users import create_user
 
@@ -135,6 +136,9 @@ class Exchange:
     session: aiohttp.ClientSession = field(init=False)
     markets: dict[str, Market] = field(default_factory=dict)
     access: AccessLog = field(default_factory=AccessLog)
+    _sessions: dict[str, Connection] = field(default_factory=dict)
+    _projections: dict[str, Projection] = field(default_factory=dict)
+    _step: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def start(self, **changes: Any) -> Self:
         """Listen on a free port."""
@@ -149,6 +153,8 @@ class Exchange:
         """Stop listening."""
         await self.session.close()
         await self.server.stop()
+        for kept in (*self._sessions.values(), *self._projections.values()):
+            await kept.close()
 
     @property
     def port(self) -> int:
@@ -187,34 +193,44 @@ class Exchange:
         finally:
             await connection.close()
 
+    async def kept(self, use: str) -> Connection:
+        """A session for one use at a time, which lasts until the exchange stops: a new one plans every statement again."""
+        session = self._sessions.get(use)
+        if session is None or session.is_closed():
+            session = self._sessions[use] = await asyncpg.connect(self.dsn)
+        return session
+
     async def run_engine(self) -> None:
         """Relay, match and persist every command that is new in the outbox, as the stream would."""
-        known = {name: market.command_seq for name, market in self.markets.items()}
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            rows = await connection.fetch(_NEW_COMMANDS, list(known), list(known.values()))
-        finally:
-            await connection.close()
-        for name in {row["name"] for row in rows}:
-            await self._run_market(name, [(row["command_seq"], row["payload"]) for row in rows if row["name"] == name])
+        async with self._step:
+            known = {name: market.command_seq for name, market in self.markets.items()}
+            rows = await (await self.kept("relay")).fetch(_NEW_COMMANDS, list(known), list(known.values()))
+            for name in {row["name"] for row in rows}:
+                commands = [(row["command_seq"], row["payload"]) for row in rows if row["name"] == name]
+                await self._run_market(name, commands)
 
     async def _run_market(self, name: str, commands: list[tuple[int, bytes]]) -> None:
         market = self.markets.setdefault(name, empty_market(name))
         before = market.event_hash or GENESIS_HASH
         written = [event for seq, payload in commands for event in answer_command(market, seq, decode_command(payload))]
         if written:
-            await self.relay(name, written[-1].command)
-            projection = Projection(lambda: connect_writer(self.dsn, "test projection"), name)
+            await self._relay(name, written[-1].command)
+            projection = self._projections.setdefault(name, Projection(self._connect_projection, name))
             await projection.apply([_record(name, before, written)], [now()])
-            await projection.close()
 
     async def relay(self, market: str, up_to: int) -> None:
         """What the relay notes when it has sent the commands up to this one in one record."""
-        session = await connect_writer(self.dsn, "test relay")
+        async with self._step:
+            await self._relay(market, up_to)
+
+    async def _relay(self, market: str, up_to: int) -> None:
+        session = await self.kept("relay")
         market_id = await session.fetchval("SELECT market_id FROM markets WHERE name = $1", market)
         if (cursor := await read_cursor(session, market_id)) < up_to:
             await record_sent(session, [SentRecord(market_id, cursor, up_to, now())])
-        await session.close()
+
+    async def _connect_projection(self) -> Connection:
+        return await connect_writer(self.dsn, "test projection")
 
 
 def _bid(fields: dict[str, Any]) -> dict[str, Any]:

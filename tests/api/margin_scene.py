@@ -1,7 +1,5 @@
 """Traders with a position on a listening exchange, its index, and what the books say about their margin."""
 
-import asyncpg
-
 from exchange.risk.account import MarginAccount
 from exchange.risk.margin import equity, initial_margin
 from schemas.commands import SetIndex
@@ -33,27 +31,20 @@ async def close(client: Client, name: str = "BTC-PERP") -> Reply:
 
 async def move_index(exchange: Exchange, price: int, name: str = "BTC-PERP") -> None:
     """Move the constant index of a market, and with it the mark."""
-    session = await asyncpg.connect(exchange.dsn)
-    await append_command(session, name, SetIndex(now(), Nanos(price * 10**9)))
-    await session.close()
+    await append_command(await exchange.kept("index"), name, SetIndex(now(), Nanos(price * 10**9)))
     await exchange.run_engine()
 
 
 async def account_of(exchange: Exchange, client: Client) -> MarginAccount:
     """The trader's account as the database has it."""
-    session = await asyncpg.connect(exchange.dsn)
-    account = await read_account(session, client.user)
-    await session.close()
+    account = await read_account(await exchange.kept("accounts"), client.user)
     assert account is not None
     return account
 
 
 async def findings_of(exchange: Exchange) -> list[object]:
     """What the audit finds."""
-    session = await asyncpg.connect(exchange.dsn)
-    found = await audit(session)
-    await session.close()
-    return list(found)
+    return list(await audit(await exchange.kept("audit")))
 
 
 def spare(account: MarginAccount) -> int:

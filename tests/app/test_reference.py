@@ -10,7 +10,7 @@ from api.access.budgets import Budget
 from app.cli import cli
 from app.local.folder_lock import FolderLock
 from app.local.run_record import RunRecord, write_run_record
-from app.reference import DOCS, PAGES
+from app.reference import DOCS, PAGES, meanings
 from app.settings import Settings
 from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
 from tests.app.test_settings import PRODUCTION
@@ -25,10 +25,10 @@ def test_the_page_is_what_the_code_writes(name: str) -> None:
 def test_every_setting_and_every_code_is_documented() -> None:
     """Each setting has its row and its sentence, each rate both defaults, each code its status and its meaning."""
     configuration, errors = PAGES["configuration.md"](), PAGES["errors.md"]()
-    for name, field in Settings.model_fields.items():
+    for name in Settings.model_fields:
         assert f"| `{name.upper()}` |" in configuration
-        assert field.description
-        assert field.description in configuration
+        assert meanings()[name]
+        assert meanings()[name] in configuration
     assert sum("/second |" in row or "/minute |" in row for row in configuration.splitlines()) == len(Budget)
     assert set(MEANING) == set(HTTP_STATUS) == set(ErrorCode)
     assert all(f"| `{code}` | {HTTP_STATUS[code]} | {MEANING[code]}." in errors for code in ErrorCode)

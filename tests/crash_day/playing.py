@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
-
 from schemas.market import RULES_FIRST
 from store.markets.registry import list_market, load_registry
-from store.session.connect import Connection, connect_writer
+from store.session.connect import connect_writer
 from store.submission import Submission
 from tests.conftest import Broker
 from tests.crash_day.day import Day
@@ -28,7 +26,7 @@ async def day_on(
 
     It is played by the first rules, as it was recorded.
     """
-    session: Connection = await asyncpg.connect(dsn)
+    session = await connect_writer(dsn, "crash day", command_timeout_s=60.0)  # as the liquidator's
     number = next(_numbers)
     listed = listed or {key: f"{key.upper()}{os.getpid():07}X{number:02}-PERP" for key in scenario.markets}
     for key, name in listed.items():
