@@ -11,7 +11,7 @@ class OtherEpoch(LogMismatch):
 
     def __init__(self, market: str, expected: int, found: int) -> None:
         super().__init__(f"epoch of an event record of {market}", expected, found)
-        self.found = found
+        self.epoch = found
 
 
 class EventCursor:

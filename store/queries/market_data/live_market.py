@@ -1,0 +1,96 @@
+"""What the live feed begins with: a market as of one event, from which the events after it lead on."""
+
+from typing import Any, NamedTuple
+
+from exchange.market_data.book_levels import RestingOrder
+from schemas.ids import seq_of_order_key
+from schemas.market import MarketSpec, MarketStatus
+from schemas.orders import Side
+from schemas.units import Timestamp, timestamp_of, timestamp_or_none
+from store.projection.chain import Progress
+from store.queries.formatting import spec_of, storable
+from store.session.connect import Session
+
+_STATE = """
+SELECT m.market_id, m.spec::text AS spec, m.epoch, m.status, m.index_price, m.mark, m.funding_rate, m.predicted_funding_rate,
+  m.next_funding_at, p.event_seq, p.command_seq, p.event_hash, p.at,
+  coalesce((SELECT f.trade_id FROM fills f WHERE f.market_id = m.market_id ORDER BY f.trade_id DESC LIMIT 1), 0) AS trade
+FROM markets m JOIN progress p USING (market_id) WHERE m.name = $1
+"""
+_BOOK = """
+SELECT p.event_seq, p.command_seq, p.event_hash, b.* FROM markets m JOIN progress p USING (market_id)
+CROSS JOIN LATERAL (
+  SELECT array_agg(o.order_id) AS orders, array_agg(o.side) AS sides, array_agg(o.price) AS prices,
+    array_agg(o.remaining) AS lots
+  FROM orders o WHERE o.market_id = m.market_id AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED')) b
+WHERE m.name = $1
+"""
+
+
+class StoredMarket(NamedTuple):
+    """A market as of its last persisted event, whose time is `at`. `trade` is the last number of its trade counter.
+
+    Index in nanos, mark in ticks, rates in 10^-9; the predicted rate is None before the first sample of an interval.
+    """
+
+    spec: MarketSpec
+    epoch: int
+    progress: Progress
+    at: Timestamp
+    trade: int
+    status: MarketStatus
+    index_price: int
+    mark: int
+    funding_rate: int
+    predicted_funding_rate: int | None
+    next_funding_at: Timestamp | None
+
+
+class StoredOrders(NamedTuple):
+    """The orders in a book as of an event: arrays of numbers, sides, prices in ticks and remaining lots."""
+
+    progress: Progress
+    rows: list[tuple[int, str, int, int]]
+
+    def resting(self, start: int, stop: int) -> list[RestingOrder]:
+        """Some of the orders: a large book is loaded in parts."""
+        return [
+            RestingOrder(seq_of_order_key(key), Side(side), price, lots)
+            for key, side, price, lots in self.rows[start:stop]
+        ]
+
+
+async def read_live_market(session: Session, market: str) -> StoredMarket | None:
+    """A market, in one snapshot; None where there is no such market."""
+    row = await session.fetchrow(_STATE, storable(market))
+    if row is None:
+        return None
+    return StoredMarket(
+        spec=spec_of(row["spec"]),
+        epoch=row["epoch"],
+        progress=_progress(row),
+        at=timestamp_of(row["at"]),
+        trade=row["trade"],
+        status=MarketStatus(row["status"]),
+        index_price=row["index_price"],
+        mark=row["mark"],
+        funding_rate=row["funding_rate"],
+        predicted_funding_rate=row["predicted_funding_rate"],
+        next_funding_at=timestamp_or_none(row["next_funding_at"]),
+    )
+
+
+async def read_resting_orders(session: Session, market: str) -> StoredOrders | None:
+    """All orders in a market's book, in one snapshot; None where there is no such market.
+
+    In the middle of a command, of which another part is yet to be persisted, an order may be among them that still trades.
+    """
+    row = await session.fetchrow(_BOOK, storable(market))
+    if row is None:
+        return None
+    columns = (row["orders"] or [], row["sides"] or [], row["prices"] or [], row["lots"] or [])
+    return StoredOrders(_progress(row), list(zip(*columns, strict=True)))
+
+
+def _progress(row: Any) -> Progress:
+    return Progress(row["event_seq"], row["command_seq"], row["event_hash"])
