@@ -50,6 +50,10 @@ class ApiSettings:
     idle_grace_s: float = 1.0
     """How long an idle connection stays open after the listener has closed; a request on it is answered, then it closes."""
     stop_timeout_s: float = 8.0
+    strangers_of_address_max: int = 100
+    """Connections to the socket from one address that have not named their user."""
+    strangers_max: int = 10_000
+    """The same from all addresses together."""
 
 
 _TOO_MANY_PREVIEWS = "too many previews are waiting; try again shortly"
