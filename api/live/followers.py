@@ -46,6 +46,8 @@ class Followers:
         self._later = later
         self._followed: dict[str, _Followed] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.on_close: Callable[[MarketFollower], None] = lambda _: None
+        """Called when a market is followed no longer."""
 
     async def acquire(self, market: str) -> MarketFollower:
         """Follow a market; `release` it once for every call. Raises KeyError for no market, StoreUnavailable, BrokerUnavailable."""
@@ -93,6 +95,7 @@ class Followers:
             return
         del self._followed[market]
         LIVE_FOLLOWED_MARKETS.dec()
+        self.on_close(followed.follower)
         closing = asyncio.create_task(_close(followed))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

@@ -31,6 +31,8 @@ KEPT_EVENTS = 4_096
 """So many of the newest events are kept for who begins from the tables, which lag by some; older ones are read from the log."""
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 UNREADABLE_RETRY_S = 5.0
+HEARD_WITHIN_S = 2.0
+"""A broker that has given a record, or has been asked, so recently is not asked again."""
 HEALS_AGAIN_S = 1.0
 """A hole that neither the log nor the tables fill is looked at again so much later: its owner writes the events again."""
 
@@ -77,6 +79,9 @@ class MarketFollower:
         self._is_connected = False
         self._is_lost = False
         self._healed_at_s = 0.0
+        self._heard_at_s = 0.0
+        self._checked_at_s = 0.0
+        self._checking: asyncio.Task[None] | None = None
 
     @property
     def position(self) -> Progress:
@@ -93,16 +98,24 @@ class MarketFollower:
 
     async def close(self) -> None:
         """Read no more."""
+        if self._checking is not None:
+            self._checking.cancel()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
         await self._log.close()
 
     async def check(self) -> None:
-        """Raise BrokerUnavailable while the log cannot be read."""
+        """Raise BrokerUnavailable while the log cannot be read. The broker is asked once for all who ask, every few seconds."""
         if not self._is_connected:
             raise BrokerUnavailable(self.market)
-        await self._log.check()
+        if monotonic() < self._heard_at_s + HEARD_WITHIN_S:
+            return
+        if self._checking is None or monotonic() > self._checked_at_s + HEARD_WITHIN_S:
+            self._checked_at_s = monotonic()
+            self._checking = asyncio.create_task(self._log.check(), name=f"live-{self.market} check")
+            self._checking.add_done_callback(_seen)
+        await asyncio.shield(self._checking)
 
     def listen(self, listener: Listener) -> None:
         """Let a listener receive what comes after `position`."""
@@ -118,9 +131,13 @@ class MarketFollower:
         Call `listen` before anything else is awaited, and nothing is left out. Raises EventGap where the log has lost the events,
         BrokerUnavailable, ChainBroken.
         """
+        if self._is_lost:  # and will begin again later than the tables are now
+            raise BrokerUnavailable(self.market)
         events: list[Event] = []
         if place.event_seq < self.position.event_seq and not self._keeps_all_after(place.event_seq):
             events, place = await self._read_back(place)
+        if self._is_lost:
+            raise BrokerUnavailable(self.market)
         kept = (event for batch in self._kept for event in batch.events if event.seq > place.event_seq)
         return [*events, *kept]
 
@@ -251,6 +268,7 @@ class MarketFollower:
 
     def _pass_on(self, batch: EventBatch) -> None:
         self._keep(batch)
+        self._heard_at_s = monotonic()
         for listener in list(self._listeners):
             listener.receive(batch)
         LIVE_LAG_SECONDS.observe(max(0, self._now() - batch.logged_at) / SECOND_US)
@@ -263,6 +281,12 @@ class MarketFollower:
 
     async def _read_progress(self) -> MarketProgress:
         return await self._database.run(lambda session: read_market_progress(session, self.market))
+
+
+def _seen(checking: asyncio.Task[None]) -> None:
+    """Whoever waited has got the error, or has left."""
+    if not checking.cancelled():
+        checking.exception()
 
 
 def _place(stored: MarketProgress) -> Progress:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from exchange.market_data.book_levels import RestingOrder
+from exchange.market_data.market_state import MarketState
 from schemas.ids import seq_of_order_key
 from schemas.market import MarketSpec, MarketStatus
 from schemas.orders import Side
@@ -12,13 +13,13 @@ from store.queries.formatting import spec_of, storable
 from store.session.connect import Session
 
 _STATE = """
-SELECT m.market_id, m.spec::text AS spec, m.epoch, m.status, m.index_price, m.mark, m.funding_rate, m.predicted_funding_rate,
+SELECT m.spec::text AS spec, m.status, m.index_price, m.mark, m.funding_rate, m.predicted_funding_rate,
   m.next_funding_at, p.event_seq, p.command_seq, p.event_hash, p.at,
   coalesce((SELECT f.trade_id FROM fills f WHERE f.market_id = m.market_id ORDER BY f.trade_id DESC LIMIT 1), 0) AS trade
 FROM markets m JOIN progress p USING (market_id) WHERE m.name = $1
 """
 _BOOK = """
-SELECT p.event_seq, p.command_seq, p.event_hash, b.* FROM markets m JOIN progress p USING (market_id)
+SELECT m.spec::text AS spec, p.event_seq, p.command_seq, p.event_hash, p.at, b.* FROM markets m JOIN progress p USING (market_id)
 CROSS JOIN LATERAL (
   SELECT array_agg(o.order_id) AS orders, array_agg(o.side) AS sides, array_agg(o.price) AS prices,
     array_agg(o.remaining) AS lots
@@ -28,28 +29,21 @@ WHERE m.name = $1
 
 
 class StoredMarket(NamedTuple):
-    """A market as of its last persisted event, whose time is `at`. `trade` is the last number of its trade counter.
-
-    Index in nanos, mark in ticks, rates in 10^-9; the predicted rate is None before the first sample of an interval.
-    """
+    """A market as of its last persisted event, whose time is `at`. `trade` is the last number of its trade counter."""
 
     spec: MarketSpec
-    epoch: int
     progress: Progress
     at: Timestamp
     trade: int
-    status: MarketStatus
-    index_price: int
-    mark: int
-    funding_rate: int
-    predicted_funding_rate: int | None
-    next_funding_at: Timestamp | None
+    state: MarketState
 
 
 class StoredOrders(NamedTuple):
-    """The orders in a book as of an event: arrays of numbers, sides, prices in ticks and remaining lots."""
+    """The orders in a book as of an event, whose time is `at`: key, side, price in ticks and remaining lots of each."""
 
+    spec: MarketSpec
     progress: Progress
+    at: Timestamp
     rows: list[tuple[int, str, int, int]]
 
     def resting(self, start: int, stop: int) -> list[RestingOrder]:
@@ -65,12 +59,7 @@ async def read_live_market(session: Session, market: str) -> StoredMarket | None
     row = await session.fetchrow(_STATE, storable(market))
     if row is None:
         return None
-    return StoredMarket(
-        spec=spec_of(row["spec"]),
-        epoch=row["epoch"],
-        progress=_progress(row),
-        at=timestamp_of(row["at"]),
-        trade=row["trade"],
+    state = MarketState(
         status=MarketStatus(row["status"]),
         index_price=row["index_price"],
         mark=row["mark"],
@@ -78,6 +67,7 @@ async def read_live_market(session: Session, market: str) -> StoredMarket | None
         predicted_funding_rate=row["predicted_funding_rate"],
         next_funding_at=timestamp_or_none(row["next_funding_at"]),
     )
+    return StoredMarket(spec_of(row["spec"]), _progress(row), timestamp_of(row["at"]), row["trade"], state)
 
 
 async def read_resting_orders(session: Session, market: str) -> StoredOrders | None:
@@ -89,7 +79,8 @@ async def read_resting_orders(session: Session, market: str) -> StoredOrders | N
     if row is None:
         return None
     columns = (row["orders"] or [], row["sides"] or [], row["prices"] or [], row["lots"] or [])
-    return StoredOrders(_progress(row), list(zip(*columns, strict=True)))
+    rows = list(zip(*columns, strict=True))
+    return StoredOrders(spec_of(row["spec"]), _progress(row), timestamp_of(row["at"]), rows)
 
 
 def _progress(row: Any) -> Progress:

@@ -16,8 +16,6 @@ from agents.relay import Relay
 from api.database import Database
 from api.live.followers import LINGERS_S, Followers
 from api.live.market_follower import EventBatch, MarketFollower
-from app.local.kafka import LocalKafka
-from broker.errors import BrokerUnavailable
 from broker.producer import AckedProducer
 from broker.topics import admin_client
 from exchange.market_data.book_levels import BookLevels
@@ -222,32 +220,6 @@ async def test_events_that_are_no_longer_kept_are_read_from_the_log(
             await cut_beginning(stream, 20)
             with pytest.raises(EventGap):
                 await follower.events_since(start)
-
-
-async def test_an_outage_of_the_broker_is_waited_for(database: str, tmp_path: Path) -> None:
-    """Nobody begins meanwhile; who listens goes on where the log goes on, without a gap."""
-    kafka = LocalKafka(tmp_path / "kafka")
-    own = Broker(await kafka.start())
-    try:
-        async with stream_on(own, database, tmp_path) as stream:
-            await stream.trade(20)
-            records = await matched(stream)
-            async with followed(stream) as (follower, listening):
-                await append(stream, records[:8])
-                await received(listening, records[7].last_event_seq)
-                await kafka.stop()
-                with pytest.raises(BrokerUnavailable):
-                    await follower.check()
-                async with followers_on(stream) as (followers, _):
-                    with pytest.raises(BrokerUnavailable):
-                        await followers.acquire(stream.market)
-                await kafka.start()
-                await append(stream, records[8:])
-                await received(listening, records[-1].last_event_seq)
-                await follower.check()
-                assert not listening.interruptions
-    finally:
-        await kafka.stop()
 
 
 async def test_a_market_is_followed_once_and_a_minute_longer(broker: Broker, database: str, tmp_path: Path) -> None:
