@@ -21,7 +21,7 @@ FROM markets m JOIN progress p USING (market_id) WHERE m.name = $1
 _BOOK = """
 SELECT m.spec::text AS spec, p.event_seq, p.command_seq, p.event_hash, p.at, b.* FROM markets m JOIN progress p USING (market_id)
 CROSS JOIN LATERAL (
-  SELECT array_agg(o.order_id) AS orders, array_agg(o.side) AS sides, array_agg(o.price) AS prices,
+  SELECT array_agg(o.order_id) AS orders, array_agg(o.side::text) AS sides, array_agg(o.price) AS prices,
     array_agg(o.remaining) AS lots
   FROM orders o WHERE o.market_id = m.market_id AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED')) b
 WHERE m.name = $1

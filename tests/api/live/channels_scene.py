@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -22,6 +24,7 @@ from tests.api.exchange import now
 from tests.eventually import eventually
 
 T = TypeVar("T")
+SOCKET = ".s.PGSQL.5432"
 _decode = msgspec.json.Decoder(MarketMessage).decode  # type: ignore[arg-type]  # a union of structs
 Side = dict[str, str]
 
@@ -164,3 +167,42 @@ async def channels_of(stream: Stream, dsn: str = "", later: Later | None = None)
 async def quiet(line: Line, last: int, kind: type[Any]) -> None:
     """Wait until the newest message of a kind has this sequence."""
     await eventually(lambda: bool(found := line.of(kind)) and found[-1].sequence >= last)
+
+
+class Door:
+    """A socket of PostgreSQL that can be shut: who is inside is thrown out."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        there = parse_qs(urlsplit(dsn).query)["host"][0]
+        self.dsn = dsn.replace(there, str(folder))
+        self._there, self._here = Path(there) / SOCKET, folder / SOCKET
+        self._inside: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Let everybody in."""
+        self._server = await asyncio.start_unix_server(self._enter, self._here)
+
+    async def shut(self) -> None:
+        """Let nobody in."""
+        assert self._server is not None
+        self._server.close()
+        self._here.unlink(missing_ok=True)
+        for writer in list(self._inside):
+            writer.transport.abort()
+
+    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_unix_connection(self._there)
+        self._inside |= {writer, forth}
+        try:
+            await asyncio.gather(_pass_on(reader, forth), _pass_on(back, writer))
+        finally:
+            self._inside -= {writer, forth}
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while block := await reader.read(65_536):
+            writer.write(block)
+            await writer.drain()
+    writer.close()

@@ -47,7 +47,7 @@ from store.queries.paging import ListRequest
 from store.submission import SubmitOrder
 from tests.agents.stream import BEGAN_AT, Stream, hosted, stream_on
 from tests.agents.test_projector import append, matched
-from tests.api.live.channels_scene import HeldBook, Line, Scene, channels_of, quiet, trade_sequences
+from tests.api.live.channels_scene import Door, HeldBook, Line, Scene, channels_of, quiet, trade_sequences
 from tests.api.live.test_market_follower import Later, persist
 from tests.conftest import Broker
 from tests.eventually import eventually
@@ -191,6 +191,33 @@ async def test_an_outage_of_the_broker_leaves_no_gap(
             await scene.subscribe("book")
     finally:
         await kafka.stop()
+
+
+async def test_an_outage_of_the_database_stops_no_subscriber(broker: Broker, database: str, tmp_path: Path) -> None:
+    """What the log says goes on meanwhile; the ticker and new subscriptions wait for the tables."""
+    async with stream_on(broker, database, tmp_path) as stream:
+        door = Door(stream.settings.dsn, tmp_path)
+        await door.open()
+        await stream.trade(40)
+        records = await matched(stream)
+        async with channels_of(stream, dsn=door.dsn) as scene:
+            trades, _ = await scene.subscribe("trades")
+            ticker, _ = await scene.subscribe("ticker")
+            await door.shut()
+            await append(stream, records)
+            await persist(stream, records)
+            fills = await stored_fills(stream)
+            await quiet(trades, fills[-1].sequence, Trade)
+            codes = await asyncio.gather(*(refusal(scene, channel) for channel in ("book", "funding", "candles")))
+            assert set(codes) == {ErrorCode.UNAVAILABLE}
+            await scene.subscribe("trades")  # needs nothing that it does not have
+            assert len(ticker.of(Ticker)) == 1
+            await door.open()
+            await eventually(lambda: ticker.of(Ticker)[-1].data.trades_24h == len(fills))
+            book, _ = await scene.subscribe("book")
+            await eventually(lambda: HeldBook(book).at)
+            assert HeldBook(book).equals(await rest_book(stream))
+        await door.shut()
 
 
 async def test_two_hundred_subscribers_share_one_reader_and_one_encoding(
