@@ -139,7 +139,7 @@ class Ticker(View, frozen=True, tag_field="op", tag="ticker"):
 
 
 class Candle(View, frozen=True, omit_defaults=True, tag_field="op", tag="candle"):
-    """A candle of REST: each change of the open one, at most five a second, and once with `closed` when the next interval begins."""
+    """A candle of REST: each change of the open one, at most five a second, and once with `closed`, two seconds after its end."""
 
     channel: Literal["candles"]
     market: str

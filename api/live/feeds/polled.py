@@ -18,7 +18,7 @@ from api.watch.outage_log import note_outage
 from schemas.live.market_messages import Candle, MarketMessage, Ticker
 from schemas.refusals import Refused
 from schemas.rest.market_data import CandleInterval, CandleView, TickerView
-from schemas.units import Timestamp, timestamp_of
+from schemas.units import SECOND_US, Timestamp, timestamp_of
 from store.queries.market_data.candles import list_candles
 from store.queries.market_data.live_progress import SeenMarket, read_seen_markets
 from store.queries.market_data.ticker import read_ticker
@@ -27,6 +27,7 @@ from store.session.connect import Session, StoreUnavailable
 
 OUTAGE_AGAIN_S = 0.5
 CANDLES_MAX = 500
+CLOSES_AFTER_US = 2 * SECOND_US
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,8 +44,8 @@ class PolledView(ABC):
         self.beginning: asyncio.Task[bool] | None = None
 
     @abstractmethod
-    async def read(self, session: Session, seen: int) -> bool:
-        """Read it, as of event `seen` or later; False where there is no such market."""
+    async def read(self, session: Session, seen: SeenMarket) -> bool:
+        """Read it, as of what was seen or later; False where there is no such market."""
 
     @abstractmethod
     def greet(self, line: Line, key: Key) -> None:
@@ -65,11 +66,11 @@ class TickerPolled(PolledView):
         self._view: TickerView | None = None
         self._shown: TickerView | None = None
 
-    async def read(self, session: Session, seen: int) -> bool:
+    async def read(self, session: Session, seen: SeenMarket) -> bool:
         """Read the ticker."""
         view = await read_ticker(session, self.market)
         if view is not None:
-            self._view, self.sequence = view, max(seen, view.sequence)
+            self._view, self.sequence = view, max(seen.event_seq, view.sequence)
         return view is not None
 
     def greet(self, line: Line, key: Key) -> None:
@@ -90,61 +91,68 @@ class TickerPolled(PolledView):
 
 
 class CandlesPolled(PolledView):
-    """The candles of a market, of one length: the open one, and each that closes, once."""
+    """The candles of a market, of one length: each change of those that may still change, and each that closes, once.
+
+    A trade may carry a time a little before that of the event before it: clocks differ. So a candle closes two seconds of the market
+    after its end, and may change until then.
+    """
 
     channel = "candles"
 
     def __init__(self, market: str, interval: CandleInterval) -> None:
         super().__init__(market)
         self.interval = interval
-        self._open: CandleView | None = None
-        self._open_since: Timestamp | None = None
+        self._now = Timestamp(0)
         self._found: list[CandleView] = []
+        self._shown: dict[str, CandleView] = {}
+        """By their time, those that are not closed."""
+        self._is_begun = False
 
-    async def read(self, session: Session, seen: int) -> bool:
-        """Read the candles from the open one on, all of a market that had none; the newest for who comes first."""
-        since = ListRequest(limit=CANDLES_MAX, from_=self._open_since, is_oldest_first=True)
-        page = await list_candles(session, self.market, self.interval, since if seen else ListRequest(limit=1))
+    async def read(self, session: Session, seen: SeenMarket) -> bool:
+        """Read the candles that are not closed, all of a market that had none; at first only the newest."""
+        since = timestamp_of(datetime.fromisoformat(min(self._shown))) if self._shown else None
+        all_since = ListRequest(limit=CANDLES_MAX, from_=since, is_oldest_first=True)
+        asked = all_since if self._is_begun else ListRequest(limit=1)
+        page = await list_candles(session, self.market, self.interval, asked)
         if page is None or isinstance(page, Refused):
             return False
-        self._found, self.sequence = page.data, self.sequence if page.next_cursor else seen
+        if not self._is_begun:
+            self._shown = {candle.time: candle for candle in page.data}
+        self._is_begun = True
+        self._found, self._now = page.data, seen.at
+        if not page.next_cursor or asked is not all_since:
+            self.sequence = seen.event_seq
         return True
 
     def greet(self, line: Line, key: Key) -> None:
         """Send the open candle, if the market has traded."""
-        if self._open is None and self._found:
-            self._set_open(self._found[-1])
-        if self._open is not None:
-            line.replace(key, self._frame(self._open))
+        if self._shown:
+            line.replace(key, self._frame(self._shown[max(self._shown)], closed=False))
 
     def send(self) -> None:
-        """Send the candles that have closed, and the open one where it has changed."""
-        if not self._found:
-            return
-        *closed, newest = self._found
-        for candle in closed:
-            self._send_closed(candle)
-        if newest != self._open:
-            self._set_open(newest)
-            frame = self._frame(newest)
-            for line, key in self.subscribers:
-                line.replace(key, frame)
+        """Send the candles that have changed, and those that have closed."""
+        for candle in self._found:
+            if candle is not self._found[-1] and self._is_over(candle):
+                self._shown.pop(candle.time, None)
+                self._send_closed(candle)
+            elif self._shown.get(candle.time) != candle:
+                self._shown[candle.time] = candle
+                frame = self._frame(candle, closed=False)
+                for line, key in self.subscribers:
+                    line.replace(key, frame)
+
+    def _is_over(self, candle: CandleView) -> bool:
+        began = timestamp_of(datetime.fromisoformat(candle.time))
+        return self._now >= began + self.interval.seconds * SECOND_US + CLOSES_AFTER_US
 
     def _send_closed(self, candle: CandleView) -> None:
-        frame = _frame(self._message(candle, closed=True))
+        frame = self._frame(candle, closed=True)
         for line, key in self.subscribers:
-            line.forget(key)  # the same candle while it was open
+            line.forget(key)  # what waits of it from when it was open
             line.append(frame)
 
-    def _set_open(self, candle: CandleView) -> None:
-        self._open = candle
-        self._open_since = timestamp_of(datetime.fromisoformat(candle.time))
-
-    def _frame(self, candle: CandleView) -> bytes:
-        return _frame(self._message(candle, closed=False))
-
-    def _message(self, candle: CandleView, *, closed: bool) -> Candle:
-        return Candle(
+    def _frame(self, candle: CandleView, *, closed: bool) -> bytes:
+        message = Candle(
             channel="candles",
             market=self.market,
             interval=self.interval,
@@ -152,6 +160,7 @@ class CandlesPolled(PolledView):
             data=candle,
             closed=closed,
         )
+        return _frame(message)
 
 
 class Poller:
@@ -173,7 +182,7 @@ class Poller:
         """Send `greet`, the present value, and its changes. Raises KeyError for no market, StoreUnavailable."""
         view = self._views.setdefault(key, make())
         if view.beginning is None:
-            view.beginning = asyncio.create_task(self._read(view, 0))
+            view.beginning = asyncio.create_task(self._begin(view))
         try:
             if not await asyncio.shield(view.beginning):
                 raise KeyError(view.market)
@@ -215,13 +224,20 @@ class Poller:
                 for view in list(self._views.values()):
                     now = seen.get(view.market)
                     if now is not None and now.event_seq > view.sequence and view.subscribers:
-                        await self._read(view, now.event_seq)
+                        await self._read(view, now)
                         view.send()
             except StoreUnavailable as error:
                 note_outage(error)
                 await asyncio.sleep(OUTAGE_AGAIN_S)
 
-    async def _read(self, view: PolledView, seen: int) -> bool:
+    async def _begin(self, view: PolledView) -> bool:
+        async def read(session: Session) -> bool:
+            seen = (await read_seen_markets(session, [view.market])).get(view.market)
+            return seen is not None and await view.read(session, seen)
+
+        return await self._database.run(read)
+
+    async def _read(self, view: PolledView, seen: SeenMarket) -> bool:
         return await self._database.run(lambda session: view.read(session, seen))
 
 

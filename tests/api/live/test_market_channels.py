@@ -35,7 +35,7 @@ from schemas.orders import OrderType, Side
 from schemas.refusals import ErrorCode
 from schemas.rest.market_data import CandleInterval, OrderBookView
 from schemas.rest.orders import OrderRequest
-from schemas.units import Micros, Timestamp
+from schemas.units import Micros, Timestamp, format_timestamp
 from schemas.wire import EventRecord
 from store.command_log.commands import append_command
 from store.queries.market_data.candles import list_candles
@@ -362,6 +362,45 @@ async def test_mark_status_ticker_and_candles_equal_rest(broker: Broker, databas
 
 def _facts(ticker: Any) -> Any:
     return msgspec.structs.replace(ticker, sequence=0, time="")
+
+
+async def test_a_candle_closes_once_and_after_trades_whose_clock_is_behind(
+    broker: Broker, database: str, tmp_path: Path
+) -> None:
+    """A trade of the last second of a minute may be matched after the first tick of the next: it is in the closed candle."""
+    async with stream_on(broker, database, tmp_path) as stream, channels_of(stream) as scene:
+        line, _ = await scene.subscribe("candles", interval="1m")
+        minute = Timestamp((BEGAN_AT // 60_000_000 + 1) * 60_000_000)
+        await trade_at(stream, minute - 2_000_000)
+        await commands_at(stream, AdvanceClock(Timestamp(minute + 500_000)))
+        await persist(stream, await matched(stream))
+        await eventually(lambda: len(line.of(Candle)) == 2)
+        await trade_at(stream, minute - 1_000)
+        await persist(stream, await matched(stream))
+        await eventually(lambda: line.of(Candle)[-1].data.trades == 2)
+        assert not any(candle.closed for candle in line.of(Candle))
+        await commands_at(stream, AdvanceClock(Timestamp(minute + 2_000_000)))
+        await persist(stream, await matched(stream))
+        await eventually(lambda: line.of(Candle)[-1].closed)
+        await commands_at(stream, AdvanceClock(Timestamp(minute + 3_000_000)))
+        await trade_at(stream, minute + 4_000_000)
+        await persist(stream, await matched(stream))
+        await eventually(lambda: line.of(Candle)[-1].data.trades == 1)
+        assert [(candle.data.time[14:19], candle.data.trades) for candle in line.of(Candle) if candle.closed] == [
+            (minute_text(minute - 1), 2)
+        ]
+
+
+def minute_text(at: int) -> str:
+    """Minutes and seconds of the minute that a time is in."""
+    return format_timestamp(at // 60_000_000 * 60_000_000)[14:19]
+
+
+async def trade_at(stream: Stream, at: int) -> None:
+    """Two orders that meet, accepted at this time."""
+    for user, side in zip(stream.users, (Side.BUY, Side.SELL), strict=False):
+        request = OrderRequest(stream.market, side, OrderType.LIMIT, "0.1", "60000")
+        await stream.submission.run([SubmitOrder(user, request)], Timestamp(at), {})
 
 
 async def test_a_quarantined_market_is_halted_for_subscribers(broker: Broker, database: str, tmp_path: Path) -> None:
