@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas.live.subscriptions import MarketChannel
+
 LIVE_FOLLOWED_MARKETS = Gauge("perpetua_live_followed_markets", "Markets whose event log this process reads")
 LIVE_LAG_SECONDS = Histogram(
     "perpetua_live_lag_seconds",
@@ -14,3 +16,8 @@ LIVE_RESTARTS = Counter(
     "How often what a channel shows was read again from the tables while clients followed it",
     ("channel",),
 )
+
+for _channel in MarketChannel:
+    LIVE_ENCODED.labels(_channel)
+for _feed in ("book", "mark", "trades", "liquidations", "funding"):
+    LIVE_RESTARTS.labels(_feed)
