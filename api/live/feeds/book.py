@@ -48,9 +48,11 @@ class BookView:
         self.subscribers: Subscribers = {}
         self._updates = 0
         self._snapshot: bytes | None = None
+        self._frozen: ChangedLevels | None = None
 
     def follow(self, changes: dict[Side, dict[int, int]], sequence: int, time: str) -> None:
         """Send what has changed among the levels of this view."""
+        self._frozen = None
         changed = self._view.follow(changes)
         if not (changed.bids or changed.asks):
             return
@@ -77,6 +79,10 @@ class BookView:
         for line, key in self.subscribers:
             line.update_book(key, frame, self.resync)
 
+    def freeze(self) -> None:
+        """The levels are about to be in the middle of a command: who fell behind gets those of now, until `follow`."""
+        self._frozen = self._view.whole()
+
     def snapshot(self) -> bytes:
         """All levels of this view; encoded once for all who begin before they change."""
         if self._snapshot is None:
@@ -88,7 +94,7 @@ class BookView:
         return self._encode_snapshot(resync=True)
 
     def _encode_snapshot(self, *, resync: bool) -> bytes:
-        bids, asks = self._texts(self._view.whole())
+        bids, asks = self._texts(self._frozen or self._view.whole())
         LIVE_ENCODED.labels("book").inc()
         return _encode(
             BookSnapshot(
@@ -167,13 +173,16 @@ class BookFeed(Feed[StoredOrders]):
         self._entering += again
         self._views.clear()
         self._levels, self._spec, self._at = self._loading, stored.spec, stored.at
-        self._is_resync = bool(again)
+        self._is_resync = self._is_resync or bool(again)
         self._apply(events)
         last_order = max((seq_of_order_key(row[0]) for row in stored.rows), default=0)
         answered = max(stored.progress.command_seq, self._follower.position.command_seq if events else 0)
         self._set_whole(is_whole=(events[-1].command if events else last_order) <= answered)
 
     def _follow(self, events: Sequence[Event], batch: EventBatch) -> None:
+        if self._is_whole and not batch.ends_command:
+            for view in self._views.values():
+                view.freeze()
         self._apply(events)
         self._set_whole(is_whole=batch.ends_command)
 

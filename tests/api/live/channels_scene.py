@@ -38,6 +38,7 @@ class Line:
     forgotten: list[Key] = field(default_factory=list)
     bytes_waiting: int = 0
     is_closed: bool = False
+    resync: Callable[[], bytes] = bytes
 
     def append(self, frame: bytes, subscription: Key | None = None, resume: Any = None) -> None:
         """Take a frame."""
@@ -50,8 +51,9 @@ class Line:
         self.frames.append(frame)
 
     def update_book(self, key: Key, frame: bytes, resync: Callable[[], bytes]) -> None:  # noqa: ARG002 - as above
-        """Take a frame."""
+        """Take a frame, and what would replace it."""
         self.frames.append(frame)
+        self.resync = resync
 
     def resume_at(self, subscription: Key, resume: Any) -> None:
         """Note where a subscription begins."""

@@ -31,7 +31,7 @@ from schemas.live.market_messages import (
     Trade,
 )
 from schemas.market import MarketStatus
-from schemas.orders import OrderType, Side
+from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode
 from schemas.rest.market_data import CandleInterval, OrderBookView
 from schemas.rest.orders import OrderRequest
@@ -136,6 +136,75 @@ async def test_zombies_and_a_rebuild_change_nothing_for_subscribers(
         await eventually(lambda: HeldBook(book).equals(final))
         assert [trade.data for trade in trades.of(Trade)] == fills
         assert len(book.of(BookSnapshot)) == 1
+
+
+async def test_nothing_is_sent_in_the_middle_of_a_command(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every event has a record of its own: neither an update, nor a snapshot, nor one for who fell behind shows what still trades."""
+    monkeypatch.setattr("broker.event_records.EVENT_RECORD_BYTES_MAX", 1)
+    async with stream_on(broker, database, tmp_path) as stream, channels_of(stream) as scene:
+        await stream.trade(25)
+        records = await matched(stream)
+        follower = await scene.channels.followers.acquire(stream.market)
+        book, _ = await scene.subscribe("book")
+        ends = {each.last_event_seq for each in records if each.last_command_seq >= each.first_command_seq}
+        assert len(ends) < len(records)
+        fresh: list[Line] = []
+        for number, record in enumerate(records):
+            await append(stream, [record])
+            await eventually(lambda last=record.last_event_seq: follower.position.event_seq == last, every_s=0.002)  # type: ignore[misc]
+            if book.of(BookUpdate):
+                late = Line([book.resync()])
+                held, again = HeldBook(book), HeldBook(late)
+                assert (again.bids, again.asks) == (held.bids, held.asks)
+            if number % 5 == 0:
+                await persist(stream, records[: number + 1])
+                fresh.append((await scene.subscribe("book", depth=[5, 10, 25, 100][number // 5 % 4]))[0])
+        assert {message.sequence for line in (book, *fresh) for message in line.of(BookUpdate)} <= ends
+        await persist(stream, records)
+        final = await rest_book(stream, 500)
+        assert HeldBook(book).equals(final)
+        for line in fresh:
+            await eventually(lambda line=line: _is_of(line, final))  # type: ignore[misc]
+        scene.channels.followers.release(follower)
+
+
+async def test_who_comes_in_the_middle_of_a_command_gets_the_book_after_it(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables hold an order that still trades: no snapshot shows it as if it rested."""
+    monkeypatch.setattr("broker.event_records.EVENT_RECORD_BYTES_MAX", 1)
+    async with stream_on(broker, database, tmp_path) as stream:
+        await stream.trade(30)
+        request = OrderRequest(stream.market, Side.BUY, OrderType.LIMIT, "0.1", "59000", TimeInForce.IOC)
+        await stream.submit([SubmitOrder(stream.users[0], request)])
+        records = await matched(stream)
+        ends = {each.last_event_seq for each in records if each.last_command_seq >= each.first_command_seq}
+        accepted = [
+            number
+            for number, each in enumerate(records[:-1])
+            if each.last_event_seq not in ends and b"order.accepted" in bytes(each.events[0])
+        ]
+        written = 0
+        for number in (accepted[3], accepted[-1]):  # one that trades, and the last, which ends
+            await append(stream, records[written : number + 1])
+            await persist(stream, records[: number + 1])
+            async with channels_of(stream) as scene:
+                line, _ = await scene.subscribe("book")
+                assert not line.of(BookSnapshot)
+                await append(stream, records[number + 1 : (written := number + 8)])
+                await eventually(lambda: line.of(BookSnapshot))  # noqa: B023 - waits here
+                await persist(stream, records[:written])
+                final = await rest_book(stream)
+                await eventually(lambda: HeldBook(line).equals(final) or final.sequence not in ends)  # noqa: B023 - as above
+                assert {each.sequence for each in (*line.of(BookSnapshot), *line.of(BookUpdate))} <= ends
+
+
+def _is_of(line: Line, book: OrderBookView) -> bool:
+    """Whether the client holds the best levels of a book, as many as it keeps."""
+    depth = line.of(Subscribed)[0].depth or 0
+    return HeldBook(line).as_of(book.sequence) == _best(book, depth)
 
 
 async def test_what_the_log_has_lost_comes_out_of_the_tables(broker: Broker, database: str, tmp_path: Path) -> None:
