@@ -14,7 +14,6 @@ from api.live.metrics import LIVE_ENCODED
 from exchange.market_data.book_levels import BookLevels
 from exchange.market_data.depth_view import ChangedLevels, DepthView, Level
 from schemas.events import Event
-from schemas.ids import seq_of_order_key
 from schemas.live.market_messages import BestPrices, BookSnapshot, BookUpdate
 from schemas.live.subscriptions import BookDepth
 from schemas.market import MarketSpec
@@ -175,9 +174,8 @@ class BookFeed(Feed[StoredOrders]):
         self._levels, self._spec, self._at = self._loading, stored.spec, stored.at
         self._is_resync = self._is_resync or bool(again)
         self._apply(events)
-        last_order = max((seq_of_order_key(row[0]) for row in stored.rows), default=0)
         answered = max(stored.progress.command_seq, self._follower.position.command_seq if events else 0)
-        self._set_whole(is_whole=(events[-1].command if events else last_order) <= answered)
+        self._set_whole(is_whole=(events[-1].command if events else stored.last_placed) <= answered)
 
     def _follow(self, events: Sequence[Event], batch: EventBatch) -> None:
         if self._is_whole and not batch.ends_command:

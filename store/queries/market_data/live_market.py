@@ -22,7 +22,8 @@ _BOOK = """
 SELECT m.spec::text AS spec, p.event_seq, p.command_seq, p.event_hash, p.at, b.* FROM markets m JOIN progress p USING (market_id)
 CROSS JOIN LATERAL (
   SELECT array_agg(o.order_id) AS orders, array_agg(o.side::text) AS sides, array_agg(o.price) AS prices,
-    array_agg(o.remaining) AS lots
+    array_agg(o.remaining) AS lots,
+    coalesce(max(greatest(seq_of_order_key(o.order_id), o.moved_command_seq)), 0) AS last_placed
   FROM orders o WHERE o.market_id = m.market_id AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED')) b
 WHERE m.name = $1
 """
@@ -39,11 +40,15 @@ class StoredMarket(NamedTuple):
 
 
 class StoredOrders(NamedTuple):
-    """The orders in a book as of an event, whose time is `at`: key, side, price in ticks and remaining lots of each."""
+    """The orders in a book as of an event, whose time is `at`: key, side, price in ticks and remaining lots of each.
+
+    `last_placed` is the last command that placed one of them or moved it; not all of its events may be persisted yet.
+    """
 
     spec: MarketSpec
     progress: Progress
     at: Timestamp
+    last_placed: int
     rows: list[tuple[int, str, int, int]]
 
     def resting(self, start: int, stop: int) -> list[RestingOrder]:
@@ -80,7 +85,7 @@ async def read_resting_orders(session: Session, market: str) -> StoredOrders | N
         return None
     columns = (row["orders"] or [], row["sides"] or [], row["prices"] or [], row["lots"] or [])
     rows = list(zip(*columns, strict=True))
-    return StoredOrders(spec_of(row["spec"]), _progress(row), timestamp_of(row["at"]), rows)
+    return StoredOrders(spec_of(row["spec"]), _progress(row), timestamp_of(row["at"]), row["last_placed"], rows)
 
 
 def _progress(row: Any) -> Progress:
