@@ -161,6 +161,8 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
     watching = asyncio.create_task(watch_open_files(), name="open files")
     yield
     watching.cancel()
+    if services.live is not None:
+        await services.live.close()
     await services.submissions.stop()
     await services.load.stop()
     services.passwords.close()

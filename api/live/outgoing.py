@@ -8,12 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from api.metrics import LIVE_CONFLATED
-from schemas.live.answers import Resume
+from schemas.live.subscriptions import Resume
 
 Key: TypeAlias = tuple[str, ...]
 """What a frame is the newest of: the channel and its parameters, such as `("book", "BTC-PERP", "50")`."""
-BYTES_MAX = 4 * 1024 * 1024
-"""More may not wait: the connection is closed."""
 BOOK_BYTES_MAX = 256 * 1024
 """Where more updates of a book wait, a snapshot replaces them."""
 
@@ -62,12 +60,20 @@ _Waiting: TypeAlias = "bytes | _Slot | _Marked"
 
 
 class Outgoing:
-    """The line of one connection. `on_waiting` is called when something waits, `on_overflow` once when too much does."""
+    """The line of one connection; more than `bytes_max` may not wait. `on_waiting` is called when something waits, `on_overflow` once when too much does.
+
+    `fail` ends the connection because of a bug of ours: its client begins again.
+    """
 
     def __init__(
-        self, on_waiting: Callable[[], None], on_overflow: Callable[[], None], *, bytes_max: int = BYTES_MAX
+        self,
+        on_waiting: Callable[[], None],
+        on_overflow: Callable[[], None],
+        on_failure: Callable[[], None],
+        *,
+        bytes_max: int,
     ) -> None:
-        self._on_waiting, self._on_overflow = on_waiting, on_overflow
+        self._on_waiting, self._on_overflow, self.fail = on_waiting, on_overflow, on_failure
         self._bytes_max = bytes_max
         self._line: deque[_Waiting] = deque()
         self._newest: dict[Key, _Newest] = {}
@@ -147,6 +153,12 @@ class Outgoing:
                 size += len(frame)
         return taken
 
+    def overflow(self) -> None:
+        """Too much waits: drop it, and let the connection be closed."""
+        if not self.is_closed:
+            self.close()
+            self._on_overflow()
+
     def close(self) -> None:
         """Take nothing any more, and drop what waits."""
         self.is_closed = True
@@ -164,9 +176,8 @@ class Outgoing:
 
     def _grow(self, size: int) -> None:
         self.bytes_waiting += size
-        if self.bytes_waiting > self._bytes_max and not self.is_closed:
-            self.close()
-            self._on_overflow()
+        if self.bytes_waiting > self._bytes_max:
+            self.overflow()
 
     def _sent(self, waiting: _Waiting) -> bytes | None:
         """The frame of what is sent now."""

@@ -3,13 +3,15 @@
 from aiohttp import web
 
 from api.errors import Refusal
-from api.live.session import account, orders
+from api.live.session import account, orders, subscriptions
 from api.live.session.session import CLOSE_WITHIN_S, MESSAGE_BYTES_MAX, Session
 from api.live.session.sessions import SESSIONS
 from api.route import Answer, Route
 from schemas.refusals import ErrorCode
 
-OPERATIONS = {operation.op: operation for operation in (*account.OPERATIONS, *orders.OPERATIONS)}
+OPERATIONS = {
+    operation.op: operation for operation in (*account.OPERATIONS, *subscriptions.OPERATIONS, *orders.OPERATIONS)
+}
 """Everything that can be asked, by its `op`."""
 
 

@@ -2,9 +2,11 @@
 
 import msgspec
 
-from schemas.live.requests import RequestId
+from schemas.live.requests import Channel, RequestId
+from schemas.live.subscriptions import BookDepth, Resume
 from schemas.rest.api_keys import Scope
 from schemas.rest.bodies import View
+from schemas.rest.market_data import CandleInterval
 
 
 class Result(View, frozen=True, omit_defaults=True, tag_field="op", tag="result"):
@@ -22,14 +24,6 @@ class SocketError(View, frozen=True, omit_defaults=True, tag_field="op", tag="er
     code: str
     message: str
     id: RequestId | None = None
-
-
-class Resume(View, frozen=True, omit_defaults=True):
-    """A subscription that can be resumed, by `from`."""
-
-    channel: str
-    from_: str | int = msgspec.field(name="from")
-    market: str | None = None
 
 
 class Goodbye(View, frozen=True, omit_defaults=True, tag_field="op", tag="goodbye"):
@@ -52,6 +46,22 @@ class PongView(View, frozen=True):
     """The time of the exchange."""
 
     time: str
+
+
+class SubscriptionView(View, frozen=True, omit_defaults=True):
+    """The channel that was named."""
+
+    channel: Channel
+    market: str | None = None
+    depth: BookDepth | None = None
+    interval: CandleInterval | None = None
+
+
+class Unsubscribed(View, frozen=True, tag_field="op", tag="unsubscribed"):
+    """A private channel has ended, because the authorisation has: `auth`, and subscribe again from the last cursor."""
+
+    channel: Channel
+    code: str
 
 
 class EnabledView(View, frozen=True):

@@ -1,12 +1,15 @@
 """What a client sends on the socket: one struct for each `op`. `order.place` and `order.amend` have the fields of their REST bodies."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from schemas.live.subscriptions import BookDepth
 from schemas.orders import Side
 from schemas.rest.bodies import ClientOrderId, Request
+from schemas.rest.market_data import CandleInterval
 from schemas.rest.orders import AmendRequest, OrderRequest
 
 RequestId = Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -35,6 +38,45 @@ class Auth(LiveRequest, frozen=True, kw_only=True, tag="auth"):
 
 class Ping(LiveRequest, frozen=True, kw_only=True, tag="ping"):
     """Asks for a sign of life, and for the time."""
+
+
+class Channel(StrEnum):
+    """What can be subscribed to: nine public channels of a market, and four private ones of the account."""
+
+    TRADES = "trades"
+    BOOK = "book"
+    BBO = "bbo"
+    MARK = "mark"
+    TICKER = "ticker"
+    CANDLES = "candles"
+    STATUS = "status"
+    FUNDING = "funding"
+    LIQUIDATIONS = "liquidations"
+    ORDERS = "orders"
+    FILLS = "fills"
+    POSITIONS = "positions"
+    BALANCES = "balances"
+
+
+class ChannelRequest(LiveRequest, frozen=True, kw_only=True):
+    """Names a channel: `market` is needed by the public ones, `depth` is of `book`, `interval` of `candles`."""
+
+    channel: Channel
+    market: Annotated[str, Meta(max_length=64)] | None = None
+    depth: BookDepth | None = None
+    interval: CandleInterval | None = None
+
+
+class Subscribe(ChannelRequest, frozen=True, kw_only=True, tag="subscribe"):
+    """Begins a subscription. `from` is a sequence of `trades`, `funding` or `liquidations`, or the cursor of a private channel."""
+
+    from_: Annotated[int, Meta(ge=0, le=2**53 - 1)] | Annotated[str, Meta(max_length=32_768)] | None = msgspec.field(
+        name="from", default=None
+    )
+
+
+class Unsubscribe(ChannelRequest, frozen=True, kw_only=True, tag="unsubscribe"):
+    """Ends a subscription."""
 
 
 class PlaceOrder(OrderRequest, frozen=True, tag_field="op", tag="order.place"):

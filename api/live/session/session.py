@@ -12,19 +12,21 @@ from aiohttp import WSMessage, WSMsgType, web
 from api.access.auth import address_name, caller_of, known_caller
 from api.access.budgets import Budget
 from api.errors import Refusal, answered, new_request_id
-from api.live.outgoing import Outgoing
+from api.live.accounts.subscriber import Subscription
+from api.live.outgoing import Key, Outgoing
 from api.live.session.operation import Operation
 from api.live.session.orders_in_flight import OrdersInFlight
 from api.live.session.replies import Asked, Reply, Submitted, reply_of, reply_to, result_frame
 from api.live.session.writing import Writer
-from api.metrics import LIVE_CLOSED, RESPONSES
+from api.metrics import LIVE_CLOSED, LIVE_SUBSCRIPTIONS, RESPONSES
 from api.services import services_of
-from schemas.live.answers import Goodbye, SocketError
-from schemas.live.requests import Envelope, RequestId
+from schemas.live.answers import Goodbye, SocketError, Unsubscribed
+from schemas.live.requests import Channel, Envelope, RequestId
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
 from schemas.units import Timestamp
 from schemas.wire import UNDECODABLE
+from store.session.connect import StoreUnavailable
 
 FRAME_BYTES_MAX = 64 * 1024
 MESSAGE_BYTES_MAX = 256 * 1024
@@ -36,7 +38,7 @@ CLOSE_WITHIN_S = 2.0
 """How long a client has to read what waits, and then to answer the close frame."""
 FRAMES_A_TURN = 64
 """After so many frames other connections have their turn."""
-SLOW, SILENT, BAD_FRAMES, STOPPING = "slow", "silent", "bad frames", "stopping"
+SLOW, SILENT, BAD_FRAMES, STOPPING, FAILED = "slow", "silent", "bad frames", "stopping", "error"
 SLOW_CODE = 4008
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _envelope = msgspec.json.Decoder(Envelope)
@@ -56,10 +58,17 @@ class Session:
         self.expires_at: Timestamp | None = None
         self.orders = OrdersInFlight()
         self.markets: set[str] = set()
+        self.subscriptions: dict[Key, Subscription] = {}
+        self._private: set[Key] = set()
         self.cancels_on_disconnect = False
         self._socket, self._operations = socket, operations
         self._writer = Writer(request)
-        self.outgoing = Outgoing(self._writer.wake, partial(self.close_soon, SLOW_CODE, SLOW))
+        self.outgoing = Outgoing(
+            self._writer.wake,
+            partial(self.close_soon, SLOW_CODE, SLOW),
+            partial(self.close_soon, 1011, FAILED),
+            bytes_max=self.services.settings.unread_bytes_max,
+        )
         self._bad_frames: deque[float] = deque(maxlen=BAD_FRAMES_MAX)
         self._unanswered_pings = 0
         self._beat: asyncio.TimerHandle | None = None
@@ -77,6 +86,8 @@ class Session:
         finally:
             if self._beat is not None:
                 self._beat.cancel()
+            for key in list(self.subscriptions):
+                self.unsubscribe(key)
             self._writing.cancel()
             self.outgoing.close()
             with suppress(asyncio.CancelledError, ConnectionError):
@@ -99,9 +110,31 @@ class Session:
         if market in self.services.registry.by_name:
             self.markets.add(market)
 
+    def add(self, key: Key, subscription: Subscription, *, is_private: bool = False) -> None:
+        """The connection has one more subscription; a private one ends with the authorisation."""
+        self.subscriptions[key] = subscription
+        if is_private:
+            self._private.add(key)
+        LIVE_SUBSCRIPTIONS.labels(key[0]).inc()
+
+    def unsubscribe(self, key: Key) -> None:
+        """The connection has one subscription less."""
+        self._private.discard(key)
+        self.subscriptions.pop(key).cancel()
+        LIVE_SUBSCRIPTIONS.labels(key[0]).dec()
+
     def end_authorisation(self) -> None:
         """Nothing more is allowed or sent in the name of the user until the next `auth`."""
         self.word = ""
+        for key in list(self._private):
+            self.unsubscribe(key)
+            self.outgoing.append(_encode(Unsubscribed(Channel(key[0]), ErrorCode.UNAUTHENTICATED)))
+
+    async def check_authorisation(self) -> None:
+        """End the authorisation if the token or key is not valid any more, where something is sent in its name."""
+        if self._private:
+            with suppress(Refusal, StoreUnavailable):
+                await self.caller(Scope.READ)
 
     async def _read(self) -> None:
         frames = 0
@@ -152,14 +185,14 @@ class Session:
 
     async def _run(self, operation: Operation["Session"], text: bytes) -> Reply | Submitted:
         """1 who asks, 2 is it within the limits, 3 what is asked, 4 do it."""
-        user, limits = await self._caller(operation.scope), self.services.limits
+        user, limits = await self.caller(operation.scope), self.services.limits
         if user is None:
             limits.take(self.request, Budget.PUBLIC, self.address)
         else:
             limits.take_of_user(self.request, operation.budget, user)
         return await operation.handle(self, operation.body.decode(text))
 
-    async def _caller(self, scope: Scope | None) -> int | None:
+    async def caller(self, scope: Scope | None) -> int | None:
         """The user, as a REST request with this token or key would have; None where the operation needs none and there is none."""
         if scope is None:
             return self.user if self.word else None

@@ -16,6 +16,7 @@ from api.services import Services
 from schemas.refusals import ErrorCode
 
 OF_USER_MAX = 20
+WATCHED_EVERY_S = 1.0
 Key = TypeVar("Key", int, str)
 
 
@@ -28,6 +29,7 @@ class Sessions:
         self._of_users: Counter[int] = Counter()
         self._strangers: Counter[str] = Counter()
         self._ended: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self.disconnects = Disconnects(services.submissions)
 
     def admit(self, request: web.Request) -> None:
@@ -43,6 +45,8 @@ class Sessions:
     async def serve(self, session: Session) -> None:
         """Serve a connection from its handshake to its end."""
         self._open.add(session)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name="watch authorisations")
         self._strangers[session.address] += 1
         LIVE_CONNECTIONS.inc()
         try:
@@ -69,6 +73,15 @@ class Sessions:
             self._ended = asyncio.get_running_loop().create_future()
             await self._ended
         await self.disconnects.finish()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        """Look whether tokens and keys are still valid in whose name something is sent."""
+        while self._open:
+            await asyncio.sleep(WATCHED_EVERY_S)
+            for session in list(self._open):
+                await session.check_authorisation()
 
     def _leave(self, session: Session) -> None:
         self._open.discard(session)
