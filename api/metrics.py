@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from aiohttp import web
-from prometheus_client import REGISTRY, Gauge, Histogram, Metric
-from prometheus_client import Counter as PrometheusCounter
+from prometheus_client import REGISTRY, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -27,18 +26,6 @@ BATCH_SECONDS = Histogram(
     "Time until a batch was committed",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
-LIVE_CONNECTIONS = Gauge("perpetua_live_connections", "Open connections to the socket")
-LIVE_SUBSCRIPTIONS = Gauge("perpetua_live_subscriptions", "Their subscriptions, by channel", ("channel",))
-LIVE_MESSAGES = PrometheusCounter("perpetua_live_messages", "Frames sent on the socket")
-LIVE_CONFLATED = PrometheusCounter(
-    "perpetua_live_conflated", "Frames that were not sent because a newer one or a snapshot replaced them"
-)
-LIVE_CLOSED = PrometheusCounter(
-    "perpetua_live_closed", "Connections that the exchange has closed, by reason", ("reason",)
-)
-for _reason in ("slow", "silent", "bad frames", "stopping", "error"):
-    LIVE_CLOSED.labels(_reason)
-
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _SWITCHED = 101

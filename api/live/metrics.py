@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas.live.account_messages import AccountChannel
 from schemas.live.subscriptions import MarketChannel
 
 LIVE_FOLLOWED_MARKETS = Gauge("perpetua_live_followed_markets", "Markets whose event log this process reads")
@@ -16,8 +17,18 @@ LIVE_RESTARTS = Counter(
     "How often what a channel shows was read again from the tables while clients followed it",
     ("channel",),
 )
+LIVE_CONNECTIONS = Gauge("perpetua_live_connections", "Open connections to the socket")
+LIVE_SUBSCRIPTIONS = Gauge("perpetua_live_subscriptions", "Their subscriptions, by channel", ("channel",))
+LIVE_MESSAGES = Counter("perpetua_live_messages", "Frames sent on the socket")
+LIVE_CONFLATED = Counter(
+    "perpetua_live_conflated", "Frames that were not sent because a newer one or a snapshot replaced them"
+)
+LIVE_CLOSED = Counter("perpetua_live_closed", "Connections that the exchange has closed, by reason", ("reason",))
 
-for _channel in MarketChannel:
+for _channel in (*MarketChannel, *AccountChannel):
     LIVE_ENCODED.labels(_channel)
-for _feed in ("book", "mark", "trades", "liquidations", "funding"):
+    LIVE_SUBSCRIPTIONS.labels(_channel)
+for _feed in ("book", "mark", "trades", "liquidations", "funding", "account"):
     LIVE_RESTARTS.labels(_feed)
+for _reason in ("slow", "silent", "bad frames", "stopping", "error"):
+    LIVE_CLOSED.labels(_reason)

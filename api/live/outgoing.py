@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from api.metrics import LIVE_CONFLATED
+from api.live.metrics import LIVE_CONFLATED
 from schemas.live.subscriptions import Resume
 
 Key: TypeAlias = tuple[str, ...]

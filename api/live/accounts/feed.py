@@ -19,6 +19,7 @@ from api.live.accounts.account_market import AccountMarket, ChangedOrder
 from api.live.accounts.cursor import NOWHERE, Place, cursor_of
 from api.live.accounts.listening import MarketAccounts
 from api.live.accounts.subscriber import Subscriber
+from api.live.metrics import LIVE_ENCODED, LIVE_RESTARTS
 from broker.errors import BrokerUnavailable
 from schemas.events import Event
 from schemas.ids import public_command_id
@@ -113,6 +114,7 @@ class AccountFeed:
 
     def interrupted(self, market: str) -> None:
         """The log has lost events, which are in the tables: begin again from there."""
+        LIVE_RESTARTS.labels("account").inc()
         self.start(self._enter_again(market))
 
     def places(self, channel: AccountChannel) -> dict[int, Place]:
@@ -207,6 +209,7 @@ class AccountFeed:
             self._send(AccountChannel.FILLS, _encode(message), cursor)
 
     def _send(self, channel: AccountChannel, frame: bytes, cursor: str) -> None:
+        LIVE_ENCODED.labels(channel).inc()
         for subscriber in self.subscribers[channel]:
             subscriber.send(frame, cursor)
 

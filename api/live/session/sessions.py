@@ -9,9 +9,9 @@ from aiohttp import web
 from api.access.auth import address_name
 from api.access.cross_origin import check_origin
 from api.errors import Refusal
+from api.live.metrics import LIVE_CONNECTIONS
 from api.live.session.disconnecting import Disconnects
 from api.live.session.session import STOPPING, Session
-from api.metrics import LIVE_CONNECTIONS
 from api.services import Services
 from schemas.refusals import ErrorCode
 

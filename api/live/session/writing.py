@@ -8,8 +8,8 @@ import asyncio
 
 from aiohttp import web
 
+from api.live.metrics import LIVE_MESSAGES
 from api.live.outgoing import Outgoing
-from api.metrics import LIVE_MESSAGES
 
 WRITE_BYTES = 64 * 1024
 """Handed to the transport at a time."""

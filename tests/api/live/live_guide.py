@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from tests.api.exchange import Exchange
 from tests.api.live.client import Live
 
 GUIDE = Path(__file__).parents[3] / "docs" / "live.md"
-_STEP = re.compile(r"<!-- (?P<stage>.+?) -->|```live\n(?P<frames>.+?)\n```", re.DOTALL)
 _VOLATILE = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
     (r"req-[0-9a-f-]+", "REQUEST"),
@@ -20,21 +20,46 @@ _VOLATILE = (
 Stage = Callable[[Exchange], Awaitable[None]]
 
 
-async def played(
-    exchange: Exchange, live: Live, text: str, tokens: Mapping[str, str], stages: Mapping[str, Stage]
-) -> str:
-    """The guide with what the exchange sends now."""
-    parts, end = [], 0
-    for step in _STEP.finditer(text):
-        parts.append(text[end : step.start()])
-        end = step.end()
-        if step["stage"]:
-            await stages[step["stage"]](exchange)
-            parts.append(step[0])
-        else:
-            lines = [await _line(live, line, tokens) for line in step["frames"].splitlines()]
-            parts.append("```live\n" + "\n".join(lines) + "\n```")
-    return "".join([*parts, text[end:]])
+@dataclass
+class Play:
+    """Who plays: the blocks of one kind, over one connection. `names` stand for others in the guide: tokens and markets."""
+
+    kind: str
+    exchange: Exchange
+    live: Live
+    names: Mapping[str, str]
+    stages: Mapping[str, Stage]
+
+    async def played(self, text: str) -> str:
+        """The guide with what the exchange sends now."""
+        parts, end = [], 0
+        for step in _steps(text, self.kind):
+            parts.append(text[end : step.start()])
+            end = step.end()
+            if step["stage"]:
+                if step["stage"] in self.stages:
+                    await self.stages[step["stage"]](self.exchange)
+                parts.append(step[0])
+            else:
+                lines = [await self._line(line) for line in step["frames"].splitlines()]
+                parts.append(f"```{self.kind}\n" + "\n".join(lines) + "\n```")
+        return "".join([*parts, text[end:]])
+
+    async def _line(self, line: str) -> str:
+        if line.startswith("> "):
+            sent = line[2:]
+            for name, value in self.names.items():
+                sent = sent.replace(name, value)
+            await self.live.socket.send_str(sent)
+            return line
+        shown = json.dumps(await self.live.next_frame(), ensure_ascii=False)
+        for name, value in self.names.items():
+            shown = shown.replace(value, name)
+        return "< " + shown
+
+
+def _steps(text: str, kind: str) -> Iterator[re.Match[str]]:
+    return re.finditer(rf"<!-- (?P<stage>.+?) -->|```{kind}\n(?P<frames>.+?)\n```", text, re.DOTALL)
 
 
 def timeless(text: str) -> str:
@@ -44,14 +69,7 @@ def timeless(text: str) -> str:
     return text
 
 
-def frames_in(text: str) -> list[dict[str, Any]]:
+def frames_in(text: str, *kinds: str) -> list[dict[str, Any]]:
     """Every frame that the guide shows, of either side."""
-    lines = [line for step in _STEP.finditer(text) if step["frames"] for line in step["frames"].splitlines()]
-    return [json.loads(line[2:]) for line in lines]
-
-
-async def _line(live: Live, line: str, tokens: Mapping[str, str]) -> str:
-    if line.startswith("> "):
-        await live.socket.send_str(re.sub(r"\$(\w+)", lambda name: tokens[name[1]], line[2:]))
-        return line
-    return "< " + json.dumps(await live.next_frame(), ensure_ascii=False)
+    blocks = [step["frames"] for kind in kinds for step in _steps(text, kind) if step["frames"]]
+    return [json.loads(line[2:]) for block in blocks for line in block.splitlines()]
