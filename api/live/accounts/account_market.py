@@ -44,9 +44,12 @@ class AccountMarket:
         return self._fill_maker.fills(event, self._client_ids)
 
     def unknown_orders(self, events: Sequence[Event]) -> list[int]:
-        """The numbers of orders in these events whose rows have to be read first."""
-        numbers = {number: None for event in events for number in orders_of(event, self._user)}
-        return [number for number in numbers if number not in self._rows]
+        """The numbers of orders that begin in these events, whose rows have to be read first.
+
+        The first event about an order is of the command that created it; one that is not known later has ended.
+        """
+        begun = {number: None for event in events for number in orders_of(event, self._user) if number == event.command}
+        return [number for number in begun if number not in self._rows]
 
     def learn(self, rows: Sequence[Row]) -> None:
         """Rows of orders, as they were before the first event about them."""

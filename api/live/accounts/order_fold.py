@@ -43,7 +43,6 @@ def as_submitted(row: Row) -> Row:
         "triggered_at": None,
         "triggered_working_price": None,
         "liquidation_fee": None,
-        "cancel_requested_at": None,
     }
 
 

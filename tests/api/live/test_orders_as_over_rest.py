@@ -50,7 +50,7 @@ async def test_every_order_is_shown_as_over_rest(broker: Broker, database: str, 
             await exchange.step()
             await _until_equal(users[0], live, told, fills)
         assert len({order["status"] for order in told.values()}) > 3
-        assert len(fills) > 3
+        assert fills
 
 
 async def _act(exchange: LiveExchange, user: Client, chance: random.Random) -> None:
@@ -94,13 +94,13 @@ async def _until_equal(user: Client, live: Live, told: dict[str, Any], fills: li
 
 
 def _differences(told: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
-    """By order and field: what was told, and what REST shows."""
+    """By order and field: what was told, and what REST shows. Only an order that a cancel has ended says that one was requested."""
     found = {}
     for order_id in {*told, *orders}:
         ours, theirs = told.get(order_id, {}), orders.get(order_id, {})
-        fields = {
-            name: (ours.get(name), theirs.get(name)) for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)
-        }
-        if fields:
-            found[order_id] = fields | {"type": ours.get("type"), "is": theirs.get("status")}
+        names = {name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)}
+        if theirs.get("reason") != "USER":
+            names.discard("cancelRequestedAt")
+        if names:
+            found[order_id] = {name: (ours.get(name), theirs.get(name)) for name in names}
     return found
