@@ -12,7 +12,7 @@ from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
 from api.errors import Refusal
-from api.live import market_follower
+from api.live import market_follower, outgoing
 from api.live.feeds import replayed
 from app.local.kafka import LocalKafka
 from schemas.commands import AdvanceClock, Command, SetStatus, TakeOver
@@ -30,6 +30,7 @@ from schemas.live.market_messages import (
     Ticker,
     Trade,
 )
+from schemas.live.subscriptions import MarketChannel, MarketParameters
 from schemas.market import MarketStatus
 from schemas.orders import OrderType, Side, TimeInForce
 from schemas.refusals import ErrorCode
@@ -311,6 +312,37 @@ async def test_two_hundred_subscribers_share_one_reader_and_one_encoding(
         assert encoded("book") - before[0] == len(lines[0].of(BookUpdate))
         for at, frame in enumerate(lines[0].frames[3:], 3):
             assert all(line.frames[at] is frame for line in lines)
+
+
+async def test_a_slow_client_gets_the_newest_and_every_trade(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Updates of the book that wait for long give way to one snapshot; best prices wait once; trades all wait."""
+    monkeypatch.setattr(outgoing, "BOOK_BYTES_MAX", 2_000)
+    async with stream_on(broker, database, tmp_path) as stream, channels_of(stream) as scene:
+        await stream.trade(80)
+        records = await matched(stream)
+        slow = outgoing.Outgoing(*(lambda: None,) * 3, bytes_max=2**22)
+        quick = Line()
+        for channel in ("book", "bbo", "trades"):
+            await scene.subscribe(channel, quick)
+            asked = MarketParameters(stream.market)
+            await scene.channels.subscribe(MarketChannel(channel), asked, slow)
+        read = Line(slow.take(2**20))
+        for part in (records[:40], records[40:]):
+            await append(stream, part)
+            await persist(stream, records[: records.index(part[-1]) + 1])
+            fills = await stored_fills(stream)
+            await quiet(quick, fills[-1].sequence, Trade)
+            read.frames += slow.take(2**20)
+        final, held = await rest_book(stream), HeldBook(read)
+        assert held.equals(final)
+        assert HeldBook(quick).equals(final)
+        assert held.resyncs == 2
+        assert len(read.of(BookUpdate)) < len(quick.of(BookUpdate))
+        assert [trade.data for trade in read.of(Trade)] == fills
+        assert len(read.of(BestPrices)) < 5
+        assert read.of(BestPrices)[-1] == quick.of(BestPrices)[-1]
 
 
 async def test_the_last_subscriber_ends_it_a_minute_later(broker: Broker, database: str, tmp_path: Path) -> None:
