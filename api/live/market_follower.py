@@ -27,7 +27,7 @@ from store.projection.chain import Progress
 from store.projection.errors import ChainBroken, EventGap
 from store.session.connect import StoreUnavailable
 
-KEPT_EVENTS = 4_096
+KEPT_EVENTS = 2_048
 """So many of the newest events are kept for who begins from the tables, which lag by some; older ones are read from the log."""
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 UNREADABLE_RETRY_S = 5.0
@@ -185,7 +185,8 @@ class MarketFollower:
                     await asyncio.sleep(0)  # orders come first
             except (BrokerUnavailable, StoreUnavailable) as error:
                 wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
-                log.warning("the live feed of %s waits: %r", self.market, error.__cause__ or error)
+                if not tries:
+                    log.warning("the live feed of %s waits: %r", self.market, error.__cause__ or error)
                 self._is_connected = False
             except (ChainBroken, NewerRecord, UnknownRules) as error:
                 wait_s = UNREADABLE_RETRY_S

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from api.database import Database
+from api.live.failures import report_failure
 from api.live.market_follower import EventBatch, MarketFollower
 from api.live.metrics import LIVE_RESTARTS
 from broker.errors import BrokerUnavailable
@@ -19,6 +20,7 @@ from store.session.connect import Session, StoreUnavailable
 BEGIN_TRIES = 5
 BEGIN_AGAIN_S = 0.1
 RESTART_AGAIN_S = 0.5
+BEGUN_WITHIN_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,10 @@ class Feed(ABC, Generic[S]):
             return
         if self._beginning is None or self._beginning.done():
             self._beginning = asyncio.create_task(self._begin(), name=f"live {self.channel} {self.market}")
-        await asyncio.shield(self._beginning)
+        done, _ = await asyncio.wait({self._beginning}, timeout=BEGUN_WITHIN_S)
+        if not done:  # it begins again, and waits for a part that is down
+            raise BrokerUnavailable(self.market)
+        self._beginning.result()
 
     def close(self) -> None:
         """Follow no more."""
@@ -79,6 +84,7 @@ class Feed(ABC, Generic[S]):
         self._is_begun = False
         LIVE_RESTARTS.labels(self.channel).inc()
         self._beginning = asyncio.create_task(self._restart(), name=f"live {self.channel} {self.market} again")
+        self._beginning.add_done_callback(report_failure)
 
     @abstractmethod
     async def _read(self, session: Session) -> S | None:

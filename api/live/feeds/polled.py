@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from api.database import Database
+from api.live.failures import report_failure
 from api.live.feeds.pacing import EVERY_S
 from api.live.feeds.subscribers import Key, Line, Subscribers
 from api.live.metrics import LIVE_ENCODED
@@ -208,6 +209,7 @@ class Poller:
         """Look at the tables as long as there is something to look for."""
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll(), name="live polling")
+            self._polling.add_done_callback(report_failure)
 
     async def close(self) -> None:
         """Read no more."""

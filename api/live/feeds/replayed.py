@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from api.database import Database
+from api.live.failures import report_failure
 from api.live.feeds.feed import Feed
 from api.live.feeds.subscribers import Key, Line
 from api.live.market_follower import EventBatch, MarketFollower
@@ -175,6 +176,7 @@ class Replay:
         self._line.resume_at(self._key, self._feed.resume_after(self._next - 1))
         self._send(page.items)
         self._running = asyncio.create_task(self._run(page), name=f"replay {self._feed.channel} {self._feed.market}")
+        self._running.add_done_callback(report_failure)
 
     def cancel(self) -> None:
         """Send no more."""
