@@ -100,10 +100,10 @@ async def test_what_was_still_in_flight_is_cancelled_too(exchange: Exchange, dat
 
 
 async def test_silence_cancels(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that answers no ping is gone."""
+    """A client that answers no ping is gone: this one reads nothing after its order."""
     monkeypatch.setattr(session_module, "PING_EVERY_S", 0.05)
     user = await exchange.user()
-    live = await Live.open(exchange, user, autoping=False)
+    live = await Live.open(exchange, user)
     await live.ask("cancel_on_disconnect", enabled=True)
     await live.ask("order.place", **BID)
     await eventually(lambda: _nonempty(cancelled(exchange, user)))

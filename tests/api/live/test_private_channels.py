@@ -147,6 +147,37 @@ async def test_a_resumed_subscription_goes_on_with_what_is_not_persisted(broker:
         assert ids(shown, "tradeId") == ids([*told, last], "tradeId")
 
 
+async def test_what_the_log_has_lost_comes_from_the_tables(broker: Broker, database: str) -> None:
+    """The reader reports a loss: each fill of meanwhile comes once, then the orders as they are, then what happens."""
+    async with live_exchange(broker, database) as exchange:
+        alice, bob = await exchange.user("100000"), await exchange.user("100000")
+        resting = await exchange.place(alice, quantity="0.5")
+        await exchange.step()
+        live = await Live.open(exchange, alice)
+        for channel in ("fills", "orders"):
+            await subscribed(live, channel)
+        feeds = exchange.services.live
+        assert feeds is not None
+        reader = feeds.accounts._markets[exchange.first]
+        reader.follower.leave(reader)
+        for _ in range(2):
+            await exchange.place(bob, side="SELL", quantity="0.1")
+        await exchange.step()
+        await eventually(lambda: reader.follower.position.event_seq >= exchange.markets[exchange.first].event_seq)
+        reader.interrupted()
+        first, second, order = await frames(live, 3)
+        assert (first["op"], second["op"], order["op"]) == ("fill", "fill", "order")
+        assert ids([first, second], "tradeId") == [fill["tradeId"] for fill in (await alice.get("/fills")).body][::-1]
+        assert order["data"] == (await alice.get(f"/orders/{resting.body['orderId']}")).body
+        await exchange.place(bob, side="SELL", quantity="0.1")
+        await exchange.step()
+        assert {frame["op"] for frame in await frames(live, 2)} == {"fill", "order"}
+        again = await Live.open(exchange, alice)
+        resumed = await subscribed(again, "fills", **{"from": first["cursor"]})
+        assert ids(resumed.of("fill"), "tradeId")[0] == second["data"]["tradeId"]
+        assert len(resumed.of("fill")) == 2
+
+
 async def test_orders_resume_with_the_latest_state_of_what_has_changed(broker: Broker, database: str) -> None:
     """Ended ones since the cursor, and all that are open; not what had ended before."""
     async with live_exchange(broker, database) as exchange:
