@@ -63,6 +63,8 @@ class AccountFeed:
         self._listening: dict[str, MarketAccounts] = {}
         self._entering: dict[str, list[Event]] = {}
         """Markets that are being entered, and the events that have come meanwhile."""
+        self._interrupted: set[str] = set()
+        """Those of them whose log has lost events meanwhile."""
         self._inbox: deque[tuple[AccountMarket, Sequence[Event]]] = deque()
         self._waiting: defaultdict[str, int] = defaultdict(int)
         self._arrived = asyncio.Event()
@@ -86,7 +88,10 @@ class AccountFeed:
         try:
             stored, fills, ended = await self._database.run(lambda session: self._stored(session, market, since))
             events = await accounts.follower.events_since(stored.progress)
+            if market in self._interrupted:
+                raise BrokerUnavailable(market)
         finally:
+            self._interrupted.discard(market)
             del self._entering[market]
         entered = self.markets[market] = AccountMarket(self.user, market, stored)
         self._send_stored(entered, fills, ended, is_live=since is not None)
@@ -115,6 +120,9 @@ class AccountFeed:
     def interrupted(self, market: str) -> None:
         """The log has lost events, which are in the tables: begin again from there."""
         LIVE_RESTARTS.labels("account").inc()
+        if market in self._entering:
+            self._interrupted.add(market)
+            return
         self.start(self._enter_again(market))
 
     def places(self, channel: AccountChannel) -> dict[int, Place]:

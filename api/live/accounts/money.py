@@ -53,6 +53,7 @@ class AccountMoney:
         self._touched: dict[str, int] = {}
         self._sent: BalanceView | None = None
         self._wake = asyncio.Event()
+        self._sendings = 0
 
     def touch(self, market: str, place: Place) -> None:
         """An event of a market has touched the account."""
@@ -66,8 +67,11 @@ class AccountMoney:
             self._wake.set()
 
     async def read(self) -> Money:
-        """What the tables have now. Raises StoreUnavailable."""
-        return await self._database.run(self._read)
+        """What the tables have now; nothing newer was sent meanwhile. Raises StoreUnavailable."""
+        while True:
+            before, money = self._sendings, await self._database.run(self._read)
+            if self._sendings == before:
+                return money
 
     async def work(self) -> None:
         """Send what was touched, again and again."""
@@ -103,7 +107,7 @@ class AccountMoney:
         """What the tables have once the projection has written these events."""
         while True:
             try:
-                money = await self.read()
+                money = await self._database.run(self._read)
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -114,6 +118,7 @@ class AccountMoney:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _send(self, money: Money, touched: Mapping[str, int]) -> None:
+        self._sendings += 1
         if self._positions:
             for market, frame in self.position_frames(money, touched):
                 for subscriber in self._positions:

@@ -16,6 +16,7 @@ class Subscriber:
     def __init__(self, channel: AccountChannel, line: Outgoing) -> None:
         self.channel, self.key = channel, (str(channel),)
         self.line = line
+        self._has_begun = False
         self.replaying: asyncio.Task[None] | None = None
         self._held: list[tuple[bytes, str]] | None = None
         self._held_bytes = 0
@@ -33,6 +34,7 @@ class Subscriber:
 
     def begin(self, frame: bytes, cursor: str) -> None:
         """Send the first message; the subscription resumes from its beginning until more was sent."""
+        self._has_begun = True
         self.line.resume_at(self.key, self._resume(cursor))
         self.line.append(frame)
 
@@ -51,7 +53,9 @@ class Subscriber:
             self.line.overflow()
 
     def replace(self, name: str, frame: bytes) -> None:
-        """Send the newest of a market, or of the account."""
+        """Send the newest of a market, or of the account, once the subscription has begun."""
+        if not self._has_begun:
+            return
         key = (*self.key, name)
         self._markets.add(key)
         self.line.replace(key, frame)
