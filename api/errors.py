@@ -7,11 +7,11 @@ anything else            a bug: 500 INTERNAL_ERROR, logged with its request id
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from itertools import count
 from os import urandom
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -26,6 +26,7 @@ from schemas.rest.errors import ErrorBody, ErrorView
 from store.session.connect import StoreUnavailable
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 RETRY_AFTER_S = 1
 _REQUEST_ID = web.RequestKey("request_id", str)
@@ -129,28 +130,37 @@ def answer_of_status(request_id: str, status: int) -> web.Response:
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn anything a route raises into the contract's error body, count and log the answer; the only place that does, except for the fast path."""
-    answer: web.StreamResponse
-    began_s = perf_counter()
+    began_s, request_id = perf_counter(), request_id_of(request)
+    answer = await answered(request_id, f"{request.method} {request.path}", handler(request))
+    _note(request, answer.status, perf_counter() - began_s)
+    return answer
+
+
+async def answered(request_id: str, route: str, work: Awaitable[T]) -> T | web.Response:
+    """The answer of the work, or the contract's error body for what it raises. `route` is for the log."""
     try:
-        answer = await handler(request)
+        return await work
     except Refusal as refusal:
-        answer = _answer_of_refusal(request, refusal)
+        return _answer_of_refusal(request_id, refusal)
     except StoreUnavailable as outage:
         note_outage(outage)
         refused = unavailable(outcome_is_unknown=outage.outcome_is_unknown)
-        answer = error_answer(request_id_of(request), refused.code, refused.message)
+        return error_answer(request_id, refused.code, refused.message)
     except web.HTTPException as problem:
-        answer = _answer_of_exception(request, problem)
+        return _answer_of_exception(request_id, problem)
     except (web.RequestPayloadError, HttpProcessingError):
-        answer = _closing(answer_of_status(request_id_of(request), 400))
+        return _closing(answer_of_status(request_id, 400))
     except ConnectionError:
         raise  # the client has disconnected: aiohttp closes the connection
-    except Exception:  # allowed here, at the top of a worker and where a command is undone (CONTRIBUTING.md, "Code")
-        known = {"request": request_id_of(request), "route": f"{request.method} {request.path}"}
-        log.exception("request %(request)s failed: %(route)s", known, extra=known)
-        answer = answer_of_status(request_id_of(request), 500)
-    _note(request, answer.status, perf_counter() - began_s)
-    return answer
+    except Exception as bug:  # noqa: BLE001 - allowed here (CONTRIBUTING.md, "Code"), and logged
+        return answer_of_bug(request_id, route, bug)
+
+
+def answer_of_bug(request_id: str, route: str, bug: BaseException) -> web.Response:
+    """500, and the bug in the log under the id of the request."""
+    known = {"request": request_id, "route": route}
+    log.error("request %(request)s failed: %(route)s", known, exc_info=bug, extra=known)
+    return answer_of_status(request_id, 500)
 
 
 def _note(request: web.Request, status: int, seconds: float) -> None:
@@ -160,10 +170,9 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
     request.app[ACCESS].add_request(request, request_id_of(request), route, status, seconds * 1_000)
 
 
-def _answer_of_refusal(request: web.Request, refusal: Refusal) -> web.Response:
-    _log_if_ours(request_id_of(request), refusal.code)
-    facts, wait_s = refusal.details, refusal.retry_after_s
-    return error_answer(request_id_of(request), refusal.code, refusal.message, facts, wait_s)
+def _answer_of_refusal(request_id: str, refusal: Refusal) -> web.Response:
+    _log_if_ours(request_id, refusal.code)
+    return error_answer(request_id, refusal.code, refusal.message, refusal.details, refusal.retry_after_s)
 
 
 def _log_if_ours(request_id: str, code: ErrorCode) -> None:
@@ -172,8 +181,8 @@ def _log_if_ours(request_id: str, code: ErrorCode) -> None:
         log.error("request %s failed: the database rejected it", request_id, extra={"request": request_id})
 
 
-def _answer_of_exception(request: web.Request, problem: web.HTTPException) -> web.Response:
-    answer = answer_of_status(request_id_of(request), problem.status)
+def _answer_of_exception(request_id: str, problem: web.HTTPException) -> web.Response:
+    answer = answer_of_status(request_id, problem.status)
     if "Allow" in problem.headers:
         answer.headers["Allow"] = problem.headers["Allow"]
     return answer

@@ -26,9 +26,9 @@ BATCH_SECONDS = Histogram(
     "Time until a batch was committed",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
-
-
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+_SWITCHED = 101
 
 
 def route_of(request: web.Request) -> tuple[str, str]:
@@ -60,8 +60,10 @@ class Responses(Collector):
         self._durations: defaultdict[tuple[str, str], _Durations] = defaultdict(_Durations)
 
     def count(self, route: tuple[str, str], status: int, seconds: float) -> None:
-        """Count an answer of a route that took so long."""
+        """Count an answer of a route that took so long; a socket is answered by its handshake, and lasts."""
         self._counts[*route, status] += 1
+        if status == _SWITCHED:
+            return
         durations = self._durations[route]
         durations.counts[bisect_left(DURATION_BUCKETS_S, seconds)] += 1
         durations.total_s += seconds

@@ -72,7 +72,11 @@ def of_market(name: str, found: Found | None) -> Found:
 
 
 def _named(request: web.Request, name: str, missing: Callable[[str], Refusal]) -> str:
-    text = request.match_info[name]
+    return checked_id(request.match_info[name], missing)
+
+
+def checked_id(text: str, missing: Callable[[str], Refusal]) -> str:
+    """An id that can be looked up; any other text is refused like an unknown id."""
     if len(text) > _LENGTH_MAX or not (text.isascii() and text.isprintable()):
         raise missing(shown_text(text))
     return text

@@ -11,8 +11,8 @@ from api.access.budgets import Budget
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
 
-_OF_THE_SERVER = frozenset({"health", "docs"})
-"""Tags of routes about the process, not about the exchange."""
+_READ_NOTHING = frozenset({"health", "docs", "live"})
+"""Tags of routes that read nothing of the exchange: those about the process, and the socket, which only begins with the request."""
 _CANCELLING = frozenset({"/orders/countdown"})
 """What counts as a cancel, although it is a POST on orders."""
 _BUDGETS_OF_PATHS = {"/auth/register": Budget.REGISTRATIONS, "/auth/login": Budget.LOGINS}
@@ -87,4 +87,4 @@ class Route:
     @property
     def can_wait(self) -> bool:
         """Whether it can wait for a command: every GET of the exchange reads what commands change."""
-        return self.method == "GET" and self.tag not in _OF_THE_SERVER
+        return self.method == "GET" and self.tag not in _READ_NOTHING

@@ -13,6 +13,7 @@ from api.access.cross_origin import preflight_middleware
 from api.access_log import ACCESS
 from api.errors import error_middleware
 from api.fast_path.protocol import JsonRunner
+from api.live.session.sessions import SESSIONS, Sessions
 from api.read_your_writes import PERSISTED_COMMANDS, PersistedCommands
 from api.responses import add_common_headers
 from api.routes import ALL_ROUTES
@@ -42,6 +43,7 @@ def create_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app[ACCESS] = services.access
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
+    app[SESSIONS] = Sessions(services)
     app[DOCUMENT] = _DOCUMENT
     for route in ALL_ROUTES:
         handler = guarded(route)
@@ -93,15 +95,17 @@ class ApiServer:
 
         1. /readyz says so, and every answer closes its connection.
         2. No new connections; those that wait to be accepted are served.
-        3. Each connection closes with its next answer; one that stays idle for longer than the grace period is closed.
-        4. The queue is submitted.
+        3. Every socket is told goodbye, and the orders of those that want it are cancelled.
+        4. Each connection closes with its next answer; one that stays idle for longer than the grace period is closed.
+        5. The queue is submitted.
         """
         settings = self._services.settings
         self._services.lifecycle.is_stopping = True  # 1
         await asyncio.sleep(settings.readiness_grace_s)
         await self._close_listener()  # 2
-        await self._until_connections_end(settings.idle_grace_s)  # 3
-        await self._runner.cleanup()  # 3 and 4
+        await self.app[SESSIONS].close()  # 3
+        await self._until_connections_end(settings.idle_grace_s)  # 4
+        await self._runner.cleanup()  # 4 and 5
 
     async def _close_listener(self) -> None:
         """Close it, and serve the connections that wait in its queue: their clients may have sent a request already.
@@ -157,6 +161,8 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
     watching = asyncio.create_task(watch_open_files(), name="open files")
     yield
     watching.cancel()
+    if services.live is not None:
+        await services.live.close()
     await services.submissions.stop()
     await services.load.stop()
     services.passwords.close()

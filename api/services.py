@@ -14,6 +14,7 @@ from api.access.tokens import Tokens
 from api.access_log import AccessLog
 from api.bounded_threads import BoundedThreads
 from api.database import Database
+from api.live.live_feeds import LiveFeeds
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
 from schemas.units import Timestamp
@@ -50,6 +51,12 @@ class ApiSettings:
     idle_grace_s: float = 1.0
     """How long an idle connection stays open after the listener has closed; a request on it is answered, then it closes."""
     stop_timeout_s: float = 8.0
+    strangers_of_address_max: int = 100
+    """Connections to the socket from one address that have not named their user."""
+    strangers_max: int = 10_000
+    """The same from all addresses together."""
+    unread_bytes_max: int = 4 * 1024 * 1024
+    """What may wait for one connection to the socket."""
 
 
 _TOO_MANY_PREVIEWS = "too many previews are waiting; try again shortly"
@@ -83,6 +90,8 @@ class Services:
     ranks: AdlRanks = field(default_factory=AdlRanks)
     business: BusinessFigures = field(default_factory=BusinessFigures)
     access: AccessLog = field(default_factory=AccessLog)
+    live: LiveFeeds | None = None
+    """What the socket sends; None where the process has no broker to read from."""
     previews: BoundedThreads = field(
         default_factory=lambda: BoundedThreads("preview", _TOO_MANY_PREVIEWS, threads=1, waiting_max=64)
     )

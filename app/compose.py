@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 ALL_MARKETS = "all"
 REPAIR_SEEN_AFTER_LOOKS = 50
+STRANGERS_OF_ADDRESS_MAX, LOCAL_STRANGERS_MAX = 100, 10_000
+"""Connections to the socket without a user, of one address: on one machine all clients have the same."""
 SUBMISSIONS_AT_ONCE = 3
 """Transactions in flight per API process; a fourth would only wait for the counters of the markets."""
 
@@ -150,10 +152,12 @@ async def serve_api(settings: Settings) -> None:
     from api.access.tokens import Tokens
     from api.access_log import AccessLog
     from api.database import Database
+    from api.live.live_feeds import live_feeds
     from api.server import ApiServer
     from api.services import ApiSettings, Services
     from api.submission.load_poller import LoadPoller
     from api.submission.submission_queue import SubmissionQueue
+    from store.queries.accounts.adl import AdlRanks
     from store.submission import Submission
 
     _prepare_process(settings)
@@ -163,6 +167,7 @@ async def serve_api(settings: Settings) -> None:
     load = LoadPoller(database, registry, clock.now)
     connect = partial(connect_writer, settings.database_url, "submission")
     submissions = [Submission(connect, registry) for _ in range(SUBMISSIONS_AT_ONCE)]
+    ranks = AdlRanks()
     services = Services(
         settings=ApiSettings(
             are_deposits_open=settings.deposits_are_open,
@@ -171,6 +176,7 @@ async def serve_api(settings: Settings) -> None:
             trusted_proxies=settings.trusted_proxies,
             keepalive_timeout_s=settings.keep_alive_s,
             cors_origins=settings.cors_origins,
+            strangers_of_address_max=LOCAL_STRANGERS_MAX if settings.is_local else STRANGERS_OF_ADDRESS_MAX,
         ),
         database=database,
         submissions=SubmissionQueue(submissions, clock.now, lambda: load.current),
@@ -186,6 +192,8 @@ async def serve_api(settings: Settings) -> None:
         limits=RateLimits(settings.rates),
         proxies=Proxies(settings.trusted_proxies),
         access=AccessLog(settings.access_log, settings.access_log_file),
+        ranks=ranks,
+        live=live_feeds(database, settings.broker_address, clock.now, ranks) if settings.broker_url else None,
     )
     server = ApiServer(services, settings.http_host, settings.port)
     await database.run(clock.check)  # before /readyz is asked

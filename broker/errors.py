@@ -1,8 +1,9 @@
-"""Logs that must not be used.
+"""Logs that must not be used, and a broker that does not answer.
 
 Exception
-|-- LogMismatch        it belongs to another exchange
-`-- AlteredCommand    a sequence came again with other bytes
+|-- LogMismatch        the log belongs to another exchange
+|-- AlteredCommand     a sequence came again with other bytes
+`-- BrokerUnavailable  the broker is down, or does not serve the log of a market now
 """
 
 
@@ -23,3 +24,11 @@ class AlteredCommand(Exception):
         super().__init__(f"command {market}:{seq} came again with other bytes")
         self.market = market
         self.seq = seq
+
+
+class BrokerUnavailable(Exception):
+    """The broker does not serve the log of a market now; the cause says why."""
+
+    def __init__(self, market: str) -> None:
+        super().__init__(f"the broker does not serve the log of {market}")
+        self.market = market

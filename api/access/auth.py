@@ -4,6 +4,7 @@ The caller is named by one header, `Authorization: Bearer …`, with the token o
 """
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -19,6 +20,7 @@ from api.route import Access, Route
 from api.services import Services, services_of
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import KEY_PREFIX, Scope
+from schemas.units import Timestamp
 from store.users.api_keys import ActiveKey
 from store.users.users import role_of
 
@@ -37,19 +39,15 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
     async def public(request: web.Request) -> web.StreamResponse:
         if route.is_public_read:
             request[IS_PUBLIC_READ] = True
-        services_of(request).limits.take(request, budget, _address_name(request))
+        services_of(request).limits.take(request, budget, address_name(request))
         await _check_unread(request, takes_query=takes_query, takes_body=takes_body)
         return await handler(request)
 
     async def counted_caller(request: web.Request) -> int:
         """The user of the token or key; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
-        services, word = services_of(request), bearer_word(request.headers)
-        is_key = word.startswith(KEY_PREFIX)
-        user = await _owner_of_key(request, word, scope) if is_key else services.tokens.user_of(word)
-        if user is None:
-            raise _unauthenticated(request)
+        user = await caller_of(request, bearer_word(request.headers), scope)
         request[CALLER] = user
-        services.limits.take_of_user(request, budget, user)
+        services_of(request).limits.take_of_user(request, budget, user)
         return user
 
     async def for_users(request: web.Request) -> web.StreamResponse:
@@ -67,15 +65,48 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
 
 def plain_caller(services: Services, headers: CIMultiDictProxy[str], scope: Scope) -> int | None:
-    """The user of the bearer token or key, if that is known without a database query; else None.
+    """The user of the bearer token or key of a request, as `known_caller`."""
+    return known_caller(services, bearer_word(headers), scope)
 
-    A key that is restricted to addresses is left to the guard.
+
+def known_caller(services: Services, word: str, scope: Scope) -> int | None:
+    """The user of a token or key that has the scope, if that is known without a database query; else None.
+
+    A key that is restricted to addresses is left to `caller_of`.
     """
-    word = bearer_word(headers)
     if not word.startswith(KEY_PREFIX):
         return services.tokens.user_of(word)
     key = services.keys.known(word)
     return key.user if key is not None and not key.networks and scope in key.scopes else None
+
+
+class Caller(NamedTuple):
+    """Whom a token or a key names, what it allows, and when it ends."""
+
+    user: int
+    scopes: frozenset[Scope]
+    expires_at: Timestamp | None
+
+
+async def named_by(request: web.Request, word: str) -> Caller:
+    """Whom a token or a key names; refuses with UNAUTHENTICATED or RATE_LIMITED."""
+    if word.startswith(KEY_PREFIX):
+        key = await _key_of(request, word)
+        return Caller(key.user, key.scopes, key.expires_at)
+    token = services_of(request).tokens.verified(word)
+    if token is None:
+        raise _unauthenticated(request)
+    return Caller(token.user, frozenset(Scope), Timestamp(token.expires_at_s * 1_000_000))
+
+
+async def caller_of(request: web.Request, word: str, scope: Scope | None) -> int:
+    """The user of a token, or of a key that has the scope; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
+    if word.startswith(KEY_PREFIX):
+        return _checked_scope(await _key_of(request, word), scope)
+    user = services_of(request).tokens.user_of(word)
+    if user is None:
+        raise _unauthenticated(request)
+    return user
 
 
 def bearer_word(headers: CIMultiDictProxy[str]) -> str:
@@ -94,12 +125,16 @@ async def check_admin(request: web.Request, user: int) -> None:
         raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
 
 
-async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) -> int:
-    """The owner of a key. From an address that is not allowed it is refused as unknown, so a thief learns nothing about it."""
+async def _key_of(request: web.Request, secret: str) -> ActiveKey:
+    """A key. From an address that is not allowed it is refused as unknown, so a thief learns nothing about it."""
     services = services_of(request)
     key = services.keys.known(secret) or await _looked_up(request, secret)
     if key is None or (key.networks and not key.works_from(services.proxies.client_of(request))):
         raise _unauthenticated(request)
+    return key
+
+
+def _checked_scope(key: ActiveKey, scope: Scope | None) -> int:
     if scope not in key.scopes:
         needed = "no API key may do this" if scope is None else f"this needs an API key with the scope `{scope}`"
         raise Refusal(ErrorCode.FORBIDDEN, needed)
@@ -109,17 +144,18 @@ async def _owner_of_key(request: web.Request, secret: str, scope: Scope | None) 
 async def _looked_up(request: web.Request, secret: str) -> ActiveKey | None:
     """The key as the database has it, unless this address has sent too many invalid ones."""
     services = services_of(request)
-    services.limits.check(request, Budget.UNAUTHENTICATED, _address_name(request))
+    services.limits.check(request, Budget.UNAUTHENTICATED, address_name(request))
     return await services.keys.look_up(secret)
 
 
 def _unauthenticated(request: web.Request) -> Refusal:
     """401, or RATE_LIMITED once the address has been refused too often."""
-    services_of(request).limits.take(request, Budget.UNAUTHENTICATED, _address_name(request))
+    services_of(request).limits.take(request, Budget.UNAUTHENTICATED, address_name(request))
     return Refusal(ErrorCode.UNAUTHENTICATED, "a valid bearer token or API key is required")
 
 
-def _address_name(request: web.Request) -> str:
+def address_name(request: web.Request) -> str:
+    """The key under which calls from the client's address are counted."""
     return counted_as(services_of(request).proxies.client_of(request))
 
 

@@ -3,10 +3,14 @@
 A caller is named by a header, never by a cookie, so credentials are not part of it.
 """
 
+from urllib.parse import urlsplit
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.errors import Refusal
 from api.services import Services, services_of
+from schemas.refusals import ErrorCode
 
 ANY_ORIGIN = "*"
 _PREFLIGHT = {
@@ -27,6 +31,15 @@ def origin_headers(services: Services, origin: str | None) -> dict[str, str]:
         return {"Vary": "Origin"}
     named = ANY_ORIGIN if ANY_ORIGIN in allowed else origin
     return {"Vary": "Origin", "Access-Control-Allow-Origin": named, "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse with FORBIDDEN a socket that a page of another origin opens, unless the origin is allowed: no preflight asks for it."""
+    origin = request.headers.get("Origin")
+    if origin is None or urlsplit(origin).netloc == request.headers.get("Host", ""):
+        return
+    if "Access-Control-Allow-Origin" not in origin_headers(services_of(request), origin):
+        raise Refusal(ErrorCode.FORBIDDEN, "pages of this origin may not open a socket")
 
 
 @web.middleware

@@ -18,7 +18,9 @@ _USER_MAX = 2**63 - 1
 _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
-class _Verified(NamedTuple):
+class VerifiedToken(NamedTuple):
+    """Whom a token names, and from when until when it is valid."""
+
     user: int
     expires_at_s: int
     begins_at_s: int
@@ -50,7 +52,7 @@ class Tokens:
         self._audience = audience
         self._lifetime_s = lifetime_s
         self._remembered_max = remembered_max
-        self._remembered: dict[bytes, _Verified] = {}
+        self._remembered: dict[bytes, VerifiedToken] = {}
 
     def issue(self, user: int) -> str:
         """A token that names the user, valid from now for `lifetime_s`."""
@@ -66,6 +68,11 @@ class Tokens:
 
     def user_of(self, token: str) -> int | None:
         """The user that a valid token names; None for any other token."""
+        verified = self.verified(token)
+        return None if verified is None else verified.user
+
+    def verified(self, token: str) -> VerifiedToken | None:
+        """What a valid token says; None for any other token."""
         if len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
             return None
         digest = blake2b(token.encode(), digest_size=32).digest()
@@ -78,16 +85,16 @@ class Tokens:
         if verified.expires_at_s <= self._now_s():
             self._remembered.pop(digest, None)
             return None
-        return verified.user
+        return verified
 
-    def _verify(self, token: str) -> _Verified | None:
+    def _verify(self, token: str) -> VerifiedToken | None:
         """Verify with the current secret, then with the previous one: rotating the secret logs nobody out."""
         for secret in self._accepted:
             if verified := self._verify_by(secret, token):
                 return verified
         return None
 
-    def _verify_by(self, secret: str, token: str) -> _Verified | None:
+    def _verify_by(self, secret: str, token: str) -> VerifiedToken | None:
         try:
             claims = jwt.decode(
                 token,
@@ -101,7 +108,7 @@ class Tokens:
             return None
         return _verified_of(claims)
 
-    def _remember(self, digest: bytes, verified: _Verified) -> None:
+    def _remember(self, digest: bytes, verified: VerifiedToken) -> None:
         if len(self._remembered) >= self._remembered_max:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[digest] = verified
@@ -110,7 +117,7 @@ class Tokens:
         return self._now() // 1_000_000
 
 
-def _verified_of(claims: dict[str, Any]) -> _Verified | None:
+def _verified_of(claims: dict[str, Any]) -> VerifiedToken | None:
     subject, expires_at, issued_at = claims["sub"], claims["exp"], claims["iat"]
     begins_at = claims.get("nbf", issued_at)
     if not isinstance(subject, str) or len(subject) > 19:
@@ -119,4 +126,4 @@ def _verified_of(claims: dict[str, Any]) -> _Verified | None:
         return None
     if not (subject.isascii() and subject.isdigit()) or subject[0] == "0" or int(subject) > _USER_MAX:
         return None
-    return _Verified(int(subject), expires_at, max(issued_at, begins_at))
+    return VerifiedToken(int(subject), expires_at, max(issued_at, begins_at))

@@ -1,15 +1,19 @@
-"""The AsyncAPI 3.0 document of the public fill stream, generated from the struct of its records."""
+"""The AsyncAPI 3.0 document of the public fill stream and of the socket, generated from the structs of their messages."""
 
 from typing import Any
 
 import msgspec
 
+from api.documents.asyncapi_socket import socket_channel, socket_components, socket_operations
 from api.documents.openapi import VERSION, JsonObject
 from schemas.fills import FILL_SCHEMA_VERSION, PublicFill, encode_fill
 from schemas.orders import FillCause, Side
 
 ADDRESS = "fills.{marketId}"
 _ABOUT = (
+    "The public fill stream (Kafka) and the socket (WebSocket). `docs/consume.md` and `docs/live.md` explain them. "
+)
+_FILLS = (
     "Every trade of a perpetual-futures market, in order. Delivery is at least once: a record can arrive again, always "
     "with the same bytes, so keep the last `sequence` and drop records that are not above it. After a gap (a lost broker, "
     "or records past their retention) read `GET /markets/{marketId}/fills?fromSequence=`, which has every fill since the "
@@ -48,6 +52,7 @@ EXAMPLE = PublicFill(
 def event_document() -> JsonObject:
     """The whole document."""
     _, components = msgspec.json.schema_components([PublicFill], ref_template="#/components/schemas/{name}")
+    messages, schemas = socket_components()
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Perpetua", "version": VERSION, "description": _ABOUT},
@@ -58,19 +63,26 @@ def event_document() -> JsonObject:
                 "protocol": "kafka",
                 "description": "The broker's address comes from the operator; a local exchange writes it to `DATA/run.json`",
                 "variables": {"broker": {"default": "localhost:9092"}},
-            }
+            },
+            "api": {
+                "host": "{api}",
+                "protocol": "ws",
+                "description": "The address of the REST API; `wss` behind TLS",
+                "variables": {"api": {"default": "localhost:8080"}},
+            },
         },
-        "channels": {"fills": _channel()},
-        "operations": {"publishFill": _operation()},
-        "components": {"messages": {"fill": _message()}, "schemas": components},
+        "channels": {"fills": _channel(), "socket": {**socket_channel(), "servers": [{"$ref": "#/servers/api"}]}},
+        "operations": {"publishFill": _operation(), **socket_operations()},
+        "components": {"messages": {"fill": _message(), **messages}, "schemas": schemas | components},
     }
 
 
 def _channel() -> JsonObject:
     return {
         "address": ADDRESS,
+        "servers": [{"$ref": "#/servers/kafka"}],
         "title": "Public fills of a market",
-        "description": "One topic per market, with one partition, in the order of the trades.",
+        "description": f"One topic per market, with one partition. {_FILLS}",
         "messages": {"fill": {"$ref": "#/components/messages/fill"}},
         "parameters": {"marketId": {"description": "A market of `GET /markets`", "examples": ["BTC-PERP"]}},
         "bindings": {"kafka": {"topic": ADDRESS, "partitions": 1, "bindingVersion": "0.5.0"}},

@@ -36,7 +36,7 @@ def events_page(document: JsonObject) -> str:
 def _channel(document: JsonObject, channel: JsonObject) -> Iterator[str]:
     yield f"<h2><code>{escape(channel['address'])}</code></h2>"
     yield f"<p>{_prose(channel['description'])}</p>"
-    for name, parameter in channel["parameters"].items():
+    for name, parameter in channel.get("parameters", {}).items():
         yield f"<p><code>{escape(name)}</code>: {_prose(parameter['description'])}.</p>"
     for message in channel["messages"].values():
         yield from _message(document, _resolved(document, message))
@@ -44,11 +44,13 @@ def _channel(document: JsonObject, channel: JsonObject) -> Iterator[str]:
 
 def _message(document: JsonObject, message: JsonObject) -> Iterator[str]:
     yield f"<h3>{escape(message['title'])}</h3><p>{_prose(message['summary'])}.</p>"
-    yield f"<p>Key: {_prose(message['bindings']['kafka']['key']['description'])}.</p>"
+    if "bindings" in message:
+        yield f"<p>Key: {_prose(message['bindings']['kafka']['key']['description'])}.</p>"
     for title, part in (("Headers", "headers"), ("Body", "payload")):
-        yield f"<h4>{title}</h4>"
-        yield _table(document, _resolved(document, message[part]))
-    for example in message["examples"]:
+        if part in message:
+            yield f"<h4>{title}</h4>"
+            yield _table(document, _resolved(document, message[part]))
+    for example in message.get("examples", ()):
         yield f"<h4>Example: {escape(example['name'])}</h4><pre>{escape(json.dumps(example['payload'], indent=2))}</pre>"
 
 
@@ -66,6 +68,8 @@ def _kind(document: JsonObject, schema: JsonObject) -> str:
     schema = _resolved(document, schema)
     if "const" in schema:
         return str(schema["const"])
+    if "type" not in schema and not schema.keys() & {"enum", "anyOf", "allOf"}:
+        return "any"
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     alternatives = schema.get("anyOf") or schema.get("allOf")

@@ -71,7 +71,7 @@ def _schemas_of(routes: tuple[Route, ...]) -> tuple[dict[Any, JsonObject], JsonO
         types += [route.body] if route.body is not None else []
     unique = list(dict.fromkeys(types))
     found, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
-    plain = {name: _plain(schema) for name, schema in components.items()}
+    plain = {name: plain_patterns(schema) for name, schema in components.items()}
     return dict(zip(unique, found, strict=True)), plain
 
 
@@ -169,11 +169,13 @@ def _headers(names: list[str]) -> JsonObject:
     return {name: {"schema": {"type": "string"}, "description": _HEADERS[name]} for name in names}
 
 
-def _plain(schema: Any) -> Any:
+def plain_patterns(schema: Any) -> Any:
     """A schema whose patterns end in a plain `$`: only Python needs the guard against a final newline, JSON Schema does not."""
     if isinstance(schema, dict):
         return {
-            key: value.replace("$(?!\\n)", "$") if key == "pattern" and isinstance(value, str) else _plain(value)
+            key: value.replace("$(?!\\n)", "$")
+            if key == "pattern" and isinstance(value, str)
+            else plain_patterns(value)
             for key, value in schema.items()
         }
-    return [_plain(item) for item in schema] if isinstance(schema, list) else schema
+    return [plain_patterns(item) for item in schema] if isinstance(schema, list) else schema

@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 from api.access.auth import plain_caller
 from api.access.budgets import Budget
 from api.access_log import AccessLog
-from api.errors import Refusal, answer_of_status, new_request_id, refused_answer
+from api.errors import Refusal, answer_of_bug, new_request_id, refused_answer
 from api.metrics import RESPONSES
 from api.paths import is_plain_id
 from api.security_headers import of_every_answer
@@ -98,9 +98,10 @@ def answer_to(fast: FastRequest, outcome: OneOutcome) -> bytes:
     return _message(fast, status, request_id, _encode(body), _lines(headers))
 
 
-def answer_to_a_bug(fast: FastRequest, request_id: str) -> bytes:
+def answer_to_a_bug(fast: FastRequest, bug: BaseException) -> bytes:
     """500 with the request id under which it is logged."""
-    return _bytes_of(fast, answer_of_status(request_id, HTTPStatus.INTERNAL_SERVER_ERROR), request_id)
+    request_id = new_request_id()
+    return _bytes_of(fast, answer_of_bug(request_id, type(fast.request).__name__, bug), request_id)
 
 
 def _request_of(user: int, message: Any, body: bytes, bytes_max: int) -> OneRequest | None:

@@ -142,9 +142,7 @@ def _answer_to(fast: FastRequest, submitted: "asyncio.Future[OneOutcome]") -> by
     bug = submitted.exception()
     if bug is None:
         return answer_to(fast, submitted.result())
-    known = {"request": new_request_id(), "route": type(fast.request).__name__}
-    log.error("request %(request)s failed: %(route)s", known, exc_info=bug, extra=known)
-    return answer_to_a_bug(fast, known["request"])
+    return answer_to_a_bug(fast, bug)
 
 
 class _JsonServer(web.Server):

@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the public fill stream, and the page that shows it."""
+"""The AsyncAPI document of the public fill stream and the socket, and the page that shows it."""
 
 import msgspec
 from aiohttp import web
@@ -28,7 +28,7 @@ ROUTES = (
         "GET",
         "/asyncapi.json",
         show_event_document,
-        "The stream of public fills, as an AsyncAPI document",
+        "The stream of public fills and the socket, as an AsyncAPI document",
         {200: Answer(dict, "An AsyncAPI 3.0 document.")},
         tag="docs",
     ),
@@ -36,7 +36,7 @@ ROUTES = (
         "GET",
         "/docs/events",
         show_event_page,
-        "The stream of public fills, as a page",
+        "The stream of public fills and the socket, as a page",
         {200: Answer(str, "A page.")},
         content_type="text/html",
         tag="docs",

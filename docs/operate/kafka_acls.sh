@@ -3,7 +3,7 @@
 # (authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer) that denies by default:
 #   BOOTSTRAP=kafka:9093 COMMAND_CONFIG=admin.properties sh docs/operate/kafka_acls.sh
 # Create the users with kafka-configs.sh --alter --add-config 'SCRAM-SHA-512=[password=…]' --entity-type users --entity-name …
-# `topics`, `rebuild` and `dlq retry` are for the operator, a super user. The API does not connect to the broker.
+# `topics`, `rebuild` and `dlq retry` are for the operator, a super user. Create perpetua-api too.
 set -eu
 KAFKA_ACLS=${KAFKA_ACLS:-kafka-acls.sh}
 BOOTSTRAP=${BOOTSTRAP:?where the broker is}
@@ -40,6 +40,9 @@ allow perpetua-relay --operation DescribeConfigs --topic engine.commands. --reso
 allow perpetua-engine --operation DescribeConfigs --topic engine.commands. --topic engine.events. --topic engine- --resource-pattern-type prefixed
 allow perpetua-projection --operation DescribeConfigs --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
 allow perpetua-publisher --operation DescribeConfigs --topic engine.events. --topic fills. --resource-pattern-type prefixed
+
+# API: reads events for the socket, without a group
+allow perpetua-api --operation Read --topic engine.events. --resource-pattern-type prefixed
 
 # clock and liquidator ask whether the broker is ours, which needs no right: perpetua-clock, perpetua-liquidator
 

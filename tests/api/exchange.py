@@ -144,10 +144,13 @@ class Exchange:
         """Listen on a free port."""
         services = await _services(self.dsn, replace(self.settings, **changes))
         self.services = replace(services, access=self.access)
-        self.server = ApiServer(self.services, "127.0.0.1", 0)
+        self.server = self._make_server()
         await self.server.start()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self
+
+    def _make_server(self) -> ApiServer:
+        return ApiServer(self.services, "127.0.0.1", 0)
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -216,7 +219,7 @@ class Exchange:
         if written:
             await self._relay(name, written[-1].command)
             projection = self._projections.setdefault(name, Projection(self._connect_projection, name))
-            await projection.apply([_record(name, before, written)], [now()])
+            await projection.apply([record_of(name, before, written)], [now()])
 
     async def relay(self, market: str, up_to: int) -> None:
         """What the relay notes when it has sent the commands up to this one in one record."""
@@ -257,7 +260,8 @@ async def _services(dsn: str, settings: ApiSettings) -> Services:
     )
 
 
-def _record(market: str, before: str, written: list[EncodedEvent]) -> EventRecord:
+def record_of(market: str, before: str, written: list[EncodedEvent]) -> EventRecord:
+    """These events as one record."""
     return EventRecord(
         market=market,
         epoch=1,

@@ -1,7 +1,7 @@
 """The API under its own PostgreSQL role: everything it does is granted, and nothing that is not its business."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -9,6 +9,12 @@ import pytest_asyncio
 
 from api.route import Access
 from api.routes import ALL_ROUTES
+from store.markets.progress import read_market_progress
+from store.queries.market_data.funding import read_fundings
+from store.queries.market_data.live_market import read_live_market, read_resting_orders
+from store.queries.market_data.live_progress import read_seen_markets
+from store.queries.market_data.public_fills import read_forced_fills, read_public_fills
+from store.session.connect import Session
 from tests.api.exchange import Exchange
 from tests.store.roles import as_role, make_roles
 
@@ -96,3 +102,17 @@ async def test_the_apis_role_writes_nothing_else(database: str) -> None:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await session.execute(statement)
     await session.close()
+
+
+async def test_the_live_feed_reads_under_the_apis_role(narrow: Exchange) -> None:
+    """What each market channel begins with, and what it is read again from."""
+    reads: tuple[Callable[[Session], Awaitable[object]], ...] = (
+        lambda session: read_live_market(session, "BTC-PERP"),
+        lambda session: read_resting_orders(session, "BTC-PERP"),
+        lambda session: read_seen_markets(session, ["BTC-PERP"]),
+        lambda session: read_market_progress(session, "BTC-PERP"),
+    )
+    for read in reads:
+        assert await narrow.services.database.run(read)
+    for rows in (read_public_fills, read_forced_fills, read_fundings):
+        assert await narrow.services.database.run(lambda session, read=rows: read(session, "BTC-PERP", 0, 10)) == []

@@ -40,6 +40,7 @@ PUBLIC = {
     ("GET", "/docs/{file}"),
     ("GET", "/asyncapi.json"),
     ("GET", "/docs/events"),
+    ("GET", "/ws"),
 }
 
 

@@ -21,7 +21,7 @@ async def test_every_route_without_a_body_refuses_one(exchange: Exchange) -> Non
         assert (refused.status, refused.code) == (400, "INVALID_REQUEST"), (route.method, path)
         assert refused.body["error"]["message"] == "this route takes no body"
         plain = await boss.call(route.method, path, data=b"", allow_redirects=False)
-        assert plain.code != "INVALID_REQUEST", (route.method, path)
+        assert plain.code != "INVALID_REQUEST" or path == "/ws", (route.method, path)  # a socket wants a handshake
 
 
 async def test_every_route_refuses_an_unknown_and_a_repeated_parameter(exchange: Exchange) -> None:

@@ -38,7 +38,7 @@ def test_no_forced_action_makes_or_loses_anything(seed: int) -> None:
     for each in (driver, twin):
         each.send(rules(RULES_SECOND if seed % 2 else RULES_FIRST))
     for number in range(STEPS):
-        command = _any_command(dice, driver.market, number)
+        command = any_command(dice, driver.market, number)
         driver.send(command)
         if dice.random() < 0.05:
             twin.market = load(dump(twin.market))
@@ -56,7 +56,8 @@ def _parts_taken(driver: Driver) -> int:
     return sum(move.cause is FillCause.TAKE_OVER and move.bankrupt.position != 0 for move in moves)
 
 
-def _any_command(dice: random.Random, market: Market, number: int) -> Command:
+def any_command(dice: random.Random, market: Market, number: int) -> Command:
+    """An order, a price, time that passes, or a forced action on one of the positions."""
     at = number * 1_700_000_000  # every ten or so commands an interval ends
     kind = dice.random()
     if kind < 0.1:

@@ -81,6 +81,8 @@ def _market_differences(tables: Tables, row: MarketRow, watch: Watch) -> Iterato
     events = [decode_event(line.body) for line in written]
     check_book(market)
     check_reduce_only(market)
+    if (book := {side: dict(market.book.depth(side)) for side in Side}) != watch.books.levels(row.name):
+        yield f"{row.name}: a reader of the log has the levels {watch.books.levels(row.name)}, the book is {book}"
     yield from _position_differences(tables, row, market)
     yield from _countdown_differences(tables, row, market)
     yield from _order_differences(tables, row, market)

@@ -26,14 +26,16 @@ from agents.shard.placement import Served
 from agents.shard.worker import MarketWorker
 from agents.worker.fail_stop import fail_fast
 from agents.worker.topic_watch import TopicWatch
+from api.live.event_cursor import EventCursor
 from broker.command_records import read_command
 from broker.producer import AckedProducer
 from exchange.engine.log.journal import EncodedEvent
 from exchange.engine.market import Market
+from exchange.market_data.book_levels import BookLevels
 from schemas.events import CountdownChanged, Event, OrderAccepted, OrderAmended, SpecChanged
 from schemas.ids import order_key
 from schemas.orders import Side
-from schemas.wire import CommandRecord
+from schemas.wire import CommandRecord, EventRecord, decode_event
 from store.command_log.outbox import SentRecord, set_cursor
 from store.money.ledger import Entry, House, trade_entries
 from store.projection import EventGap, ProjectionStopped
@@ -244,6 +246,11 @@ def _cancel_all_but_the_newest(decisions: Decisions, user: int, market_id: int, 
         _cancel_in(decisions, user, market_id, found[:-1])
 
 
+def _follow_again(cursor: EventCursor, record: EventRecord) -> list[Event]:
+    cursor.position = Progress(record.last_event_seq, record.last_command_seq, record.hash)
+    return [decode_event(body) for body in record.events]
+
+
 MUTATIONS: dict[str, dict[Place, Any]] = {
     "the projection applies what it has": {(store.projection.projector, "events_after"): _project_again},
     "a record is acknowledged before its snapshot": {(Matcher, "handle"): _acknowledge_before_the_snapshot},
@@ -297,6 +304,8 @@ MUTATIONS: dict[str, dict[Place, Any]] = {
     "a market that leaves outlives its connection": {(MarketWork, "_finish"): _finish_by_itself},
     "an activated order reserves no margin": {(store.activation.activation, "_terms"): _reserve_nothing},
     "what had waited counts for nothing once it is in the book": {(Fold, "_accept"): _accept_without_margin},
+    "a reader of the log does not follow what an amend moves": {(BookLevels, "_amend"): lambda *_: None},
+    "a reader of the log follows old records again": {(EventCursor, "take"): _follow_again},
 }
 """The sentence is the bug; each is a set of attributes to replace."""
 
@@ -333,5 +342,7 @@ SHOWN_BY = {
     "a market that leaves outlives its connection": 21,
     "an activated order reserves no margin": 1,
     "what had waited counts for nothing once it is in the book": 78,
+    "a reader of the log does not follow what an amend moves": 5,
+    "a reader of the log follows old records again": 0,
 }
 """The seed that shows each bug; without the bug it is clean."""

@@ -6,6 +6,7 @@ from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import EventRecord, decode_command_record, decode_event_record
 from tables.book_table import heads, is_head, verified_snapshots
 from tests.simulation.holes import Holes
+from tests.simulation.live_books import LiveBooks
 from tests.simulation.system import System
 from tests.simulation.virtual_loop import Process
 from tests.simulation.workers import Worker
@@ -19,6 +20,7 @@ class Watch:
         self.world = world
         self.system = system
         self.events: dict[str, dict[int, bytes]] = {market: {} for market in system.markets}
+        self.books = LiveBooks(world, system)
         self._holes = {market: Holes() for market in system.markets}
         self._after_hole: dict[tuple[Process, str], int] = {}
         self._newest: dict[tuple[str, int], int] = {}
@@ -55,6 +57,7 @@ class Watch:
         for (seq, _), body in zip(hashes_in(record), record.events, strict=True):
             if known.setdefault(seq, bytes(body)) != bytes(body):
                 self.world.violated(f"event {market}:{seq} was written with two bodies")
+        self.books.take(market, record)
 
     def _nobody_continues_after_a_hole(self, writer: Process, market: str, offset: int, record: EventRecord) -> None:
         """An engine may notice by one record that the log has lost what is not persisted; it writes no other after it."""

@@ -85,6 +85,27 @@ async def test_an_order_still_matching_is_not_in_the_book(exchange: Exchange) ->
         assert (book.sequence, shown(book)) == (persisted, levels)
 
 
+async def test_an_amended_order_still_matching_is_not_in_the_book(exchange: Exchange) -> None:
+    """It was moved to where it takes two bids: with one of its trades persisted it is nowhere, and the book is not crossed."""
+    alice, bob = await exchange.user("a@x.io"), await exchange.user("b@x.io")
+    await exchange.submit(BTC, an_order(alice, Side.BUY, 1, 600_000))
+    await exchange.submit(BTC, an_order(alice, Side.BUY, 1, 599_990))
+    sell = await exchange.submit(BTC, an_order(bob, Side.SELL, 5, 600_100))
+    await exchange.settle()
+    await exchange.amend(BTC, bob, sell, None, "59999")
+    before = await exchange.match(BTC)
+    last = exchange.markets[BTC].event_seq
+    assert last == before + 3
+    for persisted, levels in (
+        (before + 1, [("60000", "0.001", 1), ("59999", "0.001", 1)]),
+        (before + 2, [("59999", "0.001", 1)]),
+        (last, [("59999", "0.003", 1)]),
+    ):
+        await exchange.projections[BTC].apply(exchange.records(BTC, persisted, persisted))
+        book = await book_of(exchange)
+        assert (book.sequence, shown(book)) == (persisted, levels)
+
+
 async def test_pending_orders_are_not_in_the_book(exchange: Exchange) -> None:
     """Orders the engine has not answered are not shown; a market that is not listed has no book."""
     alice = await exchange.user("a@x.io")

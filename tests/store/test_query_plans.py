@@ -22,8 +22,9 @@ from store.queries.accounts.orders import list_orders, read_order
 from store.queries.accounts.receipts import list_receipts
 from store.queries.market_data.candles import list_candles
 from store.queries.market_data.funding import list_payments, read_funding
+from store.queries.market_data.live_market import read_live_market, read_resting_orders
 from store.queries.market_data.order_book import read_order_book
-from store.queries.market_data.public_fills import newest_public_fill, read_public_fills
+from store.queries.market_data.public_fills import newest_public_fill, read_forced_fills, read_public_fills
 from store.queries.market_data.ticker import read_ticker
 from store.queries.market_data.trades import list_trades
 from store.queries.operations.lags import read_lags
@@ -134,6 +135,22 @@ async def test_a_replay_of_public_fills_walks_the_key(session: Connection) -> No
         assert "fills_pkey" in plan, plan
         assert "Sort" not in plan, plan
         assert "Seq Scan on fills" not in plan, plan
+
+
+async def test_the_live_feed_begins_by_indexes(session: Connection) -> None:
+    """A market, its book and its forced fills: no order that has ended and no other fill is read."""
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "fills_pkey": lambda: read_live_market(session, "BTC-PERP"),
+        "orders_book": lambda: read_resting_orders(session, "BTC-PERP"),
+        "fills_forced": lambda: read_forced_fills(session, "BTC-PERP", 1, 100),
+    }
+    await read_resting_orders(session, "BTC-PERP")  # the session learns the types of arrays once
+    for index, ask in asked.items():
+        plan = await _plans(session, ask, 1)
+        assert index in plan, plan
+        assert "Sort" not in plan, plan
+        for table in ("orders", "fills"):
+            assert f"Seq Scan on {table}" not in plan, plan
 
 
 async def test_open_orders_are_found_among_the_live_ones(session: Connection) -> None:

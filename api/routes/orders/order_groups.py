@@ -1,6 +1,6 @@
 """Several orders at once: place a batch, and cancel all live orders."""
 
-from collections.abc import Sequence
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -11,11 +11,11 @@ from api.paging import MARKET, SIDE, market_and_side
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
-from schemas.ids import parse_public_command_id, public_command_id
+from api.submission.submitting import Ack, cancel_all_ack, group_ack
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.api_keys import Scope
-from schemas.rest.order_groups import BatchRequest, OrderAnswersView, OrderAnswerView, RefusalView
-from store.submission import AmendPlaced, CancelPlaced, OneOutcome, Placed, SubmitCancelAll, SubmitGroup
+from schemas.rest.order_groups import BatchRequest, OrderAnswersView
+from store.submission import SubmitCancelAll, SubmitGroup
 
 _batch = BodyReader(BatchRequest, misfit=ErrorCode.INVALID_ORDER)
 
@@ -26,7 +26,7 @@ async def place_batch(request: web.Request, user: int) -> web.Response:
     services.limits.take_of_batch(request, Budget.ORDERS, user, len(orders))
     outcome = await services.submissions.submit(SubmitGroup(user, tuple(orders)))
     outcomes = [outcome] * len(orders) if isinstance(outcome, Refused) else outcome.outcomes
-    return _answer(outcomes, status=200)
+    return _answer(group_ack(outcomes, HTTPStatus.OK))
 
 
 async def cancel_all(request: web.Request, user: int) -> web.Response:
@@ -36,34 +36,11 @@ async def cancel_all(request: web.Request, user: int) -> web.Response:
     outcome = await services_of(request).submissions.submit(SubmitCancelAll(user, market, side))
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
-    return _answer(outcome.outcomes, status=202)
+    return _answer(cancel_all_ack(outcome))
 
 
-def _answer(outcomes: Sequence[OneOutcome], status: int) -> web.Response:
-    views = [_view(outcome) for outcome in outcomes]
-    last = _last_command([view.command_id for view in views if view.command_id is not None])
-    return json_answer(OrderAnswersView(views), status, None if last is None else {"X-Command-Id": last})
-
-
-def _last_command(commands: Sequence[str]) -> str | None:
-    """The last command: once it is persisted, all are. None when the commands are of several markets, or there are none."""
-    parsed = [command for command in map(parse_public_command_id, commands) if command is not None]
-    markets = {market for market, _ in parsed}
-    return public_command_id(*max(parsed)) if len(markets) == 1 else None
-
-
-def _view(outcome: OneOutcome) -> OrderAnswerView:
-    match outcome:
-        case Placed():
-            named = (outcome.order_id, outcome.status, outcome.command_id, outcome.is_replay, None)
-            return OrderAnswerView(*named, outcome.take_profit_order_id, outcome.stop_loss_order_id)
-        case CancelPlaced():
-            return OrderAnswerView(outcome.order_id, "PENDING_CANCEL", outcome.command_id, False, None)
-        case AmendPlaced():
-            return OrderAnswerView(outcome.order_id, "PENDING_AMEND", outcome.command_id, False, None)
-        case Refused():
-            why = RefusalView(outcome.code, outcome.message, outcome.details)
-            return OrderAnswerView(None, None, None, False, why)
+def _answer(ack: Ack) -> web.Response:
+    return json_answer(ack.body, ack.status, ack.headers)
 
 
 ROUTES = (

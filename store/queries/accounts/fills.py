@@ -24,7 +24,7 @@ from store.queries.paging import (
 )
 from store.session.connect import Session
 
-_COLUMNS = """
+SELECT_FILLS = """
 SELECT f.*, o.client_order_id, m.name, m.spec::text AS spec FROM fills f JOIN markets m USING (market_id)
 LEFT JOIN orders o ON o.order_id = f.order_id WHERE
 """
@@ -46,7 +46,9 @@ def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
     return where
 
 
-_BY_TIME = TimedList(_COLUMNS, _filtered, ("f.at", "f.market_id", "f.trade_id"), tuple[Moment, Int8, Int8], _PERSISTED)
+_BY_TIME = TimedList(
+    SELECT_FILLS, _filtered, ("f.at", "f.market_id", "f.trade_id"), tuple[Moment, Int8, Int8], _PERSISTED
+)
 
 
 async def list_fills(session: Session, user: int, request: ListRequest) -> Page[FillView] | Refused:

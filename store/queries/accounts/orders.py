@@ -33,7 +33,7 @@ from store.queries.paging import (
 from store.session.connect import Session
 
 # The fee of a liquidation's order is in the outcome of its step; the order's key holds the command.
-_COLUMNS = """
+SELECT_ORDERS = """
 SELECT o.*, m.name, m.spec::text AS spec, p.leverage AS leverage_in_force, p.leverage_set_at,
   (SELECT (s.outcome->>'fee')::int8 FROM liquidation_steps s
    WHERE s.action = 'LIQUIDATION' AND s.market_id = o.market_id AND s.user_id = o.user_id
@@ -69,7 +69,7 @@ def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
     return where
 
 
-_BY_CREATION = TimedList(_COLUMNS, _filtered, ("o.created_at", "o.order_id"), tuple[Moment, Int8], _PLACED)
+_BY_CREATION = TimedList(SELECT_ORDERS, _filtered, ("o.created_at", "o.order_id"), tuple[Moment, Int8], _PLACED)
 
 
 async def list_orders(session: Session, user: int, request: ListRequest) -> Page[OrderView] | Refused:
@@ -93,7 +93,7 @@ async def _list_changed(
         part.add(f"{kind} AND {changed} >= {{}}", bounded_datetime(since))
         if after is not None:
             part.add_after((changed, "o.order_id"), (bounded_datetime(after[0]), after[1]), request)
-        parts.append(f"({_COLUMNS}{part}{in_order((changed, 'o.order_id'), request)})")
+        parts.append(f"({SELECT_ORDERS}{part}{in_order((changed, 'o.order_id'), request)})")
         arguments = part.arguments
     union = f"SELECT * FROM ({' UNION ALL '.join(parts)}) u{in_order(('updated_at', 'order_id'), request)}"  # noqa: S608 - ours
     rows = await session.fetch(union, *arguments)
@@ -107,7 +107,7 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
         return None
     market, seq = parsed
     row = await session.fetchrow(
-        f"{_COLUMNS} m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3",
+        f"{SELECT_ORDERS} m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3",
         storable(market),
         seq,
         user,
@@ -118,7 +118,7 @@ async def read_order(session: Session, user: int, order_id: str) -> OrderView | 
 async def read_order_by_client_id(session: Session, user: int, client_order_id: str) -> OrderView | None:
     """One order of a user by their own client order id; None when no order of theirs has it."""
     row = await session.fetchrow(
-        f"{_COLUMNS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
+        f"{SELECT_ORDERS} o.user_id = $1 AND o.client_order_id = $2", user, storable(client_order_id)
     )
     return None if row is None else order_view(row)
 

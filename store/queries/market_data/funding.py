@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from schemas.events import FundingSettled
 from schemas.ids import public_event_id
 from schemas.market import MarketSpec
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.markets import FundingPaymentView, FundingView, MarketFundingView
-from schemas.units import divide_toward_zero, format_micros, format_rate_e9
+from schemas.units import divide_toward_zero, format_micros, format_rate_e9, format_timestamp
 from store.queries.arrivals import Arrivals, TimedList, list_by_time
 from store.queries.formatting import (
     index_text,
@@ -37,6 +38,10 @@ _MARKET = """
 SELECT market_id, name, spec::text AS spec, index_price, mark, funding_rate, predicted_funding_rate, next_funding_at
 FROM markets WHERE name = $1
 """
+_SINCE = """
+SELECT g.*, m.spec::text AS spec FROM fundings g JOIN markets m USING (market_id)
+WHERE m.name = $1 AND g.event_seq >= $2::int8 ORDER BY g.interval_end LIMIT $3::int8
+"""
 _PAYMENTS = "SELECT p.*, m.name, m.spec::text AS spec FROM funding_payments p JOIN markets m USING (market_id) WHERE "
 _PERSISTED = Arrivals(
     "SELECT market_id, g.event_seq AS seq FROM positions h JOIN progress g USING (market_id) WHERE h.user_id = $1",
@@ -63,6 +68,29 @@ async def read_funding(session: Session, market: str, request: ListRequest) -> M
         rows, request.limit, lambda each: record_key("interval_end")(each)[0], lambda each: _view(spec, each)
     )
     return _with_present(row, spec, page)
+
+
+async def read_fundings(session: Session, market: str, from_event: int, limit: int) -> list[tuple[int, FundingView]]:
+    """At most `limit` fundings of a market from an event on, oldest first, each with its event; none for an unknown market."""
+    rows = await session.fetch(_SINCE, storable(market), from_event, limit)
+    return [(row["event_seq"], _view(spec_of(row["spec"]), row)) for row in rows]
+
+
+def funding_of_event(spec: MarketSpec, event: FundingSettled) -> FundingView:
+    """The funding that an event reports, as its row is shown."""
+    return FundingView(
+        time=format_timestamp(event.interval_end),
+        rate=format_rate_e9(event.rate),
+        mean_premium=_mean_premium(spec, event.premium_sum),
+        mark_price=price_text(spec, event.mark),
+        index_price=index_text(event.index),
+        is_void=event.is_void,
+        event_id=public_event_id(spec.market, event.seq),
+    )
+
+
+def _mean_premium(spec: MarketSpec, premium_sum: int) -> str:
+    return format_rate_e9(divide_toward_zero(premium_sum, spec.funding_interval_hours * 60))
 
 
 def _filtered(where: Conditions, user: int, request: ListRequest) -> Conditions:
@@ -100,7 +128,7 @@ def _view(spec: MarketSpec, row: Any) -> FundingView:
     return FundingView(
         time=time_text(row["interval_end"]),
         rate=format_rate_e9(row["rate"]),
-        mean_premium=format_rate_e9(divide_toward_zero(row["premium_sum"], spec.funding_interval_hours * 60)),
+        mean_premium=_mean_premium(spec, row["premium_sum"]),
         mark_price=price_text(spec, row["mark"]),
         index_price=index_text(row["index_price"]),
         is_void=row["is_void"],

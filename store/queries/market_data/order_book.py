@@ -1,7 +1,7 @@
 """The order book from the tables: the resting orders at each price, exactly as of one event.
 
-An order rests once all events of the command that placed it are persisted. When they are split over two records, only a
-part may be persisted: the order must not be shown at a price at which it is still matching.
+An order rests once all events of the command that placed it, let it enter the book or moved it are persisted. When they are split
+over two records, only a part may be persisted: the order must not be shown at a price at which it is still matching.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ DEPTH_MAX = 500
 _LEVELS = """
 SELECT o.side, o.price, sum(o.remaining) AS lots, count(*) AS orders FROM orders o
 WHERE o.market_id = m.market_id AND o.side = '{side}' AND o.is_live AND o.status IN ('OPEN', 'PARTIALLY_FILLED')
-  AND o.order_id <= order_key(m.market_id, p.command_seq)
+  AND o.order_id <= order_key(m.market_id, p.command_seq) AND coalesce(o.moved_command_seq, 0) <= p.command_seq
 GROUP BY o.side, o.price ORDER BY o.price {order} LIMIT {depth}
 """
 

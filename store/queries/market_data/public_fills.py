@@ -16,12 +16,12 @@ from store.queries.paging import ListRequest, decode_cursor, page_of
 from store.session.connect import Session
 
 # Both inner parts are index scans whatever the planner's statistics: the limit applies before the other side is looked up.
-_READ = """
+_FILLS = """
 SELECT t.trade_id, t.event_seq, t.at, t.price, t.quantity, t.notional, t.side, t.cause, t.order_id AS taker_order,
   k.order_id AS maker_order, m.name, m.spec::text AS spec
 FROM (
   SELECT * FROM fills
-  WHERE market_id = (SELECT market_id FROM markets WHERE name = $1) AND trade_id >= $2::int8 AND role = 'TAKER'
+  WHERE market_id = (SELECT market_id FROM markets WHERE name = $1) AND trade_id >= $2::int8 AND role = 'TAKER'{which}
   ORDER BY trade_id LIMIT $3::int8
 ) t
 JOIN markets m USING (market_id)
@@ -30,6 +30,8 @@ CROSS JOIN LATERAL (
 ) k
 ORDER BY t.trade_id
 """
+_READ = _FILLS.format(which="")
+_READ_FORCED = _FILLS.format(which=" AND cause <> 'TRADE'")
 _NEWEST = """
 SELECT trade_id FROM fills WHERE market_id = (SELECT market_id FROM markets WHERE name = $1) ORDER BY trade_id DESC LIMIT 1
 """
@@ -57,6 +59,12 @@ async def newest_public_fill(session: Session, market: str) -> int:
 async def read_public_fills(session: Session, market: str, from_sequence: int, limit: int) -> list[PublicFill]:
     """At most `limit` fills of a market from a sequence, oldest first; none for an unknown market."""
     rows = await session.fetch(_READ, storable(market), from_sequence, limit)
+    return [_fill(spec_of(row["spec"]), row) for row in rows]
+
+
+async def read_forced_fills(session: Session, market: str, from_sequence: int, limit: int) -> list[PublicFill]:
+    """As `read_public_fills`, only those that closed a position by force: liquidations, take-overs, deleveragings."""
+    rows = await session.fetch(_READ_FORCED, storable(market), from_sequence, limit)
     return [_fill(spec_of(row["spec"]), row) for row in rows]
 
 

@@ -1,0 +1,1 @@
+"""The socket `GET /ws`: requests, market data and private events over one connection (docs/live.md)."""

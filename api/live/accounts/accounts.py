@@ -1,0 +1,257 @@
+"""The private channels of this process: one feed an account, however many of its connections listen."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from api.database import Database
+from api.errors import Refusal, refusal_of, unavailable
+from api.live.accounts.cursor import NOWHERE, Place, Places, cursor_of, places_of
+from api.live.accounts.feed import OUTAGES, AccountFeed
+from api.live.accounts.listening import MarketAccounts
+from api.live.accounts.money import AccountMoney, Money
+from api.live.accounts.replay import LOOK_EVERY_S, Replay
+from api.live.accounts.subscriber import Subscriber
+from api.live.followers import Followers
+from api.live.outgoing import Key, Outgoing
+from api.watch.outage_log import note_outage
+from schemas.live.account_messages import AccountChannel, AccountSubscribed, Current
+from schemas.refusals import ErrorCode
+from store.queries.accounts.live_account import AccountSeen, read_accounts_seen
+from store.queries.accounts.positions import Ranking
+from store.session.connect import StoreUnavailable
+
+SEEN_EVERY_S = 0.5
+CATCHES_UP_WITHIN_S = 5.0
+_MONEY = (AccountChannel.POSITIONS, AccountChannel.BALANCES)
+_BEHIND = "the exchange has not caught up with the cursor yet; try again shortly"
+_encode = msgspec.json.Encoder().encode
+log = logging.getLogger(__name__)
+
+
+class AccountSubscription:
+    """A subscription of one connection, until it is cancelled."""
+
+    def __init__(self, subscriber: Subscriber, end: Callable[[], None]) -> None:
+        self.key: Key = subscriber.key
+        self._subscriber, self._end = subscriber, end
+
+    def cancel(self) -> None:
+        """Send nothing more of it, also of what waits."""
+        self._subscriber.end()
+        end, self._end = self._end, _nothing
+        end()
+
+
+class _Served:
+    """An account, what it is served by, and for how many subscriptions."""
+
+    def __init__(self, user: int, database: Database, ranking: Callable[[], Ranking]) -> None:
+        self.user, self.users = user, 0
+        self.feed = AccountFeed(user, database, self._touch)
+        self.money = AccountMoney(user, database, ranking, self.feed.subscribers)
+        self.feed.start(self.money.work())
+        self.seen: AccountSeen | None = None
+        self.beginning: asyncio.Task[None] | None = None
+        self.entering: set[str] = set()
+
+    def unentered(self) -> list[str]:
+        """Markets in which the account trades, and that its feed has not entered."""
+        known = self.seen.markets if self.seen is not None else frozenset()
+        return sorted(known - set(self.feed.markets) - self.entering)
+
+    def _touch(self, market: str, place: Place) -> None:
+        self.money.touch(market, place)
+
+
+class LiveAccounts:
+    """Feeds begin with the first subscription of an account, and end with its last."""
+
+    def __init__(self, database: Database, followers: Followers, ranking: Callable[[], Ranking]) -> None:
+        self._database, self._followers, self._ranking = database, followers, ranking
+        self._served: dict[int, _Served] = {}
+        self._markets: dict[str, MarketAccounts] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def subscribe(
+        self, user: int, channel: AccountChannel, from_: str | None, line: Outgoing
+    ) -> AccountSubscription:
+        """Send `subscribed`, then the present state or what has changed, then what happens. Raises Refusal before anything is sent."""
+        since = None if from_ is None else places_of(from_)
+        served = self._serve(user)
+        served.users += 1
+        subscriber = Subscriber(channel, line)
+        subscription = AccountSubscription(subscriber, lambda: self._leave(served, subscriber))
+        try:
+            async with asyncio.timeout(CATCHES_UP_WITHIN_S):
+                await self._begun(served)
+                await self._begin(served, subscriber, since)
+        except (*OUTAGES, TimeoutError) as error:
+            subscription.cancel()
+            raise _unavailable(error) from error
+        except BaseException:
+            subscription.cancel()
+            raise
+        return subscription
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no account is served, and no market listened to."""
+        return not self._served and not self._markets
+
+    async def close(self) -> None:
+        """End every feed."""
+        for served in list(self._served.values()):
+            self._end(served)
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _serve(self, user: int) -> _Served:
+        served = self._served.get(user)
+        if served is None:
+            served = self._served[user] = _Served(user, self._database, self._ranking)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_again_and_again(), name="look at live accounts")
+        return served
+
+    async def _begun(self, served: _Served) -> None:
+        """Enter every market that the account has traded in; together with whoever waits for the same."""
+        if served.beginning is None or (served.beginning.done() and served.beginning.exception() is not None):
+            served.beginning = asyncio.create_task(self._enter_all(served), name=f"begin account {served.user}")
+        await asyncio.shield(served.beginning)
+
+    async def _enter_all(self, served: _Served) -> None:
+        seen = await self._database.run(lambda session: read_accounts_seen(session, [served.user]))
+        account = seen.get(served.user)
+        for market in sorted(account.markets) if account is not None else ():
+            if market not in served.feed.markets:
+                await self._enter(served, market, is_new=False)
+        served.seen = account
+
+    async def _enter(self, served: _Served, market: str, *, is_new: bool) -> None:
+        accounts = self._markets.get(market)
+        if accounts is None:
+            follower = await self._followers.acquire(market)
+            if market in self._markets:
+                self._followers.release(follower)
+            accounts = self._markets.setdefault(market, MarketAccounts(follower))
+        await served.feed.enter(accounts, NOWHERE if is_new else None)
+
+    async def _begin(self, served: _Served, subscriber: Subscriber, since: Places | None) -> None:
+        if subscriber.channel in _MONEY:
+            await self._begin_money(served, subscriber, since)
+        elif since is None:
+            _begin_now(served.feed, subscriber)
+        else:
+            await self._begin_from(served, subscriber, since)
+
+    async def _begin_money(self, served: _Served, subscriber: Subscriber, since: Places | None) -> None:
+        """All open positions; with a cursor those closed since too."""
+        served.feed.subscribers[subscriber.channel][subscriber] = None
+        money = await served.money.read()
+        subscriber.begin(_encode(AccountSubscribed(subscriber.channel, money.cursor)), money.cursor)
+        if subscriber.channel is AccountChannel.BALANCES:
+            subscriber.replace(money.balance.asset, served.money.balance_frame(money))
+        else:
+            markets = None if since is None else _changed_since(money, since)
+            for market, frame in served.money.position_frames(money, markets):
+                subscriber.replace(market, frame)
+        subscriber.line.append(_encode(Current(subscriber.channel, money.cursor)))
+
+    async def _begin_from(self, served: _Served, subscriber: Subscriber, since: Places) -> None:
+        feed = served.feed
+        while _is_ahead(since, feed.places(subscriber.channel)):
+            await _a_moment()  # another process was faster, or has seen a market before this one
+        subscriber.hold()
+        feed.subscribers[subscriber.channel][subscriber] = None
+        replay = Replay(feed, self._database, subscriber, since)
+        await replay.persisted()
+        cursor = cursor_of(since)
+        subscriber.begin(_encode(AccountSubscribed(subscriber.channel, cursor)), cursor)
+        subscriber.replaying = feed.start(replay.run())
+
+    def _leave(self, served: _Served, subscriber: Subscriber) -> None:
+        served.feed.subscribers[subscriber.channel].pop(subscriber, None)
+        served.users -= 1
+        if not served.users:
+            self._end(served)
+
+    def _end(self, served: _Served) -> None:
+        self._served.pop(served.user, None)
+        served.feed.close()
+        if served.beginning is not None:
+            served.beginning.cancel()
+        for market, accounts in list(self._markets.items()):
+            accounts.accounts.pop(served.user, None)
+            if not accounts.accounts:
+                accounts.follower.leave(accounts)
+                self._followers.release(accounts.follower)
+                del self._markets[market]
+
+    async def _look_again_and_again(self) -> None:
+        """Find transfers, and markets in which an account trades for the first time: no event tells of them."""
+        while self._served:
+            await asyncio.sleep(SEEN_EVERY_S)
+            with suppress(StoreUnavailable):
+                seen = await self._database.run(lambda session: read_accounts_seen(session, list(self._served)))
+                for user, account in seen.items():
+                    if (served := self._served.get(user)) is not None and served.seen is not None:
+                        self._compare(served, served.seen, account)
+
+    def _compare(self, served: _Served, before: AccountSeen, now: AccountSeen) -> None:
+        if now.wallet != before.wallet:
+            served.money.touch_wallet()
+        served.seen = now
+        for market in served.unentered():
+            served.entering.add(market)
+            served.feed.start(self._enter_new(served, market))
+
+    async def _enter_new(self, served: _Served, market: str) -> None:
+        while market not in served.feed.markets:
+            try:
+                await self._enter(served, market, is_new=True)
+            except OUTAGES:
+                await asyncio.sleep(SEEN_EVERY_S)
+        served.entering.discard(market)
+
+
+def _is_ahead(since: Places, places: Places) -> bool:
+    return any(place.seq > places.get(market, NOWHERE).seq for market, place in since.items())
+
+
+def _begin_now(feed: AccountFeed, subscriber: Subscriber) -> None:
+    """The present state, as of where the feed is; what happens next comes next."""
+    cursor = cursor_of(feed.places(subscriber.channel))
+    subscriber.begin(_encode(AccountSubscribed(subscriber.channel, cursor)), cursor)
+    if subscriber.channel is AccountChannel.ORDERS:
+        for frame, at in feed.order_frames():
+            subscriber.append(frame, at)
+    subscriber.append(_encode(Current(subscriber.channel, cursor)), cursor)
+    feed.subscribers[subscriber.channel][subscriber] = None
+
+
+def _changed_since(money: Money, since: Places) -> dict[str, int]:
+    """The markets of which there may be something new."""
+    return {
+        name: market.event_seq
+        for name, market in money.reached.items()
+        if market.event_seq > since.get(market.market_id, NOWHERE).seq
+    }
+
+
+def _unavailable(error: Exception) -> Refusal:
+    if isinstance(error, StoreUnavailable):
+        note_outage(error)
+        return refusal_of(unavailable(outcome_is_unknown=False))
+    return Refusal(ErrorCode.UNAVAILABLE, _BEHIND)
+
+
+async def _a_moment() -> None:
+    await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _nothing() -> None:
+    pass

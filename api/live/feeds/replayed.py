@@ -1,0 +1,287 @@
+"""Channels of which every message counts, and which begin at any sequence: out of the tables first, then from the log."""
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from api.database import Database
+from api.live.failures import report_failure
+from api.live.feeds.feed import Feed
+from api.live.feeds.subscribers import Key, Line
+from api.live.market_follower import EventBatch, MarketFollower
+from api.live.metrics import LIVE_ENCODED
+from broker.errors import BrokerUnavailable
+from schemas.events import Event, FundingSettled, PositionTransferred, TradeExecuted
+from schemas.fills import PublicFill, fill_of_trade, fill_of_transfer
+from schemas.live.market_messages import Funding, Liquidation, MarketMessage, Trade
+from schemas.live.subscriptions import Resume
+from schemas.market import MarketSpec
+from schemas.orders import FillCause
+from store.projection.chain import Progress
+from store.projection.errors import ChainBroken, EventGap
+from store.queries.market_data.funding import funding_of_event, read_fundings
+from store.queries.market_data.live_market import StoredMarket, read_live_market
+from store.queries.market_data.public_fills import read_forced_fills, read_public_fills
+from store.session.connect import Session, StoreUnavailable
+
+PAGE = 500
+WAITING_BYTES_MAX = 1024 * 1024
+DRAINS_S = 0.02
+AGAIN_S = 0.5
+
+log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+
+class Item(NamedTuple):
+    """One message: its sequence, its frame, and where a client goes on that has it."""
+
+    sequence: int
+    frame: bytes
+    resume: Resume
+
+
+class ReplayedFeed(Feed[StoredMarket]):
+    """Each item once and in order. `last` is the sequence up to which all have been sent; the next one is larger."""
+
+    def __init__(self, follower: MarketFollower, database: Database, turns: asyncio.Semaphore) -> None:
+        super().__init__(follower, database)
+        self.last = 0
+        self._turns = turns
+        self._spec: MarketSpec | None = None
+        self._missed: list[Item] = []
+        self._subscribers: dict[tuple[Line, Key], int] = {}
+        """With the sequence up to which each has everything."""
+
+    def subscribe(self, line: Line, key: Key) -> None:
+        """Send every item from now on; call `begin` before."""
+        self.join(line, key, self.last)
+
+    def join(self, line: Line, key: Key, has: int) -> None:
+        """Send every item after one."""
+        self._subscribers[line, key] = has
+
+    def leave(self, line: Line, key: Key) -> None:
+        """Send no more to this subscription."""
+        self._subscribers.pop((line, key), None)
+
+    def resume_after(self, sequence: int) -> Resume:
+        """Where a client goes on that has everything up to a sequence."""
+        return Resume(channel=self.channel, market=self.market, from_=sequence + 1)
+
+    async def stored_page(self, first: int) -> "Page":
+        """Up to 500 items from a sequence on, as the tables have them."""
+
+        async def read(session: Session) -> "Page":
+            stored = await read_live_market(session, self.market)
+            if stored is None:
+                raise KeyError(self.market)
+            found = await self._read_page(session, first, PAGE)
+            upto = self._reached(stored)
+            items = [self._item(sequence, message) for sequence, message in found if sequence <= upto]
+            return Page(items, stored.progress, upto, has_more=len(found) == PAGE and len(items) == PAGE)
+
+        async with self._turns:  # few read at the same time: they leave connections to the others
+            return await self._database.run(read)
+
+    async def items_since(self, place: Progress, first: int) -> list[Item]:
+        """The items from a sequence on in the events after a place; `join` before anything else is awaited."""
+        events = await self._follower.events_since(place)
+        return [item for item in self._items(events) if item.sequence >= first]
+
+    @abstractmethod
+    def _reached(self, stored: StoredMarket) -> int:
+        """The sequence up to which the tables have everything."""
+
+    @abstractmethod
+    async def _read_page(self, session: Session, first: int, limit: int) -> list[tuple[int, MarketMessage]]:
+        """Items from a sequence on, oldest first."""
+
+    @abstractmethod
+    def _messages(self, spec: MarketSpec, events: Iterable[Event]) -> Iterator[tuple[int, MarketMessage]]:
+        """The items in these events."""
+
+    async def _read(self, session: Session) -> StoredMarket | None:
+        return await read_live_market(session, self.market)
+
+    async def _prepare(self, stored: StoredMarket) -> None:
+        """Where there are subscribers, read what they have missed."""
+        self._missed, first, has_more = [], self.last + 1, bool(self._subscribers)
+        while has_more:
+            page = await self.stored_page(first)
+            self._missed += [item for item in page.items if item.sequence <= self._reached(stored)]
+            first, has_more = (page.items[-1].sequence + 1 if page.items else first), page.has_more
+
+    def _start(self, stored: StoredMarket, events: Sequence[Event]) -> None:
+        self._spec = stored.spec
+        missed, self._missed = self._missed, []
+        self._send(missed)
+        self.last = max(self.last, self._reached(stored))
+        self._send_all(events)
+
+    def _follow(self, events: Sequence[Event], batch: EventBatch) -> None:  # noqa: ARG002 - the events are enough
+        self._send_all(events)
+
+    def _send_all(self, events: Sequence[Event]) -> None:
+        if self._subscribers:
+            self._send(self._items(events))
+        elif self._spec is not None:
+            self.last = max([self.last, *(sequence for sequence, _ in self._messages(self._spec, events))])
+
+    def _items(self, events: Iterable[Event]) -> Iterator[Item]:
+        assert self._spec is not None, "begun"  # noqa: S101 - a bug of ours, not a user's doing
+        return (self._item(sequence, message) for sequence, message in self._messages(self._spec, events))
+
+    def _item(self, sequence: int, message: MarketMessage) -> Item:
+        LIVE_ENCODED.labels(self.channel).inc()
+        return Item(sequence, _encode(message), self.resume_after(sequence))
+
+    def _send(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if item.sequence <= self.last:
+                continue
+            self.last = item.sequence
+            for (line, key), has in self._subscribers.items():
+                if item.sequence > has:
+                    line.append(item.frame, key, item.resume)
+
+
+class Page(NamedTuple):
+    """Items out of the tables as of an event; they have everything up to the sequence `upto`."""
+
+    items: list[Item]
+    progress: Progress
+    upto: int
+    has_more: bool
+
+
+class Replay:
+    """A subscription that begins in the past: pages out of the tables, and at their end the seam to the log."""
+
+    def __init__(self, feed: ReplayedFeed, line: Line, key: Key, first: int) -> None:
+        self._feed = feed
+        self._line = line
+        self._key = key
+        self._next = first
+        self._running: asyncio.Task[None] | None = None
+
+    async def begin(self, greet: bytes) -> None:
+        """Read the first page, then send `greet` and the page; go on by itself. Raises StoreUnavailable, BrokerUnavailable."""
+        page = await self._feed.stored_page(self._next)
+        self._line.append(greet)
+        self._line.resume_at(self._key, self._feed.resume_after(self._next - 1))
+        self._send(page.items)
+        self._running = asyncio.create_task(self._run(page), name=f"replay {self._feed.channel} {self._feed.market}")
+        self._running.add_done_callback(report_failure)
+
+    def cancel(self) -> None:
+        """Send no more."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _run(self, page: Page) -> None:
+        """Until the seam; an outage is waited for."""
+        while not self._line.is_closed:
+            try:
+                if not page.has_more and await self._joins(page):
+                    return
+                await self._drained()
+                page = await self._feed.stored_page(self._next)
+            except (StoreUnavailable, BrokerUnavailable, EventGap, ChainBroken) as error:
+                log.warning("a replay of %s of %s waits: %s", self._feed.channel, self._feed.market, error)
+                await asyncio.sleep(AGAIN_S)
+                page = page._replace(items=[], has_more=True)
+            else:
+                self._send(page.items)
+
+    async def _joins(self, page: Page) -> bool:
+        """Send what the log has after the page, and follow the feed from there on."""
+        await self._feed.begin()
+        items = await self._feed.items_since(page.progress, self._next)
+        self._send(items)
+        has = max(self._next - 1, page.upto)
+        if self._feed.last > has:  # the feed is ahead: its events are in the tables soon
+            return False
+        self._feed.join(self._line, self._key, has)
+        return True
+
+    async def _drained(self) -> None:
+        while self._line.bytes_waiting > WAITING_BYTES_MAX and not self._line.is_closed:  # noqa: ASYNC110 - no event a frame
+            await asyncio.sleep(DRAINS_S)
+
+    def _send(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if item.sequence >= self._next:
+                self._line.append(item.frame, self._key, item.resume)
+                self._next = item.sequence + 1
+
+
+class TradesFeed(ReplayedFeed):
+    """Every fill of a market."""
+
+    channel = "trades"
+
+    def _reached(self, stored: StoredMarket) -> int:
+        return stored.trade
+
+    async def _read_page(self, session: Session, first: int, limit: int) -> list[tuple[int, MarketMessage]]:
+        found = await read_public_fills(session, self.market, first, limit)
+        return [(fill.sequence, self._message(fill)) for fill in found]
+
+    def _messages(self, spec: MarketSpec, events: Iterable[Event]) -> Iterator[tuple[int, MarketMessage]]:
+        return ((fill.sequence, self._message(fill)) for fill in _fills(spec, events))
+
+    def _message(self, fill: PublicFill) -> MarketMessage:
+        return Trade(channel="trades", market=self.market, sequence=fill.sequence, data=fill)
+
+
+class LiquidationsFeed(ReplayedFeed):
+    """The fills that close a position by force."""
+
+    channel = "liquidations"
+
+    def _reached(self, stored: StoredMarket) -> int:
+        return stored.trade
+
+    async def _read_page(self, session: Session, first: int, limit: int) -> list[tuple[int, MarketMessage]]:
+        found = await read_forced_fills(session, self.market, first, limit)
+        return [(fill.sequence, self._message(fill)) for fill in found]
+
+    def _messages(self, spec: MarketSpec, events: Iterable[Event]) -> Iterator[tuple[int, MarketMessage]]:
+        fills = (fill for fill in _fills(spec, events) if fill.cause is not FillCause.TRADE)
+        return ((fill.sequence, self._message(fill)) for fill in fills)
+
+    def _message(self, fill: PublicFill) -> MarketMessage:
+        return Liquidation(channel="liquidations", market=self.market, sequence=fill.sequence, data=fill)
+
+
+class FundingFeed(ReplayedFeed):
+    """The fundings of a market; their sequence is that of the event."""
+
+    channel = "funding"
+
+    def _reached(self, stored: StoredMarket) -> int:
+        return stored.progress.event_seq
+
+    async def _read_page(self, session: Session, first: int, limit: int) -> list[tuple[int, MarketMessage]]:
+        found = await read_fundings(session, self.market, first, limit)
+        return [(seq, Funding(channel="funding", market=self.market, sequence=seq, data=view)) for seq, view in found]
+
+    def _messages(self, spec: MarketSpec, events: Iterable[Event]) -> Iterator[tuple[int, MarketMessage]]:
+        for event in events:
+            if isinstance(event, FundingSettled):
+                view = funding_of_event(spec, event)
+                yield event.seq, Funding(channel="funding", market=self.market, sequence=event.seq, data=view)
+
+
+def _fills(spec: MarketSpec, events: Iterable[Event]) -> Iterator[PublicFill]:
+    for event in events:
+        match event:
+            case TradeExecuted():
+                yield fill_of_trade(spec, event)
+            case PositionTransferred():
+                yield fill_of_transfer(spec, event)

@@ -1,0 +1,1 @@
+"""One client's connection to the socket: its requests, its limits, and how it ends."""

@@ -1,0 +1,37 @@
+"""Who is at the other end, and whether it is there."""
+
+from api.access.auth import named_by
+from api.bodies import BodyReader
+from api.errors import Refusal
+from api.live.session.operation import Operation
+from api.live.session.replies import Reply, ok
+from api.live.session.session import Session
+from api.live.session.sessions import SESSIONS
+from schemas.live.answers import AuthView, PongView
+from schemas.live.requests import Auth, Ping
+from schemas.refusals import ErrorCode
+from schemas.units import format_timestamp
+
+
+async def authenticate(session: Session, asked: Auth) -> Reply:
+    """From now on the connection acts for the user of this token or key, which may be a newer one of the same user."""
+    caller = await named_by(session.request, asked.token)
+    if session.user not in (None, caller.user):
+        raise Refusal(
+            ErrorCode.INVALID_REQUEST, "the connection is another user's: open one of its own", {"field": "token"}
+        )
+    session.request.app[SESSIONS].assign(session, caller.user)
+    session.word, session.expires_at = asked.token, caller.expires_at
+    ends = None if caller.expires_at is None else format_timestamp(caller.expires_at)
+    return ok(AuthView(str(caller.user), sorted(caller.scopes), ends))
+
+
+async def pong(session: Session, _: Ping) -> Reply:
+    """The time."""
+    return ok(PongView(format_timestamp(session.services.now())))
+
+
+OPERATIONS: tuple[Operation[Session], ...] = (
+    Operation("auth", BodyReader(Auth), authenticate, None),
+    Operation("ping", BodyReader(Ping), pong, None),
+)

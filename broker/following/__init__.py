@@ -1,0 +1,1 @@
+"""Following an event log as it is written, without a consumer group."""
