@@ -10,8 +10,10 @@ from api.database import Database
 from api.errors import Refusal, refusal_of, unavailable
 from api.live.feeds.book import BookFeed
 from api.live.feeds.market_state import MarketStateFeed
-from api.live.feeds.polled import CandlesPolled, PolledView, Poller, TickerPolled
-from api.live.feeds.replayed import FundingFeed, LiquidationsFeed, Replay, ReplayedFeed, TradesFeed
+from api.live.feeds.polled import CandlesPolled, PolledView, TickerPolled
+from api.live.feeds.poller import Poller
+from api.live.feeds.replay import Replay
+from api.live.feeds.replayed import FundingFeed, LiquidationsFeed, ReplayedFeed, TradesFeed
 from api.live.feeds.subscribers import Key, Line
 from api.live.followers import Followers
 from api.live.market_follower import MarketFollower

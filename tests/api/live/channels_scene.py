@@ -12,7 +12,7 @@ import msgspec
 
 from api.database import Database
 from api.live.channels import LiveChannels, Subscription
-from api.live.feeds.book import checksum
+from api.live.feeds.book_view import checksum
 from api.live.feeds.subscribers import Key
 from api.live.followers import Followers, Later
 from schemas.live.market_messages import BookSnapshot, BookUpdate, MarketMessage, Subscribed, Trade

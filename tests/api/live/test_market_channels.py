@@ -13,7 +13,7 @@ from agents.projection.app import projection_unit
 from agents.relay import Relay
 from api.errors import Refusal
 from api.live import market_follower, outgoing
-from api.live.feeds import replayed
+from api.live.feeds import replay, replayed
 from app.local.kafka import LocalKafka
 from schemas.commands import AdvanceClock, Command, SetStatus, TakeOver
 from schemas.fills import PublicFill
@@ -403,14 +403,14 @@ async def test_a_replay_waits_for_a_slow_client(
         records = await matched(stream)
         await append(stream, records)
         await persist(stream, records)
-        slow = Line(bytes_waiting=replayed.WAITING_BYTES_MAX + 1)
+        slow = Line(bytes_waiting=replay.WAITING_BYTES_MAX + 1)
         _, subscription = await scene.subscribe("trades", slow, **{"from": 1})
         await asyncio.sleep(0.2)
         assert trade_sequences(slow) == [1, 2, 3, 4]
         slow.bytes_waiting = 0
         await quiet(slow, len(await stored_fills(stream)), Trade)
         subscription.cancel()
-        gone = Line(bytes_waiting=replayed.WAITING_BYTES_MAX + 1)
+        gone = Line(bytes_waiting=replay.WAITING_BYTES_MAX + 1)
         await scene.subscribe("trades", gone, **{"from": 1})
         gone.is_closed = True
 
