@@ -94,7 +94,7 @@ class LiveExchange(Exchange):
                 record = record_of(name, before, written)
                 self.unprojected.append(record)
                 await self.producer.send(events_topic(name), encode(record), key=b"")
-        await self.relay(name, commands[-1][0])
+        await self._relay(name, commands[-1][0])
 
     async def _list(self) -> None:
         session = await connect_writer(self.dsn, "test")

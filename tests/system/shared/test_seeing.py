@@ -26,7 +26,10 @@ RARE = {
     "perpetua_stored_snapshot_age_seconds",
 }
 """Known to a process that exports them, but without a number until a feed reports, a record is unreadable, a minute is over."""
-LABELS = {"market", "shard", "group", "work", "method", "route", "status", "reason", "error", "source", "topic", "le"}
+LABELS = {
+    *("market", "shard", "group", "work", "method", "route", "status", "reason", "error", "source", "topic", "channel"),
+    "le",
+}
 """The labels of metrics: none of them is a user, an order, or a value chosen by an unauthenticated caller."""
 
 
