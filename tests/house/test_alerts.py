@@ -34,14 +34,17 @@ def metrics_asked_for() -> set[str]:
 
 
 def labels_asked_for() -> set[tuple[str, str, str]]:
-    """(figure, label, value) of each selector, and (figure, label, "") of each grouping and joining."""
+    """(figure, label, value) of each selector, and (figure, label, "") of each grouping and joining.
+
+    `instance` is not ours: Prometheus adds it when it reads a page.
+    """
     asked = set()
     for expression in expressions():
         for figure, inside in re.findall(r"(perpetua_\w+)\{([^}]*)\}", expression):
             asked |= {(figure, label, value) for label, value in re.findall(r'(\w+)=~?"([^"]*)"', inside)}
         grouped = {
             label for inside in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression) for label in inside.split(", ")
-        }
+        } - {"instance"}
         asked |= {(figure, label, "") for figure in re.findall(r"perpetua_\w+", expression) for label in grouped}
     return asked
 
