@@ -14,11 +14,13 @@ class WaitingOrders:
     condition may hold, or there are legs or protecting orders, so that the command at hand may lead to something here.
     """
 
-    __slots__ = ("_of_users", "legs", "needs_a_look", "on_index", "on_last", "on_mark", "orders", "protecting")
+    __slots__ = ("_closing", "_of_users", "legs", "needs_a_look", "on_index", "on_last", "on_mark", "orders", "protecting")
 
     def __init__(self) -> None:
         self.orders: dict[int, ConditionalOrder] = {}
         self._of_users: dict[int, dict[int, ConditionalOrder]] = {}
+        self._closing: dict[int, int] = {}
+        """How many of them only reduce, by account."""
         self.legs: dict[int, list[int]] = {}
         self.protecting: dict[int, ConditionalOrder] = {}
         self.needs_a_look = False
@@ -28,6 +30,8 @@ class WaitingOrders:
         """Let an order wait, at the stage that it has."""
         self.orders[order.order_seq] = order
         self._of_users.setdefault(order.user, {})[order.order_seq] = order
+        if order.reduce_only:
+            self._closing[order.user] = self._closing.get(order.user, 0) + 1
         if order.stage is Stage.ASLEEP:
             self.legs.setdefault(order.parent, []).append(order.order_seq)
         else:
@@ -41,6 +45,10 @@ class WaitingOrders:
         del of_user[order.order_seq]
         if not of_user:
             del self._of_users[order.user]
+        if order.reduce_only:
+            self._closing[order.user] -= 1
+            if not self._closing[order.user]:
+                del self._closing[order.user]
         if order.stage is Stage.ASLEEP:
             self.legs[order.parent].remove(order.order_seq)
             if not self.legs[order.parent]:
@@ -76,9 +84,9 @@ class WaitingOrders:
         of_user = self._of_users.get(user)
         return sorted(of_user.values(), key=lambda order: order.order_seq) if of_user else []
 
-    def has_user(self, user: int) -> bool:
-        """Whether the account has a waiting order."""
-        return user in self._of_users
+    def may_close(self, user: int) -> bool:
+        """Whether a waiting order of the account only reduces."""
+        return user in self._closing
 
     def _triggers(self, order: ConditionalOrder) -> Triggers:
         match order.working_type:
