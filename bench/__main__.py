@@ -1,6 +1,6 @@
 """`make bench`: every measure of the speed bars, compared with its yardstick in the same run.
 
-BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7 and P9 to P12, `overload` and `start`. `make soak` measures P8 and S1 to S4.
+BENCH=quick takes three minutes instead of ten; BENCH_ONLY=P4,P7 runs some of P1 to P7 and P9 to P12, `overload` and `start`. `make soak` measures P8 and S1 to S4.
 """
 
 import asyncio
