@@ -14,11 +14,10 @@ import uvloop
 
 from app.file_limit import raise_file_limit
 from bench.load.live.connection import Refused, SocketConnection
-from bench.load.live.frames import TEXT_OPCODE, Frames
+from bench.load.live.frames import TEXT_OPCODE, BeginsCounted, Frames
 from bench.load.live.job import Audience, Heard
 
 CONNECT_AT_ONCE = 32
-BEGINS = b'{"op":"'
 LINE_BYTES_MAX = 16 * 2**20
 _RESULT = b'{"op":"result"'
 _OK = b'"status":200'
@@ -33,7 +32,7 @@ class _Listener:
         self.frames: list[bytes] = []
         self.is_lost = False
         self._keeps, self._split = keeps, Frames()
-        self._tail = b""
+        self._begins = BeginsCounted()
         self._setup = b""
         self._answered: asyncio.Future[None] | None = None
         self._connection: SocketConnection | None = None
@@ -64,11 +63,7 @@ class _Listener:
 
     def _count(self, data: bytes) -> None:
         self.last_at = time.perf_counter()
-        self.messages += data.count(BEGINS)
-        if self._tail:
-            seam = self._tail + data[: len(BEGINS) - 1]
-            self.messages += seam.count(BEGINS)
-        self._tail = data[1 - len(BEGINS) :]
+        self.messages += self._begins.feed(data)
         self.bytes += len(data)
 
     def _keep(self, data: bytes) -> None:
