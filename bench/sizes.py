@@ -1,4 +1,4 @@
-"""How much of everything is measured: in full, in two minutes, or just enough for a test to see that it runs."""
+"""How much of everything is measured: in full, in three minutes, or just enough for a test to see that it runs."""
 
 import msgspec
 
