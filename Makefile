@@ -33,7 +33,7 @@ soak: $(VENV)/.installed-dev ## Ten minutes of load (BENCH=quick: one), then see
 	@$(BIN)/python -m bench soak
 	@$(BIN)/python -m tests.simulation --steps 30 --minutes $(or $(MINUTES),60)
 
-bench: $(VENV)/.installed-dev ## Measure against yardsticks, 8 minutes (BENCH=quick: 2; BENCH_ONLY=P4,P7: some)
+bench: $(VENV)/.installed-dev ## Measure against yardsticks, 10 minutes (BENCH=quick: 3; BENCH_ONLY=P4,P7: some)
 	@$(BIN)/python -m bench
 
 profile: $(VENV)/.installed-dev ## Show where a stage spends its time under load (STAGE=api, relay, engine, projection)

@@ -1,6 +1,6 @@
 """`make bench`: every measure of the speed bars, compared with its yardstick in the same run.
 
-BENCH=quick takes two minutes instead of eight; BENCH_ONLY=P4,P7 runs some of P1 to P7 and P12, `overload` and `start`. `make soak` measures P8 and S1 to S4.
+BENCH=quick takes three minutes instead of ten; BENCH_ONLY=P4,P7 runs some of P1 to P7 and P9 to P12, `overload` and `start`. `make soak` measures P8 and S1 to S4.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from bench.measures import (
     stops,
     take_over,
 )
+from bench.measures.live import broadcast, fills, orders
 from bench.progress import Progress
 from bench.report import folder_for, markdown, run_of, write_run
 from bench.result import Outcome
@@ -40,8 +41,8 @@ from bench.servers import durable_postgres, kafka
 from bench.sizes import SIZES, Size
 from bench.whole import whole_exchange
 
-MEASURES = ("P4", "P12", "P7", "P1", "P6", "P5", "P3", "P2", "overload", "start")
-REPORTED = sorted(MEASURES)
+MEASURES = ("P4", "P12", "P7", "P1", "P10", "P6", "P5", "P3", "P9", "P2", "P11", "overload", "start")
+REPORTED = sorted(MEASURES, key=lambda name: (len(name), name))
 
 
 class Bench:
@@ -65,10 +66,15 @@ class Bench:
         if "P7" in self._wanted:
             self._progress.begin("P7")
             self._print("P7", memory.measure(self._size))
-        if self._wanted & {"P1", "P2", "P5", "P6"}:
+        if self._wanted & {"P1", "P2", "P5", "P6", "P10"}:
             await self._on_a_database()
-        if self._wanted & {"P2", "P3"}:
+        if self._wanted & {"P2", "P3", "P9"}:
             await self._on_the_whole_tree()
+        if "P11" in self._wanted:
+            self._progress.begin("P11")
+            folder = self._place("subscribers")
+            async with whole_exchange(folder) as exchange:
+                self._print("P11", await broadcast.measure(exchange, folder, self._size))
         if "overload" in self._wanted:
             self._progress.begin("overload")
             async with whole_exchange(self._place("overload")) as exchange:
@@ -84,6 +90,9 @@ class Bench:
             if self._wanted & {"P1", "P2"}:
                 self._progress.begin("P1")
                 self._print("P1", await acceptance.measure(dsn, folder, self._size))
+            if "P10" in self._wanted:
+                self._progress.begin("P10")
+                self._print("P10", await orders.measure(dsn, self._place("socket"), self._size))
             if "P6" in self._wanted:
                 self._progress.begin("P6")
                 self._print("P6", await projection.measure(dsn, self._size))
@@ -97,6 +106,9 @@ class Bench:
             if "P3" in self._wanted:
                 self._progress.begin("P3")
                 self._print("P3", await latency.measure(exchange, self._size))
+            if "P9" in self._wanted:
+                self._progress.begin("P9")
+                self._print("P9", await fills.measure(exchange, self._size))
             if "P2" in self._wanted:
                 self._progress.begin("P2")
                 self._print("P2", await completion.measure(exchange, self._size, self._acceptance_per_s()))

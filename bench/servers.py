@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from app.local.kafka import LocalKafka
 from app.local.postgres import EmbeddedPostgres
 from app.local.process import free_port, tail_of
@@ -60,6 +62,16 @@ async def bare_server(folder: Path, handler: str) -> AsyncIterator[int]:
     """A bare aiohttp server, `plain` or `lean`; its port."""
     port = free_port()
     async with listening("-m", "bench.yardsticks.bare", str(port), handler, port=port, log=folder / f"{handler}.log"):
+        yield port
+
+
+@asynccontextmanager
+async def bare_broadcast(folder: Path, texts: list[str]) -> AsyncIterator[int]:
+    """A bare aiohttp server that sends these texts to all its connections when it is told to; its port."""
+    port, file = free_port(), folder / "texts.json"
+    file.write_bytes(msgspec.json.encode(texts))
+    words = ("-m", "bench.yardsticks.bare_broadcast", str(port), str(file))
+    async with listening(*words, port=port, log=folder / "broadcast.log"):
         yield port
 
 

@@ -1,4 +1,4 @@
-"""How much of everything is measured: in full, in two minutes, or just enough for a test to see that it runs."""
+"""How much of everything is measured: in full, in three minutes, or just enough for a test to see that it runs."""
 
 import msgspec
 
@@ -32,6 +32,9 @@ class Size(msgspec.Struct, frozen=True):
     equal_markets: int
     zipf_markets: int
     kills: int
+    subscribers: int
+    broadcast_s: float
+    broadcast_rounds: int
 
 
 FULL = Size(
@@ -61,6 +64,9 @@ FULL = Size(
     equal_markets=50,
     zipf_markets=200,
     kills=20,
+    subscribers=1_000,
+    broadcast_s=6.0,
+    broadcast_rounds=2,
 )
 QUICK = Size(
     name="quick",
@@ -89,6 +95,9 @@ QUICK = Size(
     equal_markets=10,
     zipf_markets=20,
     kills=5,
+    subscribers=1_000,
+    broadcast_s=4.0,
+    broadcast_rounds=1,
 )
 TINY = Size(
     name="tiny",
@@ -117,5 +126,8 @@ TINY = Size(
     equal_markets=3,
     zipf_markets=4,
     kills=1,
+    subscribers=3,
+    broadcast_s=1.0,
+    broadcast_rounds=1,
 )
 SIZES = {size.name: size for size in (FULL, QUICK, TINY)}

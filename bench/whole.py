@@ -49,13 +49,18 @@ async def users_of(exchange: ExchangeProcess, count: int, prefix: str) -> list[F
     return await make_users(settings_of(exchange).database_url, secret, count, prefix)
 
 
-def job_for(exchange: ExchangeProcess, users: Sequence[FundedUser], **what: Any) -> Job:
-    """A load on it; by default a closed loop of random orders."""
+def address_of(exchange: ExchangeProcess) -> tuple[str, int]:
+    """Host and port of its API."""
     url = urlsplit(exchange.url)
     assert url.hostname is not None
     assert url.port is not None
+    return url.hostname, url.port
+
+
+def job_for(exchange: ExchangeProcess, users: Sequence[FundedUser], **what: Any) -> Job:
+    """A load on it; by default a closed loop of random orders."""
     usual = {"kind": Kind.CLOSED, "orders": random_orders(len(users), 1_000)}
-    return Job(url.hostname, url.port, tokens=[funded.token for funded in users], **(usual | what))
+    return Job(*address_of(exchange), tokens=[funded.token for funded in users], **(usual | what))
 
 
 async def load_on(exchange: ExchangeProcess, users: Sequence[FundedUser], **what: Any) -> Report:

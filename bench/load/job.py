@@ -3,10 +3,15 @@
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
+import uvloop
+
+J = TypeVar("J", bound=msgspec.Struct)
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,10 +105,15 @@ class LoadFailed(Exception):
 
 async def run_load(job: Job) -> Report:
     """Run it in a separate process."""
+    return await run_in_process("bench.load.process", job)
+
+
+async def run_in_process(module: str, job: msgspec.Struct) -> Report:
+    """Let a load generator do a job."""
     with tempfile.TemporaryDirectory(prefix="perpetua-load-") as folder:
         target = Path(folder) / "report.json"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bench.load.process", str(target)),
+            *(sys.executable, "-m", module, str(target)),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -113,3 +123,13 @@ async def run_load(job: Job) -> Report:
             raise LoadFailed(complaint.decode())
         printed = target.read_bytes()
     return msgspec.json.decode(printed, type=Report)
+
+
+def do_job(job_type: type[J], work: Callable[[J], Coroutine[Any, Any, Report]]) -> None:
+    """In that process: do the job on stdin; the report is in the file when it is there, and whole."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=job_type)
+    report = uvloop.run(work(job))
+    target = Path(sys.argv[1])
+    fresh = target.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(report))
+    fresh.replace(target)

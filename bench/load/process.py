@@ -2,16 +2,11 @@
 
 import asyncio
 import re
-import sys
 import time
 from collections import Counter, defaultdict, deque
-from pathlib import Path
-
-import msgspec
-import uvloop
 
 from bench.load.connection import Connection, header_of
-from bench.load.job import Amend, Job, Kind, Report, Seen
+from bench.load.job import Amend, Job, Kind, Report, Seen, do_job
 
 AFTER_REFUSAL_S = 0.02
 LOOK_AGAIN_S = 0.001
@@ -261,15 +256,5 @@ def _request(
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-def main() -> None:
-    """Do the job on stdin; the report is in the file when it is there, and whole."""
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    report = uvloop.run(Load(job).run())
-    target = Path(sys.argv[1])
-    fresh = target.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode(report))
-    fresh.replace(target)
-
-
 if __name__ == "__main__":
-    main()
+    do_job(Job, lambda job: Load(job).run())

@@ -21,6 +21,7 @@ from bench.measures import (
     start,
     take_over,
 )
+from bench.measures.live import broadcast, fills, orders
 from bench.result import Outcome, Row
 from bench.sizes import TINY
 from bench.whole import whole_exchange
@@ -61,6 +62,12 @@ async def test_acceptance_is_measured_against_its_yardsticks(database: str, tmp_
     assert {what.partition(" against ")[2] for what in rows} == yardsticks
 
 
+async def test_orders_on_the_socket_are_measured_against_those_over_http(database: str, tmp_path: Path) -> None:
+    """P10: every order of both is accepted."""
+    (row,) = _sane(await orders.measure(database, tmp_path, TINY)).values()
+    assert row.unit == "orders/s"
+
+
 async def test_projection_is_measured_against_single_transactions(database: str) -> None:
     """P6: the same log is persisted both ways."""
     (row,) = _sane(await projection.measure(database, TINY)).values()
@@ -87,6 +94,18 @@ async def test_every_order_finds_its_fill(small_tree: ExchangeProcess) -> None:
     outcome = await latency.measure(small_tree, TINY)
     assert len(_sane(outcome)) == 2 + len(TINY.rates) + 1
     assert [point.offered_per_s for point in outcome.points] == list(TINY.rates)
+
+
+async def test_every_order_on_the_socket_finds_its_fill_there(small_tree: ExchangeProcess) -> None:
+    """P9: idle, in a chain, and at a rate."""
+    assert len(_sane(await fills.measure(small_tree, TINY))) == 3
+
+
+async def test_subscribers_are_measured_against_a_bare_broadcast(small_tree: ExchangeProcess, tmp_path: Path) -> None:
+    """P11: both send the same texts to everybody; so few weigh less than a page."""
+    rows = (await broadcast.measure(small_tree, tmp_path, TINY)).rows
+    assert [row.unit for row in rows] == ["messages/s", "orders/s", "KiB"]
+    assert len(_sane(Outcome(rows[:2]))) == 2
 
 
 async def test_what_is_accepted_is_completed(small_tree: ExchangeProcess) -> None:

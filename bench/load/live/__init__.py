@@ -1,0 +1,1 @@
+"""Load over the socket `GET /ws`."""

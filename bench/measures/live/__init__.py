@@ -1,0 +1,1 @@
+"""P9 to P11: the socket."""
