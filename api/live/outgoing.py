@@ -12,6 +12,7 @@ from schemas.live.subscriptions import Resume
 
 Key: TypeAlias = tuple[str, ...]
 """What a frame is the newest of: the channel and its parameters, such as `("book", "BTC-PERP", "50")`."""
+Finish: TypeAlias = Callable[[bytes], bytes]
 BOOK_BYTES_MAX = 256 * 1024
 """Where more updates of a book wait, a snapshot replaces them."""
 
@@ -27,9 +28,13 @@ class _Slot:
 
 
 class _Newest(_Slot):
-    """A frame that the next one of its key replaces."""
+    """A frame that the next one of its key replaces; `finish` completes it when it is sent."""
 
-    __slots__ = ()
+    __slots__ = ("finish",)
+
+    def __init__(self, key: Key, frame: bytes | None, finish: Finish | None) -> None:
+        super().__init__(key, frame)
+        self.finish = finish
 
 
 class _BookUpdate(_Slot):
@@ -96,16 +101,16 @@ class Outgoing:
         else:
             self._add(_Marked(frame, subscription, resume), len(frame))
 
-    def replace(self, key: Key, frame: bytes) -> None:
-        """Send a frame; it takes the place of one with the same key that still waits."""
+    def replace(self, key: Key, frame: bytes, finish: Finish | None = None) -> None:
+        """Send a frame; it takes the place of one with the same key that still waits. `finish` makes of it what is sent."""
         waiting = self._newest.get(key)
         if waiting is None or waiting.frame is None:
-            slot = self._newest[key] = _Newest(key, frame)
+            slot = self._newest[key] = _Newest(key, frame, finish)
             self._add(slot, len(frame))
             return
         LIVE_CONFLATED.inc()
         self._grow(len(frame) - len(waiting.frame))
-        waiting.frame = frame
+        waiting.frame, waiting.finish = frame, finish
 
     def update_book(self, key: Key, frame: bytes, resync: Callable[[], bytes]) -> None:
         """Send an update of a book, in order; where too many of this book wait, `resync` encodes the snapshot that replaces them."""
@@ -204,6 +209,8 @@ class Outgoing:
         if isinstance(slot, _BookUpdate):
             self._updates[slot.key].popleft()  # itself: updates of a book are sent in order
             self._book_bytes[slot.key] -= len(frame)
+        if isinstance(slot, _Newest) and slot.finish is not None:
+            return slot.finish(frame)
         return frame
 
     def _drop_updates(self, key: Key) -> None:

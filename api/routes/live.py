@@ -19,6 +19,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     """The handshake, then the connection until it ends."""
     socket = web.WebSocketResponse(
         timeout=CLOSE_WITHIN_S,
+        autoclose=False,
         autoping=False,
         compress=False,
         decode_text=False,

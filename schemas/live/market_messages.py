@@ -27,7 +27,10 @@ Checksum = Annotated[
 
 
 class Subscribed(View, frozen=True, omit_defaults=True, tag_field="op", tag="subscribed"):
-    """The first message of a subscription. What follows `sequence`, if that is there, comes next; `from` asked for more."""
+    """The first message of a subscription. `sequence`, where there can be a `from`: what comes next follows it.
+
+    It is the one before `from`, or without `from` the last there was.
+    """
 
     channel: MarketChannel
     market: str

@@ -14,7 +14,7 @@ from api.live.accounts.feed import OUTAGES, AccountFeed
 from api.live.accounts.listening import MarketAccounts
 from api.live.accounts.money import AccountMoney, Money
 from api.live.accounts.replay import LOOK_EVERY_S, Replay
-from api.live.accounts.subscriber import Subscriber
+from api.live.accounts.subscriber import Subscriber, Unmarked
 from api.live.followers import Followers
 from api.live.outgoing import Key, Outgoing
 from api.watch.outage_log import note_outage
@@ -149,17 +149,19 @@ class LiveAccounts:
             await self._begin_from(served, subscriber, since)
 
     async def _begin_money(self, served: _Served, subscriber: Subscriber, since: Places | None) -> None:
-        """All open positions; with a cursor those closed since too."""
+        """The balance, or all open positions; with a cursor those closed since too."""
         served.feed.subscribers[subscriber.channel][subscriber] = None
         money = await served.money.read()
-        subscriber.begin(_encode(AccountSubscribed(subscriber.channel, money.cursor)), money.cursor)
+        since_or_start = since or {}
+        greeting = AccountSubscribed(subscriber.channel, cursor_of(since_or_start))
+        subscriber.begin_after(_encode(greeting), since_or_start)
         if subscriber.channel is AccountChannel.BALANCES:
             subscriber.replace(money.balance.asset, served.money.balance_frame(money))
         else:
             markets = None if since is None else _changed_since(money, since)
-            for market, frame in served.money.position_frames(money, markets):
-                subscriber.replace(market, frame)
-        subscriber.line.append(_encode(Current(subscriber.channel, money.cursor)))
+            for market, position in served.money.position_frames(money, markets):
+                subscriber.replace_unmarked(market, position)
+        subscriber.replace_unmarked("", Unmarked(_encode(Current(subscriber.channel, "")), money.places))
 
     async def _begin_from(self, served: _Served, subscriber: Subscriber, since: Places) -> None:
         feed = served.feed

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from api.database import Database
-from api.live.accounts.cursor import Place, cursor_of
-from api.live.accounts.subscriber import Subscriber
+from api.live.accounts.cursor import Place, Places, cursor_of
+from api.live.accounts.subscriber import Subscriber, Unmarked
 from schemas.live.account_messages import AccountChannel, BalanceChanged, PositionChanged
 from schemas.refusals import Refused
 from schemas.rest.accounts import BalanceView, PositionView
@@ -33,9 +33,14 @@ class Money(NamedTuple):
     balance: BalanceView
 
     @property
-    def cursor(self) -> str:
+    def places(self) -> Places:
         """Where the channels resume after this."""
-        return cursor_of({market.market_id: Place(market.event_seq, 0) for market in self.reached.values()})
+        return {market.market_id: Place(market.event_seq, 0) for market in self.reached.values()}
+
+    @property
+    def cursor(self) -> str:
+        """The cursor of this."""
+        return cursor_of(self.places)
 
 
 class AccountMoney:
@@ -83,7 +88,7 @@ class AccountMoney:
             self._send(money, touched)
             await asyncio.sleep(READ_EVERY_S)
 
-    def position_frames(self, money: Money, markets: Mapping[str, int] | None = None) -> list[tuple[str, bytes]]:
+    def position_frames(self, money: Money, markets: Mapping[str, int] | None = None) -> list[tuple[str, Unmarked]]:
         """The positions in these markets, closed ones too; without markets all open ones."""
         shown = money.positions if markets is None else markets
         return [(market, self._position(money, market)) for market in shown if market in money.reached]
@@ -120,14 +125,15 @@ class AccountMoney:
     def _send(self, money: Money, touched: Mapping[str, int]) -> None:
         self._sendings += 1
         if self._positions:
-            for market, frame in self.position_frames(money, touched):
+            for market, position in self.position_frames(money, touched):
                 for subscriber in self._positions:
-                    subscriber.replace(market, frame)
+                    subscriber.replace_unmarked(market, position)
         if self._balances and money.balance != self._sent:
             frame = self.balance_frame(money)
             for subscriber in self._balances:
                 subscriber.replace(money.balance.asset, frame)
 
-    def _position(self, money: Money, market: str) -> bytes:
-        place = money.reached[market].event_seq
-        return _encode(PositionChanged("positions", market, place, money.cursor, money.positions.get(market)))
+    def _position(self, money: Money, market: str) -> Unmarked:
+        reached = money.reached[market]
+        changed = PositionChanged("positions", market, reached.event_seq, "", money.positions.get(market))
+        return Unmarked(_encode(changed), {reached.market_id: Place(reached.event_seq, 0)})

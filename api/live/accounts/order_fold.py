@@ -20,7 +20,7 @@ from schemas.events import (
     OrderTriggered,
     TradeExecuted,
 )
-from schemas.orders import EndReason, OrderStatus, OrderType
+from schemas.orders import AmendRefusal, EndReason, OrderStatus, OrderType
 from schemas.units import datetime_of
 
 Row = dict[str, Any]
@@ -64,6 +64,10 @@ def apply(row: Row, event: Event, number: int) -> bool:
                 row["cancel_requested_at"] = datetime_of(event.at)
         case CommandFailed() if event.rejects_order:
             _end(row, OrderStatus.REJECTED, event.reason)
+        case AmendRefused() | CommandFailed() if has_ended(row):
+            return False
+        case AmendRefused() if event.reason is AmendRefusal.TRIGGERED:
+            return True  # the amend came too late: the order had changed last when it triggered
         case AmendRefused() | CommandFailed():
             pass
         case LiquidationStepped():

@@ -1,13 +1,25 @@
 """A subscription of a connection to a private channel."""
 
 import asyncio
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
+from api.live.accounts.cursor import Place, Places, cursor_of
 from api.live.outgoing import Key, Outgoing
 from schemas.live.account_messages import AccountChannel
 from schemas.live.subscriptions import Resume
 
 HELD_BYTES_MAX = 4 * 1024 * 1024
+
+
+_NO_CURSOR = b'"cursor":""'
+
+
+class Unmarked(NamedTuple):
+    """A frame whose cursor is empty until it is sent; once it is, these places are reached."""
+
+    frame: bytes
+    places: Places
 
 
 class Subscriber:
@@ -21,6 +33,7 @@ class Subscriber:
         self._held: list[tuple[bytes, str]] | None = None
         self._held_bytes = 0
         self._markets: set[Key] = set()
+        self._reached: dict[int, Place] = {}
 
     def hold(self) -> None:
         """Hold back from now on."""
@@ -59,6 +72,25 @@ class Subscriber:
         key = (*self.key, name)
         self._markets.add(key)
         self.line.replace(key, frame)
+
+    def begin_after(self, frame: bytes, since: Places) -> None:
+        """Send the first message of a subscription whose cursors are those of what was sent, market by market."""
+        self._reached = dict(since)
+        self.begin(frame, cursor_of(since))
+
+    def replace_unmarked(self, name: str, unmarked: Unmarked) -> None:
+        """The same as `replace`. Whatever waits behind it is not reached by its cursor, so a cut loses nothing."""
+        if not self._has_begun:
+            return
+        key = (*self.key, name)
+        self._markets.add(key)
+        self.line.replace(key, unmarked.frame, partial(self._mark, unmarked.places))
+
+    def _mark(self, places: Places, frame: bytes) -> bytes:
+        self._reached |= places
+        cursor = cursor_of(self._reached)
+        self.line.resume_at(self.key, self._resume(cursor))
+        return frame.replace(_NO_CURSOR, b'"cursor":"%b"' % cursor.encode(), 1)
 
     def end(self) -> None:
         """Send nothing more."""

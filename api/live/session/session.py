@@ -41,6 +41,8 @@ FRAMES_A_TURN = 64
 """After so many frames other connections have their turn."""
 SLOW, SILENT, BAD_FRAMES, STOPPING, FAILED = "slow", "silent", "bad frames", "stopping", "error"
 SLOW_CODE = 4008
+_CODES_OF_NO_FRAME = {1005, 1006, 1015}
+"""RFC 6455, section 7.4.1: they say that there was none, and are never sent."""
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 _envelope = msgspec.json.Decoder(Envelope)
 _encode = msgspec.json.Encoder().encode
@@ -142,6 +144,8 @@ class Session:
         while True:
             await self.orders.room()
             message = await self._socket.receive()
+            if message.type is WSMsgType.CLOSE:
+                await self._close_in_turn(message.data)
             if message.type in _ENDED:
                 return
             self._unanswered_pings = 0
@@ -153,6 +157,8 @@ class Session:
 
     async def _take(self, message: WSMessage) -> None:
         match message.type:
+            case WSMsgType.TEXT if not _is_utf8(message.data):
+                await self._socket.close(code=1007, message=b"a text that is not UTF-8", drain=False)
             case WSMsgType.TEXT if len(message.data) <= FRAME_BYTES_MAX:
                 await self._take_text(message.data)
             case WSMsgType.PING:
@@ -236,17 +242,38 @@ class Session:
         self._writer.ping()
         self._beat_later()
 
-    async def _close(self, code: int, reason: str) -> None:
-        """1 the requests in flight are answered, 2 what waits is written, 3 goodbye, 4 the closing handshake, 5 the end."""
+    async def _close_in_turn(self, code: int) -> None:
+        """The client closes: it still gets the answers to what it asked before."""
+        await self._answer_the_rest()
+        if self._closing is None:
+            await self._socket.close(code=1002 if code in _CODES_OF_NO_FRAME else 1000, drain=False)
+
+    async def _answer_the_rest(self) -> None:
+        """Wait until the requests in flight are answered and what waits is written, for as long as a client has to read it."""
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(CLOSE_WITHIN_S):
-                await self.orders.landed()  # 1
-                await self._writer.flushed(self.outgoing)  # 2
+                await self.orders.landed()
+                await self._writer.flushed(self.outgoing)
+
+    async def _close(self, code: int, reason: str) -> None:
+        """1 what was asked is answered, 2 goodbye, 3 the closing handshake, 4 the end."""
+        await self._answer_the_rest()  # 1
         goodbye = _encode(Goodbye(code, reason, tuple(self.outgoing.positions())))
         self.outgoing.close()
-        self._writer.write_last(goodbye)  # 3
+        self._writer.write_last(goodbye)  # 2
         with suppress(ConnectionError, RuntimeError):
-            await self._socket.close(code=code, message=reason.encode(), drain=False)  # 4
+            await self._socket.close(code=code, message=reason.encode(), drain=False)  # 3
         transport = self.request.transport
         if transport is not None and transport.get_write_buffer_size():
-            transport.abort()  # 5
+            transport.abort()  # 4
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Of the whole text: the decoder of JSON does not look at fields that it does not know."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

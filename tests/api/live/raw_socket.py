@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Self
 
 from tests.api.exchange import Exchange
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+FINAL = 0x80
 
 
 class Frame(NamedTuple):
@@ -53,9 +54,13 @@ class RawSocket:
         """Send a request."""
         await self.send_frame(json.dumps({"op": op, **fields}).encode())
 
-    async def send_frame(self, payload: bytes, opcode: int = TEXT, *, is_masked: bool = True) -> None:
-        """Send a frame, masked as a client must."""
-        await self.send_bytes(_framed(payload, opcode, is_masked=is_masked))
+    async def send_frame(self, payload: bytes, first_byte: int = FINAL | TEXT, *, is_masked: bool = True) -> None:
+        """Send a frame, masked as a client must. The first byte has FIN, the reserved bits and the opcode."""
+        await self.send_bytes(_framed(payload, first_byte, is_masked=is_masked))
+
+    def half_close(self) -> None:
+        """Send no more, and go on reading."""
+        self._connection.shutdown(socket.SHUT_WR)
 
     async def send_bytes(self, data: bytes) -> None:
         """Send anything."""
@@ -93,14 +98,14 @@ class RawSocket:
             rest = rest[start + length :]
 
 
-def _framed(payload: bytes, opcode: int, *, is_masked: bool) -> bytes:
+def _framed(payload: bytes, first_byte: int, *, is_masked: bool) -> bytes:
     size, masked = len(payload), 0x80 if is_masked else 0
     if size < 126:
-        head = bytes((0x80 | opcode, masked | size))
+        head = bytes((first_byte, masked | size))
     elif size < 65_536:
-        head = bytes((0x80 | opcode, masked | 126)) + size.to_bytes(2, "big")
+        head = bytes((first_byte, masked | 126)) + size.to_bytes(2, "big")
     else:
-        head = bytes((0x80 | opcode, masked | 127)) + size.to_bytes(8, "big")
+        head = bytes((first_byte, masked | 127)) + size.to_bytes(8, "big")
     if not is_masked:
         return head + payload
     mask = os.urandom(4)
