@@ -14,7 +14,17 @@ class WaitingOrders:
     condition may hold, or there are legs or protecting orders, so that the command at hand may lead to something here.
     """
 
-    __slots__ = ("_closing", "_of_users", "legs", "needs_a_look", "on_index", "on_last", "on_mark", "orders", "protecting")
+    __slots__ = (
+        "_closing",
+        "_of_users",
+        "legs",
+        "needs_a_look",
+        "on_index",
+        "on_last",
+        "on_mark",
+        "orders",
+        "protecting",
+    )
 
     def __init__(self) -> None:
         self.orders: dict[int, ConditionalOrder] = {}
