@@ -20,7 +20,7 @@ from broker.reader import NO_RECORD, LastRecord, record_at
 SENT_BYTES_MAX = 2 * 2**20 - 64 * 1024  # below the topics' max.message.bytes, with room for the batch's header
 BATCH_BYTES_MAX = 512 * 1024  # the fills of nearly any event record: they are acknowledged together
 RETRY_AFTER_S = 0.2
-DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no owner is replaced this soon
+DOUBTED_AFTER_S = 1.5  # below the shortest session (2 s, less a heartbeat): no frozen owner is replaced this soon
 STRANGERS_MAX = 100  # ranges that are remembered until somebody asks for them
 Headers = Sequence[tuple[str, bytes]]
 T = TypeVar("T")
@@ -47,6 +47,16 @@ class LogTruncated(Exception):
         self.last_offset = last_offset
 
 
+class _Sent(NamedTuple):
+    """When a send began, and the connection that there was to the leader of its topic."""
+
+    began_s: float
+    connection: object | None
+
+
+_NOTHING_SENT = _Sent(-math.inf, None)
+
+
 class AckedProducer:
     """Sends one record of a topic at a time and waits for its acknowledgement; retries forever while the broker is unavailable.
 
@@ -60,7 +70,7 @@ class AckedProducer:
         self._about = about
         self._clients = ProducerClients(self._connected)
         self._last: dict[str, LastRecord] = {}
-        self._known_at_s: dict[str, float] = {}  # by topic whose end was read: when the last send began
+        self._sent: dict[str, _Sent] = {}  # by topic whose end was read: the last send
         self._strangers: dict[str, deque[range]] = {}
         self.appended: Counter[str] = Counter()  # by topic: how many times the broker has acknowledged something
 
@@ -93,11 +103,11 @@ class AckedProducer:
     def expect_beyond(self, topic: str, last: LastRecord) -> None:
         """Expect this record, read at the end of the topic, to stay there, and all records sent from now on to follow it."""
         self._last[topic] = max(last, self._last.get(topic, NO_RECORD), key=lambda record: record.offset)
-        self._known_at_s[topic] = -math.inf
+        self._sent[topic] = _NOTHING_SENT
 
     def forget(self, topic: str) -> None:
         """Forget what is known of a topic: its end is to be read again."""
-        for known in (self._last, self._known_at_s, self._strangers):
+        for known in (self._last, self._sent, self._strangers):
             known.pop(topic, None)
 
     def give_up(self, topic: str) -> None:
@@ -117,13 +127,15 @@ class AckedProducer:
         """Send the records, and check that they follow every record that we know of.
 
         Other records may have replaced those that the log has lost, and hide the loss: our own copy, if a try had no
-        answer; or those of another owner that noticed the loss, if we only read the end or were frozen for long.
+        answer; or those of another owner that noticed the loss, if we only read the end, were frozen for long, or
+        have lost our connection: a leader that loses records has ended. Idempotence does not tell us: a broker that has
+        no record of a producer left accepts any.
         """
-        began_s = time.monotonic()
+        sent = _Sent(time.monotonic(), self._clients.connection(topic))
         offset, tries = await self._until_answered(topic, send)
         self.appended[topic] += 1
         last = self._last.get(topic, NO_RECORD)
-        is_doubtful = tries > 1 or time.monotonic() >= self._known_at_s.get(topic, math.inf) + DOUBTED_AFTER_S
+        is_doubtful = tries > 1 or self._is_doubtful(topic)
         if 0 <= offset <= last.offset or (is_doubtful and await self._is_replaced(topic, last)):
             raise LogTruncated(topic, offset, last.offset)
         if offset > last.offset + 1 > 0:
@@ -131,8 +143,17 @@ class AckedProducer:
             strangers.append(range(last.offset + 1, offset))
         if offset >= 0:
             self._last[topic] = LastRecord(offset + len(records) - 1, records[-1].key, records[-1].value)
-            if topic in self._known_at_s:
-                self._known_at_s[topic] = began_s
+            if topic in self._sent:
+                self._sent[topic] = sent
+
+    def _is_doubtful(self, topic: str) -> bool:
+        """Whether the log may have lost our last record, and another owner have written since."""
+        last = self._sent.get(topic)
+        if last is None:
+            return False
+        connection = self._clients.connection(topic)
+        is_the_same = connection is not None and connection is last.connection
+        return not is_the_same or time.monotonic() >= last.began_s + DOUBTED_AFTER_S
 
     async def _is_replaced(self, topic: str, last: LastRecord) -> bool:
         """Whether another record has this one's offset; an empty offset (compaction, retention) proves nothing."""

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 STUCK_AFTER_S = 1.0
@@ -143,6 +144,11 @@ class ProducerClients:
             if client is not None and topic in client.pending_topics:
                 self._retire(client)
 
+    def connection(self, topic: str) -> object | None:
+        """The connection to the leader of a topic, if there is one. One that has ended is never the same again."""
+        client = self._usable(topic) if self._common is not None else None
+        return _connection(client.producer.client, topic) if client is not None else None
+
     def any_started(self) -> AIOKafkaProducer:
         """A client to make batches with."""
         assert self._common is not None, "started before it sends"  # noqa: S101 - a bug of ours, not a user's doing
@@ -184,6 +190,12 @@ class ProducerClients:
             old, self._other = self._other, _Client(await self._connect())
             if old is not None:
                 self._retire(old)
+
+
+def _connection(client: AIOKafkaClient, topic: str) -> object | None:
+    leader = client.cluster.leader_for_partition(TopicPartition(topic, 0))
+    found: object | None = client._conns.get((leader, ConnectionGroup.DEFAULT))
+    return found
 
 
 def _fail_all(producer: AIOKafkaProducer) -> None:

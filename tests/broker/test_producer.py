@@ -1,8 +1,9 @@
 """The producer of our own notices that a log has lost its tail."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,19 @@ class Unanswered(AckedProducer):
             self._is_first = False
             raise KafkaTimeoutError
         return offset
+
+
+class Connected(AckedProducer):
+    """A producer whose connections end, as those to a broker that ends do."""
+
+    async def _connected(self) -> AIOKafkaProducer:
+        self._client = await super()._connected()
+        return self._client
+
+    def disconnect(self) -> None:
+        """End them."""
+        for connection in self._client.client._conns.values():
+            connection.close()
 
 
 @asynccontextmanager
@@ -134,6 +148,24 @@ async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_los
             await producer.send(topic, b"{}", key=b"")
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_a_producer_connected_anew_looks_whether_its_last_record_is_still_there(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    """Found by the simulator (seeds 708395, 709043): the broker ended and lost it, and another owner wrote there at once."""
+    monkeypatch.setattr("broker.producer.DOUBTED_AFTER_S", math.inf)  # it was not frozen
+    async with stream_on(broker, database, tmp_path) as stream, producing(stream, Connected) as producer:
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, NO_RECORD)
+        for value in (b"[0]", b"[1]"):
+            await producer.send(topic, value, key=b"")
+        if is_lost:
+            await _replace(stream, [b"[0]", b"[2]"])
+        producer.disconnect()
+        with pytest.raises(LogTruncated) if is_lost else nullcontext():
+            await producer.send(topic, b"[2]", key=b"")
+
+
 async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, database: str, tmp_path: Path) -> None:
     """An owner that finds it in its place continues, record by record, with nothing to doubt."""
     async with producing_after(b"[0]", broker, database, tmp_path) as (stream, producer):
@@ -188,6 +220,16 @@ class Counting(AckedProducer):
 
 async def _shrink(bootstrap: str, topic: str) -> None:
     await limit_records(bootstrap, topic, "100")
+
+
+async def _replace(stream: Stream, values: Sequence[bytes]) -> None:
+    """Let another write these into an event log that has lost everything."""
+    topic = events_topic(stream.market)
+    await delete_topic(stream.settings.bootstrap, topic)
+    await create_topics(stream.settings.bootstrap, [stream.market])
+    async with producing(stream) as another:
+        for value in values:
+            await another.send(topic, value, key=b"")
 
 
 async def _make(bootstrap: str, topic: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from tests.simulation.groups import Group
@@ -13,6 +14,7 @@ from tests.simulation.virtual_loop import Process
 from tests.simulation.world import World, current_process
 
 LOST_RECORDS_MAX = 4
+LEADER = 1
 Record = tuple[bytes, bytes | None]
 
 
@@ -20,7 +22,7 @@ class Broker:
     """One partition a topic. `on_append` sees each record as it enters a log.
 
     `doomed`: topics whose log loses its tail as soon as another engine than this one, its writer, has read that back.
-    `away`: markets whose topics are out of reach, with all they hold.
+    `away`: markets whose topics are out of reach, with all they hold. `connection`: of all clients, till the broker ends.
     """
 
     def __init__(self, world: World) -> None:
@@ -30,6 +32,7 @@ class Broker:
         self.is_up = True
         self.away: set[str] = set()
         self.life = 1
+        self.connection = object()
         self.has_lost_tails = False
         self.doomed: dict[str, Process] = {}
         self.on_append: Callable[[Process, str, int, bytes, bytes | None], None] = lambda *_: None
@@ -63,6 +66,7 @@ class Broker:
     def come_back(self) -> None:
         """The broker is up again, and has kept everything."""
         self.is_up = True
+        self.connection = object()
         for topic in list(self._waiting):
             self._wake(topic)
 
@@ -84,8 +88,12 @@ class Broker:
         return self.groups[name]
 
     def lose_tail(self, topic: str, name: str) -> None:
-        """Lose some of the newest records of a topic, counted under the fault's name; possibly unnoticed for a while."""
+        """Lose some of the newest records of a topic, counted under the fault's name; possibly unnoticed for a while.
+
+        Only a broker that ends loses them: it is up again at once, and who goes on connects anew.
+        """
         self.world.counts[name] += 1
+        self.connection = object()
         self.has_lost_tails = True
         log, records = self.log(topic), self.world.dice.randint(1, LOST_RECORDS_MAX)
         del log[max(0, len(log) - records) :]
@@ -101,6 +109,7 @@ class Broker:
     def lose_all(self) -> None:
         """Lose everything; afterwards it is another broker."""
         self.life += 1
+        self.connection = object()
         self.is_up = True
         self.doomed.clear()
         self.logs.clear()
@@ -138,6 +147,18 @@ def point_of(topic: str, key: bytes) -> str:
     return "command record" if topic.startswith("engine.commands") else "event record"
 
 
+class _Connected:
+    """What is seen of the client of a producer: its connection to the leader of every topic."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: LEADER)
+
+    @property
+    def _conns(self) -> dict[tuple[int, int], object]:
+        return {(LEADER, ConnectionGroup.DEFAULT): self._broker.connection}
+
+
 class FakeProducer:
     """In the place of AIOKafkaProducer."""
 
@@ -149,6 +170,7 @@ class FakeProducer:
             _pending_batches=set(),
             fail_all=lambda _: None,  # what was sent may arrive yet
         )
+        self.client = _Connected(broker)
 
     async def start(self) -> None:
         """Connect."""

@@ -329,7 +329,7 @@ SHOWN_BY = {
     "client ids are not looked up": 0,
     "a batch reserves for its first order only": 0,
     "a countdown that has fired stays in the table": 6,
-    "a cancel-all leaves the newest order out": 538,
+    "a cancel-all leaves the newest order out": 671,
     "nobody notices that the log has lost what recovery read": 23,
     "nobody looks whether the last known record is still there": 684,
     "the projection gives up at a hole that the log heals": 59,
