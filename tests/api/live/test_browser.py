@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,7 @@ async def test_a_page_of_an_allowed_origin_trades_and_listens(broker: Broker, da
                 await exchange.step()
                 seen = await asyncio.wait_for(told.get(), WITHIN_S)
             finally:
-                browser.kill()
+                os.killpg(browser.pid, signal.SIGKILL)  # the command is a script, and the browser a child of it
                 await browser.wait()
     finally:
         await site.stop()
@@ -84,4 +86,5 @@ async def _browser(url: str, folder: Path) -> asyncio.subprocess.Process:
         *("--remote-debugging-port=0", url),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )
