@@ -46,45 +46,6 @@ CREATE OR REPLACE TRIGGER orders_triggered AFTER UPDATE OF triggered_at ON order
   FOR EACH ROW WHEN (OLD.triggered_at IS NULL AND NEW.triggered_at IS NOT NULL AND NEW.is_waiting AND NOT NEW.reduce_only)
   EXECUTE FUNCTION orders_announce_triggered();
 
--- As lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits. A cancel may name a waiting order.
--- read_trading_accounts is in 0036.
-CREATE OR REPLACE FUNCTION lock_trading_accounts(
-  in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[])
-RETURNS TABLE (
-  kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
-  is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
-  open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
-  reduce_only int8[], waiting int8[],
-  client_order_id text, order_id int8, request_hash bytea, take_profit_order_id int8, stop_loss_order_id int8,
-  is_open boolean, cancel_seq int8
-)
-LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
-BEGIN
-  PERFORM 1 FROM accounts a WHERE a.user_id = ANY(in_users) ORDER BY a.user_id FOR NO KEY UPDATE;
-  RETURN QUERY SELECT r.*, NULL::text, NULL::int8, NULL::bytea, NULL::int8, NULL::int8, NULL::boolean, NULL::int8
-    FROM read_trading_accounts(in_users) r;
-  IF in_client_ids IS NOT NULL THEN
-    -- LATERAL with LIMIT 1: a plan made on the empty table of a new database still takes the index
-    RETURN QUERY SELECT 'client_id', t.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
-        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], t.client_order_id, o.order_id, o.request_hash,
-        o.take_profit_order_id, o.stop_loss_order_id, NULL::boolean, NULL::int8
-      FROM unnest(in_client_users, in_client_ids) AS t (user_id, client_order_id)
-      CROSS JOIN LATERAL (
-        SELECT x.market_id, x.status, x.order_id, x.request_hash, x.take_profit_order_id, x.stop_loss_order_id FROM orders x
-        WHERE x.user_id = t.user_id AND x.client_order_id = t.client_order_id LIMIT 1) o;
-  END IF;
-  IF in_orders IS NOT NULL THEN
-    RETURN QUERY SELECT 'cancel', o.user_id, o.market_id, o.status, NULL::int8, NULL::boolean, NULL::int8,
-        NULL::int8, NULL::boolean, NULL::int8, NULL::int8, NULL::int4, NULL::int8, NULL::int8, NULL::int8, NULL::int8,
-        NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[], NULL::text, o.order_id, NULL::bytea, NULL::int8,
-        NULL::int8, o.is_live OR o.is_waiting, o.cancel_seq
-      FROM unnest(in_orders) AS t (order_id)
-      CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.order_id = t.order_id LIMIT 1) o;
-  END IF;
-END $$;
-
 -- As lock_events of 0030, which the previous release calls, with what the projection needs of a conditional order. For
 -- lock_rows_of_events of 0038.
 CREATE OR REPLACE FUNCTION lock_event_rows(in_markets int4[], in_users int8[], in_orders int8[])

@@ -31,33 +31,3 @@ FROM (
   SELECT m.market_id, 1, 0, (m.spec->>'maintenanceMarginRate')::int8, 0 FROM markets m WHERE NOT m.spec ? 'riskTiers'
 ) b
 WINDOW tier AS (PARTITION BY b.market_id ORDER BY b.place);
-
--- As read_margin_accounts of 0019, which the previous release calls, with the sums of what waits: null where nothing does, else an
--- array in the order of WaitingSums (exchange/risk/account.py). Of a market also, in columns that only accounts had: `cost`, its
--- spec_seq, and `lots`, its open interest where it is limited.
-CREATE OR REPLACE FUNCTION read_trading_accounts(in_users int8[])
-RETURNS TABLE (
-  kind text, user_id int8, market_id int4, status text, mark int8, is_frozen boolean, wallet int8, liquidation_id int8,
-  is_closing boolean, lots int8, cost int8, leverage int4, buy_notional int8, sell_notional int8, open_loss int8,
-  open_fees int8, buy_lots int8, sell_lots int8, live_orders int4,
-  reduce_only int8[], waiting int8[]
-)
-LANGUAGE sql STABLE AS $$
-  SELECT 'market', NULL::int8, m.market_id, m.status, m.mark, m.is_frozen, NULL::int8, NULL::int8,
-    NULL::boolean,
-    CASE WHEN m.spec ? 'openInterestMax' THEN (SELECT g.open_interest FROM progress g WHERE g.market_id = m.market_id) END,
-    m.spec_seq, NULL::int4, NULL::int8, NULL::int8, NULL::int8,
-    NULL::int8, NULL::int8, NULL::int8, NULL::int4, NULL::int8[], NULL::int8[]
-  FROM markets m
-  UNION ALL
-  SELECT 'account', a.user_id, p.market_id, NULL, NULL, NULL, a.wallet, abs(a.liquidation_id),
-    a.is_closing, p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss,
-    p.open_fees, p.buy_lots, p.sell_lots, p.live_orders,
-    CASE WHEN p.reduce_buy_lots <> 0 OR p.reduce_sell_lots <> 0 THEN ARRAY[p.reduce_buy_lots, p.reduce_sell_lots,
-      p.reduce_buy_notional, p.reduce_sell_notional, p.reduce_buy_cost, p.reduce_sell_cost, p.reduce_excess] END,
-    CASE WHEN p.waiting_orders <> 0 THEN ARRAY[p.waiting_buy_lots, p.waiting_sell_lots, p.closing_buys, p.closing_sells,
-      p.waiting_orders] END
-  FROM accounts a
-  LEFT JOIN LATERAL (SELECT x.* FROM positions x WHERE x.user_id = a.user_id OFFSET 0) p ON true
-  WHERE a.user_id = ANY(in_users)
-$$;

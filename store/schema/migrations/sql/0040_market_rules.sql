@@ -1,5 +1,6 @@
--- Deciding a batch reads the rules of markets with the markets, and the orders that it amends in the one function.
--- As in 0036, with the rules of each market. The sums of what waits are null where nothing does, else an
+-- What deciding a batch reads.
+
+-- As read_margin_accounts of 0019, which the previous release calls, with the sums of what waits: null where nothing does, else an
 -- array in the order of WaitingSums (exchange/risk/account.py). Of a market also, in columns that only accounts had: `cost`, its
 -- spec_seq, `live_orders`, its rules, and `lots`, its open interest where it is limited.
 CREATE OR REPLACE FUNCTION read_trading_accounts(in_users int8[])
@@ -29,9 +30,8 @@ LANGUAGE sql STABLE AS $$
   WHERE a.user_id = ANY(in_users)
 $$;
 
--- As lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits, and
--- the orders that a batch amends: `amended` is a JSON array in the order of the fields of store/submission/amended_orders.py. A cancel may
--- name a waiting order.
+-- As lock_margin_accounts of 0019, which the previous release calls, with the sums of what waits, and the orders that a batch amends:
+-- `amended` is a JSON array in the order of the fields of store/submission/amended_orders.py. A cancel may name a waiting order.
 CREATE OR REPLACE FUNCTION lock_trading_accounts(
   in_users int8[], in_client_users int8[], in_client_ids text[], in_orders int8[], in_amended int8[])
 RETURNS TABLE (
@@ -93,5 +93,6 @@ BEGIN
   END IF;
 END $$;
 
+-- Only databases that no release has migrated have these.
 DROP FUNCTION IF EXISTS lock_trading_accounts_and_amended(int8[], int8[], text[], int8[], int8[]);
 DROP FUNCTION IF EXISTS lock_trading_accounts(int8[], int8[], text[], int8[]);
