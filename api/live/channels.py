@@ -1,7 +1,7 @@
 """The public channels of this process: who subscribes to what. A subscriber gets references to messages that are encoded once."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -14,9 +14,11 @@ from api.live.feeds.polled import CandlesPolled, PolledView, TickerPolled
 from api.live.feeds.poller import Poller
 from api.live.feeds.replay import Replay
 from api.live.feeds.replayed import FundingFeed, LiquidationsFeed, ReplayedFeed, TradesFeed
-from api.live.feeds.subscribers import Key, Line
+from api.live.feeds.subscribers import Line
 from api.live.followers import Followers
 from api.live.market_follower import MarketFollower
+from api.live.outgoing import Key
+from api.live.subscription import Subscription
 from api.paths import no_such_market, shown_text
 from api.watch.outage_log import note_outage
 from broker.errors import BrokerUnavailable
@@ -51,22 +53,6 @@ class MarketFeeds(NamedTuple):
             MarketChannel.FUNDING: self.funding,
         }
         return feeds[channel]
-
-
-class Subscription:
-    """A subscription of one connection, until it is cancelled. `key` names it among those of the connection."""
-
-    def __init__(self, line: Line, key: Key, ends: Iterable[Callable[[], None]]) -> None:
-        self.key = key
-        self._line = line
-        self._ends = list(ends)
-
-    def cancel(self) -> None:
-        """Send nothing more of it, also of what waits."""
-        ends, self._ends = self._ends, []
-        for end in ends:
-            end()
-        self._line.forget(self.key)
 
 
 class LiveChannels:

@@ -285,7 +285,7 @@ class MarketFollower:
 
 
 def _seen(checking: asyncio.Task[None]) -> None:
-    """Whoever waited has got the error, or has left."""
+    """The callers that waited have the error, or have left."""
     if not checking.cancelled():
         checking.exception()
 

@@ -1,10 +1,9 @@
 """What a client subscribes to."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
 from schemas.rest.bodies import View
 from schemas.rest.market_data import CandleInterval
@@ -12,7 +11,6 @@ from schemas.rest.market_data import CandleInterval
 BookDepth = Literal[5, 10, 25, 50, 100, 500]
 """How many of the best levels of each side a client keeps. Few depths are offered: each is encoded once for all its clients."""
 BOOK_DEPTH_DEFAULT: BookDepth = 50
-SequenceText = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class MarketChannel(StrEnum):
@@ -34,13 +32,13 @@ class MarketChannel(StrEnum):
         return self in {MarketChannel.TRADES, MarketChannel.FUNDING, MarketChannel.LIQUIDATIONS}
 
 
-class MarketParameters(msgspec.Struct, frozen=True):
+class MarketParameters(NamedTuple):
     """The parameters of a public channel: `depth` is of `book`, `interval` of `candles`, `from` of those that can replay."""
 
     market: str
     depth: BookDepth | None = None
     interval: CandleInterval | None = None
-    from_: SequenceText | None = msgspec.field(name="from", default=None)
+    from_: int | None = None
 
 
 class Resume(View, frozen=True, omit_defaults=True):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.events import (
-    ActivationRefused,
     AmendRefused,
     CommandFailed,
     ConditionalAccepted,
@@ -40,17 +39,6 @@ OrderEvent = (
     | LiquidationStepped
 )
 """About one order, which it names."""
-ORDER_EVENTS = (
-    OrderAccepted,
-    ConditionalAccepted,
-    OrderTriggered,
-    OrderEnded,
-    OrderShrunk,
-    OrderAmended,
-    AmendRefused,
-    CommandFailed,
-    LiquidationStepped,
-)
 
 
 def users_of(event: Event) -> Iterator[int]:
@@ -68,9 +56,7 @@ def users_of(event: Event) -> Iterator[int]:
         case PositionsSettled():
             for settlement in event.settlements:
                 yield settlement.user
-        case ActivationRefused():
-            pass
-        case _ if isinstance(event, ORDER_EVENTS):
+        case _ if isinstance(event, OrderEvent):
             yield event.user
         case _:
             pass
@@ -82,7 +68,7 @@ def orders_of(event: Event, user: int) -> Iterator[int]:
         for party in (event.maker, event.taker):
             if party.user == user:
                 yield party.order
-    elif isinstance(event, ORDER_EVENTS) and event.user == user and event.order:
+    elif isinstance(event, OrderEvent) and event.user == user and event.order:
         yield event.order
 
 

@@ -16,7 +16,8 @@ from api.live.accounts.money import AccountMoney, Money
 from api.live.accounts.replay import LOOK_EVERY_S, Replay
 from api.live.accounts.subscriber import Subscriber, Unmarked
 from api.live.followers import Followers
-from api.live.outgoing import Key, Outgoing
+from api.live.outgoing import Outgoing
+from api.live.subscription import Subscription
 from api.watch.outage_log import note_outage
 from schemas.live.account_messages import AccountChannel, AccountSubscribed, Current
 from schemas.refusals import ErrorCode
@@ -30,20 +31,6 @@ _MONEY = (AccountChannel.POSITIONS, AccountChannel.BALANCES)
 _BEHIND = "the exchange has not caught up with the cursor yet; try again shortly"
 _encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
-
-
-class AccountSubscription:
-    """A subscription of one connection, until it is cancelled."""
-
-    def __init__(self, subscriber: Subscriber, end: Callable[[], None]) -> None:
-        self.key: Key = subscriber.key
-        self._subscriber, self._end = subscriber, end
-
-    def cancel(self) -> None:
-        """Send nothing more of it, also of what waits."""
-        self._subscriber.end()
-        end, self._end = self._end, _nothing
-        end()
 
 
 class _Served:
@@ -76,15 +63,13 @@ class LiveAccounts:
         self._markets: dict[str, MarketAccounts] = {}
         self._looking: asyncio.Task[None] | None = None
 
-    async def subscribe(
-        self, user: int, channel: AccountChannel, from_: str | None, line: Outgoing
-    ) -> AccountSubscription:
+    async def subscribe(self, user: int, channel: AccountChannel, from_: str | None, line: Outgoing) -> Subscription:
         """Send `subscribed`, then the present state or what has changed, then what happens. Raises Refusal before anything is sent."""
         since = None if from_ is None else places_of(from_)
         served = self._serve(user)
         served.users += 1
         subscriber = Subscriber(channel, line)
-        subscription = AccountSubscription(subscriber, lambda: self._leave(served, subscriber))
+        subscription = Subscription(line, subscriber.key, [subscriber.end, lambda: self._leave(served, subscriber)])
         try:
             async with asyncio.timeout(CATCHES_UP_WITHIN_S):
                 await self._begun(served)
@@ -118,7 +103,7 @@ class LiveAccounts:
         return served
 
     async def _begun(self, served: _Served) -> None:
-        """Enter every market that the account has traded in; together with whoever waits for the same."""
+        """Enter every market that the account has traded in, once for all subscriptions that wait for it."""
         if served.beginning is None or (served.beginning.done() and served.beginning.exception() is not None):
             served.beginning = asyncio.create_task(self._enter_all(served), name=f"begin account {served.user}")
         await asyncio.shield(served.beginning)
@@ -165,8 +150,9 @@ class LiveAccounts:
 
     async def _begin_from(self, served: _Served, subscriber: Subscriber, since: Places) -> None:
         feed = served.feed
-        while _is_ahead(since, feed.places(subscriber.channel)):
-            await _a_moment()  # another process was faster, or has seen a market before this one
+        # another process was faster, or has seen a market before this one
+        while _is_ahead(since, feed.places(subscriber.channel)):  # noqa: ASYNC110 - as Replay looks at the tables
+            await asyncio.sleep(LOOK_EVERY_S)
         subscriber.hold()
         feed.subscribers[subscriber.channel][subscriber] = None
         replay = Replay(feed, self._database, subscriber, since)
@@ -249,11 +235,3 @@ def _unavailable(error: Exception) -> Refusal:
         note_outage(error)
         return refusal_of(unavailable(outcome_is_unknown=False))
     return Refusal(ErrorCode.UNAVAILABLE, _BEHIND)
-
-
-async def _a_moment() -> None:
-    await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _nothing() -> None:
-    pass

@@ -77,7 +77,7 @@ class AccountFeed:
             task.cancel()
 
     async def enter(self, accounts: MarketAccounts, since: Place | None = None) -> None:
-        """Begin in a market: from its tables, then from its log. Whoever has subscribed gets what is new since a place.
+        """Begin in a market: from its tables, then from its log. Subscribers get what is new since a place.
 
         Raises StoreUnavailable, BrokerUnavailable, ChainBroken, and EventGap while the log has lost what the tables do not have yet.
         """

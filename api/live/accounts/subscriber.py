@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from api.live.accounts.cursor import Place, Places, cursor_of
 from api.live.outgoing import Key, Outgoing
@@ -10,8 +10,6 @@ from schemas.live.account_messages import AccountChannel
 from schemas.live.subscriptions import Resume
 
 HELD_BYTES_MAX = 4 * 1024 * 1024
-
-
 _NO_CURSOR = b'"cursor":""'
 
 
@@ -79,7 +77,7 @@ class Subscriber:
         self.begin(frame, cursor_of(since))
 
     def replace_unmarked(self, name: str, unmarked: Unmarked) -> None:
-        """The same as `replace`. Whatever waits behind it is not reached by its cursor, so a cut loses nothing."""
+        """As `replace`; its cursor names what was sent up to it, so a cut loses nothing."""
         if not self._has_begun:
             return
         key = (*self.key, name)
@@ -93,21 +91,10 @@ class Subscriber:
         return frame.replace(_NO_CURSOR, b'"cursor":"%b"' % cursor.encode(), 1)
 
     def end(self) -> None:
-        """Send nothing more."""
+        """Send nothing more of the account; its subscription forgets the rest."""
         if self.replaying is not None:
             self.replaying.cancel()
-        self.line.forget(self.key, *self._markets)
+        self.line.forget(*self._markets)
 
     def _resume(self, cursor: str) -> Resume:
         return Resume(self.channel, cursor)
-
-
-class Subscription(Protocol):
-    """What a connection keeps of a subscription, public or private."""
-
-    @property
-    def key(self) -> Key:
-        """Its name among those of the connection."""
-
-    def cancel(self) -> None:
-        """End it."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from api.database import Database
 from api.live.feeds.book_view import BestView, BookView
 from api.live.feeds.feed import Feed
-from api.live.feeds.subscribers import Key, Line
+from api.live.feeds.subscribers import Line
 from api.live.market_follower import EventBatch, MarketFollower
+from api.live.outgoing import Key
 from exchange.market_data.book_levels import BookLevels
 from schemas.events import Event
 from schemas.live.subscriptions import BookDepth

@@ -7,9 +7,10 @@ import msgspec
 from api.database import Database
 from api.live.feeds.feed import Feed
 from api.live.feeds.pacing import Paced
-from api.live.feeds.subscribers import Key, Line, Subscribers
+from api.live.feeds.subscribers import Line, Subscribers
 from api.live.market_follower import EventBatch, MarketFollower
 from api.live.metrics import LIVE_ENCODED
+from api.live.outgoing import Key
 from exchange.market_data.market_state import MarketState
 from schemas.events import Event
 from schemas.live.market_messages import Mark, MarkView, Status

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import msgspec
 
-from api.live.feeds.subscribers import Key, Line, Subscribers
+from api.live.feeds.subscribers import Line, Subscribers
 from api.live.metrics import LIVE_ENCODED
+from api.live.outgoing import Key
 from schemas.live.market_messages import Candle, MarketMessage, Ticker
 from schemas.refusals import Refused
 from schemas.rest.market_data import CandleInterval, CandleView, TickerView

@@ -10,7 +10,8 @@ from api.database import Database
 from api.live.failures import report_failure
 from api.live.feeds.pacing import EVERY_S
 from api.live.feeds.polled import PolledView
-from api.live.feeds.subscribers import Key, Line
+from api.live.feeds.subscribers import Line
+from api.live.outgoing import Key
 from api.watch.outage_log import note_outage
 from store.queries.market_data.live_progress import SeenMarket, read_seen_markets
 from store.session.connect import Session, StoreUnavailable

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from api.live.failures import report_failure
 from api.live.feeds.replayed import Item, Page, ReplayedFeed
-from api.live.feeds.subscribers import Key, Line
+from api.live.feeds.subscribers import Line
+from api.live.outgoing import Key
 from broker.errors import BrokerUnavailable
 from store.projection.errors import ChainBroken, EventGap
 from store.session.connect import StoreUnavailable

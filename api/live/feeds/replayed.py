@@ -10,11 +10,12 @@ import msgspec
 
 from api.database import Database
 from api.live.feeds.feed import Feed
-from api.live.feeds.subscribers import Key, Line
+from api.live.feeds.subscribers import Line
 from api.live.market_follower import EventBatch, MarketFollower
 from api.live.metrics import LIVE_ENCODED
-from schemas.events import Event, FundingSettled, PositionTransferred, TradeExecuted
-from schemas.fills import PublicFill, fill_of_trade, fill_of_transfer
+from api.live.outgoing import Key
+from schemas.events import Event, FundingSettled
+from schemas.fills import PublicFill, fills_of_events
 from schemas.live.market_messages import Funding, Liquidation, MarketMessage, Trade
 from schemas.live.subscriptions import Resume
 from schemas.market import MarketSpec
@@ -153,40 +154,58 @@ class Page(NamedTuple):
     has_more: bool
 
 
-class TradesFeed(ReplayedFeed):
-    """Every fill of a market."""
-
-    channel = "trades"
+class FillsFeed(ReplayedFeed):
+    """Fills of a market: their sequence is its trade counter."""
 
     def _reached(self, stored: StoredMarket) -> int:
         return stored.trade
 
     async def _read_page(self, session: Session, first: int, limit: int) -> list[tuple[int, MarketMessage]]:
-        found = await read_public_fills(session, self.market, first, limit)
+        found = await self._read_fills(session, first, limit)
         return [(fill.sequence, self._message(fill)) for fill in found]
 
     def _messages(self, spec: MarketSpec, events: Iterable[Event]) -> Iterator[tuple[int, MarketMessage]]:
-        return ((fill.sequence, self._message(fill)) for fill in _fills(spec, events))
+        fills = (fill for fill in fills_of_events(spec, events) if self._shows(fill))
+        return ((fill.sequence, self._message(fill)) for fill in fills)
+
+    @abstractmethod
+    async def _read_fills(self, session: Session, first: int, limit: int) -> list[PublicFill]:
+        """The fills of the channel from a sequence on, oldest first."""
+
+    @abstractmethod
+    def _shows(self, fill: PublicFill) -> bool:
+        """Whether the channel has it."""
+
+    @abstractmethod
+    def _message(self, fill: PublicFill) -> MarketMessage:
+        """The fill as it is sent."""
+
+
+class TradesFeed(FillsFeed):
+    """Every fill of a market."""
+
+    channel = "trades"
+
+    async def _read_fills(self, session: Session, first: int, limit: int) -> list[PublicFill]:
+        return await read_public_fills(session, self.market, first, limit)
+
+    def _shows(self, fill: PublicFill) -> bool:  # noqa: ARG002 - all of them
+        return True
 
     def _message(self, fill: PublicFill) -> MarketMessage:
         return Trade(channel="trades", market=self.market, sequence=fill.sequence, data=fill)
 
 
-class LiquidationsFeed(ReplayedFeed):
+class LiquidationsFeed(FillsFeed):
     """The fills that close a position by force."""
 
     channel = "liquidations"
 
-    def _reached(self, stored: StoredMarket) -> int:
-        return stored.trade
+    async def _read_fills(self, session: Session, first: int, limit: int) -> list[PublicFill]:
+        return await read_forced_fills(session, self.market, first, limit)
 
-    async def _read_page(self, session: Session, first: int, limit: int) -> list[tuple[int, MarketMessage]]:
-        found = await read_forced_fills(session, self.market, first, limit)
-        return [(fill.sequence, self._message(fill)) for fill in found]
-
-    def _messages(self, spec: MarketSpec, events: Iterable[Event]) -> Iterator[tuple[int, MarketMessage]]:
-        fills = (fill for fill in _fills(spec, events) if fill.cause is not FillCause.TRADE)
-        return ((fill.sequence, self._message(fill)) for fill in fills)
+    def _shows(self, fill: PublicFill) -> bool:
+        return fill.cause is not FillCause.TRADE
 
     def _message(self, fill: PublicFill) -> MarketMessage:
         return Liquidation(channel="liquidations", market=self.market, sequence=fill.sequence, data=fill)
@@ -209,12 +228,3 @@ class FundingFeed(ReplayedFeed):
             if isinstance(event, FundingSettled):
                 view = funding_of_event(spec, event)
                 yield event.seq, Funding(channel="funding", market=self.market, sequence=event.seq, data=view)
-
-
-def _fills(spec: MarketSpec, events: Iterable[Event]) -> Iterator[PublicFill]:
-    for event in events:
-        match event:
-            case TradeExecuted():
-                yield fill_of_trade(spec, event)
-            case PositionTransferred():
-                yield fill_of_transfer(spec, event)

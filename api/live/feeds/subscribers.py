@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-Key: TypeAlias = tuple[str, ...]
-"""A subscription of a connection: the channel and its parameters."""
+from api.live.outgoing import Key
 
 
 class Line(Protocol):

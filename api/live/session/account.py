@@ -21,7 +21,7 @@ async def authenticate(session: Session, asked: Auth) -> Reply:
             ErrorCode.INVALID_REQUEST, "the connection is another user's: open one of its own", {"field": "token"}
         )
     session.request.app[SESSIONS].assign(session, caller.user)
-    session.word, session.expires_at = asked.token, caller.expires_at
+    session.word = asked.token
     ends = None if caller.expires_at is None else format_timestamp(caller.expires_at)
     return ok(AuthView(str(caller.user), sorted(caller.scopes), ends))
 

@@ -12,20 +12,19 @@ from aiohttp import WSMessage, WSMsgType, web
 from api.access.auth import address_name, caller_of, known_caller
 from api.access.budgets import Budget
 from api.errors import Refusal, answered, new_request_id
-from api.live.accounts.subscriber import Subscription
 from api.live.metrics import LIVE_CLOSED, LIVE_SUBSCRIPTIONS
 from api.live.outgoing import Key, Outgoing
 from api.live.session.operation import Operation
 from api.live.session.orders_in_flight import OrdersInFlight
 from api.live.session.replies import Asked, Reply, Submitted, reply_of, reply_to, result_frame
 from api.live.session.writing import Writer
+from api.live.subscription import Subscription
 from api.metrics import RESPONSES
 from api.services import services_of
 from schemas.live.answers import Goodbye, SocketError, Unsubscribed
 from schemas.live.requests import Channel, Envelope, RequestId
 from schemas.refusals import ErrorCode
 from schemas.rest.api_keys import Scope
-from schemas.units import Timestamp
 from schemas.wire import UNDECODABLE
 from store.session.connect import StoreUnavailable
 
@@ -58,7 +57,6 @@ class Session:
         self.address = address_name(request)
         self.user: int | None = None
         self.word = ""
-        self.expires_at: Timestamp | None = None
         self.orders = OrdersInFlight()
         self.markets: set[str] = set()
         self.subscriptions: dict[Key, Subscription] = {}

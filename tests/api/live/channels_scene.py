@@ -11,13 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from api.database import Database
-from api.live.channels import LiveChannels, Subscription
+from api.live.channels import LiveChannels
 from api.live.feeds.book_view import checksum
-from api.live.feeds.subscribers import Key
 from api.live.followers import Followers, Later
+from api.live.outgoing import Key
+from api.live.subscription import Subscription
 from schemas.live.market_messages import BookSnapshot, BookUpdate, MarketMessage, Subscribed, Trade
 from schemas.live.subscriptions import MarketChannel, MarketParameters
-from schemas.rest.market_data import OrderBookView
+from schemas.rest.market_data import CandleInterval, OrderBookView
 from store.session.connect import connect_reader_pool
 from tests.agents.stream import Stream
 from tests.api.exchange import now
@@ -143,7 +144,9 @@ class Scene:
         """Subscribe; `subscribed` has come first, and nothing twice."""
         line = line or Line()
         before = len(line.frames)
-        asked = msgspec.convert({"market": self.market, **parameters}, MarketParameters)
+        named: dict[str, Any] = {"market": self.market, **parameters}
+        interval = CandleInterval(named["interval"]) if "interval" in named else None
+        asked = MarketParameters(named["market"], named.get("depth"), interval, named.get("from"))
         subscription = await self.channels.subscribe(MarketChannel(channel), asked, line)
         first = line.messages[before]
         assert isinstance(first, Subscribed)
