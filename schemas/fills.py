@@ -6,12 +6,13 @@ Compatibility: within a `schemaVersion` fields are only added, after the others,
 a cause may be added. tests/schemas/golden holds the bytes of each version.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from schemas.events import PositionTransferred, TradeExecuted
+from schemas.events import Event, PositionTransferred, TradeExecuted
 from schemas.ids import public_event_id, public_order_id, public_trade_id
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
@@ -66,6 +67,16 @@ def fill_headers(fill: PublicFill) -> list[tuple[str, bytes]]:
         ("sequence", str(fill.sequence).encode()),
         ("schemaVersion", str(fill.schema_version).encode()),
     ]
+
+
+def fills_of_events(spec: MarketSpec, events: Iterable[Event | None]) -> Iterator[PublicFill]:
+    """The fills of the trades and transfers among some events."""
+    for event in events:
+        match event:
+            case TradeExecuted():
+                yield fill_of_trade(spec, event)
+            case PositionTransferred():
+                yield fill_of_transfer(spec, event)
 
 
 def fill_of_trade(spec: MarketSpec, trade: TradeExecuted) -> PublicFill:

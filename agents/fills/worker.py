@@ -24,8 +24,7 @@ from broker.producer import AckedProducer, OutgoingRecord, can_be_retried
 from broker.reader import last_of, read_back, records_between
 from broker.unreadable import UnreadableRecord, check_partition
 from exchange.engine.rules import check_known
-from schemas.events import PositionTransferred, TradeExecuted
-from schemas.fills import PublicFill, encode_fill, fill_headers, fill_of_trade, fill_of_transfer
+from schemas.fills import PublicFill, encode_fill, fill_headers, fills_of_events
 from schemas.market import MarketSpec
 from schemas.topics import fills_topic, publisher_app_id
 from schemas.wire import EventRecord, trade_in
@@ -236,9 +235,4 @@ class Publisher:
 def fills_of(spec: MarketSpec, record: EventRecord) -> Iterator[PublicFill]:
     """The trades among the events of a record, in their published form; UnknownRules for one that only newer code can read."""
     check_known(record.rules)
-    for trade in map(trade_in, record.events):
-        match trade:
-            case TradeExecuted():
-                yield fill_of_trade(spec, trade)
-            case PositionTransferred():
-                yield fill_of_transfer(spec, trade)
+    yield from fills_of_events(spec, map(trade_in, record.events))
