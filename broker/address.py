@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 _SCHEME = "kafka+tls://"
 MECHANISM = "SCRAM-SHA-512"
+METADATA_MAX_AGE_MS = 2_000
+"""A broker that has just started may answer that a topic does not exist; it is asked again soon. The default is five minutes."""
 
 
 _process = "perpetua"

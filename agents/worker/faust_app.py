@@ -6,8 +6,8 @@ from typing import Any
 import faust
 
 from agents.worker.settings import StreamSettings
-from broker.address import app_settings
-from broker.shards.consumer import METADATA_MAX_AGE_MS, read_as_shard
+from broker.address import METADATA_MAX_AGE_MS, app_settings
+from broker.shards.consumer import read_as_shard
 from tables.market_tables import MARKET_TABLES
 
 HEARTBEATS_PER_SESSION = 6

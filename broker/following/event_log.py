@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from broker.address import client_settings
+from broker.address import METADATA_MAX_AGE_MS, client_settings
 from broker.errors import BrokerUnavailable
 from broker.event_records import LoggedRecord, offset_after, read_records, record_or_none
 from broker.fetch_wakeups import FETCHER_SLEEPS_MS, miss_no_wakeup
@@ -17,8 +17,6 @@ from schemas.units import MILLISECOND_US, Timestamp
 
 FETCH_MAX_WAIT_MS = 500
 """How long the broker holds a fetch when there is no record; one that is written ends the wait at once."""
-METADATA_MAX_AGE_MS = 2_000
-"""A broker that has just started may answer that a topic does not exist; it is asked again soon. The default is five minutes."""
 POLL_MS = 1_000
 RECORDS_MAX = 64
 OPENED_WITHIN_S = 5.0
@@ -75,9 +73,8 @@ class FollowedLog:
         """Disconnect."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await asyncio.shield(
-                consumer.stop()
-            )  # aiokafka (0.14.0) takes a cancellation that comes meanwhile for its own
+            # aiokafka (0.14.0) takes a cancellation that comes meanwhile for its own
+            await asyncio.shield(consumer.stop())
 
 
 def _logged_at(fetched: Any) -> Timestamp:

@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from broker.address import client_settings
+from broker.address import METADATA_MAX_AGE_MS, client_settings
 from broker.fetch_wakeups import FETCHER_SLEEPS_MS, miss_no_wakeup
 from broker.refused_member import RefusalWatch
 from broker.shards.fetch_sessions import FetchSessions
@@ -48,8 +48,6 @@ JOINED_WITHIN_S = 2.0
 Kafka (4.1) can leave the leader's decision unanswered when another member is removed at that moment. The client's default is
 40 s, and as long it would be no standby.
 """
-METADATA_MAX_AGE_MS = 2_000
-"""A broker that has just started may answer that a topic does not exist; it is asked again soon. The default is five minutes."""
 WAITING_RECORDS_MAX = 1_000
 WAITING_BYTES_MAX = 4 * 2**20
 RESUME_SHARE = 4
