@@ -24,9 +24,9 @@ def follow_trade(emitter: Emitter, event: TradeExecuted, maker: Order, taker: Or
     if not waiting.on_last.floor < event.price < waiting.on_last.ceiling:
         waiting.needs_a_look = True
     lots, held, taken = maker.side.sign * event.quantity, event.maker.position, event.taker.position
-    if held != lots and held * (held - lots) <= 0:
+    if held * (held - lots) <= 0:
         follow_position(emitter, maker.user, held - lots, held)
-    if taken != -lots and taken * (taken + lots) <= 0:
+    if taken * (taken + lots) <= 0:
         follow_position(emitter, taker.user, taken + lots, taken)
     if waiting.legs or market.groups.group_of:
         _follow_fill(emitter, maker)
