@@ -86,22 +86,21 @@ def _completed(what: str, ours: list[Completed], two: list[Completed], bar: Bar)
 
 
 def _equally(names: list[str]) -> list[bytes]:
-    return [body for name in names for body in random_orders(7, BODIES_A_MARKET, _reference_of([name]))]
+    return [body for name in names for body in random_orders(7, BODIES_A_MARKET, _reference_of(name))]
 
 
 def _by_zipf(names: list[str]) -> list[bytes]:
     """The n-th market gets a share of 1/n."""
     draw = random.Random(7)  # noqa: S311 - a repeatable load, not a secret
     counts = Counter(draw.choices(names, [1 / rank for rank in range(1, len(names) + 1)], k=BODIES))
-    bodies = [body for name, count in counts.items() for body in random_orders(7, count, _reference_of([name]))]
+    bodies = [body for name, count in counts.items() for body in random_orders(7, count, _reference_of(name))]
     draw.shuffle(bodies)
     return bodies
 
 
-def _reference_of(names: list[str]) -> Reference:
-    """Prices and quantities of these markets: a listed one has the specification of the first seed market."""
-    listed = REFERENCE[SEED_MARKETS[0].market]
-    return {name: REFERENCE.get(name, listed) for name in names}
+def _reference_of(name: str) -> Reference:
+    """Price and quantities of a market: a listed one has the specification of the first seed market."""
+    return {name: REFERENCE.get(name, REFERENCE[SEED_MARKETS[0].market])}
 
 
 async def _idle(

@@ -129,10 +129,10 @@ async def lock_and_read(
     load: Mapping[str, MarketLoad],
 ) -> BatchState:
     """Lock the accounts of the batch in user order and read its rows; the registry learns new markets and specifications."""
-    rows = await _lock_and_read(connection, registry, batch, wishes)
+    rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     if not _are_current(registry, rows):
         await registry.refresh(connection)  # an id of a new market could not be parsed before: read once more
-        rows = await _lock_and_read(connection, registry, batch, wishes)
+        rows = await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
     reading = reading_of(registry, rows, load)
     await _read_live(connection, reading, {request.user for request in batch if isinstance(request, SubmitCancelAll)})
     asked = [
@@ -144,12 +144,6 @@ async def lock_and_read(
     if not asked and not waiting:
         return reading
     return reading._replace(conditional=await read_conditional(connection, asked, waiting))
-
-
-async def _lock_and_read(
-    connection: Connection, registry: MarketRegistry, batch: Sequence[PartRequest], wishes: Sequence[Wish]
-) -> list[asyncpg.Record]:
-    return await connection.fetch(_LOCK_AND_READ, *_arguments(registry, batch, wishes))
 
 
 async def _read_live(connection: Connection, reading: BatchState, users: Set[int]) -> None:

@@ -149,7 +149,7 @@ async def test_another_record_in_the_place_of_the_lost_one_does_not_hide_the_los
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-async def test_a_producer_connected_anew_looks_whether_its_last_record_is_still_there(
+async def test_a_producer_connected_again_looks_whether_its_last_record_is_still_there(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
 ) -> None:
     """Found by the simulator (seeds 708395, 709043): the broker ended and lost it, and another owner wrote there at once."""

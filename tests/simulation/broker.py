@@ -90,7 +90,7 @@ class Broker:
     def lose_tail(self, topic: str, name: str) -> None:
         """Lose some of the newest records of a topic, counted under the fault's name; possibly unnoticed for a while.
 
-        Only a broker that ends loses them: it is up again at once, and who goes on connects anew.
+        Only a broker that ends loses them: it is up again at once, and its clients connect again.
         """
         self.world.counts[name] += 1
         self.connection = object()

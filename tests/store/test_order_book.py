@@ -72,17 +72,7 @@ async def test_an_order_still_matching_is_not_in_the_book(exchange: Exchange) ->
     await exchange.submit(BTC, an_order(alice, Side.BUY, 1, 599_990))
     await exchange.settle()
     await exchange.submit(BTC, an_order(bob, Side.SELL, 5, 599_990))
-    before = await exchange.match(BTC)
-    last = exchange.markets[BTC].event_seq
-    assert last == before + 3
-    for persisted, levels in (
-        (before + 1, [("60000", "0.001", 1), ("59999", "0.001", 1)]),
-        (before + 2, [("59999", "0.001", 1)]),
-        (last, [("59999", "0.003", 1)]),
-    ):
-        await exchange.projections[BTC].apply(exchange.records(BTC, persisted, persisted))
-        book = await book_of(exchange)
-        assert (book.sequence, shown(book)) == (persisted, levels)
+    await _takes_two_bids_event_by_event(exchange)
 
 
 async def test_an_amended_order_still_matching_is_not_in_the_book(exchange: Exchange) -> None:
@@ -93,6 +83,21 @@ async def test_an_amended_order_still_matching_is_not_in_the_book(exchange: Exch
     sell = await exchange.submit(BTC, an_order(bob, Side.SELL, 5, 600_100))
     await exchange.settle()
     await exchange.amend(BTC, bob, sell, None, "59999")
+    await _takes_two_bids_event_by_event(exchange)
+
+
+async def test_pending_orders_are_not_in_the_book(exchange: Exchange) -> None:
+    """Orders the engine has not answered are not shown; a market that is not listed has no book."""
+    alice = await exchange.user("a@x.io")
+    await exchange.settle()
+    await exchange.submit(BTC, an_order(alice, Side.BUY, 1, 600_000))
+    assert shown(await book_of(exchange)) == []
+    for unknown in ("DOGE-PERP", "", "nul\x00"):
+        assert await read_order_book(exchange.session, unknown, 5) is None
+
+
+async def _takes_two_bids_event_by_event(exchange: Exchange) -> None:
+    """Match a sell that takes both bids and rests; after each persisted event the book shows only what rests."""
     before = await exchange.match(BTC)
     last = exchange.markets[BTC].event_seq
     assert last == before + 3
@@ -104,13 +109,3 @@ async def test_an_amended_order_still_matching_is_not_in_the_book(exchange: Exch
         await exchange.projections[BTC].apply(exchange.records(BTC, persisted, persisted))
         book = await book_of(exchange)
         assert (book.sequence, shown(book)) == (persisted, levels)
-
-
-async def test_pending_orders_are_not_in_the_book(exchange: Exchange) -> None:
-    """Orders the engine has not answered are not shown; a market that is not listed has no book."""
-    alice = await exchange.user("a@x.io")
-    await exchange.settle()
-    await exchange.submit(BTC, an_order(alice, Side.BUY, 1, 600_000))
-    assert shown(await book_of(exchange)) == []
-    for unknown in ("DOGE-PERP", "", "nul\x00"):
-        assert await read_order_book(exchange.session, unknown, 5) is None

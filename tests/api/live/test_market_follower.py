@@ -1,4 +1,4 @@
-"""The reader of an event log on a real broker: each event once and in order, whatever is in the log and whoever fails."""
+"""The reader of an event log on a real broker: each event once and in order, whatever is in the log and whichever process fails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -268,7 +268,7 @@ async def test_what_is_refused(broker: Broker, database: str) -> None:
 
 
 async def test_an_account_is_told_nothing_of_another(broker: Broker, database: str) -> None:
-    """Whoever else trades."""
+    """The other trader."""
     async with live_exchange(broker, database) as exchange:
         alice, bob, eve = [await exchange.user("100000") for _ in range(3)]
         live = await Live.open(exchange, eve)
