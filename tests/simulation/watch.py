@@ -1,10 +1,13 @@
 """Checks at every step: one sequence has one body forever, and nothing is acknowledged before it is done."""
 
+from collections.abc import Callable, Iterable
+
 from agents.matching.app import MarketEngine
 from broker.event_records import hashes_in
 from schemas.topics import book_changelog_topic, commands_topic, events_topic
 from schemas.wire import EventRecord, decode_command_record, decode_event_record
 from tables.book_table import heads, is_head, verified_snapshots
+from tests.simulation.broker import Record
 from tests.simulation.holes import Holes
 from tests.simulation.live_books import LiveBooks
 from tests.simulation.system import System
@@ -99,14 +102,11 @@ class Watch:
         if isinstance(worker, MarketEngine):
             assignment = worker.matcher._assignment
             covered = row.counter if assignment is None else assignment.market.command_seq
-            passed, coming = (
-                {seq for _, value in part for seq in _commands_in(value)} for part in (log[:at], log[at:])
-            )
-            passed = {seq for seq in passed if seq <= row.cursor}
+            only_before = {seq for seq in _only_before(at, log, _commands_in) if seq <= row.cursor}
         else:
             covered = row.progress.event_seq
-            passed, coming = ({seq for _, value in part for seq in _events_in(value)} for part in (log[:at], log[at:]))
-        left_out = {seq for seq in passed - coming if seq > covered}
+            only_before = _only_before(at, log, _events_in)
+        left_out = {seq for seq in only_before if seq > covered}
         if left_out:
             self.world.violated(
                 f"{worker.name} begins at offset {offset}, covers {covered}, and leaves out {sorted(left_out)}"
@@ -143,13 +143,20 @@ class Watch:
             self.world.violated(f"command {market}:{done} is acknowledged before a snapshot covers it")
 
     def _projection_commits(self, market: str, offset: int) -> None:
-        """What is acknowledged is in the rows; offsets of a log that lost its tail say nothing."""
+        """What is acknowledged is in the rows, unless a zombie has written it again; offsets of a log that lost its tail say nothing."""
         if self.system.broker.has_lost_tails:
             return
-        log = self.system.broker.log(events_topic(market))[:offset]
-        done = max((decode_event_record(value or b"").last_event_seq for _, value in log), default=0)
+        done = max(_only_before(offset, self.system.broker.log(events_topic(market)), _events_in), default=0)
         if self.system.database.tables.named(market).progress.event_seq < done:
             self.world.violated(f"event {market}:{done} is acknowledged before it is persisted")
+
+
+def _only_before(offset: int, log: list[Record], sequences_in: Callable[[bytes | None], Iterable[int]]) -> set[int]:
+    """What a log holds before an offset, and does not hold again after it."""
+    passed, coming = (
+        {seq for _, value in part for seq in sequences_in(value)} for part in (log[:offset], log[offset:])
+    )
+    return passed - coming
 
 
 def _commands_in(value: bytes | None) -> list[int]:
