@@ -25,7 +25,7 @@ from agents.worker.fail_stop import on_stop_signal
 from app.compose import has_lost_its_broker, prepare_database, prepare_topics, rebuild_markets
 from app.demo import is_quoting
 from app.demo.markets import DEMO_MARKETS
-from app.demo.traders import credentials
+from app.demo.users import SHOWN, TRADERS, credentials
 from app.file_limit import raise_file_limit
 from app.local.folder_lock import FolderTaken
 from app.local.kafka import LocalKafka
@@ -218,8 +218,10 @@ class _Tree:
         await self._supervisor.add(
             "demo", self._worker("demo"), tier=7, requires_ready=lambda: is_quoting(self._settings)
         )
-        for name, one in credentials(self._settings.data).items():
-            print(f"demo user {name}: {one.email}  password {one.password}", flush=True)
+        known = credentials(self._settings.data)
+        for name in SHOWN:
+            print(f"demo user {name}: {known[name].email}  password {known[name].password}", flush=True)
+        print(f"{', '.join(TRADERS)} trade by themselves", flush=True)
 
     async def _report_markets_without_prices(self) -> None:
         """Report markets of an earlier demo: their prices came from it."""

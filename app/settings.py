@@ -135,7 +135,9 @@ class Settings(BaseModel):
     broker: BrokerKind = BrokerKind.EMBEDDED
     """Has no effect, kept for old environments: without `BROKER_URL`, `run` starts Apache Kafka with either value."""
     demo: bool = True
-    """Whether `run` adds users, prices and a market maker."""
+    """Whether `run` adds users, prices, a market maker and traders."""
+    demo_seed: int | None = None
+    """What the demo draws its prices and orders from; the same number draws the same. Default: another one at each start, which its log names."""
     database_url: str = Field("", repr=False)
     """PostgreSQL, as `postgresql://user:password@host/name`; default: the one of the exchange that runs in `DATA`."""
     broker_url: str = ""

@@ -13,7 +13,7 @@ SHOCK_MAX_PPM = 500_000
 @click.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def demo(context: click.Context) -> None:
-    """Report random-walk prices, quote all markets and gamble, through the public REST API (`make run DEMO=1`)."""
+    """Report random-walk prices, quote all markets and trade, through the public REST API (`make run DEMO=1`)."""
     if context.invoked_subcommand is None:
         import uvloop
 

@@ -1,7 +1,5 @@
 """The demo's price sources: three random walks per market, reported like any others, and shocks from the command line."""
 
-import time
-
 from agents.prices.random_walk import RandomWalk
 from app.demo.markets import DEMO_MARKETS, DEMO_QUORUM, DEMO_SOURCES
 from app.demo.shocks import Shock
@@ -16,9 +14,9 @@ from store.session.connect import Session
 class DemoWalks:
     """The walks of every demo market; a shock moves all walks of its market."""
 
-    def __init__(self, starts: dict[str, Nanos]) -> None:
+    def __init__(self, starts: dict[str, Nanos], seed: int) -> None:
         self._by_market = {
-            market: [RandomWalk(source.name, market, start, time.time_ns()) for source in DEMO_SOURCES]
+            market: [RandomWalk(source.name, market, start, seed) for source in DEMO_SOURCES]
             for market, start in starts.items()
         }
 
@@ -33,7 +31,7 @@ class DemoWalks:
             walk.nudge(shock.by_ppm)
 
 
-async def begin_walks(session: Session) -> DemoWalks:
+async def begin_walks(session: Session, seed: int) -> DemoWalks:
     """Set the sources of every demo market that has none, and start its walks at its current index."""
     known = await read_index_sources(session)
     for spec in DEMO_MARKETS:
@@ -42,4 +40,4 @@ async def begin_walks(session: Session) -> DemoWalks:
             await append_command(session, spec.market, SetPriceSources(at, DEMO_SOURCES, DEMO_QUORUM))
     rows = await session.fetch("SELECT name, index_price FROM markets")
     index = {row["name"]: Nanos(row["index_price"]) for row in rows}
-    return DemoWalks({spec.market: index[spec.market] for spec in DEMO_MARKETS})
+    return DemoWalks({spec.market: index[spec.market] for spec in DEMO_MARKETS}, seed)

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from app.demo.client import Client
+from app.demo.users import usdc
 
 LEVERAGE = 20
 STAKE = Decimal(2_500)
@@ -15,7 +16,6 @@ STAKE_MAX = Decimal(2_600)
 MARGIN_SHARE = Decimal("0.0535")  # 1/20, the bid above the mark, and the fee
 BID_ABOVE_MARK = Decimal("0.002")
 TAKE_PROFIT_AT = Decimal("1.01")
-ACT_EVERY_ROUNDS = 3
 
 
 class Gambler:
@@ -24,13 +24,9 @@ class Gambler:
     def __init__(self, client: Client, market: str) -> None:
         self._client = client
         self._market = market
-        self._rounds = 0
 
     async def play(self) -> None:
-        """One step every few rounds, when the previous one has taken effect."""
-        self._rounds += 1
-        if self._rounds % ACT_EVERY_ROUNDS:
-            return
+        """One step, when the previous one has taken effect."""
         positions = await self._client.get("/positions")
         held = next((position for position in positions if position["marketId"] == self._market), None)
         if held is None:
@@ -43,9 +39,9 @@ class Gambler:
         [balance] = [one for one in await self._client.get("/balances") if one["asset"] == "USDC"]
         free, total = Decimal(balance["available"]), Decimal(balance["total"])
         if total < STAKE_MIN:
-            await self._client.post("/deposits", _usdc(STAKE - total))
+            await self._client.post("/deposits", usdc(STAKE - total))
         elif free > STAKE_MAX:
-            await self._client.post("/withdrawals", _usdc(free - STAKE))
+            await self._client.post("/withdrawals", usdc(free - STAKE))
         else:
             market = await self._client.get(f"/markets/{self._market}")
             await self._client.post("/orders", _bid(market, min(free, STAKE)))
@@ -68,7 +64,3 @@ def _bid(market: dict[str, Any], stake: Decimal) -> dict[str, Any]:
         "quantity": f"{quantity:f}",
         "leverage": LEVERAGE,
     }
-
-
-def _usdc(amount: Decimal) -> dict[str, Any]:
-    return {"asset": "USDC", "amount": f"{amount.quantize(Decimal('0.000001'), ROUND_FLOOR).normalize():f}"}

@@ -1,78 +1,88 @@
-"""A market maker for the demo: levels of post-only quotes around the mark, through the public REST API."""
+"""The market maker of the demo: it quotes one market on both sides of the mark, through the public REST API."""
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any
 
 from app.demo.client import Client
+from app.demo.ladder import Ladder, Quote, Resting
+from app.demo.terms import Terms, signed_lots
 
-LEVELS = 4
-LEVEL_STEP = Decimal("0.0005")
-LEVEL_NOTIONAL = Decimal(25_000)
+BATCH_MAX = 20
+CANCELS_MAX = 10
+"""With more to cancel it cancels all, in one request."""
 INVENTORY_MAX = Decimal(2_000_000)
-REQUOTE_AT = Decimal("0.0002")
-REQUOTE_ROUNDS = 10
+LEAN_AT = Decimal(60_000)
+LEAN_STEPS_MAX = 3
+"""An inventory of LEAN_AT moves the quotes by a step, up to so many: what others buy gets dearer, and they sell again."""
+REFRESH_ROUNDS = 8
+"""It looks at its orders when the mark has passed a step, and after so many rounds, because quotes get filled."""
 
 
 class Maker:
-    """Quotes one market; new quotes are placed before the old ones are cancelled, so the book is never empty."""
+    """Quotes one market, with few requests."""
 
-    def __init__(self, client: Client, market: str) -> None:
+    def __init__(self, client: Client, ladder: Ladder) -> None:
         self._client = client
-        self._market = market
-        self._quoted_at = Decimal(0)
-        self._rounds = 0
+        self._ladder = ladder
+        self._step = 0
+        self._rounds_left = 0
 
-    async def quote(self) -> None:
-        """Requote when the mark has moved, and every few rounds, because quotes get filled."""
-        market = await self._client.get(f"/markets/{self._market}")
-        mark = Decimal(market["markPrice"])
-        self._rounds += 1
-        if abs(mark - self._quoted_at) < mark * REQUOTE_AT and self._rounds % REQUOTE_ROUNDS:
+    async def quote(self, terms: Terms) -> None:
+        """One round: if there may be something to change, read orders and inventory, and change what is wrong."""
+        step = int(terms.mark_ticks / terms.step)
+        self._rounds_left -= 1
+        if not terms.is_active or (step == self._step and self._rounds_left > 0):
             return
-        old = [order["orderId"] for order in await self._live_orders()]
-        inventory = await self._inventory()
-        for body in _quotes(market, mark, inventory):
-            await self._client.post("/orders", body)
-        for order_id in old:
-            await self._client.delete(f"/orders/{order_id}")
-        self._quoted_at = mark
+        resting = await self._resting(terms)
+        inventory = terms.notional_of(signed_lots(await self._client.get("/positions"), terms))
+        await self._change(terms, resting, inventory)
+        self._step, self._rounds_left = step, REFRESH_ROUNDS
 
-    async def quoted_sides(self) -> set[str]:
-        """The sides on which its orders rest."""
-        return {order["side"] for order in await self._live_orders()}
-
-    async def _live_orders(self) -> list[dict[str, Any]]:
-        pages = [
-            await self._client.get(f"/orders?marketId={self._market}&status={status}&limit=500")
-            for status in ("OPEN", "PARTIALLY_FILLED")
+    async def _resting(self, terms: Terms) -> list[Resting]:
+        page = await self._client.get(f"/orders?marketId={terms.market}&status=LIVE&limit=500")
+        return [
+            Resting(
+                order["orderId"],
+                order["side"],
+                terms.price_ticks(order["price"]),
+                terms.lots(order["remainingQuantity"]),
+            )
+            for order in page["data"]
+            if order["cancelRequestedAt"] is None
         ]
-        return [order for page in pages for order in page["data"]]
 
-    async def _inventory(self) -> Decimal:
-        """Signed value of the position at mark."""
-        for position in await self._client.get("/positions"):
-            if position["marketId"] == self._market:
-                value = Decimal(position["quantity"]) * Decimal(position["markPrice"])
-                return value if position["side"] == "LONG" else -value
-        return Decimal(0)
+    async def _change(self, terms: Terms, resting: list[Resting], inventory: Decimal) -> None:
+        """Cancels come first: a quote on the wrong side of the mark would meet the new ones, which only make."""
+        middle, sides = _middle(terms, inventory), _sides(inventory)
+        cancel, place = self._ladder.changes(terms, middle, resting, sides)
+        if len(cancel) > CANCELS_MAX:
+            await self._client.delete(f"/orders?marketId={terms.market}")
+            place = self._ladder.changes(terms, middle, [], sides).place
+        else:
+            for order_id in cancel:
+                await self._client.delete(f"/orders/{order_id}")
+        for first in range(0, len(place), BATCH_MAX):
+            orders = [_order(terms, quote) for quote in place[first : first + BATCH_MAX]]
+            await self._client.post("/orders/batch", {"orders": orders})
 
 
-def _quotes(market: dict[str, Any], mark: Decimal, inventory: Decimal) -> list[dict[str, Any]]:
-    """The quotes of one round, without the side that would add to a large inventory."""
-    sides = [("BUY", -1, ROUND_FLOOR)] * (inventory < INVENTORY_MAX) + [("SELL", 1, ROUND_CEILING)] * (
-        inventory > -INVENTORY_MAX
-    )
-    tick, lot = Decimal(market["tickSize"]), Decimal(market["lotSize"])
-    quantity = (LEVEL_NOTIONAL / mark / lot).to_integral_value() * lot
-    return [
-        {
-            "marketId": market["id"],
-            "side": side,
-            "type": "LIMIT",
-            "postOnly": True,
-            "price": str((mark * (1 + sign * level * LEVEL_STEP) / tick).to_integral_value(rounding) * tick),
-            "quantity": str(quantity),
-        }
-        for level in range(1, LEVELS + 1)
-        for side, sign, rounding in sides
-    ]
+def _middle(terms: Terms, inventory: Decimal) -> Decimal:
+    """The mark, moved against the inventory; in ticks."""
+    steps = max(Decimal(-LEAN_STEPS_MAX), min(Decimal(LEAN_STEPS_MAX), inventory / LEAN_AT))
+    return terms.mark_ticks - steps * terms.step
+
+
+def _sides(inventory: Decimal) -> list[str]:
+    """Both sides, without the one that would add to a large inventory."""
+    return ["BUY"] * (inventory < INVENTORY_MAX) + ["SELL"] * (inventory > -INVENTORY_MAX)
+
+
+def _order(terms: Terms, quote: Quote) -> dict[str, Any]:
+    return {
+        "marketId": terms.market,
+        "side": quote.side,
+        "type": "LIMIT",
+        "postOnly": True,
+        "price": terms.price_text(quote.price),
+        "quantity": terms.quantity_text(quote.lots),
+    }

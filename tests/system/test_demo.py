@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -45,17 +46,29 @@ async def test_the_quick_start_leads_to_a_first_fill(demo: ExchangeProcess) -> N
     assert "balanced" in audit
 
 
+async def test_the_demo_lives_on_when_parts_of_it_are_killed(demo: ExchangeProcess) -> None:
+    """15 levels a side; after a kill of the engine and the API every market trades again; alice and bob have not; the books balance to the micro."""
+    async with aiohttp.ClientSession(demo.url) as session:
+        await eventually(lambda: _has_levels(session, 15), every_s=0.5)
+        for name in ("engine", "api"):
+            os.kill(demo.children()[name], signal.SIGKILL)
+        before = [await eventually(lambda market=market: _trades(session, market), every_s=0.2) for market in MARKETS]
+        for market, trades in zip(MARKETS, before, strict=True):
+            await eventually(lambda market=market, trades=trades: _has_traded(session, market, trades), every_s=0.5)
+        for name in ("alice", "bob"):
+            assert await _get(session, "/orders", await _token(session, demo, name)) == []
+    assert (await demo.command("audit", "--deep"))[0] == 0
+
+
 @pytest.mark.timeout(400)  # two starts of a demo, on a machine that may be busy
 async def test_a_shock_moves_the_index_of_the_demo_and_without_its_prices_markets_wait(
     demo: ExchangeProcess,
 ) -> None:
     """Three markets of three sources each; -6 % within seconds; started again without the demo they take no orders."""
     assert any("carol@demo.example" in line for line in demo.printed)
-    carol = json.loads((demo.data / "demo.json").read_bytes())["carol"]
     async with aiohttp.ClientSession(demo.url) as session:
         assert [market["id"] for market in await _get(session, "/markets")] == MARKETS
-        async with session.post("/auth/login", json=carol) as answer:
-            headers = {"Authorization": f"Bearer {(await answer.json())['token']}"}
+        headers = await _token(session, demo, "carol")
         [position] = await eventually(lambda: _get(session, "/positions", headers))
         assert (position["marketId"], position["leverage"]) == ("BTC-PERP", 20)
         await eventually(lambda: _reported_by_the_demo(demo, session), every_s=0.5)
@@ -105,6 +118,31 @@ async def _reported_by_the_demo(exchange: ExchangeProcess, session: aiohttp.Clie
         return False
     async with session.get(metrics) as answer:
         return 'perpetua_prices_reported_total{market="BTC-PERP"' in await answer.text()
+
+
+async def _token(session: aiohttp.ClientSession, demo: ExchangeProcess, name: str) -> dict[str, str]:
+    """The headers of a demo user who has just logged in."""
+    credential = json.loads((demo.data / "demo.json").read_bytes())[name]
+    async with session.post("/auth/login", json=credential) as answer:
+        return {"Authorization": f"Bearer {(await answer.json())['token']}"}
+
+
+async def _has_levels(session: aiohttp.ClientSession, count: int) -> bool:
+    books = [await _get(session, f"/markets/{market}/orderbook?depth=50") for market in MARKETS]
+    return all(len(book[side]) >= count for book in books for side in ("bids", "asks"))
+
+
+async def _trades(session: aiohttp.ClientSession, market: str) -> int | None:
+    """How many trades the market has had; None while the API does not answer."""
+    try:
+        return int((await _get(session, f"/markets/{market}/ticker"))["trades24h"])
+    except aiohttp.ClientError:
+        return None
+
+
+async def _has_traded(session: aiohttp.ClientSession, market: str, before: int) -> bool:
+    trades = await _trades(session, market)
+    return trades is not None and trades > before
 
 
 async def _all_are(session: aiohttp.ClientSession, status: str) -> bool:
