@@ -6,6 +6,7 @@ aiohttp has no public hook for either; the internals used here are pinned by its
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from api.errors import answer_of_status, new_request_id
 from api.fast_path.fast_request import FastRequest, answer_to, answer_to_a_bug, fast_request_of
+from api.live.session.masked_frames import MaskedFrames
 from api.metrics import RESPONSES, UNMATCHED
 from api.security_headers import of_every_answer
 from api.services import SERVICES, Services
@@ -60,6 +62,10 @@ class JsonProtocol(web.RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = sleeping
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """From now on the connection is a WebSocket."""
+        super().set_parser(MaskedFrames(parser), data_received_cb)  # type: ignore[arg-type]  # used by these two methods only
 
     def _takes_quickly(self) -> bool:
         """Submit the one parsed message if it is plain and the client keeps up with reading its answers."""

@@ -56,7 +56,7 @@ class RawSocket:
 
     async def send_frame(self, payload: bytes, first_byte: int = FINAL | TEXT, *, is_masked: bool = True) -> None:
         """Send a frame, masked as a client must. The first byte has FIN, the reserved bits and the opcode."""
-        await self.send_bytes(_framed(payload, first_byte, is_masked=is_masked))
+        await self.send_bytes(framed(payload, first_byte, is_masked=is_masked))
 
     def half_close(self) -> None:
         """Send no more, and go on reading."""
@@ -98,7 +98,8 @@ class RawSocket:
             rest = rest[start + length :]
 
 
-def _framed(payload: bytes, first_byte: int, *, is_masked: bool) -> bytes:
+def framed(payload: bytes, first_byte: int, *, is_masked: bool) -> bytes:
+    """A frame as it is sent."""
     size, masked = len(payload), 0x80 if is_masked else 0
     if size < 126:
         head = bytes((first_byte, masked | size))
