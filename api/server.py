@@ -45,6 +45,8 @@ def create_app(services: Services) -> web.Application:
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
     app[SESSIONS] = Sessions(services)
     app[DOCUMENT] = _DOCUMENT
+    if services.live is not None:
+        services.submissions.on_stored = services.live.accounts.stored
     for route in ALL_ROUTES:
         handler = guarded(route)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):  # aiohttp drops the body of a HEAD

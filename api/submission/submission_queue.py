@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
 from api.errors import unavailable
 from api.metrics import BATCH_SECONDS, BATCH_SIZE
@@ -36,6 +36,7 @@ from store.submission import (
 )
 
 FAILURE_COUNTS_S = 10.0
+OnStored: TypeAlias = Callable[[Sequence[SubmissionRequest], Sequence[SubmissionOutcome]], None]
 _CANCELLING = (SubmitCancel, SubmitCancelAll, SubmitCountdown)
 """Requests that never raise a risk: they go first."""
 
@@ -140,6 +141,8 @@ class SubmissionQueue:
         self._late = 0
         self._failure = ""
         self._failed_at_s = 0.0
+        self.on_stored: OnStored = lambda _requests, _outcomes: None
+        """Called after each batch, with its requests and their outcomes."""
 
     @property
     def failure(self) -> str:
@@ -241,6 +244,8 @@ class SubmissionQueue:
         self._failure = note_outage(error) if isinstance(error, StoreUnavailable) else ""
         self._failed_at_s = asyncio.get_running_loop().time()
         _answer_each(flight.batch, ran)
+        if error is None:
+            self.on_stored([waiting.request for waiting in flight.batch], ran.result())
         BATCH_SIZE.observe(sum(waiting.size for waiting in flight.batch))
         BATCH_SECONDS.observe(asyncio.get_running_loop().time() - flight.started_s)
         self._wake.set()

@@ -18,6 +18,7 @@ from store.submission.requests import (
     SubmitCountdown,
     SubmitGroup,
     SubmitOrder,
+    parts_of,
 )
 from store.submission.submitter import BATCH_MAX, Submission
 
@@ -41,4 +42,5 @@ __all__ = [
     "SubmitCountdown",
     "SubmitGroup",
     "SubmitOrder",
+    "parts_of",
 ]

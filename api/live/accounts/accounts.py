@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -24,6 +24,7 @@ from schemas.refusals import ErrorCode
 from store.queries.accounts.live_account import AccountSeen, read_accounts_seen
 from store.queries.accounts.positions import Ranking
 from store.session.connect import StoreUnavailable
+from store.submission import Answers, Placed, SubmissionOutcome, SubmissionRequest, SubmitOrder, parts_of
 
 SEEN_EVERY_S = 0.5
 CATCHES_UP_WITHIN_S = 5.0
@@ -50,6 +51,10 @@ class _Served:
         known = self.seen.markets if self.seen is not None else frozenset()
         return sorted(known - set(self.feed.markets) - self.entering)
 
+    def is_new_in(self, markets: Iterable[str]) -> bool:
+        """Whether its feed has not begun to enter one of these markets."""
+        return any(market not in self.feed.markets and market not in self.entering for market in markets)
+
     def _touch(self, market: str, place: Place) -> None:
         self.money.touch(market, place)
 
@@ -62,6 +67,7 @@ class LiveAccounts:
         self._served: dict[int, _Served] = {}
         self._markets: dict[str, MarketAccounts] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._look_now = asyncio.Event()
 
     async def subscribe(self, user: int, channel: AccountChannel, from_: str | None, line: Outgoing) -> Subscription:
         """Send `subscribed`, then the present state or what has changed, then what happens. Raises Refusal before anything is sent."""
@@ -81,6 +87,13 @@ class LiveAccounts:
             subscription.cancel()
             raise
         return subscription
+
+    def stored(self, requests: Iterable[SubmissionRequest], outcomes: Iterable[SubmissionOutcome]) -> None:
+        """Look now where an account has placed its first order in a market: this process has just stored these requests."""
+        for request, outcome in zip(requests, outcomes, strict=True):
+            served = self._served.get(request.user)
+            if served is not None and served.is_new_in(_markets_placed_in(request, outcome)):
+                self._look_now.set()
 
     @property
     def is_idle(self) -> bool:
@@ -182,7 +195,10 @@ class LiveAccounts:
     async def _look_again_and_again(self) -> None:
         """Find transfers, and markets in which an account trades for the first time: no event tells of them."""
         while self._served:
-            await asyncio.sleep(SEEN_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SEEN_EVERY_S):
+                    await self._look_now.wait()
+            self._look_now.clear()
             with suppress(StoreUnavailable):
                 seen = await self._database.run(lambda session: read_accounts_seen(session, list(self._served)))
                 for user, account in seen.items():
@@ -204,6 +220,14 @@ class LiveAccounts:
             except OUTAGES:
                 await asyncio.sleep(SEEN_EVERY_S)
         served.entering.discard(market)
+
+
+def _markets_placed_in(request: SubmissionRequest, outcome: SubmissionOutcome) -> Iterator[str]:
+    """The markets of the orders that were stored."""
+    outcomes = outcome.outcomes if isinstance(outcome, Answers) else (outcome,)
+    for part, stored in zip(parts_of(request), outcomes, strict=False):  # a cancel-all has one part, and many outcomes
+        if isinstance(part, SubmitOrder) and isinstance(stored, Placed):
+            yield part.request.market_id
 
 
 def _is_ahead(since: Places, places: Places) -> bool:

@@ -74,6 +74,28 @@ async def test_fills_come_before_the_projection(broker: Broker, database: str) -
             assert [frame["data"] for frame in live.others] == (await user.get("/fills")).body[::-1]
 
 
+@pytest.mark.parametrize("door", ["socket", "rest", "batch"])
+async def test_the_first_order_in_a_market_is_shown_at_once(
+    broker: Broker, database: str, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    """However it was placed at this process; the next look at all accounts is not waited for."""
+    monkeypatch.setattr("api.live.accounts.accounts.SEEN_EVERY_S", 3_600.0)
+    async with live_exchange(broker, database) as exchange:
+        alice = await exchange.user("100000")
+        live = await Live.open(exchange, alice)
+        assert (await subscribed(live, "orders")).of("order") == []
+        order = {"side": "BUY", "type": "LIMIT", "quantity": "0.1", "price": "60000", "marketId": exchange.first}
+        if door == "socket":
+            assert (await live.ask("order.place", **order)).status == 202
+        elif door == "rest":
+            assert (await alice.order(**order)).status == 202
+        else:
+            assert (await alice.call("POST", "/orders/batch", {"orders": [order]})).status == 200
+        await exchange.match()
+        shown = await newest(live, "order", lambda frame: frame["data"]["status"] == "OPEN")
+        assert shown["market"] == exchange.first
+
+
 async def test_a_cursor_resumes_without_a_gap_and_without_a_double(broker: Broker, database: str) -> None:
     """Every cursor that came: what is told after it is what had been told after it, whether it is persisted or not."""
     async with live_exchange(broker, database) as exchange:
@@ -212,7 +234,8 @@ async def test_positions_and_balances_are_the_latest(broker: Broker, database: s
         shown = await newest(live, "position", lambda frame: frame["data"] is not None)
         (expected,) = (await alice.get("/positions")).body
         assert shown["data"] == expected
-        assert (await newest(live, "balance", lambda _: True))["data"] == (await alice.get("/balances")).body[0]
+        (expected,) = (await alice.get("/balances")).body
+        await newest(live, "balance", lambda frame: frame["data"] == expected)
         cursor = shown["cursor"]
         await alice.deposit("5")
         total = (await alice.get("/balances")).body[0]["total"]
