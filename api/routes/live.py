@@ -30,7 +30,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     sessions = request.app[SESSIONS]
     sessions.admit(request)
     await socket.prepare(request)
-    await sessions.serve(Session(request, socket, OPERATIONS))
+    await sessions.serve(Session(request, socket, OPERATIONS, sessions.turns))
     return socket
 
 

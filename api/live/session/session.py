@@ -17,6 +17,7 @@ from api.live.outgoing import Key, Outgoing
 from api.live.session.operation import Operation
 from api.live.session.orders_in_flight import OrdersInFlight
 from api.live.session.replies import Asked, Reply, Submitted, reply_of, reply_to, result_frame
+from api.live.session.write_turns import WriteTurns
 from api.live.session.writing import Writer
 from api.live.subscription import Subscription
 from api.metrics import RESPONSES
@@ -51,7 +52,11 @@ class Session:
     """A connection from its handshake to its end. `user` is whom `auth` has named, also after the authorisation has ended."""
 
     def __init__(
-        self, request: web.Request, socket: web.WebSocketResponse, operations: dict[str, Operation["Session"]]
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        operations: dict[str, Operation["Session"]],
+        turns: WriteTurns,
     ) -> None:
         self.request, self.services = request, services_of(request)
         self.address = address_name(request)
@@ -63,7 +68,7 @@ class Session:
         self._private: set[Key] = set()
         self.cancels_on_disconnect = False
         self._socket, self._operations = socket, operations
-        self._writer = Writer(request)
+        self._writer = Writer(request, turns)
         self.outgoing = Outgoing(
             self._writer.wake,
             partial(self.close_soon, SLOW_CODE, SLOW),

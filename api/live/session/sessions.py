@@ -12,6 +12,7 @@ from api.errors import Refusal
 from api.live.metrics import LIVE_CONNECTIONS
 from api.live.session.disconnecting import Disconnects
 from api.live.session.session import STOPPING, Session
+from api.live.session.write_turns import WriteTurns
 from api.services import Services
 from schemas.refusals import ErrorCode
 
@@ -31,6 +32,7 @@ class Sessions:
         self._ended: asyncio.Future[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self.disconnects = Disconnects(services.submissions)
+        self.turns = WriteTurns()
 
     def admit(self, request: web.Request) -> None:
         """Refuse a handshake: from a foreign page, while the process stops, or where too many have not named their user."""

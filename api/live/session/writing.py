@@ -10,6 +10,7 @@ from aiohttp import web
 
 from api.live.metrics import LIVE_MESSAGES
 from api.live.outgoing import Outgoing
+from api.live.session.write_turns import WriteTurns
 
 WRITE_BYTES = 64 * 1024
 """Handed to the transport at a time."""
@@ -22,14 +23,17 @@ _MEDIUM_MAX = 0xFFFF
 class Writer:
     """Writes the texts of a connection in one task."""
 
-    def __init__(self, request: web.Request) -> None:
-        self._request = request
+    def __init__(self, request: web.Request, turns: WriteTurns) -> None:
+        self._request, self._turns = request, turns
+        self._has_asked = False
         self._waiting: asyncio.Future[None] | None = None
         self._empty: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
         """Something waits to be written."""
-        _set(self._waiting)
+        if self._waiting is not None and not self._waiting.done() and not self._has_asked:
+            self._has_asked = True
+            self._turns.ask(self._begin)
 
     async def write(self, outgoing: Outgoing) -> None:
         """Write what waits, again and again; ends with the connection."""
@@ -40,6 +44,10 @@ class Writer:
                 await self._waiting
             self._write_some(outgoing)
             await self._request.writer.drain()
+
+    def _begin(self) -> None:
+        self._has_asked = False
+        _set(self._waiting)
 
     def _write_some(self, outgoing: Outgoing) -> None:
         """Hand frames that wait to the transport."""
