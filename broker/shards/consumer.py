@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import faust
+import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
@@ -138,6 +139,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._close_thread_loop_on_stop = True  # it is ours: mode would make a slower one
         self._sole_owner = SoleOwner()
         self._member: AIOKafkaConsumer | None = None
         self._readings: dict[TP, Reading] = {}
@@ -328,7 +330,8 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
                 continue
             self._set_fetch_wait(is_idle=not records and not self._paused)
             if records:
-                self._fetch_at_s = self.thread_loop.time() + gather_s(len(self._readings), len(records))
+                wait_s = max(self.consumer.fetch_after_s, gather_s(len(self._readings), len(records)))
+                self._fetch_at_s = self.thread_loop.time() + wait_s
             for tp, found in records.items():
                 reading = self._readings.get(TP(*tp))
                 if reading is not None:
@@ -375,6 +378,11 @@ class ShardConsumer(driver.Consumer):
 
     def _prepare(self) -> None:
         """Nothing is read or known yet."""
+        self.fetch_after_s = 0.0
+        """After records have come, the next fetch waits this long at least.
+
+        A broker answers the fetches that wait for a record in the order in which they came, so the others are answered first.
+        """
         self.on_rejoin: Callable[[], None] = lambda: None
         self.on_membership: Callable[[Membership], None] = lambda _: None
         self._readings: dict[TP, Reading] = {}
@@ -387,7 +395,7 @@ class ShardConsumer(driver.Consumer):
         self._asking: asyncio.Task[None] | None = None
 
     def _new_consumer_thread(self) -> ShardConsumerThread:
-        return ShardConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ShardConsumerThread(self, loop=self.loop, beacon=self.beacon, thread_loop=uvloop.new_event_loop())
 
     def rejoins(self) -> None:
         """The group is about to decide again."""
