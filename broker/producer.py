@@ -57,6 +57,25 @@ class _Sent(NamedTuple):
 _NOTHING_SENT = _Sent(-math.inf, None)
 
 
+class _Activity:
+    """When this process was last seen not to have worked for long: it may have been frozen, and replaced meanwhile."""
+
+    def __init__(self) -> None:
+        self._seen_s = self._resumed_s = -math.inf
+
+    def note(self) -> None:
+        """It works now."""
+        now_s = time.monotonic()
+        if now_s >= self._seen_s + DOUBTED_AFTER_S:
+            self._resumed_s = now_s
+        self._seen_s = now_s
+
+    def was_interrupted_since(self, since_s: float) -> bool:
+        """Whether it may have been frozen between then and now."""
+        self.note()
+        return self._resumed_s > since_s
+
+
 class AckedProducer:
     """Sends one record of a topic at a time and waits for its acknowledgement; retries forever while the broker is unavailable.
 
@@ -72,6 +91,7 @@ class AckedProducer:
         self._last: dict[str, LastRecord] = {}
         self._sent: dict[str, _Sent] = {}  # by topic whose end was read: the last send
         self._strangers: dict[str, deque[range]] = {}
+        self._activity = _Activity()  # on all topics together: one that is quiet proves nothing
         self.appended: Counter[str] = Counter()  # by topic: how many times the broker has acknowledged something
 
     async def start(self) -> None:
@@ -131,6 +151,7 @@ class AckedProducer:
         have lost our connection: a leader that loses records has ended. Idempotence does not tell us: a broker that has
         no record of a producer left accepts any.
         """
+        self._activity.note()
         sent = _Sent(time.monotonic(), self._clients.connection(topic))
         offset, tries = await self._until_answered(topic, send)
         self.appended[topic] += 1
@@ -153,7 +174,7 @@ class AckedProducer:
             return False
         connection = self._clients.connection(topic)
         is_the_same = connection is not None and connection is last.connection
-        return not is_the_same or time.monotonic() >= last.began_s + DOUBTED_AFTER_S
+        return not is_the_same or self._activity.was_interrupted_since(last.began_s)
 
     async def _is_replaced(self, topic: str, last: LastRecord) -> bool:
         """Whether another record has this one's offset; an empty offset (compaction, retention) proves nothing."""

@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -14,8 +15,8 @@ from aiokafka.errors import KafkaTimeoutError
 
 from agents.matching.recovery import begin_assignment
 from broker.event_records import read_written
-from broker.producer import AckedProducer, LogTruncated, OutgoingRecord
-from broker.reader import NO_RECORD, LastRecord, read_all
+from broker.producer import DOUBTED_AFTER_S, AckedProducer, LogTruncated, OutgoingRecord
+from broker.reader import NO_RECORD, LastRecord, read_all, record_at
 from broker.topics import create_topics
 from schemas.topics import commands_topic, events_topic
 from tests.agents.stream import Stream, stream_on
@@ -174,6 +175,33 @@ async def test_the_record_that_was_read_is_looked_at_once(broker: Broker, databa
         for value in (b"[1]", b"[2]"):
             await producer.send(topic, value, key=b"")
         assert [each.value for each in await read_all(stream.settings.bootstrap, topic)] == [b"[0]", b"[1]", b"[2]"]
+
+
+@pytest.mark.parametrize("is_another_written", [True, False])
+async def test_a_quiet_topic_is_looked_at_only_where_the_process_may_have_been_frozen(
+    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_another_written: bool
+) -> None:
+    """A look costs more than the record: by Zipf's law most of 200 markets have none for a second and a half."""
+    now_s, looks = [1_000.0], []
+
+    async def look(bootstrap: str, topic: str, offset: int) -> LastRecord | None:
+        looks.append((topic, offset))
+        return await record_at(bootstrap, topic, offset)
+
+    monkeypatch.setattr("broker.producer.time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr("broker.producer.record_at", look)
+    async with producing_after(b"[0]", broker, database, tmp_path) as (stream, producer):
+        topic = events_topic(stream.market)
+        producer.expect_beyond(topic, LastRecord(0, b"", b"[0]"))
+        for value in (b"[1]", b"[2]"):  # from the second on it is connected
+            await producer.send(topic, value, key=b"")
+        looks.clear()
+        for _ in range(4):
+            now_s[0] += DOUBTED_AFTER_S / 2
+            if is_another_written:
+                await producer.send(commands_topic(stream.market), b"{}", key=b"")
+        await producer.send(topic, b"[3]", key=b"")
+        assert looks == ([] if is_another_written else [(topic, 2)])
 
 
 @pytest.mark.parametrize("is_batch", [False, True])
