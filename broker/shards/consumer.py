@@ -24,8 +24,8 @@ from faust.types import TP
 from broker.address import METADATA_MAX_AGE_MS, client_settings
 from broker.fetch_wakeups import FETCHER_SLEEPS_MS, miss_no_wakeup
 from broker.refused_member import RefusalWatch
-from broker.shards.fetch_sessions import FetchSessions
 from broker.shards.group import SUBSCRIBED, SoleOwner, remove_member
+from broker.shards.split_fetches import SplitFetches
 
 STOP_TIMEOUT_S = 4.0  # longer than a host waits for its app: it ends the process first, where it can
 FETCH_MAX_WAIT_MS = 200
@@ -33,9 +33,8 @@ IDLE_FETCH_MAX_WAIT_MS = 1_000
 """How long the broker holds a fetch when there is no record. A log that is added, or goes on, waits for the fetch under way."""
 GATHER_A_LOG_S = 0.0001
 """After records have come, the next fetch waits this long for each log that is read: it costs client and broker as much, whatever it
-brings. A wait below GATHER_MIN_S is left out.
+brings.
 """
-GATHER_MIN_S = 0.001
 GATHER_MAX_S = 0.05
 BUSY_LOGS = 10
 """With records in this many logs at once the wait is twice as long: where many markets trade, a fetch brings more of them."""
@@ -146,7 +145,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
         self._paused: set[TP] = set()
         self._pumping: asyncio.Task[None] | None = None
         self._is_stopping = False
-        self._fetch_at_s = 0.0
+        self._fetches: SplitFetches | None = None
 
     async def on_start(self) -> None:
         """Connect both clients; the member joins its group when the app subscribes."""
@@ -163,7 +162,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
         )
         await self._consumer.start()
         miss_no_wakeup(self._consumer)
-        self._gather_before_fetches(self._consumer._client)
+        self._split_fetches(self._consumer._client)
         self._member = self._create_member(connection)
         await self._member.start()
         RefusalWatch(self._member._coordinator)
@@ -208,6 +207,8 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
         if self._member is not None:
             await self._member.stop()
         await super().on_thread_stop()
+        if self._fetches is not None:
+            await self._fetches.close()
 
     async def subscribe(self, topics: Iterable[str]) -> None:  # noqa: ARG002 - Faust's names its topics
         """Join the group, once; the logs to be read are not its business."""
@@ -329,28 +330,26 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
             self._set_fetch_wait(is_idle=not records and not self._paused)
-            if records:
-                wait_s = max(self.consumer.fetch_after_s, gather_s(len(self._readings), len(records)))
-                self._fetch_at_s = self.thread_loop.time() + wait_s
             for tp, found in records.items():
                 reading = self._readings.get(TP(*tp))
                 if reading is not None:
                     reading.next_offset = found[-1].offset + 1
                     self.parent_loop.call_soon_threadsafe(self.consumer.deliver, reading, found)
 
-    def _gather_before_fetches(self, client: Any) -> None:
-        """Let fetches of a client wait: a consumer of aiokafka sends the next one as soon as records are taken off it."""
-        send, sessions = client.send, FetchSessions(client.send)
+    def _split_fetches(self, client: Any) -> None:
+        """Let fetches of a client gather records: a consumer of aiokafka sends the next one as soon as records are taken off it."""
+        send = client.send
+        self._fetches = fetches = SplitFetches(send, self._gather_s)
 
-        async def send_later(node_id: Any, request: Any, **more: Any) -> Any:
-            if not isinstance(request, FetchRequest):
-                return await send(node_id, request, **more)
-            wait_s = self._fetch_at_s - self.thread_loop.time()
-            if wait_s >= GATHER_MIN_S:
-                await asyncio.sleep(wait_s)
-            return await sessions.fetch(node_id, request, **more)
+        async def send_apart(node_id: Any, request: Any, **more: Any) -> Any:
+            if isinstance(request, FetchRequest):
+                return await fetches.fetch(node_id, request)
+            return await send(node_id, request, **more)
 
-        client.send = send_later
+        client.send = send_apart
+
+    def _gather_s(self, logs: int, with_records: int) -> float:
+        return max(self.consumer.fetch_after_s, gather_s(logs, with_records))
 
     def _set_fetch_wait(self, *, is_idle: bool) -> None:
         fetcher: Any = self._ensure_consumer()._fetcher

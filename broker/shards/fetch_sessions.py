@@ -32,7 +32,7 @@ class FetchSessions:
         is_known = False
         try:
             answer = await self._send(node_id, session.next_request(request), **more)
-            is_known = session.answered(answer, _wanted_by(request))
+            is_known = session.answered(answer, wanted_by(request))
         finally:
             if not is_known:  # also when this task is cancelled
                 session.begin_again()
@@ -53,7 +53,7 @@ class _Session:
 
     def next_request(self, request: Any) -> "_SessionFetch":
         """The request that makes the broker fetch what `request` names."""
-        wanted = _wanted_by(request)
+        wanted = wanted_by(request)
         changed = {each: wanted[each] for each in wanted if self._known.get(each) != wanted[each]}
         return _SessionFetch(request, (self._id, self._epoch), changed, self._known.keys() - wanted.keys())
 
@@ -71,14 +71,7 @@ class _SessionFetch(FetchRequest):  # type: ignore[misc]  # aiokafka is untyped
     """A fetch within a session."""
 
     def __init__(self, request: Any, session: tuple[int, int], changed: Wanted, forgotten: Iterable[Partition]) -> None:
-        super().__init__(
-            request._max_wait_ms,
-            request._min_bytes,
-            request._max_bytes,
-            request._isolation_level,
-            _by_topic({each: (each[1], *what) for each, what in changed.items()}),
-            request._rack_id,
-        )
+        super().__init__(*_naming(request, changed, request._max_wait_ms))
         self._session = session
         self._forgotten = _by_topic({each: each[1] for each in forgotten})
         self._all = request
@@ -93,8 +86,25 @@ class _SessionFetch(FetchRequest):  # type: ignore[misc]  # aiokafka is untyped
         return built
 
 
-def _wanted_by(request: Any) -> Wanted:
+def wanted_by(request: Any) -> Wanted:
+    """What a fetch of aiokafka asks for."""
     return {(topic, partition): tuple(what) for topic, partitions in request.topics for partition, *what in partitions}
+
+
+def part_of(request: Any, wanted: Wanted, max_wait_ms: int) -> FetchRequest:
+    """A fetch like this one, of some of its partitions, which the broker holds as long when there is no record."""
+    return FetchRequest(*_naming(request, wanted, max_wait_ms))
+
+
+def _naming(request: Any, wanted: Wanted, max_wait_ms: int) -> tuple[Any, ...]:
+    return (
+        max_wait_ms,
+        request._min_bytes,
+        request._max_bytes,
+        request._isolation_level,
+        _by_topic({each: (each[1], *what) for each, what in wanted.items()}),
+        request._rack_id,
+    )
 
 
 def _by_topic(each: Mapping[Partition, Any]) -> list[tuple[str, list[Any]]]:

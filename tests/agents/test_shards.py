@@ -31,6 +31,7 @@ from agents.worker.settings import StreamSettings
 from broker.producer import AckedProducer, OutgoingRecord
 from broker.shards import consumer as consuming
 from broker.shards.consumer import WAITING_RECORDS_MAX
+from broker.shards.split_fetches import GATHER_MIN_S
 from schemas.commands import SetStatus
 from schemas.market import MarketStatus
 from schemas.topics import book_changelog_topic, commands_topic, events_topic, shard_app_id
@@ -373,7 +374,7 @@ async def _records_of_each_fetch(
 
 def test_records_gather_only_where_many_markets_trade() -> None:
     """Two markets never wait for each other; of two hundred a busy exchange fetches at most twenty times a second."""
-    assert consuming.gather_s(2, 2) < consuming.GATHER_MIN_S
+    assert consuming.gather_s(2, 2) < GATHER_MIN_S
     assert (
         consuming.gather_s(200, 1)
         < consuming.gather_s(200, 10)
