@@ -87,13 +87,14 @@ async def test_a_stale_lock_with_a_reused_process_id_does_not_hinder(data: Path)
 
 
 async def test_it_is_durable_and_listens_on_no_tcp_port_unless_asked(tmp_path: Path) -> None:
-    """fsync and synchronous commits are on; only a unix socket is there, below its length limit; drivers agree."""
+    """fsync and synchronous commits are on, and no commit waits for a large segment; only a unix socket is there, below its length limit."""
     server = EmbeddedPostgres(tmp_path / ("long" * 40) / "pg")
     dsn = await server.start()
     try:
         with psycopg.connect(dsn) as session:
             settings: dict[str, str] = dict(session.execute("SELECT name, setting FROM pg_settings").fetchall())
         assert (settings["fsync"], settings["synchronous_commit"]) == ("on", "on")
+        assert settings["wal_segment_size"] == str(4 * 2**20)
         assert settings["listen_addresses"] == ""
         assert len(str(server.socket_dir / ".s.PGSQL.5432")) < 107
         assert server.socket_dir.stat().st_mode & 0o077 == 0

@@ -153,6 +153,17 @@ async def test_the_cache_fits_the_machine_that_made_it(tmp_path: Path) -> None:
     assert (java.returncode, KAFKA_VERSION in printed.decode()) == (0, True), printed
 
 
+async def test_new_code_causes_no_collection(tmp_path: Path) -> None:
+    """A whole one stops the broker for a tenth of a second."""
+    jars = await fetch_jars()
+    (tmp_path / "log4j2.properties").touch()
+    options = ("-XX:+PrintFlagsFinal",)
+    command = java_command(tmp_path, jars, ["kafka.Kafka", "--version"], heap=DEFAULT_HEAP, options=options)
+    java = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await java.communicate()
+    assert re.search(r"\bSweeperThreshold\s*= 100\.0", printed.decode())
+
+
 async def test_a_new_node_without_a_coordinator_is_no_error_to_report(caplog: pytest.LogCaptureFixture) -> None:
     """`make run` printed the client's line on its first start. Other errors of the client are still logged, and this one elsewhere."""
     client, said = logging.getLogger("aiokafka.consumer.group_coordinator"), "Group Coordinator Request failed: %s"
