@@ -1,39 +1,32 @@
 """Retrying a dead letter. Retrying it twice has the same effect as once (ADR 0003)."""
 
-from enum import StrEnum
-
 import msgspec
 
 from broker.command_records import read_whole_record
 from broker.dead_letters import DeadLetter
 from broker.unreadable import UnreadableRecord
+from schemas.rest.operating.acts import Action
+from schemas.rest.operating.dead_letters import Retried, RetryOutcome
 from schemas.topics import commands_topic
+from schemas.units import Timestamp
 from schemas.wire import CommandRecord, NumberedCommand
 from store.command_log.outbox import read_commands, rewind
 from store.markets.progress import MarketProgress, read_market_progress
+from store.operators.acts import Act, Operator, record_act
+from store.queries.formatting import storable
 from store.session.connect import Session
 
 
-class Retried(StrEnum):
-    """The result of a retry."""
-
-    SENT_AGAIN = "SENT_AGAIN"
-    ANSWERED = "ANSWERED"
-    UNREADABLE = "UNREADABLE"
-    NOT_OURS = "NOT_OURS"
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the letter needs no further action."""
-        return self in {Retried.SENT_AGAIN, Retried.ANSWERED}
-
-
-class RetryOutcome(msgspec.Struct, frozen=True):
-    """The result for one letter, and the reason."""
-
-    id: str
-    result: Retried
-    why: str
+async def retry_for_operator(
+    session: Session, operator: Operator, dead_letter: DeadLetter, reason: str | None, now: Timestamp
+) -> RetryOutcome:
+    """Retry a letter, and record who did it, in one transaction."""
+    async with session.transaction():
+        outcome = await retry_dead_letter(session, dead_letter)
+        before, after = {"id": dead_letter.id, "reason": dead_letter.reason}, msgspec.to_builtins(outcome)
+        act = Act(Action.RETRY_DEAD_LETTER, before, after, market=storable(dead_letter.market), reason=reason)
+        await record_act(session, operator, act, now)
+        return outcome
 
 
 async def retry_dead_letter(session: Session, dead_letter: DeadLetter) -> RetryOutcome:

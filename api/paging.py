@@ -127,6 +127,14 @@ def market_and_side(request: web.Request) -> tuple[str | None, Side | None]:
     return given.get(MARKET.name), None if side is None else Side(side)
 
 
+def flag(request: web.Request, parameter: Parameter) -> bool:
+    """Whether an optional yes-or-no parameter is `true`; `page_request` checks the other parameters."""
+    word = request.query.get(parameter.name, "false")
+    if word not in ("true", "false"):
+        raise _malformed(parameter.name, "must be true or false")
+    return word == "true"
+
+
 def one_of(request: web.Request, parameter: Parameter) -> str:
     """The value of an enumerated parameter, or its default; `page_request` checks the other parameters."""
     word: str = request.query.get(parameter.name, parameter.schema["default"])

@@ -7,6 +7,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from api.errors import Refusal
+from schemas.ids import user_id_of
 from schemas.refusals import ErrorCode
 
 Found = TypeVar("Found")
@@ -52,6 +53,28 @@ def no_such_order(order_id: str) -> Refusal:
 def no_such_market(market_id: str) -> Refusal:
     """404 for a market."""
     return Refusal(ErrorCode.MARKET_NOT_FOUND, "no such market", {"marketId": market_id})
+
+
+def no_such_user() -> Refusal:
+    """404 for a user, to an administrator."""
+    return Refusal(ErrorCode.NOT_FOUND, "no such user")
+
+
+def user_id_in(request: web.Request) -> int:
+    """The user named by the path of an administrator's route; refuses with NOT_FOUND what is no id."""
+    user = user_id_of(request.match_info["userId"])
+    if user is None:
+        raise no_such_user()
+    return user
+
+
+def optional_user(request: web.Request) -> int | None:
+    """The user named by the query parameter `userId`, None without it; refuses with INVALID_REQUEST what is no id."""
+    text = request.query.get("userId")
+    user = None if text is None else user_id_of(text)
+    if text is not None and user is None:
+        raise Refusal(ErrorCode.INVALID_REQUEST, "query parameter userId must be a user id", {"field": "userId"})
+    return user
 
 
 def shown_text(text: str) -> str:

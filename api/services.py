@@ -1,6 +1,6 @@
 """The settings and parts that the composition root gives the REST API. Nothing here reads the environment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -17,11 +17,15 @@ from api.database import Database
 from api.live.live_feeds import LiveFeeds
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
+from broker.dead_letters import DeadLetter
+from schemas.rest.operating.dead_letters import RetryOutcome
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
+from store.operators.acts import Operator
 from store.queries.accounts.adl import AdlRanks
 from store.queries.operations.business import BusinessFigures
 from store.session.checked_clock import CheckedClock
+from store.session.connect import Session
 from store.users.networks import Network
 
 
@@ -31,6 +35,8 @@ class ApiSettings:
 
     are_deposits_open: bool = True
     """Whether users can credit their own accounts; in production only an administrator can."""
+    opens_without_sources: bool = True
+    """Whether a market without price sources may be opened; not in production."""
     is_behind_tls: bool = False
     """Whether a proxy in front terminates TLS for all clients; then every answer carries HSTS."""
     rates: Mapping[Budget, Rate] = field(default_factory=dict)
@@ -57,6 +63,17 @@ class ApiSettings:
     """The same from all addresses together."""
     unread_bytes_max: int = 4 * 1024 * 1024
     """What may wait for one connection to the socket."""
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """How dead letters are read, and one of them is retried by an operator for a reason.
+
+    Reading raises OSError or TimeoutError where the broker does not answer.
+    """
+
+    read: Callable[[], Awaitable[list[DeadLetter]]]
+    retry: Callable[[Session, Operator, DeadLetter, str | None, Timestamp], Awaitable[RetryOutcome]]
 
 
 _TOO_MANY_PREVIEWS = "too many previews are waiting; try again shortly"
@@ -92,6 +109,8 @@ class Services:
     access: AccessLog = field(default_factory=AccessLog)
     live: LiveFeeds | None = None
     """What the socket sends; None where the process has no broker to read from."""
+    dead_letters: DeadLetters | None = None
+    """None where the process has no broker to read from."""
     previews: BoundedThreads = field(
         default_factory=lambda: BoundedThreads("preview", _TOO_MANY_PREVIEWS, threads=1, waiting_max=64)
     )

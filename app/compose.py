@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
+from aiokafka.errors import KafkaError
 
 from agents.worker.fail_stop import on_stop_signal
 from agents.worker.gc_tuning import tune_gc
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from agents.rebuild import MovedMarket
     from agents.shard.placement import Scope
     from agents.verify import Report
+    from api.services import DeadLetters
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +173,7 @@ async def serve_api(settings: Settings) -> None:
     services = Services(
         settings=ApiSettings(
             are_deposits_open=settings.deposits_are_open,
+            opens_without_sources=settings.is_local,
             is_behind_tls=settings.behind_tls,
             rates=settings.rates,
             trusted_proxies=settings.trusted_proxies,
@@ -193,6 +196,7 @@ async def serve_api(settings: Settings) -> None:
         proxies=Proxies(settings.trusted_proxies),
         access=AccessLog(settings.access_log, settings.access_log_file),
         ranks=ranks,
+        dead_letters=_dead_letters(settings) if settings.broker_url else None,
         live=live_feeds(database, settings.broker_address, clock.now, ranks) if settings.broker_url else None,
     )
     server = ApiServer(services, settings.http_host, settings.port)
@@ -205,6 +209,21 @@ async def serve_api(settings: Settings) -> None:
         await _until_stopped()
         await server.stop()
     await pool.close()
+
+
+def _dead_letters(settings: Settings) -> "DeadLetters":
+    """How the API reads and retries dead letters."""
+    from agents.dead_letter_retry import retry_for_operator
+    from api.services import DeadLetters
+    from broker.dead_letters import DeadLetter, read_dead_letters
+
+    async def read() -> list[DeadLetter]:
+        try:
+            return await read_dead_letters(settings.broker_address)
+        except KafkaError as error:
+            raise ConnectionError(str(error)) from error
+
+    return DeadLetters(read, retry_for_operator)
 
 
 async def work_prices(settings: Settings, sources: "Sequence[Source]") -> None:

@@ -1,6 +1,9 @@
 """Operator actions for the command line: short PostgreSQL sessions; markets change only through their logs."""
 
 import asyncio
+import getpass
+import os
+import platform
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -12,16 +15,17 @@ import asyncpg
 from agents.worker.database import close_quietly
 from app.settings import Settings
 from app.unreachable import BrokerSilent
-from schemas.commands import Command
 from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
 from schemas.rest.bodies import Page
 from schemas.rest.drains import Drained
 from schemas.rest.markets import MarketView
+from schemas.rest.operating.acts import Action
+from schemas.rest.operating.dead_letters import RetryOutcome
 from store.advance import Advance, unseen
 from store.audit.audit import Finding, audit
 from store.audit.deep_audit import deep_audit
-from store.command_log.commands import MarketUnknown, append_command
+from store.command_log.commands import MarketUnknown
 from store.command_log.drain import DrainTimedOut, drain
 from store.markets.backlog import read_load
 from store.markets.halts import read_halted
@@ -30,20 +34,23 @@ from store.markets.price_sources import IndexSources, read_index_sources
 from store.markets.registry import MarketRefused, list_market, load_registry, read_spec
 from store.markets.rests import read_rests
 from store.markets.spec_changes import SpecChange, check_change, count_brought_below
+from store.operators.acts import Act, Operator, record_act
+from store.operators.market_acts import MarketCommand
+from store.operators.market_acts import command_market as send_command
 from store.queries.market_data.markets import list_markets
 from store.queries.market_data.public_fills import read_public_fills
+from store.queries.operations.books import keep_verification
 from store.queries.operations.health import AuditRun, read_last_audit
+from store.queries.operations.markets import owners_of
 from store.queries.operations.progress import PipelineProgress, read_progress
 from store.queries.operations.settlement import Settlement, read_settlement
 from store.queries.paging import LIMIT_MAX, ListRequest
 from store.session.checked_clock import CheckedClock, machine_time
 from store.session.connect import Session
-from store.session.presence import RunningProcess, Work, read_processes
+from store.session.presence import Work, read_processes
 from store.users.users import read_administrators
-from store.users.users import set_admin as set_role
 
 if TYPE_CHECKING:  # only callers that use the broker load its client
-    from agents.dead_letter_retry import RetryOutcome
     from broker.dead_letters import DeadLetter
 
 ANSWER_WITHIN_S = 10.0
@@ -55,21 +62,21 @@ now = machine_time
 
 async def markets_now(settings: Settings) -> list[MarketView]:
     """Every market as clients see it."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         return await _markets(session)
 
 
-async def command_market(settings: Settings, market: str, command: Command) -> bool:
+async def command_market(settings: Settings, market: str, command: MarketCommand, reason: str | None) -> bool:
     """Send a command through a market's log and wait until it is persisted; false when it was not in time. Raises MarketUnknown."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         await _check_clock(session)
-        seq = await append_command(session, market, command)
+        seq = (await send_command(session, whoever_types(), market, command, reason)).seq
         return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
 
 
 async def drain_markets(settings: Settings, market: str | None = None) -> Drained | None:
     """Drain a market, or all of them; None when they were not drained within 30 s. Raises MarketUnknown."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         try:
             return await drain(_OneSession(session), market, now(), DRAIN_WITHIN_S)
         except DrainTimedOut:
@@ -78,7 +85,7 @@ async def drain_markets(settings: Settings, market: str | None = None) -> Draine
 
 async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
     """The stored fills of a market from a sequence, oldest first. Raises MarketUnknown."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         if market not in (await load_registry(session)).by_name:
             raise MarketUnknown(market)
         while page := await read_public_fills(session, market, sequence, LIMIT_MAX):
@@ -89,7 +96,7 @@ async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIte
 
 async def all_index_sources(settings: Settings) -> dict[str, IndexSources]:
     """The price sources of each market's index."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         return await read_index_sources(session)
 
 
@@ -103,7 +110,7 @@ async def index_sources(settings: Settings, market: str) -> IndexSources:
 
 async def settlement_of(settings: Settings, market: str) -> Settlement:
     """What settling the market would do, or did. Raises MarketUnknown."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         found = await read_settlement(session, market)
     if found is None:
         raise MarketUnknown(market)
@@ -117,7 +124,7 @@ async def plan_change(
 
     Raises MarketUnknown, SpecChangeRefused, and what `changed` raises.
     """
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         try:
             before = await read_spec(session, market)
         except KeyError as error:
@@ -131,7 +138,7 @@ async def plan_change(
 async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
     """Raises MarketRefused for an invalid specification, or a name that is taken."""
     faults = spec_faults(spec)
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         if spec.market in await read_index_sources(session):
             faults.append("the name is taken")
     if faults:
@@ -140,47 +147,66 @@ async def check_can_be_listed(settings: Settings, spec: MarketSpec) -> None:
 
 async def list_new_market(settings: Settings, spec: MarketSpec) -> bool:
     """List a market and wait until it is persisted; false when no worker processed it in time. Raises MarketRefused."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         await _check_clock(session)
-        await list_market(session, spec, now(), settings.status_of_new_markets)
+        async with session.transaction():
+            at, status = now(), settings.status_of_new_markets
+            await list_market(session, spec, at, status)
+            act = Act(Action.LIST_MARKET, {}, {"status": status}, market=spec.market)
+            await record_act(session, whoever_types(), act, at)
         return await _until_passed(session, {spec.market: 1}, ANSWER_WITHIN_S) is not None
-
-
-async def set_admin(settings: Settings, email: str, *, is_admin: bool) -> bool:
-    """Make a user an administrator, or no longer one; false when there is no such user."""
-    async with _session(settings) as session:
-        return await set_role(session, email, is_admin=is_admin)
 
 
 async def administrators(settings: Settings) -> list[dict[str, Any]]:
     """One row per administrator."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         return [{"userId": str(user_id), "email": email} for user_id, email in await read_administrators(session)]
+
+
+def whoever_types() -> Operator:
+    """The operator of a command line: the account of the machine."""
+    return Operator(None, f"{_account_name()}@{platform.node()}")
+
+
+async def record_drain(settings: Settings, market: str | None, drained: Drained | None, reason: str | None) -> None:
+    """Record a drain in the log of operators."""
+    outcome: dict[str, Any] = {"isDrained": drained is not None}
+    if drained is not None:
+        outcome |= {"processed": drained.processed, "skipped": drained.skipped}
+    async with session_of(settings) as session:
+        act = Act(Action.DRAIN, {}, outcome, market=market, reason=reason)
+        await record_act(session, whoever_types(), act, now())
 
 
 async def audit_books(settings: Settings, *, is_deep: bool, advance: Advance = unseen) -> list[Finding]:
     """Audit findings; empty when the books balance. `is_deep` also recomputes everything."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         findings = list(await audit(session, advance))
         return findings + await deep_audit(session, advance) if is_deep else findings
 
 
+async def keep_report(settings: Settings, market: str, report: object, took_ms: int) -> None:
+    """Keep what `verify` found, for the console of operators."""
+    async with session_of(settings) as session:
+        await keep_verification(session, market, report, took_ms, now())
+
+
 async def last_audit(settings: Settings) -> AuditRun | None:
     """The last run of the periodic audit; None before the first."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         return await read_last_audit(session)
 
 
 async def market_states(settings: Settings) -> list[dict[str, Any]]:
     """One row per market: its status, mark and owner, its sequences, and how far the projection lags behind."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         views = await _markets(session)
         progress = await read_progress(session)
         load = await read_load(session, now())
         halted = await read_halted(session)
         rests = await read_rests(session)
         shards = await read_placement(session)
-        owners = _owners(await read_processes(session))
+        owners = owners_of(await read_processes(session))
     return [
         {
             "market": view.id,
@@ -202,13 +228,18 @@ async def market_states(settings: Settings) -> list[dict[str, Any]]:
 
 async def place(settings: Settings, markets: Collection[str], shard: str | None) -> Mapping[str, str]:
     """Place these markets in a shard, or each in one of its own; where they are now. Raises MarketUnknown, BadShard."""
-    async with _session(settings) as session:
-        return await place_markets(session, markets, shard)
+    async with session_of(settings) as session, session.transaction():
+        before = await read_placement(session)
+        placed = await place_markets(session, markets, shard)
+        for market, where in placed.items():
+            act = Act(Action.PLACE_MARKET, {"shard": before[market].shard}, {"shard": where}, market=market)
+            await record_act(session, whoever_types(), act, now())
+        return placed
 
 
 async def processes(settings: Settings) -> list[dict[str, Any]]:
     """One row per registered process: where it runs, where its metrics are served, and its tasks."""
-    async with _session(settings) as session:
+    async with session_of(settings) as session:
         running = await read_processes(session)
     return [
         {
@@ -231,13 +262,14 @@ async def dead_letters(settings: Settings) -> "list[DeadLetter]":
         raise BrokerSilent from error
 
 
-async def retry_dead_letters(settings: Settings, ids: Collection[str]) -> "list[RetryOutcome]":
+async def retry_dead_letters(settings: Settings, ids: Collection[str], reason: str | None) -> list[RetryOutcome]:
     """Retry these dead letters, or all of them; returns the outcome of each."""
-    from agents.dead_letter_retry import retry_dead_letter
+    from agents.dead_letter_retry import retry_for_operator
 
     chosen = [dead_letter for dead_letter in await dead_letters(settings) if not ids or dead_letter.id in ids]
-    async with _session(settings) as session:
-        return [await retry_dead_letter(session, dead_letter) for dead_letter in chosen]
+    async with session_of(settings) as session:
+        operator = whoever_types()
+        return [await retry_for_operator(session, operator, letter, reason, now()) for letter in chosen]
 
 
 async def _check_clock(session: Session) -> None:
@@ -247,13 +279,12 @@ async def _check_clock(session: Session) -> None:
         print(f"the clock of this machine is {offset}; the command takes the time that both agree on", file=sys.stderr)
 
 
-def _owners(running: list[RunningProcess]) -> dict[tuple[Work, str], str]:
-    """The owner of each market by kind of work; several places when a frozen former owner still claims it."""
-    owners: dict[tuple[Work, str], str] = {}
-    for name, tasks in running:
-        for task in tasks:
-            owners[task] = f"{owners[task]}, {name.place}" if task in owners else name.place
-    return owners
+def _account_name() -> str:
+    """The name of the account this process runs under; its number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 async def _markets(session: Session) -> list[MarketView]:
@@ -285,7 +316,8 @@ class _OneSession(NamedTuple):
 
 
 @asynccontextmanager
-async def _session(settings: Settings) -> AsyncIterator[Session]:
+async def session_of(settings: Settings) -> AsyncIterator[Session]:
+    """A short session of the exchange's database."""
     session = await asyncpg.connect(settings.database_url, timeout=5, command_timeout=60)
     try:
         yield session

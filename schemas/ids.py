@@ -3,6 +3,7 @@
 INSURANCE_FUND = -3
 """The number under which the insurance fund holds positions: that of its house account, so no user can have it."""
 
+USER_DIGITS_MAX = 18
 _SEQUENCE_BITS = 40
 _SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 
@@ -63,3 +64,9 @@ def _parse(text: str, separator: str) -> tuple[str, int] | None:
         return None
     seq = int(number)
     return (market, seq) if seq <= _SEQUENCE_MASK else None
+
+
+def user_id_of(text: str) -> int | None:
+    """The user id that a text is; None for any other text."""
+    is_id = bool(text) and text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= USER_DIGITS_MAX
+    return int(text) if is_id else None

@@ -25,7 +25,7 @@ from store.session.connect import Session
 # The fund's wallet is the balance of its house account.
 _READ = """
 SELECT a.user_id, CASE WHEN a.user_id = $2 THEN f.wallet ELSE a.wallet END AS wallet,
-  abs(a.liquidation_id) AS liquidation_id, a.is_closing,
+  abs(a.liquidation_id) AS liquidation_id, a.is_closing, a.frozen_at IS NOT NULL AS is_account_frozen,
   m.market_id, m.spec::text AS spec, m.status, m.mark, m.rules, m.is_frozen, m.operator_status, m.halted_reason,
   p.lots, p.cost, p.leverage, p.buy_notional, p.sell_notional, p.open_loss, p.open_fees, p.buy_lots, p.sell_lots,
   p.live_orders, ARRAY[p.reduce_buy_lots, p.reduce_sell_lots, p.reduce_buy_notional, p.reduce_sell_notional,
@@ -49,7 +49,7 @@ async def read_accounts(session: Session, users: Sequence[int]) -> dict[int, Mar
     """The accounts of these users, in one snapshot, with every position and every live or waiting order, by market id."""
     accounts: dict[int, MarginAccount] = {}
     for row in await session.fetch(_READ, list(users), INSURANCE_FUND):
-        account = account_in(accounts, row)
+        account = account_in(accounts, row, is_frozen=row["is_account_frozen"])
         if row["market_id"] is not None:
             spec = spec_of(row["spec"])
             risk = PositionRisk(_market(row, spec), exposure_of(row), row["opened_seq"], row["realized"], _set_at(row))
@@ -62,12 +62,12 @@ async def read_account(session: Session, user: int) -> MarginAccount | None:
     return (await read_accounts(session, [user])).get(user)
 
 
-def account_in(accounts: dict[int, MarginAccount], row: asyncpg.Record) -> MarginAccount:
+def account_in(accounts: dict[int, MarginAccount], row: asyncpg.Record, *, is_frozen: bool) -> MarginAccount:
     """The account that a row belongs to; the first row of each adds it, without exposures."""
     account = accounts.get(user := row["user_id"])
     if account is None:
         wallet, liquidation_id = Micros(int(row["wallet"])), row["liquidation_id"]
-        accounts[user] = account = MarginAccount(user, wallet, {}, liquidation_id, row["is_closing"])
+        accounts[user] = account = MarginAccount(user, wallet, {}, liquidation_id, row["is_closing"], is_frozen)
     return account
 
 

@@ -9,6 +9,8 @@ from schemas.rest.countdowns import CountdownRequest, CountdownView
 from schemas.rest.drains import Drained, DrainRequest
 from schemas.rest.market_data import CandleView, OrderBookView, TickerView, TradeView
 from schemas.rest.markets import RiskTierView
+from schemas.rest.operating.acts import ActView, CorrectionRequest, ReasonRequest, StatusRequest
+from schemas.rest.operating.dead_letters import RetryRequest
 from schemas.rest.order_groups import BatchRequest, OrderAnswersView
 from schemas.rest.order_trace import OrderTraceView
 from schemas.rest.orders import AmendRequest, AmendTaken, CancelTaken, OrderRequest, OrderTaken
@@ -41,6 +43,22 @@ EXAMPLES: dict[Any, Any] = {
         "locked": "3003",
         "available": "6997",
         "availableMargin": "6997",
+    },
+    ReasonRequest: {"reason": "ticket 4711: card fraud reported"},
+    CorrectionRequest: {"asset": "USDC", "amount": "-12.5", "reason": "ticket 4712: deposit credited twice"},
+    StatusRequest: {"status": "HALTED", "reason": "the index of the venue is wrong"},
+    RetryRequest: {"ids": ["engine.commands.BTC-PERP@57"], "reason": "the release that can read it runs"},
+    ActView: {
+        "actId": "12",
+        "time": "2027-01-01T00:00:00.000000Z",
+        "operatorId": "1",
+        "shell": None,
+        "action": "CORRECT_BALANCE",
+        "userId": "7",
+        "marketId": None,
+        "reason": "ticket 4712: deposit credited twice",
+        "before": {"total": "100"},
+        "after": {"total": "87.5", "amount": "-12.5"},
     },
     LeverageRequest: {"leverage": 10},
     LeverageView: {

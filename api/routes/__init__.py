@@ -15,7 +15,16 @@ from api.routes import (
     public_fills,
     transfers,
 )
-from api.routes.operations import admin, health, metrics
+from api.routes.operations import (
+    admin,
+    admin_accounts,
+    admin_books,
+    admin_dead_letters,
+    admin_markets,
+    admin_users,
+    health,
+    metrics,
+)
 from api.routes.orders import closing, countdown, order_groups, order_trace, orders, preview
 
 ALL_ROUTES: tuple[Route, ...] = (
@@ -36,6 +45,11 @@ ALL_ROUTES: tuple[Route, ...] = (
     *preview.ROUTES,
     *order_trace.ROUTES,
     *admin.ROUTES,
+    *admin_markets.ROUTES,
+    *admin_users.ROUTES,
+    *admin_accounts.ROUTES,
+    *admin_books.ROUTES,
+    *admin_dead_letters.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *docs.ROUTES,

@@ -3,11 +3,13 @@
 from aiohttp import web
 
 from api.access.auth import check_admin
+from api.access.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
 from api.responses import json_answer
-from api.route import Access, Answer, Parameter, Route
+from api.route import Access, Answer, Route
 from api.services import services_of
+from schemas.ids import user_id_of
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.accounts import BalanceView
 from schemas.rest.api_keys import Scope
@@ -18,19 +20,13 @@ from store.money.withdrawals import withdraw
 
 _deposit = BodyReader(DepositRequest)
 _withdrawal = BodyReader(WithdrawalRequest)
-_KEY = Parameter(
-    "Idempotency-Key",
-    {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "A request repeated with the same key and body is carried out once; the repetition is answered with `Idempotent-Replayed: true`",
-    place="header",
-)
 
 
 async def make_deposit(request: web.Request, user: int) -> web.Response:
     """Credit an account; the ledger row and the balance change together."""
     asked = await _deposit.read(request)
     account = await _account_of(request, user, asked.user_id)
-    services, key = services_of(request), _idempotency_key(request)
+    services, key = services_of(request), idempotency_key(request)
     outcome = await services.database.run(
         lambda session: deposit(session, account, asked, key, services.now(), caller=user)
     )
@@ -42,7 +38,7 @@ async def make_deposit(request: web.Request, user: int) -> web.Response:
 async def make_withdrawal(request: web.Request, user: int) -> web.Response:
     """Debit the caller's account; only free money, which no position and no order needs, can be withdrawn."""
     asked = await _withdrawal.read(request)
-    services, key = services_of(request), _idempotency_key(request)
+    services, key = services_of(request), idempotency_key(request)
     outcome = await services.database.run(lambda session: withdraw(session, user, asked, key, services.now()))
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
@@ -62,9 +58,10 @@ async def _account_of(request: web.Request, user: int, named: str | None) -> int
     await check_admin(request, user)
     if named is None:
         raise Refusal(ErrorCode.INVALID_REQUEST, "`userId` is required here", {"field": "userId"})
-    if not (named.isascii() and named.isdigit()) or named[0] == "0" or len(named) > 18:
+    account = user_id_of(named)
+    if account is None:
         raise _no_such_user()
-    return int(named)
+    return account
 
 
 def _refusal_of_deposit(refused: Refused, *, is_for_another: bool) -> Refusal:
@@ -77,19 +74,6 @@ def _no_such_user() -> Refusal:
     return Refusal(ErrorCode.INVALID_REQUEST, "no such user", {"field": "userId"})
 
 
-def _idempotency_key(request: web.Request) -> str | None:
-    keys = request.headers.getall("Idempotency-Key", ())
-    if not keys:
-        return None
-    if len(keys) > 1 or not 1 <= len(keys[0]) <= 255 or not all("!" <= letter <= "~" for letter in keys[0]):
-        raise Refusal(
-            ErrorCode.INVALID_REQUEST,
-            "Idempotency-Key must be 1 to 255 visible ASCII characters",
-            {"field": "Idempotency-Key"},
-        )
-    return keys[0]
-
-
 ROUTES = (
     Route(
         "POST",
@@ -100,7 +84,7 @@ ROUTES = (
         access=Access.USER,
         body=DepositRequest,
         errors=(ErrorCode.FORBIDDEN, ErrorCode.IDEMPOTENCY_CONFLICT),
-        parameters=(_KEY,),
+        parameters=(IDEMPOTENCY_KEY,),
         tag="account",
     ),
     Route(
@@ -113,7 +97,7 @@ ROUTES = (
         scope=Scope.WITHDRAW,
         body=WithdrawalRequest,
         errors=(ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.IDEMPOTENCY_CONFLICT),
-        parameters=(_KEY,),
+        parameters=(IDEMPOTENCY_KEY,),
         tag="account",
     ),
 )

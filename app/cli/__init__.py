@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agents.worker.fail_stop import ignore_user_signals
+from app.cli.accounts import acts, user
 from app.cli.configuration import config
 from app.cli.dead_letters import dlq
 from app.cli.demo import demo
@@ -51,8 +52,8 @@ def cli() -> None:
 
 for command in (
     *(run, api, relay, engine, projection, publisher, clock, liquidator, prices, demo),
-    *(migrate, topics, market, admin, config, completion),
-    *(drain, audit, verify, status, rebuild, dlq, tail),
+    *(migrate, topics, market, admin, user, config, completion),
+    *(drain, audit, verify, status, rebuild, dlq, tail, acts),
 ):
     cli.add_command(command)
 

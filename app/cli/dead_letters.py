@@ -8,6 +8,7 @@ import msgspec
 
 from app.cli.output import json_option, show
 from app.cli.screen.commands import Commands
+from app.cli.sending import reason_option
 from app.operator import dead_letters, retry_dead_letters
 from app.settings import load_settings, resolve_local
 
@@ -33,13 +34,14 @@ def list_dead_letters(as_json: bool) -> None:
 
 @dlq.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
+@reason_option
 @json_option
-def retry(ids: tuple[str, ...], as_json: bool) -> None:
+def retry(ids: tuple[str, ...], reason: str | None, as_json: bool) -> None:
     """Have the relay resend commands that can be read now and are still missing; exit 1 when a named letter stays unsettled.
 
     Without an ID, every letter. It is safe to repeat: answered commands stay as they are.
     """
-    outcomes = asyncio.run(retry_dead_letters(resolve_local(load_settings()), ids))
+    outcomes = asyncio.run(retry_dead_letters(resolve_local(load_settings()), ids, reason))
     rows = [msgspec.to_builtins(outcome) for outcome in outcomes]
     show(rows, as_json, empty="no dead letter to retry")
     unknown = set(ids) - {outcome.id for outcome in outcomes}

@@ -15,10 +15,12 @@ import msgspec
 from app.cli.output import end_at_ctrl_c, json_option, remark, say, show, status_colour
 from app.cli.screen.completion import MARKET
 from app.cli.screen.terminal import ProgressLine
-from app.operator import audit_books, drain_markets, last_audit, market_states, now, processes
+from app.cli.sending import reason_option
+from app.operator import audit_books, drain_markets, last_audit, market_states, now, processes, record_drain
 from app.settings import Settings, load_settings, resolve_local
 from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
 from schemas.market import MarketStatus
+from schemas.rest.drains import Drained
 from schemas.units import SECOND_US
 from store.queries.operations.health import AuditRun
 
@@ -46,10 +48,11 @@ WORKER_COLUMNS = ("process", "at", "works_for", "metrics")
 
 @click.command()
 @click.option("--market", type=MARKET, help="Only this market.")
+@reason_option
 @json_option
-def drain(market: str | None, as_json: bool) -> None:
+def drain(market: str | None, reason: str | None, as_json: bool) -> None:
     """Wait until everything accepted so far is matched and persisted."""
-    drained = asyncio.run(drain_markets(resolve_local(load_settings()), market))
+    drained = asyncio.run(_drain(resolve_local(load_settings()), market, reason))
     if drained is None:
         raise click.ClickException("not drained within 30 s")
     if market in drained.skipped:
@@ -58,6 +61,12 @@ def drain(market: str | None, as_json: bool) -> None:
     show(rows, as_json, empty="no market is left to drain")
     if drained.skipped:
         click.echo(f"skipped, halted by the exchange: {', '.join(drained.skipped)}", err=True)
+
+
+async def _drain(settings: Settings, market: str | None, reason: str | None) -> Drained | None:
+    drained = await drain_markets(settings, market)
+    await record_drain(settings, market, drained, reason)
+    return drained
 
 
 @click.command()

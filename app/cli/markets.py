@@ -10,7 +10,7 @@ from app.cli.market_sources import sources
 from app.cli.output import json_option, show, status_colour
 from app.cli.screen.commands import Commands
 from app.cli.screen.completion import MARKET
-from app.cli.sending import send
+from app.cli.sending import reason_option, send
 from app.cli.settling import settle
 from app.market_file import MarketFileRefused, read_market_changes, read_market_file
 from app.operator import index_sources, markets_now, now, plan_change
@@ -82,26 +82,29 @@ def place(names: tuple[str, ...], shard: str | None) -> None:
 
 @market.command()
 @click.argument("name", type=MARKET)
-def halt(name: str) -> None:
+@reason_option
+def halt(name: str, reason: str | None) -> None:
     """Stop matching in a market; cancels still work."""
-    _set_status(name, MarketStatus.HALTED)
+    _set_status(name, MarketStatus.HALTED, reason)
 
 
 @market.command("cancel-only")
 @click.argument("name", type=MARKET)
-def cancel_only(name: str) -> None:
+@reason_option
+def cancel_only(name: str, reason: str | None) -> None:
     """Accept only cancels in a market."""
-    _set_status(name, MarketStatus.CANCEL_ONLY)
+    _set_status(name, MarketStatus.CANCEL_ONLY, reason)
 
 
 @market.command()
 @click.argument("name", type=MARKET)
-def resume(name: str) -> None:
+@reason_option
+def resume(name: str, reason: str | None) -> None:
     """Open a market for trading; in production it needs price sources first."""
     settings = load_settings()
     if not settings.is_local and not asyncio.run(index_sources(resolve_local(settings), name)).sources:
         raise click.ClickException(f"{name} has no price sources: set them first (market sources {name} --source ...)")
-    _set_status(name, MarketStatus.ACTIVE)
+    _set_status(name, MarketStatus.ACTIVE, reason)
 
 
 @market.command("set-index")
@@ -127,7 +130,8 @@ def set_index(name: str, price: str) -> None:
 @click.argument("name", type=MARKET)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Also if accounts fall below maintenance, and are liquidated.")
-def set_limits(name: str, file: Path, *, force: bool) -> None:
+@reason_option
+def set_limits(name: str, file: Path, *, force: bool, reason: str | None) -> None:
     """Change the risk tiers and limits of a market to those of a JSON file (docs/prices.md); what it leaves out stays."""
     settings, body = resolve_local(load_settings()), file.read_bytes()
     try:
@@ -147,7 +151,8 @@ def set_limits(name: str, file: Path, *, force: bool) -> None:
             f"{accounts} would fall below maintenance, and be liquidated; --force changes it anyway"
         )
     wanted = change.after
-    send(settings, name, SetSpec(at=now(), risk_tiers=wanted.risk_tiers, open_interest_max=wanted.open_interest_max))
+    command = SetSpec(at=now(), risk_tiers=wanted.risk_tiers, open_interest_max=wanted.open_interest_max)
+    send(settings, name, command, reason)
     click.echo(f"{name} is changed")
 
 
@@ -176,9 +181,9 @@ def rules(name: str, version: int) -> None:
         raise SystemExit(1)
 
 
-def _set_status(name: str, wanted: MarketStatus) -> None:
+def _set_status(name: str, wanted: MarketStatus, reason: str | None) -> None:
     """Request a status and print the resulting one; a market never goes back to an earlier stage."""
-    send(resolve_local(load_settings()), name, SetStatus(at=now(), status=wanted))
+    send(resolve_local(load_settings()), name, SetStatus(at=now(), status=wanted), reason)
     view = _view(name)
     click.echo(f"{name} is {view.status}")
     if view.status is not wanted:

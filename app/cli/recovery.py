@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ import orjson
 from app.cli.output import json_option, say, show
 from app.cli.screen.completion import MARKET
 from app.cli.screen.terminal import ProgressLine
+from app.operator import keep_report
 from app.settings import load_settings, resolve_local
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ def verify(market: str, as_json: bool) -> None:
 
     try:
         with ProgressLine() as progress:
-            report = asyncio.run(verify_market(resolve_local(load_settings()), market, progress))
+            settings, began = resolve_local(load_settings()), time.monotonic()
+            report = asyncio.run(verify_market(settings, market, progress))
+            asyncio.run(keep_report(settings, market, report, round((time.monotonic() - began) * 1_000)))
     except (LogMismatch, UnknownRules) as error:
         raise click.ClickException(str(error)) from error
     if as_json:

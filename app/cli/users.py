@@ -1,13 +1,21 @@
 """`admin …`: administrators of the exchange."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import click
 
+from app.cli.accounts import EMAIL, resolved
 from app.cli.output import json_option, show
 from app.cli.screen.commands import Commands
-from app.operator import administrators, set_admin
+from app.cli.sending import reason_option
+from app.operator import administrators, now, session_of, whoever_types
 from app.settings import load_settings, resolve_local
+from schemas.rest.operating.acts import ActView
+from schemas.units import Timestamp
+from store.operators.acts import Operator
+from store.operators.rights import Kept, grant_admin, revoke_admin
+from store.session.connect import Session
 
 
 @click.group(cls=Commands)
@@ -16,18 +24,22 @@ def admin() -> None:
 
 
 @admin.command()
-@click.argument("email")
-def grant(email: str) -> None:
+@click.argument("email", metavar=EMAIL)
+@reason_option
+def grant(email: str, reason: str | None) -> None:
     """Make a registered user an administrator."""
-    _set_admin(email, is_admin=True)
+    asyncio.run(_change(email, reason, grant_admin))
     click.echo(f"{email} is an administrator")
 
 
 @admin.command()
-@click.argument("email")
-def revoke(email: str) -> None:
-    """Make an administrator an ordinary user again, at once: tokens carry no roles."""
-    _set_admin(email, is_admin=False)
+@click.argument("email", metavar=EMAIL)
+@reason_option
+def revoke(email: str, reason: str | None) -> None:
+    """Make an administrator an ordinary user again, at once: tokens carry no roles. Never the last one."""
+    outcome = asyncio.run(_change(email, reason, revoke_admin))
+    if outcome is Kept.LAST_ONE:
+        raise click.ClickException(f"{email} is the last administrator: make another user one first")
     click.echo(f"{email} is not an administrator")
 
 
@@ -39,6 +51,9 @@ def list_administrators(as_json: bool) -> None:
     show(rows, as_json, empty="nobody is an administrator")
 
 
-def _set_admin(email: str, *, is_admin: bool) -> None:
-    if not asyncio.run(set_admin(resolve_local(load_settings()), email, is_admin=is_admin)):
-        raise click.ClickException(f"no user has the e-mail {email}")
+Changing = Callable[[Session, Operator, int, str | None, Timestamp], Awaitable[ActView | Kept]]
+
+
+async def _change(email: str, reason: str | None, change: Changing) -> ActView | Kept:
+    async with session_of(resolve_local(load_settings())) as session:
+        return await change(session, whoever_types(), await resolved(session, email), reason, now())

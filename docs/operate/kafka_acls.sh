@@ -41,8 +41,9 @@ allow perpetua-engine --operation DescribeConfigs --topic engine.commands. --top
 allow perpetua-projection --operation DescribeConfigs --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
 allow perpetua-publisher --operation DescribeConfigs --topic engine.events. --topic fills. --resource-pattern-type prefixed
 
-# API: reads events for the socket, without a group
+# API: reads events for the socket, and dead letters for operators, without a group
 allow perpetua-api --operation Read --topic engine.events. --resource-pattern-type prefixed
+allow perpetua-api --operation Read --topic dead-letters
 
 # clock and liquidator ask whether the broker is ours, which needs no right: perpetua-clock, perpetua-liquidator
 

@@ -29,6 +29,8 @@ GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO perpetua_reader;
 REVOKE SELECT ON users, api_keys, idempotency_keys FROM perpetua_reader;
 GRANT SELECT (user_id, role, created_at) ON users TO perpetua_reader;
 GRANT SELECT (key_id, user_id, scopes, created_at, expires_at, revoked_at) ON api_keys TO perpetua_reader;
+-- `verify` keeps what it found.
+GRANT INSERT ON verifications TO perpetua_reader;
 
 -- The stream's workers bind a fresh exchange to the first broker they see, and compare it ever after.
 GRANT SELECT, INSERT ON broker_identity
@@ -58,6 +60,10 @@ GRANT INSERT (user_id, market_id, leverage, buy_notional, sell_notional, open_lo
 GRANT UPDATE (leverage, buy_notional, sell_notional, open_loss, open_fees, buy_lots, sell_lots, live_orders)
   ON positions TO perpetua_api;
 GRANT USAGE ON SEQUENCE transfers TO perpetua_api;
+-- What administrators do over REST: they freeze accounts, end the role of one of them, have the relay send again, and it is logged.
+GRANT UPDATE (frozen_at) ON accounts TO perpetua_api;
+GRANT INSERT ON operator_acts TO perpetua_api;
+GRANT EXECUTE ON FUNCTION remove_administrator(int8), rewind_relay(text, int8) TO perpetua_api;
 
 -- relay: moves its cursor, notes when it sent orders, and prunes what is covered.
 GRANT SELECT, DELETE ON engine_snapshots TO perpetua_relay;
@@ -70,6 +76,7 @@ GRANT INSERT ON relayed_records TO perpetua_relay;
 GRANT SELECT, INSERT ON engine_snapshots TO perpetua_engine;
 GRANT SELECT ON failed_commands TO perpetua_engine;
 GRANT UPDATE (command_seq) ON relay_cursors TO perpetua_engine;
+GRANT EXECUTE ON FUNCTION rewind_relay(text, int8) TO perpetua_engine;
 
 -- projection: writes what events say. It knows no user's name or secret, and takes no command on.
 GRANT SELECT ON accounts, orders, amends, positions, liquidation_steps TO perpetua_projection;

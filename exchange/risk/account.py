@@ -148,7 +148,7 @@ class MarginAccount(msgspec.Struct):
     """A user's wallet (micros) and exposures by market name; the owner of a batch writes each decision back.
 
     `liquidation_id`: the liquidation of the account, or the one that it is a counterparty of. `is_closing`: its positions
-    are being closed without the book, as they were when that was ordered, so it may not place any order.
+    are being closed without the book, as they were when that was ordered, so it may not place any order. `is_frozen`: by an operator.
     """
 
     account: int
@@ -156,6 +156,7 @@ class MarginAccount(msgspec.Struct):
     exposures: dict[str, PositionRisk]
     liquidation_id: int | None = None
     is_closing: bool = False
+    is_frozen: bool = False
 
     @property
     def positions(self) -> list[PositionRisk]:
@@ -176,9 +177,14 @@ class MarginAccount(msgspec.Struct):
         return self.frozen_market is not None
 
     @property
+    def is_bound_by_margin(self) -> bool:
+        """Whether it is being liquidated or cannot be valued: it may only reduce, and no other liquidation of it begins."""
+        return self.liquidation_id is not None or self.is_unvalued
+
+    @property
     def may_only_reduce(self) -> bool:
         """Whether it may only place reducing orders and may not withdraw (docs/semantics.md, "Margin")."""
-        return self.liquidation_id is not None or self.is_unvalued
+        return self.is_frozen or self.is_bound_by_margin
 
     @property
     def has_live_orders(self) -> bool:
@@ -193,10 +199,11 @@ class MarginAccount(msgspec.Struct):
 
     def having(self, risk: PositionRisk) -> "MarginAccount":
         """The same account with another exposure in one market."""
-        exposures = self.exposures | {risk.market.spec.market: risk}
-        return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing)
+        return self._with(self.exposures | {risk.market.spec.market: risk})
 
     def without(self, market: str) -> "MarginAccount":
         """The same account without one market."""
-        exposures = {name: risk for name, risk in self.exposures.items() if name != market}
-        return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing)
+        return self._with({name: risk for name, risk in self.exposures.items() if name != market})
+
+    def _with(self, exposures: dict[str, PositionRisk]) -> "MarginAccount":
+        return MarginAccount(self.account, self.wallet, exposures, self.liquidation_id, self.is_closing, self.is_frozen)

@@ -20,6 +20,7 @@ from schemas.units import Lots, Micros, Ticks, format_e18, format_micros
 
 FROZEN = "the mark is frozen, because too few price sources are fresh; cancels are accepted"
 _ONLY_REDUCES = "the account is being liquidated and may only reduce its positions"
+_FROZEN = "an operator has frozen the account: it may only reduce its positions; cancels are accepted"
 _CLOSING = "the account's positions are being closed without the book; try again in a moment"
 _OTHERS_OPEN = (
     "not covered: with its other orders on this side, which are not reduce-only, the account could open a position that its"
@@ -173,6 +174,8 @@ def _why_bound(account: MarginAccount, required: int, owned: int) -> Refused:
     if (frozen := account.frozen_market) is not None:
         message = f"the mark of {frozen}, where the account has a position, is frozen: it may only reduce its positions"
         return Refused(ErrorCode.MARKET_NOT_ACTIVE, message, {"marketId": frozen, "reason": "MARK_FROZEN"})
+    if account.liquidation_id is None:
+        return _not_now(required, owned, "ACCOUNT_FROZEN", _FROZEN)
     return _not_now(required, owned, "LIQUIDATION", _ONLY_REDUCES)
 
 

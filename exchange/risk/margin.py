@@ -146,9 +146,14 @@ def available_margin(account: MarginAccount) -> Micros:
 def withdrawable(account: MarginAccount) -> Micros:
     """The amount that may be withdrawn: unrealized losses count, unrealized profit is never paid out; never below zero.
 
-    Zero while the account is being liquidated or has a position whose mark is frozen.
+    Zero while the account is frozen, is being liquidated or has a position whose mark is frozen.
     """
-    if account.may_only_reduce:
+    return Micros(0) if account.is_frozen else free_of_margin(account)
+
+
+def free_of_margin(account: MarginAccount) -> Micros:
+    """The amount that could be taken out without touching what margin needs, whether or not an operator has frozen the account."""
+    if account.is_bound_by_margin:
         return Micros(0)
     risks = account.exposures.values()
     losses = sum(min(0, unrealized_pnl(r.market.spec, r.exposure, r.market.mark)) for r in risks)

@@ -5,12 +5,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from schemas.rest.bodies import Request, View
+from schemas.rest.operating.acts import Reason
 
 
 class DrainRequest(Request, frozen=True):
     """The market to drain; all markets when none is named."""
 
     market_id: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    reason: Reason | None = None
 
 
 class DrainedMarket(View, frozen=True):

@@ -34,6 +34,12 @@ _MONEY = {
           FROM ledger) e
         WHERE balance_after IS DISTINCT FROM expected
     """,
+    "a correction is the act of an operator": """
+        SELECT 'transfer ' || transfer_id, a.amount, l.amount
+        FROM (SELECT transfer_id, account, amount FROM ledger WHERE type = 'CORRECTION' AND account > 0) l
+        FULL JOIN (SELECT transfer_id, user_id, amount FROM operator_acts WHERE transfer_id IS NOT NULL) a USING (transfer_id)
+        WHERE (l.account, l.amount) IS DISTINCT FROM (a.user_id, a.amount)
+    """,
     "what fills, fundings, settlements and liquidations owe is posted": """
         WITH due AS (
           SELECT market_id, event_seq, user_id AS account, 'TRADING_FEE' AS type, -fee AS amount FROM fills

@@ -79,12 +79,7 @@ noted AS (
   ON CONFLICT DO NOTHING)
 SELECT market_id FROM moved
 """
-_REWIND = """
-WITH rewound AS (
-  UPDATE relay_cursors r SET command_seq = least(r.command_seq, $2::int8 - 1) FROM markets m
-  WHERE m.name = $1 AND r.market_id = m.market_id AND r.pruned_seq < $2 RETURNING m.name)
-SELECT true, pg_notify('commands', name) FROM rewound
-"""
+_REWIND = "SELECT rewind_relay($1, $2)"
 _SET_CURSOR = "UPDATE relay_cursors SET command_seq = $2 WHERE market_id = $1"
 
 _STATES = """

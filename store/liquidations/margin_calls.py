@@ -50,7 +50,7 @@ async def cancel_for_margin(session: Session, user: int, now: Timestamp) -> bool
     async with session.transaction():
         await lock_in_user_order(session, [user])
         account = (await read_accounts(session, [user]))[user]
-        if account.may_only_reduce:
+        if account.is_bound_by_margin:
             return False
         live = {order.order_id: order for order in await read_live_orders(session, user) if order.cancel_seq is None}
         losses = [(order.order_id, order.open_loss) for order in live.values()]

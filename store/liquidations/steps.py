@@ -81,7 +81,7 @@ async def begin(session: Session, user: int, now: Timestamp) -> bool:
     async with session.transaction():
         await lock_in_user_order(session, [user])
         account = (await read_accounts(session, [user]))[user]
-        if account.may_only_reduce or not is_liquidatable(equity(account), total_maintenance(account)):
+        if account.is_bound_by_margin or not is_liquidatable(equity(account), total_maintenance(account)):
             return False
         liquidation_case = await open_case(session, "LIQUIDATION", user, now)
         await session.execute(_FLAG, user, liquidation_case.liquidation_id)

@@ -35,6 +35,11 @@ async def deposit(
         return claimed
 
     def refusal(account: MarginAccount) -> Refused | None:
-        return invalid("amount", "the wallet would be above 10^12") if account.wallet + amount > WALLET_MAX else None
+        return above_the_largest(account, amount)
 
     return await transfer(session, Transfer(user, amount, deposit_entries(user, amount), claimed, refusal))
+
+
+def above_the_largest(account: MarginAccount, amount: int) -> Refused | None:
+    """INVALID_REQUEST if the wallet would be above the largest with this amount (micros)."""
+    return invalid("amount", "the wallet would be above 10^12") if account.wallet + amount > WALLET_MAX else None

@@ -38,6 +38,7 @@ class EntryType(StrEnum):
     LIQUIDATION_FEE = "LIQUIDATION_FEE"
     INSURANCE_FUND_TRANSFER = "INSURANCE_FUND_TRANSFER"
     INSURANCE_FUND_CREDIT = "INSURANCE_FUND_CREDIT"
+    CORRECTION = "CORRECTION"
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -115,6 +116,14 @@ def withdrawal_entries(user: int, amount: Micros) -> list[Entry]:
     return [
         Entry(user, EntryType.WITHDRAW, Micros(-amount)),
         Entry(House.EXTERNAL, EntryType.WITHDRAW, amount),
+    ]
+
+
+def correction_entries(user: int, change: Micros) -> list[Entry]:
+    """An operator gives a wallet money, or takes it (negative)."""
+    return [
+        Entry(user, EntryType.CORRECTION, change),
+        Entry(House.EXTERNAL, EntryType.CORRECTION, Micros(-change)),
     ]
 
 

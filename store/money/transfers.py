@@ -1,7 +1,7 @@
 """Deposits and withdrawals: ledger rows and balance in one transaction, once per idempotency key."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from store.money.ledger import Entry
 from store.queries.accounts.balances import ASSET, balance_view
 from store.session.connect import Session
 
+T = TypeVar("T")
 _LOCK = "SELECT 1 FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE"
 _POST = """
 WITH transfer AS MATERIALIZED (SELECT nextval('transfers') AS id),
@@ -45,15 +46,45 @@ class Transfer(NamedTuple):
     refusal: Callable[[MarginAccount], Refused | None]
 
 
+class Done(NamedTuple, Generic[T]):
+    """The answer to a request that is carried out once; `is_replay`: to an earlier request with the same key."""
+
+    answer: T
+    is_replay: bool
+
+
 async def transfer(session: Session, wanted: Transfer) -> Transferred | Refused:
     """Move the money and return the new balance; the same key with the same request returns the first answer again.
 
     Refused: the result of `refusal`, IDEMPOTENCY_CONFLICT, UNAUTHENTICATED (no such user). A refusal leaves the key free.
     """
+
+    async def work(account: MarginAccount) -> BalanceView | Refused:
+        if (refused := wanted.refusal(account)) is not None:
+            return refused
+        await post(session, wanted.user, wanted.change, wanted.entries, wanted.claim.at)
+        account.wallet = Micros(account.wallet + wanted.change)
+        return balance_view(account)
+
+    done = await once(session, wanted.user, wanted.claim, BalanceView, work)
+    return done if isinstance(done, Refused) else Transferred(*done)
+
+
+async def once(
+    session: Session,
+    user: int,
+    claimed: Claim,
+    answer_type: type[T],
+    work: Callable[[MarginAccount], Awaitable[T | Refused]],
+) -> Done[T] | Refused:
+    """Do the work on the locked account of a user, once per key, in a transaction of its own; its answer is kept with the key.
+
+    Refused: the refusal of the work, IDEMPOTENCY_CONFLICT, UNAUTHENTICATED (no such user). A refusal leaves the key free.
+    """
     while True:
         try:
             async with session.transaction():
-                return await _transfer_once(session, wanted)
+                return await _locked_once(session, user, claimed, answer_type, work)
         except KeyTaken:
             continue  # a key is never deleted, so the next round finds it
 
@@ -79,23 +110,27 @@ def invalid(field: str, message: str) -> Refused:
     return Refused(ErrorCode.INVALID_REQUEST, message, {"field": field})
 
 
-async def _transfer_once(session: Session, wanted: Transfer) -> Transferred | Refused:
-    """1 lock the account, 2 check whether the key is new, 3 read the locked account, 4 decide, 5 write.
+async def _locked_once(
+    session: Session,
+    user: int,
+    claimed: Claim,
+    answer_type: type[T],
+    work: Callable[[MarginAccount], Awaitable[T | Refused]],
+) -> Done[T] | Refused:
+    """1 lock the account, 2 check whether the key is new, 3 read the locked account, 4 decide and write, 5 keep the answer.
 
     Lock and read are two statements: a single one would read rows as of before it waited for the lock.
     """
-    await session.execute(_LOCK, wanted.user)  # 1
-    if (earlier := await recall(session, wanted.claim)) is not None:  # 2
+    await session.execute(_LOCK, user)  # 1
+    if (earlier := await recall(session, claimed)) is not None:  # 2
         if isinstance(earlier, Refused):
             return earlier
-        return Transferred(msgspec.json.decode(earlier, type=BalanceView), is_replay=True)
-    account = await read_account(session, wanted.user)  # 3
+        return Done(msgspec.json.decode(earlier, type=answer_type), is_replay=True)
+    account = await read_account(session, user)  # 3
     if account is None:
         return Refused(ErrorCode.UNAUTHENTICATED, "there is no such user")
-    if (refused := wanted.refusal(account)) is not None:  # 4
-        return refused
-    await post(session, wanted.user, wanted.change, wanted.entries, wanted.claim.at)  # 5
-    account.wallet = Micros(account.wallet + wanted.change)
-    answer = balance_view(account)
-    await remember(session, wanted.claim, msgspec.json.encode(answer))
-    return Transferred(answer, is_replay=False)
+    answer = await work(account)  # 4
+    if isinstance(answer, Refused):
+        return answer
+    await remember(session, claimed, msgspec.json.encode(answer))  # 5
+    return Done(answer, is_replay=False)

@@ -30,19 +30,22 @@ async def withdraw(
 
     def refusal(account: MarginAccount) -> Refused | None:
         available = withdrawable(account)
-        return _insufficient(account, amount, available) if amount > available else None
+        return insufficient(account, amount, available) if amount > available else None
 
     entries = withdrawal_entries(user, amount)
     return await transfer(session, Transfer(user, Micros(-amount), entries, claimed, refusal))
 
 
-def _insufficient(account: MarginAccount, requested: Micros, available: Micros) -> Refused:
+def insufficient(account: MarginAccount, requested: Micros, available: Micros) -> Refused:
     """The refusal names what blocks every withdrawal, where it is not the amount."""
     details = {"requested": format_micros(requested), "available": format_micros(available)}
     message = "more than can be withdrawn"
     if (frozen := account.frozen_market) is not None:
         details |= {"reason": "MARK_FROZEN", "marketId": frozen}
         message = f"nothing can be withdrawn while the mark of {frozen}, where the account has a position, is frozen"
+    elif account.is_frozen and not account.is_bound_by_margin:
+        details["reason"] = "ACCOUNT_FROZEN"
+        message = "nothing can be withdrawn: an operator has frozen the account"
     elif account.may_only_reduce:
         details["reason"] = "POSITIONS_CLOSING" if account.is_closing else "LIQUIDATION"
         message = "nothing can be withdrawn while positions of the account are liquidated or deleveraged"

@@ -236,7 +236,7 @@ def reading_of(registry: MarketRegistry, rows: Sequence[asyncpg.Record], load: M
     for row in rows:
         kind, market_id = row["kind"], row["market_id"]
         if kind == "account":
-            account = account_in(reading.accounts, row)
+            account = account_in(reading.accounts, row, is_frozen=bool(row["is_frozen"]))
             if market_id is not None:
                 name = registry.by_id[market_id].name
                 account.exposures[name] = PositionRisk(reading.markets[name], exposure_of(row))

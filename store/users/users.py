@@ -56,16 +56,6 @@ async def read_user(session: Session, user_id: int) -> MeView | None:
     return MeView(str(user_id), row["email"], row["role"], time_text(row["created_at"]))
 
 
-async def set_admin(session: Session, email: str, *, is_admin: bool) -> bool:
-    """Make a registered user an administrator, or no longer one; False when the address is not registered."""
-    user = await find_user(session, email)
-    if user is None:
-        return False
-    role = "admin" if is_admin else "user"
-    await session.execute("UPDATE users SET role = $2 WHERE user_id = $1", user.user_id, role)
-    return True
-
-
 async def read_administrators(session: Session) -> list[tuple[int, str]]:
     """The user id and the e-mail address of every administrator, by user id."""
     rows = await session.fetch("SELECT user_id, email FROM users WHERE role = 'admin' ORDER BY user_id")

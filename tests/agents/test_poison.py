@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import REGISTRY
 
-from agents.dead_letter_retry import Retried, retry_dead_letter
+from agents.dead_letter_retry import retry_dead_letter
 from agents.matching import snapshot_writer
 from agents.matching.app import engine_unit
 from agents.matching.recovery import begin_assignment
@@ -38,6 +38,7 @@ from exchange.engine.log.journal import answer_command
 from exchange.engine.market import empty_market
 from schemas.commands import PassBarrier
 from schemas.orders import OrderType, Side
+from schemas.rest.operating.dead_letters import Retried
 from schemas.rest.orders import OrderRequest
 from schemas.topics import commands_topic, events_topic
 from schemas.wire import GENESIS_HASH, CommandRecord, NumberedCommand, decode_command, encode

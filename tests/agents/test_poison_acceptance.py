@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.dead_letter_retry import Retried, retry_dead_letter
+from agents.dead_letter_retry import retry_dead_letter
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.relay import Relay
@@ -15,6 +15,7 @@ from broker.dead_letters import DeadLetter, read_dead_letters
 from broker.producer import AckedProducer
 from exchange.engine.log import journal
 from schemas.orders import OrderType, Side
+from schemas.rest.operating.dead_letters import Retried
 from schemas.rest.orders import OrderRequest
 from schemas.topics import commands_topic
 from store.submission import SubmitOrder

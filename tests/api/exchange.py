@@ -19,7 +19,7 @@ from api.access.tokens import Tokens
 from api.access_log import AccessLog
 from api.database import Database
 from api.server import ApiServer
-from api.services import ApiSettings, Services
+from api.services import ApiSettings, DeadLetters, Services
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
 from exchange.engine.log.journal import EncodedEvent, answer_command
@@ -136,6 +136,7 @@ class Exchange:
     session: aiohttp.ClientSession = field(init=False)
     markets: dict[str, Market] = field(default_factory=dict)
     access: AccessLog = field(default_factory=AccessLog)
+    dead_letters: DeadLetters | None = None
     _sessions: dict[str, Connection] = field(default_factory=dict)
     _projections: dict[str, Projection] = field(default_factory=dict)
     _step: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -143,7 +144,7 @@ class Exchange:
     async def start(self, **changes: Any) -> Self:
         """Listen on a free port."""
         services = await _services(self.dsn, replace(self.settings, **changes))
-        self.services = replace(services, access=self.access)
+        self.services = replace(services, access=self.access, dead_letters=self.dead_letters)
         self.server = self._make_server()
         await self.server.start()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))

@@ -29,6 +29,7 @@ _VOLATILE = (
     (r'"eventHash": "[^"]+"', "HASH"),
     (r'"(token|secret)": "[^"]+"', "SECRET"),
     (r"\d+ commands to be", "SOME commands to be"),
+    (r'"(\w+AgeMs|ordersAccepted|latencyUsP\d+)": (?:null|[\d.]+)', r'"\1": SOME'),
 )
 
 Stage = Callable[[Exchange, Mapping[str, Any]], Awaitable[None]]

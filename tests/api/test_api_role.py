@@ -38,6 +38,9 @@ FORBIDDEN = [
     "UPDATE users SET password_hash = ''",
     "INSERT INTO accounts (user_id, liquidation_id) VALUES (1, 1)",
     "UPDATE accounts SET liquidation_id = NULL",
+    "UPDATE operator_acts SET reason = ''",
+    "DELETE FROM operator_acts",
+    "UPDATE verifications SET report = '{}'",
     "UPDATE markets SET mark = 1",
     "UPDATE progress SET command_seq = 1",
     "UPDATE relay_cursors SET command_seq = 1",
@@ -84,6 +87,20 @@ async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
     assert (await boss.call("POST", "/admin/drain", {"marketId": "ETH-PERP"})).code == "DRAIN_TIMED_OUT"
     assert (await alice.call("POST", "/api-keys", {"label": "bot", "scopes": ["read"]})).status == 201
     assert (await alice.call("DELETE", "/api-keys/1")).status == 200
+    assert (
+        await boss.call("POST", "/admin/markets/ETH-PERP/status", {"status": "HALTED", "reason": "x"})
+    ).status == 202
+    key = {"Idempotency-Key": "once"}
+    for name in ("freeze", "unfreeze", "revoke-keys"):
+        assert (await boss.call("POST", f"/admin/users/{alice.user}/{name}", {"reason": "x"})).status == 200
+    given = {"asset": "USDC", "amount": "1", "reason": "x"}
+    assert (await boss.call("POST", f"/admin/users/{alice.user}/corrections", given, headers=key)).status == 201
+    second = await narrow.user(is_admin=True)
+    for route in ALL_ROUTES:
+        if route.access is Access.ADMIN and route.method == "GET" and route.path != "/admin/dead-letters":
+            path = re.sub(r"\{\w+\}", str(alice.user), route.path)
+            assert (await boss.get(path)).status in {200, 404}, path
+    assert (await boss.call("POST", f"/admin/users/{second.user}/revoke-admin", {"reason": "x"})).status == 200
     for route in ALL_ROUTES:
         if route.method == "GET":
             path = re.sub(r"\{\w+\}", placed.body["orderId"], route.path.replace("{marketId}", "BTC-PERP"))

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from agents.dead_letter_retry import retry_for_operator
 from api.routes import ALL_ROUTES
+from api.services import DeadLetters
+from broker.dead_letters import DeadLetter
 from tests.api.exchange import Exchange
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -19,10 +22,16 @@ CASES_MIN = 500
 """Of a short run; fewer would mean that most routes were not reached."""
 
 
+async def no_letters() -> list[DeadLetter]:
+    """An empty topic."""
+    return []
+
+
 @pytest_asyncio.fixture
 async def exchange(database: str) -> AsyncIterator[Exchange]:
     """As the other tests have it, but on a busy machine a drain may take its time."""
-    listening = await Exchange(database).start(drain_timeout_s=30.0)
+    letters = DeadLetters(no_letters, retry_for_operator)
+    listening = await Exchange(database, dead_letters=letters).start(drain_timeout_s=30.0)
     yield listening
     await listening.stop()
 

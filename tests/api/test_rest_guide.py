@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest_asyncio
 
+from agents.dead_letter_retry import retry_for_operator
 from api.routes import ALL_ROUTES
+from api.services import DeadLetters
+from broker.dead_letters import DeadLetter
 from schemas.commands import AdvanceClock
 from schemas.units import Timestamp
 from tests.api.exchange import Client, Exchange
@@ -15,6 +18,8 @@ from tests.api.rest_guide import GUIDE, HEADING, played, routes_asked, timeless
 from tests.api.test_history import EIGHT_HOURS_US, fund, run_command, take_over
 
 TEXT = GUIDE.read_text()
+TOPIC = "engine.commands.BTC-PERP"
+LETTER = DeadLetter(f"{TOPIC}@57", "BTC-PERP", "NOT_JSON", "it begins with byte 0x00", None, 57, 3, b"\0\1x", TOPIC)
 
 
 async def _carol_quotes(exchange: Exchange, _: Mapping[str, Any]) -> None:
@@ -43,7 +48,12 @@ STAGES = {
 @pytest_asyncio.fixture
 async def patient_exchange(database: str) -> AsyncIterator[Exchange]:
     """An exchange that waits as long as one in production."""
-    listening = await Exchange(database).start(drain_timeout_s=30.0, wait_timeout_s=2.0)
+
+    async def read() -> list[DeadLetter]:
+        return [LETTER]
+
+    letters = DeadLetters(read, retry_for_operator)
+    listening = await Exchange(database, dead_letters=letters).start(drain_timeout_s=30.0, wait_timeout_s=2.0)
     yield listening
     await listening.stop()
 

@@ -43,6 +43,9 @@ CORRUPTIONS = {
         "WITH w AS (UPDATE accounts SET wallet = wallet + 1 WHERE user_id = 1 RETURNING wallet) INSERT INTO ledger "
         "(account, type, amount, balance_after, transfer_id, at) SELECT 1, 'DEPOSIT', 1, wallet, 99, '2027-01-01Z' FROM w"
     ),
+    "a correction without an act": "UPDATE ledger SET type = 'CORRECTION' WHERE type = 'DEPOSIT' AND account = 1",
+    "an act without a correction": "INSERT INTO operator_acts (at, shell, action, user_id, before, after, transfer_id, amount)"
+    " VALUES (now(), 'root', 'CORRECT_BALANCE', 1, '{}', '{}', 1, 5)",
     "a fill missing": f"DELETE FROM fills WHERE {ANY_FILL}",
     "a whole trade missing": f"DELETE FROM fills WHERE {FIRST_TRADE}",
     "a fill doubled": (

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from schemas.units import Timestamp
 from store.session.connect import Connection
-from store.users.users import create_user, find_user, role_of, set_admin
+from store.users.users import create_user, find_user, role_of
 
 NOON = Timestamp(1_800_000_000_000_000)
 
@@ -50,15 +50,6 @@ async def test_a_new_user_has_an_empty_wallet_and_no_rights(session: Connection)
     assert await session.fetchval("SELECT wallet FROM accounts WHERE user_id = $1", user) == 0
     assert user is not None
     assert await role_of(session, user) == "user"
-
-
-async def test_an_administrator_is_made_by_address(session: Connection) -> None:
-    """The grant says whether there was such a user."""
-    user = await create_user(session, "ann@x.io", "hash", NOON)
-    assert user is not None
-    assert await set_admin(session, "ANN@x.io", is_admin=True)
-    assert await role_of(session, user) == "admin"
-    assert not await set_admin(session, "nobody@x.io", is_admin=True)
 
 
 async def test_an_unknown_address_is_nobody(session: Connection) -> None:

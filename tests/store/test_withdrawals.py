@@ -119,6 +119,7 @@ async def test_an_open_loss_stays_and_an_open_profit_is_not_paid_out(
     [
         "UPDATE accounts SET liquidation_id = 1",
         "UPDATE markets SET is_frozen = true WHERE name = 'BTC-PERP'",
+        "UPDATE accounts SET frozen_at = now()",
     ],
 )
 async def test_nothing_leaves_during_a_liquidation_or_on_a_frozen_mark(exchange: Exchange, danger: str) -> None:
@@ -128,13 +129,14 @@ async def test_nothing_leaves_during_a_liquidation_or_on_a_frozen_mark(exchange:
     refused = await take(exchange, buyer, "1")
     assert isinstance(refused, Refused)
     named = {"reason": "LIQUIDATION"} if "accounts" in danger else {"reason": "MARK_FROZEN", "marketId": "BTC-PERP"}
+    named = {"reason": "ACCOUNT_FROZEN"} if "frozen_at" in danger else named
     assert (refused.code, refused.details) == (
         ErrorCode.INSUFFICIENT_BALANCE,
         {"requested": "1", "available": "0"} | named,
     )
     balance = (await list_balances(exchange.session, buyer, ListRequest())).data[0]
     assert (balance.total, balance.locked, balance.available) == ("9998.8", "9998.8", "0")
-    await exchange.session.execute("UPDATE accounts SET liquidation_id = NULL")
+    await exchange.session.execute("UPDATE accounts SET liquidation_id = NULL, frozen_at = NULL")
     await exchange.session.execute("UPDATE markets SET is_frozen = false")
     assert not isinstance(await take(exchange, buyer, "9698.8"), Refused)
 

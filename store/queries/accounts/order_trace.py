@@ -60,14 +60,14 @@ LEFT JOIN LATERAL (
   CROSS JOIN LATERAL (SELECT {_TAKER_COMMAND} AS taker_command) k
   LEFT JOIN LATERAL ({_RECORD_OF.format(command="k.taker_command")}) r ON true
   WHERE y.order_id = o.order_id ORDER BY y.trade_id LIMIT {FILLS_MAX + 1}) f ON true
-WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND o.user_id = $3
+WHERE m.name = $1 AND o.order_id = order_key(m.market_id, $2) AND ($3::int8 IS NULL OR o.user_id = $3)
 """  # noqa: S608 - constants of ours
 
 _READ_AMENDS = "SELECT * FROM amends WHERE order_id = $1 ORDER BY command_seq"
 
 
-async def read_order_trace(session: Session, user: int, order_id: str) -> OrderTraceView | None:
-    """The hops of a user's order by its public id; None for unknown ids and for orders of other users."""
+async def read_order_trace(session: Session, user: int | None, order_id: str) -> OrderTraceView | None:
+    """The hops of a user's order by its public id, of anybody's where no user is given; None for unknown ids and for orders of others."""
     parsed = parse_public_order_id(order_id)
     if parsed is None:
         return None

@@ -12,6 +12,7 @@ from schemas.market import MarketSpec
 from schemas.refusals import Refused
 from schemas.rest.bodies import Page
 from schemas.rest.liquidations import ReceiptView
+from schemas.rest.operating.console import OperatorReceiptView
 from schemas.units import format_micros, format_ratio_6
 from store.queries.formatting import price_text, quantity_text, spec_of, storable, time_text, time_text_or_none
 from store.queries.paging import (
@@ -36,8 +37,19 @@ JOIN liquidations l USING (liquidation_id) LEFT JOIN markets m USING (market_id)
 _OWN = "s.user_id = {}"
 _AS_COUNTERPARTY = "s.action = 'ADL' AND adl_counterparties(s.inputs) @> ARRAY[{}::int8]"
 _BY_TIME = ("s.at", "s.liquidation_id", "s.step")
+_KEY = record_key("at", "liquidation_id", "step")
 _ORDERED = frozenset({"LIQUIDATION", "FUND_SALE"})
 _OF_OTHERS = ("rank", "score", "closes")
+
+
+async def list_all_receipts(session: Session, request: ListRequest) -> Page[OperatorReceiptView] | Refused:
+    """A page of the receipts on all accounts by time, filtered by market and period, each as the account concerned sees it."""
+    after = decode_cursor(request.cursor, tuple[Moment, Int8, Int8])
+    if isinstance(after, Refused):
+        return after
+    rows = await session.fetch(*_statement(Conditions("true"), request, after))
+    found = rows[: request.limit + 1]
+    return page_of(found, request.limit, _KEY, _operator_view)
 
 
 async def list_receipts(session: Session, user: int, request: ListRequest) -> Page[ReceiptView] | Refused:
@@ -47,16 +59,23 @@ async def list_receipts(session: Session, user: int, request: ListRequest) -> Pa
         return after
     rows: list[Any] = []
     for whose in (_OWN, _AS_COUNTERPARTY):
-        where = Conditions(whose, user)
-        where.add_period("s.at", request)
-        if request.market_id is not None:
-            where.add("m.name = {}", storable(request.market_id))
-        if after is not None:
-            where.add_after(_BY_TIME, (bounded_datetime(after[0]), *after[1:]), request)
-        rows += await session.fetch(f"{_COLUMNS}{where}{in_order(_BY_TIME, request)}", *where.arguments)
+        rows += await session.fetch(*_statement(Conditions(whose, user), request, after))
     rows.sort(key=itemgetter("at", "liquidation_id", "step"), reverse=not request.is_oldest_first)
     found = rows[: request.limit + 1]
-    return page_of(found, request.limit, record_key("at", "liquidation_id", "step"), partial(receipt_view, user=user))
+    return page_of(found, request.limit, _KEY, partial(receipt_view, user=user))
+
+
+def _statement(where: Conditions, request: ListRequest, after: tuple[int, int, int] | None) -> tuple[Any, ...]:
+    where.add_period("s.at", request)
+    if request.market_id is not None:
+        where.add("m.name = {}", storable(request.market_id))
+    if after is not None:
+        where.add_after(_BY_TIME, (bounded_datetime(after[0]), *after[1:]), request)
+    return f"{_COLUMNS}{where}{in_order(_BY_TIME, request)}", *where.arguments
+
+
+def _operator_view(row: Any) -> OperatorReceiptView:
+    return OperatorReceiptView(str(row["user_id"]), receipt_view(row, user=row["user_id"]))
 
 
 def receipt_view(row: Any, *, user: int) -> ReceiptView:

@@ -152,7 +152,10 @@ async def _drain_as_administrator(exchange: ExchangeProcess, session: aiohttp.Cl
     assert (status, body["error"]["code"]) == (403, "FORBIDDEN")
     email = "operator@load.example"
     await _post(session, "/auth/register", {"email": email, "password": PASSWORD})
-    assert (await exchange.command("admin", "grant", email))[0] == 0
+    other = "other-operator@load.example"
+    await _post(session, "/auth/register", {"email": other, "password": PASSWORD})
+    for each in (email, other):
+        assert (await exchange.command("admin", "grant", each))[0] == 0
     _, login = await _post(session, "/auth/login", {"email": email, "password": PASSWORD})
     operator = Trader(login["userId"], {"Authorization": f"Bearer {login['token']}"})
     status, drained = await _post(session, "/admin/drain", {}, operator)

@@ -1,0 +1,1 @@
+"""What operators send and see."""
