@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import msgspec
@@ -61,8 +61,8 @@ def peak_bytes(samples: list[Sample]) -> dict[str, int]:
 
 
 def cpu_seconds(exchange: ExchangeProcess) -> dict[str, float]:
-    """Processor time that each process has used so far, those it has started included."""
-    return {name: _cpu_s(pid) for name, pid in exchange.children().items()}
+    """Processor time that each process has used so far, with all that it has started."""
+    return {name: processor_s(pid) for name, pid in exchange.children().items()}
 
 
 def resident_bytes(exchange: ExchangeProcess) -> dict[str, int]:
@@ -78,24 +78,41 @@ def costs_of(exchange: ExchangeProcess, spent_before: dict[str, float], orders: 
     return f"processor time an order, us: {shares}; {sum(each.values()):.0f} in all."
 
 
+def processor_s(pid: int) -> float:
+    """Processor time of a process and of all that it has started, also of those that have ended; 0 if it has ended itself.
+
+    The time of one that has ended is its parent's. Where one ends meanwhile, all are read again: its time would count twice, or not.
+    """
+    while psutil.pid_exists(pid):
+        with suppress(psutil.NoSuchProcess):
+            tree = tree_of(pid)
+            spent = sum(_own_and_ended_s(each) for each in tree)
+            if tree == tree_of(pid):
+                return spent
+    return 0.0
+
+
+def tree_of(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started, as far as they run."""
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
 async def _sample(exchange: ExchangeProcess, session: "asyncpg.Connection[asyncpg.Record]", at_s: float) -> Sample:
     tables = {str(row[0]): int(row[1]) for row in await session.fetch(_SIZES)}
     return Sample(round(at_s, 1), int(await session.fetchval(_PERSISTED)), resident_bytes(exchange), tables)
 
 
+def _own_and_ended_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
+
+
 def _resident(pid: int) -> int:
     """Of the process and its children; what PostgreSQL's backends share counts once for each of them."""
-    try:
-        process = psutil.Process(pid)
-        return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _cpu_s(pid: int) -> float:
-    try:
-        process = psutil.Process(pid)
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    except psutil.NoSuchProcess:
-        return 0.0
-    return float(sum(each.user + each.system for each in times))
+    found = 0
+    with suppress(psutil.NoSuchProcess):
+        for each in tree_of(pid):
+            with suppress(psutil.NoSuchProcess):
+                found += each.memory_info().rss
+    return found

@@ -7,11 +7,10 @@ import asyncio
 import time
 from pathlib import Path
 
-import psutil
-
 from bench.exchange_process import ExchangeProcess
 from bench.result import Bar, Outcome, Row, alone
 from bench.sizes import Size
+from bench.watching import processor_s, tree_of
 
 MIB = 2**20
 SETTLED_AFTER_S = 30.0  # Java compiles what it has just run
@@ -26,7 +25,7 @@ async def measure(folder: Path, size: Size) -> Outcome:
         began = time.monotonic()
         await exchange.start()
         ready_s.append(time.monotonic() - began)
-        tree = _tree(exchange)
+        tree = tree_of(exchange.pid)
         if len(ready_s) <= size.starts:
             await exchange.stop()
     resident = {process.pid: process.memory_info().rss / MIB for process in tree}
@@ -57,18 +56,7 @@ def _idle_row(cores: float) -> Row:
 
 async def _cores(exchange: ExchangeProcess, seconds: float) -> float:
     """Processor time of the whole tree, of one second."""
-    before, began = _seconds(exchange), time.monotonic()
+    before, began = processor_s(exchange.pid), time.monotonic()
     await asyncio.sleep(seconds)
-    spent, took = _seconds(exchange), time.monotonic() - began
-    return (sum(spent.values()) - sum(before.values())) / took  # the time of one that ended is its parent's now
-
-
-def _seconds(exchange: ExchangeProcess) -> dict[int, float]:
-    """Processor time by process; of those that have ended, what their parents have collected."""
-    times = {process.pid: process.cpu_times() for process in _tree(exchange)}
-    return {pid: each.user + each.system + each.children_user + each.children_system for pid, each in times.items()}
-
-
-def _tree(exchange: ExchangeProcess) -> list[psutil.Process]:
-    root = psutil.Process(exchange.pid)
-    return [root, *root.children(recursive=True)]
+    took = time.monotonic() - began
+    return (processor_s(exchange.pid) - before) / took

@@ -1,0 +1,39 @@
+"""What the bench says of processes: their time is complete, whatever of them ends meanwhile."""
+
+import asyncio
+import sys
+
+import psutil
+import pytest
+
+from bench.watching import processor_s
+from tests.eventually import eventually
+
+WORK_S = 0.3
+_PARENT = f"""
+import subprocess, sys
+work = "import time\\nwhile time.process_time() < {WORK_S}: pass\\nprint('done', flush=True); input()"
+subprocess.run([sys.executable, "-c", work])
+input()
+"""
+
+
+async def test_the_time_of_a_process_that_has_ended_stays_in_the_sum() -> None:
+    """A session of PostgreSQL that ends within a peak took its time along: the peak had cost less than nothing."""
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PARENT), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    try:
+        await parent.stdout.readline()
+        working = processor_s(parent.pid)
+        assert working >= WORK_S
+        children = psutil.Process(parent.pid).children
+        parent.stdin.write(b"\n")
+        await eventually(lambda: not children())
+        assert processor_s(parent.pid) == pytest.approx(working, abs=WORK_S / 2)
+    finally:
+        parent.kill()
+        await parent.wait()
+    assert processor_s(parent.pid) == 0
