@@ -33,6 +33,7 @@ class MarketTables(TableManager):
 
 
 def drop_table(app: faust.App, table: Any) -> None:
-    """Forget a table of an app with the manager above."""
+    """Forget a table of an app with the manager above, and its entries: what Faust made for a market refers to it for long."""
     manager: Any = app.tables
     manager.drop(table)
+    table.data.data.clear()

@@ -1,11 +1,11 @@
 """Recovering a market: the newest valid snapshot, and the hashes of the events written after it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from agents.matching.market_assignment import MarketAssignment, StartingPoint
 from agents.worker.database import ask_database
-from agents.worker.gc_tuning import tune_gc
 from agents.worker.halting import check_not_halted
 from agents.worker.settings import StreamSettings
 from broker.errors import LogMismatch
@@ -15,12 +15,20 @@ from exchange.engine.log.snapshot_format import load
 from exchange.engine.market import Market, empty_market
 from schemas.topics import engine_app_id
 from store.command_log.failed_commands import read_failed_commands
-from store.command_log.snapshots import newest_snapshot_at_or_before_progress
+from store.command_log.snapshots import StoredSnapshot, newest_snapshot_at_or_before_progress
 from store.markets.progress import MarketProgress, read_market_progress
 from store.session.connect import Connection
 from tables.book_table import BEFORE_THE_FIRST_RECORD, heads, verified_snapshots
 
 log = logging.getLogger(__name__)
+
+
+class _Dump(NamedTuple):
+    """A state that is not loaded yet, and the offset of the command record that it came from."""
+
+    command_seq: int
+    offset: int
+    state: bytes
 
 
 async def begin_assignment(
@@ -50,7 +58,6 @@ async def begin_assignment(
         written, failed, last = await read_written(settings.bootstrap, market, progress.epoch, needed, on_step)
         if all(seq in written for seq in range(progress.event_seq + 1, state.event_seq + 1)):  # 3
             _check_last_event(state, written)  # 4
-            tune_gc()
             known = {"market": market, "sequence": state.command_seq}
             log.info("%s continues after command %d, event %d", *known.values(), state.event_seq, extra=known)
             return MarketAssignment(market, progress, point, written, failed | persisted, log_end=last)
@@ -60,25 +67,32 @@ async def begin_assignment(
     raise AssertionError("the empty market needs no event")
 
 
-async def _what_is_known(connection: Connection, market: str) -> tuple[MarketProgress, bytes | None, set[int]]:
+async def _what_is_known(connection: Connection, market: str) -> tuple[MarketProgress, StoredSnapshot | None, set[int]]:
     progress = await read_market_progress(connection, market)
     kept = await newest_snapshot_at_or_before_progress(connection, progress.market_id)
     persisted = await read_failed_commands(connection, progress.market_id)
-    return progress, kept.state if kept is not None else None, persisted
+    return progress, kept, persisted
 
 
 def _starting_points(
-    market: str, progress: MarketProgress, entries: Mapping[bytes, bytes], kept: bytes | None
-) -> list[StartingPoint]:
+    market: str, progress: MarketProgress, entries: Mapping[bytes, bytes], kept: StoredSnapshot | None
+) -> Iterator[StartingPoint]:
+    """Newest first. A state is loaded when its turn comes: the others would only take time and memory.
+
+    Of two copies of one snapshot the table's is first. That in PostgreSQL names no command record: the log is read from its beginning.
+    """
     known = heads(entries)
     if known and all(head.epoch != progress.epoch for head in known):
         raise LogMismatch(f"epoch of the snapshots of {market}", progress.epoch, known[0].epoch)
-    points = [StartingPoint(empty_market(market), BEFORE_THE_FIRST_RECORD)]
+    dumps = [
+        _Dump(head.command_seq, head.offset, state)
+        for head, state in verified_snapshots(entries, market, progress.epoch)
+    ]
     if kept is not None:
-        points.append(StartingPoint(load(kept), BEFORE_THE_FIRST_RECORD))
-    for head, state in verified_snapshots(entries, market, progress.epoch):
-        points.append(StartingPoint(load(state), head.offset))
-    return sorted(points, key=lambda point: -point.market.command_seq)
+        dumps.append(_Dump(kept.command_seq, BEFORE_THE_FIRST_RECORD, kept.state))
+    for dumped in sorted(dumps, key=lambda each: (-each.command_seq, -each.offset)):
+        yield StartingPoint(load(dumped.state), dumped.offset)
+    yield StartingPoint(empty_market(market), BEFORE_THE_FIRST_RECORD)
 
 
 def _check_last_event(state: Market, written: dict[int, str]) -> None:

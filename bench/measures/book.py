@@ -72,9 +72,7 @@ def _book_rate(stream: Stream) -> float:
     for operation in stream.before:
         do(book, _read(operation))
     timed = [_read(operation) for operation in stream.timed]
-    rate = _rate(lambda: _work(book, timed), len(timed))
-    book.clear()
-    return rate
+    return _rate(lambda: _work(book, timed), len(timed))
 
 
 def _work(book: Book, operations: list[Operation]) -> None:

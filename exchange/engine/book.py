@@ -72,6 +72,11 @@ class Book:
         self._buys = BookSide(Side.BUY)
         self._sells = BookSide(Side.SELL)
 
+    def __del__(self) -> None:
+        """Clear all links: the orders of a discarded book would otherwise never be freed."""
+        for order in self._orders.values():
+            order.level = order.prev = order.next = None
+
     def __len__(self) -> int:
         return len(self._orders)
 
@@ -123,11 +128,6 @@ class Book:
     def depth(self, side: Side) -> Iterator[tuple[Ticks, int]]:
         """Each price of one side and the lots that rest there, best price first."""
         return ((level.price, level.lots) for level in self._side(side).by_priority())
-
-    def clear(self) -> None:
-        """Empty the book and clear all links: the orders of a discarded book would otherwise never be freed."""
-        for order in list(self._orders.values()):
-            self.remove(order)
 
     def _side(self, side: Side) -> BookSide:
         return self._buys if side is _BUY else self._sells

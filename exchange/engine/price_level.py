@@ -2,7 +2,8 @@
 
 The queue is a doubly linked list: each order holds the links to its neighbours. So appending, unlinking from the middle
 and trading at the front cost the same however long the queue is, and a resting order is a single object. The garbage
-collector does not track these objects (gc=False): unlinking clears the links, so no cycle keeps anything alive.
+collector does not track these objects (gc=False): unlinking clears the links, and so does the end of a book, so no cycle
+keeps anything alive.
 """
 
 import msgspec

@@ -1,5 +1,7 @@
 """The book keeps places: one suite over the fast book and the obvious one."""
 
+import sys
+
 import pytest
 
 from exchange.engine.book import Book, NotResting
@@ -138,9 +140,25 @@ def test_an_order_that_leaves_the_book_keeps_no_references() -> None:
     """The collector does not see orders: links that stay would keep them alive forever."""
     book = Book()
     orders = [place(book, number, BUY, 1, 99) for number in (1, 2, 3)]
-    book.clear()
+    for order in orders:
+        book.remove(order)
     assert len(book) == 0
     assert [(order.level, order.prev, order.next) for order in orders] == [(None, None, None)] * 3
+
+
+def test_a_discarded_book_keeps_no_order_in_memory() -> None:
+    """An engine drops a market whenever it hands it over, undoes a command or passes over a snapshot."""
+    count = 1_000
+
+    def fill_and_discard() -> None:
+        book = Book()
+        for number in range(count):
+            place(book, number, (BUY, SELL)[number % 2], 1, 99 + number % 7)
+
+    fill_and_discard()
+    before = sys.getallocatedblocks()
+    fill_and_discard()
+    assert sys.getallocatedblocks() - before < count / 10
 
 
 def test_an_order_is_printed_without_its_neighbours() -> None:

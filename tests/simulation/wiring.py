@@ -76,7 +76,6 @@ def wired(world: World, broker: Broker, database: Database) -> Any:
         (agents.worker.host, "on_stop_signal"): lambda _: None,
         (agents.worker.ownership, "_tasks"): _TasksByProcess(),
         (agents.worker.topic_watch, "read_topic_faults"): functools.partial(_topic_faults, broker),
-        (agents.matching.recovery, "tune_gc"): lambda: None,
     }
     places |= {(module, "connect_writer"): database.connect for module in _ASKING}
     places |= {(module, "time"): time for module in _TIMED}
