@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from api.access_log import ACCESS
+from api.documents.error_page import as_page, wants_page
 from api.metrics import RESPONSES, route_of
 from api.watch.outage_log import note_outage
 from schemas.refusals import HTTP_STATUS, ErrorCode, Refused
@@ -132,6 +133,8 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     """Turn anything a route raises into the contract's error body, count and log the answer; the only place that does, except for the fast path."""
     began_s, request_id = perf_counter(), request_id_of(request)
     answer = await answered(request_id, f"{request.method} {request.path}", handler(request))
+    if answer.status >= 400 and isinstance(answer, web.Response) and wants_page(request):
+        answer = as_page(answer)
     _note(request, answer.status, perf_counter() - began_s)
     return answer
 

@@ -15,6 +15,7 @@ _READ_NOTHING = frozenset({"health", "docs", "live"})
 """Tags of routes that read nothing of the exchange: those about the process, and the socket, which only begins with the request."""
 _CANCELLING = frozenset({"/orders/countdown"})
 """What counts as a cancel, although it is a POST on orders."""
+_BUDGETS_OF_TAGS = {"health": Budget.PROBES, "docs": Budget.PAGES}
 _BUDGETS_OF_PATHS = {"/auth/register": Budget.REGISTRATIONS, "/auth/login": Budget.LOGINS}
 
 
@@ -79,7 +80,7 @@ class Route:
     def budget(self) -> Budget:
         """The budget that a call counts against: per address on public routes, else per user."""
         if self.access is Access.PUBLIC:
-            return _BUDGETS_OF_PATHS.get(self.path, Budget.PROBES if self.tag == "health" else Budget.PUBLIC)
+            return _BUDGETS_OF_PATHS.get(self.path, _BUDGETS_OF_TAGS.get(self.tag, Budget.PUBLIC))
         if self.path.split("/")[1] != "orders" or self.method == "GET":
             return Budget.REQUESTS
         return Budget.CANCELS if self.method == "DELETE" or self.path in _CANCELLING else Budget.ORDERS

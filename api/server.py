@@ -151,7 +151,12 @@ def _accept_waiting(listening: socket.socket) -> list[socket.socket]:
 
 
 def _pattern_of(path: str) -> str:
-    """The path as a pattern in which an order id never matches the fixed word of another path (such as `batch`)."""
+    """The path as a pattern in which an order id never matches the fixed word of another path (such as `batch`).
+
+    The name of a file of the pages may contain slashes.
+    """
+    if path.startswith("/web/"):
+        return path.replace("{file}", "{file:[^{}]+}")
     return path.replace("{orderId}", f"{{orderId:(?!(?:{'|'.join(_NO_ORDER_IDS)})(?:/|$))[^{{}}/]+}}")
 
 

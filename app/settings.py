@@ -54,6 +54,7 @@ LOCAL_RATES = {
     Budget.REQUESTS: "10000/second",
     Budget.PUBLIC: "10000/second",
     Budget.PROBES: "10000/second",
+    Budget.PAGES: "10000/second",
     Budget.REGISTRATIONS: "1000/second",
     Budget.LOGINS: "1000/second",
     Budget.LOGIN_ATTEMPTS: "100/minute",
@@ -66,6 +67,7 @@ PRODUCTION_RATES = {
     Budget.REQUESTS: "50/second",
     Budget.PUBLIC: "50/second",
     Budget.PROBES: "50/second",
+    Budget.PAGES: "500/second",
     Budget.REGISTRATIONS: "10/hour",
     Budget.LOGINS: "30/minute",
     Budget.LOGIN_ATTEMPTS: "10/minute",
@@ -170,6 +172,8 @@ class Settings(BaseModel):
     """Public routes, for each address."""
     rate_limit_probes: RateText | None = None
     """`/livez`, `/readyz`, `/healthz` and `/metrics`, per address."""
+    rate_limit_pages: RateText | None = None
+    """Pages with their files, and documents, per address: a first visit loads about a hundred files."""
     rate_limit_registrations: RateText | None = None
     """`POST /auth/register`, per address."""
     rate_limit_logins: RateText | None = None

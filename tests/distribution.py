@@ -14,8 +14,10 @@ from xdist.scheduler import LoadFileScheduling
 
 SHARED_EXCHANGE = "tests/system/shared"
 """The folder of the tests that use the fixture `any_exchange`."""
+WEB = "tests/web"
+"""The folder of the tests in a browser, which share an exchange of their own."""
 STREAM = {"broker", "empty_broker"}
-WHOLE_EXCHANGES = {"system", "crash_day", "bench"}
+WHOLE_EXCHANGES = {"system", "crash_day", "bench", "web"}
 OWN_SERVERS = {"local", "simulation"}
 LONG = {"tests/api/test_contract.py", "tests/store/test_conservation.py", "tests/store/test_crash_in_small.py"}
 """Files that need no more than others, and take long."""
@@ -24,7 +26,7 @@ LONG = {"tests/api/test_contract.py", "tests/store/test_conservation.py", "tests
 def unit_of(nodeid: str) -> str:
     """The unit that a test is sent with to a worker."""
     path = nodeid.partition("::")[0]
-    return SHARED_EXCHANGE if path.startswith(f"{SHARED_EXCHANGE}/") else path
+    return next((folder for folder in (SHARED_EXCHANGE, WEB) if path.startswith(f"{folder}/")), path)
 
 
 def uses_shared_exchange(item: pytest.Item) -> bool:

@@ -13,6 +13,7 @@ class Budget(StrEnum):
     REQUESTS = "requests"
     PUBLIC = "public"
     PROBES = "probes"
+    PAGES = "pages"
     REGISTRATIONS = "registrations"
     LOGINS = "logins"
     LOGIN_ATTEMPTS = "login-attempts"

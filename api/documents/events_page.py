@@ -1,4 +1,4 @@
-"""The AsyncAPI document as an HTML page, without scripts and external links."""
+"""The AsyncAPI document as an HTML page, without external links."""
 
 import json
 from collections.abc import Iterator
@@ -6,31 +6,22 @@ from html import escape
 from typing import Any
 
 from api.documents.openapi import JsonObject
+from api.documents.web_tree import WEB_TREE
 
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
-    "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #d5d9de;padding:.4rem .6rem;text-align:left;"
-    "vertical-align:top}code,pre{font-family:ui-monospace,monospace;font-size:.9em}"
-    "pre{background:#f4f5f7;padding:1rem;overflow-x:auto}"
-)
+_CONTENT = "<!-- content -->"
 
 
 def events_page(document: JsonObject) -> str:
     """The whole document as HTML: every channel with its messages, their headers, key, body and examples."""
     info = document["info"]
     body = "\n".join(part for channel in document["channels"].values() for part in _channel(document, channel))
-    return f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(info["title"])}: events</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head>
-<body>
-<h1>{escape(info["title"])}: events</h1>
+    return WEB_TREE.completed("events.html").replace(
+        _CONTENT,
+        f"""<h1>{escape(info["title"])}: socket and events</h1>
 <p>{_prose(info["description"])}</p>
 <p>Machine-readable: <a href="/asyncapi.json">/asyncapi.json</a>. The REST API: <a href="/docs">/docs</a>.</p>
-{body}
-</body>
-</html>
-"""
+{body}""",
+    )
 
 
 def _channel(document: JsonObject, channel: JsonObject) -> Iterator[str]:

@@ -174,6 +174,12 @@ EXAMPLES: dict[Any, Any] = {
             "fee": "5.999975",
             "realizedPnl": "0",
             "position": {"side": "LONG", "quantity": "0.2", "entryPrice": "59999.75", "liquidationPrice": "10080.2"},
+            "positionIfFilled": {
+                "side": "LONG",
+                "quantity": "0.5",
+                "entryPrice": "59999.9",
+                "liquidationPrice": "40220.3",
+            },
         },
     },
     OrderTraceView: {

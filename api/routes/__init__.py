@@ -12,6 +12,7 @@ from api.routes import (
     live,
     market_data,
     markets,
+    pages,
     public_fills,
     transfers,
 )
@@ -54,5 +55,6 @@ ALL_ROUTES: tuple[Route, ...] = (
     *metrics.ROUTES,
     *docs.ROUTES,
     *event_docs.ROUTES,
+    *pages.ROUTES,
 )
 """Every route: the source of the router and of the OpenAPI document."""

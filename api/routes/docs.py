@@ -1,17 +1,15 @@
 """The OpenAPI document and the page that shows it, from local files only."""
 
-from pathlib import Path
-
 import msgspec
 from aiohttp import web
 
 from api.documents.openapi import document
 from api.documents.static_files import StaticFile, named_by_hash
+from api.documents.web_tree import WEB, WEB_TREE
 from api.route import Answer, Route
 from api.security_headers import FRAMED_BY_NOBODY
 from schemas.refusals import ErrorCode
 
-WEB = Path(__file__).parents[2] / "web"
 _VENDOR = WEB / "vendor" / "swagger-ui"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
@@ -22,12 +20,7 @@ _FILES = (
     StaticFile("docs.js", (WEB / "docs.js").read_bytes(), "text/javascript", _POLICY),
 )
 _ASSETS = {file.name: file for file in _FILES} | {file.hashed_name: file for file in _FILES}
-_PAGE = StaticFile("docs.html", named_by_hash((WEB / "docs.html").read_bytes(), _FILES), "text/html", _POLICY)
-
-
-async def welcome(_request: web.Request) -> web.Response:
-    """Redirect a browser to the documentation."""
-    return web.Response(status=302, headers={"Location": "/docs"})
+_PAGE = StaticFile("docs.html", named_by_hash(WEB_TREE.completed("docs.html").encode(), _FILES), "text/html", _POLICY)
 
 
 async def show_document(request: web.Request) -> web.Response:
@@ -58,14 +51,6 @@ def encoded_document(routes: tuple[Route, ...]) -> StaticFile:
 
 
 ROUTES = (
-    Route(
-        "GET",
-        "/",
-        welcome,
-        "Redirect to the documentation",
-        {302: Answer(None, "The documentation is at `/docs`.", ("Location",))},
-        tag="docs",
-    ),
     Route(
         "GET",
         "/openapi.json",

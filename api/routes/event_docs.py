@@ -6,11 +6,11 @@ from aiohttp import web
 from api.documents.asyncapi import event_document
 from api.documents.events_page import events_page
 from api.documents.static_files import StaticFile
+from api.documents.web_tree import PAGE_POLICY
 from api.route import Answer, Route
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _DOCUMENT = StaticFile("asyncapi.json", msgspec.json.encode(event_document()), "application/json")
-_PAGE = StaticFile("events.html", events_page(event_document()).encode(), "text/html", _POLICY)
+_PAGE = StaticFile("events.html", events_page(event_document()).encode(), "text/html", PAGE_POLICY)
 
 
 async def show_event_document(request: web.Request) -> web.Response:

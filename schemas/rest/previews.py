@@ -26,7 +26,8 @@ class OutcomeView(View, frozen=True):
 
     `status` and `reason` are those that the order would have right after it was matched; an order that rests is OPEN or
     PARTIALLY_FILLED. `bestOppositePrice` is what a rejected post-only order would have met. `fills` are merged by price, best
-    first; `fee` and `realizedPnl` are their sums. `position` is the one afterwards, null when flat.
+    first; `fee` and `realizedPnl` are their sums. `position` is the one afterwards, null when flat. `positionIfFilled` is the one
+    after what rests of the order has filled too, at its price, as a maker; null where nothing rests.
 
     `isTruncated`: the order meets more than 2,000 resting orders. Then `status` and `reason` are null, and the figures are
     those of its fills with the first 2,000; of a FOK, if it is filled.
@@ -44,6 +45,7 @@ class OutcomeView(View, frozen=True):
     fee: str
     realized_pnl: str
     position: PositionAfterView | None
+    position_if_filled: PositionAfterView | None
 
 
 class PreviewView(View, frozen=True):

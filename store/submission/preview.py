@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from exchange.position import Position
+from exchange.fees import cumulative_fee
+from exchange.position import Position, fill
 from exchange.preview import Outcome, outcome_of, rebuild
 from exchange.risk.account import MarginAccount, MarketState, PositionRisk
 from exchange.risk.admission import Admitted, admit
 from exchange.risk.margin import available_margin, liquidation_price, requirement_and_equity, total_requirement
 from exchange.risk.order_draft import parse_order
 from schemas.commands import PlaceConditional, PlaceOrder
+from schemas.orders import OrderStatus
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.order_groups import RefusalView
 from schemas.rest.orders import OrderRequest
@@ -72,7 +74,7 @@ class PreviewRun(NamedTuple):
         market = rebuild(market_at(self.admitted.risk.market, self.moment), book.positions, book.orders)
         command = replace(self.order, at=self.moment.clock)
         outcome = outcome_of(market, command, book.makers if book.is_truncated else None)
-        return _outcome_view(self.account, self.admitted.risk, outcome)
+        return _outcome_view(self.account, self.admitted.risk, command, outcome)
 
 
 async def preview_order(
@@ -153,7 +155,7 @@ def _refusal(refused: Refused, moment: StoredMoment | None) -> PreviewView:
     )
 
 
-def _outcome_view(account: MarginAccount, risk: PositionRisk, outcome: Outcome) -> OutcomeView:
+def _outcome_view(account: MarginAccount, risk: PositionRisk, order: PlaceOrder, outcome: Outcome) -> OutcomeView:
     spec, filled = risk.market.spec, sum(outcome.fills.values())
     best = outcome.best_opposite
     return OutcomeView(
@@ -170,18 +172,33 @@ def _outcome_view(account: MarginAccount, risk: PositionRisk, outcome: Outcome) 
         ],
         fee=format_micros(outcome.fee),
         realized_pnl=format_micros(outcome.realized),
-        position=_position_after(account, risk, outcome),
+        position=_position_view(account, risk, outcome.position, outcome.realized - outcome.fee),
+        position_if_filled=_position_if_filled(account, risk, order, outcome),
     )
 
 
-def _position_after(account: MarginAccount, risk: PositionRisk, outcome: Outcome) -> PositionAfterView | None:
-    """The position as `GET /positions` would show it after the fills, at the same marks; None for a flat one."""
-    spec, position = risk.market.spec, outcome.position
+def _position_if_filled(
+    account: MarginAccount, risk: PositionRisk, order: PlaceOrder, outcome: Outcome
+) -> PositionAfterView | None:
+    """The position once what rests of the order has filled too, at its price, as a maker; None where nothing rests."""
+    if outcome.status not in {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}:
+        return None
+    spec, position, sign = risk.market.spec, replace(outcome.position), order.side.sign
+    notional = spec.notional(order.price, outcome.remaining)
+    realized = fill(position, sign * outcome.remaining, sign * notional, 0)
+    gained = outcome.realized + realized - outcome.fee - cumulative_fee(notional, spec.maker_fee_rate)
+    return _position_view(account, risk, position, gained)
+
+
+def _position_view(
+    account: MarginAccount, risk: PositionRisk, position: Position, gained: int
+) -> PositionAfterView | None:
+    """A position as `GET /positions` would show it at the same marks, in a wallet with this much more; None for a flat one."""
+    spec = risk.market.spec
     if not position.lots:
         return None
-    held = PositionRisk(risk.market, replace(risk.exposure, lots=position.lots, cost=position.cost))
-    after = account.having(held)
-    after.wallet = Micros(after.wallet + outcome.realized - outcome.fee)
+    after = account.having(PositionRisk(risk.market, replace(risk.exposure, lots=position.lots, cost=position.cost)))
+    after.wallet = Micros(after.wallet + gained)
     price = liquidation_price(after, spec.market)
     return PositionAfterView(
         side=side_text(position.lots),

@@ -69,7 +69,7 @@ async def test_files_of_the_page_are_compressed_and_kept(exchange: Exchange) -> 
     """The page names its files by their content; those are kept for good, the page itself is asked for again."""
     nobody = _nobody(exchange)
     page = await nobody.get("/docs")
-    names = re.findall(r'"/docs/([\w.-]+)"', page.body)
+    names = re.findall(r'"/docs/([\w-]+\.[\w.-]+)"', page.body)
     assert len(names) == 3
     for name in names:
         headers = {"Accept-Encoding": "gzip"}

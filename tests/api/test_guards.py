@@ -37,6 +37,8 @@ PUBLIC = {
     ("GET", "/openapi.json"),
     ("GET", "/"),
     ("GET", "/docs"),
+    ("GET", "/trade/{marketId}"),
+    ("GET", "/web/{version}/{file}"),
     ("GET", "/docs/{file}"),
     ("GET", "/asyncapi.json"),
     ("GET", "/docs/events"),

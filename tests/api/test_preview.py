@@ -36,6 +36,12 @@ async def test_a_preview_says_what_the_order_will_need(exchange: Exchange) -> No
             "fee": "0",
             "realizedPnl": "0",
             "position": None,
+            "positionIfFilled": {  # (9,994 - 30,000) / (0.5 x 0.005 - 0.5), after a maker's fee of 6
+                "side": "LONG",
+                "quantity": "0.5",
+                "entryPrice": "60000",
+                "liquidationPrice": "40213.1",
+            },
         },
     }
     await alice.order(quantity="0.5", leverage=10)

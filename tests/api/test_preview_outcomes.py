@@ -214,3 +214,17 @@ async def test_rules_that_this_code_does_not_know_have_no_outcome(exchange: Exch
     alice = await exchange.user()
     body = (await preview(alice)).body
     assert (body["isAccepted"], body["marginRequired"], body["outcome"]) == (True, "303", None)
+
+
+async def test_what_rests_is_counted_in_the_position_if_filled(exchange: Exchange) -> None:
+    """Of a bid of 0.2, 0.1 fills at once and 0.1 rests; when it has filled too, the position is the one that was named."""
+    bob, alice = await offers(exchange, ("0.1", "60005")), await exchange.user("3000")
+    outcome = await both(exchange, alice, quantity="0.2", price="60010")
+    assert (outcome["status"], outcome["position"]["quantity"]) == ("PARTIALLY_FILLED", "0.1")
+    assert (await bob.order(side="SELL", quantity="0.1", price="60010")).status == 202
+    await exchange.run_engine()
+    (held,) = (await alice.get("/positions")).body
+    assert outcome["positionIfFilled"] == {name: held[name] for name in outcome["positionIfFilled"]}
+    assert outcome["positionIfFilled"]["entryPrice"] == "60007.5"
+    at_once = (await preview(alice, side="SELL", quantity="0.1", price="59000", timeInForce="IOC")).body["outcome"]
+    assert at_once["positionIfFilled"] is None

@@ -120,13 +120,15 @@ async def test_passwords_of_one_user_are_not_tried_out(database: str) -> None:
 
 
 async def test_who_calls_without_a_token_is_limited_by_address(database: str) -> None:
-    """Public routes and probes each have a budget; a user at the same address is not affected."""
-    async with limited(database, public=2, probes=1) as exchange:
+    """Public routes, probes and pages each have a budget; a user at the same address is not affected."""
+    async with limited(database, public=2, probes=1, pages=1) as exchange:
         nobody, alice = exchange.anonymous(), await exchange.user(None)
         assert [(await nobody.get(path)).status for path in ("/markets", "/markets/BTC-PERP")] == [200, 200]
-        assert _is_refusal(await nobody.get("/openapi.json"), Budget.PUBLIC, 2)
+        assert _is_refusal(await nobody.get("/markets/ETH-PERP"), Budget.PUBLIC, 2)
         assert (await nobody.get("/livez")).status == 200
         assert _is_refusal(await nobody.get("/readyz"), Budget.PROBES, 1)
+        assert (await nobody.get("/")).status == 200
+        assert _is_refusal(await nobody.get("/openapi.json"), Budget.PAGES, 1)
         assert (await alice.get("/balances")).status == 200
 
 

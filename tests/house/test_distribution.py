@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.distribution import SHARED_EXCHANGE, unit_of, uses_shared_exchange
+from tests.distribution import SHARED_EXCHANGE, WEB, unit_of, uses_shared_exchange
 
 
 def test_tests_of_the_shared_exchange_follow_one_another(request: pytest.FixtureRequest) -> None:
@@ -21,10 +21,11 @@ def test_tests_of_the_shared_exchange_are_in_its_folder(request: pytest.FixtureR
     ("test", "unit"),
     [
         ("tests/system/shared/test_kill.py::test_a[b]", SHARED_EXCHANGE),
+        ("tests/web/test_trade.py::test_a", WEB),
         ("tests/system/test_start.py::test_a", "tests/system/test_start.py"),
         ("tests/store/test_ledger.py::test_a[tests/system/shared/x]", "tests/store/test_ledger.py"),
     ],
 )
 def test_what_shares_a_worker(test: str, unit: str) -> None:
-    """The users of the shared exchange; the tests of a file."""
+    """The users of the shared exchange; the tests in a browser; the tests of a file."""
     assert unit_of(test) == unit

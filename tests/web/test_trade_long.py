@@ -1,0 +1,60 @@
+"""The page open for a long time next to the demo: its memory stays, and it misses nothing."""
+
+import time
+from decimal import Decimal
+
+import pytest
+from playwright.sync_api import CDPSession, expect
+
+from tests.system.conftest import FULL, Measured, measured  # noqa: F401 - a fixture
+from tests.web.conftest import Open
+
+WARM_S = 120
+MIB = 1_048_576
+GROWTH_MAX = 8 * MIB
+
+
+def _heap(session: CDPSession) -> int:
+    """Bytes that are reachable."""
+    session.send("HeapProfiler.collectGarbage")
+    return int(session.send("Runtime.getHeapUsage")["usedSize"])
+
+
+@pytest.mark.parametrize("minutes", [pytest.param(20, marks=FULL)])
+def test_the_open_page_stays_small_and_misses_nothing(open_page: Open, minutes: int, measured: Measured) -> None:  # noqa: F811
+    """Every checksum of the book agrees, the trades shown are the last ones of REST, and the heap does not grow after two minutes."""
+    screen = open_page("/trade/BTC-PERP")
+    page = screen.page
+    screen.register()
+    screen.deposit("10000")
+    page.get_by_role("group", name="Type").get_by_role("button", name="Market").click()
+    page.get_by_label("Quantity", exact=True).fill("0.01")
+    page.get_by_role("button", name="Buy BTC").click()
+    expect(page.get_by_role("tab", name="Positions (1)")).to_be_visible()
+    session = page.context.new_cdp_session(page)
+    page.wait_for_timeout(WARM_S * 1_000)
+    before, began = _heap(session), time.monotonic()
+    nodes = page.evaluate("document.querySelectorAll('*').length")
+    while time.monotonic() - began < minutes * 60 - WARM_S:
+        page.wait_for_timeout(15_000)
+        assert page.locator("[data-state]").get_attribute("data-state") in {"live", "stale", "reconnecting"}
+    after = _heap(session)
+    book = page.get_by_role("region", name="Order book")
+    good = int(book.get_attribute("data-good") or 0)
+    assert book.get_attribute("data-bad") == "0"
+    assert good >= minutes
+    shown = [
+        int(text)
+        for text in page.locator(".trades tr[data-sequence]").evaluate_all(
+            "rows => rows.map(row => row.dataset.sequence)"
+        )
+    ]
+    assert shown == list(range(shown[0], shown[0] - len(shown), -1))
+    assert screen.get("/markets/BTC-PERP/trades?limit=1")["data"][0]["sequence"] - shown[0] <= 1
+    (position,) = screen.get("/positions")
+    assert Decimal(position["quantity"]) == Decimal("0.01")
+    measured("heap after two minutes, KiB", before // 1_024)
+    measured("heap at the end, KiB", after // 1_024)
+    measured("checksums that agreed", good)
+    assert after - before <= GROWTH_MAX
+    assert page.evaluate("document.querySelectorAll('*').length") <= nodes * 1.5

@@ -1,0 +1,42 @@
+/** Lists of REST, page by page, read again when something of the account has changed. */
+
+import { read } from "../lib/api.js";
+import { useValue } from "../lib/state.js";
+import { useEffect, useRef, useState } from "../vendor/htm/preact.js";
+import { changes } from "./account_feed.js";
+
+const LIMIT = 50;
+const SETTLE_MS = 400;
+const EMPTY = { rows: [], cursor: null, isReading: true, refusal: null };
+
+/** The rows of a list so far, newest first: {rows, hasMore, isReading, refusal, more}. A path of null lists nothing. */
+export function usePages(path) {
+  const changed = useValue(changes);
+  const [state, setState] = useState(EMPTY);
+  const asked = useRef(0);
+  const seen = useRef(changed);
+  const load = async (cursor, count) => {
+    const number = (asked.current += 1);
+    try {
+      const page = await read(`${path}&limit=${count}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+      if (number !== asked.current) return;
+      setState((before) => ({ rows: cursor ? [...before.rows, ...page.data] : page.data, cursor: page.nextCursor, isReading: false, refusal: null }));
+    } catch (refusal) {
+      if (number === asked.current) setState((before) => ({ ...before, isReading: false, refusal }));
+    }
+  };
+  useEffect(() => {
+    asked.current += 1;
+    if (!path) return setState({ ...EMPTY, isReading: false });
+    setState(EMPTY);
+    load(null, LIMIT);
+    return undefined;
+  }, [path]);
+  useEffect(() => {
+    if (!path || seen.current === changed) return undefined;
+    seen.current = changed;
+    const timer = setTimeout(() => load(null, Math.min(500, Math.max(LIMIT, state.rows.length))), SETTLE_MS);
+    return () => clearTimeout(timer);
+  }, [changed]);
+  return { rows: state.rows, hasMore: Boolean(state.cursor), isReading: state.isReading, refusal: state.refusal, more: () => load(state.cursor, LIMIT) };
+}
