@@ -76,7 +76,11 @@ class Refusal(Exception):
 
 def refusal_of(refused: Refused) -> Refusal:
     """The refusal that the store or the exchange returned, as an exception."""
-    return Refusal(refused.code, refused.message, refused.details)
+    refusal = Refusal(refused.code, refused.message, refused.details)
+    wait_s = (refused.details or {}).get("retryAfterSeconds")
+    if isinstance(wait_s, int):
+        refusal.retry_after_s = wait_s
+    return refusal
 
 
 def unavailable(*, outcome_is_unknown: bool) -> Refused:

@@ -13,6 +13,7 @@ from schemas.refusals import ErrorCode
 Found = TypeVar("Found")
 
 _LENGTH_MAX = 64
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}").fullmatch
 _PLAIN = re.compile(rf"[A-Z0-9-]{{1,{_LENGTH_MAX}}}").fullmatch
 _MISSING = {
     ErrorCode.ORDER_NOT_FOUND: "no such order",
@@ -85,6 +86,11 @@ def shown_text(text: str) -> str:
 def is_plain_id(text: str) -> bool:
     """Whether it uses only the characters of ids, so that it needs no URL decoding."""
     return _PLAIN(text) is not None
+
+
+def number_in(text: str) -> int:
+    """The number of an id that is one; 0, which nothing has, for any other text."""
+    return int(text) if _NUMBER(text) is not None else 0
 
 
 def of_market(name: str, found: Found | None) -> Found:

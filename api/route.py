@@ -64,6 +64,7 @@ class Route:
     errors: tuple[ErrorCode, ...] = ()
     parameters: tuple[Parameter, ...] = field(default=())
     content_type: str = "application/json"
+    """Of a success; several, separated by a comma and a space, where the caller chooses."""
     tag: str = "exchange"
 
     @property

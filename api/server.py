@@ -18,6 +18,7 @@ from api.read_your_writes import PERSISTED_COMMANDS, PersistedCommands
 from api.responses import add_common_headers
 from api.routes import ALL_ROUTES
 from api.routes.docs import DOCUMENT, encoded_document
+from api.routes.reports.export_files import EXPORTS, Exports
 from api.services import SERVICES, Services
 from api.watch.open_files import watch_open_files
 from schemas.addresses import CannotListen
@@ -44,6 +45,7 @@ def create_app(services: Services) -> web.Application:
     app[ACCESS] = services.access
     app[PERSISTED_COMMANDS] = PersistedCommands(services.database, services.settings.wait_timeout_s)
     app[SESSIONS] = Sessions(services)
+    app[EXPORTS] = Exports()
     app[DOCUMENT] = _DOCUMENT
     if services.live is not None:
         services.submissions.on_stored = services.live.accounts.stored
@@ -164,6 +166,7 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
     services = app[SERVICES]
     services.access.start()
     await services.load.start()
+    await services.logins.start()
     services.submissions.start()
     watching = asyncio.create_task(watch_open_files(), name="open files")
     yield
@@ -172,6 +175,7 @@ async def _workers(app: web.Application) -> AsyncIterator[None]:
         await services.live.close()
     await services.submissions.stop()
     await services.load.stop()
+    await services.logins.stop()
     services.passwords.close()
     services.previews.close()
     services.database.close()

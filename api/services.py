@@ -8,6 +8,7 @@ from aiohttp import web
 from api.access.addresses import Proxies
 from api.access.api_keys import ApiKeys
 from api.access.budgets import Budget, Rate
+from api.access.logins import Logins
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
 from api.access.tokens import Tokens
@@ -27,6 +28,7 @@ from store.queries.operations.business import BusinessFigures
 from store.session.checked_clock import CheckedClock
 from store.session.connect import Session
 from store.users.networks import Network
+from store.users.totp_secrets import TotpSecrets
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,10 @@ class Services:
     load: LoadPoller
     registry: MarketRegistry
     tokens: Tokens
+    logins: Logins
     keys: ApiKeys
     passwords: Passwords
+    totp: TotpSecrets
     now: Callable[[], Timestamp]
     limits: RateLimits
     proxies: Proxies

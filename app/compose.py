@@ -24,7 +24,7 @@ from app.file_limit import raise_file_limit
 from app.logs import configure_logs
 from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
-from app.settings import Settings, signing_secret
+from app.settings import Settings, signing_secret, totp_key
 from app.unreachable import BrokerSilent
 from broker.address import name_process
 from broker.topic_faults import TopicFault, read_topic_faults
@@ -149,6 +149,7 @@ async def serve_api(settings: Settings) -> None:
     """Serve the REST API until SIGTERM: registry, pool, submission and server."""
     from api.access.addresses import Proxies
     from api.access.api_keys import ApiKeys
+    from api.access.logins import Logins
     from api.access.passwords import Passwords
     from api.access.rate_limits import RateLimits
     from api.access.tokens import Tokens
@@ -161,6 +162,7 @@ async def serve_api(settings: Settings) -> None:
     from api.submission.submission_queue import SubmissionQueue
     from store.queries.accounts.adl import AdlRanks
     from store.submission import Submission
+    from store.users.totp_secrets import TotpSecrets
 
     _prepare_process(settings)
     registry, clock = await _registry(settings), CheckedClock(now)
@@ -188,8 +190,12 @@ async def serve_api(settings: Settings) -> None:
         tokens=Tokens(
             signing_secret(settings), clock.now, latest=clock.latest, previous_secret=settings.jwt_secret_previous
         ),
+        logins=Logins(
+            database, partial(connect_writer, settings.database_url, "logins", command_timeout_s=1.0), clock.now
+        ),
         keys=ApiKeys(database, clock.now, time.monotonic),
         passwords=Passwords(),
+        totp=TotpSecrets(totp_key(settings)),
         now=clock.now,
         clock=clock,
         limits=RateLimits(settings.rates),

@@ -31,6 +31,7 @@ FILE_NAMES = (
     "BROKER_PASSWORD",
     "JWT_SECRET",
     "JWT_SECRET_PREVIOUS",
+    "TOTP_KEY",
 )
 
 
@@ -156,6 +157,8 @@ class Settings(BaseModel):
     """Signs login tokens, at least 32 characters; default: locally one is generated and kept in `DATA`."""
     jwt_secret_previous: str = Field("", repr=False)
     """A secret whose tokens are still accepted, used while `JWT_SECRET` is being replaced."""
+    totp_key: str = Field("", repr=False)
+    """Derives the secrets of TOTP, at least 32 characters; keep it: with another one no code is accepted. Default: locally one is generated and kept in `DATA`, in production nobody can enrol."""
     open_deposits: bool | None = None
     """Whether users may credit their own accounts; default: 1 locally, 0 in production, which does not start with 1."""
     behind_tls: bool = False
@@ -270,9 +273,18 @@ def resolve_local(settings: Settings) -> Settings:
 
 def signing_secret(settings: Settings) -> str:
     """The secret that signs tokens: given, or (locally) generated once and kept in DATA."""
-    if settings.jwt_secret or not settings.is_local:
-        return settings.jwt_secret
-    path = settings.data / "jwt_secret"
+    return _given_or_kept(settings, settings.jwt_secret, "jwt_secret")
+
+
+def totp_key(settings: Settings) -> str:
+    """The key of TOTP's secrets: given, or (locally) generated once and kept in DATA; empty in production where none is given."""
+    return _given_or_kept(settings, settings.totp_key, "totp_key")
+
+
+def _given_or_kept(settings: Settings, given: str, name: str) -> str:
+    if given or not settings.is_local:
+        return given
+    path = settings.data / name
     if not path.exists():
         settings.data.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}")
@@ -320,6 +332,8 @@ def _production_faults(settings: Settings) -> list[str]:
             settings.jwt_secret
         ),
         "JWT_SECRET_PREVIOUS must be as strong as JWT_SECRET, or not set": not before or _is_strong(before),
+        f"TOTP_KEY must have at least {SECRET_CHARACTERS_MIN} characters, or not be set": not settings.totp_key
+        or _is_strong(settings.totp_key),
         "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
         "LOG_FORMAT must be json in production": settings.log_format is LogFormat.JSON,
         "CRASH_AT must not be set in production": not settings.crash_at,

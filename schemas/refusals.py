@@ -23,6 +23,7 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     EMAIL_TAKEN = "EMAIL_TAKEN"
     API_KEY_LIMIT_REACHED = "API_KEY_LIMIT_REACHED"
+    TOTP_ENABLED = "TOTP_ENABLED"
     ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
     ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
     NOT_FOUND = "NOT_FOUND"
@@ -50,6 +51,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
     ErrorCode.EMAIL_TAKEN: 409,
     ErrorCode.API_KEY_LIMIT_REACHED: 409,
+    ErrorCode.TOTP_ENABLED: 409,
     ErrorCode.ORDER_NOT_FOUND: 404,
     ErrorCode.ORDER_NOT_OPEN: 409,
     ErrorCode.NOT_FOUND: 404,
@@ -65,7 +67,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
 }
 
 MEANING: dict[ErrorCode, str] = {
-    ErrorCode.UNAUTHENTICATED: "The token or key is missing, wrong, expired, revoked or used from an address that it does not allow; at login, the e-mail or password is wrong",
+    ErrorCode.UNAUTHENTICATED: "The token or key is missing, wrong, expired, ended, revoked or used from an address that it does not allow; at login, the e-mail or password is wrong. Where more than a token is needed, `details.reason` says what: TOTP_REQUIRED (a `code`), TOTP_INVALID (another `code`: this one is wrong, or was used), WRONG_PASSWORD",
     ErrorCode.FORBIDDEN: "The caller is authenticated but not allowed: not an administrator, or a key without the scope",
     ErrorCode.INVALID_REQUEST: "The body, a parameter or a header is invalid",
     ErrorCode.INVALID_ORDER: "The order has invalid syntax or violates a filter of its market: tick, lot, size, price band, number of open orders, position, open interest, a condition that already holds",
@@ -77,9 +79,10 @@ MEANING: dict[ErrorCode, str] = {
     ErrorCode.IDEMPOTENCY_CONFLICT: "The `Idempotency-Key` was already used for a request with a different body",
     ErrorCode.EMAIL_TAKEN: "The e-mail is already registered",
     ErrorCode.API_KEY_LIMIT_REACHED: "The user has the maximum number of active keys: revoke one",
+    ErrorCode.TOTP_ENABLED: "TOTP is enabled already: remove it with a code before you enrol again",
     ErrorCode.ORDER_NOT_FOUND: "The caller has no order with this id",
     ErrorCode.ORDER_NOT_OPEN: "The order has ended (`details.reason` ENDED), or is already being cancelled (CANCEL_PENDING) or amended (AMEND_PENDING), with the `commandId` of that, or is to be amended after its trigger and before it is in the book (TRIGGERED); `details.status` and `details.filledQuantity` are those of the order",
-    ErrorCode.NOT_FOUND: "The path does not exist, or the caller has no API key with this id, or there is no user with this id",
+    ErrorCode.NOT_FOUND: "The path does not exist, or the caller has no API key or session with this id, or no TOTP, or there is no user with this id",
     ErrorCode.METHOD_NOT_ALLOWED: "The path does not support this method",
     ErrorCode.PAYLOAD_TOO_LARGE: "The body is larger than 64 KiB",
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`, or has a content encoding",

@@ -11,6 +11,7 @@ from multidict import CIMultiDictProxy
 
 from api.access.addresses import counted_as
 from api.access.budgets import Budget
+from api.access.tokens import VerifiedToken
 from api.access_log import CALLER, IS_PUBLIC_READ
 from api.bodies import has_body
 from api.errors import Refusal
@@ -75,17 +76,19 @@ def known_caller(services: Services, word: str, scope: Scope) -> int | None:
     A key that is restricted to addresses is left to `caller_of`.
     """
     if not word.startswith(KEY_PREFIX):
-        return services.tokens.user_of(word)
+        token = services.tokens.verified(word)
+        return token.user if token is not None and services.logins.is_known_alive(token.login) else None
     key = services.keys.known(word)
     return key.user if key is not None and not key.networks and scope in key.scopes else None
 
 
 class Caller(NamedTuple):
-    """Whom a token or a key names, what it allows, and when it ends."""
+    """Whom a token or a key names, what it allows, when it ends, and the login of a token."""
 
     user: int
     scopes: frozenset[Scope]
     expires_at: Timestamp | None
+    login: int | None = None
 
 
 async def named_by(request: web.Request, word: str) -> Caller:
@@ -93,20 +96,23 @@ async def named_by(request: web.Request, word: str) -> Caller:
     if word.startswith(KEY_PREFIX):
         key = await _key_of(request, word)
         return Caller(key.user, key.scopes, key.expires_at)
-    token = services_of(request).tokens.verified(word)
-    if token is None:
-        raise _unauthenticated(request)
-    return Caller(token.user, frozenset(Scope), Timestamp(token.expires_at_s * 1_000_000))
+    token = await _token_of(request, word)
+    return Caller(token.user, frozenset(Scope), Timestamp(token.expires_at_s * 1_000_000), token.login)
 
 
 async def caller_of(request: web.Request, word: str, scope: Scope | None) -> int:
     """The user of a token, or of a key that has the scope; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
     if word.startswith(KEY_PREFIX):
         return _checked_scope(await _key_of(request, word), scope)
-    user = services_of(request).tokens.user_of(word)
-    if user is None:
+    return (await _token_of(request, word)).user
+
+
+def login_of(request: web.Request) -> int:
+    """The login that the token of a request came from, on a route that accepts no API keys."""
+    token = services_of(request).tokens.verified(bearer_word(request.headers))
+    if token is None:  # it has expired since the guard
         raise _unauthenticated(request)
-    return user
+    return token.login
 
 
 def bearer_word(headers: CIMultiDictProxy[str]) -> str:
@@ -123,6 +129,14 @@ async def check_admin(request: web.Request, user: int) -> None:
     role = await services_of(request).database.run(lambda session: role_of(session, user))
     if role != ADMIN:
         raise Refusal(ErrorCode.FORBIDDEN, "only an administrator may do this")
+
+
+async def _token_of(request: web.Request, word: str) -> VerifiedToken:
+    services = services_of(request)
+    token = services.tokens.verified(word)
+    if token is None or not await services.logins.is_alive(token.login):
+        raise _unauthenticated(request)
+    return token
 
 
 async def _key_of(request: web.Request, secret: str) -> ActiveKey:

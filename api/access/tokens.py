@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from schemas.units import Timestamp
+from store.users.logins import TOKEN_LIFETIME_S
 
 ALGORITHM = "HS256"
 REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud"]
@@ -14,16 +15,21 @@ REQUIRED_CLAIMS = ["exp", "iat", "sub", "iss", "aud"]
 LEEWAY_S = 10
 """How far ahead `iat` and `nbf` may lie: the clocks of two API processes are not exactly equal."""
 TOKEN_CHARACTERS_MAX = 2_048
-_USER_MAX = 2**63 - 1
+_ID_MAX = 2**63 - 1
+_ID_DIGITS_MAX = 19
 _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class VerifiedToken(NamedTuple):
-    """Whom a token names, and from when until when it is valid."""
+    """Whom a token names, from when until when it is valid, and the login that it came from.
+
+    Without a login, as the release before issued it, `login` is minus the user: such tokens of a user can only be ended together.
+    """
 
     user: int
     expires_at_s: int
     begins_at_s: int
+    login: int
 
 
 class Tokens:
@@ -42,7 +48,7 @@ class Tokens:
         issuer: str = "perpetua",
         audience: str = "perpetua-api",
         previous_secret: str = "",
-        lifetime_s: int = 12 * 3600,
+        lifetime_s: int = TOKEN_LIFETIME_S,
         remembered_max: int = 20_000,
     ) -> None:
         self._secret = secret
@@ -54,25 +60,20 @@ class Tokens:
         self._remembered_max = remembered_max
         self._remembered: dict[bytes, VerifiedToken] = {}
 
-    def issue(self, user: int) -> str:
-        """A token that names the user, valid from now for `lifetime_s`."""
-        now_s = self._now_s()
+    def issue(self, user: int, login: int | None = None, at: Timestamp | None = None) -> str:
+        """A token that names the user and the login, valid from that time, or now, for `lifetime_s`."""
+        issued_at_s = (self._now() if at is None else at) // 1_000_000
         claims = {
             "sub": str(user),
-            "iat": now_s,
-            "exp": now_s + self._lifetime_s,
+            "iat": issued_at_s,
+            "exp": issued_at_s + self._lifetime_s,
             "iss": self._issuer,
             "aud": self._audience,
         }
-        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
-
-    def user_of(self, token: str) -> int | None:
-        """The user that a valid token names; None for any other token."""
-        verified = self.verified(token)
-        return None if verified is None else verified.user
+        return jwt.encode(claims if login is None else claims | {"jti": str(login)}, self._secret, algorithm=ALGORITHM)
 
     def verified(self, token: str) -> VerifiedToken | None:
-        """What a valid token says; None for any other token."""
+        """What a valid token says; None for any other token. Whether its login has ended, api.access.logins knows."""
         if len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
             return None
         digest = blake2b(token.encode(), digest_size=32).digest()
@@ -118,12 +119,19 @@ class Tokens:
 
 
 def _verified_of(claims: dict[str, Any]) -> VerifiedToken | None:
-    subject, expires_at, issued_at = claims["sub"], claims["exp"], claims["iat"]
+    expires_at, issued_at = claims["exp"], claims["iat"]
     begins_at = claims.get("nbf", issued_at)
-    if not isinstance(subject, str) or len(subject) > 19:
-        return None
     if not all(type(moment) is int for moment in (expires_at, issued_at, begins_at)):  # neither a float nor a boolean
         return None
-    if not (subject.isascii() and subject.isdigit()) or subject[0] == "0" or int(subject) > _USER_MAX:
+    user = _id_of(claims["sub"])
+    login = _id_of(claims["jti"]) if "jti" in claims else user and -user
+    if user is None or login is None:
         return None
-    return VerifiedToken(int(subject), expires_at, max(issued_at, begins_at))
+    return VerifiedToken(user, expires_at, max(issued_at, begins_at), login)
+
+
+def _id_of(text: Any) -> int | None:
+    """The id that a claim names; None for what is no id."""
+    if not isinstance(text, str) or len(text) > _ID_DIGITS_MAX or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text) if text[0] != "0" and int(text) <= _ID_MAX else None

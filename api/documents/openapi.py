@@ -148,7 +148,7 @@ def _success(route: Route, answer: Answer, schemas: dict[Any, JsonObject]) -> Js
     return {
         "description": answer.description,
         "headers": _headers(names),
-        "content": {route.content_type: content},
+        "content": dict.fromkeys(route.content_type.split(", "), content),
     }
 
 

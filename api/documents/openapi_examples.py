@@ -16,7 +16,16 @@ from schemas.rest.order_trace import OrderTraceView
 from schemas.rest.orders import AmendRequest, AmendTaken, CancelTaken, OrderRequest, OrderTaken
 from schemas.rest.previews import PreviewView
 from schemas.rest.transfers import DepositRequest, WithdrawalRequest
-from schemas.rest.users import Credentials, LoggedIn, MeView, Registered
+from schemas.rest.users import (
+    Credentials,
+    LoggedIn,
+    LoginRequest,
+    MeView,
+    PasswordChange,
+    RecoveryCodes,
+    Registered,
+    TotpCode,
+)
 
 _KEY = {
     "keyId": "1",
@@ -30,6 +39,10 @@ _KEY = {
 
 EXAMPLES: dict[Any, Any] = {
     Credentials: {"email": "alice@example.com", "password": "correct horse battery"},
+    LoginRequest: {"email": "alice@example.com", "password": "correct horse battery", "code": "123456"},
+    PasswordChange: {"password": "correct horse battery", "newPassword": "staple horse battery"},
+    TotpCode: {"code": "123456"},
+    RecoveryCodes: {"recoveryCodes": ["MFRA-GGZD-FMZT-IMZU"]},
     Registered: {"userId": "1"},
     LoggedIn: {"token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "userId": "1"},
     ApiKeyRequest: {"label": "my bot", "scopes": ["read", "trade"], "allowedAddresses": ["192.0.2.0/24"]},
@@ -101,6 +114,8 @@ EXAMPLES: dict[Any, Any] = {
         "email": "alice@example.com",
         "role": "user",
         "createdAt": "2027-01-15T12:00:00.000000Z",
+        "isTotpEnabled": True,
+        "recoveryCodesLeft": 10,
     },
     BatchRequest: {
         "orders": [

@@ -3,8 +3,6 @@
 from api.route import Route
 from api.routes import (
     account,
-    api_keys,
-    auth,
     docs,
     event_docs,
     history,
@@ -27,9 +25,13 @@ from api.routes.operations import (
     metrics,
 )
 from api.routes.orders import closing, countdown, order_groups, order_trace, orders, preview
+from api.routes.reports import exports, statements
+from api.routes.users import api_keys, auth, logins, totp
 
 ALL_ROUTES: tuple[Route, ...] = (
     *auth.ROUTES,
+    *totp.ROUTES,
+    *logins.ROUTES,
     *api_keys.ROUTES,
     *markets.ROUTES,
     *public_fills.ROUTES,
@@ -39,6 +41,8 @@ ALL_ROUTES: tuple[Route, ...] = (
     *leverage.ROUTES,
     *closing.ROUTES,
     *history.ROUTES,
+    *exports.ROUTES,
+    *statements.ROUTES,
     *live.ROUTES,
     *orders.ROUTES,
     *order_groups.ROUTES,

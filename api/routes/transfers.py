@@ -17,6 +17,8 @@ from schemas.rest.transfers import DepositRequest, WithdrawalRequest
 from store.money.deposits import deposit
 from store.money.transfers import Transferred
 from store.money.withdrawals import withdraw
+from store.session.connect import Session
+from store.users.totp import check_code
 
 _deposit = BodyReader(DepositRequest)
 _withdrawal = BodyReader(WithdrawalRequest)
@@ -36,10 +38,18 @@ async def make_deposit(request: web.Request, user: int) -> web.Response:
 
 
 async def make_withdrawal(request: web.Request, user: int) -> web.Response:
-    """Debit the caller's account; only free money, which no position and no order needs, can be withdrawn."""
+    """Debit the caller's account; only free money, which no position and no order needs, can be withdrawn.
+
+    An account with TOTP needs a code, whether it calls with a token or a key.
+    """
     asked = await _withdrawal.read(request)
     services, key = services_of(request), idempotency_key(request)
-    outcome = await services.database.run(lambda session: withdraw(session, user, asked, key, services.now()))
+    at = services.now()
+
+    async def check(session: Session) -> Refused | None:
+        return await check_code(session, user, asked.code, services.totp, at)
+
+    outcome = await services.database.run(lambda session: withdraw(session, user, asked, key, at, check=check))
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)
     return _answer(outcome)

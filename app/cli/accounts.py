@@ -20,7 +20,7 @@ from schemas.units import Timestamp
 from store.operators.acts import Operator, list_acts
 from store.operators.corrections import correct
 from store.operators.freezing import freeze, unfreeze
-from store.operators.rights import Kept, revoke_admin, revoke_keys
+from store.operators.rights import Kept, end_sessions, remove_totp, revoke_admin, revoke_keys
 from store.queries.accounts.adl import AdlRanks
 from store.queries.accounts.balances import ASSET
 from store.queries.accounts.ledger import list_ledger
@@ -142,10 +142,16 @@ def _command(name: str, doing: Doing, about: str) -> None:
         _show_acts([done], as_json)
 
 
-_WHY_KEPT = {Kept.NOT_ONE: "the user is no administrator", Kept.LAST_ONE: "the last administrator stays one"}
+_WHY_KEPT = {
+    Kept.NO_TOTP: "the user has no TOTP",
+    Kept.NOT_ONE: "the user is no administrator",
+    Kept.LAST_ONE: "the last administrator stays one",
+}
 _command("freeze", freeze, "Let an account only reduce its positions; its orders that could open one are cancelled.")
 _command("unfreeze", unfreeze, "Let a frozen account trade and withdraw again.")
 _command("revoke-keys", revoke_keys, "Revoke every API key of a user, for good.")
+_command("end-sessions", end_sessions, "End every session of a user: every token, and the sockets that use it.")
+_command("remove-totp", remove_totp, "Let a user log in without a code, who has lost app and recovery codes.")
 _command("revoke-admin", revoke_admin, "Make an administrator an ordinary user; never the last one.")
 
 

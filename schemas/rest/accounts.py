@@ -1,4 +1,4 @@
-"""Balances, positions and leverage."""
+"""Balances, positions, leverage, the ledger and its monthly statements."""
 
 from typing import Annotated
 
@@ -75,3 +75,28 @@ class LedgerEntryView(View, frozen=True):
     event_id: str | None
     market_id: str | None
     time: str
+
+
+class StatementView(View, frozen=True):
+    """A month of the wallet, from `from` (inclusive) to `to` (exclusive), UTC: `opening` plus all sums is exactly `closing`.
+
+    Sums are signed as the ledger is: what the account paid is negative. `isFinal`: the month is over; until then `closing` is
+    the wallet so far.
+    """
+
+    month: str
+    from_: str
+    to: str
+    asset: str
+    opening: str
+    deposits: str
+    withdrawals: str
+    realized_pnl: str
+    fees: str
+    funding: str
+    liquidation_fees: str
+    insurance: str
+    corrections: str
+    closing: str
+    entries: int
+    is_final: bool

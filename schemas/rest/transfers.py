@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from schemas.rest.bodies import DecimalText, Request
+from schemas.rest.users import Code
 
 
 class DepositRequest(Request, frozen=True):
@@ -16,7 +17,8 @@ class DepositRequest(Request, frozen=True):
 
 
 class WithdrawalRequest(Request, frozen=True):
-    """Withdraws from the caller's account."""
+    """Withdraws from the caller's account; `code` is needed where TOTP is enabled."""
 
     asset: Annotated[str, Meta(min_length=1, max_length=16)]
     amount: DecimalText
+    code: Code | None = None

@@ -1,7 +1,7 @@
 """Deposits and withdrawals: ledger rows and balance in one transaction, once per idempotency key."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,6 +26,10 @@ FROM transfer, wallet, unnest($4::int8[], $5::text[], $6::int8[]) AS entry (acco
 """
 
 
+Check: TypeAlias = Callable[[Session], Awaitable[Refused | None]]
+"""Checks the caller in the transaction of the transfer."""
+
+
 class Transferred(NamedTuple):
     """The balance after a transfer; `is_replay`: of an earlier request with the same key."""
 
@@ -36,7 +40,8 @@ class Transferred(NamedTuple):
 class Transfer(NamedTuple):
     """A requested transfer: `change` micros for a user's wallet (negative: a withdrawal), and the entries that post them.
 
-    `refusal` checks the account under its lock and returns what forbids the transfer, if anything.
+    `refusal` checks the account under its lock and returns what forbids the transfer, if anything; `check` what else is asked of
+    the caller.
     """
 
     user: int
@@ -44,6 +49,7 @@ class Transfer(NamedTuple):
     entries: Sequence[Entry]
     claim: Claim
     refusal: Callable[[MarginAccount], Refused | None]
+    check: Check | None = None
 
 
 class Done(NamedTuple, Generic[T]):
@@ -60,6 +66,8 @@ async def transfer(session: Session, wanted: Transfer) -> Transferred | Refused:
     """
 
     async def work(account: MarginAccount) -> BalanceView | Refused:
+        if wanted.check is not None and (refused := await wanted.check(session)) is not None:
+            return refused
         if (refused := wanted.refusal(account)) is not None:
             return refused
         await post(session, wanted.user, wanted.change, wanted.entries, wanted.claim.at)

@@ -7,18 +7,25 @@ from schemas.rest.transfers import WithdrawalRequest
 from schemas.units import Micros, Timestamp, format_micros
 from store.money.idempotency import claim
 from store.money.ledger import withdrawal_entries
-from store.money.transfers import Transfer, Transferred, read_amount, transfer
+from store.money.transfers import Check, Transfer, Transferred, read_amount, transfer
 from store.session.connect import Session
 
 
 async def withdraw(
-    session: Session, user: int, request: WithdrawalRequest, key: str | None, at: Timestamp
+    session: Session,
+    user: int,
+    request: WithdrawalRequest,
+    key: str | None,
+    at: Timestamp,
+    *,
+    check: Check | None = None,
 ) -> Transferred | Refused:
     """Debit a user and return their new balance; the same key with the same body returns the first answer again.
 
     The maximum is `available` of docs/semantics.md, "Margin": nothing during a liquidation or on a frozen mark. It is
     checked under the account's lock: no order, fill or other withdrawal uses the same money.
-    Refused: INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key, another body or route),
+    `check` is of the second factor; a repetition that is answered as before does not need it.
+    Refused: the result of `check`, INVALID_REQUEST, INSUFFICIENT_BALANCE, IDEMPOTENCY_CONFLICT (same key, another body or route),
     UNAUTHENTICATED (no such user).
     """
     amount = read_amount(request.asset, request.amount)
@@ -33,7 +40,7 @@ async def withdraw(
         return insufficient(account, amount, available) if amount > available else None
 
     entries = withdrawal_entries(user, amount)
-    return await transfer(session, Transfer(user, Micros(-amount), entries, claimed, refusal))
+    return await transfer(session, Transfer(user, Micros(-amount), entries, claimed, refusal, check))
 
 
 def insufficient(account: MarginAccount, requested: Micros, available: Micros) -> Refused:

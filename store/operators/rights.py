@@ -1,4 +1,4 @@
-"""What a user may do with the exchange: the role of administrators, and API keys."""
+"""What a user may do with the exchange: the role of administrators, API keys, sessions and the second factor."""
 
 from enum import StrEnum
 
@@ -6,6 +6,8 @@ from schemas.rest.operating.acts import Action, ActView
 from schemas.units import Timestamp, datetime_of
 from store.operators.acts import Act, Operator, record_act
 from store.session.connect import Session
+from store.users.logins import end_logins
+from store.users.totp import reset
 from store.users.users import role_of
 
 ADMIN = "admin"
@@ -22,6 +24,8 @@ class Kept(StrEnum):
     """The user is no administrator."""
     LAST_ONE = "LAST_ONE"
     """There would be none left."""
+    NO_TOTP = "NO_TOTP"
+    """The user has no second factor."""
 
 
 async def grant_admin(
@@ -59,4 +63,28 @@ async def revoke_keys(session: Session, operator: Operator, user: int, reason: s
         revoked = await session.fetch(_REVOKE_KEYS, user, datetime_of(now))
         keys = sorted(row["key_id"] for row in revoked)
         act = Act(Action.REVOKE_KEYS, {"activeKeys": list(map(str, keys))}, {"activeKeys": []}, user, reason=reason)
+        return await record_act(session, operator, act, now)
+
+
+async def end_sessions(session: Session, operator: Operator, user: int, reason: str, now: Timestamp) -> ActView | None:
+    """End every session of a user: each token is refused within a second, and its sockets close. None for an unknown user."""
+    async with session.transaction():
+        if await role_of(session, user) is None:
+            return None
+        ended = await end_logins(session, user, now)
+        named = [str(login) for login in sorted(ended) if login > 0]
+        act = Act(Action.END_SESSIONS, {"sessions": named}, {"sessions": []}, user, reason=reason)
+        return await record_act(session, operator, act, now)
+
+
+async def remove_totp(
+    session: Session, operator: Operator, user: int, reason: str, now: Timestamp
+) -> ActView | Kept | None:
+    """Remove the second factor of a user, whose next login needs no code. None for an unknown user."""
+    async with session.transaction():
+        if await role_of(session, user) is None:
+            return None
+        if not await reset(session, user):
+            return Kept.NO_TOTP
+        act = Act(Action.REMOVE_TOTP, {"isTotpEnabled": True}, {"isTotpEnabled": False}, user, reason=reason)
         return await record_act(session, operator, act, now)

@@ -16,6 +16,13 @@ WITH fresh AS (
 )
 INSERT INTO accounts (user_id) SELECT user_id FROM fresh RETURNING user_id
 """
+_HOLD = "SELECT 1 FROM users WHERE user_id = $1 AND password_hash = $2 FOR SHARE"
+_REPLACE = "UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2 RETURNING 1"
+_ME = """
+SELECT u.email, u.role, u.created_at, t.confirmed_at IS NOT NULL AS is_totp_enabled,
+  (SELECT count(*) FROM recovery_codes c WHERE c.user_id = u.user_id AND c.used_at IS NULL) AS recovery_codes_left
+FROM users u LEFT JOIN totp t USING (user_id) WHERE user_id = $1
+"""
 _FIND = """
 SELECT user_id, password_hash FROM users WHERE email = ANY($1::text[]) ORDER BY array_position($1::text[], email) LIMIT 1
 """
@@ -42,6 +49,25 @@ async def find_user(session: Session, email: str) -> StoredUser | None:
     return None if row is None else StoredUser(*row)
 
 
+async def read_credentials(session: Session, user_id: int) -> tuple[str, str] | None:
+    """The e-mail address and the password hash of a user; None for an unknown user."""
+    row = await session.fetchrow("SELECT email, password_hash FROM users WHERE user_id = $1", user_id)
+    return None if row is None else (row["email"], row["password_hash"])
+
+
+async def is_password(session: Session, user_id: int, password_hash: str) -> bool:
+    """Whether this is still the user's hash; it stays so until the caller's transaction ends.
+
+    So no login by an old password outlives the change: it is refused, or it is there to be ended.
+    """
+    return await session.fetchval(_HOLD, user_id, password_hash) is not None
+
+
+async def change_password(session: Session, user_id: int, old_hash: str, new_hash: str) -> bool:
+    """Replace a password that has been checked; False where it has changed since."""
+    return await session.fetchval(_REPLACE, user_id, old_hash, new_hash) is not None
+
+
 async def role_of(session: Session, user_id: int) -> str | None:
     """The user's current role, `user` or `admin`; None for an unknown user."""
     role: str | None = await session.fetchval("SELECT role FROM users WHERE user_id = $1", user_id)
@@ -50,10 +76,12 @@ async def role_of(session: Session, user_id: int) -> str | None:
 
 async def read_user(session: Session, user_id: int) -> MeView | None:
     """A user's profile; None for an unknown user."""
-    row = await session.fetchrow("SELECT email, role, created_at FROM users WHERE user_id = $1", user_id)
+    row = await session.fetchrow(_ME, user_id)
     if row is None:
         return None
-    return MeView(str(user_id), row["email"], row["role"], time_text(row["created_at"]))
+    is_enabled = row["is_totp_enabled"]
+    left = row["recovery_codes_left"] if is_enabled else None
+    return MeView(str(user_id), row["email"], row["role"], time_text(row["created_at"]), is_enabled, left)
 
 
 async def read_administrators(session: Session) -> list[tuple[int, str]]:

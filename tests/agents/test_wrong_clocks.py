@@ -38,6 +38,7 @@ from store.session.checked_clock import CheckedClock, machine_time
 from store.session.connect import Connection
 from tests.agents.stream import hosted
 from tests.api.exchange import SECRET, Client, Exchange
+from tests.api.test_guards import user_of
 from tests.eventually import eventually
 from tests.store.account_builder import session_to
 from tests.store.stepped_clock import step_clock
@@ -189,8 +190,8 @@ async def test_tokens_are_valid_on_a_process_whose_clock_is_wrong(scene: Scene) 
         clock = CheckedClock(partial(_machine_time_off_by, off_us))
         await services.database.run(clock.check)
         wrong = Tokens(SECRET, clock.now, latest=clock.latest)
-        assert wrong.user_of(str(scene.user.token)) == scene.user.user
-        assert services.tokens.user_of(wrong.issue(7)) == 7
+        assert user_of(wrong, str(scene.user.token)) == scene.user.user
+        assert user_of(services.tokens, wrong.issue(7)) == 7
 
 
 def _machine_time_off_by(off_us: int) -> Timestamp:

@@ -13,6 +13,7 @@ import msgspec
 
 from api.access.addresses import Proxies
 from api.access.api_keys import ApiKeys
+from api.access.logins import Logins
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
 from api.access.tokens import Tokens
@@ -31,9 +32,11 @@ from store.markets.registry import MarketRegistry
 from store.projection import Projection
 from store.session.connect import Connection, connect_reader_pool, connect_writer
 from store.submission import Submission
+from store.users.totp_secrets import TotpSecrets
 from store.users.users import create_user
 
 SECRET = "the secret of the tests, which is long enough"
+TOTP_KEY = "the key of the tests, which is long enough"
 QUICK = ApiSettings(
     drain_timeout_s=0.3,
     wait_timeout_s=0.3,
@@ -253,8 +256,10 @@ async def _services(dsn: str, settings: ApiSettings) -> Services:
         load=load,
         registry=registry,
         tokens=Tokens(SECRET, now),
+        logins=Logins(database, lambda: connect_writer(dsn, "api logins", command_timeout_s=1), now),
         keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
+        totp=TotpSecrets(TOTP_KEY),
         now=now,
         limits=RateLimits(settings.rates),
         proxies=Proxies(settings.trusted_proxies),

@@ -19,13 +19,14 @@ from tests.api.exchange import Exchange, Reply
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rest.md"
 WIDTH = 110
-SECRETS = {"token", "secret"}
+SECRETS = {"token", "secret", "uri", "qr"}
 HEADING = re.compile(r"^### (GET|POST|PUT|DELETE) (\S+)\n\n(?:> .*\n\n)?", re.MULTILINE)
 _STEP = re.compile(r"<!-- (?P<stage>.+?) -->|```http\n(?P<asked>.+?)\n```\n```http\n(?P<answered>.*?)\n```", re.DOTALL)
 _VOLATILE = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
     (r"req-[0-9a-f-]+", "REQUEST"),
     (r'"nextCursor": "[^"]+"', "CURSOR"),
+    (r'"userAgent": "[^"]+"', "AGENT"),
     (r'"eventHash": "[^"]+"', "HASH"),
     (r'"(token|secret)": "[^"]+"', "SECRET"),
     (r"\d+ commands to be", "SOME commands to be"),

@@ -12,6 +12,8 @@ from store.audit.audit import audit
 from store.audit.deep_audit import deep_audit
 from tests.api.exchange import Client, Exchange, Reply
 from tests.api.margin_scene import close, long_from
+from tests.api.users import log_in, registered, with_totp
+from tests.eventually import eventually
 
 WHY = {"reason": "ticket 12"}
 HOSTILE = "<script>alert(1)</script>"
@@ -142,6 +144,27 @@ async def test_revoked_keys_stop_within_a_second(exchange: Exchange) -> None:
     assert (await alice.get("/balances")).status == 200
 
 
+async def test_ended_sessions_and_removed_totp_are_acts(exchange: Exchange) -> None:
+    """Every token of the user dies, also those that name no session; the next login needs no code; a second time there is none."""
+    admin, alice = await exchange.user(is_admin=True), await registered(exchange)
+    app, old = await with_totp(alice), Client(alice.session, alice.url, exchange.services.tokens.issue(alice.user))
+    ended = await act(admin, alice.user, "end-sessions")
+    assert (ended.status, len(ended.body["before"]["sessions"])) == (200, 1)
+    for client in (alice, old):
+        await eventually(lambda client=client: _is_refused(client))
+    assert (await log_in(exchange)).details == {"reason": "TOTP_REQUIRED"}
+    assert (await act(admin, alice.user, "remove-totp")).body["after"] == {"isTotpEnabled": False}
+    assert (await act(admin, alice.user, "remove-totp")).code == "NOT_FOUND"
+    assert (await log_in(exchange)).status == 200
+    assert app.recovery_codes
+    for name in ("end-sessions", "remove-totp"):
+        assert (await act(admin, 999_999, name)).code == "NOT_FOUND"
+
+
+async def _is_refused(client: Client) -> bool:
+    return (await client.get("/balances")).status == 401
+
+
 async def test_a_correction_is_posted_once_and_the_books_stay_exact(exchange: Exchange) -> None:
     """201, then the same with Idempotent-Replayed; the user's ledger shows it; no key, no correction."""
     admin, alice = await exchange.user(is_admin=True), await exchange.user()
@@ -174,7 +197,7 @@ async def test_a_correction_is_posted_once_and_the_books_stay_exact(exchange: Ex
 async def test_an_act_without_a_readable_reason_is_refused(exchange: Exchange, reason: Any) -> None:
     """INVALID_REQUEST naming the field; nothing is done or logged."""
     admin, alice = await exchange.user(is_admin=True), await exchange.user()
-    for name in ("freeze", "unfreeze", "revoke-keys", "revoke-admin"):
+    for name in ("freeze", "unfreeze", "revoke-keys", "end-sessions", "remove-totp", "revoke-admin"):
         refused = await act(admin, alice.user, name, {"reason": reason})
         assert (refused.status, refused.code, refused.details["field"]) == (400, "INVALID_REQUEST", "reason")
     assert (await correct(admin, alice.user, "1", reason=reason)).code == "INVALID_REQUEST"

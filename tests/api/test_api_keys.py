@@ -14,7 +14,19 @@ from store.users.api_keys import KEYS_MAX
 from tests.api.exchange import Client, Exchange, Reply, example_path, now
 from tests.eventually import eventually
 
-FOR_NO_KEY = {("POST", "/deposits"), ("POST", "/api-keys"), ("GET", "/api-keys"), ("DELETE", "/api-keys/{keyId}")}
+FOR_NO_KEY = {
+    ("POST", "/deposits"),
+    ("POST", "/api-keys"),
+    ("GET", "/api-keys"),
+    ("DELETE", "/api-keys/{keyId}"),
+    ("POST", "/auth/password"),
+    ("POST", "/auth/logout"),
+    ("POST", "/auth/totp"),
+    ("POST", "/auth/totp/confirm"),
+    ("DELETE", "/auth/totp"),
+    ("GET", "/auth/sessions"),
+    ("DELETE", "/auth/sessions/{sessionId}"),
+}
 NOT_READ = {
     ("POST", "/orders"): Scope.TRADE,
     ("PUT", "/orders/{orderId}"): Scope.TRADE,

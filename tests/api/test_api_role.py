@@ -35,7 +35,11 @@ FORBIDDEN = [
     "UPDATE amends SET verdict = 'DONE'",
     "DELETE FROM amends",
     "UPDATE users SET role = 'admin'",
-    "UPDATE users SET password_hash = ''",
+    "UPDATE users SET email = ''",
+    "UPDATE logins SET user_id = 1, ended_at = NULL",
+    "UPDATE totp SET user_id = 1",
+    "UPDATE recovery_codes SET code_hash = ''",
+    "DELETE FROM recovery_codes",
     "INSERT INTO accounts (user_id, liquidation_id) VALUES (1, 1)",
     "UPDATE accounts SET liquidation_id = NULL",
     "UPDATE operator_acts SET reason = ''",
@@ -91,7 +95,7 @@ async def test_every_route_works_under_the_apis_role(narrow: Exchange) -> None:
         await boss.call("POST", "/admin/markets/ETH-PERP/status", {"status": "HALTED", "reason": "x"})
     ).status == 202
     key = {"Idempotency-Key": "once"}
-    for name in ("freeze", "unfreeze", "revoke-keys"):
+    for name in ("freeze", "unfreeze", "revoke-keys", "end-sessions"):
         assert (await boss.call("POST", f"/admin/users/{alice.user}/{name}", {"reason": "x"})).status == 200
     given = {"asset": "USDC", "amount": "1", "reason": "x"}
     assert (await boss.call("POST", f"/admin/users/{alice.user}/corrections", given, headers=key)).status == 201

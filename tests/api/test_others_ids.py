@@ -6,9 +6,10 @@ from api.documents.openapi_examples import EXAMPLES
 from api.route import Access
 from api.routes import ALL_ROUTES
 from tests.api.exchange import Client, Exchange, Reply
+from tests.api.users import registered
 
-NEVER_WAS = {"orderId": "BTC-PERP-999999", "clientOrderId": "nobodys", "keyId": "999999"}
-OPEN_TO_ALL = {"marketId", "file"}
+NEVER_WAS = {"orderId": "BTC-PERP-999999", "clientOrderId": "nobodys", "keyId": "999999", "sessionId": "999999"}
+OPEN_TO_ALL = {"marketId", "file", "kind", "month"}
 
 
 def _answered(reply: Reply, named: str) -> tuple[int, str]:
@@ -17,17 +18,23 @@ def _answered(reply: Reply, named: str) -> tuple[int, str]:
     return reply.status, text.replace(named, "ID")
 
 
-async def _owned_by(alice: Client) -> dict[str, str]:
+async def _owned_by(exchange: Exchange, alice: Client) -> dict[str, str]:
     """One of each thing that has an id."""
     order = await alice.order(clientOrderId="hers")
     key = await alice.call("POST", "/api-keys", {"label": "hers", "scopes": ["read"]})
-    return {"orderId": order.body["orderId"], "clientOrderId": "hers", "keyId": key.body["key"]["keyId"]}
+    session = (await (await registered(exchange)).get("/auth/sessions")).body["data"][0]["sessionId"]
+    return {
+        "orderId": order.body["orderId"],
+        "clientOrderId": "hers",
+        "keyId": key.body["key"]["keyId"],
+        "sessionId": session,
+    }
 
 
 async def test_anothers_id_is_answered_like_an_unknown_one(exchange: Exchange) -> None:
     """Every route whose path names something of a user's: Bob learns nothing of Alice's, and changes nothing."""
     alice, bob = await exchange.user(), await exchange.user()
-    hers = await _owned_by(alice)
+    hers = await _owned_by(exchange, alice)
     asked = 0
     for route in ALL_ROUTES:
         names = set(re.findall(r"\{(\w+)\}", route.path)) - OPEN_TO_ALL

@@ -140,7 +140,7 @@ async def test_a_token_identifies_its_user(exchange: Exchange) -> None:
     """Id, address and role as the database has them now; never the password's hash."""
     alice = await exchange.user(None)
     me = (await alice.get("/me")).body
-    assert me.keys() == {"userId", "email", "role", "createdAt"}
+    assert me.keys() == {"userId", "email", "role", "createdAt", "isTotpEnabled", "recoveryCodesLeft"}
     assert (me["userId"], me["role"]) == (str(alice.user), "user")
     await exchange.execute("UPDATE users SET role = 'admin'")
     assert (await alice.get("/me")).body["role"] == "admin"

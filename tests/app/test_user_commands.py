@@ -59,10 +59,10 @@ async def test_an_account_is_frozen_corrected_and_shown(database: str) -> None:
     (entry,) = await listed(database, "user", "ledger", str(ann))
     assert (entry["type"], entry["amount"]) == ("CORRECTION", "12.5")
     assert await listed(database, "user", "orders", str(ann)) == []
-    for name, action in (("unfreeze", "UNFREEZE"), ("revoke-keys", "REVOKE_KEYS")):
+    for name, action in (("unfreeze", "UNFREEZE"), ("revoke-keys", "REVOKE_KEYS"), ("end-sessions", "END_SESSIONS")):
         assert (await listed(database, "user", name, str(ann), *WHY))[0]["action"] == action
     log = await listed(database, "acts", "--user", "ann@x.io")
-    assert [each["action"] for each in log] == ["REVOKE_KEYS", "UNFREEZE", "CORRECT_BALANCE", "FREEZE"]
+    assert [each["action"] for each in log] == ["END_SESSIONS", "REVOKE_KEYS", "UNFREEZE", "CORRECT_BALANCE", "FREEZE"]
     async with session_to(database) as session:
         assert await audit(session) == []
         assert await deep_audit(session) == []

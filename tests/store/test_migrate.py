@@ -19,11 +19,12 @@ from tests.store.projection_builders import an_order, open_exchange
 INDEXES = [path.stem for path in index_files()]
 _STATES = """SELECT c.relname, c.oid, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = ANY($1) ORDER BY 1"""
-_BEFORE_HOPS = """DROP TABLE relayed_records, persisted_records, market_rests, price_reports; ALTER TABLE orders DROP COLUMN ended_event_seq;
+_OF_LOGINS = "logins, recovery_codes, totp; DROP FUNCTION announce_ended_login"
+_BEFORE_HOPS = f"""DROP TABLE relayed_records, persisted_records, market_rests, price_reports, {_OF_LOGINS}; ALTER TABLE orders DROP COLUMN ended_event_seq;
 UPDATE alembic_version SET version_num = '0013'"""
 REDUCE_ONLY_SUMS = """SELECT user_id, reduce_buy_lots, reduce_sell_lots, reduce_buy_notional, reduce_sell_notional,
 reduce_buy_cost, reduce_sell_cost, reduce_loss, reduce_excess FROM positions ORDER BY user_id"""
-_BEFORE_REDUCE_ONLY_SUMS = """DROP TABLE market_rests, price_reports; DROP TRIGGER orders_excess ON orders; DROP TRIGGER orders_reduce_only_new ON orders;
+_BEFORE_REDUCE_ONLY_SUMS = f"""DROP TABLE market_rests, price_reports, {_OF_LOGINS}; DROP TRIGGER orders_excess ON orders; DROP TRIGGER orders_reduce_only_new ON orders;
 DROP TRIGGER orders_reduce_only_changed ON orders; ALTER TABLE orders DROP COLUMN excess_per_lot, DROP COLUMN max_slippage;
 ALTER TABLE positions DROP COLUMN reduce_buy_lots, DROP COLUMN reduce_sell_lots, DROP COLUMN reduce_buy_notional,
   DROP COLUMN reduce_sell_notional, DROP COLUMN reduce_buy_cost, DROP COLUMN reduce_sell_cost, DROP COLUMN reduce_loss,

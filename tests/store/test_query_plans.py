@@ -1,6 +1,7 @@
 """A page costs the same however many orders and fills came before: the index gives the order, nothing is sorted."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -20,6 +21,7 @@ from store.queries.accounts.fills import list_fills
 from store.queries.accounts.ledger import list_ledger
 from store.queries.accounts.orders import list_orders, read_order
 from store.queries.accounts.receipts import list_receipts
+from store.queries.accounts.statements import read_statement
 from store.queries.market_data.candles import list_candles
 from store.queries.market_data.funding import list_payments, read_funding
 from store.queries.market_data.live_market import read_live_market, read_resting_orders
@@ -31,6 +33,7 @@ from store.queries.operations.lags import read_lags
 from store.queries.paging import ListRequest, encode_cursor
 from store.session.connect import Connection, connect_writer
 from store.submission.reachable_book import makers_sql
+from store.users.logins import list_logins, read_ended
 from tests.eventually import eventually
 from tests.store.projection_builders import NOON
 
@@ -61,6 +64,13 @@ INSERT INTO liquidation_steps (liquidation_id, step, user_id, action, inputs, at
 _CANDLES = f"""
 INSERT INTO candles SELECT 2, 3600, '2027-01-01Z'::timestamptz + n * interval '1 hour', 1, 1, 1, 1, 1, 1, 1, n, n
   FROM generate_series(1, {ROWS}) n
+"""
+_LOGINS = f"""
+INSERT INTO users (email, password_hash, created_at) SELECT n || '@x.io', '', '2027-01-01Z' FROM generate_series(1, 100) n;
+INSERT INTO logins (user_id, created_at, expires_at, address, user_agent, ended_at)
+  SELECT (SELECT min(user_id) FROM users WHERE user_id > 0) + n % 100, '2026-01-01Z', '2026-01-02Z', '', '', '2026-01-01Z'
+  FROM generate_series(1, {ROWS}) n;
+ANALYZE logins
 """
 DEEP = Timestamp(1_798_761_600_000_000 + ROWS // 4 * 1_000_000)
 
@@ -122,6 +132,28 @@ async def test_money_and_receipts_are_listed_by_an_index(session: Connection) ->
         for plan in plans:
             assert index in plan or "Scan using markets_name_key" in plan or "Seq Scan on markets" in plan, plan
             assert "Sort" not in plan, plan
+
+
+async def test_a_statement_reads_its_month_and_what_leads_to_it_by_the_index(session: Connection) -> None:
+    """Not the whole ledger of the account, whose first entries are as old as the account."""
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    await read_statement(session, 1, datetime(2027, 2, 1, tzinfo=UTC), NOON)
+    (plan,) = await plans_of(session, logged, 1)
+    assert plan.count("ledger_of_user") == 3, plan
+    assert "Seq Scan" not in plan, plan
+
+
+async def test_sessions_of_a_user_are_listed_by_an_index(session: Connection) -> None:
+    """However many others have logged in; those that have ended are found by their expiry."""
+    await session.execute(_LOGINS)
+    logged: list[LoggedQuery] = []
+    session.add_query_logger(logged.append)
+    await list_logins(session, 1, ListRequest(), NOON, 0)
+    await read_ended(session, NOON)
+    mine, ended = await plans_of(session, logged, 2)
+    assert "logins_of_user" in mine, mine
+    assert "logins_ended" in ended, ended
 
 
 async def test_a_replay_of_public_fills_walks_the_key(session: Connection) -> None:

@@ -5,7 +5,7 @@ from api.bodies import BodyReader
 from api.errors import Refusal
 from api.live.session.operation import Operation
 from api.live.session.replies import Reply, ok
-from api.live.session.session import Session
+from api.live.session.session import LOGGED_OUT, LOGGED_OUT_CODE, Session
 from api.live.session.sessions import SESSIONS
 from schemas.live.answers import AuthView, PongView
 from schemas.live.requests import Auth, Ping
@@ -21,7 +21,9 @@ async def authenticate(session: Session, asked: Auth) -> Reply:
             ErrorCode.INVALID_REQUEST, "the connection is another user's: open one of its own", {"field": "token"}
         )
     session.request.app[SESSIONS].assign(session, caller.user)
-    session.word = asked.token
+    session.word, session.login = asked.token, caller.login
+    if caller.login is not None and session.services.logins.has_ended(caller.login):  # while it was looked up
+        session.close_soon(LOGGED_OUT_CODE, LOGGED_OUT)
     ends = None if caller.expires_at is None else format_timestamp(caller.expires_at)
     return ok(AuthView(str(caller.user), sorted(caller.scopes), ends))
 

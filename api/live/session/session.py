@@ -40,7 +40,9 @@ CLOSE_WITHIN_S = 2.0
 FRAMES_A_TURN = 64
 """After so many frames other connections have their turn."""
 SLOW, SILENT, BAD_FRAMES, STOPPING, FAILED = "slow", "silent", "bad frames", "stopping", "error"
+LOGGED_OUT = "logged out"
 SLOW_CODE = 4008
+LOGGED_OUT_CODE = 4001
 _CODES_OF_NO_FRAME = {1005, 1006, 1015}
 """RFC 6455, section 7.4.1: they say that there was none, and are never sent."""
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -62,6 +64,8 @@ class Session:
         self.address = address_name(request)
         self.user: int | None = None
         self.word = ""
+        self.login: int | None = None
+        """Of the token, where it is one."""
         self.orders = OrdersInFlight()
         self.markets: set[str] = set()
         self.subscriptions: dict[Key, Subscription] = {}

@@ -11,7 +11,7 @@ from api.access.cross_origin import check_origin
 from api.errors import Refusal
 from api.live.metrics import LIVE_CONNECTIONS
 from api.live.session.disconnecting import Disconnects
-from api.live.session.session import STOPPING, Session
+from api.live.session.session import LOGGED_OUT, LOGGED_OUT_CODE, STOPPING, Session
 from api.live.session.write_turns import WriteTurns
 from api.services import Services
 from schemas.refusals import ErrorCode
@@ -33,6 +33,7 @@ class Sessions:
         self._watching: asyncio.Task[None] | None = None
         self.disconnects = Disconnects(services.submissions)
         self.turns = WriteTurns()
+        services.logins.on_end(self._close_ended)
 
     def admit(self, request: web.Request) -> None:
         """Refuse a handshake: from a foreign page, while the process stops, or where too many have not named their user."""
@@ -84,6 +85,13 @@ class Sessions:
             await asyncio.sleep(WATCHED_EVERY_S)
             for session in list(self._open):
                 await session.check_authorisation()
+
+    def _close_ended(self, login: int) -> None:
+        """Close the connections that act by a token of this login."""
+        for session in self._open:
+            if session.login == login:
+                session.end_authorisation()
+                session.close_soon(LOGGED_OUT_CODE, LOGGED_OUT)
 
     def _leave(self, session: Session) -> None:
         self._open.discard(session)

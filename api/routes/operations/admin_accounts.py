@@ -17,13 +17,14 @@ from schemas.units import Timestamp
 from store.operators.acts import Operator
 from store.operators.corrections import correct
 from store.operators.freezing import freeze, unfreeze
-from store.operators.rights import Kept, revoke_admin, revoke_keys
+from store.operators.rights import Kept, end_sessions, remove_totp, revoke_admin, revoke_keys
 from store.session.connect import Session
 
 _reason = BodyReader(ReasonRequest)
 _correction = BodyReader(CorrectionRequest)
 _DONE = Answer(ActView, "What was done, as the log of operators has it.")
 _WHY_KEPT = {
+    Kept.NO_TOTP: Refusal(ErrorCode.NOT_FOUND, "the user has no TOTP"),
     Kept.NOT_ONE: Refusal(ErrorCode.INVALID_REQUEST, "the user is no administrator", {"field": "userId"}),
     Kept.LAST_ONE: Refusal(ErrorCode.FORBIDDEN, "the last administrator stays one", {"reason": "LAST_ADMIN"}),
 }
@@ -76,6 +77,8 @@ ROUTES = (
     _act_on("freeze", freeze, "Let an account only reduce its positions"),
     _act_on("unfreeze", unfreeze, "Let a frozen account trade and withdraw again"),
     _act_on("revoke-keys", revoke_keys, "Revoke every API key of a user"),
+    _act_on("end-sessions", end_sessions, "End every session of a user"),
+    _act_on("remove-totp", remove_totp, "Let a user log in without a code"),
     _act_on("revoke-admin", revoke_admin, "Make an administrator an ordinary user", ErrorCode.FORBIDDEN),
     Route(
         "POST",

@@ -8,7 +8,7 @@ from api.access.api_keys import hash_of, new_secret
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
 from api.paging import ORDERED, page_answer, page_request
-from api.paths import shown_text
+from api.paths import number_in, shown_text
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import services_of
@@ -20,7 +20,6 @@ from store.users.api_keys import NewKey, create_key, list_keys, revoke_key
 from store.users.networks import Network, parse_network
 
 _request = BodyReader(ApiKeyRequest)
-_ID_DIGITS_MAX = 18
 _THE_END = timestamp_of(datetime(9999, 1, 1, tzinfo=UTC))  # near datetime.max the driver sends `infinity` to PostgreSQL
 
 
@@ -44,8 +43,7 @@ async def list_own(request: web.Request, user: int) -> web.Response:
 async def revoke(request: web.Request, user: int) -> web.Response:
     """Revoke a key permanently; within a second no process accepts it any more."""
     text, services = request.match_info["keyId"], services_of(request)
-    is_number = text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= _ID_DIGITS_MAX
-    key_id, now = int(text) if is_number else 0, services.now()
+    key_id, now = number_in(text), services.now()
     revoked = await services.database.run(lambda session: revoke_key(session, user, key_id, now))
     if revoked is None:
         raise Refusal(ErrorCode.NOT_FOUND, "no such API key", {"keyId": shown_text(text)})

@@ -1,0 +1,1 @@
+"""Reports: exports of whole lists, and monthly statements."""

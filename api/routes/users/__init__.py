@@ -1,0 +1,1 @@
+"""Users: registration, logins, the second factor, API keys."""
