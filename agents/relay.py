@@ -9,7 +9,7 @@ from functools import partial
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from agents.relayed_market import PAUSE_A_COMMAND_S, OutboxHole, RelayedMarket, Round, Stage, pause_after
+from agents.relayed_market import OutboxHole, RelayedMarket, Round, Stage, pause_after
 from agents.worker.fail_stop import fail_fast
 from agents.worker.halting import MarketHalted, UnknownCommand, check_not_halted, check_record_is_known
 from agents.worker.service import Service, is_unavailable
@@ -213,18 +213,9 @@ class Relay(Service):
         task.add_done_callback(partial(self._has_ended, market))
 
     def _has_ended(self, market: RelayedMarket, task: asyncio.Task[None]) -> None:
-        """Note it; a record that was sent, and is followed by a pause, a little later: its engine works now."""
-        if task.cancelled():
-            return
-        market.ended_s = _now_s()
-        if market.stage is Stage.SENDING and not market.has_more and task.exception() is None:
-            asyncio.get_running_loop().call_later(PAUSE_A_COMMAND_S, self._note_ended, market, task)
-        else:
-            self._note_ended(market, task)
-
-    def _note_ended(self, market: RelayedMarket, task: asyncio.Task[None]) -> None:
-        self._ended.append((market, task))
-        self._stirred.set()
+        if not task.cancelled():
+            self._ended.append((market, task))
+            self._stirred.set()
 
     async def _check_log(self, session: Connection, market: RelayedMarket, *, is_taken_on: bool) -> None:
         """Compare the cursor with the tail of the log. Raises MarketHalted and UnknownCommand."""
@@ -283,10 +274,11 @@ class Relay(Service):
         passing(CrashPoint.AFTER_PUBLISH_BEFORE_CURSOR)
         async with self._turn:
             moved = await record_sent(session, list(sent.values()))
+        now_s = _now_s()
         for market, record in sent.items():
             market.is_woken |= market.market_id not in moved  # its cursor was set back
             market.is_woken |= market.has_more
-            market.ready(market.ended_s + (0.0 if market.has_more else pause_after(record.to_seq - record.from_seq)))
+            market.ready(now_s + (0.0 if market.has_more else pause_after(record.to_seq - record.from_seq)))
 
     async def _go_on(self, session: Connection, market: RelayedMarket) -> None:
         if market.reason:

@@ -70,8 +70,6 @@ class RelayedMarket:
         """The last command that was in the log or persisted when this relay became its owner: an earlier relay recorded its time."""
         self.task: asyncio.Task[None] | None = None
         """What is under way for it: the check of its log, or its record."""
-        self.ended_s = 0.0
-        """When that ended last."""
         self.sending: SentRecord | None = None
         self.tidied: OutboxState | None = None
         """How far it was when it was tidied last."""
