@@ -26,8 +26,6 @@ GOODBYE_TIMEOUT_S = 3.0
 FINISH_WITHIN_S = 5.0
 UNBROKEN = 1
 LOOK_EVERY_S = 0.05
-FETCH_AFTER_S = {Work.PROJECTION: 0.002, Work.PUBLISHER: 0.004}
-"""The clients of the API wait for an event first, then for its rows; the public fills are in no such hurry."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +72,6 @@ class ShardUnit:
         bind_to_running_loop(self.app)
         self.app.finalize()
         consumer = cast("ShardConsumer", self.app.consumer)
-        consumer.fetch_after_s = FETCH_AFTER_S.get(self._work, 0.0)
         consumer.on_rejoin, consumer.on_membership = self._on_rejoin, self._on_membership
         self._seat = seats.take(self.name, consumer)
         self.app.flow_control.resume()

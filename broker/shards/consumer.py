@@ -339,7 +339,7 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
     def _split_fetches(self, client: Any) -> None:
         """Let fetches of a client gather records: a consumer of aiokafka sends the next one as soon as records are taken off it."""
         send = client.send
-        self._fetches = fetches = SplitFetches(send, self._gather_s)
+        self._fetches = fetches = SplitFetches(send, gather_s)
 
         async def send_apart(node_id: Any, request: Any, **more: Any) -> Any:
             if isinstance(request, FetchRequest):
@@ -347,9 +347,6 @@ class ShardConsumerThread(driver.AIOKafkaConsumerThread):
             return await send(node_id, request, **more)
 
         client.send = send_apart
-
-    def _gather_s(self, logs: int, with_records: int) -> float:
-        return max(self.consumer.fetch_after_s, gather_s(logs, with_records))
 
     def _set_fetch_wait(self, *, is_idle: bool) -> None:
         fetcher: Any = self._ensure_consumer()._fetcher
@@ -377,11 +374,6 @@ class ShardConsumer(driver.Consumer):
 
     def _prepare(self) -> None:
         """Nothing is read or known yet."""
-        self.fetch_after_s = 0.0
-        """After records have come, the next fetch waits this long at least.
-
-        A broker answers the fetches that wait for a record in the order in which they came, so the others are answered first.
-        """
         self.on_rejoin: Callable[[], None] = lambda: None
         self.on_membership: Callable[[Membership], None] = lambda _: None
         self._readings: dict[TP, Reading] = {}

@@ -332,29 +332,12 @@ async def test_records_of_many_logs_gather_before_the_next_fetch(
     """The more logs a worker reads, the longer: each fetch names all of them. None is missed."""
     monkeypatch.setattr(consuming, "GATHER_A_LOG_S", 0.25)
     monkeypatch.setattr(consuming, "GATHER_MAX_S", 1.0)
-    fetched = await _records_of_each_fetch(broker, database, tmp_path, monkeypatch, Work.ENGINE)
-    assert len(fetched) <= sum(fetched) / 4
-
-
-async def test_a_worker_that_lets_others_fetch_first_misses_nothing(
-    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After records its next fetch waits, however few logs it reads."""
-    monkeypatch.setattr("agents.shard.unit.FETCH_AFTER_S", {Work.PROJECTION: 0.5})
-    fetched = await _records_of_each_fetch(broker, database, tmp_path, monkeypatch, Work.PROJECTION)
-    assert len(fetched) <= sum(fetched) / 4
-
-
-async def _records_of_each_fetch(
-    broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Work
-) -> list[int]:
-    """How many records each fetch of a worker brings that brings some, while two markets trade again and again."""
     fetched: list[int] = []
     fetch = consuming.ShardConsumerThread._fetch
 
     async def count(thread: consuming.ShardConsumerThread, reader: AIOKafkaConsumer) -> consuming.Records:
         records = await fetch(thread, reader)
-        if records and thread.app.conf.id.startswith(work):
+        if records and thread.app.conf.id.startswith(Work.ENGINE):
             fetched.append(sum(map(len, records.values())))
         return records
 
@@ -369,7 +352,7 @@ async def _records_of_each_fetch(
                 await relayed(each, await each.barrier())
         for each in streams:
             await each.drained()
-    return fetched
+    assert len(fetched) <= sum(fetched) / 4
 
 
 def test_records_gather_only_where_many_markets_trade() -> None:
