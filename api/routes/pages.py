@@ -35,6 +35,7 @@ async def show_file(request: web.Request) -> web.Response:
 ROUTES = (
     page_route("/", "trade.html", "The trading page"),
     page_route("/trade/{marketId}", "trade.html", "The trading page of a market"),
+    page_route("/operate", "operate.html", "The console of operators"),
     Route(
         "GET",
         "/web/{version}/{file}",

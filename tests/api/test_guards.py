@@ -38,6 +38,7 @@ PUBLIC = {
     ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/trade/{marketId}"),
+    ("GET", "/operate"),
     ("GET", "/web/{version}/{file}"),
     ("GET", "/docs/{file}"),
     ("GET", "/asyncapi.json"),

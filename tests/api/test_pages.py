@@ -9,7 +9,7 @@ import pytest
 from api.documents.web_tree import WEB_TREE, WebTree
 from tests.api.exchange import Client, Exchange, Reply
 
-PAGES = ("/", "/trade/BTC-PERP")
+PAGES = ("/", "/trade/BTC-PERP", "/operate")
 FIRST_LOAD_MAX = 300 * 1024
 AS_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 

@@ -13,6 +13,7 @@ NOT_THERE_YET = {"marketId": "BTC-PERP", "commandSequence": 0, "awaitedCommandSe
 OF_THE_SERVER = {
     "/",
     "/trade/{marketId}",
+    "/operate",
     "/web/{version}/{file}",
     "/docs",
     "/docs/{file}",
