@@ -41,7 +41,7 @@ def test_the_open_page_stays_small_and_misses_nothing(open_page: Open, minutes: 
     after = _heap(session)
     book = page.get_by_role("region", name="Order book")
     good = int(book.get_attribute("data-good") or 0)
-    assert book.get_attribute("data-bad") == "0"
+    assert (book.get_attribute("data-bad"), book.get_attribute("data-gaps")) == ("0", "0")
     assert good >= minutes
     shown = [
         int(text)

@@ -1,12 +1,13 @@
 /** What every page has: its name and links above, who is logged in, the theme, and the reports of actions. */
 
+import { call } from "../lib/api.js";
 import { session } from "../lib/session.js";
 import { useValue } from "../lib/state.js";
 import { isDark, switchTheme, theme } from "../lib/theme.js";
 import { html, useEffect, useState } from "../vendor/htm/preact.js";
 import { Button } from "./button.js";
 import { LoginDialog } from "./login.js";
-import { Toasts, report } from "./toast.js";
+import { Toasts, report, reportRefusal } from "./toast.js";
 
 const LINKS = [
   { page: "trade", href: "/", label: "Trade" },
@@ -54,7 +55,12 @@ function Who() {
     ${asked && html`<${LoginDialog} mode=${asked} onClose=${() => ask(null)} />`}`;
 }
 
+/** Here first: the socket of a session that the exchange has ended would ask for another login. */
 function logOut() {
+  const { token } = session.now;
   session.end();
-  report("Logged out");
+  call("POST", "/auth/logout", undefined, { Authorization: `Bearer ${token}` }).then(
+    () => report("Logged out"),
+    (refusal) => reportRefusal(refusal, "Logged out here; the exchange was not told: "),
+  );
 }

@@ -35,9 +35,9 @@ export async function call(method, path, body, headers = {}) {
   throw refusal;
 }
 
-/** Read a path. */
-export function read(path) {
-  return call("GET", path);
+/** Read a path; with a command named, not before it is in the tables. */
+export function read(path, command = null) {
+  return call("GET", path, undefined, command ? { "X-Wait-For-Command": command } : {});
 }
 
 /** The refusal in the body of an answer, of REST or of the socket. */

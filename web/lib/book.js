@@ -58,15 +58,18 @@ class Side {
 export class Book {
   constructor() {
     this.sequence = 0;
-    /** How many checksums agreed, and how many did not. */
-    this.checks = { good: 0, bad: 0 };
+    /** How many checksums agreed, how many did not, and how many updates did not follow the one before. */
+    this.checks = { good: 0, bad: 0, gaps: 0 };
     this.#clear();
   }
 
   /** Apply a `snapshot` or an `update`; false where the book is not what the exchange has, and must be read again. */
   take(message) {
     if (message.op === "snapshot") this.#clear();
-    else if (message.previous !== this.sequence) return false;
+    else if (message.previous !== this.sequence) {
+      this.checks.gaps += 1;
+      return false;
+    }
     for (const level of message.bids) this.#bids.apply(level);
     for (const level of message.asks) this.#asks.apply(level);
     this.sequence = message.sequence;

@@ -17,8 +17,8 @@ export const positions = new Value(new Map());
 export const balance = new Value(null);
 /** The last fills, newest first: those of the tables, then each as it happens. */
 export const fills = new Value([]);
-/** The last order that ended or changed: histories are read again at its change. */
-export const changes = new Value(0);
+/** The command of the last change of orders or fills, and null before the first: histories are read again, as of it. */
+export const changes = new Value({ command: null });
 /** Marks of the markets with a position. */
 export const marks = new Value(new Map());
 
@@ -53,10 +53,10 @@ function clear() {
   balance.set(null);
   fills.set([]);
   ended.clear();
-  changes.set(changes.now + 1);
+  changes.set({ command: null });
 }
 
-function takeOrder({ op, data, amendRefused }) {
+function takeOrder({ op, data, amendRefused, commandId = null }) {
   if (op !== "order") return;
   if (isOpen(data)) orders.now.set(data.orderId, amendRefused ? { ...data, amendRefused } : data);
   else {
@@ -64,7 +64,7 @@ function takeOrder({ op, data, amendRefused }) {
     remember(data.orderId);
   }
   orders.touch();
-  changes.set(changes.now + 1);
+  changes.set({ command: commandId });
 }
 
 /** Ids of orders that have ended, so that a late answer does not bring one back. */
@@ -101,11 +101,11 @@ function followMark(market) {
   });
 }
 
-function takeFill({ op, data }) {
+function takeFill({ op, data, commandId = null }) {
   if (op !== "fill") return;
   if (fills.now.some(({ tradeId, orderId }) => tradeId === data.tradeId && orderId === data.orderId)) return;
   fills.set([data, ...fills.now].slice(0, FILLS_KEPT));
-  changes.set(changes.now + 1);
+  changes.set({ command: commandId });
 }
 
 async function readFills() {

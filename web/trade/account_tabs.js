@@ -28,7 +28,8 @@ export function AccountTabs() {
     { id: "balances", label: "Balances" },
   ];
   const onlyMarket = isNarrow ? id : null;
-  const tools = html`<${Check} label="This market only" checked=${isNarrow} onChange=${narrow} />`;
+  const isHistory = ["orders", "fills", "funding", "ledger"].includes(tab);
+  const tools = html`${isHistory && html`<a class="export" href="/account">Export</a>`}<${Check} label="This market only" checked=${isNarrow} onChange=${narrow} />`;
   const content = {
     positions: () => html`<${PositionsTable} />`,
     open: () => html`<${OrdersTable} onlyMarket=${onlyMarket} />`,

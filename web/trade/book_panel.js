@@ -27,7 +27,7 @@ export function BookPanel() {
   const most = [...bids, ...asks].reduce((largest, level) => (level.total > largest ? level.total : largest), 1n);
   const mine = minePrices(size);
   const options = STEPS.map((value) => ({ value, label: traded ? toText(decimal(traded.tickSize) * BigInt(value)) : value }));
-  return html`<section class="panel book" aria-label="Order book" data-good=${book.now?.checks.good} data-bad=${book.now?.checks.bad} data-sequence=${book.now?.sequence}>
+  return html`<section class="panel book" aria-label="Order book" data-good=${book.now?.checks.good} data-bad=${book.now?.checks.bad} data-gaps=${book.now?.checks.gaps} data-sequence=${book.now?.sequence}>
     <div class="panel-head">
       <h2>Order book</h2>
       <${Segmented} label="Price step" class="small" options=${options} value=${step} onChange=${group} />

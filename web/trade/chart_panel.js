@@ -44,7 +44,7 @@ export function ChartPanel() {
   };
   return html`<section class="panel chart" aria-label="Chart">
     <div class="panel-head">
-      <h2>Chart</h2>
+      <h2 class="unseen">Chart</h2>
       <${Segmented} label="Length of a candle" class="small" options=${OPTIONS} value=${interval} onChange=${choose} />
       <${Legend} candle=${shown} />
       <a class="credit" href="https://www.tradingview.com/" rel="noopener noreferrer" target="_blank" title="Charts by TradingView, Lightweight Charts™ © TradingView, Inc.">Charts by TradingView</a>

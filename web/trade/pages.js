@@ -7,6 +7,7 @@ import { changes } from "./account_feed.js";
 
 const LIMIT = 50;
 const SETTLE_MS = 400;
+const TRIES = 5;
 const EMPTY = { rows: [], cursor: null, isReading: true, refusal: null };
 
 /** The rows of a list so far, newest first: {rows, hasMore, isReading, refusal, more}. A path of null lists nothing. */
@@ -15,10 +16,10 @@ export function usePages(path) {
   const [state, setState] = useState(EMPTY);
   const asked = useRef(0);
   const seen = useRef(changed);
-  const load = async (cursor, count) => {
+  const load = async (cursor, count, command = null) => {
     const number = (asked.current += 1);
     try {
-      const page = await read(`${path}&limit=${count}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+      const page = await readWhenThere(`${path}&limit=${count}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`, command);
       if (number !== asked.current) return;
       setState((before) => ({ rows: cursor ? [...before.rows, ...page.data] : page.data, cursor: page.nextCursor, isReading: false, refusal: null }));
     } catch (refusal) {
@@ -29,14 +30,25 @@ export function usePages(path) {
     asked.current += 1;
     if (!path) return setState({ ...EMPTY, isReading: false });
     setState(EMPTY);
-    load(null, LIMIT);
+    load(null, LIMIT, changed.command);
     return undefined;
   }, [path]);
   useEffect(() => {
     if (!path || seen.current === changed) return undefined;
     seen.current = changed;
-    const timer = setTimeout(() => load(null, Math.min(500, Math.max(LIMIT, state.rows.length))), SETTLE_MS);
+    const timer = setTimeout(() => load(null, Math.min(500, Math.max(LIMIT, state.rows.length)), changed.command), SETTLE_MS);
     return () => clearTimeout(timer);
   }, [changed]);
   return { rows: state.rows, hasMore: Boolean(state.cursor), isReading: state.isReading, refusal: state.refusal, more: () => load(state.cursor, LIMIT) };
+}
+
+/** The tables follow the socket: ask again while they do not have the command yet. */
+async function readWhenThere(path, command) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await read(path, command);
+    } catch (refusal) {
+      if (refusal.code !== "NOT_YET" || tries === TRIES) throw refusal;
+    }
+  }
 }
