@@ -49,6 +49,7 @@ class Trading:
         async with asyncio.TaskGroup() as group:
             group.create_task(every(QUOTE_EVERY_S, self._quote))
             group.create_task(every(GAMBLE_EVERY_S, self._gambler.play))
+            await persistently(lambda: seed_users(self._clients, TRADERS))
             group.create_task(every(STAKES_EVERY_S, self._keep_stakes))
             group.create_task(self._trade())
 
@@ -62,7 +63,6 @@ class Trading:
 
     async def _trade(self) -> None:
         """Place each order of the flow at its time."""
-        await persistently(lambda: seed_users(self._clients, TRADERS))
         clock = asyncio.get_running_loop()
         began_s = clock.time()
         for intent in self._flow:
