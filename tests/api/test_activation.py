@@ -1,5 +1,6 @@
 """The activator under kills and repetition: an order is activated once, with its margin, whatever happens to the activator."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from agents.worker.settings import StreamSettings
 from store.activation import activate, read_triggered
 from store.crash_points import CrashPoint, arm, disarm_all
 from store.markets.registry import load_registry
+from store.operators.acts import Operator
+from store.operators.freezing import freeze
 from store.session.connect import Connection, connect_writer
 from tests.agents.stream import hosted
 from tests.api.exchange import Client, Exchange, now
@@ -144,6 +147,22 @@ async def test_twenty_orders_that_trigger_on_one_balance_use_each_dollar_once(ex
     ends = [order["reason"] for order in (await alice.get("/orders")).body]
     assert (ends.count(None), ends.count("MARGIN")) == (3, 17)  # 303 and 3.03 of fees each
     assert float((await alice.get("/balances")).body[0]["availableMargin"]) >= 0
+    assert await findings_of(exchange) == []
+
+
+async def test_nothing_enters_the_book_while_the_account_is_frozen(exchange: Exchange) -> None:
+    """What has triggered before or at that very moment ends, MARGIN, and holds no margin, whoever is first: the freeze or the activator."""
+    for _ in range(3):
+        alice = await triggered(exchange, 4)
+        async with session_of(exchange) as session:
+            await asyncio.gather(look(exchange), freeze(session, Operator(None, "desk"), alice.user, "drill", now()))
+        await look(exchange)
+        await exchange.run_engine()
+        assert {(each["status"], each["reason"]) for each in (await alice.get("/orders")).body} == {
+            ("CANCELLED", "MARGIN")
+        }
+        assert (await alice.get("/balances")).body[0]["availableMargin"] == "1000000"
+        await move_index(exchange, 60_000)
     assert await findings_of(exchange) == []
 
 

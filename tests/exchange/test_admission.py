@@ -294,6 +294,18 @@ def test_an_order_of_an_account_that_is_liquidated_only_reduces_in_the_engine_as
     assert not admitted(request("1", "60000", Side.SELL), account(10_000 * USDC, BTC=held)).command.reduce_only
 
 
+def test_a_frozen_account_only_reduces_in_the_engine_as_well() -> None:
+    """An operator's freeze binds like a liquidation, and names itself; a liquidation under way names itself first."""
+    owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
+    owner.is_frozen = True
+    assert admitted(request("1", "60000", Side.SELL), owner).command.reduce_only
+    for opening in (request("0.1", "60000"), request("1.1", "60000", Side.SELL)):
+        answer = refused(opening, owner)
+        assert (answer.code, answer.details) == (ErrorCode.MARKET_NOT_ACTIVE, {"reason": "ACCOUNT_FROZEN"})
+    owner.liquidation_id = 1
+    assert refused(request("0.1", "60000"), owner).details == {"reason": "LIQUIDATION"}
+
+
 def test_an_account_whose_positions_are_closed_without_the_book_places_no_order() -> None:
     """Not even one that reduces: the close covers the position that was read."""
     owner = account(10_000 * USDC, BTC=Exposure(leverage=20, lots=1_000, cost=60_000 * USDC))
