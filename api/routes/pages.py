@@ -36,6 +36,7 @@ ROUTES = (
     page_route("/", "trade.html", "The trading page"),
     page_route("/trade/{marketId}", "trade.html", "The trading page of a market"),
     page_route("/operate", "operate.html", "The console of operators"),
+    page_route("/account", "account.html", "The account page"),
     Route(
         "GET",
         "/web/{version}/{file}",

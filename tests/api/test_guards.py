@@ -36,6 +36,7 @@ PUBLIC = {
     ("GET", "/healthz"),
     ("GET", "/openapi.json"),
     ("GET", "/"),
+    ("GET", "/account"),
     ("GET", "/docs"),
     ("GET", "/trade/{marketId}"),
     ("GET", "/operate"),

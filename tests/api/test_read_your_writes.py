@@ -12,6 +12,7 @@ from tests.eventually import eventually
 NOT_THERE_YET = {"marketId": "BTC-PERP", "commandSequence": 0, "awaitedCommandSequence": 7}
 OF_THE_SERVER = {
     "/",
+    "/account",
     "/trade/{marketId}",
     "/operate",
     "/web/{version}/{file}",

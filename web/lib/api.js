@@ -17,21 +17,29 @@ export class Refusal extends Error {
 
 /** The body of the answer to a request; throws a Refusal. */
 export async function call(method, path, body, headers = {}) {
+  const isJson = body === undefined ? {} : { "Content-Type": "application/json" };
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  return decoded(await accepted(path, { method, headers: { Accept: "application/json", ...isJson, ...headers }, body: text }));
+}
+
+/** A file, whole; throws a Refusal, also where it breaks off. */
+export async function download(path) {
+  const answer = await accepted(path, {});
+  try {
+    return await answer.blob();
+  } catch {
+    throw new Refusal(0, { code: "CUT_OFF", message: "the file is not whole: try again" });
+  }
+}
+
+/** The answer to a request in the name of the session, if it is a success. A token that is refused ends the session. */
+async function accepted(path, { headers, ...rest }) {
   const token = session.now?.token;
-  const answer = await send(path, {
-    method,
-    headers: {
-      Accept: "application/json",
-      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-      ...(token ? { Authorization: `Bearer ${token}` } : {}),
-      ...headers,
-    },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
-  const said = await decoded(answer);
-  if (answer.ok) return said;
-  const refusal = refusalOf(answer.status, said);
-  if (refusal.code === "UNAUTHENTICATED" && token && session.now?.token === token) session.expire();
+  const answer = await send(path, { ...rest, headers: { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...headers } });
+  if (answer.ok) return answer;
+  const refusal = refusalOf(answer.status, await decoded(answer));
+  const isDead = refusal.code === "UNAUTHENTICATED" && !refusal.details?.reason; // with a reason, more than the token is needed
+  if (isDead && token && session.now?.token === token) session.expire();
   throw refusal;
 }
 

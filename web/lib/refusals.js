@@ -23,7 +23,8 @@ const CODES = {
   MARKET_NOT_ACTIVE: () => "The market takes no such order now",
   EMAIL_TAKEN: () => "This e-mail address is already registered",
   OVERLOADED: () => "The exchange is busy: try again in a second",
-  RATE_LIMITED: () => "Too many requests: wait a moment",
+  RATE_LIMITED: ({ limit, retryAfterSeconds }) =>
+    limit === "totp" ? `Too many wrong codes: wait ${retryAfterSeconds} s, or use a recovery code` : "Too many requests: wait a moment",
   CONNECTION_LOST: () => "The connection was cut before the answer came",
 };
 

@@ -29,13 +29,13 @@ export function AccountTabs() {
   ];
   const onlyMarket = isNarrow ? id : null;
   const isHistory = ["orders", "fills", "funding", "ledger"].includes(tab);
-  const tools = html`${isHistory && html`<a class="export" href="/account">Export</a>`}<${Check} label="This market only" checked=${isNarrow} onChange=${narrow} />`;
+  const tools = html`${isHistory && html`<a class="export" href="/account#statements">Export</a>`}<${Check} label="This market only" checked=${isNarrow} onChange=${narrow} />`;
   const content = {
     positions: () => html`<${PositionsTable} />`,
     open: () => html`<${OrdersTable} onlyMarket=${onlyMarket} />`,
     balances: () => html`<${BalancesTable} />`,
   }[tab];
-  return html`<section class="panel holdings" aria-label="Your account">
+  return html`<section class="panel holdings stacked" aria-label="Your account">
     <${Tabs} label="Your account" tabs=${tabs} chosen=${tab} onChoose=${setTab} tools=${tools}>
       ${login ? (content ? content() : html`<${HistoryTable} key=${tab} kind=${tab} onlyMarket=${onlyMarket} />`) : html`<p class="empty">Log in to see your positions and orders</p>`}
     <//>
