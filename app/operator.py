@@ -186,9 +186,12 @@ async def audit_books(settings: Settings, *, is_deep: bool, advance: Advance = u
 
 
 async def keep_report(settings: Settings, market: str, report: object, took_ms: int) -> None:
-    """Keep what `verify` found, for the console of operators."""
+    """Keep what `verify` found, for the console of operators; a role that may not is told so, and its report is printed all the same."""
     async with session_of(settings) as session:
-        await keep_verification(session, market, report, took_ms, now())
+        try:
+            await keep_verification(session, market, report, took_ms, now())
+        except asyncpg.InsufficientPrivilegeError:
+            print("the report is not kept: this role may not (docs/operate/postgres_roles.sql)", file=sys.stderr)
 
 
 async def last_audit(settings: Settings) -> AuditRun | None:

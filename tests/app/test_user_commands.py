@@ -8,12 +8,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import cli
-from app.operator import whoever_types
+from app.operator import keep_report, whoever_types
+from app.settings import load_settings
 from store.audit.audit import audit
 from store.audit.deep_audit import deep_audit
 from store.users.users import create_user
 from tests.conftest import STARTED_AT
 from tests.store.account_builder import session_to
+from tests.store.roles import as_role, make_roles
 
 WHY = ("--reason", "ticket 12")
 
@@ -109,6 +111,19 @@ async def test_wrong_use_does_nothing(database: str, words: tuple[str, ...], cod
     async with session_to(database) as session:
         assert await session.fetchval("SELECT count(*) FROM operator_acts") == 0
         assert await session.fetchval("SELECT wallet FROM accounts WHERE user_id > 0") == 0
+
+
+async def test_a_report_that_a_role_may_not_keep_is_no_failure(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after an upgrade whose grants were forgotten: `verify` says so, and its report is printed."""
+    await make_roles(database)
+    for role, kept in (("clock", 0), ("reader", 1)):
+        settings = load_settings({"DATABASE_URL": as_role(database, role)})
+        await keep_report(settings, "BTC-PERP", {"differencesFound": 0}, 5)
+        async with session_to(database) as session:
+            assert await session.fetchval("SELECT count(*) FROM verifications") == kept
+        assert ("not kept" in capsys.readouterr().err) == (kept == 0)
 
 
 async def test_other_acts_of_the_command_line_are_logged_too(database: str) -> None:
