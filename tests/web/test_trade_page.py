@@ -50,6 +50,11 @@ def test_the_page_is_accessible_and_fits(open_page: Open, width: int, height: in
         views.get_by_role("button", name=view).click()
         assert not screen.serious_faults(), view
     assert screen.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    if width > 720:  # whatever the panels hold
+        screen.page.evaluate(
+            "for (let row = 0; row < 99; row += 1) document.querySelector('.trades tbody').insertRow().insertCell().textContent = row"
+        )
+        assert screen.page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
 
 
 def test_the_book_kept_from_updates_is_the_one_of_snapshots(open_page: Open) -> None:
