@@ -6,6 +6,7 @@ import json
 import time
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import pyotp
 import pytest
@@ -25,27 +26,39 @@ def code_of(secret: str, steps: int = 0) -> str:
 
 def refused(screen: Screen, status: int, path: str) -> None:
     """The exchange refused a request of the page, which the browser reports on its console: it is expected here."""
-    found = [problem for problem in screen.problems if f"status of {status}" in problem and path in problem]
-    assert found, screen.problems
-    screen.problems.remove(found[0])
+
+    def found() -> list[str]:
+        return [problem for problem in screen.problems if f"status of {status}" in problem and path in problem]
+
+    screen.until(found)  # the page shows it some milliseconds before
+    screen.problems.remove(found()[0])
 
 
-def enrol(screen: Screen) -> tuple[str, list[str]]:
-    """Turn TOTP on; the secret, and the recovery codes that are shown once. The code of the step before is used up."""
+class Enrolled(NamedTuple):
+    """The secret, the code that is used up, and the recovery codes that are shown once."""
+
+    secret: str
+    used: str
+    recovery: list[str]
+
+
+def enrol(screen: Screen) -> Enrolled:
+    """Turn TOTP on with the code of the step before."""
     panel = screen.tab("Security")
     panel.get_by_role("button", name="Set up an authenticator app").click()
     secret = panel.get_by_label("Secret", exact=True).inner_text()
     image = panel.get_by_role("img", name="QR code of the secret")
     expect(image).to_be_visible()
     assert image.evaluate("image => image.complete && image.naturalWidth > 0")
-    panel.get_by_label("Code of the app").fill(code_of(secret, -1))
+    used = code_of(secret, -1)
+    panel.get_by_label("Code of the app").fill(used)
     panel.get_by_role("button", name="Turn it on").click()
     items = panel.get_by_role("list", name="Recovery codes").get_by_role("listitem")
     expect(items).to_have_count(10)
     codes = items.all_inner_texts()
     panel.get_by_role("button", name="I have kept them").click()
     expect(panel.get_by_text("10 of 10 recovery codes are left")).to_be_visible()
-    return secret, codes
+    return Enrolled(secret, used, codes)
 
 
 def begin_login(screen: Screen, email: str, password: str = PASSWORD) -> None:
@@ -67,10 +80,10 @@ def test_a_user_logs_in_with_totp(open_page: Open) -> None:
     """Enrolled with a QR code; then the login asks for a code, refuses a used one in words, and takes a recovery code once."""
     screen = open_page("/account")
     screen.register()
-    secret, recovery = enrol(screen)
+    secret, used, recovery = enrol(screen)
     screen.page.get_by_role("button", name="Log out").click()
     begin_login(screen, screen.email)
-    enter_code(screen, code_of(secret, -1))
+    enter_code(screen, used)
     expect(screen.page.get_by_role("alert").filter(has_text="UNAUTHENTICATED")).to_be_visible()
     enter_code(screen, code_of(secret))
     expect(screen.page.get_by_role("button", name="Log out")).to_be_visible()
@@ -91,7 +104,7 @@ def test_money_moves_in_and_out_and_a_withdrawal_needs_a_code(open_page: Open) -
     """Deposit, withdraw what is too much, then with a code; the statement adds up to what the wallet says."""
     screen = open_page("/account")
     screen.register()
-    secret, _ = enrol(screen)
+    secret, _, _ = enrol(screen)
     panel = screen.tab("Money")
     panel.get_by_label("Amount to deposit").fill("1234.5")
     panel.get_by_role("button", name="Deposit", exact=True).click()
@@ -128,6 +141,7 @@ def test_a_new_password_ends_the_other_sessions(open_page: Open) -> None:
     expect(first.report("The password is changed")).to_be_visible()
     second.page.reload()
     expect(second.page.get_by_role("button", name="Log in to your account")).to_be_visible()
+    second.page.wait_for_load_state("networkidle")
     refused(second, 401, "/")
     second.problems[:] = [problem for problem in second.problems if "status of 401" not in problem]
     first.tab("Sessions").get_by_role("button", name="End").click()

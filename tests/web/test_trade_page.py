@@ -52,7 +52,8 @@ def test_the_page_is_accessible_and_fits(open_page: Open, width: int, height: in
     assert screen.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     if width > 720:  # whatever the panels hold
         screen.page.evaluate(
-            "for (let row = 0; row < 99; row += 1) document.querySelector('.trades tbody').insertRow().insertCell().textContent = row"
+            """for (let row = 0; row < 99; row += 1)
+                 document.querySelector('.trades tbody').insertRow().insertCell().innerHTML = '<span class="unseen">Bought at</span>1'"""
         )
         assert screen.page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
 
@@ -85,6 +86,7 @@ def test_keys_reach_form_market_and_help(open_page: Open) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("m")
     page.get_by_role("dialog", name="Markets").get_by_label("Search").fill("sol")
     page.keyboard.press("Enter")

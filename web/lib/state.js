@@ -10,6 +10,8 @@ let isScheduled = false;
 export class Value {
   #now;
   #watchers = new Set();
+  /** How many times it has changed. */
+  changes = 0;
 
   constructor(initial) {
     this.#now = initial;
@@ -29,6 +31,7 @@ export class Value {
 
   /** Report a change inside the value. */
   touch() {
+    this.changes += 1;
     for (const watcher of [...this.#watchers]) watcher(this.#now);
   }
 
@@ -42,8 +45,10 @@ export class Value {
 /** The value now, in a component, which is drawn again when it changes. */
 export function useValue(value) {
   const [, draw] = useReducer((count) => count + 1, 0);
+  const drawn = value.changes;
   useEffect(() => {
     const end = value.watch(() => schedule(draw));
+    if (value.changes !== drawn) schedule(draw); // it has changed after it was drawn and before it was watched
     return () => {
       end();
       waiting.delete(draw);
