@@ -93,6 +93,33 @@ def test_keys_reach_form_market_and_help(open_page: Open) -> None:
     expect(page).to_have_url(re.compile("/trade/SOL-PERP$"))
 
 
+TYPED_AND_SENT_AT_ONCE = """async ([version]) => {
+  const { change } = await import(`/web/${version}/trade/order_draft.js`);
+  const sent = new Promise((resolve) => {
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (text) {
+      const message = JSON.parse(text);
+      if (message.op === "order.place") resolve(message.quantity);
+      else send.call(this, text);
+    };
+  });
+  change({ type: "LIMIT", price: "1000", quantity: "0.1" });
+  await new Promise(requestAnimationFrame);
+  await new Promise(requestAnimationFrame);
+  change({ quantity: "0.12" });
+  document.querySelector(".order-form").requestSubmit();
+  return await sent;
+}"""
+
+
+def test_what_is_typed_is_sent_also_before_it_is_drawn(open_page: Open) -> None:
+    """Enter right after the last digit sends all of them."""
+    screen = open_page("/trade/BTC-PERP")
+    screen.register()
+    _live(screen)
+    assert screen.page.evaluate(TYPED_AND_SENT_AT_ONCE, [WEB_TREE.version]) == "0.12"
+
+
 def test_a_click_in_the_book_fills_the_form(open_page: Open) -> None:
     """The price of the level is in the form."""
     page = open_page("/trade/BTC-PERP").page

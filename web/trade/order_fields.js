@@ -7,7 +7,7 @@ import { useValue } from "../lib/state.js";
 import { html } from "../vendor/htm/preact.js";
 import { book, mark } from "./market_feed.js";
 import { precisionOf } from "./markets.js";
-import { allowed, change } from "./order_draft.js";
+import { allowed, change, draft } from "./order_draft.js";
 import { shareOf } from "./sizing.js";
 
 const SHARES = [25, 50, 75, 100];
@@ -65,14 +65,14 @@ function Legs({ fields, market }) {
 /** A price: arrows move it by ticks, with Shift by ten, from the best price where it is empty. */
 function PriceField({ label, name, fields, market }) {
   const start = () => (fields.side === "BUY" ? book.now?.bids[0]?.[0] : book.now?.asks[0]?.[0]) ?? mark.now?.markPrice;
-  const step = stepper(fields[name], decimal(market.tickSize), precisionOf(market.id).pricePlaces, start, (text) => change({ [name]: text }));
+  const step = stepper(name, decimal(market.tickSize), precisionOf(market.id).pricePlaces, start);
   return html`<${DecimalField} label=${label} unit=${market.quoteAsset} value=${fields[name]} onInput=${(text) => change({ [name]: text })} onKeyDown=${step} data-field=${name} />`;
 }
 
 function Quantity({ fields, market }) {
   useValue(mark);
   const places = precisionOf(market.id).quantityPlaces;
-  const step = stepper(fields.quantity, decimal(market.lotSize), places, () => market.minQuantity, (quantity) => change({ quantity }));
+  const step = stepper("quantity", decimal(market.lotSize), places, () => market.minQuantity);
   const take = (share) => change({ quantity: shareOf(share, fields, market, mark.now?.markPrice) });
   return html`<div class="quantity">
     <${DecimalField} label="Quantity" unit=${market.baseAsset} value=${fields.quantity} onInput=${(quantity) => change({ quantity })} onKeyDown=${step} data-field="quantity" />
@@ -82,16 +82,16 @@ function Quantity({ fields, market }) {
   </div>`;
 }
 
-/** Moves a decimal by arrows. */
-function stepper(text, step, places, start, onStep) {
+/** Moves a decimal of the draft by arrows: from what it is at that moment, which may not be drawn yet. */
+function stepper(name, step, places, start) {
   return (event) => {
     const way = { ArrowUp: 1n, ArrowDown: -1n }[event.key];
     if (!way) return;
     event.preventDefault();
-    const from = decimal(text);
-    if (from === null) return onStep(start() ?? "");
+    const from = decimal(draft.now[name]);
+    if (from === null) return change({ [name]: start() ?? "" });
     const next = roundNear(from, step) + way * step * (event.shiftKey ? 10n : 1n);
-    return next > 0n && onStep(toFixed(next, places));
+    return next > 0n && change({ [name]: toFixed(next, places) });
   };
 }
 

@@ -37,11 +37,12 @@ export function OrderForm() {
   const [asksLogin, askLogin] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const traded = market();
-  const { body, missing } = bodyOf(fields, id);
+  const { missing } = bodyOf(fields, id);
   const submit = async (event) => {
     event.preventDefault();
     if (!login) return askLogin(true);
-    if (missing || isBusy) return undefined;
+    const { body, missing: isMissing } = bodyOf(draft.now, id); // what is typed, which may not be drawn yet
+    if (isMissing || isBusy || chosen.now !== id) return undefined;
     setBusy(true);
     const isPlaced = await place(body);
     setBusy(false);
