@@ -17,9 +17,8 @@ from store.markets.rests import end_rests, note_rests
 from store.session.presence import Work
 
 LOOK_EVERY_S = 5.0
-LOOK_EVERY_S_A_MARKET = (
-    0.2  # a look at many topics costs the broker much; work that meets a fault has it looked at, at once
-)
+LOOK_EVERY_S_A_MARKET = 0.2
+"""With many markets a look costs the broker much. Work that meets a fault has it looked at, at once."""
 FIRST_LOOK_AGAIN_S = 0.5
 
 NEEDED: Mapping[Work, tuple[Callable[[str], str], ...]] = {
@@ -34,9 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class TopicWatch:
-    """Looks at the topics of all markets of one process, every 5 s, with many markets every 0.2 s for each of them.
-
-    A fault is looked at again sooner, with a back-off.
+    """Looks at the topics of all markets of one process: every 5 s, with many markets more rarely; at a fault again soon.
 
     While the broker does not answer, what was seen last holds: an outage is no fault of a topic.
     """

@@ -58,9 +58,9 @@ class _Node:
         """As that of SplitFetches."""
         wanted = wanted_by(request)
         self._begin(node_id, request, wanted)
-        under_way = [each for each in (self._busy, self._quiet) if each.answer is not None]
-        await asyncio.wait([each.answer for each in under_way if each.answer], return_when=asyncio.FIRST_COMPLETED)
-        answer, with_records = next(each for each in under_way if each.is_answered).take(wanted)
+        under_way = {each.answer: each for each in (self._busy, self._quiet) if each.answer is not None}
+        answered, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        answer, with_records = under_way[answered.pop()].take(wanted)
         busy_until_s = asyncio.get_running_loop().time() + BUSY_FOR_S
         self._busy_until_s.update(dict.fromkeys(with_records, busy_until_s))
         return answer
@@ -98,11 +98,6 @@ class _Fetch:
         self._sessions = FetchSessions(send)
         self._gather_s = gather_s
         self._not_before_s = 0.0
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the broker has answered."""
-        return self.answer is not None and self.answer.done()
 
     def begin(self, node_id: Any, request: Any) -> None:
         """Fetch, if there is anything to be fetched."""
