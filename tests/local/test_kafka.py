@@ -54,6 +54,15 @@ async def test_every_record_comes_back_in_order_and_the_end_is_the_next_offset(r
     assert await _read(running) == [b"%d" % number for number in range(100)]
 
 
+async def test_the_index_of_a_log_is_no_larger_than_its_segments_need(running: Running) -> None:
+    """Of an index of Kafka's 10 MiB, Linux reads megabytes of nothing ahead at the first entry; two indexes of 600 logs each have one."""
+    indexes = [
+        each for log in running.folder.rglob("engine.*") for each in log.iterdir() if each.name.endswith("index")
+    ]
+    assert indexes
+    assert max(each.stat().st_size for each in indexes) <= 32 * 1_024
+
+
 async def test_an_empty_topic_ends_at_zero(running: Running) -> None:
     """Nothing was sent to the dead letters, so the next record gets offset 0."""
     assert await _end(running, TopicPartition(topics.DEAD_LETTERS, 0)) == 0
