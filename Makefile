@@ -9,7 +9,7 @@ export PORT DATA BROKER DEMO KAFKA_HEAP BENCH BENCH_ONLY STAGE PROFILE_S
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check chaos soak bench profile docs lock
+.PHONY: help install run test check chaos soak bench profile docs lock clients
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ profile: $(VENV)/.installed-dev ## Show where a stage spends its time under load
 
 docs: $(VENV)/.installed-docs ## Build the documentation into site/, every link checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
+
+clients: $(VENV)/.installed-dev ## Build the clients of programs as wheels into dist/
+	@for CLIENT in clients/*/pyproject.toml; do $(BIN)/uv build --wheel -q --out-dir dist $$(dirname $$CLIENT); done && ls dist/*.whl
 
 lock: $(VENV)/.installed-dev ## Pin every package with its hashes, from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements.lock

@@ -17,7 +17,7 @@ TOP_LEVEL = {
     *("CONTRIBUTING.md", "SECURITY.md"),
     *("docker-compose.yml", "pyproject.toml", "mkdocs.yml"),
     *("requirements.lock", "requirements-dev.lock", "requirements-docs.lock"),
-    *("bench", "docs", "tests", "web"),
+    *("bench", "clients", "docs", "tests", "web"),
     *ROOMS,
 }
 DRIVERS_OF_POSTGRES = {"asyncpg", "psycopg"}
