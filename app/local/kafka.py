@@ -50,7 +50,7 @@ SETTINGS = {
     "log.flush.interval.ms": "1000",
     "log.flush.scheduler.interval.ms": "1000",
     "log.index.interval.bytes": str(32 * 2**10),  # the first entry after a flush costs page faults
-    "log.index.size.max.bytes": str(32 * 2**10),  # enough for a segment; the first entry reads ahead as much of an empty file
+    "log.index.size.max.bytes": str(32 * 2**10),  # a segment needs no more; the first entry reads ahead as much
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
