@@ -53,6 +53,8 @@ class Route:
     method: str
     path: str
     handler: Callable[..., Awaitable[web.StreamResponse]]
+    operation_id: str
+    """The name of the operation in the OpenAPI document: a verb and a noun. Generated clients call their functions so: it never changes."""
     summary: str
     responses: dict[int, Answer]
     access: Access = Access.PUBLIC

@@ -16,6 +16,7 @@ from schemas.events import Event, PositionTransferred, TradeExecuted
 from schemas.ids import public_event_id, public_order_id, public_trade_id
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
+from schemas.rest.bodies import TimeText
 from schemas.units import format_e18, format_micros, format_timestamp
 
 FILL_SCHEMA_VERSION = 1
@@ -35,7 +36,7 @@ class PublicFill(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     sequence: Sequence
     trade_id: str
     event_id: str
-    time: Annotated[str, Meta(description="When it was matched, ISO 8601 UTC with microseconds")]
+    time: Annotated[TimeText, Meta(description="When it was matched, ISO 8601 UTC with microseconds")]
     price: Annotated[str, Meta(description="Quote for one of the base asset, the maker's")]
     quantity: Annotated[str, Meta(description="Of the base asset")]
     notional: Annotated[str, Meta(description="Price times quantity; below zero only where a take-over's amount is")]

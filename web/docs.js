@@ -5,7 +5,7 @@ const plainPaths = ({ React }) => ({
   wrapComponents: { DeepLink: () => ({ text }) => React.createElement("span", null, text) },
 });
 
-window.addEventListener("load", () => {
+window.addEventListener("load", async () => {
   const isDark = window.matchMedia("(prefers-color-scheme: dark)");
   const paint = () => {
     const kept = document.documentElement.dataset.theme;
@@ -13,8 +13,10 @@ window.addEventListener("load", () => {
   };
   isDark.addEventListener("change", paint);
   paint();
+  const spec = await (await fetch("/openapi.json")).json();
+  spec.servers = [{ url: "/" }]; // of the origins that the document allows, the one of this page
   window.SwaggerUIBundle({
-    url: "/openapi.json",
+    spec,
     dom_id: "#swagger-ui",
     deepLinking: true,
     displayRequestDuration: true,

@@ -1,11 +1,12 @@
-"""The AsyncAPI 3.0 document of the public fill stream and of the socket, generated from the structs of their messages."""
+"""The AsyncAPI 3.1 document of the public fill stream and of the socket, generated from the structs of their messages."""
 
 from typing import Any
 
 import msgspec
 
 from api.documents.asyncapi_socket import socket_channel, socket_components, socket_operations
-from api.documents.openapi import VERSION, JsonObject
+from api.documents.json_schema import JsonObject, schemas_of
+from api.documents.openapi import VERSION
 from schemas.fills import FILL_SCHEMA_VERSION, PublicFill, encode_fill
 from schemas.orders import FillCause, Side
 
@@ -51,10 +52,10 @@ EXAMPLE = PublicFill(
 
 def event_document() -> JsonObject:
     """The whole document."""
-    _, components = msgspec.json.schema_components([PublicFill], ref_template="#/components/schemas/{name}")
+    _, components = schemas_of([PublicFill])
     messages, schemas = socket_components()
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {"title": "Perpetua", "version": VERSION, "description": _ABOUT},
         "defaultContentType": "application/json",
         "servers": {

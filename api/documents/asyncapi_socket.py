@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from api.documents.openapi import JsonObject, plain_patterns
+from api.documents.json_schema import JsonObject, schemas_of
 from schemas.live import account_messages, answers, market_messages, requests
 
 ADDRESS = "/ws"
@@ -40,9 +40,9 @@ ANSWERS: tuple[type[msgspec.Struct], ...] = (
 def socket_components() -> tuple[JsonObject, JsonObject]:
     """The messages and the schemas of their payloads."""
     structs = [*REQUESTS, *ANSWERS]
-    found, components = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
+    found, components = schemas_of(structs)
     messages = {struct.__name__: _message(struct, schema) for struct, schema in zip(structs, found, strict=True)}
-    return messages, plain_patterns(components)
+    return messages, components
 
 
 def socket_channel() -> JsonObject:

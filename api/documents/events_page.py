@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from api.documents.openapi import JsonObject
+from api.documents.json_schema import JsonObject
 from api.documents.web_tree import WEB_TREE
 
 _CONTENT = "<!-- content -->"
@@ -59,14 +59,15 @@ def _kind(document: JsonObject, schema: JsonObject) -> str:
     schema = _resolved(document, schema)
     if "const" in schema:
         return str(schema["const"])
-    if "type" not in schema and not schema.keys() & {"enum", "anyOf", "allOf"}:
+    if "type" not in schema and not schema.keys() & {"enum", "anyOf"}:
         return "any"
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    alternatives = schema.get("anyOf") or schema.get("allOf")
-    if alternatives:
-        return " | ".join(_kind(document, each) for each in alternatives)
-    return str(schema["type"])
+    words = schema.get("enum") or schema.get("x-extensible-enum")
+    if words:
+        return " | ".join("null" if word is None else str(word) for word in words)
+    if "anyOf" in schema:
+        return " | ".join(_kind(document, each) for each in schema["anyOf"])
+    kinds = schema["type"]
+    return " | ".join(kinds) if isinstance(kinds, list) else str(kinds)
 
 
 def _resolved(document: JsonObject, schema: JsonObject) -> JsonObject:

@@ -1,17 +1,17 @@
 """The OpenAPI 3.1 document, generated from the routes and the structs that they read and write."""
 
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
-import msgspec
-
+from api.documents.json_schema import JsonObject, clear, schemas_of
 from api.documents.openapi_examples import EXAMPLES
+from api.documents.openapi_prose import ABOUT, HEADERS, SERVERS, TAGS
 from api.errors import RETRIABLE
+from api.paging import LIMIT
 from api.read_your_writes import WAIT
 from api.route import Access, Answer, Parameter, Route
-from schemas.refusals import HTTP_STATUS, ErrorCode
+from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
 from schemas.rest.errors import ErrorView
-
-JsonObject = dict[str, Any]
 
 _DIALECT = "3.1.0"
 VERSION = "0.1.0"
@@ -19,20 +19,10 @@ _BEARER = "The token of a login, or the secret of an API key; each route names t
 _SCHEMES = {"bearer": {"type": "http", "scheme": "bearer", "description": _BEARER}}
 _OF_EVERY_ROUTE = (ErrorCode.INTERNAL_ERROR, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
 _OF_BODIES = (ErrorCode.INVALID_REQUEST, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
-_HEADERS: dict[str, str] = {
-    "X-Request-Id": "Opaque id of this request; quote it when you report a problem",
-    "Location": "URL of the resource",
-    "X-Command-Id": "Id of the command in the market's log",
-    "Idempotent-Replayed": "`true`: a repetition; nothing was done",
-    "Retry-After": "Seconds to wait before the next call",
-    "RateLimit": "Remaining calls and seconds until the reset: draft-ietf-httpapi-ratelimit-headers-10",
-    "RateLimit-Policy": "The rate limit that the call was counted against",
-    "Link": 'The next page, `rel="next"`, when there is more than the bare array holds',
-}
-_ABOUT = (
-    "Perpetual futures. Money, prices and quantities are decimal strings, times ISO 8601 UTC, ids opaque. "
-    "Some lists answer as a bare array of the 500 newest items when no query parameter is given, else as a page. "
-    "The stream of public fills is described at `/docs/events`."
+_OF_COUNTED_CALLS = ("RateLimit", "RateLimit-Policy")
+_BARE_ARRAY = (
+    "Without any query parameter, `limit` included, the answer is a bare array of at most the 500 newest items instead of a page, with a "
+    "`Link` header when there are more."
 )
 
 
@@ -44,10 +34,11 @@ def document(routes: tuple[Route, ...]) -> JsonObject:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": _DIALECT,
-        "info": {"title": "Perpetua", "version": VERSION, "description": _ABOUT},
-        "servers": [{"url": "/"}],
+        "info": {"title": "Perpetua", "version": VERSION, "description": ABOUT},
+        "servers": SERVERS,
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": _SCHEMES},
+        "components": {"schemas": components, "headers": _all_headers(), "securitySchemes": _SCHEMES},
     }
 
 
@@ -67,27 +58,30 @@ def errors_of(route: Route) -> list[ErrorCode]:
 def _schemas_of(routes: tuple[Route, ...]) -> tuple[dict[Any, JsonObject], JsonObject]:
     types = [ErrorView]
     for route in routes:
-        types += [part for answer in route.responses.values() if answer.body for part in _parts(answer.body)]
+        types += [_documented(answer.body) for answer in route.responses.values() if answer.body]
         types += [route.body] if route.body is not None else []
     unique = list(dict.fromkeys(types))
-    found, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
-    plain = {name: plain_patterns(schema) for name, schema in components.items()}
-    return dict(zip(unique, found, strict=True)), plain
+    found, components = schemas_of(unique)
+    return dict(zip(unique, found, strict=True)), components
 
 
-def _parts(body: Any) -> tuple[Any, ...]:
-    """The alternatives of an answer: some lists answer as an array or as a page."""
-    return get_args(body) if "|" in str(body) else (body,)
+def _documented(body: Any) -> Any:
+    """The type of an answer; of a list that answers as an array or as a page it is the page."""
+    return get_args(body)[-1] if _is_array_or_page(body) else body
+
+
+def _is_array_or_page(body: Any) -> bool:
+    return isinstance(body, UnionType) or get_origin(body) is Union
 
 
 def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
     operation: JsonObject = {
-        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "operationId": route.operation_id,
         "summary": route.summary,
         "description": _about(route),
         "tags": [route.tag],
         "security": [] if route.access is Access.PUBLIC else [{"bearer": []}],
-        "parameters": [*_path_parameters(route.path), *map(_parameter, _parameters(route))],
+        "parameters": [*_path_parameters(route.path), *(_parameter(each, route) for each in _parameters(route))],
         "responses": _responses(route, schemas),
     }
     if route.body is not None:
@@ -96,9 +90,16 @@ def _operation(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 
 
 def _about(route: Route) -> str:
-    if route.access is Access.PUBLIC:
-        return "Public: no token needed."
+    access = "Public: no token needed." if route.access is Access.PUBLIC else _scope_of(route)
+    return f"{access} {_BARE_ARRAY}" if _answers_bare_array(route) else access
+
+
+def _scope_of(route: Route) -> str:
     return "API keys are not accepted." if route.scope is None else f"An API key needs the scope `{route.scope}`."
+
+
+def _answers_bare_array(route: Route) -> bool:
+    return any(_is_array_or_page(answer.body) for answer in route.responses.values())
 
 
 def _path_parameters(path: str) -> list[JsonObject]:
@@ -110,14 +111,19 @@ def _parameters(route: Route) -> tuple[Parameter, ...]:
     return (*route.parameters, WAIT) if route.can_wait else route.parameters
 
 
-def _parameter(parameter: Parameter) -> JsonObject:
+def _parameter(parameter: Parameter, route: Route) -> JsonObject:
     separated = {"style": "form", "explode": False} if parameter.schema.get("type") == "array" else {}
-    return separated | {
-        "name": parameter.name,
-        "in": parameter.place,
-        "schema": parameter.schema,
-        "description": parameter.description,
-    }
+    required = {"required": True} if parameter is LIMIT and _answers_bare_array(route) else {}
+    schema, description = clear(parameter.schema), parameter.description
+    if "default" in schema:
+        default = schema.pop("default")
+        description = description if required else f"{description}. Default: `{default}`"
+    return (
+        separated
+        | {"name": parameter.name, "in": parameter.place}
+        | required
+        | {"schema": schema, "description": description}
+    )
 
 
 def _request_body(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
@@ -138,44 +144,35 @@ def _responses(route: Route, schemas: dict[Any, JsonObject]) -> JsonObject:
 
 
 def _success(route: Route, answer: Answer, schemas: dict[Any, JsonObject]) -> JsonObject:
+    headers = _headers(["X-Request-Id", *_OF_COUNTED_CALLS, *answer.headers])
     if answer.body is None:
-        return {"description": answer.description, "headers": _headers(["X-Request-Id", *answer.headers])}
-    alternatives = [schemas[part] for part in _parts(answer.body)]
-    content: JsonObject = {"schema": alternatives[0] if len(alternatives) == 1 else {"oneOf": alternatives}}
+        return {"description": answer.description, "headers": headers}
+    content: JsonObject = {"schema": schemas[_documented(answer.body)]}
     if answer.body in EXAMPLES:
         content["example"] = EXAMPLES[answer.body]
-    names = ["X-Request-Id", *answer.headers, *(["Link"] if len(alternatives) > 1 else [])]
     return {
         "description": answer.description,
-        "headers": _headers(names),
+        "headers": headers | (_headers(["Link"]) if _is_array_or_page(answer.body) else {}),
         "content": dict.fromkeys(route.content_type.split(", "), content),
     }
 
 
 def _failure(codes: list[ErrorCode]) -> JsonObject:
     return {
-        "description": " or ".join(f"`{code}`" for code in codes),
+        "description": "\n\n".join(f"`{code}`: {MEANING[code]}." for code in codes),
         "headers": _headers(["X-Request-Id", *_headers_of(codes)]),
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorView"}}},
     }
 
 
 def _headers_of(codes: list[ErrorCode]) -> list[str]:
-    limited = ["RateLimit", "RateLimit-Policy"] if ErrorCode.RATE_LIMITED in codes else []
+    limited = _OF_COUNTED_CALLS if ErrorCode.RATE_LIMITED in codes else ()
     return [*limited, "Retry-After"] if set(codes) <= RETRIABLE else []
 
 
 def _headers(names: list[str]) -> JsonObject:
-    return {name: {"schema": {"type": "string"}, "description": _HEADERS[name]} for name in names}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def plain_patterns(schema: Any) -> Any:
-    """A schema whose patterns end in a plain `$`: only Python needs the guard against a final newline, JSON Schema does not."""
-    if isinstance(schema, dict):
-        return {
-            key: value.replace("$(?!\\n)", "$")
-            if key == "pattern" and isinstance(value, str)
-            else plain_patterns(value)
-            for key, value in schema.items()
-        }
-    return [plain_patterns(item) for item in schema] if isinstance(schema, list) else schema
+def _all_headers() -> JsonObject:
+    return {name: {"schema": {"type": "string"}, "description": description} for name, description in HEADERS.items()}

@@ -39,6 +39,7 @@ ROUTES = (
         "GET",
         "/ws",
         connect,
+        "openSocket",
         "Open the socket",
         {101: Answer(None, "The connection is a WebSocket: `/docs/events` shows its messages.")},
         errors=(ErrorCode.FORBIDDEN, ErrorCode.OVERLOADED),

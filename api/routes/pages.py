@@ -1,6 +1,5 @@
 """The pages for people, and the files that they are made of."""
 
-import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -10,20 +9,26 @@ from api.route import Answer, Route
 from schemas.refusals import ErrorCode
 
 
-def page_route(path: str, file: str, summary: str) -> Route:
+def page_route(path: str, file: str, operation_id: str, summary: str) -> Route:
     """A route that shows a page of `web/`."""
     return Route(
-        "GET", path, _shows(path, file), summary, {200: Answer(str, "A page.")}, content_type="text/html", tag="docs"
+        "GET",
+        path,
+        _shows(file),
+        operation_id,
+        summary,
+        {200: Answer(str, "A page.")},
+        content_type="text/html",
+        tag="docs",
     )
 
 
-def _shows(path: str, file: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _shows(file: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     page = WEB_TREE.page(file)
 
     async def show(request: web.Request) -> web.Response:
         return await page.answer(request)
 
-    show.__name__ = "show" + re.sub(r"\W+", "_", path).rstrip("_")  # the OpenAPI document names operations after it
     return show
 
 
@@ -33,14 +38,15 @@ async def show_file(request: web.Request) -> web.Response:
 
 
 ROUTES = (
-    page_route("/", "trade.html", "The trading page"),
-    page_route("/trade/{marketId}", "trade.html", "The trading page of a market"),
-    page_route("/operate", "operate.html", "The console of operators"),
-    page_route("/account", "account.html", "The account page"),
+    page_route("/", "trade.html", "getStartPage", "The trading page"),
+    page_route("/trade/{marketId}", "trade.html", "getTradePage", "The trading page of a market"),
+    page_route("/operate", "operate.html", "getOperatePage", "The console of operators"),
+    page_route("/account", "account.html", "getAccountPage", "The account page"),
     Route(
         "GET",
         "/web/{version}/{file}",
         show_file,
+        "getPageFile",
         "A file of the pages",
         {200: Answer(str, "The file.")},
         errors=(ErrorCode.NOT_FOUND,),

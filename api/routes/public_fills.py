@@ -26,6 +26,7 @@ ROUTES = (
         "GET",
         "/markets/{marketId}/fills",
         replay,
+        "listMarketFills",
         "Replay a market's public fills from a sequence, oldest first",
         {200: Answer(Page[PublicFill], "Fills without gaps, each as its record in `fills.{marketId}`.")},
         errors=(ErrorCode.MARKET_NOT_FOUND,),

@@ -5,7 +5,7 @@ import msgspec
 from schemas.live.requests import Channel, RequestId
 from schemas.live.subscriptions import BookDepth, Resume
 from schemas.rest.api_keys import Scope
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 from schemas.rest.market_data import CandleInterval
 
 
@@ -39,13 +39,13 @@ class AuthView(View, frozen=True):
 
     user_id: str
     scopes: list[Scope]
-    expires_at: str | None
+    expires_at: TimeText | None
 
 
 class PongView(View, frozen=True):
     """The time of the exchange."""
 
-    time: str
+    time: TimeText
 
 
 class SubscriptionView(View, frozen=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from msgspec import Meta
 from schemas.fills import PublicFill
 from schemas.live.subscriptions import BookDepth, MarketChannel
 from schemas.market import MarketStatus
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 from schemas.rest.market_data import CandleInterval, CandleView, TickerView
 from schemas.rest.markets import FundingView
 
@@ -49,7 +49,7 @@ class BookSnapshot(View, frozen=True, omit_defaults=True, tag_field="op", tag="s
     market: str
     depth: BookDepth
     sequence: int
-    time: str
+    time: TimeText
     bids: list[BookLevel]
     asks: list[BookLevel]
     checksum: Checksum
@@ -67,7 +67,7 @@ class BookUpdate(View, frozen=True, omit_defaults=True, tag_field="op", tag="upd
     depth: BookDepth
     sequence: int
     previous: int
-    time: str
+    time: TimeText
     bids: list[BookLevel]
     asks: list[BookLevel]
     checksum: Checksum | None = None
@@ -97,7 +97,7 @@ class BestPrices(View, frozen=True, tag_field="op", tag="bbo"):
     channel: Literal["bbo"]
     market: str
     sequence: int
-    time: str
+    time: TimeText
     bid: BookLevel | None
     ask: BookLevel | None
 
@@ -109,7 +109,7 @@ class MarkView(View, frozen=True):
     index_price: str
     funding_rate: str
     predicted_funding_rate: str | None
-    next_funding_time: str | None
+    next_funding_time: TimeText | None
 
 
 class Mark(View, frozen=True, tag_field="op", tag="mark"):
@@ -118,7 +118,7 @@ class Mark(View, frozen=True, tag_field="op", tag="mark"):
     channel: Literal["mark"]
     market: str
     sequence: int
-    time: str
+    time: TimeText
     data: MarkView
 
 
@@ -128,7 +128,7 @@ class Status(View, frozen=True, tag_field="op", tag="status"):
     channel: Literal["status"]
     market: str
     sequence: int
-    time: str
+    time: TimeText
     status: MarketStatus
 
 

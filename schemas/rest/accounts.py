@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from schemas.orders import FillCause
-from schemas.rest.bodies import Request, View
+from schemas.rest.bodies import Request, TimeText, View
 
 
 class LeverageRequest(Request, frozen=True):
@@ -38,7 +38,7 @@ class PositionView(View, frozen=True):
     unrealized_pnl: str
     realized_pnl: str
     leverage: int
-    leverage_since: str | None
+    leverage_since: TimeText | None
     liquidation_price: str | None
     initial_margin: str
     maintenance_margin: str
@@ -74,7 +74,7 @@ class LedgerEntryView(View, frozen=True):
     reference_id: str
     event_id: str | None
     market_id: str | None
-    time: str
+    time: TimeText
 
 
 class StatementView(View, frozen=True):
@@ -85,8 +85,8 @@ class StatementView(View, frozen=True):
     """
 
     month: str
-    from_: str
-    to: str
+    from_: TimeText
+    to: TimeText
     asset: str
     opening: str
     deposits: str

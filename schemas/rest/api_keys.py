@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schemas.rest.bodies import EXPECTED, Moment, Request, View
+from schemas.rest.bodies import EXPECTED, Moment, Request, TimeText, View
 
 KEY_PREFIX = "perp_"
 """The prefix of every key: it distinguishes keys from tokens, and lets scanners find leaked keys."""
@@ -59,9 +59,9 @@ class ApiKeyView(View, frozen=True):
     label: str
     scopes: list[Scope]
     allowed_addresses: list[str]
-    created_at: str
-    expires_at: str | None
-    revoked_at: str | None
+    created_at: TimeText
+    expires_at: TimeText | None
+    revoked_at: TimeText | None
 
 
 class ApiKeyCreated(View, frozen=True):

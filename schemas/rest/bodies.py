@@ -46,6 +46,8 @@ Email = Annotated[
 ]
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
 Moment = Annotated[datetime, Meta(tz=True)]
+TimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time in an answer: RFC 3339, UTC, with microseconds."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

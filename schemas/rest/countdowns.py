@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from schemas.orders import CountdownScope
-from schemas.rest.bodies import Request, View
+from schemas.rest.bodies import Request, TimeText, View
 
 COUNTDOWN_MS_MIN = 1_000
 COUNTDOWN_MS_MAX = 3_600_000
@@ -20,7 +20,7 @@ class CountdownRequest(Request, frozen=True):
             ge=0,
             le=COUNTDOWN_MS_MAX,
             description=f"0 stops the countdown; else at least {COUNTDOWN_MS_MIN}",
-            extra_json_schema={"anyOf": [{"const": 0}, {"minimum": COUNTDOWN_MS_MIN}]},
+            extra_json_schema={"not": {"exclusiveMinimum": 0, "exclusiveMaximum": COUNTDOWN_MS_MIN}},
         ),
     ]
     market_id: str | None = None
@@ -32,4 +32,4 @@ class CountdownView(View, frozen=True):
 
     market_id: str
     countdown_ms: int
-    cancels_at: str | None
+    cancels_at: TimeText | None

@@ -4,13 +4,14 @@ from typing import Any
 
 import msgspec
 
+from schemas.refusals import ErrorCode
 from schemas.rest.bodies import View
 
 
 class ErrorBody(View, frozen=True):
     """An error: a stable code, a message for people, the id of the request, and details for programs."""
 
-    code: str
+    code: ErrorCode
     message: str
     request_id: str
     details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from schemas.rest.accounts import LedgerEntryView
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 
 
 class ReceiptView(View, frozen=True):
@@ -23,10 +23,10 @@ class ReceiptView(View, frozen=True):
     inputs: dict[str, Any]
     outcome: dict[str, Any] | None
     event_id: str | None
-    time: str
-    done_at: str | None
-    started_at: str
-    ended_at: str | None
+    time: TimeText
+    done_at: TimeText | None
+    started_at: TimeText
+    ended_at: TimeText | None
 
 
 class InventoryView(View, frozen=True):

@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.market import MarketStatus
 from schemas.orders import FillCause, Side
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 
 
 class CandleInterval(StrEnum):
@@ -41,7 +41,7 @@ class OrderBookView(View, frozen=True):
 
     market_id: str
     sequence: int
-    time: str
+    time: TimeText
     bids: list[BookLevelView]
     asks: list[BookLevelView]
 
@@ -59,7 +59,7 @@ class TradeView(View, frozen=True):
     notional: str
     taker_side: Side
     cause: FillCause
-    time: str
+    time: TimeText
 
 
 class CandleView(View, frozen=True):
@@ -68,7 +68,7 @@ class CandleView(View, frozen=True):
     First and last are by trade counter. Without trades, all four prices are the close of the previous candle.
     """
 
-    time: str
+    time: TimeText
     open: str
     high: str
     low: str
@@ -88,17 +88,17 @@ class TickerView(View, frozen=True):
     market_id: str
     status: MarketStatus
     sequence: int
-    time: str
+    time: TimeText
     last_price: str | None
     last_quantity: str | None
-    last_time: str | None
+    last_time: TimeText | None
     best_bid: BookLevelView | None
     best_ask: BookLevelView | None
     mark_price: str
     index_price: str
     funding_rate: str
     predicted_funding_rate: str | None
-    next_funding_time: str | None
+    next_funding_time: TimeText | None
     open_interest: str
     volume_24h: str = msgspec.field(name="volume24h")
     notional_24h: str = msgspec.field(name="notional24h")

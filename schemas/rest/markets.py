@@ -1,13 +1,13 @@
 """Markets and their funding."""
 
 from schemas.market import MarketStatus
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 
 
 class TimeView(View, frozen=True):
     """The time of the exchange, with which a client compares its own clock."""
 
-    time: str
+    time: TimeText
 
 
 class RiskTierView(View, frozen=True):
@@ -52,7 +52,7 @@ class MarketView(View, frozen=True, omit_defaults=True):
     mark_price: str
     funding_rate: str
     predicted_funding_rate: str | None
-    next_funding_time: str | None
+    next_funding_time: TimeText | None
     status: MarketStatus
     rules: int
     max_conditional_orders: int | None = None
@@ -68,13 +68,13 @@ class FundingPaymentView(View, frozen=True):
     rate: str
     amount: str
     event_id: str
-    time: str
+    time: TimeText
 
 
 class FundingView(View, frozen=True):
     """One funding of a market: the rate, and the values it was computed from. `isVoid`: the interval's end was missed or had no mark."""
 
-    time: str
+    time: TimeText
     rate: str
     mean_premium: str
     mark_price: str
@@ -89,7 +89,7 @@ class MarketFundingView(View, frozen=True):
     market_id: str
     funding_rate: str
     predicted_funding_rate: str | None
-    next_funding_time: str | None
+    next_funding_time: TimeText | None
     index_price: str
     mark_price: str
     data: list[FundingView]

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from schemas.orders import AmendRefusal, AmendVerdict, EndReason, LiquidityRole, OrderStatus
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 
 
 class Hop(StrEnum):
@@ -44,7 +44,7 @@ class HopView(View, frozen=True, omit_defaults=True):
 
     hop: Hop
     is_done: bool
-    time: str | None = None
+    time: TimeText | None = None
     clock: Clock | None = None
     command_id: str | None = None
     event_id: str | None = None
@@ -65,7 +65,7 @@ class AmendView(View, frozen=True, omit_defaults=True):
     """
 
     command_id: str
-    requested_at: str
+    requested_at: TimeText
     added_quantity: str
     verdict: AmendVerdict
     price: str | None = None

@@ -16,7 +16,7 @@ from schemas.orders import (
     TimeInForce,
     WorkingType,
 )
-from schemas.rest.bodies import ClientOrderId, DecimalText, Moment, OcoGroup, Request, View
+from schemas.rest.bodies import ClientOrderId, DecimalText, Moment, OcoGroup, Request, TimeText, View
 
 
 class LegRequest(Request, frozen=True):
@@ -150,15 +150,15 @@ class OrderView(View, frozen=True, omit_defaults=True):
     post_only: bool
     self_trade_prevention_mode: SelfTradePrevention
     leverage: int
-    leverage_since: str | None
+    leverage_since: TimeText | None
     submitted_leverage: int | None
     liquidation_fee: str | None
     client_order_id: str | None
-    expires_at: str | None
-    valid_until: str | None
-    cancel_requested_at: str | None
-    created_at: str
-    updated_at: str
+    expires_at: TimeText | None
+    valid_until: TimeText | None
+    cancel_requested_at: TimeText | None
+    created_at: TimeText
+    updated_at: TimeText
     trigger_price: str | None = None
     working_type: WorkingType | None = None
     close_position: bool = False
@@ -168,7 +168,7 @@ class OrderView(View, frozen=True, omit_defaults=True):
     parent_order_id: str | None = None
     take_profit_order_id: str | None = None
     stop_loss_order_id: str | None = None
-    triggered_at: str | None = None
+    triggered_at: TimeText | None = None
     triggered_working_price: str | None = None
 
 
@@ -192,4 +192,4 @@ class FillView(View, frozen=True):
     realized_pnl: str
     event_id: str
     cause: FillCause
-    time: str
+    time: TimeText

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from schemas.rest.bodies import EXPECTED, Email, Password, Request, View
+from schemas.rest.bodies import EXPECTED, Email, Password, Request, TimeText, View
 
 Code = Annotated[
     str,
@@ -42,7 +42,7 @@ class MeView(View, frozen=True):
     user_id: str
     email: str
     role: str
-    created_at: str
+    created_at: TimeText
     is_totp_enabled: bool
     recovery_codes_left: int | None
 
@@ -70,8 +70,8 @@ class LoginView(View, frozen=True):
     """A session: one login in force, and from where it was made. `isCurrent`: the one of this request."""
 
     session_id: str
-    created_at: str
-    expires_at: str
+    created_at: TimeText
+    expires_at: TimeText
     address: str
     user_agent: str
     is_current: bool

@@ -1,6 +1,7 @@
 """The document of the public fill stream: valid by the official schema, true, and readable."""
 
 import json
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from api.documents.asyncapi import EXAMPLE, event_document
 from schemas.fills import PublicFill, encode_fill, fill_headers
+from schemas.orders import FillCause
 from schemas.topics import fills_topic
 from tests.api.exchange import Exchange
 from tests.schemas.test_fills import FILLS
 
-OFFICIAL = Path(__file__).parents[1] / "schemas" / "asyncapi" / "3.0.0.json"
+OFFICIAL = Path(__file__).parents[1] / "schemas" / "asyncapi" / "3.1.0.json"
 
 
 class Page(HTMLParser):
@@ -45,8 +47,8 @@ def _validator(schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator({**schema, "components": _document()["components"]})
 
 
-def test_the_document_is_valid_asyncapi_3_0() -> None:
-    """The official JSON Schema of AsyncAPI 3.0.0 finds nothing, Kafka bindings included."""
+def test_the_document_is_valid_asyncapi_3_1() -> None:
+    """The official JSON Schema of AsyncAPI 3.1.0 finds nothing, Kafka bindings included."""
     official = Draft7Validator(json.loads(OFFICIAL.read_bytes()))
     assert [error.message for error in official.iter_errors(_document())] == []
     broken = _document()
@@ -73,8 +75,31 @@ def test_a_record_that_lacks_a_field_is_none() -> None:
     """Fields that are always written are required."""
     body = json.loads(encode_fill(EXAMPLE))
     payload = _validator(_document()["components"]["messages"]["fill"]["payload"])
-    for field in set(body) - {"schemaVersion"}:
+    for field in body:
         assert list(payload.iter_errors({name: value for name, value in body.items() if name != field})), field
+
+
+def test_payloads_are_of_the_kind_that_generators_understand() -> None:
+    """Integers of 64 bits, typed enums, no default; a cause is a string that may get new words; the version is always there."""
+    schemas = _document()["components"]["schemas"]
+    fill = schemas["PublicFill"]
+    assert fill["properties"]["sequence"]["format"] == fill["properties"]["schemaVersion"]["format"] == "int64"
+    assert "schemaVersion" in fill["required"]
+    assert schemas["FillCause"]["type"] == "string"
+    assert schemas["FillCause"]["x-extensible-enum"] == sorted(FillCause)
+    written = json.dumps(schemas)
+    assert '"default"' not in written
+    assert '"type": "integer"' in written
+    for schema in _parts_of(schemas):
+        assert "type" in schema or "enum" not in schema
+        assert schema.get("type") != "integer" or schema["format"] == "int64"
+
+
+def _parts_of(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        yield part
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _parts_of(value)
 
 
 async def test_it_is_served_for_programs_and_for_people(exchange: Exchange) -> None:

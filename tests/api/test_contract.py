@@ -59,6 +59,7 @@ async def cases_run(exchange: Exchange, folder: Path, token: str | None, *option
     report = folder / "report.json"
     process = await asyncio.create_subprocess_exec(
         *(PROGRAM, "--config-file", CONFIG, "run", f"http://127.0.0.1:{exchange.port}/openapi.json"),
+        *("--url", f"http://127.0.0.1:{exchange.port}"),
         *("--checks", "all", "--continue-on-failure", "--no-shrink", "--no-color", *options),
         *("--generation-database", "none", "--report", "json", "--report-json-path", report),
         *(() if token is None else ("--header", f"Authorization: Bearer {token}")),

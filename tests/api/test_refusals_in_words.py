@@ -108,7 +108,8 @@ def _example(schema: dict[str, Any]) -> Any:
         return "2100-01-01T00:00:00Z"
     if "pattern" in schema:
         return next(each for each in ("1", "a@b.example", "1.1.1.1", "123456") if re.search(schema["pattern"], each))
-    return plain[schema["type"]]
+    kind = schema["type"]
+    return plain[kind if isinstance(kind, str) else kind[0]]
 
 
 def _bodies(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:

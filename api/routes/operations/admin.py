@@ -62,6 +62,7 @@ ROUTES = (
         "POST",
         "/admin/drain",
         drain,
+        "drainMarkets",
         "Wait until everything accepted before is matched and persisted",
         {
             200: Answer(
@@ -79,6 +80,7 @@ ROUTES = (
         "GET",
         "/admin/acts",
         acts,
+        "listOperatorActs",
         "List what operators did, newest or oldest first",
         {200: Answer(Page[ActView], "Entries of the log of operators.")},
         access=Access.ADMIN,

@@ -44,7 +44,7 @@ async def correct_balance(request: web.Request, admin: int) -> web.Response:
     return json_answer(done.answer, status=201, headers=headers)
 
 
-def _act_on(name: str, doing: Doing, summary: str, *errors: ErrorCode) -> Route:
+def _act_on(name: str, doing: Doing, operation_id: str, summary: str, *errors: ErrorCode) -> Route:
     """An act on one account that needs nothing but a reason."""
 
     async def act(request: web.Request, admin: int) -> web.Response:
@@ -59,11 +59,11 @@ def _act_on(name: str, doing: Doing, summary: str, *errors: ErrorCode) -> Route:
             raise Refusal(why.code, why.message, why.details)
         return json_answer(done)
 
-    act.__name__ = name.replace("-", "_")
     return Route(
         "POST",
         f"/admin/users/{{userId}}/{name}",
         act,
+        operation_id,
         summary,
         {200: _DONE},
         access=Access.ADMIN,
@@ -74,16 +74,19 @@ def _act_on(name: str, doing: Doing, summary: str, *errors: ErrorCode) -> Route:
 
 
 ROUTES = (
-    _act_on("freeze", freeze, "Let an account only reduce its positions"),
-    _act_on("unfreeze", unfreeze, "Let a frozen account trade and withdraw again"),
-    _act_on("revoke-keys", revoke_keys, "Revoke every API key of a user"),
-    _act_on("end-sessions", end_sessions, "End every session of a user"),
-    _act_on("remove-totp", remove_totp, "Let a user log in without a code"),
-    _act_on("revoke-admin", revoke_admin, "Make an administrator an ordinary user", ErrorCode.FORBIDDEN),
+    _act_on("freeze", freeze, "freezeUser", "Let an account only reduce its positions"),
+    _act_on("unfreeze", unfreeze, "unfreezeUser", "Let a frozen account trade and withdraw again"),
+    _act_on("revoke-keys", revoke_keys, "revokeUserApiKeys", "Revoke every API key of a user"),
+    _act_on("end-sessions", end_sessions, "endUserSessions", "End every session of a user"),
+    _act_on("remove-totp", remove_totp, "removeUserTotp", "Let a user log in without a code"),
+    _act_on(
+        "revoke-admin", revoke_admin, "revokeUserAdmin", "Make an administrator an ordinary user", ErrorCode.FORBIDDEN
+    ),
     Route(
         "POST",
         "/admin/users/{userId}/corrections",
         correct_balance,
+        "correctUserBalance",
         "Correct a balance",
         {201: _DONE},
         access=Access.ADMIN,

@@ -26,16 +26,18 @@ async def conservation(request: web.Request, _admin: int) -> web.Response:
     return json_answer(await services.database.run(lambda session: read_conservation(session, services.now())))
 
 
-def _list_of(name: str, view: Any, reading: Reading, summary: str, parameters: tuple[Parameter, ...]) -> Route:
+def _list_of(
+    name: str, operation_id: str, view: Any, reading: Reading, *, summary: str, parameters: tuple[Parameter, ...]
+) -> Route:
     async def listed(request: web.Request, _admin: int) -> web.Response:
         asked = page_request(request, parameters)
         return page_answer(await services_of(request).database.run(lambda session: reading(session, asked)))
 
-    listed.__name__ = f"admin_{name}"
     return Route(
         "GET",
         f"/admin/{name}",
         listed,
+        operation_id,
         summary,
         {200: Answer(Page[view], "One page.")},
         access=Access.ADMIN,
@@ -49,18 +51,34 @@ ROUTES = (
         "GET",
         "/admin/conservation",
         conservation,
+        "getConservation",
         "Show whether money is conserved",
         {200: Answer(ConservationView, "The sums of one snapshot.")},
         access=Access.ADMIN,
         tag="admin",
     ),
-    _list_of("audits", AuditRunView, list_audits, "List the runs of the periodic audit", (*ORDERED, FROM, TO)),
-    _list_of("verifications", VerificationView, list_verifications, "List the runs of `verify`", (*ORDERED, *TIMED)),
+    _list_of(
+        "audits",
+        "listAudits",
+        AuditRunView,
+        list_audits,
+        summary="List the runs of the periodic audit",
+        parameters=(*ORDERED, FROM, TO),
+    ),
+    _list_of(
+        "verifications",
+        "listVerifications",
+        VerificationView,
+        list_verifications,
+        summary="List the runs of `verify`",
+        parameters=(*ORDERED, *TIMED),
+    ),
     _list_of(
         "liquidations",
+        "listUserLiquidations",
         OperatorReceiptView,
         list_all_receipts,
-        "List the receipts of forced actions on all accounts",
-        (*ORDERED, *TIMED),
+        summary="List the receipts of forced actions on all accounts",
+        parameters=(*ORDERED, *TIMED),
     ),
 )

@@ -91,6 +91,7 @@ ROUTES = (
         "GET",
         "/admin/dead-letters",
         dead_letters,
+        "listDeadLetters",
         "List dead letters, newest first",
         {
             200: Answer(
@@ -106,6 +107,7 @@ ROUTES = (
         "POST",
         "/admin/dead-letters/retry",
         retry,
+        "retryDeadLetters",
         "Retry dead letters",
         {200: Answer(list[RetryOutcome], "The outcome of each; it is safe to repeat.")},
         access=Access.ADMIN,

@@ -89,6 +89,7 @@ ROUTES = (
         "GET",
         "/admin/markets",
         markets,
+        "listConsoleMarkets",
         "Show every market for its operators",
         {
             200: Answer(
@@ -102,6 +103,7 @@ ROUTES = (
         "POST",
         "/admin/markets/{marketId}/status",
         set_status,
+        "setMarketStatus",
         "Halt a market, restrict it to cancels, or open it",
         {
             202: Answer(
@@ -117,6 +119,7 @@ ROUTES = (
         "GET",
         "/admin/processes",
         processes,
+        "listProcesses",
         "List the running processes",
         {200: Answer(list[ProcessView], "Processes.")},
         access=Access.ADMIN,
@@ -126,6 +129,7 @@ ROUTES = (
         "GET",
         "/admin/orders/{orderId}/trace",
         order_trace,
+        "getUserOrderTrace",
         "Trace anybody's order through the exchange",
         {200: Answer(OrderTraceView, "Every hop, with its time and place where known.")},
         access=Access.ADMIN,

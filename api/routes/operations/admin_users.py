@@ -52,18 +52,18 @@ async def user(request: web.Request, _admin: int) -> web.Response:
     return json_answer(found)
 
 
-def _list_of(name: str, view: Any, reading: Reading, parameters: tuple[Parameter, ...]) -> Route:
+def _list_of(name: str, operation_id: str, view: Any, reading: Reading, parameters: tuple[Parameter, ...]) -> Route:
     """A list of what one user has, as that user sees it."""
 
     async def listed(request: web.Request, _admin: int) -> web.Response:
         services, named, asked = services_of(request), user_id_in(request), page_request(request, parameters)
         return page_answer(await services.database.run(lambda session: reading(session, named, asked, services)))
 
-    listed.__name__ = f"user_{name.replace('-', '_')}"
     return Route(
         "GET",
         f"/admin/users/{{userId}}/{name}",
         listed,
+        operation_id,
         f"List the {name.replace('-', ' ').replace('api', 'API')} of a user",
         {200: Answer(Page[view], "As the user sees them; none for an unknown user.")},
         access=Access.ADMIN,
@@ -78,6 +78,7 @@ ROUTES = (
         "GET",
         "/admin/users",
         users,
+        "listUsers",
         "List users, newest first",
         {200: Answer(Page[UserView], "Users.")},
         access=Access.ADMIN,
@@ -88,6 +89,7 @@ ROUTES = (
         "GET",
         "/admin/users/{userId}",
         user,
+        "getUser",
         "Show a user with their money",
         {200: Answer(UserAccountView, "The user.")},
         access=Access.ADMIN,
@@ -96,6 +98,7 @@ ROUTES = (
     ),
     _list_of(
         "positions",
+        "listUserPositions",
         PositionView,
         lambda session, named, asked, services: list_positions(
             session, named, asked, Ranking(services.ranks, services.now())
@@ -104,24 +107,28 @@ ROUTES = (
     ),
     _list_of(
         "orders",
+        "listUserOrders",
         OrderView,
         lambda session, named, asked, _services: list_orders(session, named, asked),
         (*ORDERED, *TIMED, STATUS),
     ),
     _list_of(
         "fills",
+        "listUserFills",
         FillView,
         lambda session, named, asked, _services: list_fills(session, named, asked),
         (*ORDERED, *TIMED, ORDER),
     ),
     _list_of(
         "ledger",
+        "listUserLedgerEntries",
         LedgerEntryView,
         lambda session, named, asked, _services: list_ledger(session, named, asked),
         (*ORDERED, *TIMED),
     ),
     _list_of(
         "api-keys",
+        "listUserApiKeys",
         ApiKeyView,
         lambda session, named, asked, _services: list_keys(session, named, asked),
         PAGING,

@@ -109,12 +109,19 @@ def _state_of(load: MarketLoad) -> str:
 
 ROUTES = (
     Route(
-        "GET", "/livez", livez, "Check that the process is alive", {200: Answer(Health, "It is alive.")}, tag="health"
+        "GET",
+        "/livez",
+        livez,
+        "getLiveness",
+        "Check that the process is alive",
+        {200: Answer(Health, "It is alive.")},
+        tag="health",
     ),
     Route(
         "GET",
         "/readyz",
         readyz,
+        "getReadiness",
         "Check that an order would be accepted",
         {200: Answer(Health, "It would."), 503: Answer(Health, "Not now; `status` says what is missing.")},
         tag="health",
@@ -123,6 +130,7 @@ ROUTES = (
         "GET",
         "/healthz",
         healthz,
+        "getHealth",
         "Show the health of each part",
         {200: Answer(HealthReport, "All parts are healthy."), 503: Answer(HealthReport, "A part is not healthy.")},
         tag="health",

@@ -158,6 +158,7 @@ ROUTES = (
         "GET",
         "/metrics",
         metrics,
+        "getMetrics",
         "Prometheus metrics",
         {200: Answer(str, "Metrics in the Prometheus text format.")},
         content_type="text/plain",

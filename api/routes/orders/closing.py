@@ -41,6 +41,7 @@ ROUTES = (
         "POST",
         "/positions/{marketId}/close",
         close,
+        "closePosition",
         "Close a position, or a part of it, with a market order",
         {202: PLACED},
         access=Access.USER,

@@ -46,6 +46,7 @@ ROUTES = (
         "POST",
         "/orders/countdown",
         set_countdown,
+        "setCountdown",
         "Start, renew or stop the dead-man's switch",
         {200: Answer(list[CountdownView], "The countdown of each market.", ("X-Command-Id",))},
         access=Access.USER,

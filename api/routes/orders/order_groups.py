@@ -48,6 +48,7 @@ ROUTES = (
         "POST",
         "/orders/batch",
         place_batch,
+        "placeOrders",
         "Place up to 20 orders",
         {
             200: Answer(
@@ -64,6 +65,7 @@ ROUTES = (
         "DELETE",
         "/orders",
         cancel_all,
+        "cancelOrders",
         "Cancel all orders",
         {202: Answer(OrderAnswersView, "Every live order is being cancelled.", ("X-Command-Id",))},
         access=Access.USER,

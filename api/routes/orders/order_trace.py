@@ -26,6 +26,7 @@ ROUTES = (
         "GET",
         "/orders/{orderId}/trace",
         trace,
+        "getOrderTrace",
         "Trace an order through the exchange",
         {200: Answer(OrderTraceView, "Every hop, with its time and place where known.")},
         access=Access.USER,

@@ -29,6 +29,7 @@ ROUTES = (
         "POST",
         "/orders/preview",
         preview,
+        "previewOrder",
         "Preview an order",
         {200: Answer(PreviewView, "The margin it would need and its outcome, or its refusal.")},
         access=Access.USER,

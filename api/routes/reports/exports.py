@@ -91,6 +91,7 @@ ROUTES = (
         "GET",
         "/exports/{kind}",
         export,
+        "exportHistory",
         "Export fills, orders, ledger or funding as a file, oldest first",
         {
             200: Answer(

@@ -34,6 +34,7 @@ ROUTES = (
         "GET",
         "/statements/{month}",
         statement,
+        "getStatement",
         "Show the statement of a month",
         {200: Answer(StatementView, "The sums of the month; they add up to the micro.")},
         access=Access.USER,

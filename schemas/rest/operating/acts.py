@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from schemas.market import MarketStatus
 from schemas.rest.accounts import BalanceView
-from schemas.rest.bodies import EXPECTED, Request, View
+from schemas.rest.bodies import EXPECTED, Request, TimeText, View
 from schemas.units import DECIMAL_PATTERN
 
 Reason = Annotated[
@@ -84,7 +84,7 @@ class ActView(View, frozen=True):
     """
 
     act_id: str
-    time: str
+    time: TimeText
     operator_id: str | None
     shell: str | None
     action: Action
@@ -101,8 +101,8 @@ class UserView(View, frozen=True):
     user_id: str
     email: str
     role: str
-    created_at: str
-    frozen_at: str | None
+    created_at: TimeText
+    frozen_at: TimeText | None
 
 
 class UserAccountView(View, frozen=True):

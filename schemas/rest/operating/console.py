@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.market import MarketStatus
-from schemas.rest.bodies import View
+from schemas.rest.bodies import TimeText, View
 from schemas.rest.liquidations import ReceiptView
 
 
@@ -13,7 +13,7 @@ class SourceView(View, frozen=True):
     name: str
     weight: int
     max_age_ms: int
-    observed_at: str | None
+    observed_at: TimeText | None
     is_fresh: bool
 
 
@@ -47,7 +47,7 @@ class MarketConsoleView(View, frozen=True):
     rules: int
     mark_price: str
     index_price: str
-    mark_at: str
+    mark_at: TimeText
     sources: list[SourceView]
     quorum: int
     commands: int
@@ -78,7 +78,7 @@ class AuditRunView(View, frozen=True):
     """A run of the periodic audit. `difference` is what conservation misses, "0" when the books balance."""
 
     audit_id: str
-    time: str
+    time: TimeText
     took_ms: int
     difference: str
     findings: list[dict[str, Any]]
@@ -89,7 +89,7 @@ class VerificationView(View, frozen=True):
 
     verification_id: str
     market_id: str
-    time: str
+    time: TimeText
     took_ms: int
     differences_found: int
     report: dict[str, Any]
@@ -102,7 +102,7 @@ class ConservationView(View, frozen=True):
     of their entries. `sizeDifferences`: markets whose positions do not sum to zero, with the sum in lots.
     """
 
-    time: str
+    time: TimeText
     wallets: str
     fees: str
     insurance: str
