@@ -2,17 +2,21 @@
 
 import asyncio
 import itertools
+import json
 import os
 import shutil
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from bench.exchange_process import ExchangeProcess
-from tests.web.screen import WITHIN_MS, Screen
+from tests.web.console import Console, typed
+from tests.web.screen import PASSWORD, WITHIN_MS, Screen
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
@@ -44,16 +48,15 @@ def chromium(demo: ExchangeProcess) -> Iterator[Browser]:  # noqa: ARG001 - see 
 
 @pytest.fixture
 def open_page(demo: ExchangeProcess, chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Opens pages: `open_page(path, width=…, height=…, theme="dark"|"light")`. Errors on their consoles fail the test.
+    """Opens pages: `open_page(path, width, theme)`, on a phone below 720 pixels. Errors on their consoles fail the test.
 
     Each is a browser of its own, with nobody logged in. Pictures of all are left after the test.
     """
     opened: list[Screen] = []
 
-    def open_one(path: str = "/", width: int = 1_440, height: int = 900, theme: str = "dark") -> Screen:
-        context = chromium.new_context(
-            base_url=demo.url, viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB"
-        )
+    def open_one(path: str = "/", width: int = 1_440, theme: str = "dark") -> Screen:
+        size = {"width": width, "height": 844 if width < 720 else 900}
+        context = chromium.new_context(base_url=demo.url, viewport=size, color_scheme=theme, locale="en-GB")
         context.set_default_timeout(WITHIN_MS)
         page = context.new_page()
         screen = Screen(page, f"user-{uuid.uuid4().hex[:8]}-{next(_numbers)}@example.org")
@@ -69,6 +72,38 @@ def open_page(demo: ExchangeProcess, chromium: Browser, request: pytest.FixtureR
         screen.page.screenshot(path=PICTURES / f"{name}-{number}.png")
         screen.page.context.close()
     assert not [problem for screen in opened for problem in screen.problems]
+
+
+@pytest.fixture(scope="package")
+def administrator(demo: ExchangeProcess) -> dict[str, str]:
+    """The session of an administrator, as the pages keep it."""
+    email = f"operator-{uuid.uuid4().hex[:8]}@example.org"
+    user = _post(demo, "/auth/register", {"email": email, "password": PASSWORD})["userId"]
+    typed(demo, "admin", "grant", email)
+    token = _post(demo, "/auth/login", {"email": email, "password": PASSWORD})["token"]
+    return {"token": token, "userId": user, "email": email}
+
+
+@pytest.fixture
+def console(open_page: Open, administrator: dict[str, str]) -> Console:
+    """Opens the console for the administrator: `console(width=…, theme=…)`."""
+
+    def open_console(**how: Any) -> Screen:
+        screen = open_page("/operate", **how)
+        screen.page.evaluate("login => localStorage.setItem('perpetua.session', login)", json.dumps(administrator))
+        screen.page.reload()
+        expect(screen.page.get_by_role("region", name="Markets")).to_be_visible()
+        return screen
+
+    return open_console
+
+
+def _post(demo: ExchangeProcess, path: str, body: dict[str, str]) -> Any:
+    """What REST answers where no page is open."""
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(demo.url + path, json.dumps(body).encode(), headers)  # noqa: S310 - of this machine
+    with urllib.request.urlopen(asked) as answer:  # noqa: S310 - as above
+        return json.loads(answer.read())
 
 
 def _listen(page: Page, problems: list[str]) -> None:

@@ -1,61 +1,15 @@
 """The console of operators, in a browser."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
-from bench.exchange_process import ExchangeProcess
-from tests.web.conftest import ROOT, Open
-from tests.web.screen import PASSWORD, Screen
+from tests.web.conftest import Open
+from tests.web.console import Console, confirm, row, token_of
+from tests.web.screen import LOOKS, PASSWORD
 
 ATTACK = "<img/src=x/onerror=window.hacked=1>"
 SCRIPT = "</td><script>window.hacked=1</script> \"'&amp; {{7*7}} \u202egnol"
 TABS = ("Overview", "Accounts", "Liquidations", "Dead letters", "Log", "Proof")
-Console = Callable[..., Screen]
-
-
-def typed(demo: ExchangeProcess, *words: str) -> str:
-    """What a command of the operator prints."""
-    environment = {**os.environ, "DATA": str(demo.data)}
-    done = subprocess.run(
-        [sys.executable, "-m", "app", *words], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
-    return done.stdout
-
-
-@pytest.fixture
-def console(open_page: Open, demo: ExchangeProcess) -> Iterator[Console]:
-    """Opens the console as an administrator. On a busy machine a look may be answered too late; the next one is in two seconds."""
-    opened: list[Screen] = []
-
-    def open_console(**how: object) -> Screen:
-        screen = open_page("/operate", **how)
-        opened.append(screen)
-        screen.register()
-        typed(demo, "admin", "grant", screen.email)
-        screen.page.reload()
-        expect(screen.page.get_by_role("region", name="Markets")).to_be_visible()
-        return screen
-
-    yield open_console
-    for screen in opened:
-        screen.problems[:] = [problem for problem in screen.problems if "503" not in problem]
-
-
-def row(page: Page, table: str, text: str) -> Locator:
-    """The row of a table that has this text."""
-    return page.get_by_role("table", name=table).get_by_role("row").filter(has_text=text)
-
-
-def confirm(page: Page, button: str, reason: str) -> None:
-    """Give the reason in the open dialog, and do it."""
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Reason").fill(reason)
-    dialog.get_by_role("button", name=button, exact=True).click()
 
 
 def test_an_operator_halts_and_resumes_a_market(console: Console) -> None:
@@ -142,7 +96,7 @@ def test_somebody_without_the_role_is_told_so(open_page: Open) -> None:
 
 def test_the_books_and_the_path_of_an_order_are_shown(console: Console) -> None:
     """Conservation holds live; the path has a hop on each part of the system; an unknown order is refused in words."""
-    screen = console(width=390, height=844, theme="light")
+    screen = console(width=390, theme="light")
     page = screen.page
     page.get_by_role("tab", name="Proof").click()
     books = page.get_by_role("region", name="Conservation")
@@ -162,12 +116,7 @@ def test_the_books_and_the_path_of_an_order_are_shown(console: Console) -> None:
         expect(path.get_by_text(hop, exact=True).first).to_be_visible()
 
 
-def token_of(page: Page) -> str:
-    """The token of whoever is logged in."""
-    return str(page.evaluate("JSON.parse(localStorage.getItem('perpetua.session')).token"))
-
-
-@pytest.mark.parametrize(("width", "theme"), [(1_440, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
 def test_every_tab_is_usable_by_everybody(console: Console, width: int, theme: str) -> None:
     """Axe finds nothing serious, and nothing is wider than the screen."""
     screen = console(width=width, theme=theme)

@@ -1,38 +1,19 @@
-"""The open page while parts of the exchange stop and die: it says so, goes on by itself, and shows what REST says."""
+"""The open pages while parts of the exchange stop and die: they say so, go on by themselves, and show what REST says."""
 
 import os
 import re
 import signal
-from decimal import Decimal
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from bench.exchange_process import ExchangeProcess
+from tests.web.comparison import shows_what_rest_says, state_of
 from tests.web.conftest import Open
+from tests.web.console import Console, row, token_of
 from tests.web.screen import Screen
 
 EXPECTED = ("net::ERR", "WebSocket connection", "503", "by-client-id")
-"""What a browser itself writes to the console when a server is away."""
-
-
-def _state(screen: Screen, name: str) -> None:
-    expect(screen.page.locator("[data-state]")).to_have_attribute("data-state", name, timeout=60_000)
-
-
-def _shows_what_rest_says(screen: Screen) -> None:
-    """Open orders, position and wallet of the page are those of REST, and every checksum of the book agreed."""
-    page = screen.page
-    orders = screen.get("/orders?status=LIVE,UNTRIGGERED,TRIGGERED")["data"]
-    panel = screen.tab("Open orders")
-    for order in orders:
-        expect(panel.get_by_role("button", name=f"Cancel {order['orderId']}")).to_be_visible()
-    expect(panel.get_by_role("button", name="Cancel BTC-PERP")).to_have_count(len(orders))
-    (position,) = screen.get("/positions")
-    shown = screen.tab("Positions").get_by_role("row").filter(has_text=position["side"].capitalize())
-    expect(shown).to_contain_text(f"{Decimal(position['quantity']):.3f}")
-    wallet = Decimal(screen.get("/balances")[0]["total"])
-    expect(page.locator("[data-value=wallet]")).to_have_text(f"{wallet:,.2f}")
-    expect(page.get_by_role("region", name="Order book")).to_have_attribute("data-bad", "0")
+"""What a browser itself writes to the console when a server is down."""
 
 
 def _order(screen: Screen, kind: str, quantity: str, price: str = "") -> None:
@@ -44,8 +25,8 @@ def _order(screen: Screen, kind: str, quantity: str, price: str = "") -> None:
     page.get_by_role("button", name="Buy BTC").click()
 
 
-def test_the_page_goes_on_after_engine_and_api_die(open_page: Open, demo: ExchangeProcess) -> None:
-    """A frozen engine is stale, a killed API reconnecting; afterwards nothing is missing, and what happened meanwhile is there."""
+def _trading(open_page: Open) -> Screen:
+    """The trading page of an account that holds a position and has a bid in the book."""
     screen = open_page("/trade/BTC-PERP")
     screen.register()
     screen.deposit("10000")
@@ -53,23 +34,55 @@ def test_the_page_goes_on_after_engine_and_api_die(open_page: Open, demo: Exchan
     expect(screen.page.get_by_role("tab", name="Positions (1)")).to_be_visible()
     _order(screen, "Limit", "0.01", "57000")
     expect(screen.page.get_by_role("tab", name="Open orders (1)")).to_be_visible()
+    return screen
+
+
+def _forget_the_outage(*screens: Screen) -> None:
+    for screen in screens:
+        screen.problems[:] = [text for text in screen.problems if not any(known in text for known in EXPECTED)]
+
+
+def test_the_pages_go_on_after_engine_and_api_die(open_page: Open, console: Console, demo: ExchangeProcess) -> None:
+    """A frozen engine is stale, a killed API reconnecting; afterwards nothing is missing, and what happened meanwhile is there.
+
+    The console shows the lag and the cut as well, and shows the exchange again without a reload.
+    """
+    screen, operated = _trading(open_page), console()
+    market = row(operated.page, "Markets", "BTC-PERP")
     engine = demo.children()["engine"]
     os.kill(engine, signal.SIGSTOP)
-    _state(screen, "stale")
+    state_of(screen, "stale")
     _order(screen, "Limit", "0.02", "56500")
     expect(screen.tab("Open orders").get_by_role("row").filter(has_text="Pending")).to_be_visible()
+    expect(market).to_contain_text(re.compile(r"\(\d+\.\d s\)"))  # the lag is more than a second
     os.kill(engine, signal.SIGKILL)
-    _state(screen, "live")
+    state_of(screen, "live")
     expect(screen.tab("Open orders").get_by_role("row").filter(has_text="Pending")).to_have_count(0)
-    _shows_what_rest_says(screen)
+    shows_what_rest_says(screen)
     os.kill(demo.children()["api"], signal.SIGKILL)
-    _state(screen, "reconnecting")
-    _state(screen, "live")
-    _shows_what_rest_says(screen)
+    state_of(screen, "reconnecting")
+    state_of(operated, "reconnecting")
+    screen.tab("Fills")  # read while nothing answers
+    state_of(screen, "live")
+    expect(screen.tab_panel().locator("tbody tr")).to_have_count(1)
+    shows_what_rest_says(screen)
     _order(screen, "Limit", "0.03", "56000")
     expect(screen.page.get_by_role("tab", name="Open orders (3)")).to_be_visible()
-    _shows_what_rest_says(screen)
-    screen.problems[:] = [problem for problem in screen.problems if not any(known in problem for known in EXPECTED)]
+    shows_what_rest_says(screen)
+    _console_is_back(operated)
+    _forget_the_outage(screen, operated)
+
+
+def _console_is_back(operated: Screen) -> None:
+    """Live, nothing stale, every market as REST has it, and the books balance."""
+    page = operated.page
+    state_of(operated, "live")
+    expect(page.get_by_text("Stale since")).to_have_count(0)
+    for market in operated.get("/admin/markets"):
+        shown = row(page, "Markets", market["marketId"])
+        expect(shown).to_contain_text(market["status"])
+        expect(shown).to_contain_text(market["owner"])
+    expect(page.get_by_text("Exact", exact=True)).to_be_visible()
 
 
 def test_an_order_sent_into_a_cut_is_asked_for(open_page: Open, demo: ExchangeProcess) -> None:
@@ -87,6 +100,32 @@ def test_an_order_sent_into_a_cut_is_asked_for(open_page: Open, demo: ExchangePr
     said = page.get_by_role("log").get_by_text(re.compile("was (not )?stored"))
     expect(said).to_be_visible(timeout=60_000)
     was_stored = "was stored" in said.inner_text()
-    _state(screen, "live")
+    state_of(screen, "live")
     assert len(screen.get("/orders")) == was_stored
-    screen.problems[:] = [problem for problem in screen.problems if not any(known in problem for known in EXPECTED)]
+    _forget_the_outage(screen)
+
+
+def test_what_could_not_be_read_is_read_again(open_page: Open) -> None:
+    """Each list fails once when the page is opened: chart, leverage, trades and marks of own fills appear all the same."""
+    screen = _trading(open_page)
+    page, failed = screen.page, set[str]()
+    headers = {"Authorization": f"Bearer {token_of(page)}"}
+    assert page.request.post("/positions/BTC-PERP/leverage", data={"leverage": 7}, headers=headers).ok
+
+    def cut_once(route: Route) -> None:
+        path = route.request.url.partition("?")[0]
+        if path in failed:
+            route.continue_()
+        else:
+            failed.add(path)
+            route.abort()
+
+    page.route(re.compile(r"/(candles|leverage|trades|fills)\?"), cut_once)
+    page.reload()
+    expect(page.get_by_role("button", name="Cross 7x")).to_be_visible()
+    expect(page.locator(".legend")).to_be_visible()
+    expect(page.locator(".trades tr[data-sequence]").first).to_be_visible()
+    screen.tab("Fills")
+    expect(screen.tab_panel().locator("tbody tr")).to_have_count(1)
+    assert len(failed) == 4
+    _forget_the_outage(screen)

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.web.conftest import Open
-from tests.web.screen import Screen
+from tests.web.screen import LOOKS, Screen
 
 MARKET = "/trade/BTC-PERP"
 
@@ -27,21 +27,14 @@ def mark_of(screen: Screen) -> Decimal:
     return Decimal(screen.get("/markets/BTC-PERP")["markPrice"])
 
 
-def show_form(screen: Screen) -> None:
-    """Where the screen shows one panel only, show the order form."""
-    panels = screen.page.get_by_role("group", name="Panel")
-    if panels.is_visible():
-        panels.get_by_role("button", name="Order").click()
-
-
-@pytest.mark.parametrize(("width", "height", "theme"), [(1_440, 900, "dark"), (390, 844, "light")])
-def test_a_trader_walks_from_register_to_logout(open_page: Open, width: int, height: int, theme: str) -> None:
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
+def test_a_trader_walks_from_register_to_logout(open_page: Open, width: int, theme: str) -> None:
     """Register, deposit, limit, market with TP/SL, stop, amend, cancel, close, history, logout: each step shows what REST says."""
-    screen = open_page(MARKET, width, height, theme)
+    screen = open_page(MARKET, width, theme)
     page = screen.page
     expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
     screen.register()
-    show_form(screen)
+    screen.show_form()
     screen.deposit("10000")
     expect(page.locator("[data-value=wallet]")).to_have_text("10,000.00")
     _rest_a_bid(screen)

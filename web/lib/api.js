@@ -3,6 +3,8 @@
 import { session } from "./session.js";
 
 const UNREACHABLE = "UNREACHABLE";
+/** How long to wait before a request that could not be answered is sent again. */
+export const AGAIN_MS = 2_000;
 
 /** The exchange refused, or could not be reached. */
 export class Refusal extends Error {
@@ -46,6 +48,24 @@ async function accepted(path, { headers, ...rest }) {
 /** Read a path; with a command named, not before it is in the tables. */
 export function read(path, command = null) {
   return call("GET", path, undefined, command ? { "X-Wait-For-Command": command } : {});
+}
+
+/** Read a path, again while the exchange cannot answer; null where it refuses, or where nobody wants the answer any more. */
+export async function readPatiently(path, isWanted) {
+  while (isWanted()) {
+    try {
+      return await read(path);
+    } catch (refusal) {
+      if (!isOutage(refusal)) return null;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+  return null;
+}
+
+/** Whether a refusal says nothing about the request: the exchange cannot be reached, is busy, or a part of it is down. */
+export function isOutage({ status }) {
+  return status === 0 || status === 429 || status >= 500;
 }
 
 /** The refusal in the body of an answer, of REST or of the socket. */

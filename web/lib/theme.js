@@ -19,3 +19,13 @@ export function switchTheme() {
   document.documentElement.dataset.theme = next;
   theme.set(next);
 }
+
+/** What a colour of the style sheets is in the present theme: the canvas does not know their names. */
+export function colour(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}

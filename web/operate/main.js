@@ -3,6 +3,7 @@
 import { Badge } from "../components/badge.js";
 import { Shell } from "../components/shell.js";
 import { Tabs } from "../components/tabs.js";
+import { decoded } from "../lib/address.js";
 import { timeOfDay } from "../lib/format.js";
 import { inWords } from "../lib/refusals.js";
 import { session } from "../lib/session.js";
@@ -39,14 +40,6 @@ const place = new Value(placeNow());
 function placeNow() {
   const [tab, chosen = ""] = location.hash.slice(1).split("/");
   return { tab: TABS.some(({ id }) => id === tab) ? tab : "overview", chosen: decoded(chosen) };
-}
-
-function decoded(text) {
-  try {
-    return decodeURIComponent(text) || null;
-  } catch {
-    return null;
-  }
 }
 
 function Page() {

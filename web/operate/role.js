@@ -1,6 +1,6 @@
 /** Whether the session may operate: the exchange looks the role up at each request, the page asks once. */
 
-import { read } from "../lib/api.js";
+import { AGAIN_MS, isOutage, read } from "../lib/api.js";
 import { session } from "../lib/session.js";
 import { Value } from "../lib/state.js";
 
@@ -9,12 +9,12 @@ export const role = new Value(null);
 
 /** Ask now, and whenever the login changes. */
 export function watchRole() {
-  const askAnew = () => {
+  const askAgain = () => {
     role.set(null);
     askRole();
   };
-  askAnew();
-  session.watch(askAnew);
+  askAgain();
+  session.watch(askAgain);
 }
 
 /** Ask again, as when the exchange has refused something. */
@@ -25,6 +25,8 @@ export async function askRole() {
     const me = await read("/me");
     if (session.now === login) role.set({ role: me.role, refusal: null });
   } catch (refusal) {
-    if (session.now === login) role.set({ role: null, refusal });
+    if (session.now !== login) return;
+    role.set({ role: null, refusal });
+    if (isOutage(refusal)) setTimeout(() => session.now === login && askRole(), AGAIN_MS);
   }
 }

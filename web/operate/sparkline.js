@@ -1,6 +1,6 @@
-/** A small line of the last minutes, without axes; what it says is in the number beside it. */
+/** A small line of the last minutes, without axes; the number next to it says it in text. */
 
-import { isDark, theme } from "../lib/theme.js";
+import { colour, isDark, theme } from "../lib/theme.js";
 import { useValue } from "../lib/state.js";
 import { html, useEffect, useRef } from "../vendor/htm/preact.js";
 import uPlot from "../vendor/uplot/uplot.js";
@@ -39,14 +39,4 @@ function optionsFor(box) {
     scales: { x: { time: false, range: (_plot, first, last) => [Math.min(first, last - WINDOW_MIN_S), last] }, y: { range: (_plot, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) } },
     series: [{}, { stroke: colour("--accent"), width: 1.5, fill: colour("--accent-faint"), points: { show: false }, spanGaps: true }],
   };
-}
-
-/** What a colour of the style sheets is in the present theme: the canvas does not know their names. */
-function colour(name) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
 }

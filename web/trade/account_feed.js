@@ -1,6 +1,6 @@
 /** What the page shows of the account: open orders, positions, balance and fills, live. */
 
-import { read } from "../lib/api.js";
+import { read, readPatiently } from "../lib/api.js";
 import { session } from "../lib/session.js";
 import { Value } from "../lib/state.js";
 import { live } from "./connection.js";
@@ -25,7 +25,7 @@ export const marks = new Value(new Map());
 const ended = new Map();
 const markEnds = new Map();
 
-/** Follow the account from now on, whoever is logged in. */
+/** Follow the account of the session from now on. */
 export function followAccount() {
   session.watch(clear);
   live.subscribe({ channel: "orders" }, takeOrder, () => orders.set(new Map()));
@@ -109,8 +109,9 @@ function takeFill({ op, data, commandId = null }) {
 }
 
 async function readFills() {
-  const stored = await read(`/fills?limit=${FILLS_KEPT}`).catch(() => null);
-  if (!stored) return;
+  const login = session.now;
+  const stored = await readPatiently(`/fills?limit=${FILLS_KEPT}`, () => session.now === login);
+  if (!stored || session.now !== login) return;
   const known = new Set(stored.data.map(({ tradeId, orderId }) => `${tradeId} ${orderId}`));
   fills.set([...fills.now.filter(({ tradeId, orderId }) => !known.has(`${tradeId} ${orderId}`)), ...stored.data].slice(0, FILLS_KEPT));
 }

@@ -2,6 +2,7 @@
 
 import { placesOf } from "../lib/decimal.js";
 import { dateAndTime } from "../lib/format.js";
+import { colour } from "../lib/theme.js";
 import {
   CandlestickSeries,
   createChart,
@@ -162,14 +163,4 @@ function tickMark(seconds) {
   const two = (number) => String(number).padStart(2, "0");
   const isMidnight = at.getHours() === 0 && at.getMinutes() === 0;
   return isMidnight ? `${two(at.getDate())}.${two(at.getMonth() + 1)}.` : `${two(at.getHours())}:${two(at.getMinutes())}`;
-}
-
-/** What a colour of the style sheets is in the present theme: the canvas does not know their names. */
-function colour(name) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
 }

@@ -1,6 +1,6 @@
 /** Candles of a market for the chart: the stored ones, then each change. */
 
-import { read } from "../lib/api.js";
+import { readPatiently } from "../lib/api.js";
 import { live } from "./connection.js";
 
 const KEPT = 500;
@@ -15,12 +15,15 @@ export const INTERVALS = ["1m", "5m", "15m", "1h", "4h", "1d"];
 export function followCandles(market, interval, begin, take) {
   let isOver = false;
   let isRead = false;
+  let readings = 0;
   let early = [];
   const readAll = async () => {
+    const number = (readings += 1);
     isRead = false;
     early = [];
-    const stored = await read(`/markets/${encodeURIComponent(market)}/candles?interval=${interval}&limit=${KEPT}`).catch(() => null);
-    if (isOver || !stored) return;
+    const isWanted = () => !isOver && number === readings;
+    const stored = await readPatiently(`/markets/${encodeURIComponent(market)}/candles?interval=${interval}&limit=${KEPT}`, isWanted);
+    if (!stored || !isWanted()) return;
     begin(stored.data.reverse());
     isRead = true;
     for (const candle of early) take(candle);

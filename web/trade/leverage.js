@@ -1,6 +1,6 @@
 /** The leverage of the account in each market. */
 
-import { call, read } from "../lib/api.js";
+import { call, readPatiently } from "../lib/api.js";
 import { session } from "../lib/session.js";
 import { Value } from "../lib/state.js";
 import { markets } from "./markets.js";
@@ -8,7 +8,7 @@ import { markets } from "./markets.js";
 /** Leverage by market; a market that is missing has its maximum. */
 export const leverages = new Value(new Map());
 
-/** Read it for whoever is logged in, from now on. */
+/** Read it for the account of the session, from now on. */
 export function watchLeverage() {
   session.watch(readAll);
   readAll();
@@ -26,7 +26,9 @@ export async function setLeverage(id, leverage) {
 }
 
 async function readAll() {
-  if (!session.now) return leverages.set(new Map());
-  const found = await read("/leverage?limit=500").catch(() => null);
-  return found && leverages.set(new Map(found.data.map(({ marketId, leverage }) => [marketId, leverage])));
+  const login = session.now;
+  leverages.set(new Map());
+  if (!login) return;
+  const found = await readPatiently("/leverage?limit=500", () => session.now === login);
+  if (found && session.now === login) leverages.set(new Map(found.data.map(({ marketId, leverage }) => [marketId, leverage])));
 }

@@ -1,7 +1,7 @@
 /** What the page shows of the market that is traded: book, trades, mark and status, live. */
 
 import { Book } from "../lib/book.js";
-import { read } from "../lib/api.js";
+import { readPatiently } from "../lib/api.js";
 import { Value } from "../lib/state.js";
 import { live } from "./connection.js";
 import { heard } from "./freshness.js";
@@ -63,10 +63,10 @@ function followTrades(id) {
     trades.set([message.data, ...trades.now].slice(0, TRADES_KEPT));
   };
   const first = async () => {
-    const stored = await read(`/markets/${encodeURIComponent(id)}/trades?limit=${TRADES_KEPT}`).catch(() => null);
-    if (isOver) return;
-    trades.set(stored?.data ?? []);
-    end = live.subscribe({ channel: "trades", market: id, from: (stored?.data[0]?.sequence ?? 0) + 1 }, take);
+    const stored = await readPatiently(`/markets/${encodeURIComponent(id)}/trades?limit=${TRADES_KEPT}`, () => !isOver);
+    if (isOver || !stored) return;
+    trades.set(stored.data);
+    end = live.subscribe({ channel: "trades", market: id, from: (stored.data[0]?.sequence ?? 0) + 1 }, take);
   };
   first();
   return () => {

@@ -1,12 +1,12 @@
 /** The markets, the one that is traded, and their tickers. */
 
-import { read } from "../lib/api.js";
+import { decoded } from "../lib/address.js";
+import { AGAIN_MS, read } from "../lib/api.js";
 import { Precision } from "../lib/format.js";
 import { Value } from "../lib/state.js";
 import { live } from "./connection.js";
 
 const KEY = "perpetua.market";
-const AGAIN_MS = 2_000;
 
 /** Every market by its id, as of the last reading; null before the first. */
 export const markets = new Value(null);
@@ -65,7 +65,7 @@ export function followTicker(id) {
 
 function named() {
   const [, place, id] = location.pathname.split("/");
-  return place === "trade" && id ? decodeURIComponent(id) : null;
+  return place === "trade" && id ? decoded(id) : null;
 }
 
 function lastOr(known) {

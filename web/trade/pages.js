@@ -1,6 +1,6 @@
 /** Lists of REST, page by page, read again when something of the account has changed. */
 
-import { read } from "../lib/api.js";
+import { AGAIN_MS, isOutage, read } from "../lib/api.js";
 import { useValue } from "../lib/state.js";
 import { useEffect, useRef, useState } from "../vendor/htm/preact.js";
 import { changes } from "./account_feed.js";
@@ -23,7 +23,9 @@ export function usePages(path) {
       if (number !== asked.current) return;
       setState((before) => ({ rows: cursor ? [...before.rows, ...page.data] : page.data, cursor: page.nextCursor, isReading: false, refusal: null }));
     } catch (refusal) {
-      if (number === asked.current) setState((before) => ({ ...before, isReading: false, refusal }));
+      if (number !== asked.current) return;
+      setState((before) => ({ ...before, isReading: false, refusal }));
+      if (isOutage(refusal)) setTimeout(() => number === asked.current && load(cursor, count, command), AGAIN_MS);
     }
   };
   useEffect(() => {
@@ -31,7 +33,7 @@ export function usePages(path) {
     if (!path) return setState({ ...EMPTY, isReading: false });
     setState(EMPTY);
     load(null, LIMIT, changed.command);
-    return undefined;
+    return () => (asked.current += 1);
   }, [path]);
   useEffect(() => {
     if (!path || seen.current === changed) return undefined;
