@@ -70,7 +70,7 @@ async def command_market(settings: Settings, market: str, command: MarketCommand
     """Send a command through a market's log and wait until it is persisted; false when it was not in time. Raises MarketUnknown."""
     async with session_of(settings) as session:
         await _check_clock(session)
-        seq = (await send_command(session, whoever_types(), market, command, reason)).seq
+        seq = (await send_command(session, shell_operator(), market, command, reason)).seq
         return await _until_passed(session, {market: seq}, ANSWER_WITHIN_S) is not None
 
 
@@ -153,7 +153,7 @@ async def list_new_market(settings: Settings, spec: MarketSpec) -> bool:
             at, status = now(), settings.status_of_new_markets
             await list_market(session, spec, at, status)
             act = Act(Action.LIST_MARKET, {}, {"status": status}, market=spec.market)
-            await record_act(session, whoever_types(), act, at)
+            await record_act(session, shell_operator(), act, at)
         return await _until_passed(session, {spec.market: 1}, ANSWER_WITHIN_S) is not None
 
 
@@ -163,19 +163,9 @@ async def administrators(settings: Settings) -> list[dict[str, Any]]:
         return [{"userId": str(user_id), "email": email} for user_id, email in await read_administrators(session)]
 
 
-def whoever_types() -> Operator:
+def shell_operator() -> Operator:
     """The operator of a command line: the account of the machine."""
     return Operator(None, f"{_account_name()}@{platform.node()}")
-
-
-async def record_drain(settings: Settings, market: str | None, drained: Drained | None, reason: str | None) -> None:
-    """Record a drain in the log of operators."""
-    outcome: dict[str, Any] = {"isDrained": drained is not None}
-    if drained is not None:
-        outcome |= {"processed": drained.processed, "skipped": drained.skipped}
-    async with session_of(settings) as session:
-        act = Act(Action.DRAIN, {}, outcome, market=market, reason=reason)
-        await record_act(session, whoever_types(), act, now())
 
 
 async def audit_books(settings: Settings, *, is_deep: bool, advance: Advance = unseen) -> list[Finding]:
@@ -236,7 +226,7 @@ async def place(settings: Settings, markets: Collection[str], shard: str | None)
         placed = await place_markets(session, markets, shard)
         for market, where in placed.items():
             act = Act(Action.PLACE_MARKET, {"shard": before[market].shard}, {"shard": where}, market=market)
-            await record_act(session, whoever_types(), act, now())
+            await record_act(session, shell_operator(), act, now())
         return placed
 
 
@@ -271,7 +261,7 @@ async def retry_dead_letters(settings: Settings, ids: Collection[str], reason: s
 
     chosen = [dead_letter for dead_letter in await dead_letters(settings) if not ids or dead_letter.id in ids]
     async with session_of(settings) as session:
-        operator = whoever_types()
+        operator = shell_operator()
         return [await retry_for_operator(session, operator, letter, reason, now()) for letter in chosen]
 
 

@@ -22,6 +22,7 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _SERVED_ELSEWHERE = "vendor/swagger-ui/"
 _PLACEHOLDER = "/web/"
 _PRELOADS = "<!-- modules -->"
+_HEAD = re.compile(r"<!-- head: (.+) -->")
 _ENTRY = re.compile(r'<script type="module" src="/web/([^"]+)">')
 _IMPORT = re.compile(r"""^(?:import|export)\b[^"';]*?from\s*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE)
 
@@ -54,12 +55,19 @@ class WebTree:
         return StaticFile(name, self.completed(name).encode(), "text/html", PAGE_POLICY)
 
     def completed(self, name: str) -> str:
-        """A page with the addresses of its files, and with the modules that its script imports named for the browser to fetch at once."""
-        text = (self._folder / name).read_text()
+        """A page with the head that all share and the addresses of its files.
+
+        The modules that its script imports are named, for the browser to fetch at once.
+        """
+        text = _HEAD.sub(self._head, (self._folder / name).read_text())
         entry = _ENTRY.search(text)
         modules = self._modules_of(entry[1]) if entry else []
         preloads = "\n    ".join(f'<link rel="modulepreload" href="/web/{module}">' for module in modules)
         return text.replace(_PRELOADS, preloads).replace(f'"{_PLACEHOLDER}', f'"{_PLACEHOLDER}{self.version}/')
+
+    def _head(self, named: re.Match[str]) -> str:
+        """What is in the head of every page, with the title of this one."""
+        return (self._folder / "head.html").read_text().strip().replace("{{title}}", named[1])
 
     def _modules_of(self, entry: str) -> list[str]:
         """The module and all that it imports, each once, in the order in which they are met."""

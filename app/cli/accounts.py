@@ -10,7 +10,7 @@ import msgspec
 from app.cli.output import json_option, show
 from app.cli.screen.commands import Commands
 from app.cli.screen.completion import MARKET
-from app.operator import now, session_of, whoever_types
+from app.operator import now, session_of, shell_operator
 from app.settings import load_settings, resolve_local
 from schemas.ids import user_id_of
 from schemas.refusals import Refused
@@ -133,7 +133,7 @@ def _command(name: str, doing: Doing, about: str) -> None:
     @json_option
     def command(who: str, reason: str, as_json: bool) -> None:
         async def act(session: Session) -> ActView | Kept | None:
-            return await doing(session, whoever_types(), await resolved(session, who), reason, now())
+            return await doing(session, shell_operator(), await resolved(session, who), reason, now())
 
         done = asyncio.run(_in_session(act))
         if not isinstance(done, ActView):
@@ -170,7 +170,7 @@ def correct_balance(who: str, credit: str | None, debit: str | None, key: str, r
 
     async def act(session: Session) -> ActView:
         asked = CorrectionRequest(ASSET, amount, reason)
-        done = await correct(session, await resolved(session, who), asked, key, now(), operator=whoever_types())
+        done = await correct(session, await resolved(session, who), asked, key, now(), operator=shell_operator())
         if isinstance(done, Refused):
             raise click.ClickException(f"{done.code}: {done.message}")
         return done.answer

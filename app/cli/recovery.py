@@ -9,9 +9,11 @@ import click
 import msgspec
 import orjson
 
+from app.acts import record_rebuild
 from app.cli.output import json_option, say, show
 from app.cli.screen.completion import MARKET
 from app.cli.screen.terminal import ProgressLine
+from app.cli.sending import reason_option
 from app.operator import keep_report
 from app.settings import load_settings, resolve_local
 
@@ -59,7 +61,8 @@ def _print(report: "Report") -> None:
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def rebuild(yes: bool) -> None:
+@reason_option
+def rebuild(yes: bool, reason: str | None) -> None:
     """Continue with an empty broker after the whole broker was lost; no worker may run. Prints where each market continues."""
     from agents.rebuild import RebuildRefused
     from app.compose import prepare_topics, rebuild_markets
@@ -73,4 +76,5 @@ def rebuild(yes: bool) -> None:
             moved = asyncio.run(rebuild_markets(settings, progress))
     except RebuildRefused as error:
         raise click.ClickException(error.reason) from error
+    asyncio.run(record_rebuild(settings, moved, reason))
     show([each._asdict() for each in moved], as_json=False, empty="no market is listed: there was nothing to rebuild")

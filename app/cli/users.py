@@ -9,7 +9,7 @@ from app.cli.accounts import EMAIL, resolved
 from app.cli.output import json_option, show
 from app.cli.screen.commands import Commands
 from app.cli.sending import reason_option
-from app.operator import administrators, now, session_of, whoever_types
+from app.operator import administrators, now, session_of, shell_operator
 from app.settings import load_settings, resolve_local
 from schemas.rest.operating.acts import ActView
 from schemas.units import Timestamp
@@ -56,4 +56,4 @@ Changing = Callable[[Session, Operator, int, str | None, Timestamp], Awaitable[A
 
 async def _change(email: str, reason: str | None, change: Changing) -> ActView | Kept:
     async with session_of(resolve_local(load_settings())) as session:
-        return await change(session, whoever_types(), await resolved(session, email), reason, now())
+        return await change(session, shell_operator(), await resolved(session, email), reason, now())

@@ -6,7 +6,9 @@ from functools import partial
 
 import click
 
+from app.acts import record_topic_repair
 from app.cli.screen.completion import MARKET
+from app.cli.sending import reason_option
 from app.settings import Settings, load_settings, resolve_local
 from store.markets.placement import BadShard, check_shard
 
@@ -108,14 +110,17 @@ def migrate() -> None:
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Set the settings of existing topics to what they must be.")
-def topics(repair: bool) -> None:
+@reason_option
+def topics(repair: bool, reason: str | None) -> None:
     """Create the topics of every listed market; exit 1 when one is not set up as it must be, and say how."""
     from app.compose import prepare_topics, repair_topics, topic_faults
 
     settings = resolve_local(load_settings())
     names = asyncio.run(prepare_topics(settings))
     click.echo(f"{len(names)} topics exist: {', '.join(names)}")
-    for fault in asyncio.run(repair_topics(settings)) if repair else ():
+    repaired = asyncio.run(repair_topics(settings)) if repair else []
+    asyncio.run(record_topic_repair(settings, repaired, reason))
+    for fault in repaired:
         click.echo(f"{fault.topic}: {fault.what} is {fault.expected} now, was {fault.found}")
     faults, repairable = asyncio.run(topic_faults(settings))
     for fault in faults:

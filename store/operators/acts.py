@@ -25,7 +25,7 @@ SELECT a.*, m.name AS market FROM operator_acts a LEFT JOIN markets m USING (mar
 
 
 class Operator(NamedTuple):
-    """Who acts: an administrator over REST, by user id, or whoever typed it, as user@machine. One of the two."""
+    """Who acts: an administrator over REST, by user id, or the account of a command line, as user@machine. One of the two."""
 
     user: int | None
     shell: str | None

@@ -1,6 +1,6 @@
 """The second factor of a login: enrolled, confirmed, checked and removed.
 
-Whoever decides about a code holds the lock of its row, so of two requests with one code, one is accepted.
+A decision about a code holds the lock of its row: of two requests with one code, one is accepted.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """Preparing tables and topics before anything starts, and the output of the command."""
 
 import asyncio
+import json
 
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -54,7 +55,7 @@ async def test_settings_of_an_earlier_release_are_repaired(database: str, empty_
     fills, events = fills_topic("BTC-PERP"), events_topic("ETH-PERP")
     await _make(empty_broker, fills, {"retention.bytes": "123456789", "max.message.bytes": "1000"})
     await _make(empty_broker, events, {"compression.type": "gzip", **STAMPED_BY_THE_BROKER}, partitions=2)
-    result = await _type(environment, "topics", "--repair")
+    result = await _type(environment, "topics", "--repair", "--reason", "upgrade")
     assert result.exit_code == 1
     assert sorted(result.output.splitlines()[1:]) == [
         f"{events}: the number of partitions is 2, must be 1",
@@ -68,6 +69,20 @@ async def test_settings_of_an_earlier_release_are_repaired(database: str, empty_
     assert kept == {"retention.bytes": "123456789", "compression.type": "gzip"}
     again = await _type(environment, "topics", "--repair")
     assert again.output.splitlines()[1:] == [f"{events}: the number of partitions is 2, must be 1"]
+    (act,) = json.loads((await _type(environment, "acts", "--json")).output)  # nothing was changed the second time
+    assert (act["action"], act["reason"]) == ("REPAIR_TOPICS", "upgrade")
+    assert act["before"][f"{fills} max.message.bytes"] == "1000"
+    assert act["after"][f"{fills} max.message.bytes"] == "2097152"
+
+
+async def test_a_rebuild_is_in_the_log_of_operators(database: str, empty_broker: Broker) -> None:
+    """Where each market continues, with the reason."""
+    environment = {"DATABASE_URL": database, "BROKER_URL": empty_broker.bootstrap}
+    rebuilt = await _type(environment, "rebuild", "--yes", "--reason", "the disk of the broker is lost")
+    assert rebuilt.exit_code == 0, rebuilt.output
+    (act,) = json.loads((await _type(environment, "acts", "--json")).output)
+    assert (act["action"], act["reason"]) == ("REBUILD", "the disk of the broker is lost")
+    assert act["after"] == {name: {"epoch": 2, "afterCommand": 0} for name in ("BTC-PERP", "ETH-PERP")}
 
 
 def test_a_topic_with_too_few_replicas_keeps_its_number_of_in_sync_replicas() -> None:

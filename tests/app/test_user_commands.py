@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import cli
-from app.operator import keep_report, whoever_types
+from app.operator import keep_report, shell_operator
 from app.settings import load_settings
 from store.audit.audit import audit
 from store.audit.deep_audit import deep_audit
@@ -41,13 +41,13 @@ async def ann_on(database: str) -> int:
 
 
 async def test_an_account_is_frozen_corrected_and_shown(database: str) -> None:
-    """By e-mail or id; each act is printed as the log has it, with whoever typed it; both audits stay exact."""
+    """By e-mail or id; each act is printed as the log has it, with the account of the shell; both audits stay exact."""
     ann = await ann_on(database)
     (frozen,) = await listed(database, "user", "freeze", "ANN@x.io", *WHY)
     assert (frozen["action"], frozen["userId"], frozen["shell"], frozen["operatorId"], frozen["reason"]) == (
         "FREEZE",
         str(ann),
-        whoever_types().shell,
+        shell_operator().shell,
         None,
         "ticket 12",
     )

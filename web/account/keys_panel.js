@@ -85,7 +85,7 @@ function CreateDialog({ onClose, onCreated }) {
 function SecretDialog({ secret, onClose }) {
   return html`<${Dialog} title="Your new key" onClose=${onClose}>
     <div class="stack">
-      <p>It is shown only now. Whoever has it may do what you allowed.</p>
+      <p>It is shown only now. It gives its holder every right you have chosen.</p>
       <code class="secret" aria-label="Key">${secret}</code>
       <${Button} onClick=${() => copy(secret)}>Copy the key<//>
       <${Button} kind="primary" onClick=${onClose}>I have kept it<//>

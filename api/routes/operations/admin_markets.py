@@ -4,9 +4,10 @@ from aiohttp import web
 
 from api.bodies import BodyReader
 from api.errors import Refusal
-from api.paths import market_id_of, no_such_market, no_such_order, order_id_of
+from api.paths import market_id_of, no_such_market
 from api.responses import json_answer
 from api.route import Access, Answer, Route
+from api.routes.orders.order_trace import answer_trace
 from api.services import services_of
 from schemas.commands import SetStatus
 from schemas.ids import public_command_id
@@ -19,7 +20,6 @@ from store.command_log.commands import MarketUnknown
 from store.markets.price_sources import read_index_sources
 from store.operators.acts import Operator
 from store.operators.market_acts import Commanded, command_market
-from store.queries.accounts.order_trace import read_order_trace
 from store.queries.operations.markets import list_console_markets
 from store.session.connect import Session
 from store.session.presence import read_processes
@@ -77,11 +77,7 @@ async def processes(request: web.Request, _admin: int) -> web.Response:
 
 async def order_trace(request: web.Request, _admin: int) -> web.Response:
     """Every hop of anybody's order."""
-    order_id = order_id_of(request)
-    view = await services_of(request).database.run(lambda session: read_order_trace(session, None, order_id))
-    if view is None:
-        raise no_such_order(order_id)
-    return json_answer(view)
+    return await answer_trace(request, None)
 
 
 ROUTES = (

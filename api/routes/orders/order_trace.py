@@ -14,6 +14,11 @@ from store.queries.accounts.order_trace import read_order_trace
 
 async def trace(request: web.Request, user: int) -> web.Response:
     """Every hop of one order of the caller."""
+    return await answer_trace(request, user)
+
+
+async def answer_trace(request: web.Request, user: int | None) -> web.Response:
+    """Every hop of the order that the path names; of that user, or of anybody."""
     order_id = order_id_of(request)
     view = await services_of(request).database.run(lambda session: read_order_trace(session, user, order_id))
     if view is None:

@@ -42,6 +42,8 @@ class Action(StrEnum):
     PLACE_MARKET = "PLACE_MARKET"
     DRAIN = "DRAIN"
     RETRY_DEAD_LETTER = "RETRY_DEAD_LETTER"
+    REPAIR_TOPICS = "REPAIR_TOPICS"
+    REBUILD = "REBUILD"
     FREEZE = "FREEZE"
     UNFREEZE = "UNFREEZE"
     REVOKE_KEYS = "REVOKE_KEYS"
@@ -79,7 +81,7 @@ class StatusRequest(Request, frozen=True):
 
 
 class ActView(View, frozen=True):
-    """An entry of the operators' log. `operatorId` is the administrator who called the API; `shell` who typed it on a command line, as
+    """An entry of the operators' log. `operatorId` is the administrator who called the API; `shell` the account that used a command line, as
     user@machine: one of them is null. `before` and `after` are the state that the act changed.
     """
 
