@@ -3,6 +3,7 @@
 import json
 import random
 import zlib
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
@@ -53,6 +54,23 @@ def test_decimals_are_exact(open_page: Open) -> None:
             rounded = str(a.quantize(Decimal(10) ** -places, ROUND_HALF_UP))
             product = _plain((a * b).quantize(tiny, ROUND_DOWN))
             assert got == [_plain(a), _plain(a - b), product, quotient, rounded, stepped], (left, right, places)
+
+
+def test_the_fills_of_a_candle_are_one_mark_a_side(open_page: Open) -> None:
+    """Hundreds of fills in a candle are no tower of marks: their quantities are added, exactly."""
+    fills = [
+        {"side": "SELL", "time": "2026-11-30T08:15:01.000000Z", "quantity": "0.4"},
+        {"side": "BUY", "time": "2026-11-30T08:14:59.999999Z", "quantity": "0.1"},
+        {"side": "SELL", "time": "2026-11-30T08:03:00.000000Z", "quantity": "7"},
+        {"side": "BUY", "time": "2026-11-30T08:00:00.000000Z", "quantity": "0.2"},
+    ]
+    found = _in_page(open_page("/"), "trade/fill_markers.js", "(m, fills) => m.marksOf(fills, '15m')", fills)
+    early = int(datetime(2026, 11, 30, 8, tzinfo=UTC).timestamp())
+    assert found == [
+        {"side": "SELL", "time": early, "quantity": "7"},
+        {"side": "BUY", "time": early, "quantity": "0.3"},
+        {"side": "SELL", "time": early + 900, "quantity": "0.4"},
+    ]
 
 
 def test_what_is_no_decimal_is_none(open_page: Open) -> None:

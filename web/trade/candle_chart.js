@@ -11,8 +11,9 @@ import {
   HistogramSeries,
   LineStyle,
 } from "../vendor/lightweight-charts/lightweight-charts.js";
+import { marksOf } from "./fill_markers.js";
 
-const MARKERS_MAX = 200;
+const MARKED_MAX = 200;
 const VOLUME_SHARE = 0.82;
 const SHOWN_CANDLES = 90;
 const RIGHT_GAP = 4;
@@ -77,18 +78,18 @@ export class CandleChart {
     this.#show();
   }
 
-  /** Mark own fills. */
-  mark(fills) {
-    const own = fills.filter(({ marketId }) => marketId === this.#market.id).slice(0, MARKERS_MAX);
+  /** Mark own fills, newest first, at the candles of this length. */
+  mark(fills, interval) {
+    const own = fills.filter(({ marketId }) => marketId === this.#market.id).slice(0, MARKED_MAX);
     const [buy, sell] = [colour("--buy"), colour("--sell")];
-    const marks = own.map(({ side, time, quantity }) => ({
-      time: Math.floor(Date.parse(time) / 1000),
+    const markers = marksOf(own, interval).map(({ side, time, quantity }) => ({
+      time,
       position: side === "BUY" ? "belowBar" : "aboveBar",
       shape: side === "BUY" ? "arrowUp" : "arrowDown",
       color: side === "BUY" ? buy : sell,
       text: quantity,
     }));
-    this.#markers.setMarkers(marks.reverse());
+    this.#markers.setMarkers(markers);
   }
 
   /** Draw the position and the open orders of the market as lines. */

@@ -28,10 +28,10 @@ export function ChartPanel() {
     const ends = [
       end,
       theme.watch(() => drawn.paint()),
-      fills.watch(() => drawn.mark(fills.now)),
+      fills.watch(() => drawn.mark(fills.now, interval)),
       ...[orders, positions].map((value) => value.watch(() => drawn.draw(positions.now.get(id), orders.now))),
     ];
-    drawn.mark(fills.now);
+    drawn.mark(fills.now, interval);
     drawn.draw(positions.now.get(id), orders.now);
     return () => {
       ends.forEach((each) => each());

@@ -43,7 +43,7 @@ export function ExitDialog({ position, onClose }) {
         <${DecimalField} label="Take profit" unit=${unit} value=${takeProfit} onInput=${setTakeProfit} />
         <${DecimalField} label="Stop loss" unit=${unit} value=${stopLoss} onInput=${setStopLoss} />
       </div>
-      <${Choice} label="Price meant" options=${WORKING} value=${workingType} onChange=${setWorkingType} />
+      <${Choice} label="Trigger by" options=${WORKING} value=${workingType} onChange=${setWorkingType} />
       <p class="note">Each closes the whole position at market. Given both, the first to fire cancels the other.</p>
       <${Button} kind="primary" type="submit" isBusy=${isBusy} disabled=${isBusy || !(takeProfit || stopLoss)}>Place<//>
     </form>

@@ -32,15 +32,15 @@ const SELF_TRADES = [
 export function OrderFields({ fields, market }) {
   const may = allowed(fields);
   const set = (name) => (value) => change({ [name]: value });
-  return html`${may.trigger && html`<div class="pair"><${PriceField} label="Trigger price" name="triggerPrice" fields=${fields} market=${market} /><${Choice} label="Price meant" options=${WORKING} value=${fields.workingType} onChange=${set("workingType")} /></div>`}
-    ${may.trailing && html`<div class="pair"><${DecimalField} label="Callback" unit="%" value=${fields.callbackPercent} onInput=${set("callbackPercent")} /><${Choice} label="Price meant" options=${WORKING} value=${fields.workingType} onChange=${set("workingType")} /></div>
+  return html`${may.trigger && html`<div class="pair"><${PriceField} label="Trigger price" name="triggerPrice" fields=${fields} market=${market} /><${Choice} label="Trigger by" options=${WORKING} value=${fields.workingType} onChange=${set("workingType")} /></div>`}
+    ${may.trailing && html`<div class="pair"><${DecimalField} label="Callback" unit="%" value=${fields.callbackPercent} onInput=${set("callbackPercent")} /><${Choice} label="Trigger by" options=${WORKING} value=${fields.workingType} onChange=${set("workingType")} /></div>
       <${PriceField} label="Activation price (optional)" name="activationPrice" fields=${fields} market=${market} />`}
     ${may.price && html`<${PriceField} label="Price" name="price" fields=${fields} market=${market} />`}
     ${may.quantity && html`<${Quantity} fields=${fields} market=${market} />`}
     ${may.close && html`<${Check} label="Close the whole position" checked=${fields.closePosition} onChange=${set("closePosition")} />`}
     ${may.timeInForce && html`<${Choice} label="Time in force" options=${LIVES} value=${fields.timeInForce} onChange=${set("timeInForce")} />`}
     ${may.expiry && html`<${Field} label="Until (local time)" type="datetime-local" step="1" value=${fields.expiresAt} onInput=${set("expiresAt")} />`}
-    ${may.slippage && html`<${DecimalField} label="Most slippage from the mark (optional)" unit="%" placeholder=${percentOf(market.takeBound)} value=${fields.slippagePercent} onInput=${set("slippagePercent")} />`}
+    ${may.slippage && html`<${DecimalField} label="Max slippage from the mark (optional)" unit="%" placeholder=${percentOf(market.takeBound)} value=${fields.slippagePercent} onInput=${set("slippagePercent")} />`}
     <div class="checks">
       ${may.postOnly && html`<${Check} label="Post-only" checked=${fields.postOnly} onChange=${set("postOnly")} />`}
       ${may.reduceOnly && html`<${Check} label="Reduce-only" checked=${fields.reduceOnly} onChange=${set("reduceOnly")} />`}
@@ -58,7 +58,7 @@ function Legs({ fields, market }) {
       <${PriceField} label="Take profit" name="takeProfit" fields=${fields} market=${market} />
       <${PriceField} label="Stop loss" name="stopLoss" fields=${fields} market=${market} />
     </div>
-    <${Choice} label="Price meant" options=${WORKING} value=${fields.legsWorkingType} onChange=${(value) => change({ legsWorkingType: value })} />
+    <${Choice} label="Trigger by" options=${WORKING} value=${fields.legsWorkingType} onChange=${(value) => change({ legsWorkingType: value })} />
   </div>`;
 }
 
