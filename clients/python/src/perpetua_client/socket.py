@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import aiohttp
+import msgspec
 
 from perpetua_client.connection import Connection, Frame, Lost
 from perpetua_client.errors import PerpetuaError, Refusal, SequenceGap, Unavailable, refusal_of
@@ -103,6 +104,8 @@ class Socket(LiveOrders, LiveChannels):
                 self._fail(refusal)
             except (Lost, aiohttp.ClientError, OSError, TimeoutError):
                 pass
+            except msgspec.DecodeError as error:
+                self._fail(PerpetuaError(f"a message of the exchange cannot be read: {error}"))
             wait_s = AGAIN_AFTER_S[0] if self.connections > before else min(most_s, wait_s * 2)
             await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - so that clients do not return together
 
