@@ -114,6 +114,13 @@ def test_the_books_and_the_path_of_an_order_are_shown(console: Console) -> None:
     path = page.get_by_role("region", name="Path of an order")
     for hop in ("Accepted", "Relayed", "Matched", "Filled", "Persisted"):
         expect(path.get_by_text(hop, exact=True).first).to_be_visible()
+    page.set_viewport_size({"width": 1_440, "height": 900})
+    columns, line = (page.locator(place).first.bounding_box() for place in (".path-head", ".way"))
+    assert columns is not None
+    assert line is not None
+    part = columns["width"] / 4  # from the middle of the first of four parts to that of the second
+    assert line["x"] - columns["x"] == pytest.approx(part / 2, abs=12)
+    assert line["width"] == pytest.approx(part, abs=12)
 
 
 @pytest.mark.parametrize(("width", "theme"), LOOKS)

@@ -28,10 +28,10 @@ function Hop({ hop, previous, took }) {
   const part = partOf(hop);
   const from = previous ? placeOf(partOf(previous)) : placeOf(part);
   const to = placeOf(part);
-  const way = `way from-${Math.min(from, to)} to-${Math.max(from, to)}`;
+  const way = { "--from": Math.min(from, to), "--to": Math.max(from, to) };
   const { label } = PARTS[to];
   return html`<li class=${hop.isDone ? "" : "waits"}>
-    ${from !== to && html`<span class=${way} aria-hidden="true"></span>`}
+    ${from !== to && html`<span class="way" style=${way} aria-hidden="true"></span>`}
     <div class=${`hop at-${to}`}>
       <strong>${words(hop.hop)}</strong> <span class="unseen">at the ${label}</span>
       <span class="note">${hop.isDone ? html`<${Time} at=${hop.time} isShort />${took === null ? "" : ` +${took} ms`}` : "waits for this"}</span>
