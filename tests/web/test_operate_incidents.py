@@ -1,6 +1,7 @@
 """What the console shows of incidents: a dead letter with its retry, a liquidation with its receipt. Both are real."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,6 +17,7 @@ from tests.web.console import Console, confirm, row, typed
 from tests.web.screen import MARKUP
 
 STAKE = "100"
+CLOSED_BY_FORCE = re.compile(r"(Liquidation|Taken over by the insurance fund): sold [\d.]+ SOL-PERP at ")
 
 
 def test_an_operator_retries_a_dead_letter(console: Console, demo: ExchangeProcess) -> None:
@@ -39,7 +41,7 @@ def test_an_operator_retries_a_dead_letter(console: Console, demo: ExchangeProce
 
 
 def test_a_liquidation_appears_with_its_receipt(open_page: Open, console: Console, demo: ExchangeProcess) -> None:
-    """A long of 15x falls with the market: the open console shows the case without a reload, with the facts that REST has."""
+    """A long of 15x falls with the market: its owner is told, and the open console shows the case and the facts that REST has."""
     trader = open_page("/trade/SOL-PERP")
     trader.register()
     trader.deposit(STAKE)
@@ -51,6 +53,7 @@ def test_a_liquidation_appears_with_its_receipt(open_page: Open, console: Consol
     trader.page.get_by_role("button", name="Buy SOL").click()
     expect(trader.page.get_by_role("tab", name="Positions (1)")).to_be_visible()
     typed(demo, "demo", "shock", "SOL-PERP", "-8")
+    expect(trader.page.get_by_role("log").get_by_text(CLOSED_BY_FORCE).first).to_be_visible()
     user = trader.get("/me")["userId"]
     shown = row(operated.page, "Receipts of forced actions", "SOL-PERP").filter(
         has=operated.page.get_by_role("link", name=user, exact=True)

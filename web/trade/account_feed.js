@@ -1,8 +1,11 @@
 /** What the page shows of the account: open orders, positions, balance and fills, live. */
 
+import { report } from "../components/toast.js";
 import { read, readPatiently } from "../lib/api.js";
+import { exact } from "../lib/format.js";
 import { session } from "../lib/session.js";
 import { Value } from "../lib/state.js";
+import { CAUSES } from "./causes.js";
 import { live } from "./connection.js";
 
 const OPEN = new Set(["PENDING", "UNTRIGGERED", "TRIGGERED", "OPEN", "PARTIALLY_FILLED"]);
@@ -105,7 +108,13 @@ function takeFill({ op, data, commandId = null }) {
   if (op !== "fill") return;
   if (fills.now.some(({ tradeId, orderId }) => tradeId === data.tradeId && orderId === data.orderId)) return;
   fills.set([data, ...fills.now].slice(0, FILLS_KEPT));
+  if (data.cause in CAUSES) reportForced(data);
   changes.set({ command: commandId });
+}
+
+/** Nobody clicked: a position that is closed by force does not vanish in silence. */
+function reportForced({ cause, side, quantity, price, marketId }) {
+  report(`${CAUSES[cause]}: ${side === "BUY" ? "bought" : "sold"} ${exact(quantity)} ${marketId} at ${exact(price)}`, "bad");
 }
 
 async function readFills() {

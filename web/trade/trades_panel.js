@@ -3,11 +3,10 @@
 import { Time } from "../components/time.js";
 import { useValue } from "../lib/state.js";
 import { html } from "../vendor/htm/preact.js";
+import { CAUSES } from "./causes.js";
 import { trades } from "./market_feed.js";
 import { chosen, precisionOf } from "./markets.js";
 import { takePrice } from "./price_click.js";
-
-const CAUSES = { LIQUIDATION: "Liquidation", TAKE_OVER: "Taken over by the insurance fund", ADL: "Auto-deleveraging" };
 
 /** The panel. */
 export function TradesPanel() {
