@@ -43,7 +43,7 @@ docs: $(VENV)/.installed-docs ## Build the documentation into site/, every link 
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "site/index.html"
 
 clients: $(VENV)/.installed-dev ## Build the clients of programs as wheels into dist/
-	@for CLIENT in clients/*/pyproject.toml; do $(BIN)/uv build --wheel -q --out-dir dist $$(dirname $$CLIENT); done && ls dist/*.whl
+	@for CLIENT in clients/*/pyproject.toml; do $(BIN)/uv build --wheel -q --out-dir dist $$(dirname $$CLIENT); done && rm -rf clients/*/build clients/*/src/*.egg-info && ls dist/*.whl
 
 lock: $(VENV)/.installed-dev ## Pin every package with its hashes, from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 -q --no-header -o requirements.lock

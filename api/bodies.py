@@ -73,10 +73,12 @@ async def read_body(request: web.Request) -> bytes:
 
 async def has_body(request: web.Request) -> bool:
     """Whether the request has a body of at least one byte; where its length is not declared, what arrives first is read."""
-    if not request.body_exists or request.content.at_eof():
+    if not request.body_exists:
         return False
     if request.content_length is not None:
         return request.content_length > 0
+    if request.content.at_eof():
+        return bool(await request.read())  # what the check of a signature has read
     return bool(await _in_time(request, request.content.readany()))
 
 

@@ -11,6 +11,7 @@ from api.access.budgets import Budget, Rate
 from api.access.logins import Logins
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
+from api.access.signatures import SignedRequests
 from api.access.tokens import Tokens
 from api.access_log import AccessLog
 from api.bounded_threads import BoundedThreads
@@ -102,6 +103,7 @@ class Services:
     keys: ApiKeys
     passwords: Passwords
     totp: TotpSecrets
+    signed: SignedRequests
     now: Callable[[], Timestamp]
     limits: RateLimits
     proxies: Proxies

@@ -24,7 +24,7 @@ from app.file_limit import raise_file_limit
 from app.logs import configure_logs
 from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
-from app.settings import Settings, signing_secret, totp_key
+from app.settings import Settings, signing_key, signing_secret, totp_key
 from app.unreachable import BrokerSilent
 from broker.address import name_process
 from broker.topic_faults import TopicFault, read_topic_faults
@@ -152,6 +152,7 @@ async def serve_api(settings: Settings) -> None:
     from api.access.logins import Logins
     from api.access.passwords import Passwords
     from api.access.rate_limits import RateLimits
+    from api.access.signatures import SignedRequests
     from api.access.tokens import Tokens
     from api.access_log import AccessLog
     from api.database import Database
@@ -162,6 +163,7 @@ async def serve_api(settings: Settings) -> None:
     from api.submission.submission_queue import SubmissionQueue
     from store.queries.accounts.adl import AdlRanks
     from store.submission import Submission
+    from store.users.signing_secrets import SigningSecrets
     from store.users.totp_secrets import TotpSecrets
 
     _prepare_process(settings)
@@ -196,6 +198,7 @@ async def serve_api(settings: Settings) -> None:
         keys=ApiKeys(database, clock.now, time.monotonic),
         passwords=Passwords(),
         totp=TotpSecrets(totp_key(settings)),
+        signed=SignedRequests(database, SigningSecrets(signing_key(settings)), clock.now),
         now=clock.now,
         clock=clock,
         limits=RateLimits(settings.rates),

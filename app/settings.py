@@ -32,6 +32,7 @@ FILE_NAMES = (
     "JWT_SECRET",
     "JWT_SECRET_PREVIOUS",
     "TOTP_KEY",
+    "SIGNING_KEY",
 )
 
 
@@ -159,6 +160,8 @@ class Settings(BaseModel):
     """A secret whose tokens are still accepted, used while `JWT_SECRET` is being replaced."""
     totp_key: str = Field("", repr=False)
     """Derives the secrets of TOTP, at least 32 characters; keep it: with another one no code is accepted. Default: locally one is generated and kept in `DATA`, in production nobody can enrol."""
+    signing_key: str = Field("", repr=False)
+    """Derives the secrets of API keys, which sign requests, at least 32 characters; keep it: with another one no signature of an existing key is accepted. Default: locally one is generated and kept in `DATA`, in production API keys cannot sign."""
     open_deposits: bool | None = None
     """Whether users may credit their own accounts; default: 1 locally, 0 in production, which does not start with 1."""
     behind_tls: bool = False
@@ -281,6 +284,11 @@ def totp_key(settings: Settings) -> str:
     return _given_or_kept(settings, settings.totp_key, "totp_key")
 
 
+def signing_key(settings: Settings) -> str:
+    """The key of the secrets of API keys: given, or (locally) generated once and kept in DATA; empty in production where none is given."""
+    return _given_or_kept(settings, settings.signing_key, "signing_key")
+
+
 def _given_or_kept(settings: Settings, given: str, name: str) -> str:
     if given or not settings.is_local:
         return given
@@ -334,6 +342,8 @@ def _production_faults(settings: Settings) -> list[str]:
         "JWT_SECRET_PREVIOUS must be as strong as JWT_SECRET, or not set": not before or _is_strong(before),
         f"TOTP_KEY must have at least {SECRET_CHARACTERS_MIN} characters, or not be set": not settings.totp_key
         or _is_strong(settings.totp_key),
+        f"SIGNING_KEY must have at least {SECRET_CHARACTERS_MIN} characters, or not be set": not settings.signing_key
+        or _is_strong(settings.signing_key),
         "OPEN_DEPOSITS must not be on in production": not settings.deposits_are_open,
         "LOG_FORMAT must be json in production": settings.log_format is LogFormat.JSON,
         "CRASH_AT must not be set in production": not settings.crash_at,

@@ -1,7 +1,7 @@
 """API key authentication: a key is looked up by its hash, and the result is cached for a second.
 
-A key's secret is 32 random bytes, and only its SHA-256 is stored. Such a secret cannot be guessed, so no slow hash is
-needed; a failed look-up reveals only that the hash of what was sent is not stored.
+A key's secret is 32 bytes that nobody can guess, and only their SHA-256 is stored: no slow hash is needed. A failed look-up
+reveals only that the hash of what was sent is not stored.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class ApiKeys:
 
 
 def new_secret() -> str:
-    """A new secret: the prefix and 256 random bits."""
+    """A secret of 256 random bits, which the exchange does not know again: a key of it cannot sign."""
     return KEY_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 

@@ -1,6 +1,7 @@
 """The guard of every route, except orders on the fast path (api/fast_path): authentication, authorization, rate limits, and read-your-writes waiting.
 
-The caller is named by one header, `Authorization: Bearer …`, with the token of a login or an API key.
+The caller is named by one header, `Authorization: Bearer …`, with the token of a login or an API key, or by a signature made with a key
+(api.access.signatures), which leads to the key's secret: from there on both are the same.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,9 +12,10 @@ from multidict import CIMultiDictProxy
 
 from api.access.addresses import counted_as
 from api.access.budgets import Budget
+from api.access.signatures import Signed, is_signed, signed_of
 from api.access.tokens import VerifiedToken
 from api.access_log import CALLER, IS_PUBLIC_READ
-from api.bodies import has_body
+from api.bodies import has_body, read_body
 from api.errors import Refusal
 from api.paths import shown_text
 from api.read_your_writes import after_waiting
@@ -46,9 +48,13 @@ def guarded(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
     async def counted_caller(request: web.Request) -> int:
         """The user of the token or key; refuses with UNAUTHENTICATED, FORBIDDEN or RATE_LIMITED."""
-        user = await caller_of(request, bearer_word(request.headers), scope)
+        signed = await _signed(request)
+        word = bearer_word(request.headers) if signed is None else await signed_secret(request, signed)
+        user = await caller_of(request, word, scope)
         request[CALLER] = user
         services_of(request).limits.take_of_user(request, budget, user)
+        if signed is not None:  # last: it writes
+            await services_of(request).signed.use(signed)
         return user
 
     async def for_users(request: web.Request) -> web.StreamResponse:
@@ -116,12 +122,30 @@ def login_of(request: web.Request) -> int:
 
 
 def bearer_word(headers: CIMultiDictProxy[str]) -> str:
-    """The value of the one bearer header; empty when there is not exactly one."""
+    """The value of the one bearer header; empty when there is not exactly one, or the request is signed."""
     named = headers.getall("Authorization", ())
-    if len(named) != 1:
+    if len(named) != 1 or is_signed(headers):
         return ""
     scheme, _, word = named[0].partition(" ")
     return word if scheme.lower() == "bearer" else ""
+
+
+async def signed_secret(request: web.Request, signed: Signed) -> str:
+    """The secret that a request was signed with; refuses with UNAUTHENTICATED or RATE_LIMITED, counted as unknown keys are."""
+    services = services_of(request)
+    services.limits.check(request, Budget.UNAUTHENTICATED, address_name(request))
+    try:
+        return await services.signed.secret_of(signed)
+    except Refusal:
+        services.limits.take(request, Budget.UNAUTHENTICATED, address_name(request))
+        raise
+
+
+async def _signed(request: web.Request) -> Signed | None:
+    """What a request that is signed says of itself."""
+    if not is_signed(request.headers):
+        return None
+    return signed_of(request, await read_body(request) if await has_body(request) else b"")
 
 
 async def check_admin(request: web.Request, user: int) -> None:

@@ -26,7 +26,7 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 -- Reads everything but what opens an account: `status`, `audit`, `verify`, dashboards.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO perpetua_reader;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO perpetua_reader;
-REVOKE SELECT ON users, api_keys, idempotency_keys, logins, totp, recovery_codes FROM perpetua_reader;
+REVOKE SELECT ON users, api_keys, idempotency_keys, logins, totp, recovery_codes, used_signatures FROM perpetua_reader;
 GRANT SELECT (user_id, role, created_at) ON users TO perpetua_reader;
 GRANT SELECT (key_id, user_id, scopes, created_at, expires_at, revoked_at) ON api_keys TO perpetua_reader;
 -- `verify` keeps what it found.
@@ -49,7 +49,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON group_members TO perpetua_engine, perpet
 GRANT perpetua_reader TO perpetua_api;
 GRANT SELECT, INSERT ON users, api_keys, idempotency_keys, recovery_codes TO perpetua_api;
 GRANT UPDATE (password_hash) ON users TO perpetua_api;
-GRANT SELECT, INSERT, DELETE ON logins, totp TO perpetua_api;
+GRANT SELECT, INSERT, DELETE ON logins, totp, used_signatures TO perpetua_api;
 GRANT UPDATE (ended_at, expires_at) ON logins TO perpetua_api;
 GRANT UPDATE (nonce, key_id, created_at, confirmed_at, last_step, failures, failed_at) ON totp TO perpetua_api;
 GRANT UPDATE (used_at) ON recovery_codes TO perpetua_api;

@@ -31,9 +31,15 @@ class LiveRequest(Request, frozen=True, kw_only=True, tag_field="op"):
 
 
 class Auth(LiveRequest, frozen=True, kw_only=True, tag="auth"):
-    """Names the user of the connection: by the token of a login or an API key, whose scopes apply. Again to go on after it expires."""
+    """Names the user of the connection: by the token of a login or an API key, whose scopes apply. Again to go on after it expires.
 
-    token: Annotated[str, Meta(min_length=1, max_length=4_096)]
+    In place of `token`, `apiKey`, `timestamp` and `signature` have what the header of a signed `GET /ws` would.
+    """
+
+    token: Annotated[str, Meta(min_length=1, max_length=4_096)] | None = None
+    api_key: Annotated[str, Meta(max_length=19)] | None = None
+    timestamp: Annotated[str, Meta(max_length=15)] | None = None
+    signature: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class Ping(LiveRequest, frozen=True, kw_only=True, tag="ping"):

@@ -22,8 +22,8 @@ _COUNT = """
 SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 """
 _CREATE = """
-INSERT INTO api_keys (user_id, secret_hash, label, scopes, allowed_addresses, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO api_keys (user_id, secret_hash, label, scopes, allowed_addresses, created_at, expires_at, signing_nonce)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING key_id, label, scopes, allowed_addresses, created_at, expires_at, revoked_at
 """
 _REVOKE = """
@@ -34,10 +34,11 @@ _FIND = """
 SELECT key_id, user_id, scopes, allowed_addresses, expires_at FROM api_keys
 WHERE secret_hash = $1 AND revoked_at IS NULL
 """
+_FIND_NONCE = "SELECT signing_nonce FROM api_keys WHERE key_id = $1 AND revoked_at IS NULL"
 
 
 class NewKey(NamedTuple):
-    """A key to create; `secret_hash` is the SHA-256 of its secret."""
+    """A key to create; `secret_hash` is the SHA-256 of its secret, `nonce` what that is derived from if the key can sign."""
 
     user: int
     secret_hash: bytes
@@ -45,6 +46,7 @@ class NewKey(NamedTuple):
     scopes: Sequence[Scope]
     networks: Sequence[Network]
     expires_at: Timestamp | None
+    nonce: bytes | None = None
 
 
 class ActiveKey(NamedTuple):
@@ -74,7 +76,7 @@ async def create_key(session: Session, key: NewKey, at: Timestamp) -> ApiKeyView
         if count >= KEYS_MAX:
             return Refused(ErrorCode.API_KEY_LIMIT_REACHED, f"a user has at most {KEYS_MAX} active keys")
         scopes = [scope.value for scope in key.scopes]
-        values = (key.user, key.secret_hash, key.label, scopes, key.networks, datetime_of(at), expires_at)
+        values = (key.user, key.secret_hash, key.label, scopes, key.networks, datetime_of(at), expires_at, key.nonce)
         return key_view(await session.fetchrow(_CREATE, *values))
 
 
@@ -104,6 +106,12 @@ async def find_key(session: Session, secret_hash: bytes) -> ActiveKey | None:
     expires_at = timestamp_or_none(row["expires_at"])
     scopes = frozenset(map(Scope, row["scopes"]))
     return ActiveKey(row["key_id"], row["user_id"], scopes, tuple(row["allowed_addresses"]), expires_at)
+
+
+async def find_nonce(session: Session, key_id: int) -> bytes | None:
+    """The nonce of a key that can sign and is not revoked."""
+    nonce: bytes | None = await session.fetchval(_FIND_NONCE, key_id)
+    return nonce
 
 
 def key_view(row: Any) -> ApiKeyView:

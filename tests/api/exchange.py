@@ -16,6 +16,7 @@ from api.access.api_keys import ApiKeys
 from api.access.logins import Logins
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
+from api.access.signatures import SignedRequests
 from api.access.tokens import Tokens
 from api.access_log import AccessLog
 from api.database import Database
@@ -32,10 +33,12 @@ from store.markets.registry import MarketRegistry
 from store.projection import Projection
 from store.session.connect import Connection, connect_reader_pool, connect_writer
 from store.submission import Submission
+from store.users.signing_secrets import SigningSecrets
 from store.users.totp_secrets import TotpSecrets
 from store.users.users import create_user
 
 SECRET = "the secret of the tests, which is long enough"
+SIGNING_KEY = "the key of the secrets of the tests, which is long enough"
 TOTP_KEY = "the key of the tests, which is long enough"
 QUICK = ApiSettings(
     drain_timeout_s=0.3,
@@ -260,6 +263,7 @@ async def _services(dsn: str, settings: ApiSettings) -> Services:
         keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         totp=TotpSecrets(TOTP_KEY),
+        signed=SignedRequests(database, SigningSecrets(SIGNING_KEY), now),
         now=now,
         limits=RateLimits(settings.rates),
         proxies=Proxies(settings.trusted_proxies),

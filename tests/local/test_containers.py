@@ -112,7 +112,7 @@ def test_no_secret_has_a_default() -> None:
     """Each secret is required from the environment file, whose recipe has them all; the only default is the port."""
     text = (REPOSITORY / "docker-compose.yml").read_text()
     secrets = set(re.findall(r"\$\{(\w+):\?", text))
-    assert secrets >= {"POSTGRES_PASSWORD", "JWT_SECRET", "TOTP_KEY", "KAFKA_CLUSTER_ID"}
+    assert secrets >= {"POSTGRES_PASSWORD", "JWT_SECRET", "TOTP_KEY", "SIGNING_KEY", "KAFKA_CLUSTER_ID"}
     assert re.findall(r"\$\{(\w+):?-", text) == ["PORT"]
     recipe = "\n".join(line for line in text.splitlines() if line.startswith("#"))
     assert all(secret.removesuffix("_PASSWORD") in recipe for secret in secrets)

@@ -19,7 +19,7 @@ from tests.store.projection_builders import an_order, open_exchange
 INDEXES = [path.stem for path in index_files()]
 _STATES = """SELECT c.relname, c.oid, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = ANY($1) ORDER BY 1"""
-_OF_LOGINS = "logins, recovery_codes, totp; DROP FUNCTION announce_ended_login"
+_OF_LOGINS = "logins, recovery_codes, totp, used_signatures; ALTER TABLE api_keys DROP COLUMN signing_nonce; DROP FUNCTION announce_ended_login"
 _BEFORE_HOPS = f"""DROP TABLE relayed_records, persisted_records, market_rests, price_reports, {_OF_LOGINS}; ALTER TABLE orders DROP COLUMN ended_event_seq;
 UPDATE alembic_version SET version_num = '0013'"""
 REDUCE_ONLY_SUMS = """SELECT user_id, reduce_buy_lots, reduce_sell_lots, reduce_buy_notional, reduce_sell_notional,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from api.access.api_keys import hash_of, new_secret
+from api.access.api_keys import hash_of
 from api.bodies import BodyReader
 from api.errors import Refusal, refusal_of
 from api.paging import ORDERED, page_answer, page_request
@@ -25,9 +25,9 @@ _THE_END = timestamp_of(datetime(9999, 1, 1, tzinfo=UTC))  # near datetime.max t
 
 async def create(request: web.Request, user: int) -> web.Response:
     """Create a key and show its secret, only this once."""
-    asked, services, secret = await _request.read(request), services_of(request), new_secret()
-    now = services.now()
-    key = NewKey(user, hash_of(secret), asked.label, _scopes(asked), _networks(asked), _expiry(asked, now))
+    asked, services = await _request.read(request), services_of(request)
+    now, (secret, nonce) = services.now(), services.signed.new_key()
+    key = NewKey(user, hash_of(secret), asked.label, _scopes(asked), _networks(asked), _expiry(asked, now), nonce)
     outcome = await services.database.run(lambda session: create_key(session, key, now))
     if isinstance(outcome, Refused):
         raise refusal_of(outcome)

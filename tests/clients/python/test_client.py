@@ -1,5 +1,6 @@
 """The Python client on a real API: an order is placed and read, refusals and outages are what they say."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -7,9 +8,10 @@ import pytest
 import pytest_asyncio
 
 from api.access.budgets import Budget, Rate
-from perpetua_client import AmendRequest, Client, LegRequest, OrderRequest, OutcomeUnknown, Refusal, Unavailable
+from perpetua_client import AmendRequest, Client, LegRequest, OrderRequest, OutcomeUnknown, Refusal, Signer, Unavailable
 from perpetua_client.wire import encoded
 from tests.api.exchange import Exchange
+from tests.api.signing import signer_of
 from tests.clients.python.deaf_proxy import swallowing_proxy
 
 
@@ -78,6 +80,16 @@ async def test_orders_are_amended_and_cancelled(exchange: Exchange, client: Clie
     assert [order.price async for order in client.orders(order="asc", limit=1)][:1] == [Decimal(59_000)]
     with pytest.raises(Refusal, match="ORDER_NOT_OPEN"):
         await client.cancel(placed[1].order_id)
+
+
+async def test_a_signer_does_what_its_secret_would(exchange: Exchange) -> None:
+    """Reads with a query, orders, a withdrawal with its key, many at once; the secret is not sent."""
+    signer = await signer_of(await exchange.user("100000"))
+    async with Client(signer.client.url, Signer(signer.key_id, signer.secret)) as client:
+        await asyncio.gather(*(client.place(bid(quantity=Decimal("0.001"))) for _ in range(20)))
+        assert len([order async for order in client.orders(market_id="BTC-PERP", limit=7)]) == 20
+        assert await client.order_by_client_id("no:/such") is None
+        assert (await client.withdraw(Decimal(1), key="w")).total == Decimal(99_999)
 
 
 async def test_every_page_of_a_list_is_read(client: Client) -> None:

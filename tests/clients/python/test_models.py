@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.client_models import ANSWERS, PAGES, formatted
+from app.release.client_models import ANSWERS, PAGES, formatted
 from perpetua_client import models
 from schemas.rest.orders import OrderRequest
 from tests.api.rest_guide import GUIDE
@@ -14,7 +14,7 @@ from tests.api.rest_guide import GUIDE
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_generated_modules_are_up_to_date(path: Path) -> None:
-    """After a change to the structs of the exchange: `python -m app.client_models`."""
+    """After a change to the structs of the exchange: `python -m app.release.client_models`."""
     assert path.read_text() == formatted(PAGES[path]())
 
 

@@ -7,12 +7,13 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 
-from perpetua_client import Client, OrderRequest, Refusal
-from perpetua_client.connection import Connection
+from perpetua_client import Client, OrderRequest, Refusal, Signer
+from perpetua_client.live.connection import Connection
+from perpetua_client.live.subscription import Subscription
 from perpetua_client.messages import OrderChangedMessage, OwnFillMessage
-from perpetua_client.subscription import Subscription
 from tests.api.exchange import Client as Caller
 from tests.api.live.live_exchange import LiveExchange, live_exchange
+from tests.api.signing import signer_of
 from tests.conftest import Broker
 from tests.eventually import eventually
 
@@ -140,6 +141,17 @@ async def test_orders_end_with_the_connection(live: LiveExchange, alice: Client)
         placed = await socket.place(_buy(live, 2))
         await live.step()
     await eventually(lambda: _is_cancelled(live, alice, placed.order_id))
+
+
+async def test_a_signature_opens_every_connection(live: LiveExchange) -> None:
+    """Each is signed anew."""
+    signer = await signer_of(await live.user("100000"))
+    async with Client(signer.client.url, Signer(signer.key_id, signer.secret)) as client, client.socket() as socket:
+        for number in range(3):
+            await socket.place(_buy(live, number))
+            await cut(socket._connection)
+            await eventually(lambda number=number: socket.connections == number + 2)
+    assert await live.value("SELECT count(*) FROM orders") == 3
 
 
 async def test_refused_credentials_end_everything(live: LiveExchange) -> None:

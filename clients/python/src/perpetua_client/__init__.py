@@ -5,14 +5,14 @@ async with Client("http://127.0.0.1:8080", key="perp_…") as client:
     order = await client.order(placed.order_id, after=placed.command_id)
 """
 
-from perpetua_client.book import Book
 from perpetua_client.client import Client
-from perpetua_client.credentials import Bearer, Credentials
+from perpetua_client.credentials import Bearer, Credentials, Signer
 from perpetua_client.errors import OutcomeUnknown, PerpetuaError, RateLimited, Refusal, SequenceGap, Unavailable
+from perpetua_client.live.book import Book
+from perpetua_client.live.socket import Socket
 from perpetua_client.messages import CurrentMessage
 from perpetua_client.models import AmendRequest, Fill, LegRequest, Order, OrderRequest
 from perpetua_client.orders import Placed
-from perpetua_client.socket import Socket
 
 __all__ = [
     "AmendRequest",
@@ -31,6 +31,7 @@ __all__ = [
     "RateLimited",
     "Refusal",
     "SequenceGap",
+    "Signer",
     "Socket",
     "Unavailable",
 ]

@@ -6,6 +6,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from perpetua_client.credentials import Bearer, Credentials
+from perpetua_client.live.socket import Socket
 from perpetua_client.models import (
     Balance,
     Candle,
@@ -26,7 +27,6 @@ from perpetua_client.orders import Orders
 from perpetua_client.reading import Reading
 from perpetua_client.repeating import Repeating
 from perpetua_client.settings import Settings
-from perpetua_client.socket import Socket
 from perpetua_client.transport import Transport
 
 

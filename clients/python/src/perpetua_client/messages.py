@@ -1,6 +1,6 @@
 """What the socket sends about markets and about the account.
 
-Written by `python -m app.client_models` from the structs of the exchange; a test compares them.
+Written by `python -m app.release.client_models` from the structs of the exchange; a test compares them.
 """
 
 from datetime import datetime

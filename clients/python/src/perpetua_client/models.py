@@ -1,6 +1,6 @@
 """The bodies of REST: what is sent, and what is answered.
 
-Written by `python -m app.client_models` from the structs of the exchange; a test compares them.
+Written by `python -m app.release.client_models` from the structs of the exchange; a test compares them.
 """
 
 from datetime import datetime

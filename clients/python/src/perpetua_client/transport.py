@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 import aiohttp
+from yarl import URL
 
 from perpetua_client.credentials import Credentials
 from perpetua_client.errors import RateLimited, Refusal, refusal_of
@@ -79,9 +80,9 @@ class Transport:
         try:
             async with self.session.request(
                 method,
-                self.url + path,
+                URL(self.url + path, encoded=True),
                 data=sent or None,
-                headers={**self._headers(method, path, sent), **(headers or {})},
+                headers=self._headers(method, path, sent, headers or {}),
                 timeout=self._timeout,
             ) as response:
                 received = await response.read()
@@ -92,9 +93,11 @@ class Transport:
         self.pace.note(kind, response.headers.get("RateLimit"))
         return self._judged(kind, response, received)
 
-    def _headers(self, method: str, path: str, body: bytes) -> dict[str, str]:
-        own = {"Content-Type": "application/json"} if body else {}
-        return own if self.credentials is None else own | self.credentials.headers(method, path, body)
+    def _headers(self, method: str, path: str, body: bytes, given: Mapping[str, str]) -> dict[str, str]:
+        own = {**given, **({"Content-Type": "application/json"} if body else {})}
+        if self.credentials is None:
+            return own
+        return own | self.credentials.headers(method, path, body, given.get("Idempotency-Key", ""))
 
     def _judged(self, kind: str, response: aiohttp.ClientResponse, body: bytes) -> Answer | NoAnswer:
         fields = response.headers

@@ -9,8 +9,8 @@ import aiohttp
 import msgspec
 
 from perpetua_client.errors import PerpetuaError
+from perpetua_client.live.subscription import PRIVATE, Key
 from perpetua_client.messages import AccountMessage, MarketMessage
-from perpetua_client.subscription import PRIVATE, Key
 from perpetua_client.wire import encoded
 
 MESSAGES = (

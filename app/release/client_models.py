@@ -1,4 +1,4 @@
-"""The structs of clients/python, generated from those of the exchange: `python -m app.client_models` writes them.
+"""The structs of clients/python, generated from those of the exchange: `python -m app.release.client_models` writes them.
 
 A client sees Decimal and datetime where the wire has text. Which text is which is said here by the field's name, once; a name
 that is not listed stops the generator. Words of an answer stay text, because the exchange may add some (docs/consume.md).
@@ -23,7 +23,7 @@ from schemas.live import account_messages, market_messages
 from schemas.rest import accounts, countdowns, market_data, markets, order_groups, orders, transfers
 from schemas.rest.bodies import Request
 
-PACKAGE = Path(__file__).parents[1] / "clients" / "python" / "src" / "perpetua_client"
+PACKAGE = Path(__file__).parents[2] / "clients" / "python" / "src" / "perpetua_client"
 REQUESTS = (orders.LegRequest, orders.OrderRequest, orders.AmendRequest, transfers.WithdrawalRequest)
 ANSWERS = (
     *(orders.OrderTaken, orders.CancelTaken, orders.AmendTaken, orders.OrderView, orders.FillView),
@@ -46,7 +46,7 @@ _DECIMALS = re.compile(
 )
 _HEAD = '''"""{about}
 
-Written by `python -m app.client_models` from the structs of the exchange; a test compares them.
+Written by `python -m app.release.client_models` from the structs of the exchange; a test compares them.
 """
 
 '''
@@ -132,7 +132,9 @@ def _text(kind: type, name: str) -> str:
     for pattern, found in ((_TIMES, "datetime"), (_TEXTS, "str"), (_DECIMALS, "Decimal")):
         if pattern.search(name):
             return found
-    raise SystemExit(f"{kind.__name__}.{name}: say in app/client_models.py whether it is a time, a text or a decimal")
+    raise SystemExit(
+        f"{kind.__name__}.{name}: say in app/release/client_models.py whether it is a time, a text or a decimal"
+    )
 
 
 def _words_in(kind: type) -> Iterable[type[StrEnum]]:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-from perpetua_client.book import Book
+from perpetua_client.live.book import Book
+from perpetua_client.live.subscription import BookSubscription, Counted, Key, Private, Subscription
 from perpetua_client.messages import (
     BalanceChangedMessage,
     BestPricesMessage,
@@ -19,7 +20,6 @@ from perpetua_client.messages import (
     TickerMessage,
     TradeMessage,
 )
-from perpetua_client.subscription import BookSubscription, Counted, Key, Private, Subscription
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from perpetua_client.book import Book
 from perpetua_client.errors import PerpetuaError, SequenceGap
+from perpetua_client.live.book import Book
 from perpetua_client.messages import (
     AccountSubscribedMessage,
     BookSnapshotMessage,

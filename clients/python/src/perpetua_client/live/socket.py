@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import msgspec
 
-from perpetua_client.connection import Connection, Frame, Lost
 from perpetua_client.errors import PerpetuaError, Refusal, SequenceGap, Unavailable, refusal_of
-from perpetua_client.live_channels import LiveChannels
-from perpetua_client.live_orders import LiveOrders
+from perpetua_client.live.channels import LiveChannels
+from perpetua_client.live.connection import Connection, Frame, Lost
+from perpetua_client.live.orders import LiveOrders
+from perpetua_client.live.subscription import Key, Subscription
 from perpetua_client.orders import Orders
-from perpetua_client.subscription import Key, Subscription
 from perpetua_client.transport import Transport, outcome_of
 
 AGAIN_AFTER_S = (0.05, 2.0)

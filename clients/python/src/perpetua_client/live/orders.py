@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from perpetua_client.connection import Frame, Lost
 from perpetua_client.errors import Unavailable
+from perpetua_client.live.connection import Frame, Lost
 from perpetua_client.models import AmendRequest, AmendTaken, CancelTaken, OrderRequest
 from perpetua_client.orders import Orders, Placed, placed_of, with_client_order_id
 from perpetua_client.wire import plain
