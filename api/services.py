@@ -19,7 +19,7 @@ from api.database import Database
 from api.live.live_feeds import LiveFeeds
 from api.submission.load_poller import LoadPoller
 from api.submission.submission_queue import SubmissionQueue
-from broker.dead_letters import DeadLetter
+from broker.dead_letters import DeadLetter, StoredLetter
 from schemas.rest.operating.dead_letters import RetryOutcome
 from schemas.units import Timestamp
 from store.markets.registry import MarketRegistry
@@ -70,12 +70,12 @@ class ApiSettings:
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """How dead letters are read, and one of them is retried by an operator for a reason.
+    """How the newest dead letters are read, and one of them is retried by an operator for a reason.
 
     Reading raises OSError or TimeoutError where the broker does not answer.
     """
 
-    read: Callable[[], Awaitable[list[DeadLetter]]]
+    read: Callable[[], Awaitable[list[StoredLetter]]]
     retry: Callable[[Session, Operator, DeadLetter, str | None, Timestamp], Awaitable[RetryOutcome]]
 
 

@@ -224,11 +224,11 @@ def _dead_letters(settings: Settings) -> "DeadLetters":
     """How the API reads and retries dead letters."""
     from agents.dead_letter_retry import retry_for_operator
     from api.services import DeadLetters
-    from broker.dead_letters import DeadLetter, read_dead_letters
+    from broker.dead_letters import StoredLetter, read_newest_dead_letters
 
-    async def read() -> list[DeadLetter]:
+    async def read() -> list[StoredLetter]:
         try:
-            return await read_dead_letters(settings.broker_address)
+            return await read_newest_dead_letters(settings.broker_address)
         except KafkaError as error:
             raise ConnectionError(str(error)) from error
 

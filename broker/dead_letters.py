@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from broker.producer import SENT_BYTES_MAX, AckedProducer
-from broker.reader import read_all
+from broker.reader import read_all, read_back
 from broker.unreadable import UnreadableRecord
 from schemas.ids import public_command_id
 from schemas.orders import EndReason
@@ -13,6 +13,8 @@ from schemas.topics import DEAD_LETTERS
 
 VALUE_BYTES_MAX = SENT_BYTES_MAX - 16 * 1024  # room for key and headers
 DETAIL_CHARACTERS_MAX = 500
+NEWEST_MAX, NEWEST_BYTES = 1_000, 8 * 1024 * 1024
+"""What a look at the newest letters reads: so many, or so much of them; the last step back may pass it."""
 
 
 class Failure(NamedTuple):
@@ -63,6 +65,13 @@ def dead_letter_of_failure(market: str, failure: Failure) -> DeadLetter:
     return DeadLetter(place, market, EndReason.INTERNAL, name, failure.seq, None, len(value), value)
 
 
+class StoredLetter(NamedTuple):
+    """A letter at its place in the topic; places rise with time."""
+
+    place: int
+    letter: DeadLetter
+
+
 async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
     """Append a letter to the topic and wait for the broker; the first one connects the producer."""
     fields = {
@@ -81,11 +90,25 @@ async def send_to_dlq(producer: AckedProducer, dead_letter: DeadLetter) -> None:
 
 async def read_dead_letters(bootstrap: str) -> list[DeadLetter]:
     """Every dead letter, oldest first, each once; records that are not ours are skipped."""
-    found: dict[str, DeadLetter] = {}
-    for record in await read_all(bootstrap, DEAD_LETTERS):
+    return [stored.letter for stored in _once_each(await read_all(bootstrap, DEAD_LETTERS))]
+
+
+async def read_newest_dead_letters(bootstrap: str) -> list[StoredLetter]:
+    """The newest letters, oldest first, each once: NEWEST_MAX of them, or fewer that are large."""
+    records = await read_back(bootstrap, DEAD_LETTERS, _is_enough)
+    return _once_each(records[-NEWEST_MAX:])
+
+
+def _is_enough(records: list[Any]) -> bool:
+    return len(records) >= NEWEST_MAX or sum(len(record.value or b"") for record in records) >= NEWEST_BYTES
+
+
+def _once_each(records: list[Any]) -> list[StoredLetter]:
+    found: dict[str, StoredLetter] = {}
+    for record in records:
         dead_letter = _dead_letter(record)
         if dead_letter is not None:
-            found.setdefault(dead_letter.id, dead_letter)
+            found.setdefault(dead_letter.id, StoredLetter(record.offset, dead_letter))
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from agents.dead_letter_retry import retry_for_operator
 from api.services import DeadLetters
-from broker.dead_letters import DeadLetter
+from broker.dead_letters import DeadLetter, StoredLetter
 from store.queries.operations.books import keep_verification
 from tests.api.exchange import Client, Exchange, Reply, now
 from tests.api.margin_scene import long_from
@@ -148,8 +148,8 @@ async def test_dead_letters_are_listed_and_retried(database: str) -> None:
         for n in range(3)
     ]
 
-    async def read() -> list[DeadLetter]:
-        return letters
+    async def read() -> list[StoredLetter]:
+        return [StoredLetter(40 + place, letter) for place, letter in enumerate(letters)]
 
     exchange = await Exchange(database, dead_letters=DeadLetters(read, retry_for_operator)).start()
     admin = await exchange.user(is_admin=True)
@@ -180,7 +180,7 @@ async def test_dead_letters_are_listed_and_retried(database: str) -> None:
 async def test_without_a_broker_dead_letters_are_unavailable(database: str, fault: Exception | None) -> None:
     """503, in words; the rest of the console works."""
 
-    async def read() -> list[DeadLetter]:
+    async def read() -> list[StoredLetter]:
         raise fault or AssertionError
 
     letters = None if fault is None else DeadLetters(read, retry_for_operator)

@@ -13,7 +13,7 @@ import pytest_asyncio
 from agents.dead_letter_retry import retry_for_operator
 from api.routes import ALL_ROUTES
 from api.services import DeadLetters
-from broker.dead_letters import DeadLetter
+from broker.dead_letters import StoredLetter
 from tests.api.exchange import Exchange
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -22,7 +22,7 @@ CASES_MIN = 500
 """Of a short run; fewer would mean that most routes were not reached."""
 
 
-async def no_letters() -> list[DeadLetter]:
+async def no_letters() -> list[StoredLetter]:
     """An empty topic."""
     return []
 

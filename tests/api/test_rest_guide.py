@@ -10,7 +10,7 @@ import pytest_asyncio
 from agents.dead_letter_retry import retry_for_operator
 from api.routes import ALL_ROUTES
 from api.services import DeadLetters
-from broker.dead_letters import DeadLetter
+from broker.dead_letters import DeadLetter, StoredLetter
 from schemas.commands import AdvanceClock
 from schemas.units import Timestamp
 from tests.api.exchange import Client, Exchange
@@ -49,8 +49,8 @@ STAGES = {
 async def patient_exchange(database: str) -> AsyncIterator[Exchange]:
     """An exchange that waits as long as one in production."""
 
-    async def read() -> list[DeadLetter]:
-        return [LETTER]
+    async def read() -> list[StoredLetter]:
+        return [StoredLetter(0, LETTER)]
 
     letters = DeadLetters(read, retry_for_operator)
     listening = await Exchange(database, dead_letters=letters).start(drain_timeout_s=30.0, wait_timeout_s=2.0)

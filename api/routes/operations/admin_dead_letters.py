@@ -10,7 +10,7 @@ from api.paging import PAGING, page_answer, page_request
 from api.responses import json_answer
 from api.route import Access, Answer, Route
 from api.services import DeadLetters, Services, services_of
-from broker.dead_letters import DeadLetter
+from broker.dead_letters import DeadLetter, StoredLetter
 from schemas.refusals import ErrorCode, Refused
 from schemas.rest.bodies import Page
 from schemas.rest.operating.dead_letters import DeadLetterView, RetryOutcome, RetryRequest
@@ -23,7 +23,7 @@ _retry = BodyReader(RetryRequest)
 
 
 async def dead_letters(request: web.Request, _admin: int) -> web.Response:
-    """Every dead letter, newest first."""
+    """The newest dead letters, newest first."""
     asked = page_request(request, PAGING)
     return page_answer(_page(await _read(services_of(request)), asked))
 
@@ -31,7 +31,7 @@ async def dead_letters(request: web.Request, _admin: int) -> web.Response:
 async def retry(request: web.Request, admin: int) -> web.Response:
     """Have the relay send again what can be read now and is still missing."""
     services, asked = services_of(request), await _retry.read(request)
-    known = {letter.id: letter for letter in await _read(services)}
+    known = {stored.letter.id: stored.letter for stored in await _read(services)}
     if unknown := sorted(set(asked.ids) - known.keys()):
         raise Refusal(ErrorCode.NOT_FOUND, "there is no such dead letter", {"ids": unknown})
     retrying, operator = _letters(services).retry, Operator(admin, None)
@@ -44,14 +44,14 @@ async def retry(request: web.Request, admin: int) -> web.Response:
     return json_answer([await retried(known[letter_id]) for letter_id in dict.fromkeys(asked.ids)])
 
 
-def _page(letters: list[DeadLetter], asked: ListRequest) -> Page[DeadLetterView] | Refused:
+def _page(letters: list[StoredLetter], asked: ListRequest) -> Page[DeadLetterView] | Refused:
     """A page from the newest on; a letter's place in the topic is what the cursor names."""
     after = decode_cursor(asked.cursor, Int8)
     if isinstance(after, Refused):
         return after
-    placed = [(place, letter) for place, letter in enumerate(letters) if after is None or place < after]
-    newest = placed[::-1][: asked.limit + 1]
-    return page_of(newest, asked.limit, lambda one: one[0], lambda one: _view(one[1]))
+    wanted = [stored for stored in letters if after is None or stored.place < after]
+    newest = wanted[::-1][: asked.limit + 1]
+    return page_of(newest, asked.limit, lambda stored: stored.place, lambda stored: _view(stored.letter))
 
 
 def _view(letter: DeadLetter) -> DeadLetterView:
@@ -68,7 +68,7 @@ def _view(letter: DeadLetter) -> DeadLetterView:
     )
 
 
-async def _read(services: Services) -> list[DeadLetter]:
+async def _read(services: Services) -> list[StoredLetter]:
     try:
         async with asyncio.timeout(READ_WITHIN_S):
             return await _letters(services).read()
@@ -96,7 +96,7 @@ ROUTES = (
         {
             200: Answer(
                 Page[DeadLetterView],
-                "Records that took no sequence, and commands that broke the engine and were undone.",
+                "Records that took no sequence, and commands that broke the engine and were undone: the newest 1,000, fewer where they are large; `dlq list` has all.",
             )
         },
         access=Access.ADMIN,
