@@ -11,7 +11,7 @@ from broker.errors import LogMismatch
 from broker.producer import AckedProducer
 from broker.reader import last_record
 from exchange.engine.log.snapshot_format import load
-from schemas.topics import book_changelog_topic, commands_topic, events_topic, fills_topic
+from schemas.topics import PUBLISHED, book_changelog_topic, commands_topic, events_topic
 from store.advance import Advance, unseen
 from store.command_log.broker_identity import claim_cluster, raise_epoch, read_cluster, replace_cluster
 from store.command_log.outbox import set_cursor
@@ -126,7 +126,7 @@ async def _be_alone(session: Connection) -> None:
 
 
 async def _check_empty(bootstrap: str, market: str) -> None:
-    for topic in (commands_topic(market), events_topic(market), fills_topic(market)):
+    for topic in (commands_topic(market), events_topic(market), *(topic(market) for topic in PUBLISHED)):
         if await last_record(bootstrap, topic) is not None:
             raise RebuildRefused(f"{topic} is not empty")
 

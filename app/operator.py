@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import asyncpg
 
+from agents.fills.record_kinds import R, RecordKind
 from agents.worker.database import close_quietly
 from app.settings import Settings
 from app.unreachable import BrokerSilent
-from schemas.fills import PublicFill
 from schemas.market import MarketSpec, spec_faults
 from schemas.rest.bodies import Page
 from schemas.rest.drains import Drained
@@ -38,7 +38,6 @@ from store.operators.acts import Act, Operator, record_act
 from store.operators.market_acts import MarketCommand
 from store.operators.market_acts import command_market as send_command
 from store.queries.market_data.markets import list_markets
-from store.queries.market_data.public_fills import read_public_fills
 from store.queries.operations.books import keep_verification
 from store.queries.operations.health import AuditRun, read_last_audit
 from store.queries.operations.markets import owners_of
@@ -83,14 +82,14 @@ async def drain_markets(settings: Settings, market: str | None = None) -> Draine
             return None
 
 
-async def fills_from(settings: Settings, market: str, sequence: int) -> AsyncIterator[PublicFill]:
-    """The stored fills of a market from a sequence, oldest first. Raises MarketUnknown."""
+async def records_from(settings: Settings, kind: RecordKind[R], market: str, sequence: int) -> AsyncIterator[R]:
+    """The records of a market's topic from a sequence, oldest first, as stored. Raises MarketUnknown."""
     async with session_of(settings) as session:
         if market not in (await load_registry(session)).by_name:
             raise MarketUnknown(market)
-        while page := await read_public_fills(session, market, sequence, LIMIT_MAX):
-            for fill in page:
-                yield fill
+        while page := await kind.read(session, market, sequence, LIMIT_MAX):
+            for record in page:
+                yield record
             sequence = page[-1].sequence + 1
 
 

@@ -73,7 +73,8 @@ def topic_settings(markets: Iterable[str], replication: int = 1) -> Iterator[tup
     for market in markets:
         yield topics.commands_topic(market), LOG | in_sync
         yield topics.events_topic(market), LOG | in_sync
-        yield topics.fills_topic(market), LOG | in_sync
+        for published in topics.PUBLISHED:
+            yield published(market), LOG | in_sync
         yield topics.book_changelog_topic(market), BOOK | in_sync
     yield topics.DEAD_LETTERS, DEAD | in_sync
 

@@ -1,6 +1,6 @@
 """The public fill stream `fills.{marketId}`: one record per trade, for external consumers (source of asyncapi.json).
 
-Key: the market. Headers: `eventId`, `sequence`, `schemaVersion`. `sequence` is the market's trade counter, without gaps;
+Key: the market. Headers: schemas/record_headers.py. `sequence` is the market's trade counter, without gaps;
 a record may arrive more than once, always with the same bytes, so a consumer that keeps the last sequence sees each once.
 Compatibility: within a `schemaVersion` fields are only added, after the others, never removed or given another meaning;
 a cause may be added. tests/schemas/golden holds the bytes of each version.
@@ -16,7 +16,9 @@ from schemas.events import Event, PositionTransferred, TradeExecuted
 from schemas.ids import public_event_id, public_order_id, public_trade_id
 from schemas.market import MarketSpec
 from schemas.orders import FillCause, Side
+from schemas.record_headers import Headers, record_headers
 from schemas.rest.bodies import TimeText
+from schemas.topics import fills_topic
 from schemas.units import format_e18, format_micros, format_timestamp
 
 FILL_SCHEMA_VERSION = 1
@@ -61,13 +63,9 @@ def decode_fill(body: bytes) -> PublicFill:
     return _decoder.decode(body)
 
 
-def fill_headers(fill: PublicFill) -> list[tuple[str, bytes]]:
+def fill_headers(fill: PublicFill) -> Headers:
     """The headers of a fill's record, which a consumer can filter by without reading the body."""
-    return [
-        ("eventId", fill.event_id.encode()),
-        ("sequence", str(fill.sequence).encode()),
-        ("schemaVersion", str(fill.schema_version).encode()),
-    ]
+    return record_headers("fill", fills_topic(fill.market_id), fill)
 
 
 def fills_of_events(spec: MarketSpec, events: Iterable[Event | None]) -> Iterator[PublicFill]:

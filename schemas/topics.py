@@ -18,6 +18,11 @@ def fills_topic(market: str) -> str:
     return f"fills.{market}"
 
 
+def executions_topic(market: str) -> str:
+    """Both sides of each fill of a market, for back offices; written by the same agent as its fills."""
+    return f"executions.{market}"
+
+
 def publisher_app_id(market: str) -> str:
     """Name of the publishing agent of a market, in logs and in PostgreSQL's list of sessions."""
     return f"publisher-{market}"
@@ -46,3 +51,7 @@ def book_table(market: str) -> str:
 def book_changelog_topic(market: str) -> str:
     """The compacted changelog topic of the book table. It depends on the market alone, so a market can change its shard."""
     return f"{engine_app_id(market)}-{book_table(market)}-changelog"
+
+
+PUBLISHED = (fills_topic, executions_topic)
+"""The documented topics of a market, which outside consumers read."""

@@ -7,6 +7,7 @@ UTC. A decimal string from outside is read once, here, into an integer of 10^-18
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 
 Ticks = NewType("Ticks", int)
@@ -52,16 +53,23 @@ def parse_whole_units(text: str, unit_e18: int) -> int | None:
 
 def format_e18(value: int) -> str:
     """Write an integer of 10^-18 as a decimal string without trailing zeros."""
+    # few values are finer than 10^-9, and integers below 2^63 are divided much faster
+    coarse, rest = divmod(value, NANO_E18)
+    return _format(value, 18) if rest else _format(coarse, 9)
+
+
+def _format(value: int, decimals: int) -> str:
+    """Write an integer of 10^-decimals as a decimal string without trailing zeros."""
     sign, value = ("-", -value) if value < 0 else ("", value)
-    whole, fraction = divmod(value, E18)
+    whole, fraction = divmod(value, 10**decimals)
     if not fraction:
         return f"{sign}{whole}"
-    return f"{sign}{whole}.{fraction:018d}".rstrip("0")
+    return f"{sign}{whole}.{fraction:0{decimals}d}".rstrip("0")
 
 
 def format_micros(amount: int) -> str:
     """Write micros as a decimal string of the quote asset, without trailing zeros."""
-    return format_e18(amount * MICRO_E18)
+    return _format(amount, 6)
 
 
 def format_ppm(rate: int) -> str:
@@ -118,4 +126,11 @@ def timestamp_or_none(moment: datetime | None) -> Timestamp | None:
 
 def format_timestamp(timestamp: int) -> str:
     """ISO 8601 UTC with microseconds, as every time in an answer."""
-    return datetime_of(timestamp).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    second, fraction = divmod(timestamp, SECOND_US)
+    return f"{_second_text(second)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(second: int) -> str:
+    """A whole second since 1970 UTC; many records share one."""
+    return datetime_of(second * SECOND_US).isoformat().removesuffix("+00:00")

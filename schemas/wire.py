@@ -1,12 +1,20 @@
 """How commands and events travel: packed records, and the hash that chains one event to the next."""
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from schemas.commands import Command
-from schemas.events import CommandFailed, Event, PositionTransferred, TradeExecuted
+from schemas.events import (
+    CommandFailed,
+    ConditionalAccepted,
+    Event,
+    OrderAccepted,
+    PositionTransferred,
+    TradeExecuted,
+)
 
 HASH_BYTES = 16
 GENESIS_HASH = "0" * (2 * HASH_BYTES)
@@ -57,6 +65,13 @@ Trade: TypeAlias = TradeExecuted | PositionTransferred
 """An event with a number of the market's trade counter."""
 
 
+class NamedOrder(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """What a reader of executions needs of an accepted order: its number, and what its client calls it."""
+
+    order: int
+    client_order_id: str | None
+
+
 def _begin(*kinds: type[Event]) -> tuple[bytes, ...]:
     """How the bytes of events of these kinds begin."""
     return tuple(b'{"type":"%s"' % str(kind.__struct_config__.tag).encode() for kind in kinds)
@@ -64,10 +79,12 @@ def _begin(*kinds: type[Event]) -> tuple[bytes, ...]:
 
 _FAILED_BEGINS = _begin(CommandFailed)
 _TRADES_BEGIN = _begin(TradeExecuted, PositionTransferred)
+_ACCEPTED_BEGIN = _begin(OrderAccepted, ConditionalAccepted)
 _encoder = msgspec.json.Encoder()
 _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _trade_decoder: msgspec.json.Decoder[Trade] = msgspec.json.Decoder(Trade)
+_named_order_decoder = msgspec.json.Decoder(NamedOrder)
 _command_record_decoder = msgspec.json.Decoder(CommandRecord)
 _event_record_decoder = msgspec.json.Decoder(EventRecord)
 
@@ -90,9 +107,17 @@ def failed_command(body: bytes | msgspec.Raw) -> int | None:
     return _event_decoder.decode(body).command if bytes(body).startswith(_FAILED_BEGINS) else None
 
 
-def trade_in(body: bytes | msgspec.Raw) -> Trade | None:
-    """The trade that an event is; None for every other event, which is not read further."""
-    return _trade_decoder.decode(body) if bytes(body).startswith(_TRADES_BEGIN) else None
+def trades_and_orders(events: Iterable[bytes | msgspec.Raw]) -> tuple[list[Trade], list[NamedOrder]]:
+    """The trades among some events, and the orders that they accept; every other event is not read further."""
+    trades: list[Trade] = []
+    orders: list[NamedOrder] = []
+    for event in events:
+        body = bytes(event)
+        if body.startswith(_ACCEPTED_BEGIN):
+            orders.append(_named_order_decoder.decode(body))
+        elif body.startswith(_TRADES_BEGIN):
+            trades.append(_trade_decoder.decode(body))
+    return trades, orders
 
 
 def decode_command_record(body: bytes) -> CommandRecord:

@@ -1,47 +1,51 @@
-"""What the end of a public fill stream holds: our fills, and records that are not ours."""
+"""What the end of a documented topic holds: our records, and records that are not ours."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from broker.unreadable import Unreadable, UnreadableRecord, unreadable
-from schemas.fills import PublicFill, decode_fill
+from schemas.record_headers import TopicRecord
 from schemas.wire import UNDECODABLE
 
+R = TypeVar("R", bound=TopicRecord)
 
-class PublishedFill(NamedTuple):
-    """A fill of the topic, and its record."""
 
-    fill: PublicFill
+class Published(NamedTuple, Generic[R]):
+    """A record of the topic as it was read, and what it says."""
+
+    said: R
     record: Any
 
 
-class MisplacedFill(UnreadableRecord):
-    """A record in the form of a fill of this market that the exchange has never matched."""
+class MisplacedRecord(UnreadableRecord):
+    """A record in the form of one of this market's that nothing in the market has led to."""
 
-    def __init__(self, sequence: int) -> None:
-        super().__init__(Unreadable.UNKNOWN, f"no trade of the market is fill {sequence} of this event")
+    def __init__(self, kind: str, sequence: int) -> None:
+        super().__init__(Unreadable.UNKNOWN, f"no trade of the market is {kind} {sequence} of this event")
 
 
-def fills_in(records: Sequence[Any], market: str) -> tuple[list[PublishedFill], list[tuple[Any, UnreadableRecord]]]:
-    """The fills of the market among these records, and the other records with what is wrong with them."""
-    fills: list[PublishedFill] = []
+def ours_in(
+    records: Sequence[Any], market: str, decode: Callable[[bytes], R]
+) -> tuple[list[Published[R]], list[tuple[Any, UnreadableRecord]]]:
+    """The records of the market among these, and the others with what is wrong with them."""
+    ours: list[Published[R]] = []
     foreign: list[tuple[Any, UnreadableRecord]] = []
     for record in records:
         try:
-            fills.append(PublishedFill(_read(record.value, market), record))
+            ours.append(Published(_read(record.value, market, decode), record))
         except UnreadableRecord as fault:
             foreign.append((record, fault))
-    return fills, foreign
+    return ours, foreign
 
 
-def is_same(one: PublicFill, other: PublicFill) -> bool:
-    """Whether two records are of the same fill; a release may print it with more fields than the one before."""
-    return (one.sequence, one.trade_id, one.event_id) == (other.sequence, other.trade_id, other.event_id)
+def is_same(one: TopicRecord, other: TopicRecord) -> bool:
+    """Whether two records report the same; a release may print it with more fields than the one before."""
+    return (one.sequence, one.event_id) == (other.sequence, other.event_id)
 
 
-def last_without_hole(published: Sequence[PublishedFill]) -> int | None:
-    """The sequence of the last fill before a hole; None when there is none."""
-    return end_without_hole(iter([each.fill.sequence for each in published]))
+def last_without_hole(published: Sequence[Published[R]]) -> int | None:
+    """The sequence of the last record before a hole; None when there is none."""
+    return end_without_hole(iter([each.said.sequence for each in published]))
 
 
 def end_without_hole(sequences: Iterator[int]) -> int | None:
@@ -53,13 +57,13 @@ def end_without_hole(sequences: Iterator[int]) -> int | None:
     return last
 
 
-def _read(value: bytes | None, market: str) -> PublicFill:
+def _read(value: bytes | None, market: str, decode: Callable[[bytes], R]) -> R:
     if value is None:
         raise UnreadableRecord(Unreadable.MALFORMED, "no value")
     try:
-        fill = decode_fill(value)
+        said = decode(value)
     except UNDECODABLE as error:
         raise unreadable(error) from error
-    if fill.market_id != market:
-        raise UnreadableRecord(Unreadable.FOREIGN_MARKET, fill.market_id)
-    return fill
+    if said.market_id != market:
+        raise UnreadableRecord(Unreadable.FOREIGN_MARKET, said.market_id)
+    return said

@@ -25,7 +25,7 @@ NEEDED: Mapping[Work, tuple[Callable[[str], str], ...]] = {
     Work.RELAY: (topics.commands_topic,),
     Work.ENGINE: (topics.commands_topic, topics.events_topic, topics.book_changelog_topic),
     Work.PROJECTION: (topics.commands_topic, topics.events_topic),
-    Work.PUBLISHER: (topics.events_topic, topics.fills_topic),
+    Work.PUBLISHER: (topics.events_topic, *topics.PUBLISHED),
 }
 """The topics of a market without which a kind of work cannot go on."""
 

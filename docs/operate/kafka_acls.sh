@@ -29,9 +29,9 @@ allow perpetua-projection --operation Write --topic dead-letters
 allow perpetua-projection --operation Read --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
 allow perpetua-projection --operation Read --group projection- --resource-pattern-type prefixed
 
-# publisher: the one writer of the public fills
+# publisher: the one writer of the documented topics
 allow perpetua-publisher --operation Read --topic engine.events. --resource-pattern-type prefixed
-allow perpetua-publisher --operation Read --operation Write --topic fills. --resource-pattern-type prefixed
+allow perpetua-publisher --operation Read --operation Write --topic fills. --topic executions. --resource-pattern-type prefixed
 allow perpetua-publisher --operation Write --topic dead-letters
 allow perpetua-publisher --operation Read --group publisher- --resource-pattern-type prefixed
 
@@ -39,7 +39,7 @@ allow perpetua-publisher --operation Read --group publisher- --resource-pattern-
 allow perpetua-relay --operation DescribeConfigs --topic engine.commands. --resource-pattern-type prefixed
 allow perpetua-engine --operation DescribeConfigs --topic engine.commands. --topic engine.events. --topic engine- --resource-pattern-type prefixed
 allow perpetua-projection --operation DescribeConfigs --topic engine.events. --topic engine.commands. --resource-pattern-type prefixed
-allow perpetua-publisher --operation DescribeConfigs --topic engine.events. --topic fills. --resource-pattern-type prefixed
+allow perpetua-publisher --operation DescribeConfigs --topic engine.events. --topic fills. --topic executions. --resource-pattern-type prefixed
 
 # API: reads events for the socket, and dead letters for operators, without a group
 allow perpetua-api --operation Read --topic engine.events. --resource-pattern-type prefixed
@@ -47,7 +47,9 @@ allow perpetua-api --operation Read --topic dead-letters
 
 # clock and liquidator ask whether the broker is ours, which needs no right: perpetua-clock, perpetua-liquidator
 
-# reader: `verify`, `dlq list`; and consumers of the fills
+# reader: `verify`, `dlq list`; consumers of what is public; and back offices, whose topics name accounts
 allow perpetua-reader --operation Read --topic '*'
 allow perpetua-consumer --operation Read --topic fills. --resource-pattern-type prefixed
 allow perpetua-consumer --operation Read --group consumer- --resource-pattern-type prefixed
+allow perpetua-backoffice --operation Read --topic fills. --topic executions. --resource-pattern-type prefixed
+allow perpetua-backoffice --operation Read --group backoffice- --resource-pattern-type prefixed

@@ -93,6 +93,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON countdowns TO perpetua_projection;
 
 -- publisher: reads the fills that the log has no more, and writes nothing.
 GRANT SELECT ON fills TO perpetua_publisher;
+GRANT SELECT (order_id, client_order_id) ON orders TO perpetua_publisher;
 
 -- clock and price feeds: append commands, and note until when prices are fresh.
 GRANT SELECT ON orders, positions, countdowns, price_reports TO perpetua_clock;

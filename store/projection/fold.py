@@ -227,6 +227,7 @@ class Fold:
             realized=party.realized,
             cause=trade.cause,
             at=at,
+            position_after=party.position,
         )
         self.rows.fills.append(fill)
 

@@ -96,6 +96,7 @@ def _fill(batch: BatchRows, event: PositionTransferred, party: TransferSide, rol
         realized=party.realized,
         cause=str(event.cause),
         at=datetime_of(event.at),
+        position_after=party.position,
     )
     batch.rows.fills.append(fill)
 

@@ -119,6 +119,7 @@ class FillRow(WrittenRow, frozen=True):
     realized: int
     cause: str
     at: datetime
+    position_after: int
 
 
 class PositionUpdate(msgspec.Struct, gc=False, array_like=True):

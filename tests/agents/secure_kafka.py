@@ -16,7 +16,8 @@ from tests.tls import Certificate
 
 ACLS = Path(__file__).parents[2] / "docs" / "operate" / "kafka_acls.sh"
 USERS = tuple(
-    f"perpetua-{name}" for name in ("relay", "engine", "projection", "clock", "reader", "publisher", "consumer")
+    f"perpetua-{name}"
+    for name in ("relay", "engine", "projection", "clock", "reader", "publisher", "consumer", "backoffice")
 )
 PASSWORD = "p@ss:w/rd"
 

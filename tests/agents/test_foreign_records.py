@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
 from agents.fills.app import MarketPublisher, publisher_unit
-from agents.fills.end_of_topic import fills_in
+from agents.fills.end_of_topic import ours_in
 from agents.matching.app import MarketEngine, engine_unit
 from agents.projection.app import MarketProjection, projection_unit
 from agents.projection.persister import Persister
@@ -28,7 +28,7 @@ from broker.errors import LogMismatch
 from broker.event_records import read_written
 from broker.producer import AckedProducer
 from broker.unreadable import NewerRecord
-from schemas.fills import encode_fill
+from schemas.fills import decode_fill, encode_fill
 from schemas.topics import events_topic, fills_topic
 from schemas.wire import EventRecord, encode
 from store.projection.errors import ChainBroken
@@ -87,7 +87,7 @@ async def goes_on(stream: Stream) -> None:
 
 
 async def _are_published(stream: Stream, fills: list[bytes]) -> bool:
-    ours, _ = fills_in(await published(stream), stream.market)
+    ours, _ = ours_in(await published(stream), stream.market, decode_fill)
     return list(kept_by_sequence(each.record.value for each in ours).values()) == fills
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from agents.fills.app import publisher_unit
 from agents.fills.end_of_topic import end_without_hole
-from agents.fills.worker import FillsMissing, Publisher
+from agents.fills.record_stream import RecordsMissing
+from agents.fills.worker import Publisher
 from agents.matching.app import engine_unit
 from agents.projection.app import projection_unit
 from agents.rebuild import rebuild
@@ -118,7 +119,7 @@ async def test_two_publishers_at_once_say_the_same_twice(broker: Broker, databas
         records = await stream.records()
         await zombie.take(Delivered(records[0]))
         said = len(await published(stream))
-        zombie._last = 0  # frozen before it had sent anything
+        zombie.fills.last = 0  # frozen before it had sent anything
         async with hosted(*parts(stream, publisher_unit)):
             await stream.trade(60)
             fills = await everything_is_published(stream)
@@ -168,7 +169,7 @@ async def test_a_new_broker_starts_with_the_newest_fills(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long history is not sent again: the stream starts a fixed number of fills before the last, without a hole."""
-    monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 7)
+    monkeypatch.setattr("agents.fills.record_stream.AGAIN_ON_A_NEW_BROKER", 7)
     async with stream_on(broker, database, tmp_path) as stream:
         async with hosted(*parts(stream, *PARTS)):
             await stream.trade(100)
@@ -184,14 +185,14 @@ async def test_a_publisher_ahead_of_the_projection_waits_and_leaves_no_hole(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fill that is neither in the log nor persisted is waited for; one that never comes stops the publisher."""
-    monkeypatch.setattr("agents.fills.worker.PERSISTED_WITHIN_S", 0.5)
+    monkeypatch.setattr("agents.fills.record_stream.PERSISTED_WITHIN_S", 0.5)
     async with stream_on(broker, database, tmp_path) as stream:
         await stream.trade(60)
         records = await matched(stream)
         await append(stream, records)
         last = Delivered([record for record in records if b"trade.executed" in encode(record)][-1])
         publisher = Publisher(stream.market, stream.settings)
-        with pytest.raises(FillsMissing):
+        with pytest.raises(RecordsMissing):
             await publisher.take(last)
         assert not last.is_acknowledged
         async with hosted(*parts(stream, projection_unit)):

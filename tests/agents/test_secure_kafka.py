@@ -125,15 +125,20 @@ async def _nobody_does_what_is_not_his(kafka: SecureKafka, market: str) -> None:
         "reader": topics.commands_topic(market),
         "publisher": topics.commands_topic(market),
         "consumer": topics.fills_topic(market),
+        "backoffice": topics.executions_topic(market),
     }.items():
         with pytest.raises(
             (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
         ):  # the latter: writes nowhere
             await _forge(kafka.address_for(f"perpetua-{user}"), topic)
-    private = [topics.commands_topic(market), topics.events_topic(market), topics.book_changelog_topic(market)]
-    for topic in (*private, topics.DEAD_LETTERS):
-        with pytest.raises(KafkaError):  # only the fills name no users
-            await last_record(kafka.address_for("perpetua-consumer"), topic)
+    logs = [topics.commands_topic(market), topics.events_topic(market), topics.book_changelog_topic(market)]
+    private = [*logs, topics.DEAD_LETTERS]
+    for user, closed in {"consumer": [*private, topics.executions_topic(market)], "backoffice": private}.items():
+        for topic in closed:
+            with pytest.raises(KafkaError):  # only the public topics name no users
+                await last_record(kafka.address_for(f"perpetua-{user}"), topic)
+    for topic in topics.PUBLISHED:
+        await last_record(kafka.address_for("perpetua-backoffice"), topic)
     for credentials in (kafka.address_for("perpetua-engine", "wrong"), kafka.address_for("nobody")):
         with pytest.raises(KafkaError):
             await cluster_id(credentials)

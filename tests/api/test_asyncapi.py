@@ -1,4 +1,4 @@
-"""The document of the public fill stream: valid by the official schema, true, and readable."""
+"""The document of topics and socket: valid by the official schema, true, and readable."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from api.documents.asyncapi import EXAMPLE, event_document
-from schemas.fills import PublicFill, encode_fill, fill_headers
+from api.documents.asyncapi import event_document
+from api.documents.asyncapi_topics import TOPICS, DocumentedTopic
 from schemas.orders import FillCause
-from schemas.topics import fills_topic
+from schemas.topics import PUBLISHED
 from tests.api.exchange import Exchange
 from tests.schemas.test_fills import FILLS
 
@@ -57,24 +58,32 @@ def test_the_document_is_valid_asyncapi_3_1() -> None:
     assert len(list(official.iter_errors(broken))) == 2
 
 
-def test_records_and_headers_are_what_the_document_says() -> None:
-    """Topic, key, headers and body of real fills, and the document's own example."""
-    channel = _document()["channels"]["fills"]
-    message = _document()["components"]["messages"]["fill"]
-    assert channel["address"].replace("{marketId}", "BTC-PERP") == fills_topic("BTC-PERP")
-    for fill in (*FILLS.values(), EXAMPLE):
-        _validator(message["payload"]).validate(json.loads(encode_fill(fill)))
-        headers = {name: value.decode() for name, value in fill_headers(fill)}
+def test_each_published_topic_is_documented() -> None:
+    """None is left out, by its address."""
+    addresses = {channel["address"] for channel in _document()["channels"].values()}
+    assert addresses == {topic("{marketId}") for topic in PUBLISHED} | {"/ws"}
+
+
+@pytest.mark.parametrize("of", TOPICS, ids=lambda of: of.kind)
+def test_records_and_headers_are_what_the_document_says(of: DocumentedTopic) -> None:
+    """Topic, headers and body of real records, and the document's own example."""
+    channel, message = _document()["channels"][of.channel], _document()["components"]["messages"][of.kind]
+    assert channel["address"].replace("{marketId}", "BTC-PERP") == of.topic("BTC-PERP")
+    for record in (*(FILLS.values() if of.kind == "fill" else ()), of.example):
+        _validator(message["payload"]).validate(json.loads(of.encode(record)))
+        headers = {name: value.decode() for name, value in of.headers(record)}
         Draft202012Validator(message["headers"]).validate(headers)
+        assert set(headers) == set(message["headers"]["properties"])
     (example,) = message["examples"]
-    assert example["payload"] == json.loads(encode_fill(EXAMPLE))
-    assert example["headers"] == {name: value.decode() for name, value in fill_headers(EXAMPLE)}
+    assert example["payload"] == json.loads(of.encode(of.example))
+    assert example["headers"] == {name: value.decode() for name, value in of.headers(of.example)}
 
 
-def test_a_record_that_lacks_a_field_is_none() -> None:
+@pytest.mark.parametrize("of", TOPICS, ids=lambda of: of.kind)
+def test_a_record_that_lacks_a_field_is_none(of: DocumentedTopic) -> None:
     """Fields that are always written are required."""
-    body = json.loads(encode_fill(EXAMPLE))
-    payload = _validator(_document()["components"]["messages"]["fill"]["payload"])
+    body = json.loads(of.encode(of.example))
+    payload = _validator(_document()["components"]["messages"][of.kind]["payload"])
     for field in body:
         assert list(payload.iter_errors({name: value for name, value in body.items() if name != field})), field
 
@@ -114,5 +123,7 @@ async def test_it_is_served_for_programs_and_for_people(exchange: Exchange) -> N
     assert page.tags.count("script") == 1  # the one that takes the theme
     pages = {link for link in page.links if not link.startswith("/web/")}
     assert pages == {"/", "/account", "/asyncapi.json", "/docs", "/docs/events"}
-    for shown in (*msgspec.structs.fields(PublicFill), *("eventId", "schemaVersion", "fills.{marketId}", "TAKE_OVER")):
-        assert (shown if isinstance(shown, str) else shown.encode_name) in page.text
+    fields = [field.encode_name for of in TOPICS for field in msgspec.structs.fields(of.record)]
+    addresses = [of.address for of in TOPICS]
+    for shown in (*fields, *addresses, "eventId", "schemaVersion", "ce_id", "TAKE_OVER"):
+        assert shown in page.text

@@ -11,9 +11,11 @@ import pytest_asyncio
 from click.testing import CliRunner, Result
 
 from app.cli import cli
+from schemas.executions import encode_execution
 from schemas.fills import encode_fill
 from schemas.orders import Side
 from store.command_log.commands import MarketUnknown
+from store.queries.market_data.executions import read_executions
 from store.queries.market_data.public_fills import read_public_fills
 from tests.store.projection_builders import an_order, open_exchange
 from tests.store.test_public_fills import everything_forced
@@ -40,6 +42,16 @@ async def test_each_trade_is_a_line_as_the_stream_has_it(database: str, lines: l
     """All of them, the forced ones too, in the bytes of their records; the broker they were sent to is gone."""
     printed = await _tail(database, "--market", "BTC-PERP")
     assert (printed.exit_code, printed.output.splitlines()) == (0, lines)
+
+
+async def test_a_tail_of_executions_has_both_sides_of_each_fill(database: str, lines: list[str]) -> None:
+    """In the bytes of the records of that topic, with accounts; from the middle of a trade too."""
+    printed = await _tail(database, "--market", "BTC-PERP", "--topic", "executions", "--from-sequence", "2")
+    opened = await open_exchange(database)
+    stored = await read_executions(opened.session, "BTC-PERP", 2, 100)
+    await opened.close()
+    assert printed.output.splitlines() == [encode_execution(each).decode() for each in stored]
+    assert len(stored) == 2 * len(lines) - 1
 
 
 async def test_a_tail_starts_at_the_given_sequence(database: str, lines: list[str]) -> None:

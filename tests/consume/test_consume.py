@@ -19,7 +19,7 @@ from agents.relay import Relay
 from agents.worker.host import Unit
 from app.local.run_record import RunRecord, write_run_record
 from broker.topics import cluster_id
-from schemas.fills import PublicFill, encode_fill
+from schemas.fills import PublicFill, encode_fill, fill_headers
 from store.queries.market_data.public_fills import newest_public_fill
 from tests.agents.intruder import KINDS, intrude
 from tests.agents.stream import Stream, hosted, stream_on
@@ -111,7 +111,7 @@ async def test_a_consumer_misses_nothing_when_the_broker_is_lost(
     broker: Broker, empty_broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fills it never saw were lost with the broker, and the new stream starts after them: the replay has them."""
-    monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 5)
+    monkeypatch.setattr("agents.fills.record_stream.AGAIN_ON_A_NEW_BROKER", 5)
     async with stream_on(broker, database, tmp_path) as stream, consumer_of(stream, tmp_path) as client:
         async with hosted(*parts(stream, *ALL)):
             await stream.trade(60)
@@ -133,7 +133,7 @@ async def test_faust_keeps_every_fill_once(
     broker: Broker, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guide's agent on a stream that starts after the first fills: the replay has them. Killed, it continues."""
-    monkeypatch.setattr("agents.fills.worker.AGAIN_ON_A_NEW_BROKER", 5)
+    monkeypatch.setattr("agents.fills.record_stream.AGAIN_ON_A_NEW_BROKER", 5)
     unpublished = market_with_consumer(broker, database, tmp_path, Relay, engine_unit, projection_unit)
     async with unpublished as (stream, client):
         await stream.trade(60)
@@ -177,7 +177,7 @@ async def test_kcat_shows_every_record_and_keeps_each_fill_once(broker: Broker, 
         await send_fills(stream, fills[:3])
         show, keep = commands("kcat")
         lines = [encode_fill(fill).decode() for fill in fills]
-        headers = [f"eventId={f.event_id},sequence={f.sequence},schemaVersion=1" for f in fills]
+        headers = [",".join(f"{name}={value.decode()}" for name, value in fill_headers(fill)) for fill in fills]
         shown = [f"{header} {line}" for header, line in zip(headers, lines, strict=True)]
         assert await asyncio.to_thread(client.shell, show) == shown + shown[:3]
         assert await asyncio.to_thread(client.shell, keep) == lines

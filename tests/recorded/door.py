@@ -7,12 +7,12 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from agents.fills.worker import fills_of
+from agents.fills.trades import read_trades
 from broker.event_records import pack
 from exchange.engine.log.journal import EncodedEvent, answer_or_fail
 from exchange.engine.log.snapshot_format import dump, load, state_hash
 from exchange.engine.market import empty_market
-from schemas.fills import encode_fill, fill_headers
+from schemas.fills import encode_fill, fill_headers, fills_of_events
 from schemas.wire import decode_command, encode
 
 RESTORED_EVERY = 3
@@ -91,7 +91,7 @@ class Player:
         name = self._market.spec.market
         for record in pack(name, 1, self._hash_before, self._fresh):
             self._records.add(encode(record))
-            for fill in fills_of(self._market.spec, record):
+            for fill in fills_of_events(self._market.spec, read_trades(record)[0]):
                 self._fills.add(name.encode(), encode_fill(fill))
                 for header, value in fill_headers(fill):
                     self._fills.add(header.encode(), value)

@@ -62,11 +62,16 @@ def test_every_version_ever_written_is_read(kind: str, version: int) -> None:
 
 
 def test_the_headers_have_what_a_consumer_decides_by() -> None:
-    """Event, sequence and version, as text."""
+    """Event, sequence and version, as text, then the attributes of a CloudEvent in Kafka's binary mode."""
     assert fill_headers(FILLS["trade"]) == [
         ("eventId", b"BTC-PERP:91"),
         ("sequence", b"17"),
         ("schemaVersion", b"1"),
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"fills.BTC-PERP:17"),
+        ("ce_type", b"perpetua.fill.v1"),
+        ("ce_source", b"/markets/BTC-PERP"),
+        ("ce_time", b"2027-01-15T12:00:00.000000Z"),
     ]
 
 

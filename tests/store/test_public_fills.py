@@ -6,13 +6,15 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from agents.fills.worker import fills_of
+from agents.fills.trades import read_trades
 from exchange.errors import UnknownRules
 from schemas.commands import Counterparty, Deleverage, Liquidate, TakeOver
-from schemas.fills import PublicFill, encode_fill
+from schemas.executions import Execution, encode_execution, executions_of_trades, orders_of
+from schemas.fills import PublicFill, encode_fill, fills_of_events
 from schemas.orders import FillCause, Side
 from schemas.units import Lots, Micros, Ticks
 from schemas.wire import RULES_VERSION
+from store.queries.market_data.executions import read_executions
 from store.queries.market_data.public_fills import newest_public_fill, read_public_fills, replay_fills
 from store.queries.paging import ListRequest
 from tests.store.projection_builders import NOON, Exchange, an_order, open_exchange
@@ -45,10 +47,17 @@ async def everything_forced(exchange: Exchange) -> None:
     await exchange.settle()
 
 
+def executions_of_the_log(exchange: Exchange) -> list[Execution]:
+    """Both sides of every fill of the market, out of its events; no order of these has a client order id."""
+    spec = exchange.registry.by_name[BTC].spec
+    trades = [trade for record in exchange.records(BTC, 1) for trade in read_trades(record)[0]]
+    return list(executions_of_trades(spec, trades, fills_of_events(spec, trades), dict.fromkeys(orders_of(trades))))
+
+
 def fills_of_the_log(exchange: Exchange) -> list[PublicFill]:
     """Every fill of the market, out of its events."""
     spec = exchange.registry.by_name[BTC].spec
-    return [fill for record in exchange.records(BTC, 1) for fill in fills_of(spec, record)]
+    return [fill for record in exchange.records(BTC, 1) for fill in fills_of_events(spec, read_trades(record)[0])]
 
 
 async def test_log_and_tables_give_the_same_bytes_for_every_kind_of_fill(exchange: Exchange) -> None:
@@ -62,12 +71,24 @@ async def test_log_and_tables_give_the_same_bytes_for_every_kind_of_fill(exchang
     assert [fill.cause for fill in logged] == causes
 
 
+async def test_executions_of_forced_fills_are_the_same_from_the_log_and_from_the_tables(exchange: Exchange) -> None:
+    """Trades, a liquidation, a deleveraging and a take-over: two sides of each, the fund by its name, without orders where there are none."""
+    await everything_forced(exchange)
+    logged = executions_of_the_log(exchange)
+    stored = await read_executions(exchange.session, BTC, 1, 100)
+    assert [encode_execution(each) for each in stored] == [encode_execution(each) for each in logged]
+    assert [each.sequence for each in logged] == list(range(1, 11))
+    fund, bankrupt = logged[-2:]
+    assert (fund.user_id, fund.order_id, fund.fee, fund.cause) == ("INSURANCE_FUND", None, "0", FillCause.TAKE_OVER)
+    assert bankrupt.position_after == "0" != fund.position_after
+
+
 async def test_fills_of_newer_rules_are_not_guessed(exchange: Exchange) -> None:
     """Events that this code does not know may be trades: to pass them would leave a hole in the stream."""
     await everything_forced(exchange)
-    record, spec = exchange.records(BTC, 1)[-1], exchange.registry.by_name[BTC].spec
+    record = exchange.records(BTC, 1)[-1]
     with pytest.raises(UnknownRules):
-        list(fills_of(spec, replace(record, rules=RULES_VERSION + 1)))
+        read_trades(replace(record, rules=RULES_VERSION + 1))
 
 
 async def test_a_fill_without_orders_says_so(exchange: Exchange) -> None:

@@ -1,7 +1,8 @@
 """What must hold of the public fill streams of an exchange, after any disturbance."""
 
-from agents.fills.worker import AGAIN_ON_A_NEW_BROKER
-from app.operator import fills_from
+from agents.fills.record_kinds import FILLS
+from agents.fills.record_stream import AGAIN_ON_A_NEW_BROKER
+from app.operator import records_from
 from app.settings import Settings
 from broker.reader import read_all
 from schemas.fills import encode_fill
@@ -17,7 +18,7 @@ async def every_fill_is_published(settings: Settings, market: str) -> None:
 
     A stream that started on a new broker has at least the last 10,000.
     """
-    stored = {fill.sequence: encode_fill(fill) async for fill in fills_from(settings, market, 1)}
+    stored = {fill.sequence: encode_fill(fill) async for fill in records_from(settings, FILLS, market, 1)}
     newest = max(stored, default=0)
 
     async def kept() -> dict[int, bytes] | None:
