@@ -11,6 +11,9 @@ PASSWORD = "correct horse"
 WITHIN_MS = 30_000
 ASK_EVERY_MS = 50
 SERIOUS = {"serious", "critical"}
+LOADING, LOADED = Axe(), Axe("0")
+"""Axe, brought into a page once."""
+PANEL, DIALOG, FORM = "[role=tabpanel]", "dialog[open]", "[aria-label='Order form']"
 LOOKS = [
     (1_440, "dark"),
     (390, "light"),
@@ -117,9 +120,10 @@ class Screen:
         known = tuple(f"status of {status}" for status in statuses)
         self.problems[:] = [problem for problem in self.problems if not any(text in problem for text in known)]
 
-    def serious_faults(self) -> list[str]:
-        """What axe finds that hinders somebody seriously."""
-        found = Axe().run(self.page).response["violations"]
+    def serious_faults(self, within: str | None = None) -> list[str]:
+        """What axe finds that hinders somebody seriously, in the page or in the parts that a selector names: those that have changed."""
+        is_there = self.page.evaluate("typeof axe === 'object'")
+        found = (LOADED if is_there else LOADING).run(self.page, within).response["violations"]
         return [
             f"{fault['id']}: {[node['html'] for node in fault['nodes']]}"
             for fault in found

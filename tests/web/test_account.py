@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Download, expect
 
 from tests.web.conftest import PICTURES, Open
-from tests.web.screen import LOOKS, PASSWORD, Screen
+from tests.web.screen import LOOKS, PANEL, PASSWORD, Screen
 
 NEW_PASSWORD = "another horse"
 STEP_S = 30
@@ -198,6 +198,7 @@ def test_everybody_can_use_it(open_page: Open, width: int, theme: str) -> None:
     screen = open_page("/account", width, theme)
     assert not screen.serious_faults()
     screen.register()
+    assert not screen.serious_faults()
     for name in ("Money", "Security", "Sessions", "API keys", "Statements"):
         panel = screen.tab(name)
         expect(panel.get_by_role("heading").first).to_be_visible()
@@ -205,7 +206,7 @@ def test_everybody_can_use_it(open_page: Open, width: int, theme: str) -> None:
             panel.get_by_role("button", name="Set up an authenticator app").click()
             expect(panel.get_by_role("img")).to_be_visible()
         screen.page.screenshot(path=PICTURES / f"account-{name}-{width}-{theme}.png", full_page=True)
-        assert not screen.serious_faults(), name
+        assert not screen.serious_faults(PANEL), name
         assert screen.page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 

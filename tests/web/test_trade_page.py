@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from api.documents.web_tree import WEB_TREE
 from tests.web.conftest import Open
 from tests.web.console import token_of
-from tests.web.screen import LOOKS, Screen
+from tests.web.screen import DIALOG, FORM, LOOKS, PANEL, Screen
 
 BOOKS = 3
 COMPARE = """async ([version, market, count]) => {
@@ -70,16 +70,16 @@ def test_tabs_and_dialogs_are_accessible(open_page: Open, width: int, theme: str
         assert page.request.post("/orders", data=asked, headers={"Authorization": f"Bearer {token}"}).ok
     for tab in ("Open orders (1)", "Order history", "Fills", "Funding", "Ledger", "Balances", "Positions (1)"):
         expect(screen.tab(tab).get_by_text("Reading", exact=True)).to_have_count(0)
-        assert not screen.serious_faults(), tab
+        assert not screen.serious_faults(PANEL), tab
     for name in ("Close", "TP/SL", "Deposit", "Withdraw", "BTC-PERP", "Keys (?)"):
         page.get_by_role("button", name=name, exact=True).first.click()
         expect(page.get_by_role("dialog")).to_be_visible()
-        assert not screen.serious_faults(), name
+        assert not screen.serious_faults(DIALOG), name
         page.keyboard.press("Escape")
     for kind in ("Limit", "Market", "Conditional"):
         page.get_by_role("group", name="Type").get_by_role("button", name=kind).click()
         page.get_by_text("More", exact=True).click()
-        assert not screen.serious_faults(), kind
+        assert not screen.serious_faults(FORM), kind
         page.get_by_text("More", exact=True).click()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
