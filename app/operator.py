@@ -175,7 +175,7 @@ async def audit_books(settings: Settings, *, is_deep: bool, advance: Advance = u
 
 
 async def keep_report(settings: Settings, market: str, report: object, took_ms: int) -> None:
-    """Keep what `verify` found, for the console of operators; a role that may not is told so, and its report is printed all the same."""
+    """Keep what `verify` found, for the console of operators; where a role may not, it says so, and the report is printed all the same."""
     async with session_of(settings) as session:
         try:
             await keep_verification(session, market, report, took_ms, now())

@@ -1,7 +1,7 @@
 """Corrections of a balance by an operator: double entry against the house account `external`, once per idempotency key.
 
 Money that an operator gives or takes comes from or goes to outside the exchange, as a deposit does, and is a type of entry
-of its own: so every sum of the books stays exact, and what was corrected can be told from what users paid in.
+of its own: so every sum of the books stays exact, and corrections are kept apart from what users paid in.
 """
 
 from exchange.risk.account import MarginAccount

@@ -15,7 +15,7 @@ from store.queries.formatting import index_text, spec_of, storable
 from store.session.connect import Session
 
 MarketCommand = SetStatus | SetIndex | SetSpec | SetRules | SetPriceSources
-"""What operators tell a market."""
+"""What operators send to a market."""
 
 _READ = """
 SELECT operator_status, index_price, rules, spec::text AS spec, price_sources::text AS sources, price_quorum FROM markets

@@ -90,7 +90,7 @@ async def end_logins(session: Session, user: int, at: Timestamp, *, but: int = 0
 
 
 async def end_unnamed(session: Session, user: int, at: Timestamp) -> int:
-    """End every token of a user that names no login, as the release before has issued them; returns the number that stands for them."""
+    """End every token of a user that names no login, as the release before has issued them; returns their common number."""
     await session.execute(_END_UNNAMED, user, datetime_of(at), datetime_of(expiry_at(at)))
     return -user
 

@@ -61,6 +61,6 @@ function logOut() {
   session.end();
   call("POST", "/auth/logout", undefined, { Authorization: `Bearer ${token}` }).then(
     () => report("Logged out"),
-    (refusal) => reportRefusal(refusal, "Logged out here; the exchange was not told: "),
+    (refusal) => reportRefusal(refusal, "Logged out here; the exchange does not know yet: "),
   );
 }

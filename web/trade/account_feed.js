@@ -125,7 +125,7 @@ async function readFills() {
   fills.set([...fills.now.filter(({ tradeId, orderId }) => !known.has(`${tradeId} ${orderId}`)), ...stored.data].slice(0, FILLS_KEPT));
 }
 
-/** Margins move with the mark, and no event tells of it: they are read again while there is a position. */
+/** Margins move with the mark without an event: they are read again while there is a position. */
 async function readMargins() {
   if (!session.now || !positions.now.size || document.hidden || live.state.now.name !== "live") return;
   const [before, moneyBefore] = [positions.now, balance.now];

@@ -14,7 +14,7 @@ const FOLLOWED_MAX = 100;
 /** Whether the list is open. */
 export const isPicking = new Value(false);
 
-/** The button with the market's name, and the list behind it. */
+/** The button with the market's name, and the list that it opens. */
 export function MarketPicker() {
   const isOpen = useValue(isPicking);
   const name = useValue(chosen) ?? "Markets";
