@@ -24,6 +24,7 @@ from app.file_limit import raise_file_limit
 from app.logs import configure_logs
 from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
+from app.schema_registry import register_schemas
 from app.settings import Settings, signing_key, signing_secret, totp_key
 from app.unreachable import BrokerSilent
 from broker.address import name_process
@@ -68,6 +69,16 @@ async def prepare_topics(settings: Settings, markets: Sequence[str] = ()) -> lis
     """Create the topics of these markets, or of every listed one; returns their names."""
     names = list(markets or (await _registry(settings)).by_name)
     return await create_topics(settings.broker_address, names, replication=settings.topic_replication)
+
+
+async def register_record_schemas(settings: Settings) -> dict[str, int]:
+    """Register the schemas of the documented topics of every listed market, where there is a registry. Raises RegistryRefused."""
+    from api.documents.record_schemas import subjects_of
+
+    if not settings.schema_registry_url:
+        return {}
+    markets = list((await _registry(settings)).by_name)
+    return await register_schemas(settings.schema_registry_url, subjects_of(markets))
 
 
 class TopicsFound(NamedTuple):

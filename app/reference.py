@@ -5,9 +5,9 @@ A test compares them with the files, so that no setting and no code is missing o
 
 import ast
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
@@ -16,6 +16,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from api.access.budgets import Budget
+from api.documents.record_schemas import schema_files
 from api.errors import RETRIABLE
 from app.settings import FILE_NAMES, LOCAL_RATES, PRODUCTION_RATES, Settings
 from schemas.refusals import HTTP_STATUS, MEANING, ErrorCode
@@ -72,7 +73,11 @@ def meanings() -> dict[str, str]:
     return meanings
 
 
-PAGES = {"configuration.md": configuration_page, "errors.md": errors_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration_page,
+    "errors.md": errors_page,
+    **{f"schemas/{name}": partial(str, text) for name, text in schema_files().items()},
+}
 _AGAIN = " Sent with `Retry-After`."
 
 

@@ -146,6 +146,8 @@ class Settings(BaseModel):
     """PostgreSQL, as `postgresql://user:password@host/name`; default: the one of the exchange that runs in `DATA`."""
     broker_url: str = ""
     """Kafka, as `host:port`, several separated by commas; default: the one of the exchange that runs in `DATA`."""
+    schema_registry_url: str = Field("", repr=False)
+    """A schema registry with Confluent's API: `topics` registers the schemas of the documented topics there. Default: none."""
     broker_tls: bool = False
     """Whether to connect to the broker over TLS."""
     broker_ca: Path | None = None

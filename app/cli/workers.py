@@ -9,6 +9,7 @@ import click
 from app.acts import record_topic_repair
 from app.cli.screen.completion import MARKET
 from app.cli.sending import reason_option
+from app.schema_registry import RegistryRefused
 from app.settings import Settings, load_settings, resolve_local
 from store.markets.placement import BadShard, check_shard
 
@@ -112,12 +113,19 @@ def migrate() -> None:
 @click.option("--repair", is_flag=True, help="Set the settings of existing topics to what they must be.")
 @reason_option
 def topics(repair: bool, reason: str | None) -> None:
-    """Create the topics of every listed market; exit 1 when one is not set up as it must be, and say how."""
-    from app.compose import prepare_topics, repair_topics, topic_faults
+    """Create the topics of every listed market, and register their schemas; exit 1 when one is not set up as it must be, and say how."""
+    from app.compose import prepare_topics, register_record_schemas, repair_topics, topic_faults
 
     settings = resolve_local(load_settings())
     names = asyncio.run(prepare_topics(settings))
     click.echo(f"{len(names)} topics exist: {', '.join(names)}")
+    try:
+        registered = asyncio.run(register_record_schemas(settings))
+    except RegistryRefused as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error
+    for subject, schema_id in registered.items():
+        click.echo(f"{subject} is schema {schema_id} of the registry")
     repaired = asyncio.run(repair_topics(settings)) if repair else []
     asyncio.run(record_topic_repair(settings, repaired, reason))
     for fault in repaired:

@@ -11,7 +11,7 @@ from app.cli import cli
 from broker.topic_faults import REPLICATION, TopicFault
 from broker.topic_repair import repairable
 from broker.topics import IN_SYNC, STAMPED_BY_THE_BROKER, admin_client, topic_settings
-from schemas.topics import DEAD_LETTERS, book_changelog_topic, commands_topic, events_topic, fills_topic
+from schemas.topics import DEAD_LETTERS, PUBLISHED, book_changelog_topic, commands_topic, events_topic, fills_topic
 from store.schema.migrate import migration_files
 from tests.conftest import Broker
 
@@ -25,11 +25,11 @@ async def test_the_current_migration_is_printed(database: str) -> None:
 async def test_the_existing_topics_are_printed(database: str, empty_broker: Broker) -> None:
     """Those of every listed market and the one for dead letters; a second time they are there already."""
     environment = {"DATABASE_URL": database, "BROKER_URL": empty_broker.bootstrap}
-    kinds = (commands_topic, events_topic, fills_topic, book_changelog_topic)
+    kinds = (commands_topic, events_topic, *PUBLISHED, book_changelog_topic)
     names = [*(kind(market) for market in ("BTC-PERP", "ETH-PERP") for kind in kinds), DEAD_LETTERS]
     for _ in range(2):
         result = await _type(environment, "topics")
-        assert (result.exit_code, result.output) == (0, f"9 topics exist: {', '.join(names)}\n")
+        assert (result.exit_code, result.output) == (0, f"{len(names)} topics exist: {', '.join(names)}\n")
 
 
 async def test_a_topic_that_differs_is_named(database: str, empty_broker: Broker) -> None:
