@@ -38,7 +38,7 @@ def shows_what_rest_says(screen: Screen) -> None:
     _same_position(screen)
     _same_money(screen)
     _same_histories(screen)
-    _same_market(screen)
+    same_market(screen)
 
 
 def _same_orders(screen: Screen) -> None:
@@ -79,7 +79,8 @@ def _same_histories(screen: Screen) -> None:
         expect(screen.tab(tab).locator("tbody tr td.wide:last-child")).to_have_text(ids)
 
 
-def _same_market(screen: Screen) -> None:
+def same_market(screen: Screen) -> None:
+    """The trades that are shown are the last ones of REST, and the book is that of REST at the same sequence."""
     page = screen.page
     screen.until(lambda: _shown_trades(screen) == _stored_trades(screen))
     books: Any = page.evaluate(BOOKS_AT_ONE_SEQUENCE, [WEB_TREE.version, MARKET, DEPTH])
