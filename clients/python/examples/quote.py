@@ -19,17 +19,19 @@ QUANTITY = Decimal("0.01")
 async def main(url: str, key: str, seconds: float = 10.0) -> None:
     """Quote, then show what was filled."""
     until = time.monotonic() + seconds
+    quotes: dict[str, str] = {}
     async with Client(url, key) as client:
         tick = (await client.market(MARKET)).tick_size
         async with client.socket(cancel_on_disconnect=True) as socket, socket.mark(MARKET) as marks:
-            quotes: dict[str, str] = {}
             async for message in marks:
                 for side, away in (("BUY", -DISTANCE), ("SELL", DISTANCE)):
                     price = (message.data.mark_price * (1 + away)).quantize(tick)
                     await move(socket, quotes, side, price)
                 if time.monotonic() > until:
                     break
-        async for order in client.orders(market_id=MARKET, limit=2):
+        await asyncio.sleep(0.5)  # the end of the connection cancels what rests
+        for order_id in quotes.values():
+            order = await client.order(order_id)
             print(order.side, order.status, "filled", order.filled_quantity, "of", order.quantity)
 
 
