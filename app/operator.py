@@ -50,7 +50,9 @@ from store.session.presence import Work, read_processes
 from store.users.users import read_administrators
 
 if TYPE_CHECKING:  # only callers that use the broker load its client
+    from agents.rebuild import MovedMarket
     from broker.dead_letters import DeadLetter
+    from broker.topic_faults import TopicFault
 
 ANSWER_WITHIN_S = 10.0
 DRAIN_WITHIN_S = 30.0
@@ -167,6 +169,28 @@ def shell_operator() -> Operator:
     return Operator(None, f"{_account_name()}@{platform.node()}")
 
 
+async def record_drain(settings: Settings, market: str | None, drained: Drained | None, reason: str | None) -> None:
+    """Record a drain, also one that was not done in time."""
+    outcome: dict[str, Any] = {"isDrained": drained is not None}
+    if drained is not None:
+        outcome |= {"processed": drained.processed, "skipped": drained.skipped}
+    await _record(settings, Act(Action.DRAIN, {}, outcome, market=market, reason=reason))
+
+
+async def record_topic_repair(settings: Settings, repaired: "Collection[TopicFault]", reason: str | None) -> None:
+    """Record which settings of topics were repaired; nothing where none was."""
+    if repaired:
+        before = {f"{fault.topic} {fault.what}": fault.found for fault in repaired}
+        after = {f"{fault.topic} {fault.what}": fault.expected for fault in repaired}
+        await _record(settings, Act(Action.REPAIR_TOPICS, before, after, reason=reason))
+
+
+async def record_rebuild(settings: Settings, moved: "Collection[MovedMarket]", reason: str | None) -> None:
+    """Record where each market continues on the new broker."""
+    after = {each.market: {"epoch": each.epoch, "afterCommand": each.after_command} for each in moved}
+    await _record(settings, Act(Action.REBUILD, {}, after, reason=reason))
+
+
 async def audit_books(settings: Settings, *, is_deep: bool, advance: Advance = unseen) -> list[Finding]:
     """Audit findings; empty when the books balance. `is_deep` also recomputes everything."""
     async with session_of(settings) as session:
@@ -262,6 +286,11 @@ async def retry_dead_letters(settings: Settings, ids: Collection[str], reason: s
     async with session_of(settings) as session:
         operator = shell_operator()
         return [await retry_for_operator(session, operator, letter, reason, now()) for letter in chosen]
+
+
+async def _record(settings: Settings, act: Act) -> None:
+    async with session_of(settings) as session:
+        await record_act(session, shell_operator(), act, now())
 
 
 async def _check_clock(session: Session) -> None:

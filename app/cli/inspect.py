@@ -12,12 +12,11 @@ import asyncpg
 import click
 import msgspec
 
-from app.acts import record_drain
 from app.cli.output import end_at_ctrl_c, json_option, remark, say, show, status_colour
 from app.cli.screen.completion import MARKET
 from app.cli.screen.terminal import ProgressLine
 from app.cli.sending import reason_option
-from app.operator import audit_books, drain_markets, last_audit, market_states, now, processes
+from app.operator import audit_books, drain_markets, last_audit, market_states, now, processes, record_drain
 from app.settings import Settings, load_settings, resolve_local
 from app.unreachable import DATABASE_OUT_OF_REACH, unreachable
 from schemas.market import MarketStatus

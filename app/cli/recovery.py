@@ -9,12 +9,11 @@ import click
 import msgspec
 import orjson
 
-from app.acts import record_rebuild
 from app.cli.output import json_option, say, show
 from app.cli.screen.completion import MARKET
 from app.cli.screen.terminal import ProgressLine
 from app.cli.sending import reason_option
-from app.operator import keep_report
+from app.operator import keep_report, record_rebuild
 from app.settings import load_settings, resolve_local
 
 if TYPE_CHECKING:

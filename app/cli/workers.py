@@ -6,10 +6,9 @@ from functools import partial
 
 import click
 
-from app.acts import record_topic_repair
 from app.cli.screen.completion import MARKET
 from app.cli.sending import reason_option
-from app.schema_registry import RegistryRefused
+from app.operator import record_topic_repair
 from app.settings import Settings, load_settings, resolve_local
 from store.markets.placement import BadShard, check_shard
 
@@ -115,6 +114,7 @@ def migrate() -> None:
 def topics(repair: bool, reason: str | None) -> None:
     """Create the topics of every listed market, and register their schemas; exit 1 when one is not set up as it must be, and say how."""
     from app.compose import prepare_topics, register_record_schemas, repair_topics, topic_faults
+    from app.schema_registry import RegistryRefused
 
     settings = resolve_local(load_settings())
     names = asyncio.run(prepare_topics(settings))
