@@ -20,11 +20,11 @@ from agents.worker.gc_tuning import tune_gc
 from agents.worker.presence import seen
 from agents.worker.settings import StreamSettings
 from app.crash_at import arm_crash_points
+from app.exports.schema_registry import register_schemas
 from app.file_limit import raise_file_limit
 from app.logs import configure_logs
 from app.metrics import metrics_served
 from app.operator import check_can_be_listed, list_new_market, now
-from app.schema_registry import register_schemas
 from app.settings import Settings, signing_key, signing_secret, totp_key
 from app.unreachable import BrokerSilent
 from broker.address import name_process

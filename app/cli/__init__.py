@@ -14,10 +14,10 @@ from app.cli.demo import demo
 from app.cli.inspect import audit, drain, status
 from app.cli.markets import market
 from app.cli.prices import prices
+from app.cli.reading import export, tail
 from app.cli.recovery import rebuild, verify
 from app.cli.screen.commands import Commands
 from app.cli.screen.completion import PROGRAM, completion
-from app.cli.tail import tail
 from app.cli.users import admin
 from app.cli.workers import api, clock, engine, liquidator, migrate, projection, publisher, relay, run, topics
 from app.settings import Misconfigured
@@ -53,7 +53,7 @@ def cli() -> None:
 for command in (
     *(run, api, relay, engine, projection, publisher, clock, liquidator, prices, demo),
     *(migrate, topics, market, admin, user, config, completion),
-    *(drain, audit, verify, status, rebuild, dlq, tail, acts),
+    *(drain, audit, verify, status, rebuild, dlq, tail, export, acts),
 ):
     cli.add_command(command)
 

@@ -114,7 +114,7 @@ def migrate() -> None:
 def topics(repair: bool, reason: str | None) -> None:
     """Create the topics of every listed market, and register their schemas; exit 1 when one is not set up as it must be, and say how."""
     from app.compose import prepare_topics, register_record_schemas, repair_topics, topic_faults
-    from app.schema_registry import RegistryRefused
+    from app.exports.schema_registry import RegistryRefused
 
     settings = resolve_local(load_settings())
     names = asyncio.run(prepare_topics(settings))

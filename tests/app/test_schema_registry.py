@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from api.documents.asyncapi_topics import TOPICS, DocumentedTopic
 from api.documents.record_schemas import subjects_of
 from app.cli import cli
-from app.schema_registry import RegistryRefused, register_schemas
+from app.exports.schema_registry import RegistryRefused, register_schemas
 from tests.conftest import Broker
 
 

@@ -5,11 +5,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
+from schemas.units import timestamp_of
 from store.audit.audit import audit
 from store.audit.deep_audit import deep_audit
+from store.queries.accounts.statements import read_statement
+from tests.api.test_statements import adds_up, micros
 from tests.conftest import Broker
 from tests.crash_day.day import Day
 from tests.crash_day.playing import day_on
@@ -19,6 +23,10 @@ from tests.crash_day.scenario import load_scenario
 from tests.recorded.day import LISTED, check_as_recorded, outcome_of
 
 USDC = 10**6
+ACCOUNT_MONTHS = """
+SELECT account, date_trunc('month', at, 'UTC') AS month, sum(amount)::int8 AS posted FROM ledger
+WHERE account > 0 GROUP BY account, month ORDER BY account, month
+"""
 ADL_FILLS = "SELECT count(*) / 2 FROM fills WHERE cause = 'ADL'"
 
 
@@ -57,6 +65,23 @@ async def _check_outcome(day: Day) -> None:
     assert await deep_audit(day.session) == []
     ended = await day.session.fetchval("SELECT count(*) FROM liquidation_steps WHERE done_at IS NULL")
     assert ended == 0
+    await _check_statements(day)
+
+
+async def _check_statements(day: Day) -> None:
+    """The statement of each account's months adds up, is the sum of the ledger's entries, and ends with the wallet."""
+    rows = await day.session.fetch(ACCOUNT_MONTHS)
+    assert len({row["account"] for row in rows}) >= len(day.members)
+    closed: dict[int, int] = {}
+    for row in rows:
+        statement = await read_statement(day.session, row["account"], row["month"], timestamp_of(row["month"]))
+        parts = msgspec.to_builtins(statement)
+        assert adds_up(parts)
+        assert micros(parts["opening"]) == closed.get(row["account"], 0)
+        assert micros(parts["closing"]) - micros(parts["opening"]) == row["posted"]
+        closed[row["account"]] = micros(parts["closing"])
+    wallets = {row["user_id"]: row["wallet"] for row in await day.session.fetch("SELECT user_id, wallet FROM accounts")}
+    assert closed.items() <= wallets.items()
 
 
 def _check_it_was_a_crash(day: Day, steps: list[Step]) -> None:

@@ -23,7 +23,21 @@ _COUNTS = """
 SELECT (SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)) AS keys,
   (SELECT count(*) FROM orders WHERE user_id = $1 AND (is_live OR is_waiting)) AS orders
 """
+_ACCOUNTS_AFTER = (
+    "SELECT user_id FROM accounts WHERE user_id > $1::int8 AND user_id > 0 ORDER BY user_id LIMIT $2::int8"
+)
 _LAST = "\U0010ffff"
+
+
+async def count_accounts(session: Session) -> int:
+    """How many users there are."""
+    return int(await session.fetchval("SELECT count(*) FROM accounts WHERE user_id > 0"))
+
+
+async def read_accounts_after(session: Session, user: int, limit: int) -> list[int]:
+    """The next users by number, at most so many."""
+    rows = await session.fetch(_ACCOUNTS_AFTER, user, limit)
+    return [row["user_id"] for row in rows]
 
 
 async def list_users(
