@@ -160,14 +160,11 @@ def _success(route: Route, answer: Answer, schemas: dict[Any, JsonObject]) -> Js
 def _failure(codes: list[ErrorCode]) -> JsonObject:
     return {
         "description": "\n\n".join(f"`{code}`: {MEANING[code]}." for code in codes),
-        "headers": _headers(["X-Request-Id", *_headers_of(codes)]),
+        "headers": _headers(
+            ["X-Request-Id", *_OF_COUNTED_CALLS, *(["Retry-After"] if set(codes) <= RETRIABLE else [])]
+        ),
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorView"}}},
     }
-
-
-def _headers_of(codes: list[ErrorCode]) -> list[str]:
-    limited = _OF_COUNTED_CALLS if ErrorCode.RATE_LIMITED in codes else ()
-    return [*limited, "Retry-After"] if set(codes) <= RETRIABLE else []
 
 
 def _headers(names: list[str]) -> JsonObject:

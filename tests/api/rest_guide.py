@@ -15,6 +15,7 @@ from typing import Any
 from api.read_your_writes import WAIT
 from api.route import Access, Parameter, Route
 from api.routes import ALL_ROUTES
+from tests.api.documented_answers import undocumented
 from tests.api.exchange import Exchange, Reply
 
 GUIDE = Path(__file__).parents[2] / "docs" / "rest.md"
@@ -110,6 +111,7 @@ async def _ask(exchange: Exchange, asked: str, tokens: dict[str, Any]) -> Reply:
     options: dict[str, Any] = {"headers": headers, "allow_redirects": False}
     call = exchange.anonymous().call(method, path, json.loads(body) if body else None, **options)
     reply = await (call if method == "GET" else _while_the_market_runs(exchange, call))
+    assert undocumented(method, path, reply.status, reply.headers, reply.body) == [], path
     if isinstance(reply.body, dict) and "token" in reply.body:
         tokens["ALICE"] = reply.body["token"]
         tokens["alice"] = int(reply.body["userId"])

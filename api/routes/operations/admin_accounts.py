@@ -23,6 +23,7 @@ from store.session.connect import Session
 _reason = BodyReader(ReasonRequest)
 _correction = BodyReader(CorrectionRequest)
 _DONE = Answer(ActView, "What was done, as the log of operators has it.")
+_CORRECTED = Answer(ActView, _DONE.description, ("Idempotent-Replayed",))
 _WHY_KEPT = {
     Kept.NO_TOTP: Refusal(ErrorCode.NOT_FOUND, "the user has no TOTP"),
     Kept.NOT_ONE: Refusal(ErrorCode.INVALID_REQUEST, "the user is no administrator", {"field": "userId"}),
@@ -88,7 +89,7 @@ ROUTES = (
         correct_balance,
         "correctUserBalance",
         "Correct a balance",
-        {201: _DONE},
+        {201: _CORRECTED},
         access=Access.ADMIN,
         body=CorrectionRequest,
         errors=(ErrorCode.NOT_FOUND, ErrorCode.INSUFFICIENT_BALANCE, ErrorCode.IDEMPOTENCY_CONFLICT),
