@@ -17,6 +17,7 @@ from api.access.api_keys import ApiKeys
 from api.access.logins import Logins
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimits
+from api.access.signatures import SignedRequests
 from api.access.tokens import Tokens
 from api.database import Database
 from api.server import ApiServer
@@ -31,6 +32,7 @@ from store.markets.backlog import MarketLoad
 from store.markets.registry import MarketRegistry
 from store.session.connect import connect_reader_pool, connect_writer
 from store.submission import Placed, SubmissionOutcome, SubmissionRequest
+from store.users.signing_secrets import SigningSecrets
 from store.users.totp_secrets import TotpSecrets
 
 NO_DATABASE = "postgresql://nobody@/nothing?host=/nowhere"
@@ -85,6 +87,7 @@ async def serve(port: int, secret: str) -> None:
         keys=ApiKeys(database, now, time.monotonic),
         passwords=Passwords(),
         totp=TotpSecrets(""),
+        signed=SignedRequests(database, SigningSecrets(""), now),
         now=now,
         limits=RateLimits(load_settings({}).rates),
         proxies=Proxies(),

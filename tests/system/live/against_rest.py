@@ -104,12 +104,11 @@ def _without_the_mark(positions: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 async def _balance(session: aiohttp.ClientSession, follower: Follower) -> tuple[Any, Any]:
+    """The wallet: what positions lock of it changes with the mark, and no message tells of that while nothing happens to the account."""
     async with session.get("/balances", headers=follower.trader.headers) as answer:
         (shown,) = await answer.json()
     built = follower.account.balance
-    return tuple(
-        {key: each[key] for key in ("asset", "total", "locked", "available")} for each in (shown, built or shown)
-    )  # type: ignore[return-value]
+    return tuple({key: each[key] for key in ("asset", "total")} for each in (shown, built or shown))  # type: ignore[return-value]
 
 
 async def _trades(session: aiohttp.ClientSession, follower: Follower, market: str) -> tuple[Any, Any]:
