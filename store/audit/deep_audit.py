@@ -38,7 +38,7 @@ SELECT market_id, event_seq, account, amount FROM ledger WHERE type = 'LIQUIDATI
 """
 _POSITIONS = "SELECT market_id, user_id, lots, cost, realized, opened_seq FROM positions"
 _FILLS = """
-SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, cause FROM fills
+SELECT trade_id, role, event_seq, order_id, user_id, side, price, quantity, notional, fee, realized, position_after, cause FROM fills
 WHERE market_id = $1 AND trade_id > $2 AND trade_id <= $3 AND event_seq <= $4 ORDER BY trade_id, role
 """
 _FUNDINGS = """
@@ -132,8 +132,11 @@ class _MarketRecomputation:
         fee = Decimal(0) if is_forced else self._fee(row, notional)
         self.books.compare("fee", subject, fee, Decimal(row["fee"]))
         sign = 1 if row["side"] == "BUY" else -1
-        profit = self.held[row["user_id"]].trade(sign * quantity, sign * notional, row["event_seq"])
+        holding = self.held[row["user_id"]]
+        profit = holding.trade(sign * quantity, sign * notional, row["event_seq"])
         self.books.compare("realized", subject, profit, Decimal(row["realized"]))
+        if row["position_after"] is not None:  # releases before have none
+            self.books.compare("position after", subject, holding.quantity, row["position_after"] * self.lot)
         self.books.wallets[row["user_id"]] += profit - fee
         self.books.wallets[House.FEES] += fee
         if row["cause"] == "LIQUIDATION" and row["role"] == "TAKER":

@@ -15,6 +15,7 @@ from tests.store.projection_builders import NOON, seeded
 
 HOUR_US = 3_600_000_000
 CORRUPTIONS = {
+    "a position after a fill": "UPDATE fills SET position_after = position_after + 1 WHERE (trade_id, role) = (2, 'TAKER')",
     "a fee one micro higher": "UPDATE fills SET fee = fee + 1 WHERE trade_id = 1 AND role = 'TAKER' AND market_id = 1",
     "a profit one micro lower": "UPDATE fills SET realized = realized - 1 WHERE trade_id = 3 AND role = 'MAKER'",
     "a wallet one micro higher": "UPDATE accounts SET wallet = wallet + 1 WHERE user_id = 1",
