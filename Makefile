@@ -21,7 +21,7 @@ run: $(BIN)/perpetua ## Start the whole exchange on 127.0.0.1 (PORT, DATA, DEMO=
 	@$(BIN)/python -m app run
 
 test: $(VENV)/.installed-dev ## Run the tests on real PostgreSQL and a real Kafka
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 check: $(VENV)/.installed-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
