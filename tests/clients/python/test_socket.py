@@ -144,7 +144,7 @@ async def test_orders_end_with_the_connection(live: LiveExchange, alice: Client)
 
 
 async def test_a_signature_opens_every_connection(live: LiveExchange) -> None:
-    """Each is signed anew."""
+    """Each is signed again."""
     signer = await signer_of(await live.user("100000"))
     async with Client(signer.client.url, Signer(signer.key_id, signer.secret)) as client, client.socket() as socket:
         for number in range(3):
