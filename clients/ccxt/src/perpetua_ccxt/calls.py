@@ -59,7 +59,7 @@ class Calls:
         self.throw_exactly_matched_exception(self.exceptions["exact"], self.safe_string(error, "code"), feedback)
         raise ExchangeError(feedback)
 
-    def listed(self, since=None, limit=None, params=None, until=None):
+    def listed(self, since=None, limit=None, params=None):
         """The query of a list: from a time on oldest first, else the newest first."""
         until = self.safe_integer(params or {}, "until")
         query = self.omit(params or {}, ["until"])
@@ -69,3 +69,8 @@ class Calls:
             query["to"] = self.iso8601(until)
         query["limit"] = min(limit or 100, LIMIT_MAX)
         return query
+
+    def listed_in(self, symbol, since, limit, params):
+        """A market, or None for all of them, and the query of a list of what was in it."""
+        market = None if symbol is None else self.market(symbol)
+        return market, self.listed(since, limit, params) | ({} if market is None else {"marketId": market["id"]})

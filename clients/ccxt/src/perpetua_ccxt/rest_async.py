@@ -190,8 +190,7 @@ class perpetua(Parsing, ccxt.Exchange):  # noqa: N801 - ccxt's classes are named
     async def fetch_funding_history(self, symbol=None, since=None, limit=None, params=None):
         """What positions paid and got as funding."""
         await self.load_markets()
-        market = None if symbol is None else self.market(symbol)
-        query = self.listed(since, limit, params) | ({} if market is None else {"marketId": market["id"]})
+        _, query = self.listed_in(symbol, since, limit, params)
         found = await self.request("funding-payments", "private", "GET", query)
         payments = self.sort_by([self.parse_funding_payment(payment) for payment in found["data"]], "timestamp")
         return self.filter_by_symbol_since_limit(payments, symbol, since, limit)
@@ -280,8 +279,7 @@ class perpetua(Parsing, ccxt.Exchange):  # noqa: N801 - ccxt's classes are named
     async def fetch_orders(self, symbol=None, since=None, limit=None, params=None):
         """Orders of the account."""
         await self.load_markets()
-        market = None if symbol is None else self.market(symbol)
-        query = self.listed(since, limit, params) | ({} if market is None else {"marketId": market["id"]})
+        market, query = self.listed_in(symbol, since, limit, params)
         found = await self.request("orders", "private", "GET", query)
         return self.parse_orders(found["data"], market, since, limit)
 
@@ -296,8 +294,7 @@ class perpetua(Parsing, ccxt.Exchange):  # noqa: N801 - ccxt's classes are named
     async def fetch_my_trades(self, symbol=None, since=None, limit=None, params=None):
         """The fills of the account."""
         await self.load_markets()
-        market = None if symbol is None else self.market(symbol)
-        query = self.listed(since, limit, params) | ({} if market is None else {"marketId": market["id"]})
+        market, query = self.listed_in(symbol, since, limit, params)
         found = await self.request("fills", "private", "GET", query)
         return self.parse_trades(found["data"], market, since, limit)
 
